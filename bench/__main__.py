@@ -1,0 +1,44 @@
+"""`python -m bench`: the 360 side by side. `python -m bench growth`: the same figures at 1 and at 100 times the data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import comparison, data, growth, servers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("360", "growth"), default="360")
+    parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
+    parser.add_argument("--customers", type=int, help="customers to load (growth: in the large database)")
+    parser.add_argument("--orders", type=int, help="orders per customer")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="measured time of a round")
+    parser.add_argument("--warmup", type=float, default=2.0, help="seconds before it")
+    parser.add_argument(
+        "--database-url", help="an empty or already loaded database; else an embedded server is started"
+    )
+    parser.add_argument("--redis-url", help="goes with --database-url")
+    parser.add_argument("--reuse", type=Path, metavar="DIR", help="keep the loaded data here for the next run")
+    options = parser.parse_args()
+    console = Console()
+    names = options.only.split(",")
+    if unknown := set(names) - servers.PEERS.keys():
+        parser.error(f"unknown servers: {', '.join(sorted(unknown))}")
+    with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
+        times = {"rounds": options.rounds, "measured_s": options.seconds, "warmup_s": options.warmup}
+        if options.what == "growth":
+            large = data.Shape(options.customers or 1_000_000, options.orders or 5)
+            growth.run(urls, large, console=console, **times)
+        else:
+            shape = data.Shape(options.customers or 10_000, options.orders or 20)
+            data.prepare(urls.database_url, shape, console)
+            comparison.run(urls, names, console=console, **times)
+
+
+if __name__ == "__main__":
+    main()

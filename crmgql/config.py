@@ -1,0 +1,55 @@
+"""Settings, read once from `CRMGQL_*` environment variables and frozen.
+
+This is the only module that reads the environment. Every variable is listed in
+`docs/reference/settings.md`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Field `port` is `CRMGQL_PORT`, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="CRMGQL_", frozen=True, extra="ignore")
+
+    database_url: str | None = Field(None, description="PostgreSQL 18 URL; unset: an embedded server is started.")
+    redis_url: str | None = Field(None, description="Valkey or Redis URL; unset: an embedded server is started.")
+    data_dir: Path = Field(Path(".crmgql"), description="Where the embedded servers keep their data.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
+    workers: int = Field(1, ge=1, le=64, description="API processes.")
+    secret_key: SecretStr | None = Field(
+        None, description="Signs access tokens (32 bytes or more); unset: one is made and kept in the data directory."
+    )
+    access_token_minutes: int = Field(15, ge=1, le=1440, description="Life of an access token.")
+    refresh_token_days: int = Field(30, ge=1, le=365, description="Life of a refresh token.")
+    pool_size: int = Field(8, ge=2, le=200, description="Database connections per API process, for each of two pools.")
+    statement_timeout_ms: int = Field(10_000, ge=100, description="The database stops a query after this time.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    max_cost: int = Field(50_000, ge=100, description="Most nodes that a query may ask for in the worst case.")
+    max_depth: int = Field(15, ge=1, description="Deepest nesting of a query.")
+    max_aliases: int = Field(50, ge=0, description="Most aliases in a document.")
+    max_tokens: int = Field(4000, ge=10, description="Most tokens in a document.")
+    max_directives: int = Field(50, ge=0, description="Most directives in a document.")
+    max_batch: int = Field(10, ge=1, description="Most operations in one batched request.")
+    plan_cache_size: int = Field(1000, ge=10, description="Plans kept per process.")
+    introspection: bool = Field(True, description="Whether __schema and __type may be asked for.")
+    ide: bool = Field(True, description="Whether a browser's GET is answered with the query page.")
+    cors_origins: str = Field("", description="Comma-separated origins of browser clients; * for any.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
+    log_sql: bool = Field(False, description="Log the SQL text of each operation.")
+    otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings; read at first use."""
+    return Settings()

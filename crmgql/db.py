@@ -1,0 +1,225 @@
+"""The only place that takes a database connection.
+
+Enters: a URL. Leaves: `transaction()` for verbs, `fetch_json()` for plans. Two pools: Tortoise's for writing, a
+read-only one for queries. Always holds: a connection goes back to its pool whatever is cancelled, when it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar, cast
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+from tortoise import Tortoise
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.connection import get_connection
+
+from crmgql.errors import SetupError, TimedOut, Unavailable
+
+Connection: TypeAlias = Any
+"""An asyncpg connection; the library has no types."""
+
+Result = TypeVar("Result")
+
+LOST: tuple[type[BaseException], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+)
+"""What a vanished server looks like."""
+
+
+class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection whose session state we never change: returning it to the pool costs no round trip."""
+
+    async def reset(self, *, timeout: float | None = None) -> None:
+        if self.is_in_transaction():
+            await super().reset(timeout=timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction: the raw connection for SQL, Tortoise's client for models (`using_db=tx.models`)."""
+
+    connection: Connection
+    models: TransactionWrapper
+
+    async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
+        """The one row of a planned statement, inside this transaction."""
+        return await self.connection.fetchrow(sql, *values)
+
+
+class Database:
+    """Both pools of one process."""
+
+    def __init__(self, writer: AsyncpgDBClient, reader: asyncpg.Pool) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
+        """The one row of a planned statement: (data text, number of nodes)."""
+        with translated():
+            async with self._reader.acquire() as connection:
+                return await connection.fetchrow(sql, *values)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection outside of any transaction, for bulk work that commits in steps of its own."""
+        pool = cast(asyncpg.Pool, self._writer._pool)
+        with translated():
+            async with pool.acquire() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commits at the end of the block, rolls back when it is left by an exception or a cancellation.
+
+        Tortoise's own context leaks the connection when it is cancelled while entering; here each step that must not
+        be torn apart runs in a task of its own that a cancellation of the caller can't reach.
+        """
+        with translated():
+            opening = asyncio.ensure_future(self._begin())
+            try:
+                tx = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                opening.add_done_callback(self._give_back)
+                raise
+            try:
+                yield tx
+            except BaseException:
+                await unbroken(self._end(tx, commit=False))
+                raise
+            await unbroken(self._end(tx, commit=True))
+
+    async def _begin(self) -> Transaction:
+        pool = cast(asyncpg.Pool, self._writer._pool)
+        connection = await pool.acquire()
+        models = TransactionWrapper(self._writer)
+        models._connection = connection
+        try:
+            await models.begin()
+        except BaseException:
+            await pool.release(connection)
+            raise
+        return Transaction(connection, models)
+
+    async def _end(self, tx: Transaction, *, commit: bool) -> None:
+        try:
+            await (tx.models.commit() if commit else tx.models.rollback())
+        except LOST:
+            if commit:
+                raise
+        finally:
+            await cast(asyncpg.Pool, self._writer._pool).release(tx.connection)
+
+    def _give_back(self, opening: asyncio.Future[Transaction]) -> None:
+        """The caller was cancelled while the transaction was being opened: end it as soon as it is open."""
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        task = asyncio.ensure_future(self._end(opening.result(), commit=False))
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when PostgreSQL does not answer."""
+        await asyncio.wait_for(self.fetch_json("SELECT 1", ()), 3)
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await Tortoise.close_connections()
+
+
+_ending: set[asyncio.Task[None]] = set()
+
+
+async def unbroken(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs to its end even when the caller is cancelled meanwhile."""
+    return await asyncio.shield(asyncio.ensure_future(work))
+
+
+class translated:
+    """Turns a lost server or a statement that ran out of time into an error of ours."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, asyncpg.QueryCanceledError):
+            raise TimedOut(
+                "The database needed too long for this; ask for less, or filter by an indexed field."
+            ) from error
+        if isinstance(error, LOST):
+            raise Unavailable("The database does not answer just now; try again.") from error
+
+
+def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> dict[str, Any]:
+    """Tortoise's configuration for a libpq-style URL, unix socket directories (`?host=/dir`) included."""
+    parts = urlsplit(url)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    credentials = {
+        "host": query.pop("host", None) or parts.hostname or "localhost",
+        "port": int(query.pop("port", 0) or parts.port or 5432),
+        "user": parts.username or query.pop("user", None) or "postgres",
+        "password": parts.password or None,
+        "database": parts.path.lstrip("/") or "postgres",
+        "minsize": 1,
+        "maxsize": pool_size,
+        "connection_class": PlainConnection,
+        "server_settings": server_settings(statement_timeout_ms),
+    }
+    return {
+        "connections": {"default": {"engine": "tortoise.backends.asyncpg", "credentials": credentials}},
+        "apps": {
+            "crm": {
+                "models": ["crmgql.models"],
+                "default_connection": "default",
+                "migrations": "crmgql.migrations",
+            }
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+def server_settings(statement_timeout_ms: int) -> dict[str, str]:
+    """Plain texts for dates, and no just-in-time compilation, which costs more than our statements take."""
+    return {
+        "application_name": "crmgql",
+        "timezone": "UTC",
+        "datestyle": "ISO",
+        "jit": "off",
+        "statement_timeout": str(statement_timeout_ms),
+    }
+
+
+async def connect(
+    url: str, *, read_url: str | None = None, pool_size: int = 8, statement_timeout_ms: int = 10_000
+) -> Database:
+    """Opens both pools. Raises `SetupError` when the server can't be reached."""
+    try:
+        await Tortoise.init(
+            config=tortoise_config(url, pool_size=pool_size, statement_timeout_ms=statement_timeout_ms),
+            _enable_global_fallback=True,
+        )
+        writer = cast(AsyncpgDBClient, get_connection("default"))
+        await writer.create_connection(with_db=True)
+        reader = await asyncpg.create_pool(
+            read_url or url,
+            min_size=pool_size,
+            max_size=pool_size,
+            connection_class=PlainConnection,
+            max_inactive_connection_lifetime=0,
+            statement_cache_size=500,
+            server_settings={**server_settings(statement_timeout_ms), "default_transaction_read_only": "on"},
+        )
+    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        raise SetupError(f"PostgreSQL can't be reached ({error}); check CRMGQL_DATABASE_URL.") from error
+    return Database(writer, reader)

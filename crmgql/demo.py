@@ -1,0 +1,173 @@
+"""The demo company: people, products, customers and two years of their business, the same for the same seed.
+
+Enters: a connection to a migrated database, sizes, a seed, the time that counts as now. Leaves: whom to log in as.
+Always holds: everything is drawn from the seed and `now`, never from the clock; only the random part of ids differs.
+The statements are in `demo.sql`: set-based, and in the order of time, so that tables and ids look as if the business
+had happened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+
+from crmgql import errors
+
+Progress = Callable[[str, int, int], None]  # step, done, total
+
+DOMAIN = "demo.example"
+CUSTOMERS_PER_BATCH = 50_000
+MANY_ORDERS = 20_000  # from here on it pays to check foreign keys once, at the end
+BUSINESS = timedelta(days=730)
+PRODUCTS = 30
+
+
+@dataclass(frozen=True)
+class DemoCompany:
+    """E-mail addresses to log in with, and how many rows of each table were made."""
+
+    admin: str
+    finance: str
+    manager: str
+    seller: str
+    support: str
+    marketer: str
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+async def load(
+    connection: asyncpg.Connection,
+    *,
+    customers: int,
+    orders_per_customer: int | None = None,
+    seed: int,
+    now: datetime,
+    password_hash: str,
+    progress: Progress | None = None,
+) -> DemoCompany:
+    """Load the company in one transaction (the caller's, if one is open), then gather the planner's statistics.
+
+    Without `orders_per_customer` a customer has 0 to 25 orders of 1 to 4 lines, paid in every way, and the company has
+    opportunities, interactions and tickets; with it, each has exactly so many orders of one line and two received
+    payments with a commission each, which is the shape that benchmarks ask for. The newest customer has 6 orders or
+    `orders_per_customer`, all paid. Raises SetupError when the company is there already.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now needs a time zone")
+    if customers < 1 or not 0 <= (orders_per_customer or 0) < 1000:
+        raise ValueError("customers must be 1 or more, orders_per_customer 0 to 999")
+    values: dict[str, int | datetime] = {
+        "now": now,
+        "since": now - BUSINESS,
+        "founded": now - 2 * BUSINESS,
+        # With a fixed number of orders every customer is there before the first order.
+        "joined": now - BUSINESS - (timedelta() if orders_per_customer is None else timedelta(days=710)),
+        "seed": seed,
+        "customers": customers,
+        "orders": -1 if orders_per_customer is None else orders_per_customer,
+        "sellers": max(6, min(18, customers // 30)),
+        "products": PRODUCTS,
+    }
+    run = _Run(connection, values, progress or (lambda step, done, total: None))
+    nested = connection.is_in_transaction()
+    async with connection.transaction():
+        await connection.execute("SET LOCAL work_mem = '64MB'")
+        await _load(run, customers, orders_per_customer, password_hash)
+    run.progress("statistics", 0, 1)
+    await connection.execute("ANALYZE" if nested else "VACUUM (ANALYZE)")
+    run.progress("statistics", 1, 1)
+    names = ("admin", "finance", "manager", "seller", "support", "marketing")
+    admin, finance, manager, seller, support, marketer = (f"{name}@{DOMAIN}" for name in names)
+    return DemoCompany(admin, finance, manager, seller, support, marketer, run.counts)
+
+
+@dataclass
+class _Run:
+    connection: asyncpg.Connection
+    values: dict[str, int | datetime]
+    progress: Progress
+    counts: dict[str, int] = field(default_factory=dict)
+
+    async def section(self, statements: list[str], **values: int) -> None:
+        """Run statements with `:name` replaced by literals; count the rows that they insert into lasting tables."""
+        for statement in statements:
+            sql = re.sub(r"(?<!:):([a-z]+)\b", lambda match: _literal((self.values | values)[match[1]]), statement)
+            tag = str(await self.connection.execute(sql)).split()
+            inserted = re.search(r"^INSERT INTO (?!demo_)(\w+)", statement, re.MULTILINE)
+            if inserted:
+                self.counts[inserted[1]] = self.counts.get(inserted[1], 0) + int(tag[2])
+
+
+def _literal(value: int | datetime) -> str:
+    return f"({value})" if isinstance(value, int) else f"timestamptz '{value.isoformat()}'"
+
+
+def _sections() -> dict[str, list[str]]:
+    """The statements of `demo.sql`, by section."""
+    parts = re.split(r"^-- name: (\w+)\n", Path(__file__).with_suffix(".sql").read_text("utf-8"), flags=re.MULTILINE)
+    return {
+        name: [statement for statement in body.split(";\n") if statement.strip()]
+        for name, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+async def _load(run: _Run, customers: int, orders_per_customer: int | None, password_hash: str) -> None:
+    if await run.connection.fetchval("SELECT true FROM users WHERE lower(email) = $1", f"admin@{DOMAIN}"):
+        raise errors.SetupError(f"The demo company is loaded already: admin@{DOMAIN} exists.")
+    sql = _sections()
+    for section in ("functions", "tables", "words", "people", "catalog"):
+        await run.section(sql[section])
+    await run.connection.execute(
+        "UPDATE users SET password_hash = $1 WHERE email LIKE '%@' || $2 AND password_hash IS NULL",
+        password_hash,
+        DOMAIN,
+    )
+    many = customers * (8 if orders_per_customer is None else orders_per_customer) >= MANY_ORDERS
+    if many:
+        await _enforce_foreign_keys(run, False)
+    batches = [(n, min(n + CUSTOMERS_PER_BATCH - 1, customers)) for n in range(1, customers + 1, CUSTOMERS_PER_BATCH)]
+    await _customers(run, sql["customers"], batches)
+    await _orders(run, sql["orders"], batches, orders_per_customer)
+    if orders_per_customer is None:
+        run.progress("activity", 0, 1)
+        await run.section(sql["activity"])
+        run.progress("activity", 1, 1)
+    if many:
+        await _enforce_foreign_keys(run, True)
+
+
+async def _customers(run: _Run, statements: list[str], batches: list[tuple[int, int]]) -> None:
+    for first, last in batches:
+        await run.section(statements, first=first, last=last)
+        run.progress("customers", last, batches[-1][1])
+    await run.connection.execute("ANALYZE demo_customers")
+
+
+async def _orders(run: _Run, statements: list[str], batches: list[tuple[int, int]], fixed: int | None) -> None:
+    rounds = [(1, 999)] if fixed is None else [(i, i) for i in range(1, fixed + 1)]
+    done, total = 0, len(rounds) * batches[-1][1]
+    for low, high in rounds:
+        for batch, (first, last) in enumerate(batches):
+            span = {"first": first, "last": last, "batch": batch, "batches": len(batches)}
+            await run.section(statements, low=low, high=high, **span)
+            done += last - first + 1
+            run.progress("orders", done, total)
+
+
+async def _enforce_foreign_keys(run: _Run, enforced: bool) -> None:
+    """Stop checking foreign keys row by row, or check them all at once: the same guarantee in less time."""
+    keys = await run.connection.fetch(
+        "SELECT conrelid::regclass::text AS of, conname AS name FROM pg_constraint"
+        " WHERE contype = 'f' AND connamespace = current_schema()::regnamespace AND conenforced <> $1 ORDER BY 1, 2",
+        enforced,
+    )
+    for done, key in enumerate(keys, 1):
+        word = "ENFORCED" if enforced else "NOT ENFORCED"
+        await run.connection.execute(f'ALTER TABLE {key["of"]} ALTER CONSTRAINT "{key["name"]}" {word}')
+        if enforced:
+            run.progress("foreign keys", done, len(keys))

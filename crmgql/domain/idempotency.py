@@ -1,0 +1,47 @@
+"""The same request twice has one effect: a client's key, the hash of what it asked, the record that came of it.
+
+The key's row is inserted first, in the verb's own transaction: a second request with the key waits for the first to
+commit and then finds its outcome, or to fail and then acts itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from crmgql.domain.records import Act
+from crmgql.domain.shape import check_text
+from crmgql.errors import IdempotencyConflict
+from crmgql.events.outbox import as_json
+
+CLAIM = """
+INSERT INTO idempotency_records (actor_id, key, mutation, request_hash, result) VALUES ($1, $2, $3, $4, '{}')
+ON CONFLICT ON CONSTRAINT idempotency_records_key DO NOTHING RETURNING id"""
+FIND = "SELECT mutation, request_hash, result FROM idempotency_records WHERE actor_id = $1 AND key = $2"
+SETTLE = "UPDATE idempotency_records SET result = $3 WHERE actor_id = $1 AND key = $2"
+
+
+async def claim(act: Act, *, key: str, mutation: str, body: dict[str, Any]) -> UUID | None:
+    """None when the key is new; the id of the record it made when the same request comes again.
+
+    Raises `IdempotencyConflict` when the key was used for something else.
+    """
+    check_text(key, "idempotencyKey", longest=200)
+    digest = hashlib.sha256(as_json({"mutation": mutation, "body": body}).encode()).hexdigest()
+    if await act.tx.connection.fetchval(CLAIM, act.viewer.user_id, key, mutation, digest) is not None:
+        return None
+    found = await act.tx.connection.fetchrow(FIND, act.viewer.user_id, key)
+    if found["request_hash"] != digest:
+        raise IdempotencyConflict(
+            "This idempotency key was used for another request; use a new key for a new request.",
+            field="idempotencyKey",
+        )
+    return UUID(orjson.loads(found["result"])["record"])
+
+
+async def settle(act: Act, *, key: str, record: UUID) -> None:
+    """Remembers what came of the request."""
+    await act.tx.connection.execute(SETTLE, act.viewer.user_id, key, as_json({"record": record}))

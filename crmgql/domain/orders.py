@@ -1,0 +1,268 @@
+"""Orders: made as drafts with their lines, then moved through their states. Totals are computed here, never taken.
+
+State changes and from where they are allowed are one table, `MOVES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain import records, shape
+from crmgql.domain.records import Act, Row
+from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, Forbidden, IllegalTransition
+from crmgql.models import Customer, Opportunity, Order, OrderLine, Product, User
+
+MAX_LINES = 500
+CONFLICTS = {"orders_number": ("number", "Another order has this number.")}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as asked for. Without a price it takes the product's; without a description, the product's name."""
+
+    quantity: Decimal
+    product_id: UUID | None = None
+    description: str | None = None
+    unit_price: tuple[Decimal, str] | None = None
+    discount: tuple[Decimal, str] | None = None
+    shipping: tuple[Decimal, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of state: from which states, to which, what it is called in events, which time it sets."""
+
+    sources: frozenset[str]
+    target: str
+    told: str
+    time: str | None = None
+
+
+MOVES = {
+    "confirm": Move(frozenset({"DRAFT"}), "CONFIRMED", "order.confirmed", "confirmed_at"),
+    "process": Move(frozenset({"CONFIRMED", "UNAVAILABLE"}), "PROCESSING", "order.processing"),
+    "invoice": Move(frozenset({"CONFIRMED", "PROCESSING"}), "INVOICED", "order.invoiced"),
+    "ship": Move(frozenset({"CONFIRMED", "PROCESSING", "INVOICED"}), "SHIPPED", "order.shipped", "shipped_at"),
+    "deliver": Move(frozenset({"SHIPPED"}), "DELIVERED", "order.delivered", "delivered_at"),
+    "hold": Move(frozenset({"CONFIRMED", "PROCESSING"}), "UNAVAILABLE", "order.held"),
+    "cancel": Move(
+        frozenset({"DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "UNAVAILABLE"}),
+        "CANCELLED",
+        "order.cancelled",
+        "cancelled_at",
+    ),
+}
+
+
+async def create(
+    act: Act,
+    *,
+    customer_id: UUID,
+    lines: Sequence[Line],
+    currency: str | None = None,
+    number: str | None = None,
+    seller_id: UUID | None = None,
+    opportunity_id: UUID | None = None,
+    ordered_at: datetime | None = None,
+    expected_delivery_at: datetime | None = None,
+    note: str | None = None,
+    tax: tuple[Decimal, str] | None = None,
+    discount: tuple[Decimal, str] | None = None,
+    **origin: Any,
+) -> UUID:
+    """A draft order in one currency: the given one or the customer's. The viewer sells it unless another is named."""
+    access.require_write(act.viewer, "Order")
+    customer = await records.visible(act, Customer, customer_id, field="customerId")
+    currency = currency or customer["currency"]
+    seller_id = await _seller(act, seller_id)
+    if opportunity_id is not None:
+        opportunity = await records.visible(act, Opportunity, opportunity_id, field="opportunityId")
+        if opportunity["customer_id"] not in (None, customer_id):
+            raise BadUserInput("The opportunity belongs to another customer.", field="opportunityId")
+    priced = await _priced(act, lines, currency)
+    values = {
+        "customer_id": customer_id,
+        "seller_id": seller_id,
+        "opportunity_id": opportunity_id,
+        "currency": currency,
+        "ordered_at": ordered_at or act.now,
+        "expected_delivery_at": expected_delivery_at,
+        "note": note,
+        **_totals(priced, currency, _amount(tax, currency, "tax"), _amount(discount, currency, "discount")),
+        **({"number": number} if number is not None else {}),
+        **origin,
+    }
+    order = await records.create(act, Order, values, kind="order.created", conflicts=CONFLICTS)
+    await _insert_lines(act, order, priced)
+    return order["id"]  # type: ignore[no-any-return]
+
+
+async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_version: int | None = None) -> UUID:
+    """Replaces a draft's lines."""
+    access.require_write(act.viewer, "Order")
+    order = await records.lock(act, Order, id, expected_version=expected_version)
+    if order["status"] != "DRAFT":
+        raise IllegalTransition(
+            f"The lines of a {order['status']} order are fixed; only a DRAFT's can change.", field="id"
+        )
+    priced = await _priced(act, lines, order["currency"])
+    await act.tx.connection.execute(
+        "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2", order["customer_id"], id
+    )
+    totals = _totals(priced, order["currency"], order["tax_amount"], order["discount_amount"])
+    changed = {**totals, "updated_at": act.now}
+    order = await records.change(act, Order, order, changed, kind="order.linesSet", payload={"lines": len(priced)})
+    await _insert_lines(act, order, priced)
+    return id
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes note, seller, dates; tax and discount while the order is a draft."""
+    access.require_write(act.viewer, "Order")
+    order = await records.lock(act, Order, id, expected_version=expected_version)
+    if changes.get("seller_id") is not None:
+        changes["seller_id"] = await _seller(act, changes["seller_id"])
+    if "tax" in changes or "discount" in changes:
+        if order["status"] != "DRAFT":
+            raise IllegalTransition(f"The amounts of a {order['status']} order are fixed.", field="id")
+        currency = order["currency"]
+        tax = _amount(changes.pop("tax", (order["tax_amount"], currency)), currency, "tax")
+        discount = _amount(changes.pop("discount", (order["discount_amount"], currency)), currency, "discount")
+        net = order["subtotal_amount"] + order["shipping_amount"]
+        changes |= _sums(order["subtotal_amount"], order["shipping_amount"], tax, discount, net)
+    await records.change(act, Order, order, changes, kind="order.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def move(
+    act: Act, verb: str, *, id: UUID, expected_version: int | None = None, reason: str | None = None
+) -> UUID:
+    """Confirms, processes, invoices, ships, delivers, holds or cancels."""
+    access.require_write(act.viewer, "Order")
+    order = await records.lock(act, Order, id, expected_version=expected_version)
+    step = MOVES[verb]
+    if order["status"] not in step.sources:
+        sources = ", ".join(sorted(step.sources))
+        raise IllegalTransition(f"A {order['status']} order can't {verb}; only from {sources}.", field="id")
+    if verb == "confirm":
+        await _require_lines(act, order)
+    if verb == "cancel":
+        await _refuse_paid(act, order)
+    changes: Row = {"status": step.target}
+    if step.time is not None:
+        changes[step.time] = act.now
+    payload = {"reason": reason} if reason is not None else None
+    await records.change(act, Order, order, changes, kind=step.told, payload=payload)
+    return id
+
+
+async def _seller(act: Act, seller_id: UUID | None) -> UUID:
+    """Who sells: oneself, or an active colleague for those who may assign."""
+    if seller_id is None or seller_id == act.viewer.user_id:
+        return act.viewer.user_id
+    if not act.viewer.roles & {access.ADMIN, access.FINANCE, access.MANAGER, access.INTEGRATION}:
+        raise Forbidden("Only managers, finance and administrators may name another seller.", field="sellerId")
+    seller = await records.visible(act, User, seller_id, field="sellerId")
+    if not seller["active"]:
+        raise BadUserInput("This seller is not active.", field="sellerId")
+    return seller_id
+
+
+async def _require_lines(act: Act, order: Row) -> None:
+    sql = "SELECT count(*) FROM order_lines WHERE customer_id = $1 AND order_id = $2"
+    if await act.tx.connection.fetchval(sql, order["customer_id"], order["id"]) == 0:
+        raise IllegalTransition("An order without lines can't be confirmed; add lines first.", field="id")
+
+
+async def _refuse_paid(act: Act, order: Row) -> None:
+    sql = """SELECT count(*) FROM payments
+             WHERE customer_id = $1 AND order_id = $2 AND status IN ('RECEIVED', 'PENDING') AND amount > 0"""
+    if await act.tx.connection.fetchval(sql, order["customer_id"], order["id"]):
+        raise Conflict("The order has payments; settle or cancel them first.", field="id")
+
+
+async def _priced(act: Act, lines: Sequence[Line], currency: str) -> list[Row]:
+    """The lines as rows: priced, rounded half up to the currency, in the order given."""
+    if len(lines) > MAX_LINES:
+        raise BadUserInput(f"An order has at most {MAX_LINES} lines, not {len(lines)}.", field="lines")
+    return [await _price(act, line, currency, index) for index, line in enumerate(lines)]
+
+
+async def _price(act: Act, line: Line, currency: str, index: int) -> Row:
+    at = f"lines.{index}."
+    product = None
+    if line.product_id is not None:
+        product = await records.visible(act, Product, line.product_id, field=f"{at}productId")
+        if product["status"] != "ACTIVE":
+            raise BadUserInput(
+                f"The product is {product['status']}; only ACTIVE ones are sold.", field=f"{at}productId"
+            )
+    description = line.description or (product["name"] if product else None)
+    if description is None:
+        raise BadUserInput("A line needs a description or a product.", field=f"{at}description")
+    shape.positive(line.quantity, field=f"{at}quantity")
+    unit_price = line.unit_price
+    if unit_price is None and product is not None and product["price_amount"] is not None:
+        unit_price = (product["price_amount"], product["currency"])
+    if unit_price is None:
+        raise BadUserInput("A line needs a unit price, or a product that has one.", field=f"{at}unitPrice")
+    price = _amount(unit_price, currency, f"{at}unitPrice")
+    discount = _amount(line.discount, currency, f"{at}discount")
+    gross = (line.quantity * price).quantize(Decimal(1).scaleb(-shape.scale(currency)), ROUND_HALF_UP)
+    if discount > gross:
+        raise BadUserInput(f"The discount is more than the line's {gross}.", field=f"{at}discount")
+    cost = product["cost_amount"] if product and product["currency"] == currency else None
+    return {
+        "position": index + 1,
+        "product_id": line.product_id,
+        "description": description,
+        "quantity": line.quantity,
+        "currency": currency,
+        "unit_price_amount": price,
+        "discount_amount": discount,
+        "shipping_amount": _amount(line.shipping, currency, f"{at}shipping"),
+        "line_amount": gross - discount,
+        "unit_cost_amount": cost,
+    }
+
+
+def _amount(money: tuple[Decimal, str] | None, currency: str, field: str) -> Decimal:
+    """An amount of the order's own currency, not negative; none is zero."""
+    amount, given = money or (Decimal(0), currency)
+    if given != currency:
+        raise CurrencyMismatch(
+            f"The order is in {currency}, this amount in {given}; an order has one currency.", field=field
+        )
+    return shape.not_negative(shape.exact(amount, currency, field=field), field=field)
+
+
+def _totals(lines: Sequence[Row], currency: str, tax: Decimal, discount: Decimal) -> Row:
+    zero = shape.exact(Decimal(0), currency, field="lines")
+    subtotal = sum((line["line_amount"] for line in lines), zero)
+    shipping = sum((line["shipping_amount"] for line in lines), zero)
+    return _sums(subtotal, shipping, tax, discount, subtotal + shipping)
+
+
+def _sums(subtotal: Decimal, shipping: Decimal, tax: Decimal, discount: Decimal, net: Decimal) -> Row:
+    total = net + tax - discount
+    if total < 0:
+        raise BadUserInput(f"The discount is more than the order's {net + tax}.", field="discount")
+    return {
+        "subtotal_amount": subtotal,
+        "shipping_amount": shipping,
+        "tax_amount": tax,
+        "discount_amount": discount,
+        "total_amount": total,
+    }
+
+
+async def _insert_lines(act: Act, order: Row, lines: Sequence[Row]) -> None:
+    owner = {"customer_id": order["customer_id"], "order_id": order["id"]}
+    for index, line in enumerate(lines):
+        await records.insert(act, OrderLine, {**owner, **line}, prefix=f"lines.{index}.")

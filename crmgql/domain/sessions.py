@@ -1,0 +1,271 @@
+"""Sessions: logging in, staying in, leaving, changing the password.
+
+Enters: what a person typed or a refresh token, and the time. Leaves: `Tokens`, or a refusal. A refusal must leave its
+trace (a counted failure, a revoked family), so these verbs take the `Database` and commit on their own: call them
+outside of any transaction.
+
+Always holds: who changes a user's sessions has locked the user's row, so a refresh and a revocation never pass each
+other; a refresh token works once; a failed login looks and lasts the same for whichever reason.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from crmgql.db import Connection, Database, Transaction
+from crmgql.domain import passwords, tokens
+from crmgql.errors import BadUserInput, Forbidden, Throttled, Unauthenticated
+from crmgql.viewer import Viewer
+
+WINDOW = timedelta(minutes=15)
+EMAIL_FAILURES = 5
+REMOTE_FAILURES = 50
+LONGEST_EMAIL = 254
+# An access token may outlive its refresh token by less than this; until then its family is looked up.
+KEPT_AFTER_END = timedelta(days=1)
+
+# Counted before the password is looked at, and given back on success: of many tries at once no more than the limit
+# get to see whether they are right. lower() is PostgreSQL's, as in the index: no spelling has a counter of its own.
+COUNT = """
+INSERT INTO login_attempts AS a (key, failures, window_ends_at) VALUES (left($1 || lower($2), 300), 1, $4)
+ON CONFLICT (key) DO UPDATE SET
+    failures = CASE WHEN a.window_ends_at <= $3 THEN 1 ELSE a.failures + 1 END,
+    window_ends_at = CASE WHEN a.window_ends_at <= $3 THEN excluded.window_ends_at ELSE a.window_ends_at END
+RETURNING key, failures, window_ends_at"""
+CLEAR = "DELETE FROM login_attempts WHERE key = $1"
+GIVE_BACK = "UPDATE login_attempts SET failures = greatest(failures - 1, 0) WHERE key = $1"
+
+BY_EMAIL = "SELECT id, password_hash FROM users WHERE lower(email) = lower($1) AND active"
+BY_ID = "SELECT email, password_hash FROM users WHERE id = $1 AND active"
+LOCK_BY_HASH = "SELECT true FROM users WHERE id = $1 AND active AND password_hash = $2 FOR NO KEY UPDATE"
+LOCK_BY_REFRESH = """
+SELECT u.active FROM users u JOIN sessions s ON s.user_id = u.id WHERE s.token_hash = $1 FOR NO KEY UPDATE OF u"""
+SET_HASH = "UPDATE users SET password_hash = $2 WHERE id = $1"
+
+BY_REFRESH = "SELECT id, user_id, family, expires_at, used_at, revoked_at FROM sessions WHERE token_hash = $1"
+USE = "UPDATE sessions SET used_at = $2 WHERE id = $1"
+INSERT = "INSERT INTO sessions (user_id, family, token_hash, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)"
+# A family has one token that may still be used, and lives as long as that is not revoked.
+REVOKE_FAMILY = "UPDATE sessions SET revoked_at = $2 WHERE family = $1 AND used_at IS NULL AND revoked_at IS NULL"
+REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL"
+# Skips what is locked, so that it waits for nobody and ends up in no deadlock.
+PURGE = """
+DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)"""
+PURGE_ATTEMPTS = """
+DELETE FROM login_attempts
+WHERE id IN (SELECT id FROM login_attempts WHERE window_ends_at < $1 FOR UPDATE SKIP LOCKED)"""
+
+AUDIT_CHANGE = """
+INSERT INTO audit_entries (actor_id, action, subject_id, subject_type, changes, occurred_at)
+VALUES ($1, 'user.passwordChanged', $1, 'User', '{}', $2)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What tokens are made with: the signing secret and how long they live (the settings of the same names)."""
+
+    secret: str
+    access_token_minutes: int
+    refresh_token_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """`expires_at` is the access token's end; the refresh token's is `refresh_token_days` after it was made."""
+
+    access_token: str
+    refresh_token: str
+    expires_at: datetime
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The counters this attempt was added to; None: not counted."""
+
+    remote: str | None
+    email: str | None
+
+
+async def login(
+    database: Database, *, email: str, password: str, remote: str | None, now: datetime, issue: Issue
+) -> Tokens:
+    """Starts a session family. Raises `Unauthenticated`, always with the same words, or `Throttled`.
+
+    `remote` is the client's address as a reverse proxy that we trust tells it; None is not counted. Attempts under way
+    count as failures until they succeed: the sixth of six logins of one person at the same instant is throttled.
+    """
+    wanted = _plain(email, LONGEST_EMAIL)
+    counted = await _count(database, wanted, remote, now)
+    row = None
+    if wanted is not None:
+        async with database.connection() as connection:
+            row = await connection.fetchrow(BY_EMAIL, wanted)
+    user_id, stored = (row["id"], row["password_hash"]) if row else (None, None)
+    if not await passwords.verify(stored, password) or user_id is None or stored is None:
+        raise _wrong()
+    renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
+    async with database.transaction() as tx:
+        # Read again under the lock: meanwhile the user may have been deactivated or the password changed.
+        if not await tx.connection.fetchval(LOCK_BY_HASH, user_id, stored):
+            raise _wrong()
+        if renewed is not None:
+            await tx.connection.execute(SET_HASH, user_id, renewed)
+        await _succeeded(tx, counted)
+        return await _open(tx, user_id, uuid4(), now, issue)
+
+
+async def refresh(database: Database, *, refresh_token: str, now: datetime, issue: Issue) -> Tokens:
+    """Replaces a refresh token. Raises `Unauthenticated`.
+
+    Strict: a token that was replaced ends its whole family, with no grace period (RFC 9700, 4.14.2). Nobody can tell
+    a thief from a client that sends the same token twice at once, so a client keeps to one refresh at a time.
+    """
+    async with database.transaction() as tx:
+        outcome = await _replace(tx, tokens.digest(refresh_token), now, issue)
+    # Raised only here, after the commit: the revocation stays.
+    if isinstance(outcome, Unauthenticated):
+        raise outcome
+    return outcome
+
+
+async def logout(database: Database, *, refresh_token: str, now: datetime) -> UUID | None:
+    """Ends the token's family and returns the user, for `Identities.forget`; None for a token that is not ours."""
+    hashed = tokens.digest(refresh_token)
+    async with database.transaction() as tx:
+        await tx.connection.execute(LOCK_BY_REFRESH, hashed)
+        row = await tx.connection.fetchrow(BY_REFRESH, hashed)
+        if row is None:
+            return None
+        await tx.connection.execute(REVOKE_FAMILY, row["family"], now)
+        user_id: UUID = row["user_id"]
+        return user_id
+
+
+async def change_password(
+    database: Database, viewer: Viewer, *, current: str, new: str, remote: str | None, issue: Issue
+) -> Tokens:
+    """Sets a new password, ends every session of the user and opens a fresh one. API keys stay.
+
+    Wrong tries count as failed logins do. Raises `Forbidden` for an API key, `BadUserInput` for a wrong current or an
+    impossible new password, `Throttled`.
+    """
+    if viewer.api_key_id is not None:
+        raise Forbidden("An API key can't change a password: log in.")
+    now = viewer.now()
+    hashed = await passwords.hash(new, field="new")
+    async with database.connection() as connection:
+        row = await connection.fetchrow(BY_ID, viewer.user_id)
+    email, stored = (row["email"], row["password_hash"]) if row else (None, None)
+    counted = await _count(database, email, remote, now)
+    if not await passwords.verify(stored, current):
+        raise BadUserInput("The current password is wrong.", field="current")
+    async with database.transaction() as tx:
+        if not await tx.connection.fetchval(LOCK_BY_HASH, viewer.user_id, stored):
+            raise BadUserInput("The current password is wrong.", field="current")
+        await tx.connection.execute(SET_HASH, viewer.user_id, hashed)
+        await tx.connection.execute(REVOKE_ALL, viewer.user_id, now)
+        await tx.connection.execute(AUDIT_CHANGE, viewer.user_id, now)
+        await _succeeded(tx, counted)
+        return await _open(tx, viewer.user_id, uuid4(), now, issue)
+
+
+async def revoke_all(tx: Transaction, *, user_id: UUID, now: datetime) -> None:
+    """Ends every session of a user, in the transaction that deactivates them or sets their password."""
+    await tx.connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
+    await tx.connection.execute(REVOKE_ALL, user_id, now)
+
+
+async def purge(tx: Transaction, *, now: datetime) -> None:
+    """Deletes what no longer matters, tokens that ended and counters whose window is over; harmless to repeat."""
+    await tx.connection.execute(PURGE, now - KEPT_AFTER_END)
+    await tx.connection.execute(PURGE_ATTEMPTS, now)
+
+
+async def _replace(tx: Transaction, hashed: str, now: datetime, issue: Issue) -> Tokens | Unauthenticated:
+    # Two statements: the second sees what was committed while the first waited for the lock.
+    active = await tx.connection.fetchval(LOCK_BY_REFRESH, hashed)
+    row = await tx.connection.fetchrow(BY_REFRESH, hashed)
+    if row is None:
+        return Unauthenticated("This refresh token is not one of ours.")
+    if row["revoked_at"] is not None:
+        return Unauthenticated("This session has ended: log in again.")
+    if row["used_at"] is not None:
+        await tx.connection.execute(REVOKE_FAMILY, row["family"], now)
+        return Unauthenticated("This refresh token was used before, so its session has ended: log in again.")
+    if now >= row["expires_at"]:
+        return Unauthenticated("This refresh token has expired: log in again.")
+    if not active:
+        return Unauthenticated("The user of this session is not active.")
+    await tx.connection.execute(USE, row["id"], now)
+    return await _open(tx, row["user_id"], row["family"], now, issue)
+
+
+async def _open(tx: Transaction, user_id: UUID, family: UUID, now: datetime, issue: Issue) -> Tokens:
+    """The family's next pair of tokens."""
+    minutes = issue.access_token_minutes
+    refresh_token = tokens.new_refresh_token()
+    ends = now + timedelta(days=issue.refresh_token_days)
+    await tx.connection.execute(INSERT, user_id, family, tokens.digest(refresh_token), ends, now)
+    access_token = tokens.issue_access(issue.secret, user_id=user_id, family=family, now=now, minutes=minutes)
+    return Tokens(access_token, refresh_token, now + timedelta(minutes=minutes), user_id)
+
+
+async def _count(database: Database, email: str | None, remote: str | None, now: datetime) -> _Counted:
+    """Adds an attempt to both counters; outside of any transaction, so it stays. Raises `Throttled` past a limit.
+
+    The address comes first: once it is blocked, it can't go on to lock other people out.
+    """
+    address = remote and _address(remote)
+    async with database.connection() as connection:
+        remote_key = await _add(connection, "remote ", address, REMOTE_FAILURES, now) if address else None
+        email_key = await _add(connection, "email ", email, EMAIL_FAILURES, now) if email else None
+    return _Counted(remote_key, email_key)
+
+
+async def _add(connection: Connection, kind: str, text: str, limit: int, now: datetime) -> str:
+    row = await connection.fetchrow(COUNT, kind, text, now, now + WINDOW)
+    if row["failures"] > limit:
+        seconds = max(1, math.ceil((row["window_ends_at"] - now).total_seconds()))
+        raise Throttled(f"Too many failed logins: try again in {seconds} seconds.", retry_after_s=seconds)
+    key: str = row["key"]
+    return key
+
+
+async def _succeeded(tx: Transaction, counted: _Counted) -> None:
+    """Forgets the e-mail's failures; of the address's only this attempt, or one good account would cover for all."""
+    if counted.remote is not None:
+        await tx.connection.execute(GIVE_BACK, counted.remote)
+    if counted.email is not None:
+        await tx.connection.execute(CLEAR, counted.email)
+
+
+def _address(remote: str) -> str | None:
+    """What one client can't easily change: an IPv4 address, or the /64 network that an IPv6 client may roam in."""
+    try:
+        address = ipaddress.ip_address(remote.partition("%")[0])
+    except ValueError:
+        return _plain(remote, LONGEST_EMAIL)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), 64), strict=False))
+
+
+def _plain(text: str, longest: int) -> str | None:
+    """Text that PostgreSQL takes, or None for what can be nobody's."""
+    text = text.strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return None
+    return text if 0 < len(text) <= longest and "\0" not in text else None
+
+
+def _wrong() -> Unauthenticated:
+    return Unauthenticated("E-mail or password is wrong.")

@@ -1,0 +1,99 @@
+"""One base error; every rejection is a subclass with a code and, where it helps, the input field it is about."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CrmError(Exception):
+    """A rejection that a client may read: `code` for programs, the message for people.
+
+    `field` is the path inside the input, such as `lines.0.quantity`.
+    """
+
+    code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class Unauthenticated(CrmError):
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(CrmError):
+    code = "FORBIDDEN"
+
+
+class BadUserInput(CrmError):
+    code = "BAD_USER_INPUT"
+
+
+class NotFound(CrmError):
+    code = "NOT_FOUND"
+
+
+class Conflict(CrmError):
+    code = "CONFLICT"
+
+
+class VersionConflict(Conflict):
+    code = "VERSION_CONFLICT"
+
+
+class IdempotencyConflict(Conflict):
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class IllegalTransition(CrmError):
+    code = "ILLEGAL_TRANSITION"
+
+
+class CurrencyMismatch(CrmError):
+    code = "CURRENCY_MISMATCH"
+
+
+class Throttled(CrmError):
+    code = "THROTTLED"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class MaxCostExceeded(CrmError):
+    code = "MAX_COST_EXCEEDED"
+
+
+class QueryTooComplex(CrmError):
+    """The document passes a cap on depth, aliases, directives or tokens."""
+
+    code = "QUERY_TOO_COMPLEX"
+
+
+class OperationNotFound(CrmError):
+    code = "OPERATION_RESOLUTION_FAILURE"
+
+
+class Unavailable(CrmError):
+    """A server behind us does not answer."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+
+class TimedOut(CrmError):
+    code = "TIMEOUT"
+
+
+class SetupError(CrmError):
+    """Something an operator must mend before the process can start; printed as one line."""
+
+    code = "SETUP"
+
+
+class DeclarationError(SetupError):
+    """A type is declared wrongly: names the type, the field and the fix."""
+
+    code = "DECLARATION"

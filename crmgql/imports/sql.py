@@ -1,0 +1,113 @@
+"""The statements of an import. Pure text: values are parameters, names come from the models.
+
+A batch is copied into a temporary staging table and written from there by one set-based upsert, which touches only
+the rows that differ.
+"""
+
+from __future__ import annotations
+
+from crmgql.imports.nouns import SQL_TYPES, ZERO, Kind
+from crmgql.imports.plan import Plan
+
+STAGE = "crmgql_import_stage"
+_SUM = "{subtotal_amount} + {shipping_amount} + {tax_amount} - {discount_amount}"
+
+
+def columns(plan: Plan) -> list[str]:
+    """The staging table's columns, in the order of a staged record."""
+    return ["n", "external_id", *(field.column for field in plan.fields)]
+
+
+def create_stage(plan: Plan) -> str:
+    """JSON is staged as text: its cast belongs to the upsert, where a bad row can be told from the others."""
+    types = {**SQL_TYPES, Kind.JSON: "text"}
+    typed = ", ".join(f"{field.column} {types[field.kind]}" for field in plan.fields)
+    return f"CREATE TEMPORARY TABLE {STAGE} (n integer PRIMARY KEY, external_id text, {typed})"
+
+
+DROP_STAGE = f"DROP TABLE IF EXISTS {STAGE}"
+EMPTY_STAGE = f"TRUNCATE {STAGE}"
+
+
+def _derived_insert(noun: str) -> dict[str, str]:
+    """Columns that are worked out, as expressions over the staged row."""
+    if noun == "orders":
+        return {"total_amount": _SUM.format_map({name: f"s.{name}" for name in ZERO[noun]})}
+    if noun == "order_lines":
+        rounded = "round(s.quantity * s.unit_price_amount, currency_scale(s.currency))"
+        return {"line_amount": f"{rounded} - s.discount_amount"}
+    return {}
+
+
+def _updates(plan: Plan) -> dict[str, str]:
+    """What an existing row `t` gets. Only mapped fields change; an order with lines keeps the sums of its lines."""
+    updates = {field.column: f"EXCLUDED.{field.column}" for field in plan.fields if field.name in plan.given}
+    if plan.noun.name == "orders":
+        has_lines = "EXISTS (SELECT FROM order_lines l WHERE l.order_id = t.id)"
+        for name in ("subtotal_amount", "shipping_amount"):
+            if name in updates:
+                updates[name] = f"CASE WHEN {has_lines} THEN t.{name} ELSE EXCLUDED.{name} END"
+        parts = {name: f"({updates.get(name, f't.{name}')})" for name in ZERO["orders"]}
+        updates["total_amount"] = _SUM.format_map(parts)
+    if plan.noun.name == "order_lines":
+        quantity = updates.get("quantity", "t.quantity")
+        discount = updates.get("discount_amount", "t.discount_amount")
+        price = f"round({quantity} * EXCLUDED.unit_price_amount, currency_scale(EXCLUDED.currency))"
+        updates["line_amount"] = f"{price} - {discount}"
+    return updates
+
+
+def upsert(plan: Plan) -> str:
+    """Parameters: source, now, first and last `n`. One row: inserted, updated, the orders whose lines changed."""
+    derived = _derived_insert(plan.noun.name)
+    names = [field.column for field in plan.fields]
+    selected = [f"s.{field.column}" + ("::jsonb" if field.kind is Kind.JSON else "") for field in plan.fields]
+    if plan.noun.name == "order_lines" and "quantity" not in names:
+        derived["line_amount"] = derived["line_amount"].replace("s.quantity", "1")
+    updates = _updates(plan)
+    old = ", ".join(f"t.{name}" for name in updates)
+    new = ", ".join(updates.values())
+    setting = ", ".join(f"{name} = {expression}" for name, expression in updates.items())
+    table = plan.noun.name
+    before, after = ("old.order_id", "new.order_id") if table == "order_lines" else ("NULL::uuid", "NULL::uuid")
+    return f"""
+        WITH written AS (
+            INSERT INTO {table} AS t (source, external_id, created_at, updated_at, {", ".join([*names, *derived])})
+            SELECT $1, s.external_id, $2, $2, {", ".join([*selected, *derived.values()])}
+            FROM {STAGE} s WHERE s.n BETWEEN $3 AND $4 ORDER BY s.n
+            ON CONFLICT (source, external_id) WHERE external_id IS NOT NULL
+            DO UPDATE SET {setting}, version = t.version + 1, updated_at = $2
+            WHERE ROW({old}) IS DISTINCT FROM ROW({new})
+            RETURNING old.id IS NULL AS is_new, {before} AS before, {after} AS after
+        )
+        SELECT count(*) FILTER (WHERE is_new) AS inserted, count(*) FILTER (WHERE NOT is_new) AS updated,
+            array_remove(array_agg(DISTINCT before) || array_agg(DISTINCT after), NULL) AS orders
+        FROM written"""
+
+
+# Parameters: order ids, now. Sums of each order's lines, at the scale of its currency even without lines.
+ORDER_TOTALS = """
+    UPDATE orders o
+    SET subtotal_amount = sums.subtotal, shipping_amount = sums.shipping,
+        total_amount = sums.subtotal + sums.shipping + o.tax_amount - o.discount_amount,
+        version = o.version + 1, updated_at = $2
+    FROM (
+        SELECT wanted.id, round(coalesce(sum(l.line_amount), 0), currency_scale(wanted.currency)) AS subtotal,
+            round(coalesce(sum(l.shipping_amount), 0), currency_scale(wanted.currency)) AS shipping
+        FROM orders wanted LEFT JOIN order_lines l ON l.order_id = wanted.id
+        WHERE wanted.id = ANY($1) GROUP BY wanted.id
+    ) sums
+    WHERE o.id = sums.id AND (o.subtotal_amount, o.shipping_amount) IS DISTINCT FROM (sums.subtotal, sums.shipping)"""
+
+
+def find(table: str, by: str, *, customer: bool) -> str:
+    """Ids by key. Parameters: the keys and, by external id, the source."""
+    owner = "customer_id" if customer else "NULL::uuid"
+    if by == "external_id":
+        where = "source = $2 AND external_id = ANY($1::text[]) AND external_id IS NOT NULL"
+    elif (table, by) == ("users", "email"):
+        by = "lower(email)"
+        where = "lower(email) = ANY($1::text[])"
+    else:
+        where = f"{by} = ANY($1::text[])"
+    return f"SELECT {by} AS key, id, {owner} AS customer_id FROM {table} WHERE {where}"

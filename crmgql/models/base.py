@@ -1,0 +1,110 @@
+"""What all tables share: the key, origin and version columns, and the ways to declare a constraint.
+
+Shape only: no verb lives here. Tortoise's migrations drop `Meta.constraints` and make no index on a foreign
+key, so a migration of ours creates them from these declarations' text and a test compares both with the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tortoise import fields
+from tortoise.fields.db_defaults import Now, SqlDefault
+from tortoise.indexes import Index
+from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
+from tortoise.models import Model
+
+UUIDV7 = SqlDefault("uuidv7()")
+
+
+class AmountField(fields.Field[Decimal], Decimal):
+    """An exact amount. The column has no fixed scale: a CHECK ties the scale to the currency's (0, 2 or 3)."""
+
+    SQL_TYPE = "NUMERIC"
+    skip_to_python_if_native = True
+
+
+class TextArrayField(fields.Field[list[str]], list):  # type: ignore[type-arg]
+    """A `text[]` column."""
+
+    SQL_TYPE = "TEXT[]"
+    skip_to_python_if_native = True
+
+
+@dataclass(frozen=True)
+class CompositeKey:
+    """A foreign key over the customer and a record: a child can't hang under another customer's record."""
+
+    name: str
+    columns: tuple[str, ...]
+    table: str
+    target: tuple[str, ...]
+
+
+def check(name: str, condition: str) -> CheckConstraint:
+    return CheckConstraint(check=condition, name=name)
+
+
+def unique(name: str, *columns: str, where: str | None = None) -> UniqueConstraint:
+    return UniqueConstraint(fields=columns, name=name, condition=where)
+
+
+def amounts(table: str, *columns: str, currency: str = "currency") -> list[CheckConstraint]:
+    """CHECKs that the currency is a code and that each amount has exactly its scale and fits the API's numbers."""
+    return [
+        check(f"{table}_{currency}_known", f"{currency} IS NULL OR currency_scale({currency}) IS NOT NULL"),
+        *(check(f"{table}_{column}_scale", f"amount_fits({column}, {currency})") for column in columns),
+    ]
+
+
+def origin_unique(table: str) -> UniqueConstraint:
+    return unique(f"{table}_origin", "source", "external_id", where="external_id IS NOT NULL")
+
+
+def index(name: str, *columns: str) -> Index:
+    return Index(fields=columns, name=name)
+
+
+def partial(name: str, where: str, *columns: str) -> Index:
+    """An index over some rows only; Tortoise's own can't say IS NULL."""
+    made = index(name, *columns)
+    made.extra = f" WHERE {where}"
+    return made
+
+
+class KeyField(fields.UUIDField):
+    """A UUIDv7 key. Tortoise's own field would fill in a random UUIDv4; this one leaves the key to the database."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.pk:
+            self.default = None
+
+
+class Record(Model):
+    """A table's key and times. Keys are UUIDv7: ordered by creation, made by the database."""
+
+    id = KeyField(primary_key=True, db_default=UUIDV7)
+    created_at = fields.DatetimeField(db_default=Now())
+
+    class Meta:
+        abstract = True
+
+
+class Editable(Record):
+    """A record that may change: `version` counts its changes, `source`/`external_id` say where it came from."""
+
+    updated_at = fields.DatetimeField(db_default=Now())
+    version = fields.IntField(db_default=1)
+    source: Any = fields.CharField(max_length=50, null=True)
+    external_id: Any = fields.CharField(max_length=200, null=True)
+
+    class Meta:
+        abstract = True
+
+
+def currency_field(**options: Any) -> Any:
+    """ISO 4217 code."""
+    return fields.CharField(max_length=3, **options)

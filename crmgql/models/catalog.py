@@ -1,0 +1,46 @@
+"""Products."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from tortoise import fields
+
+from crmgql.models.base import AmountField, Editable, amounts, check, index, origin_unique, unique
+from crmgql.models.customers import one_of
+
+
+class ProductStatus(StrEnum):
+    DRAFT = "DRAFT"
+    ACTIVE = "ACTIVE"
+    END_OF_LIFE = "END_OF_LIFE"
+
+
+class Product(Editable):
+    sku: Any = fields.CharField(max_length=64, null=True)
+    name = fields.CharField(max_length=200)
+    category: Any = fields.CharField(max_length=100, null=True)
+    description: Any = fields.TextField(null=True)
+    status = fields.CharField(max_length=20, db_default="ACTIVE")
+    specs: Any = fields.JSONField(db_default={})
+    price_amount: Any = AmountField(null=True)
+    cost_amount: Any = AmountField(null=True)
+    currency = fields.CharField(max_length=3, db_default="USD")
+
+    class Meta:
+        table = "products"
+        constraints = [
+            origin_unique("products"),
+            unique("products_sku", "sku"),
+            check("products_status", one_of("status", ProductStatus)),
+            check("products_price_positive", "price_amount >= 0"),
+            check("products_cost_positive", "cost_amount >= 0"),
+            check("products_description_length", "length(description) <= 20000"),
+            *amounts("products", "price_amount", "cost_amount"),
+        ]
+        indexes = [
+            index("products_name", "name", "id"),
+            index("products_category", "category", "id"),
+            index("products_created", "created_at", "id"),
+        ]

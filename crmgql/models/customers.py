@@ -1,0 +1,180 @@
+"""Customers and what hangs directly on them: contacts, interactions, tickets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from tortoise import fields
+
+from crmgql.models.base import AmountField, CompositeKey, Editable, amounts, check, index, origin_unique, unique
+
+
+class CustomerKind(StrEnum):
+    COMPANY = "COMPANY"
+    PERSON = "PERSON"
+
+
+class CustomerStatus(StrEnum):
+    PROSPECT = "PROSPECT"
+    CUSTOMER = "CUSTOMER"
+    DORMANT = "DORMANT"
+    CHURNED = "CHURNED"
+
+
+class InteractionKind(StrEnum):
+    CALL = "CALL"
+    EMAIL = "EMAIL"
+    MEETING = "MEETING"
+    CHAT = "CHAT"
+    NOTE = "NOTE"
+
+
+class TicketStatus(StrEnum):
+    OPEN = "OPEN"
+    PENDING = "PENDING"
+    RESOLVED = "RESOLVED"
+    CLOSED = "CLOSED"
+
+
+class TicketPriority(StrEnum):
+    LOW = "LOW"
+    NORMAL = "NORMAL"
+    HIGH = "HIGH"
+    URGENT = "URGENT"
+
+
+def one_of(column: str, values: type[StrEnum]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+class Customer(Editable):
+    name = fields.CharField(max_length=200)
+    kind = fields.CharField(max_length=20, db_default="COMPANY")
+    status = fields.CharField(max_length=20, db_default="PROSPECT")
+    email: Any = fields.CharField(max_length=254, null=True)
+    phone: Any = fields.CharField(max_length=40, null=True)
+    website: Any = fields.CharField(max_length=500, null=True)
+    industry: Any = fields.CharField(max_length=100, null=True)
+    region: Any = fields.CharField(max_length=100, null=True)
+    country: Any = fields.CharField(max_length=100, null=True)
+    state: Any = fields.CharField(max_length=100, null=True)
+    city: Any = fields.CharField(max_length=100, null=True)
+    postal_code: Any = fields.CharField(max_length=20, null=True)
+    currency = fields.CharField(max_length=3, db_default="USD")
+    founded_year: Any = fields.IntField(null=True)
+    employee_count: Any = fields.IntField(null=True)
+    annual_revenue_amount: Any = AmountField(null=True)
+    notes: Any = fields.TextField(null=True)
+    owner: Any = fields.ForeignKeyField("crm.User", related_name="customers", null=True, on_delete=fields.RESTRICT)
+    parent: Any = fields.ForeignKeyField(
+        "crm.Customer", related_name="subsidiaries", null=True, on_delete=fields.RESTRICT
+    )
+
+    class Meta:
+        table = "customers"
+        constraints = [
+            origin_unique("customers"),
+            check("customers_kind", one_of("kind", CustomerKind)),
+            check("customers_status", one_of("status", CustomerStatus)),
+            check("customers_parent_other", "parent_id <> id"),
+            check("customers_employee_count", "employee_count >= 0"),
+            check("customers_founded_year", "founded_year BETWEEN 1000 AND 9999"),
+            check("customers_notes_length", "length(notes) <= 20000"),
+            *amounts("customers", "annual_revenue_amount"),
+        ]
+        indexes = [
+            index("customers_owner", "owner_id", "id"),
+            index("customers_owner_created", "owner_id", "created_at", "id"),
+            index("customers_owner_name", "owner_id", "name", "id"),
+            index("customers_created", "created_at", "id"),
+            index("customers_name", "name", "id"),
+            index("customers_parent", "parent_id", "id"),
+            index("customers_email", "email", "id"),
+        ]
+
+
+class Contact(Editable):
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="contacts", on_delete=fields.RESTRICT)
+    name = fields.CharField(max_length=200)
+    title: Any = fields.CharField(max_length=100, null=True)
+    email: Any = fields.CharField(max_length=254, null=True)
+    phone: Any = fields.CharField(max_length=40, null=True)
+    primary = fields.BooleanField(db_default=False, source_field="is_primary")
+
+    class Meta:
+        table = "contacts"
+        constraints = [
+            origin_unique("contacts"),
+            unique("contacts_customer_id", "customer_id", "id"),
+            unique("contacts_one_primary", "customer_id", where="is_primary"),
+        ]
+        indexes = [index("contacts_name", "name", "id"), index("contacts_created", "created_at", "id")]
+
+
+class Interaction(Editable):
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="interactions", on_delete=fields.RESTRICT)
+    contact: Any = fields.ForeignKeyField(
+        "crm.Contact", related_name="interactions", null=True, on_delete=fields.RESTRICT
+    )
+    opportunity: Any = fields.ForeignKeyField(
+        "crm.Opportunity", related_name="interactions", null=True, on_delete=fields.RESTRICT
+    )
+    author: Any = fields.ForeignKeyField("crm.User", related_name="interactions", null=True, on_delete=fields.RESTRICT)
+    kind = fields.CharField(max_length=20)
+    subject = fields.CharField(max_length=200)
+    body: Any = fields.TextField(null=True)
+    occurred_at = fields.DatetimeField()
+
+    class Meta:
+        table = "interactions"
+        constraints = [
+            origin_unique("interactions"),
+            check("interactions_kind", one_of("kind", InteractionKind)),
+            check("interactions_body_length", "length(body) <= 20000"),
+        ]
+        composite_keys = (
+            CompositeKey(
+                "interactions_contact_customer", ("customer_id", "contact_id"), "contacts", ("customer_id", "id")
+            ),
+        )
+        indexes = [
+            index("interactions_customer_occurred", "customer_id", "occurred_at", "id"),
+            index("interactions_contact", "contact_id", "occurred_at", "id"),
+            index("interactions_opportunity", "opportunity_id", "occurred_at", "id"),
+            index("interactions_author", "author_id", "occurred_at", "id"),
+            index("interactions_occurred", "occurred_at", "id"),
+        ]
+
+
+class Ticket(Editable):
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="tickets", on_delete=fields.RESTRICT)
+    contact: Any = fields.ForeignKeyField("crm.Contact", related_name="tickets", null=True, on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="tickets", null=True, on_delete=fields.RESTRICT)
+    assignee: Any = fields.ForeignKeyField("crm.User", related_name="tickets", null=True, on_delete=fields.RESTRICT)
+    subject = fields.CharField(max_length=200)
+    description: Any = fields.TextField(null=True)
+    status = fields.CharField(max_length=20, db_default="OPEN")
+    priority = fields.CharField(max_length=20, db_default="NORMAL")
+    resolved_at: Any = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "tickets"
+        constraints = [
+            origin_unique("tickets"),
+            check("tickets_status", one_of("status", TicketStatus)),
+            check("tickets_priority", one_of("priority", TicketPriority)),
+            check("tickets_resolved", "(resolved_at IS NOT NULL) = (status IN ('RESOLVED', 'CLOSED'))"),
+            check("tickets_description_length", "length(description) <= 20000"),
+        ]
+        composite_keys = (
+            CompositeKey("tickets_contact_customer", ("customer_id", "contact_id"), "contacts", ("customer_id", "id")),
+            CompositeKey("tickets_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+        )
+        indexes = [
+            index("tickets_customer", "customer_id", "id"),
+            index("tickets_contact", "contact_id", "id"),
+            index("tickets_order", "order_id", "id"),
+            index("tickets_assignee", "assignee_id", "id"),
+            index("tickets_created", "created_at", "id"),
+        ]

@@ -1,0 +1,69 @@
+"""What the compiling stages share: the catalog, who asks, and the CTEs made so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crmgql import access
+from crmgql.planner import catalog, levels
+from crmgql.planner.filters import Filters
+from crmgql.planner.levels import Level
+from crmgql.sql import ast
+from crmgql.viewer import Who
+
+NULL = ast.Text("null")
+
+
+@dataclass
+class Build:
+    """One statement in the making. `texts` are the JSON CTEs, deepest first."""
+
+    known: catalog.Catalog
+    who: Who
+    filters: Filters
+    rows: list[Level] = field(default_factory=list)
+    texts: list[ast.Cte] = field(default_factory=list)
+    names: int = 0
+
+    def level(
+        self, node: catalog.Node, link: levels.Link, conditions: list[ast.Expr], *, trusted: bool = False
+    ) -> Level:
+        """A new level of rows of one type, under the viewer's row rule."""
+        rule = self.rule(node, trusted=trusted)
+        level = Level(f"l{len(self.rows)}", node, [*conditions, rule], link)
+        self.rows.append(level)
+        return level
+
+    def rule(self, node: catalog.Node, *, trusted: bool) -> ast.Expr:
+        access.require_read(self.who, node.name)
+        return access.rows(node.name, self.who, levels.INNER, trusted=trusted)
+
+    def field_rule(self, node: catalog.Node, name: str) -> ast.Expr:
+        return access.field(node.name, name, self.who, levels.INNER)
+
+    def fresh(self, letter: str) -> str:
+        """A CTE name that is not taken."""
+        self.names += 1
+        return f"{letter}{self.names}"
+
+    def text(self, name: str, select: ast.Select) -> str:
+        """Adds a JSON CTE; returns its name."""
+        self.texts.append(ast.Cte(name, select))
+        return name
+
+
+def left_join(name: str, key: ast.Expr) -> ast.Join:
+    """Joins a JSON CTE (columns `k`, …) to the row whose key it was grouped by."""
+    return ast.Join("LEFT JOIN", ast.Table(name, name), ast.eq(ast.Col(name, "k"), key))
+
+
+def or_else(expr: ast.Expr, fallback: ast.Expr) -> ast.Expr:
+    return ast.Func("coalesce", (expr, fallback))
+
+
+def entries(parts: list[tuple[str, ast.Expr]]) -> ast.Concat:
+    """A JSON object's text from response keys and texts."""
+    pieces: list[ast.Expr] = [ast.Text("{")]
+    for index, (key, text) in enumerate(parts):
+        pieces += [ast.Text(f'{"," if index else ""}"{key}":'), text]
+    return ast.Concat((*pieces, ast.Text("}")))

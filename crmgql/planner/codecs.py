@@ -1,0 +1,146 @@
+"""How a column's value is written as JSON text in SQL, bound as a parameter and read back from a cursor.
+
+A codec is a value: two columns with the same codec behave the same everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql.errors import BadUserInput
+from crmgql.sql import ast
+
+ID_PATTERN = re.compile(r"([a-z]{3})_([0-9a-f]{32})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """`graphql` names the scalar, `sql_type` the column's type, `kind` selects the code below.
+
+    `detail` is the id prefix of an ID, or the enum's GraphQL name of an enum.
+    """
+
+    kind: str
+    graphql: str
+    sql_type: str
+    detail: str = ""
+
+    def json(self, expr: ast.Expr) -> ast.Expr:
+        """JSON text of a value that is not NULL."""
+        return _JSON[self.kind](self, expr)
+
+    def bind(self, value: Any) -> Any:
+        """A coerced GraphQL input value as asyncpg wants it. Raises `BadUserInput`."""
+        binder = _BIND.get(self.kind)
+        return value if binder is None else binder(self, value)
+
+    def from_cursor(self, text: str) -> str:
+        """Checks one value of a cursor; it is bound as text and cast by the database."""
+        _CURSOR[self.kind](text)
+        return text
+
+
+STRING = Codec("string", "String", "text")
+INT = Codec("int", "Int", "int4")
+LONG = Codec("int", "Int", "int8")
+BOOLEAN = Codec("boolean", "Boolean", "bool")
+DECIMAL = Codec("decimal", "Decimal", "numeric")
+DATETIME = Codec("datetime", "DateTime", "timestamptz")
+DATE = Codec("date", "Date", "date")
+JSON = Codec("json", "JSON", "jsonb")
+CURRENCY = Codec("plain", "CurrencyCode", "text")
+
+
+def id_codec(prefix: str) -> Codec:
+    return Codec("id", "ID", "uuid", prefix)
+
+
+def enum_codec(name: str, *, many: bool = False) -> Codec:
+    return Codec("enums" if many else "plain", name, "text[]" if many else "text", name)
+
+
+def decode_id(value: str, *, prefix: str | None = None) -> UUID:
+    """The UUID inside an API id. Raises `BadUserInput` when it is not one, or one of another type."""
+    match = ID_PATTERN.match(value)
+    if match is None or (prefix is not None and match[1] != prefix):
+        example = f"{prefix or 'cus'}_ followed by 32 hex digits"
+        shown = value[:60].encode("ascii", "backslashreplace").decode()
+        raise BadUserInput(f"“{shown}” is not an id that fits here; expected {example}.")
+    return UUID(hex=match[2])
+
+
+def encode_id(prefix: str, value: UUID) -> str:
+    return f"{prefix}_{value.hex}"
+
+
+def _quoted(expr: ast.Expr) -> ast.Expr:
+    return ast.Concat((ast.Text('"'), expr, ast.Text('"')))
+
+
+def _json_id(codec: Codec, expr: ast.Expr) -> ast.Expr:
+    digits = ast.Func("replace", (ast.Cast(expr, "text"), ast.Text("-"), ast.Text("")))
+    return ast.Concat((ast.Text(f'"{codec.detail}_'), digits, ast.Text('"')))
+
+
+_JSON: dict[str, Callable[[Codec, ast.Expr], ast.Expr]] = {
+    "string": lambda codec, expr: ast.Cast(ast.Func("to_json", (expr,)), "text"),
+    "int": lambda codec, expr: ast.Cast(expr, "text"),
+    "boolean": lambda codec, expr: ast.Cast(expr, "text"),
+    "decimal": lambda codec, expr: _quoted(ast.Cast(expr, "text")),
+    "datetime": lambda codec, expr: ast.Cast(ast.Func("to_json", (expr,)), "text"),
+    "date": lambda codec, expr: _quoted(ast.Cast(expr, "text")),
+    "json": lambda codec, expr: ast.Cast(expr, "text"),
+    "plain": lambda codec, expr: _quoted(expr),
+    "enums": lambda codec, expr: ast.Cast(ast.Func("array_to_json", (expr,)), "text"),
+    "id": _json_id,
+}
+
+
+def text_value(value: Any) -> str:
+    """A string that PostgreSQL can hold: without NUL and without lone surrogates. Raises `BadUserInput`."""
+    text = str(getattr(value, "value", value))
+    if "\x00" in text:
+        raise BadUserInput("Text can't contain the character U+0000.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadUserInput("Text contains half of a surrogate pair; send whole characters.") from None
+    return text
+
+
+def _bind_int(codec: Codec, value: Any) -> int:
+    return int(value)
+
+
+_BIND: dict[str, Callable[[Codec, Any], Any]] = {
+    "string": lambda codec, value: text_value(value),
+    "plain": lambda codec, value: text_value(value),
+    "enums": lambda codec, value: text_value(value),
+    "int": _bind_int,
+    "id": lambda codec, value: decode_id(str(value), prefix=codec.detail),
+}
+
+
+def _finite(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ValueError(text)
+    return number
+
+
+_CURSOR: dict[str, Callable[[str], Any]] = {
+    "string": text_value,
+    "plain": text_value,
+    "int": int,
+    "boolean": lambda text: {"true": True, "false": False}[text],
+    "decimal": _finite,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "id": UUID,
+}

@@ -1,0 +1,128 @@
+"""`where` → condition. Related rows count only when the viewer may see them; hidden fields are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crmgql import access
+from crmgql.errors import BadUserInput, Forbidden
+from crmgql.planner import catalog, codecs
+from crmgql.planner.arguments import Argument, Bound, Object, Objects, Scalar
+from crmgql.sql import ast
+from crmgql.viewer import Who
+
+MAX_LIST = 1000
+COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+class Filters:
+    """Compiles `where` trees. Each related table gets an alias of its own."""
+
+    def __init__(self, known: catalog.Catalog, who: Who) -> None:
+        self.catalog = known
+        self.who = who
+        self._aliases = 0
+
+    def where(self, node: catalog.Node, t: str, tree: Argument) -> ast.Expr:
+        """The condition on row `t`. An absent or null tree is TRUE."""
+        if not isinstance(tree, Object):
+            return ast.TRUE
+        return ast.all_of([self._entry(node, t, name, value) for name, value in tree.fields.items()])
+
+    def _entry(self, node: catalog.Node, t: str, name: str, value: Argument) -> ast.Expr:
+        if name in ("and", "or"):
+            items = value.items if isinstance(value, Objects) else ()
+            combine = ast.all_of if name == "and" else ast.any_of
+            return combine([self.where(node, t, item) for item in items]) if items else ast.TRUE
+        if name == "not":
+            inner = self.where(node, t, value)
+            return ast.Not(ast.IsTrue(inner)) if isinstance(value, Object) else ast.TRUE
+        field = node.fields[name]
+        if access.field(node.name, name, self.who, t) != ast.TRUE:
+            raise Forbidden(f"You may not filter by {node.name}.{name}.")
+        match field:
+            case catalog.One():
+                return self._one(field, t, value)
+            case catalog.Many():
+                return self._many(field, t, value)
+            case catalog.Money():
+                return self._money(field, t, value)
+            case catalog.Leaf():
+                return ast.all_of(list(_leaf(field.codec, ast.Col(t, field.column), value, f"{node.name}.{name}")))
+            case catalog.Derived():
+                raise BadUserInput(f"{node.name}.{name} can't be filtered by.")
+
+    def _alias(self) -> str:
+        self._aliases += 1
+        return f"f{self._aliases}"
+
+    def _related(self, target: catalog.Node, link: ast.Expr, alias: str, trusted: bool, *more: ast.Expr) -> ast.Expr:
+        access.require_read(self.who, target.name)
+        rule = access.rows(target.name, self.who, alias, trusted=trusted)
+        condition = ast.all_of([link, rule, *more])
+        if condition == ast.FALSE:
+            return ast.FALSE
+        return ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table(target.table, alias), where=condition))
+
+    def _one(self, field: catalog.One, t: str, value: Argument) -> ast.Expr:
+        target, alias = self.catalog.nodes[field.target], self._alias()
+        link = ast.eq(ast.Col(alias, "id"), ast.Col(t, field.column))
+        if value is None:
+            return ast.Not(self._related(target, link, alias, field.trusted))
+        return self._related(target, link, alias, field.trusted, self.where(target, alias, value))
+
+    def _many(self, field: catalog.Many, t: str, value: Argument) -> ast.Expr:
+        target = self.catalog.nodes[field.target]
+        conditions = []
+        for quantifier, tree in value.fields.items() if isinstance(value, Object) else ():
+            if tree is None:
+                continue
+            alias = self._alias()
+            link = ast.eq(ast.Col(alias, field.column), ast.Col(t, "id"))
+            inner = self.where(target, alias, tree)
+            if quantifier == "every":
+                inner = ast.Not(ast.IsTrue(inner))
+            exists = self._related(target, link, alias, field.trusted, inner)
+            conditions.append(exists if quantifier == "some" else ast.Not(exists))
+        return ast.all_of(conditions)
+
+    def _money(self, field: catalog.Money, t: str, value: Argument) -> ast.Expr:
+        if not isinstance(value, Object):
+            return ast.IsNull(ast.Col(t, field.column)) if value is None else ast.TRUE
+        amount = Object({name: item for name, item in value.fields.items() if name != "currency"})
+        conditions = list(_leaf(codecs.DECIMAL, ast.Col(t, field.column), amount, field.name))
+        currency = value.fields.get("currency")
+        if isinstance(currency, Scalar):
+            bound = ast.Param(Bound(currency.origin, codecs.CURRENCY), "text")
+            conditions.append(ast.eq(ast.Col(t, field.currency), bound))
+        return ast.all_of(conditions)
+
+
+def _leaf(codec: codecs.Codec, column: ast.Expr, value: Argument, where: str) -> Iterator[ast.Expr]:
+    if value is None:
+        yield ast.IsNull(column)
+    elif isinstance(value, Object):
+        for operator, operand in value.fields.items():
+            yield _operation(codec, column, operator, operand, where)
+
+
+def _operation(codec: codecs.Codec, column: ast.Expr, operator: str, operand: Argument, where: str) -> ast.Expr:
+    if operator == "isNull":
+        wanted = isinstance(operand, Scalar) and bool(operand.value)
+        return ast.TRUE if operand is None else ast.IsNull(column, negated=not wanted)
+    if operand is None:
+        if operator in ("eq", "ne"):
+            return ast.IsNull(column, negated=operator == "ne")
+        raise BadUserInput(f"{where}: {operator} needs a value; to look for missing values use isNull.")
+    assert isinstance(operand, Scalar)
+    if operator == "in":
+        if len(operand.value) > MAX_LIST:
+            raise BadUserInput(f"{where}: in has {len(operand.value)} values; {MAX_LIST} are the most.")
+        return ast.AnyOf(column, ast.Param(Bound(operand.origin, codec, "list"), f"{codec.sql_type}[]"))
+    if operator in ("contains", "startsWith"):
+        pattern = ast.Param(Bound(operand.origin, codec, operator), "text")
+        return ast.Op(column, "ILIKE" if operator == "contains" else "LIKE", pattern)
+    bound = ast.Param(Bound(operand.origin, codec), codec.sql_type)
+    if operator == "ne":
+        return ast.Op(column, "IS DISTINCT FROM", bound)
+    return ast.Op(column, COMPARISONS.get(operator, "="), bound)

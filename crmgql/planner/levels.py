@@ -1,0 +1,172 @@
+"""Rows of a plan: one CTE per level, filtered by its parent's keys.
+
+A level is filled in two steps, because what it must read is known only when everything below has been compiled: first
+the JSON stage asks it for columns, then `select` writes its CTE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crmgql.planner import catalog, paging
+from crmgql.sql import ast
+
+INNER = "t"
+OUTER = "x"
+
+
+@dataclass
+class Level:
+    """The rows of one selection. `name` is its CTE; `link` says how it hangs on its parent."""
+
+    name: str
+    node: catalog.Node
+    conditions: list[ast.Expr]
+    link: Link
+    page: paging.Page | None = None
+    has_more: bool = False
+    columns: dict[str, ast.Expr] = field(default_factory=dict)
+    computed: dict[str, ast.Expr] = field(default_factory=dict)
+
+    def column(self, name: str) -> ast.Col:
+        """A column of the table, as the JSON stage refers to it."""
+        self.columns[name] = ast.Col(INNER, name)
+        return ast.Col(self.name, name)
+
+    def guarded(self, name: str, condition: ast.Expr) -> ast.Col:
+        """A column that is NULL in rows where the viewer may not read it."""
+        alias = f"{name} seen"
+        self.columns[alias] = ast.Case(condition, ast.Col(INNER, name))
+        return ast.Col(self.name, alias)
+
+    def compute(self, alias: str, expr: ast.Expr) -> ast.Col:
+        """A value computed from a row after the page was cut."""
+        self.computed[alias] = expr
+        return ast.Col(self.name, alias)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether rows carry `rn`, their number in the page."""
+        return self.page is not None and (self.has_more or (isinstance(self.link, Few)))
+
+    def visible(self) -> ast.Expr | None:
+        """Excludes the row that was read only to learn whether there are more."""
+        if self.page is None or not self.has_more:
+            return None
+        return ast.Op(ast.Col(self.name, "rn"), "<=", ast.Num(self.page.size))
+
+    def keys(self, column: str) -> ast.Select:
+        """The values of one column over this level's rows, for the levels below."""
+        return ast.Select(((self.column(column), column),), ast.Table(self.name, self.name), where=self.visible())
+
+    def order(self) -> tuple[ast.Order, ...]:
+        """The page's order, over this level's rows."""
+        if self.page is None:
+            return (ast.Order(self.column("id")),)
+        if self.numbered:
+            return (ast.Order(ast.Col(self.name, "rn"), self.page.backward),)
+        for key in self.page.keys:
+            self.column(key.column)
+        return paging.order_of(self.page, self.name)
+
+    def select(self) -> ast.Select:
+        """The level's CTE."""
+        return self.link.select(self)
+
+    def inner(self, *where: ast.Expr, paged: bool = True) -> ast.Select:
+        """The rows as read from the table."""
+        columns = tuple((expr, name) for name, expr in self.columns.items())
+        condition = ast.all_of([*where, *self.conditions])
+        source = ast.Table(self.node.table, INNER)
+        if self.page is None or not paged:
+            return ast.Select(columns, source, where=condition)
+        limit = self.page.size + (1 if self.has_more else 0)
+        condition = ast.all_of([condition, *paging.keyset(self.page, INNER)])
+        order = paging.order_of(self.page, INNER, reading=True)
+        return ast.Select(columns, source, where=condition, order_by=order, limit=limit)
+
+    def extras(self, partition: tuple[ast.Expr, ...] = ()) -> tuple[tuple[ast.Expr, str], ...]:
+        """Computed values and the row's number, over the derived table `x`."""
+        extras = [(expr, name) for name, expr in self.computed.items()]
+        if self.numbered and self.page is not None:
+            order = paging.order_of(self.page, OUTER, reading=True)
+            extras.append((ast.RowNumber(partition, order), "rn"))
+        return tuple(extras)
+
+    def sort_columns(self) -> None:
+        """Makes sure that the columns of the order are read."""
+        for key in self.page.keys if self.page else ():
+            self.column(key.column)
+
+
+class Link:
+    """How a level's rows are found."""
+
+    def select(self, level: Level) -> ast.Select:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Root(Link):
+    """No parent: the conditions say it all."""
+
+    def select(self, level: Level) -> ast.Select:
+        level.sort_columns()
+        extras = level.extras()
+        if not extras:
+            return level.inner()
+        return ast.Select(extras, ast.Derived(level.inner(), OUTER), star=OUTER)
+
+
+@dataclass(frozen=True)
+class ByKey(Link):
+    """The records that a foreign key of the parent's rows points at, each once."""
+
+    parent: Level
+    column: str
+
+    def select(self, level: Level) -> ast.Select:
+        wanted = ast.InSelect(ast.Col(INNER, "id"), self.parent.keys(self.column))
+        extras = level.extras()
+        if not extras:
+            return level.inner(wanted)
+        return ast.Select(extras, ast.Derived(level.inner(wanted), OUTER), star=OUTER)
+
+
+@dataclass(frozen=True)
+class PerParent(Link):
+    """A page per parent row, read in index order and stopped at the limit."""
+
+    parent: Level
+    column: str
+
+    def select(self, level: Level) -> ast.Select:
+        level.sort_columns()
+        level.column(self.column)
+        own = ast.eq(ast.Col(INNER, self.column), ast.Col("p", "id"))
+        lateral = ast.Join("CROSS JOIN LATERAL", ast.Derived(level.inner(own), OUTER))
+        extras = level.extras((ast.Col(OUTER, self.column),))
+        return ast.Select(extras, ast.Derived(self.parent.keys("id"), "p"), (lateral,), star=OUTER)
+
+
+@dataclass(frozen=True)
+class Few(Link):
+    """All children of all parents in one walk of the index on (customer_id, foreign key, …), then numbered and cut."""
+
+    parent: Level
+    column: str
+
+    def select(self, level: Level) -> ast.Select:
+        assert level.page is not None
+        level.sort_columns()
+        level.column(self.column)
+        by_customer = ast.AnyOf(ast.Col(INNER, "customer_id"), ast.ArrayOf(self.parent.keys("customer_id")))
+        by_parent = ast.AnyOf(ast.Col(INNER, self.column), ast.ArrayOf(self.parent.keys("id")))
+        keyset = paging.keyset(level.page, INNER)
+        inner = level.inner(by_customer, by_parent, *keyset, paged=False)
+        number = ast.RowNumber((ast.Col(INNER, self.column),), paging.order_of(level.page, INNER, reading=True))
+        numbered = ast.Select((*inner.columns, (number, "rn")), inner.source, where=inner.where)
+        limit = level.page.size + (1 if level.has_more else 0)
+        cut = ast.Op(ast.Col(OUTER, "rn"), "<=", ast.Num(limit))
+        computed = tuple((expr, name) for name, expr in level.computed.items())
+        return ast.Select(computed, ast.Derived(numbered, OUTER), where=cut, star=OUTER)

@@ -1,0 +1,128 @@
+"""The JSON text of one row: its columns, computed values and what hangs on it.
+
+Enters: a level and the selection on it. Leaves: a text expression over the level's CTE; the JSON CTEs of related
+records are added to the joins.
+"""
+
+from __future__ import annotations
+
+from crmgql import access
+from crmgql.errors import BadUserInput
+from crmgql.planner import arguments, catalog, codecs, connections, levels, selection
+from crmgql.planner.build import NULL, Build, entries, left_join, or_else
+from crmgql.planner.levels import Level
+from crmgql.sql import ast
+
+Joins = list[ast.Join]
+
+
+def object_text(build: Build, level: Level, wanted: selection.Object, joins: Joins) -> ast.Expr:
+    """The row as a JSON object."""
+    return entries([(key, _item(build, level, item, joins)) for key, item in wanted.items])
+
+
+def _item(build: Build, level: Level, item: selection.Item, joins: Joins) -> ast.Expr:
+    match item:
+        case selection.TypeName(name):
+            return ast.Text(f'"{name}"')
+        case selection.LeafField(field):
+            return _leaf(build, level, field)
+        case selection.MoneyField(field, parts, given):
+            return _money(build, level, field, parts, given)
+        case selection.DerivedField(field):
+            return _derived(build, level, field)
+        case selection.OneField(field, wanted):
+            return _one(build, level, field, wanted, joins)
+        case selection.ManyField(field, connection):
+            return connections.nested(build, level, field, connection, joins)
+
+
+def _leaf(build: Build, level: Level, field: catalog.Leaf) -> ast.Expr:
+    rule = access.field(level.node.name, field.name, build.who, levels.INNER)
+    if rule == ast.FALSE:
+        return NULL
+    column = level.column(field.column) if rule == ast.TRUE else level.guarded(field.column, rule)
+    text = field.codec.json(column)
+    if rule == ast.TRUE and not field.nullable:
+        return text
+    return or_else(text, NULL)
+
+
+def _money(
+    build: Build,
+    level: Level,
+    field: catalog.Money | catalog.Derived,
+    parts: tuple[tuple[str, str], ...],
+    given: selection.Arguments,
+) -> ast.Expr:
+    if isinstance(field, catalog.Derived):
+        return _derived_money(build, level, field, parts, given)
+    rule = access.field(level.node.name, field.name, build.who, levels.INNER)
+    if rule == ast.FALSE:
+        return NULL
+    amount = level.column(field.column) if rule == ast.TRUE else level.guarded(field.column, rule)
+    text = money_text(amount, level.column(field.currency), parts)
+    if rule == ast.TRUE and not field.nullable:
+        return text
+    return ast.Case(ast.IsNull(amount), NULL, text)
+
+
+def money_text(amount: ast.Expr, currency: ast.Expr, parts: tuple[tuple[str, str], ...]) -> ast.Expr:
+    texts = {
+        "amount": codecs.DECIMAL.json(amount),
+        "currency": codecs.CURRENCY.json(currency),
+        "__typename": ast.Text('"Money"'),
+    }
+    return entries([(key, texts[name]) for key, name in parts])
+
+
+def _derived(build: Build, level: Level, field: catalog.Derived) -> ast.Expr:
+    assert field.codec is not None
+    rule = access.field(level.node.name, field.name, build.who, levels.OUTER)
+    if rule == ast.FALSE:
+        return NULL
+    _needs(level, field)
+    (expr,) = field.build(build.who, levels.OUTER, ast.Text(""))
+    value = level.compute(f"{field.name} computed", expr if rule == ast.TRUE else ast.Case(rule, expr))
+    text = field.codec.json(value)
+    return or_else(text, NULL) if field.nullable else text
+
+
+def _derived_money(
+    build: Build,
+    level: Level,
+    field: catalog.Derived,
+    parts: tuple[tuple[str, str], ...],
+    given: selection.Arguments,
+) -> ast.Expr:
+    rule = access.field(level.node.name, field.name, build.who, levels.OUTER)
+    if rule == ast.FALSE:
+        return NULL
+    _needs(level, field)
+    chosen = given.get("currency")
+    wanted: ast.Expr = ast.Col(levels.OUTER, "currency")
+    alias = field.name
+    if isinstance(chosen, arguments.Scalar):
+        if not isinstance(chosen.value, str):
+            raise BadUserInput("currency is not a currency code.")
+        wanted = ast.Param(arguments.Bound(chosen.origin, codecs.CURRENCY), "text")
+        alias = f"{field.name} {len(level.computed)}"
+    amount, currency = field.build(build.who, levels.OUTER, wanted)
+    amount_column = level.compute(f"{alias} amount", amount if rule == ast.TRUE else ast.Case(rule, amount))
+    text = money_text(amount_column, level.compute(f"{alias} currency", currency), parts)
+    return ast.Case(ast.IsNull(amount_column), NULL, text) if field.nullable else text
+
+
+def _needs(level: Level, field: catalog.Derived) -> None:
+    for column in field.needs:
+        level.column(column)
+
+
+def _one(build: Build, level: Level, field: catalog.One, wanted: selection.Object, joins: Joins) -> ast.Expr:
+    target = build.level(wanted.node, levels.ByKey(level, field.column), [], trusted=field.trusted)
+    below: Joins = []
+    text = object_text(build, target, wanted, below)
+    columns = ((target.column("id"), "k"), (text, "v"))
+    name = build.text(f"j{target.name}", ast.Select(columns, ast.Table(target.name, target.name), tuple(below)))
+    joins.append(left_join(name, level.column(field.column)))
+    return or_else(ast.Col(name, "v"), NULL)

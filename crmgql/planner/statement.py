@@ -1,0 +1,99 @@
+"""Selection tree → one SQL statement, whose single row is the answer's JSON text and the number of nodes in it.
+
+Each level's rows are one CTE (`l0`, `l1`, …; see `levels`). Each level's JSON is a second one (`jl0`, …): its rows as
+text, grouped once by the parent's key. Keys flow down, texts flow up, and every level is read once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crmgql import access
+from crmgql.planner import arguments, catalog, codecs, connections, levels, objects, selection
+from crmgql.planner.build import NULL, Build, entries, left_join, or_else
+from crmgql.planner.filters import Filters
+from crmgql.planner.levels import Level
+from crmgql.sql import ast
+from crmgql.viewer import Who
+
+
+@dataclass(frozen=True, slots=True)
+class IdsOf:
+    """Parameter source: the ids of one type among those that `nodes(ids:)` was given."""
+
+    origin: arguments.Origin
+    prefix: str
+
+
+def compile_statement(root: tuple[tuple[str, selection.Root], ...], known: catalog.Catalog, who: Who) -> ast.Statement:
+    """The whole operation. Raises `BadUserInput` and `Forbidden` for arguments that can't be planned."""
+    build = Build(known, who, Filters(known, who))
+    data = entries([(key, _root(build, item)) for key, item in root])
+    nodes = _sum_of([_count(level) for level in build.rows])
+    # A child asks its parent for keys while it is written: children first, then turned round.
+    rows = [ast.Cte(level.name, level.select(), materialized=True) for level in reversed(build.rows)]
+    return ast.Statement((*reversed(rows), *build.texts), ast.Select(((data, "data"), (nodes, "nodes"))))
+
+
+def _count(level: Level) -> ast.Expr:
+    one = ast.Func("count", (level.column("id"),))
+    return ast.Subquery(ast.Select(((one, "n"),), ast.Table(level.name, level.name), where=level.visible()))
+
+
+def _sum_of(counts: list[ast.Expr]) -> ast.Expr:
+    if not counts:
+        return ast.Cast(ast.Num(0), "int8")
+    total = counts[0]
+    for count in counts[1:]:
+        total = ast.Op(total, "+", count)
+    return total
+
+
+def _root(build: Build, item: selection.Root) -> ast.Expr:
+    match item:
+        case selection.TypeName(name):
+            return ast.Text(f'"{name}"')
+        case selection.Nothing():
+            return NULL
+        case selection.RootOne(wanted, id):
+            assert isinstance(id, arguments.Scalar)
+            bound = arguments.Bound(id.origin, codecs.id_codec(wanted.node.prefix))
+            return _single(build, wanted, ast.Param(bound, "uuid"))
+        case selection.RootViewer(wanted):
+            return _single(build, wanted, access.VIEWER_ID)
+        case selection.RootMany(connection):
+            return connections.root(build, connection)
+        case selection.RootNodes(wanted_objects, ids):
+            return _any_nodes(build, wanted_objects, ids)
+
+
+def _single(build: Build, wanted: selection.Object, id: ast.Expr) -> ast.Expr:
+    level = build.level(wanted.node, levels.Root(), [ast.eq(ast.Col(levels.INNER, "id"), id)])
+    joins: list[ast.Join] = []
+    text = objects.object_text(build, level, wanted, joins)
+    select = ast.Select(((text, "v"),), ast.Table(level.name, level.name), tuple(joins))
+    return or_else(ast.Subquery(select), NULL)
+
+
+def _any_nodes(build: Build, wanted: tuple[selection.Object, ...], ids: arguments.Argument) -> ast.Expr:
+    """`nodes(ids:)`: a level per type, put back into the order that was asked for."""
+    assert isinstance(ids, arguments.Scalar)
+    listed = ast.Param(arguments.Bound(ids.origin, codecs.STRING, "list"), "text[]")
+    found: list[ast.Expr] = []
+    joins: list[ast.Join] = []
+    for each in wanted:
+        prefix = each.node.prefix
+        own = ast.AnyOf(ast.Col(levels.INNER, "id"), ast.Param(IdsOf(ids.origin, prefix), "uuid[]"))
+        level = build.level(each.node, levels.Root(), [own])
+        below: list[ast.Join] = []
+        text = objects.object_text(build, level, each, below)
+        digits = ast.Func("replace", (ast.Cast(level.column("id"), "text"), ast.Text("-"), ast.Text("")))
+        columns = ((ast.Concat((ast.Text(f"{prefix}_"), digits)), "k"), (text, "v"))
+        select = ast.Select(columns, ast.Table(level.name, level.name), tuple(below))
+        name = build.text(f"j{level.name}", select)
+        joins.append(left_join(name, ast.Col("i", "value")))
+        found.append(ast.Col(name, "v"))
+    each_text = ast.Func("coalesce", (*found, NULL))
+    joined = ast.Aggregate("string_agg", (each_text, ast.Text(",")), (ast.Order(ast.Col("i", "position")),))
+    select = ast.Select(((joined, "v"),), ast.Unnest(listed, "i"), tuple(joins))
+    return ast.Concat((ast.Text("["), or_else(ast.Subquery(select), ast.Text("")), ast.Text("]")))

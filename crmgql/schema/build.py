@@ -1,0 +1,38 @@
+"""Boot: declarations → catalog → Strawberry schema → engine. A wrong declaration stops here."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from tortoise import Tortoise
+
+from crmgql import db
+from crmgql.config import Settings
+from crmgql.planner import catalog
+from crmgql.schema import catalog as freezer
+from crmgql.schema import declare, mutating, mutations, objects, scalars, types
+from crmgql.schema.engine import Engine
+
+
+@cache
+def built() -> tuple[strawberry.Schema, catalog.Catalog]:
+    """The schema and the catalog of this process; needs Tortoise's models to be initialised."""
+    assert types and mutations  # importing them is what declares
+    known = freezer.freeze(declare.DECLARED)
+    query = objects.build(known, declare.DECLARED)
+    config = StrawberryConfig(scalar_map=scalars.SCALARS)
+    return strawberry.Schema(query=query, mutation=mutating.build(), config=config), known
+
+
+def engine(database: db.Database, settings: Settings) -> Engine:
+    schema, known = built()
+    return Engine(schema, known, database, settings)
+
+
+async def printed() -> str:
+    """The schema as SDL, without a database."""
+    config = db.tortoise_config("postgresql://nobody@localhost/none", pool_size=1, statement_timeout_ms=1000)
+    await Tortoise.init(config=config, init_connections=False)
+    return built()[0].as_str() + "\n"

@@ -1,0 +1,178 @@
+"""Query text → parsed, validated, measured document; kept, bounded, by the text.
+
+What may be rejected here: syntax, validation against the schema, and documents past the caps on tokens, depth,
+aliases, directives and fields. Fragments are measured as if written out, so that few of them can't hide a flood.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    parse,
+    specified_rules,
+    validate,
+)
+
+from crmgql.errors import OperationNotFound, QueryTooComplex
+from crmgql.planner.plan import Prepared, prepare
+from crmgql.schema.errors import Rejected, from_graphql, rejected
+
+MAX_FIELDS = 3000
+MAX_ERRORS = 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    tokens: int
+    depth: int
+    aliases: int
+    directives: int
+    introspection: bool
+
+
+@dataclass(frozen=True)
+class Document:
+    operations: dict[str | None, Prepared]
+
+    def operation(self, name: str | None) -> Prepared:
+        """The operation to run. Raises `OperationNotFound`."""
+        if name is None and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        if name is None:
+            names = ", ".join(sorted(str(key) for key in self.operations))
+            raise OperationNotFound(f"The document has several operations; set operationName to one of {names}.")
+        if name not in self.operations:
+            raise OperationNotFound(f"The document has no operation named “{name[:100]}”.")
+        return self.operations[name]
+
+
+class Documents:
+    """Parses and validates once per text."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, size: int) -> None:
+        self.schema = schema
+        self.limits = limits
+        self.size = size
+        self._kept: OrderedDict[str, Document | Rejected] = OrderedDict()
+
+    def get(self, text: str) -> Document:
+        """The document of a text. Raises `Rejected`."""
+        found = self._kept.get(text)
+        if found is None:
+            try:
+                found = self._read(text)
+            except Rejected as error:
+                found = error
+            self._kept[text] = found
+            if len(self._kept) > self.size:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(text)
+        if isinstance(found, Rejected):
+            raise Rejected(found.errors)
+        return found
+
+    def _read(self, text: str) -> Document:
+        try:
+            document = parse(text, max_tokens=self.limits.tokens)
+        except GraphQLSyntaxError as error:
+            if f"more than {self.limits.tokens} tokens" in error.message:
+                raise rejected(QueryTooComplex(f"The document has more than {self.limits.tokens} tokens.")) from None
+            raise from_graphql([error], "GRAPHQL_PARSE_FAILED") from None
+        except RecursionError:
+            raise rejected(QueryTooComplex("The document is nested too deeply.")) from None
+        self._measure(document)
+        rules = [*specified_rules, *([] if self.limits.introspection else [NoSchemaIntrospectionCustomRule])]
+        errors: list[GraphQLError] = validate(self.schema, document, rules, max_errors=MAX_ERRORS)
+        if errors:
+            raise from_graphql(errors, "GRAPHQL_VALIDATION_FAILED")
+        operations = {}
+        for item in document.definitions:
+            if isinstance(item, OperationDefinitionNode):
+                name = item.name.value if item.name else None
+                operations[name] = prepare(self.schema, text, document, item)
+        return Document(operations)
+
+    def _measure(self, document: DocumentNode) -> None:
+        measure = _Measure(document)
+        total = _Size(0, 0, 0, 0)
+        for item in document.definitions:
+            if isinstance(item, OperationDefinitionNode):
+                total = total.beside(measure.of(item.selection_set)).plus(directives=len(item.directives or ()))
+        caps = (
+            ("levels deep", total.depth, self.limits.depth),
+            ("aliases", total.aliases, self.limits.aliases),
+            ("directives", total.directives, self.limits.directives),
+            ("fields", total.fields, MAX_FIELDS),
+        )
+        for what, size, cap in caps:
+            if size > cap:
+                raise rejected(
+                    QueryTooComplex(
+                        f"With its fragments written out the document has {size} {what}; {cap} are allowed."
+                    )
+                )
+
+
+@dataclass(frozen=True)
+class _Size:
+    depth: int
+    fields: int
+    aliases: int
+    directives: int
+
+    def beside(self, other: _Size) -> _Size:
+        return _Size(
+            max(self.depth, other.depth),
+            self.fields + other.fields,
+            self.aliases + other.aliases,
+            self.directives + other.directives,
+        )
+
+    def plus(self, *, depth: int = 0, fields: int = 0, aliases: int = 0, directives: int = 0) -> _Size:
+        return _Size(self.depth + depth, self.fields + fields, self.aliases + aliases, self.directives + directives)
+
+
+class _Measure:
+    """Sizes with fragments written out, each fragment measured once. A fragment that contains itself counts as empty
+    inside itself; validation refuses it later."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self.fragments = {
+            item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)
+        }
+        self.known: dict[str, _Size] = {}
+
+    def of(self, selections: SelectionSetNode | None) -> _Size:
+        total = _Size(0, 0, 0, 0)
+        for item in selections.selections if selections else ():
+            directives = len(item.directives or ())
+            if isinstance(item, FieldNode):
+                inner = self.of(item.selection_set)
+                size = inner.plus(depth=1, fields=1, aliases=1 if item.alias else 0, directives=directives)
+            elif isinstance(item, FragmentSpreadNode):
+                size = self._fragment(item.name.value).plus(directives=directives)
+            else:
+                size = self.of(item.selection_set).plus(directives=directives)  # type: ignore[attr-defined]
+            total = total.beside(size)
+        return total
+
+    def _fragment(self, name: str) -> _Size:
+        if name not in self.known:
+            self.known[name] = _Size(0, 0, 0, 0)
+            fragment = self.fragments.get(name)
+            if fragment is not None:
+                self.known[name] = self.of(fragment.selection_set)
+        return self.known[name]

@@ -1,0 +1,98 @@
+"""Input types of `where` and `orderBy`, made from the catalog."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import strawberry
+
+from crmgql.planner import catalog
+from crmgql.schema import declare, scalars
+from crmgql.schema.strawberries import Argument, Field, input_type, lazy, publish
+
+ORDERED = ("Int", "Decimal", "DateTime", "Date")
+
+
+def build(known: catalog.Catalog, enums: dict[str, Any]) -> None:
+    """All input types of all nodes."""
+    for name in ("String", "ID", "Boolean", "CurrencyCode", *ORDERED):
+        _scalar_filter(name, scalars.BY_NAME[name])
+    for name, enum in enums.items():
+        _scalar_filter(name, enum)
+    money = [Field(op, scalars.DecimalText) for op in ("eq", "ne", "gt", "gte", "lt", "lte")]
+    money += [Field("currency", scalars.CurrencyCode), Field("isNull", bool)]
+    input_type("MoneyFilter", money, "Conditions on an amount; all given ones must hold.")
+    publish("SortDirection", strawberry.enum(Enum("SortDirection", {"ASC": "ASC", "DESC": "DESC"})))
+    for node in known.nodes.values():
+        _where(node)
+        _order(node)
+
+
+def _scalar_filter(name: str, kind: Any) -> None:
+    fields = [Field("eq", kind), Field("ne", kind), Field("in", list[kind])]
+    if name == "String":
+        fields += [
+            Field("contains", str, "Anywhere in the text, in upper or lower case."),
+            Field("startsWith", str, "At the start of the text, exactly so."),
+        ]
+    if name in ORDERED:
+        fields += [Field(op, kind) for op in ("gt", "gte", "lt", "lte")]
+    if name == "Boolean":
+        fields = [Field("eq", kind)]
+    input_type(f"{name}Filter", [*fields, Field("isNull", bool)], "Conditions on a value; all given ones must hold.")
+
+
+def _where(node: catalog.Node) -> None:
+    own = lazy(f"{node.name}Where")
+    fields = [Field("and", list[own]), Field("or", list[own]), Field("not", own)]
+    for name, field in node.fields.items():
+        kind = _filter_kind(field)
+        if kind is not None:
+            fields.append(Field(name, lazy(kind)))
+    input_type(f"{node.name}Where", fields, f"Which {node.plural} are meant; all given conditions must hold.")
+    listed = [Field(quantifier, own) for quantifier in ("some", "none", "every")]
+    input_type(f"{node.name}ListWhere", listed, f"Conditions on related {node.plural}, as far as you may see them.")
+
+
+def _filter_kind(field: catalog.Field) -> str | None:
+    match field:
+        case catalog.Leaf() if field.filterable:
+            return f"{field.codec.graphql}Filter"
+        case catalog.Money() if field.filterable:
+            return "MoneyFilter"
+        case catalog.One():
+            return f"{field.target}Where"
+        case catalog.Many():
+            return f"{field.target}ListWhere"
+        case _:
+            return None
+
+
+def _order(node: catalog.Node) -> None:
+    names = sorted(
+        name
+        for name, field in node.fields.items()
+        if isinstance(field, catalog.Leaf | catalog.Money) and field.sortable
+    )
+    constants = {declare.snake(name).upper(): declare.snake(name).upper() for name in names}
+    enum = strawberry.enum(Enum(f"{node.name}OrderField", constants))
+    publish(f"{node.name}OrderField", enum)
+    namespace = {
+        "__annotations__": {"field": enum, "direction": lazy("SortDirection")},
+        "direction": strawberry.field(default="ASC"),
+    }
+    ordered = strawberry.input(type(f"{node.name}Order", (), namespace), name=f"{node.name}OrderBy")
+    publish(f"{node.name}OrderBy", ordered)
+
+
+def page_arguments(node: str) -> tuple[Argument, ...]:
+    """The arguments of a connection."""
+    return (
+        Argument("first", int, None, "How many from the start; 20 unless given, at most 100."),
+        Argument("after", str, None, "The cursor to start after."),
+        Argument("last", int, None, "How many from the end."),
+        Argument("before", str, None, "The cursor to end before."),
+        Argument("where", lazy(f"{node}Where")),
+        Argument("orderBy", list[lazy(f"{node}OrderBy")]),  # type: ignore[misc]
+    )

@@ -1,0 +1,274 @@
+"""GraphQL over HTTP: the `/graphql` endpoint, plain ASGI, as every request passes here.
+
+Enters: an HTTP request. Leaves: JSON, always; an error body is `{"errors": [{"message", "extensions": {"code"}}]}`.
+Order of refusals: method 405, `Accept` 406, credentials 401, content type 415, size 413, shape 400, then GraphQL's own.
+
+Statuses of a GraphQL request error (parse, validation, variables, cost, access) depend on what the client accepts:
+
+- `application/graphql-response+json`: the error's own status, such as 400, 401, 403, 429, 503.
+- `application/json`: 200, as clients of that type expect, but 401, 429, 500 and 503 stay, for they are not about the
+  query and proxies, retries and login flows look for them.
+
+What never was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good
+is a 401 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
+
+A batch (a JSON array) runs in order, each element for itself; its status is 200, its elements tell of their errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from starlette.types import Receive, Scope, Send
+from strawberry.http.ides import get_graphql_ide_html
+
+from crmgql.config import Settings
+from crmgql.domain.identity import Identities
+from crmgql.errors import CrmError
+from crmgql.schema import negotiation, requests
+from crmgql.schema.engine import Engine, Request
+from crmgql.schema.errors import Rejected, internal, rejected
+from crmgql.schema.metrics import Metrics
+from crmgql.schema.requests import Headers, Refused
+from crmgql.viewer import Viewer, system_clock
+
+log = structlog.get_logger("crmgql")
+
+ALLOW: Headers = ((b"allow", b"GET, POST"),)
+ONLY_POST: Headers = ((b"allow", b"POST"),)
+BEARER: Headers = ((b"www-authenticate", b"Bearer"),)
+VARY = (b"vary", b"Accept, Accept-Encoding, Authorization")
+NO_STORE = (b"cache-control", b"no-store")
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+
+NOT_ABOUT_THE_QUERY = frozenset((401, 429, 500, 503))
+OK = "OK"
+
+PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class Disconnected(Exception):
+    """The client went away before its request was read; nobody is there to be answered."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes to the wire. `code` and `kind` (of operation) are for the metrics."""
+
+    status: int
+    body: bytes
+    content_type: bytes = negotiation.JSON
+    headers: Headers = ()
+    code: str = OK
+    kind: str = "none"
+
+
+class Endpoint:
+    """The ASGI application behind `/graphql`."""
+
+    def __init__(self, engine: Engine, identities: Identities, settings: Settings, metrics: Metrics) -> None:
+        self.engine = engine
+        self.identities = identities
+        self.metrics = metrics
+        self.max_body_bytes = settings.max_body_bytes
+        self.max_batch = settings.max_batch
+        self.page = get_graphql_ide_html("graphiql").encode() if settings.ide else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        headers = header_fields(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
+        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        media = negotiation.media_type(headers.get(b"accept"))
+        try:
+            answer = await self._answer(scope, headers, receive, media)
+        except Disconnected:
+            return
+        except Refused as error:
+            body = encoded({"errors": [error.error()]})
+            answer = Answer(error.status, body, media or negotiation.JSON, error.headers, error.code)
+        except Rejected as error:  # credentials: before any operation
+            answer = _failed(error, negotiation.RESPONSE_JSON, "none")
+            answer.content_type = media or negotiation.JSON
+        except Exception:
+            log.exception("request failed")
+            body = encoded({"errors": [internal()]})
+            answer = Answer(500, body, media or negotiation.JSON, code="INTERNAL_SERVER_ERROR")
+        self.metrics.note(answer.kind, answer.code, time.perf_counter() - started)
+        await _send(answer, headers.get(b"accept-encoding"), request_id, send)
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, media: bytes | None
+    ) -> Answer:
+        method = scope["method"]
+        if method not in ("POST", "GET"):
+            raise Refused(405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries.", ALLOW)
+        reads = method == "GET"
+        if reads and self.page is not None and _from_address_bar(scope, headers):
+            return Answer(200, self.page, negotiation.HTML)
+        if media is None:
+            message = "Accept application/graphql-response+json or application/json: there is nothing else here."
+            raise Refused(406, "NOT_ACCEPTABLE", message)
+        viewer = await self._viewer(headers)
+        if reads:
+            request = requests.from_query_string(scope["query_string"])
+            self._refuse_mutation(request)
+            return await self._run(request, viewer, media)
+        if not negotiation.is_json(headers.get(b"content-type")) or headers.get(b"content-encoding", b"identity") != b"identity":
+            message = "Send the body as application/json in UTF-8, not compressed."
+            raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
+        value = requests.decode(await self._body(headers, receive))
+        if isinstance(value, list):
+            return await self._batch(value, viewer, media)
+        return await self._run(requests.from_json(value), viewer, media)
+
+    async def _viewer(self, headers: dict[bytes, bytes]) -> Viewer | None:
+        """Who asks. Raises `Rejected` when credentials are given that are no good."""
+        authorization = headers.get(b"authorization")
+        if authorization is None:
+            return None
+        try:
+            return await self.identities.identify(authorization.decode("latin-1"), system_clock)
+        except CrmError as error:
+            raise rejected(error) from error
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body, at most `max_body_bytes` of it. Raises `Refused`, `Disconnected`."""
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced[:20]) > self.max_body_bytes:
+            raise self._too_large()
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message["type"] == "http.request" and not message.get("more_body"):  # nearly always
+            if len(body) > self.max_body_bytes:
+                raise self._too_large()
+            return body
+        parts, size = [body], len(body)
+        while message["type"] != "http.disconnect":
+            if size > self.max_body_bytes:
+                raise self._too_large()
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        raise Disconnected
+
+    def _too_large(self) -> Refused:
+        return Refused(413, "PAYLOAD_TOO_LARGE", f"The body is too large; {self.max_body_bytes} bytes are allowed.")
+
+    def _refuse_mutation(self, request: Request) -> None:
+        if self._kind(request) == "mutation":
+            raise Refused(405, "METHOD_NOT_ALLOWED", "Send mutations with POST; GET is for queries.", ONLY_POST)
+
+    def _kind(self, request: Request) -> str:
+        """The operation's kind; a document that has none to run is left to the engine to refuse."""
+        try:
+            operation = self.engine.documents.get(request.query).operation(request.operation_name)
+        except (Rejected, CrmError):
+            return "invalid"
+        return operation.operation.operation.value
+
+    async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes) -> Answer:
+        """One after the other: what a client wrote first happens first."""
+        if not values:
+            raise requests.bad("The batch is empty.")
+        if len(values) > self.max_batch:
+            raise Refused(
+                400, "BATCH_TOO_LARGE", f"The batch has {len(values)} operations; {self.max_batch} are allowed."
+            )
+        started = time.perf_counter()
+        bodies = []
+        for value in values:
+            answer = await self._element(value, viewer, media)
+            bodies.append(answer.body)
+            ended = time.perf_counter()
+            self.metrics.note(answer.kind, answer.code, ended - started)
+            started = ended
+        return Answer(200, b"[" + b",".join(bodies) + b"]", media, kind="batch")
+
+    async def _element(self, value: Any, viewer: Viewer | None, media: bytes) -> Answer:
+        try:
+            return await self._run(requests.from_json(value), viewer, media)
+        except Refused as error:
+            return Answer(error.status, encoded({"errors": [error.error()]}), media, code=error.code)
+        except Exception:
+            log.exception("request failed")
+            return Answer(500, encoded({"errors": [internal()]}), media, code="INTERNAL_SERVER_ERROR")
+
+    async def _run(self, request: Request, viewer: Viewer | None, media: bytes) -> Answer:
+        try:
+            body = await self.engine.answer(request, viewer)
+        except Rejected as error:
+            return _failed(error, media, self._kind(request))
+        return Answer(200, body, media, kind=self._kind(request))
+
+
+def header_fields(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Header fields by name; those sent in several lines are joined, as RFC 9110 has it."""
+    pairs = list(pairs)
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    fields = {}
+    for name, value in pairs:
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
+
+
+def encoded(value: Any) -> bytes:
+    """JSON. A lone surrogate, which a message may quote and UTF-8 can't hold, leaves as an escape."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        import json
+
+        return json.dumps(value).encode()
+
+
+def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
+    status, extensions = error.status, error.errors[0]["extensions"]
+    if media is negotiation.JSON and status not in NOT_ABOUT_THE_QUERY:
+        status = 200
+    headers: Headers = ()
+    if status == 401:
+        headers = BEARER
+    elif "retryAfterSeconds" in extensions:
+        headers = ((b"retry-after", str(extensions["retryAfterSeconds"]).encode()),)
+    return Answer(status, encoded({"errors": error.errors}), media, headers, extensions["code"], kind)
+
+
+def _from_address_bar(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Whether a person opened the address: HTML is wanted and nothing is asked."""
+    return negotiation.wants_page(headers.get(b"accept")) and b"query=" not in scope["query_string"]
+
+
+def _request_id(given: bytes | None) -> bytes:
+    """The client's id for this request if it is harmless in a log, else one of ours."""
+    if given is not None and PLAIN_ID.fullmatch(given):
+        return given
+    return os.urandom(16).hex().encode()
+
+
+async def _send(answer: Answer, accept_encoding: bytes | None, request_id: bytes, send: Send) -> None:
+    body = answer.body
+    headers = [
+        (b"content-type", answer.content_type), VARY, NO_STORE, NO_SNIFFING, (b"x-request-id", request_id), *answer.headers
+    ]
+    if len(body) >= negotiation.COMPRESS_FROM and (how := negotiation.encoding(accept_encoding)) is not None:
+        if len(body) >= negotiation.LONG_TO_COMPRESS:
+            body = await asyncio.to_thread(negotiation.compress, body, how)
+        else:
+            body = negotiation.compress(body, how)
+        headers.append((b"content-encoding", how.encode()))
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,20 @@
+"""Inputs that several nouns share."""
+
+from __future__ import annotations
+
+import strawberry
+
+from crmgql.schema.scalars import CurrencyCode, DecimalText
+from crmgql.schema.strawberries import publish
+
+
+@strawberry.input
+class MoneyInput:
+    """An amount in a currency, with no more decimals than the currency has."""
+
+    amount: DecimalText
+    currency: CurrencyCode
+
+
+publish("MoneyInput", MoneyInput)
+UNSET = strawberry.UNSET

@@ -1,0 +1,413 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import argon2
+import asyncpg
+import pytest
+
+from crmgql.db import Database
+from crmgql.domain import passwords, sessions, tokens
+from crmgql.errors import BadUserInput, CrmError, Forbidden, Throttled, Unauthenticated
+from crmgql.viewer import Viewer, Who
+
+NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+ISSUE = sessions.Issue("a-test-secret-of-more-than-32-bytes!", access_token_minutes=15, refresh_token_days=30)
+EMAIL, PASSWORD = "Ada@example.com", "correct horse battery"
+WRONG = "^" + re.escape("E-mail or password is wrong.") + "$"
+CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_hasher", CHEAP)
+
+
+@pytest.fixture
+async def user_id(database: asyncpg.Connection) -> UUID:
+    return await add_user(database, EMAIL)
+
+
+async def add_user(database: asyncpg.Connection, email: str, *, hash: str | None = "", active: bool = True) -> UUID:
+    hash = CHEAP.hash(PASSWORD) if hash == "" else hash
+    sql = "INSERT INTO users (name, email, password_hash, active) VALUES ('Ada', $1, $2, $3) RETURNING id"
+    return await database.fetchval(sql, email, hash, active)
+
+
+async def login(crm: Database, **changes: Any) -> sessions.Tokens:
+    values = {"email": EMAIL, "password": PASSWORD, "remote": "192.0.2.1", "now": NOW, "issue": ISSUE}
+    return await sessions.login(crm, **(values | changes))
+
+
+async def refresh(crm: Database, token: str, *, now: datetime = NOW) -> sessions.Tokens:
+    return await sessions.refresh(crm, refresh_token=token, now=now, issue=ISSUE)
+
+
+async def outcomes(*tries: Any) -> Counter[str]:
+    return Counter(type(each).__name__ for each in await asyncio.gather(*tries, return_exceptions=True))
+
+
+async def failures(database: asyncpg.Connection) -> dict[str, int]:
+    return dict(await database.fetch("SELECT key, failures FROM login_attempts"))
+
+
+async def live(database: asyncpg.Connection) -> int:
+    return await database.fetchval("SELECT count(*) FROM sessions WHERE used_at IS NULL AND revoked_at IS NULL")
+
+
+# Logging in
+
+
+async def test_login_starts_a_family(crm: Database, database: asyncpg.Connection, user_id: UUID):
+    made = await login(crm)
+
+    row = await database.fetchrow("SELECT * FROM sessions")
+    assert (row["user_id"], row["expires_at"], row["used_at"]) == (user_id, NOW + timedelta(days=30), None)
+    assert row["token_hash"] == tokens.digest(made.refresh_token)
+    claims = tokens.read_access(ISSUE.secret, made.access_token, now=NOW)
+    assert claims == tokens.AccessClaims(user_id, row["family"], made.expires_at)
+    assert made.expires_at == NOW + timedelta(minutes=15)
+    assert made.user_id == user_id
+    await login(crm)
+    assert await database.fetchval("SELECT count(DISTINCT family) FROM sessions") == 2
+
+
+@pytest.mark.parametrize("email", ["ada@EXAMPLE.com", "  ADA@example.COM\n"])
+@pytest.mark.usefixtures("user_id")
+async def test_the_case_of_an_email_does_not_matter(crm: Database, email: str):
+    await login(crm, email=email)
+
+
+async def test_all_failures_look_the_same_and_cost_one_check(
+    crm: Database, database: asyncpg.Connection, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    await add_user(database, "inactive@example.com", active=False)
+    await add_user(database, "nohash@example.com", hash=None)
+    await add_user(database, "bcrypt@example.com", hash="$2b$12$abcdefghijklmnopqrstuv")
+    checked: list[str | None] = []
+    verify = passwords.verify
+
+    async def spy(stored: str | None, password: str) -> bool:
+        checked.append(stored)
+        return await verify(stored, password)
+
+    monkeypatch.setattr(passwords, "verify", spy)
+    with pytest.raises(Unauthenticated, match=WRONG):
+        await login(crm, password="not it at all")
+    emails = ["inactive@example.com", "nohash@example.com", "bcrypt@example.com", "nobody@example.com"]
+    for email in [*emails, "", "\0", f"{EMAIL}\0", "\ud800@example.com", "x" * 10_000, "' OR true --"]:
+        with pytest.raises(Unauthenticated, match=WRONG):
+            await login(crm, email=email)
+
+    assert len(checked) == 11
+    assert checked.count(None) == 9
+    assert await live(database) == 0
+
+
+@pytest.mark.parametrize("password", ["", "\0", "\ud800", "x" * 10_000])
+@pytest.mark.usefixtures("user_id")
+async def test_strange_passwords_are_wrong_passwords(crm: Database, password: str):
+    with pytest.raises(Unauthenticated, match=WRONG):
+        await login(crm, password=password)
+
+
+async def test_old_parameters_are_renewed_at_login(
+    crm: Database, database: asyncpg.Connection, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    newer = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(passwords, "_hasher", newer)
+    await outcomes(*(login(crm) for _ in range(3)))
+
+    stored = await database.fetchval("SELECT password_hash FROM users")
+    assert not newer.check_needs_rehash(stored)
+    await login(crm)
+
+
+async def test_who_is_deactivated_while_the_password_is_checked_stays_out(
+    crm: Database, database: asyncpg.Connection, user_id: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    async def verify(stored: str | None, password: str) -> bool:
+        await database.execute("UPDATE users SET active = false")
+        return True
+
+    monkeypatch.setattr(passwords, "verify", verify)
+    with pytest.raises(Unauthenticated, match=WRONG):
+        await login(crm)
+
+    assert await live(database) == 0
+
+
+# Throttling
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_after_five_failures_even_the_right_password_waits(crm: Database, database: asyncpg.Connection):
+    for _ in range(5):
+        with pytest.raises(Unauthenticated):
+            await login(crm, password="not it at all", now=NOW)
+    with pytest.raises(Throttled) as refusal:
+        await login(crm, now=NOW + timedelta(minutes=5, microseconds=1))
+
+    assert refusal.value.retry_after_s == 600
+    assert refusal.value.code == "THROTTLED"
+    assert await failures(database) == {"email ada@example.com": 6, "remote 192.0.2.1": 6}
+    await login(crm, now=NOW + timedelta(minutes=15))
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_trying_while_blocked_does_not_prolong_it(crm: Database):
+    for minute in range(14):
+        await outcomes(login(crm, password="not it at all", now=NOW + timedelta(minutes=minute)))
+
+    await login(crm, now=NOW + timedelta(minutes=15))
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_twenty_at_once_get_five_tries(crm: Database, monkeypatch: pytest.MonkeyPatch):
+    seen = 0
+    verify = passwords.verify
+
+    async def spy(stored: str | None, password: str) -> bool:
+        nonlocal seen
+        seen += 1
+        return await verify(stored, password)
+
+    monkeypatch.setattr(passwords, "verify", spy)
+    spellings = [EMAIL, EMAIL.upper(), f" {EMAIL}", EMAIL.lower()]
+    tries = [login(crm, email=spellings[n % 4], password="not it at all", remote=f"192.0.2.{n}") for n in range(20)]
+
+    assert await outcomes(*tries) == {"Unauthenticated": 5, "Throttled": 15}
+    assert seen == 5
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_success_clears_the_email_but_not_the_address(crm: Database, database: asyncpg.Connection):
+    for _ in range(4):
+        await outcomes(login(crm, password="not it at all"))
+    await login(crm)
+
+    assert await failures(database) == {"remote 192.0.2.1": 4}
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_logging_in_often_is_no_failure(crm: Database, database: asyncpg.Connection):
+    for _ in range(60):
+        await login(crm)
+
+    assert await failures(database) == {"remote 192.0.2.1": 0}
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_an_address_gets_fifty_failures_and_then_locks_nobody_out(crm: Database, database: asyncpg.Connection):
+    tries = [login(crm, email=f"guess{n}@example.com", remote="198.51.100.7") for n in range(60)]
+    assert await outcomes(*tries) == {"Unauthenticated": 50, "Throttled": 10}
+    for _ in range(10):
+        with pytest.raises(Throttled):
+            await login(crm, password="not it at all", remote="198.51.100.7")
+
+    assert "email ada@example.com" not in await failures(database)
+    await login(crm)
+
+
+@pytest.mark.parametrize(
+    ("remote", "key"),
+    [
+        ("203.0.113.9", "remote 203.0.113.9"),
+        ("::ffff:203.0.113.9", "remote 203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "remote 2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "remote fe80::/64"),
+        ("A proxy's word", "remote a proxy's word"),
+        ("\0", None),
+        ("\ud800", None),
+        ("x" * 10_000, None),
+        ("", None),
+        (None, None),
+    ],
+)
+async def test_addresses_are_counted_by_what_a_client_can_not_change(
+    crm: Database, database: asyncpg.Connection, remote: str | None, key: str | None
+):
+    with pytest.raises(Unauthenticated, match=WRONG):
+        await login(crm, remote=remote)
+
+    assert await failures(database) == {"email ada@example.com": 1} | ({key: 1} if key else {})
+
+
+# Staying in
+
+
+async def test_refreshing_replaces_the_token_in_its_family(crm: Database, database: asyncpg.Connection, user_id: UUID):
+    first = await login(crm)
+    later = NOW + timedelta(minutes=20)
+    second = await refresh(crm, first.refresh_token, now=later)
+    third = await refresh(crm, second.refresh_token, now=later)
+
+    claims = [tokens.read_access(ISSUE.secret, made.access_token, now=NOW) for made in (first, second, third)]
+    assert len({claim.family for claim in claims}) == 1
+    assert second.expires_at == later + timedelta(minutes=15)
+    assert second.user_id == user_id
+    rows = await database.fetch("SELECT token_hash, used_at, expires_at FROM sessions ORDER BY id")
+    assert [row["token_hash"] for row in rows] == [tokens.digest(m.refresh_token) for m in (first, second, third)]
+    assert [row["used_at"] for row in rows] == [later, later, None]
+    assert rows[2]["expires_at"] == later + timedelta(days=30)
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_using_a_replaced_token_ends_the_family_for_good(crm: Database, database: asyncpg.Connection):
+    """The attack: a stolen refresh token is used after its owner used it, or before."""
+    stolen = await login(crm)
+    other = await login(crm)
+    second = await refresh(crm, stolen.refresh_token)
+    third = await refresh(crm, second.refresh_token)
+    with pytest.raises(Unauthenticated, match="was used before"):
+        await refresh(crm, stolen.refresh_token)
+
+    with pytest.raises(Unauthenticated, match="session has ended"):
+        await refresh(crm, third.refresh_token)
+    assert await live(database) == 1
+    await refresh(crm, other.refresh_token)
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_two_refreshes_at_once_have_one_winner_and_end_the_family(crm: Database, database: asyncpg.Connection):
+    for _ in range(5):
+        made = await login(crm)
+        done = await asyncio.gather(*(refresh(crm, made.refresh_token) for _ in range(2)), return_exceptions=True)
+        [winner] = [each for each in done if isinstance(each, sessions.Tokens)]
+        with pytest.raises(Unauthenticated, match="session has ended"):
+            await refresh(crm, winner.refresh_token)
+
+    assert await live(database) == 0
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_a_refresh_never_slips_past_a_revocation(crm: Database, database: asyncpg.Connection):
+    """The attack: the thief's refresh runs at the very moment in which the owner's old token gives the theft away."""
+    for _ in range(10):
+        first = await login(crm)
+        second = await refresh(crm, first.refresh_token)
+        await outcomes(refresh(crm, second.refresh_token), refresh(crm, first.refresh_token))
+        assert await live(database) == 0
+        third = await login(crm)
+        await outcomes(
+            refresh(crm, third.refresh_token), sessions.logout(crm, refresh_token=third.refresh_token, now=NOW)
+        )
+        assert await live(database) == 0
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_expired_and_inactive_do_not_refresh(crm: Database, database: asyncpg.Connection):
+    made = await login(crm)
+    with pytest.raises(Unauthenticated, match="expired"):
+        await refresh(crm, made.refresh_token, now=NOW + timedelta(days=30))
+    await database.execute("UPDATE users SET active = false")
+    with pytest.raises(Unauthenticated, match="not active"):
+        await refresh(crm, made.refresh_token)
+
+
+@pytest.mark.parametrize("token", ["", "x", "\0", "\ud800", "x" * 10_000, "' OR true --"])
+async def test_unknown_refresh_tokens_are_refused(crm: Database, token: str):
+    with pytest.raises(Unauthenticated, match="not one of ours"):
+        await refresh(crm, token)
+    assert await sessions.logout(crm, refresh_token=token, now=NOW) is None
+
+
+# Leaving
+
+
+async def test_logout_ends_its_family_only(crm: Database, database: asyncpg.Connection, user_id: UUID):
+    first, other = await login(crm), await login(crm)
+    second = await refresh(crm, first.refresh_token)
+    for _ in range(2):
+        assert await sessions.logout(crm, refresh_token=second.refresh_token, now=NOW) == user_id
+
+    with pytest.raises(Unauthenticated, match="session has ended"):
+        await refresh(crm, second.refresh_token)
+    await refresh(crm, other.refresh_token)
+
+
+async def test_purge_keeps_what_still_matters(crm: Database, database: asyncpg.Connection, user_id: UUID):
+    made = await login(crm)
+    await refresh(crm, made.refresh_token, now=NOW + timedelta(days=5))
+    for days, left in [(30, (2, 0)), (30.9, (2, 0)), (32, (1, 0)), (37, (0, 0))]:
+        for _ in range(2):
+            async with crm.transaction() as tx:
+                await sessions.purge(tx, now=NOW + timedelta(days=days))
+        count = "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM login_attempts)"
+        assert tuple(await database.fetchrow(count)) == left
+
+
+# Changing the password
+
+
+def viewer(user_id: UUID, *, api_key_id: UUID | None = None) -> Viewer:
+    return Viewer(user_id, Who(frozenset()), api_key_id, lambda: NOW)
+
+
+async def change(crm: Database, by: Viewer, current: str, new: str) -> sessions.Tokens:
+    return await sessions.change_password(crm, by, current=current, new=new, remote="192.0.2.1", issue=ISSUE)
+
+
+async def test_a_new_password_ends_all_other_sessions(crm: Database, database: asyncpg.Connection, user_id: UUID):
+    old = [await login(crm), await login(crm)]
+    fresh = await change(crm, viewer(user_id), PASSWORD, "another password")
+
+    for made in old:
+        with pytest.raises(Unauthenticated, match="session has ended"):
+            await refresh(crm, made.refresh_token)
+    await refresh(crm, fresh.refresh_token)
+    with pytest.raises(Unauthenticated, match=WRONG):
+        await login(crm)
+    await login(crm, password="another password")
+    row = await database.fetchrow("SELECT action, actor_id, subject_id, changes FROM audit_entries")
+    assert tuple(row) == ("user.passwordChanged", user_id, user_id, "{}")
+
+
+async def test_guessing_the_current_password_is_throttled_like_logins(
+    crm: Database, database: asyncpg.Connection, user_id: UUID
+):
+    """The attack: a stolen access token is used to find out the password."""
+    tries = [change(crm, viewer(user_id), "not it at all", "another password") for _ in range(20)]
+
+    assert await outcomes(*tries) == {"BadUserInput": 5, "Throttled": 15}
+    with pytest.raises(Throttled):
+        await login(crm)
+
+
+async def test_two_changes_at_once_have_one_winner(crm: Database, user_id: UUID):
+    tries = [change(crm, viewer(user_id), PASSWORD, f"another password {n}") for n in range(3)]
+
+    assert await outcomes(*tries) == {"Tokens": 1, "BadUserInput": 2}
+
+
+async def test_a_password_change_that_can_not_be(crm: Database, database: asyncpg.Connection, user_id: UUID):
+    nobody = await add_user(database, "nohash@example.com", hash=None)
+    refusals: list[tuple[Viewer, str, type[CrmError], str | None]] = [
+        (viewer(user_id), "short", BadUserInput, "new"),
+        (viewer(user_id), "lone \ud800 surrogate", BadUserInput, "new"),
+        (viewer(user_id, api_key_id=UUID(int=9)), "another password", Forbidden, None),
+        (viewer(nobody), "another password", BadUserInput, "current"),
+        (viewer(UUID(int=7)), "another password", BadUserInput, "current"),
+    ]
+    for by, new, error, field in refusals:
+        with pytest.raises(error) as refusal:
+            await change(crm, by, PASSWORD, new)
+        assert refusal.value.field == field
+    await login(crm)
+
+
+async def test_revoke_all_is_part_of_the_callers_transaction(
+    crm: Database, database: asyncpg.Connection, user_id: UUID
+):
+    await login(crm)
+    await login(crm)
+    async with crm.transaction() as tx:
+        await sessions.revoke_all(tx, user_id=user_id, now=NOW)
+        assert await live(database) == 2
+
+    assert await live(database) == 0
