@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--redis-url", help="goes with --database-url")
     parser.add_argument("--reuse", type=Path, metavar="DIR", help="keep the loaded data here for the next run")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     names = options.only.split(",")
     if unknown := set(names) - servers.PEERS.keys():
         parser.error(f"unknown servers: {', '.join(sorted(unknown))}")

@@ -139,6 +139,7 @@ async def _load(run: _Run, customers: int, orders_per_customer: int | None, pass
         run.progress("activity", 1, 1)
     if many:
         await _enforce_foreign_keys(run, True)
+    await run.section(sql["end"])
 
 
 async def _customers(run: _Run, statements: list[str], batches: list[tuple[int, int]]) -> None:

@@ -327,3 +327,7 @@ FROM demo_customers c JOIN contacts t ON t.customer_id = c.id AND t.is_primary,
     users u
 WHERE u.email = (ARRAY['support@demo.example', 'support2@demo.example'])[1 + (n + i) % 2]
 ORDER BY o.came, key;
+
+-- name: end
+DROP FUNCTION pg_temp.pick(text[], bigint, integer);
+DROP FUNCTION pg_temp.roll(bigint, integer);

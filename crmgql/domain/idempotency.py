@@ -7,11 +7,13 @@ commit and then finds its outcome, or to fail and then acts itself.
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 
+from crmgql.db import Transaction
 from crmgql.domain.records import Act
 from crmgql.domain.shape import check_text
 from crmgql.errors import IdempotencyConflict
@@ -45,3 +47,8 @@ async def claim(act: Act, *, key: str, mutation: str, body: dict[str, Any]) -> U
 async def settle(act: Act, *, key: str, record: UUID) -> None:
     """Remembers what came of the request."""
     await act.tx.connection.execute(SETTLE, act.viewer.user_id, key, as_json({"record": record}))
+
+
+async def purge(tx: Transaction, *, before: datetime) -> None:
+    """Forgets keys older than a time; their requests could then be made again."""
+    await tx.connection.execute("DELETE FROM idempotency_records WHERE created_at < $1", before)

@@ -91,7 +91,7 @@ def _check(field: fields.Field[Any], value: Any, name: str) -> None:
         _check_decimal(field, value, name)
 
 
-def _check_decimal(field: fields.DecimalField, value: Decimal, name: str) -> None:
+def _check_decimal(field: fields.DecimalField[Any], value: Decimal, name: str) -> None:
     whole = field.max_digits - field.decimal_places
     if abs(value) >= Decimal(10) ** whole:
         raise BadUserInput(f"{value} is too large; it must be below 10^{whole}.", field=name)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tortoise.migrations import Migration
+from tortoise import migrations
 from tortoise.migrations.operations import RunSQL
 
 
-class Migration(Migration):
+class Migration(migrations.Migration):
     initial = True
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.fields.db_defaults import Now, SqlDefault
@@ -19,14 +20,14 @@ from tortoise.models import Model
 UUIDV7 = SqlDefault("uuidv7()")
 
 
-class AmountField(fields.Field[Decimal], Decimal):
+class AmountField(fields.Field[Decimal], Decimal):  # type: ignore[misc]
     """An exact amount. The column has no fixed scale: a CHECK ties the scale to the currency's (0, 2 or 3)."""
 
     SQL_TYPE = "NUMERIC"
     skip_to_python_if_native = True
 
 
-class TextArrayField(fields.Field[list[str]], list):  # type: ignore[type-arg]
+class TextArrayField(fields.Field[list[str]], list):  # type: ignore[type-arg,misc]
     """A `text[]` column."""
 
     SQL_TYPE = "TEXT[]"
@@ -74,7 +75,7 @@ def partial(name: str, where: str, *columns: str) -> Index:
     return made
 
 
-class KeyField(fields.UUIDField):
+class KeyField(fields.UUIDField[UUID]):
     """A UUIDv7 key. Tortoise's own field would fill in a random UUIDv4; this one leaves the key to the database."""
 
     def __init__(self, **options: Any) -> None:

@@ -12,14 +12,15 @@ from crmgql import db
 from crmgql.config import Settings
 from crmgql.planner import catalog
 from crmgql.schema import catalog as freezer
-from crmgql.schema import declare, mutating, mutations, objects, scalars, types
+from crmgql.schema import declare, mutating, objects, scalars
+from crmgql.schema import mutations as _mutations  # noqa: F401 - importing them is what declares
+from crmgql.schema import types as _types  # noqa: F401
 from crmgql.schema.engine import Engine
 
 
 @cache
 def built() -> tuple[strawberry.Schema, catalog.Catalog]:
     """The schema and the catalog of this process; needs Tortoise's models to be initialised."""
-    assert types and mutations  # importing them is what declares
     known = freezer.freeze(declare.DECLARED)
     query = objects.build(known, declare.DECLARED)
     config = StrawberryConfig(scalar_map=scalars.SCALARS)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 import strawberry
 
 from crmgql.planner import catalog
 from crmgql.schema import declare, scalars
-from crmgql.schema.strawberries import Argument, Field, input_type, lazy, publish
+from crmgql.schema.strawberries import Argument, Field, enum_type, input_type, lazy, list_of, publish
 
 ORDERED = ("Int", "Decimal", "DateTime", "Date")
 
@@ -23,14 +22,14 @@ def build(known: catalog.Catalog, enums: dict[str, Any]) -> None:
     money = [Field(op, scalars.DecimalText) for op in ("eq", "ne", "gt", "gte", "lt", "lte")]
     money += [Field("currency", scalars.CurrencyCode), Field("isNull", bool)]
     input_type("MoneyFilter", money, "Conditions on an amount; all given ones must hold.")
-    publish("SortDirection", strawberry.enum(Enum("SortDirection", {"ASC": "ASC", "DESC": "DESC"})))
+    enum_type("SortDirection", ["ASC", "DESC"])
     for node in known.nodes.values():
         _where(node)
         _order(node)
 
 
 def _scalar_filter(name: str, kind: Any) -> None:
-    fields = [Field("eq", kind), Field("ne", kind), Field("in", list[kind])]
+    fields = [Field("eq", kind), Field("ne", kind), Field("in", list_of(kind))]
     if name == "String":
         fields += [
             Field("contains", str, "Anywhere in the text, in upper or lower case."),
@@ -45,7 +44,7 @@ def _scalar_filter(name: str, kind: Any) -> None:
 
 def _where(node: catalog.Node) -> None:
     own = lazy(f"{node.name}Where")
-    fields = [Field("and", list[own]), Field("or", list[own]), Field("not", own)]
+    fields = [Field("and", list_of(own)), Field("or", list_of(own)), Field("not", own)]
     for name, field in node.fields.items():
         kind = _filter_kind(field)
         if kind is not None:
@@ -75,9 +74,7 @@ def _order(node: catalog.Node) -> None:
         for name, field in node.fields.items()
         if isinstance(field, catalog.Leaf | catalog.Money) and field.sortable
     )
-    constants = {declare.snake(name).upper(): declare.snake(name).upper() for name in names}
-    enum = strawberry.enum(Enum(f"{node.name}OrderField", constants))
-    publish(f"{node.name}OrderField", enum)
+    enum = enum_type(f"{node.name}OrderField", [declare.snake(name).upper() for name in names])
     namespace = {
         "__annotations__": {"field": enum, "direction": lazy("SortDirection")},
         "direction": strawberry.field(default="ASC"),
@@ -94,5 +91,5 @@ def page_arguments(node: str) -> tuple[Argument, ...]:
         Argument("last", int, None, "How many from the end."),
         Argument("before", str, None, "The cursor to end before."),
         Argument("where", lazy(f"{node}Where")),
-        Argument("orderBy", list[lazy(f"{node}OrderBy")]),  # type: ignore[misc]
+        Argument("orderBy", list_of(lazy(f"{node}OrderBy"))),
     )

@@ -18,6 +18,7 @@ A batch (a JSON array) runs in order, each element for itself; its status is 200
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import time
@@ -45,7 +46,7 @@ log = structlog.get_logger("crmgql")
 ALLOW: Headers = ((b"allow", b"GET, POST"),)
 ONLY_POST: Headers = ((b"allow", b"POST"),)
 BEARER: Headers = ((b"www-authenticate", b"Bearer"),)
-VARY = (b"vary", b"Accept, Accept-Encoding, Authorization")
+VARY = (b"vary", b"Accept, Accept-Encoding")
 NO_STORE = (b"cache-control", b"no-store")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
@@ -95,9 +96,8 @@ class Endpoint:
         except Refused as error:
             body = encoded({"errors": [error.error()]})
             answer = Answer(error.status, body, media or negotiation.JSON, error.headers, error.code)
-        except Rejected as error:  # credentials: before any operation
-            answer = _failed(error, negotiation.RESPONSE_JSON, "none")
-            answer.content_type = media or negotiation.JSON
+        except Rejected as error:  # the credentials; what an operation raises is caught where it runs
+            answer = _failed(error, media or negotiation.JSON, "none")
         except Exception:
             log.exception("request failed")
             body = encoded({"errors": [internal()]})
@@ -105,9 +105,7 @@ class Endpoint:
         self.metrics.note(answer.kind, answer.code, time.perf_counter() - started)
         await _send(answer, headers.get(b"accept-encoding"), request_id, send)
 
-    async def _answer(
-        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, media: bytes | None
-    ) -> Answer:
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, media: bytes | None) -> Answer:
         method = scope["method"]
         if method not in ("POST", "GET"):
             raise Refused(405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries.", ALLOW)
@@ -122,7 +120,10 @@ class Endpoint:
             request = requests.from_query_string(scope["query_string"])
             self._refuse_mutation(request)
             return await self._run(request, viewer, media)
-        if not negotiation.is_json(headers.get(b"content-type")) or headers.get(b"content-encoding", b"identity") != b"identity":
+        if (
+            not negotiation.is_json(headers.get(b"content-type"))
+            or headers.get(b"content-encoding", b"identity") != b"identity"
+        ):
             message = "Send the body as application/json in UTF-8, not compressed."
             raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
         value = requests.decode(await self._body(headers, receive))
@@ -229,8 +230,6 @@ def encoded(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
-        import json
-
         return json.dumps(value).encode()
 
 
@@ -261,7 +260,12 @@ def _request_id(given: bytes | None) -> bytes:
 async def _send(answer: Answer, accept_encoding: bytes | None, request_id: bytes, send: Send) -> None:
     body = answer.body
     headers = [
-        (b"content-type", answer.content_type), VARY, NO_STORE, NO_SNIFFING, (b"x-request-id", request_id), *answer.headers
+        (b"content-type", answer.content_type),
+        VARY,
+        NO_STORE,
+        NO_SNIFFING,
+        (b"x-request-id", request_id),
+        *answer.headers,
     ]
     if len(body) >= negotiation.COMPRESS_FROM and (how := negotiation.encoding(accept_encoding)) is not None:
         if len(body) >= negotiation.LONG_TO_COMPRESS:

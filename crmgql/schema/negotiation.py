@@ -9,7 +9,7 @@ import zlib
 from functools import lru_cache
 from typing import Literal
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 
 JSON = b"application/json; charset=utf-8"
 RESPONSE_JSON = b"application/graphql-response+json; charset=utf-8"

@@ -8,7 +8,17 @@ import strawberry
 
 from crmgql.planner import catalog
 from crmgql.schema import declare, filters, scalars
-from crmgql.schema.strawberries import REQUIRED, Argument, Field, interface_type, lazy, object_type, optional, publish
+from crmgql.schema.strawberries import (
+    REQUIRED,
+    Argument,
+    Field,
+    interface_type,
+    lazy,
+    list_of,
+    object_type,
+    optional,
+    publish,
+)
 
 
 def build(known: catalog.Catalog, declared: dict[str, declare.NodeDeclaration]) -> Any:
@@ -72,7 +82,7 @@ def _field(field: catalog.Field, kinds: dict[str, Any], doc: str | None) -> Fiel
 
 def _leaf(codec: Any, kinds: dict[str, Any]) -> Any:
     kind = kinds[codec.graphql]
-    return list[kind] if codec.kind == "enums" else kind
+    return list_of(kind) if codec.kind == "enums" else kind
 
 
 def _nullable(annotation: Any, nullable: bool) -> Any:
@@ -82,14 +92,14 @@ def _nullable(annotation: Any, nullable: bool) -> Any:
 def _connection(node: catalog.Node) -> None:
     sums = [field for field in node.fields.values() if isinstance(field, catalog.Money)]
     fields = [
-        Field("nodes", list[lazy(node.name)]),  # type: ignore[misc]
-        Field("edges", list[lazy(f"{node.name}Edge")]),  # type: ignore[misc]
+        Field("nodes", list_of(lazy(node.name))),
+        Field("edges", list_of(lazy(f"{node.name}Edge"))),
         Field("pageInfo", lazy("PageInfo")),
         Field("totalCount", int, "How many there are in all, on every page."),
     ]
     if sums:
         fields.append(Field("sums", lazy(f"{node.name}Sums"), "Sums over all pages, each with an entry per currency."))
-        object_type(f"{node.name}Sums", [Field(field.name, list[lazy("Money")]) for field in sums])  # type: ignore[misc]
+        object_type(f"{node.name}Sums", [Field(field.name, list_of(lazy("Money"))) for field in sums])
     object_type(f"{node.name}Edge", [Field("cursor", str), Field("node", lazy(node.name))])
     object_type(f"{node.name}Connection", fields, f"A page of {node.plural}.")
 
@@ -100,7 +110,7 @@ def _query(known: catalog.Catalog) -> list[Field]:
         Field("node", optional(lazy("Node")), "Any record by its id.", (Argument("id", strawberry.ID, REQUIRED),)),
         Field(
             "nodes",
-            list[optional(lazy("Node"))],  # type: ignore[misc]
+            list_of(optional(lazy("Node"))),
             "Records by their ids, in that order; null for what does not exist or is hidden from you.",
             (Argument("ids", list[strawberry.ID], REQUIRED),),
         ),

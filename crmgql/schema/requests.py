@@ -82,17 +82,15 @@ def from_json(value: Any) -> Request:
 def from_query_string(text: bytes) -> Request:
     """The request of a GET. An empty operationName counts as none. Raises `Refused`."""
     try:
-        pairs = parse_qsl(
-            text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
-        )
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:  # UnicodeDecodeError is one
         raise bad("The query string is not percent-encoded UTF-8, or has too many parameters.") from None
     given: dict[str, Any] = dict(pairs)
     if len(given) != len(pairs):
         raise bad("A parameter is given more than once.")
     for name in ("variables", "extensions"):
-        if text := given.get(name):
-            given[name] = _parameter(name, text)
+        if value := given.get(name):
+            given[name] = _parameter(name, value)
         else:
             given.pop(name, None)
     request = from_json(given)

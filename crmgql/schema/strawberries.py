@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, EnumMeta
 from typing import Annotated, Any, Optional
 
 import strawberry
@@ -42,6 +43,14 @@ def lazy(name: str) -> Any:
 
 def optional(annotation: Any) -> Any:
     return Optional[annotation]  # noqa: UP045 - works on lazy references, where | does not
+
+
+def list_of(annotation: Any) -> Any:
+    return list[annotation]
+
+
+def enum_type(name: str, constants: Iterable[str]) -> Any:
+    return publish(name, strawberry.enum(EnumMeta.__call__(Enum, name, {each: each for each in constants})))
 
 
 def publish(name: str, kind: Any) -> Any:

@@ -1,0 +1,5 @@
+"""`python -m crmgql` is `crmgql`."""
+
+from crmgql.cli import main
+
+main()

@@ -1,0 +1,166 @@
+"""The API's application: wiring only. What is opened at start is closed at stop, in the other order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import redis.asyncio
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from crmgql import db, secrets_file
+from crmgql.config import Settings
+from crmgql.domain.identity import Identities
+from crmgql.errors import CrmError, SetupError
+from crmgql.schema import build, cors, health, http, telemetry
+from crmgql.schema.engine import Engine
+from crmgql.schema.errors import internal
+from crmgql.schema.metrics import Gauges, Metrics
+
+log = structlog.get_logger("crmgql")
+
+GRAPHQL = "/graphql"
+HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+def build_app(settings: Settings, shared_metrics: Path | None = None) -> ASGIApp:
+    """The ASGI application. `shared_metrics`: where the processes of one server leave their numbers."""
+    app: ASGIApp = App(settings, shared_metrics)
+    allowed = cors.origins(settings.cors_origins)
+    return cors.Cors(app, allowed) if allowed else app
+
+
+class App:
+    """`/graphql` goes straight to its endpoint; Starlette routes all else.
+
+    A route, its middleware and the objects that they make cost about 20 µs, a twentieth of a whole 360.
+    """
+
+    def __init__(self, settings: Settings, shared_metrics: Path | None) -> None:
+        self.settings = settings
+        self.shared_metrics = shared_metrics
+        self.graphql: ASGIApp = _starting
+        self.rest: ASGIApp = _starting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http" and scope["path"] == GRAPHQL:
+            await self.graphql(scope, receive, send)
+        else:
+            await self.rest(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """ASGI's lifespan. What an operator can mend is told in a line, without a traceback."""
+        await receive()
+        step = "startup"
+        try:
+            async with self._opened():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                step = "shutdown"
+        except CrmError as error:
+            await send({"type": f"lifespan.{step}.failed", "message": error.message})
+            return
+        except Exception:
+            log.exception(f"{step} failed")
+            await send({"type": f"lifespan.{step}.failed", "message": f"The API's {step} failed."})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[None]:
+        settings = self.settings
+        telemetry.set_up(settings.otlp_endpoint)
+        signing_key = secrets_file.secret(settings)
+        async with _database(settings) as database, _valkey(settings) as valkey:
+            engine = build.engine(database, settings)
+            metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
+            self.graphql = http.Endpoint(engine, Identities(database, signing_key), settings, metrics)
+            checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
+            self.rest = _rest(health.routes(checks, metrics))
+            leaving = asyncio.create_task(metrics.keep_leaving())
+            try:
+                yield
+            finally:
+                leaving.cancel()
+                with suppress(asyncio.CancelledError):
+                    await leaving
+                metrics.leave()
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[db.Database]:
+    if settings.database_url is None:
+        raise SetupError("No database: set CRMGQL_DATABASE_URL, or use crmgql dev, which starts one.")
+    database = await db.connect(
+        settings.database_url, pool_size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _valkey(settings: Settings) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client; it connects when it is used, as the API answers without Valkey too."""
+    if settings.redis_url is None:
+        raise SetupError("No Valkey: set CRMGQL_REDIS_URL, or use crmgql dev, which starts one.")
+    try:
+        valkey = redis.asyncio.Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
+    except ValueError:
+        raise SetupError("CRMGQL_REDIS_URL must look like redis://host:6379/0.") from None
+    try:
+        yield valkey
+    finally:
+        await valkey.aclose()
+
+
+def _rest(routes: list[Route]) -> ASGIApp:
+    async def home(_: Request) -> Response:
+        return RedirectResponse(GRAPHQL)
+
+    return Starlette(
+        routes=[Route("/", home), *routes],
+        exception_handlers={HTTPException: _refused, Exception: _broken},
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = HTTP_CODES.get(error.status_code, "BAD_REQUEST")
+    message = "There is nothing here; the API is at /graphql." if code == "NOT_FOUND" else error.detail
+    body = http.encoded({"errors": [{"message": message, "extensions": {"code": code}}]})
+    return Response(body, error.status_code, error.headers, media_type="application/json")
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("request failed", path=request.url.path, exc_info=error)
+    return Response(http.encoded({"errors": [internal()]}), 500, media_type="application/json")
+
+
+def _gauges(engine: Engine) -> Gauges:
+    reader, writer = engine.database._reader, engine.database._writer._pool
+    return {
+        "crmgql_plan_cache_plans": len(engine.plans),
+        "crmgql_db_read_connections": reader.get_size(),
+        "crmgql_db_read_connections_idle": reader.get_idle_size(),
+        "crmgql_db_write_connections": writer.get_size() if writer else 0,
+        "crmgql_db_write_connections_idle": writer.get_idle_size() if writer else 0,
+    }
+
+
+async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
+    """Nothing is routed before everything is open; servers wait for the lifespan, so nobody should see this."""
+    await send({"type": "http.response.start", "status": 503, "headers": [(b"content-type", b"application/json")]})
+    body = {"errors": [{"message": "The API is starting.", "extensions": {"code": "SERVICE_UNAVAILABLE"}}]}
+    await send({"type": "http.response.body", "body": http.encoded(body)})

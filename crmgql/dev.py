@@ -1,0 +1,208 @@
+"""`crmgql dev`: everything on one machine, from nothing to a query that answers, with progress on the way.
+
+Order: port, databases, migrations, demo company (into an empty database only), API and worker. What is running is
+written to `<data_dir>/running.json`, so that `crmgql token` and the like find the embedded servers while they run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from crmgql import db, demo, embedded, migrate, secrets_file, supervise
+from crmgql.config import Settings
+from crmgql.domain import passwords, sessions
+from crmgql.errors import NotFound, SetupError
+
+DEMO_CUSTOMERS = 200
+DEMO_PASSWORD = "crmgql-demo"  # noqa: S105 (a demo's, printed for everybody)
+DEMO_ADMIN = "admin@demo.example"
+TOKEN_MINUTES = 12 * 60
+QUERY = """{ customers(first: 1, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id name
+    orders(first: 5) { nodes { id number total { amount currency }
+      payments(first: 5) { nodes { id amount { amount currency }
+        commissions(first: 5) { nodes { id amount { amount currency } seller { id name } } } } } } } } } }"""
+
+
+def run(settings: Settings) -> int:
+    """Runs until Ctrl-C; answers the exit code. Raises `SetupError`."""
+    console = Console(stderr=True)
+    supervise.port_is_free(settings.host, settings.port)
+    with _servers(settings, console) as servers:
+        with console.status("Migrating …"):
+            asyncio.run(migrate.migrate(servers.database_url))
+        if asyncio.run(_is_empty(servers.database_url)):
+            asyncio.run(load_demo(servers.database_url, customers=DEMO_CUSTOMERS, seed=1, orders=None, console=console))
+        environment = {
+            **os.environ,
+            "CRMGQL_DATABASE_URL": servers.database_url,
+            "CRMGQL_REDIS_URL": servers.redis_url,
+            "CRMGQL_LOG_SQL": os.environ.get("CRMGQL_LOG_SQL", "true"),
+        }
+        children = [
+            supervise.Child("the API", [sys.executable, "-m", "crmgql", "serve"], environment),
+            supervise.Child("the worker", [sys.executable, "-m", "crmgql", "worker"], environment, restart=True),
+        ]
+        threading.Thread(target=_welcome, args=(settings, servers.database_url, console), daemon=True).start()
+        code = supervise.run(children)
+    console.print("Stopped. The data stays in", str(settings.data_dir), highlight=False)
+    return code
+
+
+@contextmanager
+def _servers(settings: Settings, console: Console) -> Iterator[embedded.Servers]:
+    """The servers of the settings, with embedded ones for those that are not set."""
+    own_postgres, own_valkey = settings.database_url is None, settings.redis_url is None
+    if not own_postgres and not own_valkey:
+        yield embedded.Servers(str(settings.database_url), str(settings.redis_url))
+        return
+    with console.status("Starting PostgreSQL 18 and Valkey …"):
+        opened = embedded.start(settings.data_dir, postgres=own_postgres, valkey=own_valkey)
+        started = opened.__enter__()
+    try:
+        servers = embedded.Servers(
+            settings.database_url or started.database_url, settings.redis_url or started.redis_url
+        )
+        note = _note(settings)
+        note.write_text(json.dumps({"pid": os.getpid(), "database_url": servers.database_url}))
+        try:
+            yield servers
+        finally:
+            note.unlink(missing_ok=True)
+    finally:
+        opened.__exit__(None, None, None)
+
+
+def _note(settings: Settings) -> Path:
+    return settings.data_dir / "running.json"
+
+
+def running_database(settings: Settings) -> str | None:
+    """The URL of the embedded PostgreSQL that a running `crmgql dev` has open; None without one."""
+    try:
+        noted = json.loads(_note(settings).read_text())
+        os.kill(int(noted["pid"]), 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(noted["database_url"])
+
+
+async def _is_empty(url: str) -> bool:
+    connection = await asyncpg.connect(url)
+    try:
+        return not await connection.fetchval("SELECT EXISTS (SELECT FROM users)")
+    finally:
+        await connection.close()
+
+
+async def load_demo(url: str, *, customers: int, seed: int, orders: int | None, console: Console) -> demo.DemoCompany:
+    """Loads the demo company, with a progress bar. Raises `SetupError` when there is one already."""
+    hashed = await passwords.hash(DEMO_PASSWORD)
+    connection = await asyncpg.connect(url, server_settings={"jit": "off"})
+    try:
+        with progress(console) as bar:
+            tasks: dict[str, Any] = {}
+
+            def show(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(f"Demo company: {what}", total=total)
+                bar.update(tasks[what], completed=done, total=total)
+
+            return await demo.load(
+                connection,
+                customers=customers,
+                orders_per_customer=orders,
+                seed=seed,
+                now=datetime.now(UTC),
+                password_hash=hashed,
+                progress=show,
+            )
+    finally:
+        await connection.close()
+
+
+def progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _welcome(settings: Settings, database_url: str, console: Console) -> None:
+    """Waits until the API answers, then says where it is and how to ask it."""
+    address = f"http://{settings.host}:{settings.port}/graphql"
+    if not _wait_until_ready(f"http://{settings.host}:{settings.port}/readyz"):
+        console.print("The API is not ready after a minute; its messages above say why.", style="red")
+        return
+    try:
+        token = asyncio.run(_token(database_url, settings))
+    except SetupError as error:
+        console.print(error.message, style="red", highlight=False)
+        return
+    intro = f"GraphQL   {address}   (in a browser: a page to try queries)\n"
+    if token is None:
+        console.print(Panel(intro + "Log in with a user of yours.", title="crmgql is running", expand=False))
+        return
+    intro += f"Login     {DEMO_ADMIN} / {DEMO_PASSWORD}\n\nA customer 360 in one query, one SQL statement:"
+    answer = _answer(address, token)
+    console.print(Panel(intro, title="crmgql is running", expand=False), highlight=False)
+    console.print(QUERY, highlight=False, markup=False, soft_wrap=True)
+    console.print("\nIts answer begins:")
+    console.print(answer, highlight=False, markup=False)
+    console.print(f"\nToken (good for {TOKEN_MINUTES // 60} hours):\n{token}", highlight=False, soft_wrap=True)
+    console.print("\nCtrl-C stops everything.", style="bold")
+
+
+def _wait_until_ready(url: str) -> bool:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 (our own address)
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    return False
+
+
+async def _token(database_url: str, settings: Settings) -> str | None:
+    """A token for the demo's administrator; None when this is no demo."""
+    database = await db.connect(database_url, pool_size=2)
+    try:
+        issue = sessions.Issue(secrets_file.secret(settings), TOKEN_MINUTES, 1)
+        opened = await sessions.open_for(database, email=DEMO_ADMIN, now=datetime.now(UTC), issue=issue)
+        return opened.access_token
+    except NotFound:
+        return None
+    finally:
+        await database.close()
+
+
+def _answer(address: str, token: str) -> str:
+    request = urllib.request.Request(  # noqa: S310 (our own address)
+        address,
+        json.dumps({"query": QUERY}).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        data = json.load(response)
+    return "\n".join(json.dumps(data["data"], indent=2, ensure_ascii=False).splitlines()[:24]) + "\n  …"

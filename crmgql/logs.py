@@ -1,0 +1,92 @@
+"""What is logged, and how it looks: structlog for our own lines, the standard library's for those of our libraries.
+
+All of it goes to stderr, as one JSON object a line or, on a terminal, in colours; stdout is for what a command answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from granian.log import LogLevels
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from crmgql.config import Settings
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+CHATTY = ("tortoise", "asyncio", "httpx", "httpcore", "opentelemetry", "arq.jobs", "tortoise.db_client")
+"""Libraries whose info lines say nothing to an operator."""
+
+
+def set_up(settings: Settings) -> None:
+    """Configures both; may be called again."""
+    level = LEVELS[settings.log_level]
+    as_json = _as_json(settings)
+    structlog.configure(
+        processors=[*_shared(), *_rendered(as_json)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
+        if as_json
+        else structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*_shared(), _named],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered(as_json, text=True)],
+        )
+    )
+    logging.root.handlers = [handler]
+    logging.root.setLevel(level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def server_config() -> dict[str, Any]:
+    """Granian's logging: its lines go the way of all others."""
+    ours = {"handlers": [], "propagate": True}
+    return {"handlers": {}, "formatters": {}, "loggers": {"_granian": dict(ours), "granian.access": dict(ours)}}
+
+
+def server_level(settings: Settings) -> LogLevels:
+    """Its info lines tell of processes that start and stop: of use when something goes wrong with them, not each time."""
+    return LogLevels.info if settings.log_level == "debug" else LogLevels.warning
+
+
+def _as_json(settings: Settings) -> bool:
+    return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _rendered(as_json: bool, *, text: bool = False) -> list[Processor]:
+    if not as_json:
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    renderer = structlog.processors.JSONRenderer(serializer=_text if text else _bytes)
+    return [structlog.processors.format_exc_info, renderer]
+
+
+def _named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    record = event.get("_record")
+    if record is not None:
+        event["logger"] = record.name
+    return event
+
+
+def _bytes(value: Any, **_: Any) -> bytes:
+    return orjson.dumps(value, default=str)
+
+
+def _text(value: Any, **_: Any) -> str:
+    return orjson.dumps(value, default=str).decode()

@@ -1,0 +1,48 @@
+"""Runs the API behind Granian; docs/decisions/0002-http-server.md says why Granian."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from granian import Granian
+from granian.constants import Interfaces, Loops
+from starlette.types import ASGIApp
+
+from crmgql import app, logs, supervise
+from crmgql.config import Settings
+
+STOP_S = 5
+"""How long requests in flight may take when the server stops."""
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. Call it from the main thread. Raises `SetupError` when the port is taken.
+
+    Exits with status 1 when a worker can't start; it has logged why.
+    """
+    logs.set_up(settings)
+    supervise.port_is_free(settings.host, settings.port)
+    with tempfile.TemporaryDirectory(prefix="crmgql-metrics-") as shared:
+        server = Granian(
+            "crmgql",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            workers=settings.workers,
+            loop=Loops.uvloop,
+            log_level=logs.server_level(settings),
+            log_dictconfig=logs.server_config(),
+            respawn_failed_workers=settings.workers > 1,
+            workers_kill_timeout=STOP_S,
+        )
+        server.serve(
+            target_loader=partial(_load, settings, Path(shared) if settings.workers > 1 else None), wrap_loader=False
+        )
+
+
+def _load(settings: Settings, shared_metrics: Path | None) -> ASGIApp:
+    """Runs in each worker process, which may not have inherited what the parent set up."""
+    logs.set_up(settings)
+    return app.build_app(settings, shared_metrics)
