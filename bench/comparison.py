@@ -50,7 +50,7 @@ def run(
         console.print("comparing answers")
         measured = _compared(peers, ids)
         for number in range(rounds):
-            for name, one in measured.items():
+            for name, one in list(measured.items())[:: -1 if number % 2 else 1]:  # nobody is always the first
                 console.print(f"round {number + 1} of {rounds}: {name}")
                 one.rounds.append(
                     processes.drive(

@@ -42,7 +42,7 @@ def crmgql(servers: embedded.Servers) -> Iterator[Peer]:
     """crmgql as a seller, with access rules, cost limits and tracing as they come."""
     port = processes.free_port()
     environment = crmgql_environment(servers, port)
-    token = processes.run_crmgql(["token", "--email", data.SELLER], environment).split()[-1]
+    token = processes.run_crmgql(["token", "--email", data.SELLER, "--minutes", "600"], environment).split()[-1]
     command = [sys.executable, "-m", "crmgql", "serve"]
     with processes.running("crmgql", command, port, environment, _log("crmgql")) as server:
         yield Peer("crmgql, as a seller", server, lambda digits: _ask_360(digits, token), token)
@@ -78,7 +78,6 @@ def crmgql_environment(servers: embedded.Servers, port: int) -> Mapping[str, str
         "CRMGQL_DATABASE_URL": servers.database_url,
         "CRMGQL_PORT": str(port),
         "CRMGQL_SECRET_KEY": "a key that only this measurement knows",
-        "CRMGQL_ACCESS_TOKEN_MINUTES": "600",
         "CRMGQL_LOG_LEVEL": "warning",
     }
     return environment | ({"CRMGQL_REDIS_URL": servers.redis_url} if servers.redis_url else {})

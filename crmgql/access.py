@@ -209,6 +209,7 @@ WRITERS: dict[str, frozenset[str]] = {
     "Ticket": frozenset({ADMIN, MANAGER, SELLER, SUPPORT, INTEGRATION}),
     "ApiKey": frozenset({ADMIN}),
     "User": frozenset({ADMIN}),
+    "Team": frozenset({ADMIN}),
 }
 
 

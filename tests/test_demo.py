@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,7 +11,6 @@ import pytest
 from crmgql import demo, embedded, errors
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-MIGRATIONS = Path(demo.__file__).parent / "migrations"
 # What a person reads of each table; ids and whatever refers to them are left out.
 CONTENT = {
     "users": "name, email, roles, region, city, salary_amount, password_hash, created_at",
@@ -32,34 +28,6 @@ CONTENT = {
 }
 
 
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded.start(tmp_path_factory.mktemp("demo"), throwaway=True, valkey=False) as servers:
-        yield servers.database_url
-
-
-@contextlib.asynccontextmanager
-async def migrated(server_url: str, name: str) -> AsyncIterator[asyncpg.Connection]:
-    """A database of its own, with empty tables."""
-    admin = await asyncpg.connect(server_url)
-    await admin.execute(f"CREATE DATABASE {name}")
-    connection = await asyncpg.connect(server_url, database=name)
-    for path in sorted(MIGRATIONS.glob("*.sql")):
-        await connection.execute(path.read_text(encoding="utf-8"))
-    try:
-        yield connection
-    finally:
-        await connection.close()
-        await admin.execute(f"DROP DATABASE {name}")
-        await admin.close()
-
-
-@pytest.fixture
-async def database(server_url: str) -> AsyncIterator[asyncpg.Connection]:
-    async with migrated(server_url, "demo_test") as connection:
-        yield connection
-
-
 async def load(connection: asyncpg.Connection, **changes: Any) -> demo.DemoCompany:
     options: dict[str, Any] = {"customers": 60, "seed": 7, "now": NOW, "password_hash": "hash"} | changes
     return await demo.load(connection, **options)
@@ -72,14 +40,18 @@ async def content(connection: asyncpg.Connection) -> dict[str, list[tuple[Any, .
     }
 
 
-async def test_the_same_seed_gives_the_same_company(database: asyncpg.Connection, server_url: str) -> None:
+async def test_the_same_seed_gives_the_same_company(
+    database: asyncpg.Connection, servers: embedded.Servers, template: str
+) -> None:
     company = await load(database)
-    async with migrated(server_url, "demo_again") as again:
-        assert await load(again) == company
-        assert await content(again) == await content(database)
-    async with migrated(server_url, "demo_other") as other:
-        await load(other, seed=8)
-        assert await content(other) != await content(database)
+    for seed in (7, 8):
+        await database.execute(f"CREATE DATABASE demo_{seed} TEMPLATE {template}")
+        other = await asyncpg.connect(servers.database_url, database=f"demo_{seed}")
+        other_company, other_content = await load(other, seed=seed), await content(other)
+        await other.close()
+        await database.execute(f"DROP DATABASE demo_{seed}")
+        assert (other_company == company) is (seed == 7)
+        assert (other_content == await content(database)) is (seed == 7)
 
 
 async def test_what_is_counted_is_there(database: asyncpg.Connection) -> None:

@@ -6,7 +6,9 @@ commit and then finds its outcome, or to fail and then acts itself.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -32,7 +34,7 @@ async def claim(act: Act, *, key: str, mutation: str, body: dict[str, Any]) -> U
     Raises `IdempotencyConflict` when the key was used for something else.
     """
     check_text(key, "idempotencyKey", longest=200)
-    digest = hashlib.sha256(as_json({"mutation": mutation, "body": body}).encode()).hexdigest()
+    digest = await _digest(act, key, mutation, body)
     if await act.tx.connection.fetchval(CLAIM, act.viewer.user_id, key, mutation, digest) is not None:
         return None
     found = await act.tx.connection.fetchrow(FIND, act.viewer.user_id, key)
@@ -42,6 +44,17 @@ async def claim(act: Act, *, key: str, mutation: str, body: dict[str, Any]) -> U
             field="idempotencyKey",
         )
     return UUID(orjson.loads(found["result"])["record"])
+
+
+async def _digest(act: Act, key: str, mutation: str, body: dict[str, Any]) -> str:
+    """The hash of a request. With a password in it a slow one: what is kept must not help to guess passwords."""
+    # ASCII only: a text that is refused later, such as half of a surrogate pair, has a hash all the same.
+    text = json.dumps({"mutation": mutation, "body": body}, default=str, sort_keys=True).encode()
+    if body.get("password") is None:
+        return hashlib.sha256(text).hexdigest()
+    salt = f"{act.viewer.user_id} {key}".encode()
+    hashed = await asyncio.to_thread(hashlib.scrypt, text, salt=salt, n=2**14, r=8, p=1, dklen=32)
+    return hashed.hex()
 
 
 async def settle(act: Act, *, key: str, record: UUID) -> None:

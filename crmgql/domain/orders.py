@@ -13,12 +13,28 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import records, shape
+from crmgql.domain import people, records, shape
 from crmgql.domain.records import Act, Row
-from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, Forbidden, IllegalTransition
-from crmgql.models import Customer, Opportunity, Order, OrderLine, Product, User
+from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTransition
+from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
 
 MAX_LINES = 500
+LINE = (
+    "position",
+    "product_id",
+    "description",
+    "quantity",
+    "currency",
+    "unit_price_amount",
+    "discount_amount",
+    "shipping_amount",
+    "line_amount",
+    "unit_cost_amount",
+)
+"""The columns that `_price` gives a line."""
+
+LINES = "SELECT * FROM order_lines WHERE customer_id = $1 AND order_id = $2 ORDER BY position, id"
+DELETE_LINES = "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2"
 CONFLICTS = {"orders_number": ("number", "Another order has this number.")}
 
 
@@ -80,7 +96,7 @@ async def create(
     access.require_write(act.viewer, "Order")
     customer = await records.visible(act, Customer, customer_id, field="customerId")
     currency = currency or customer["currency"]
-    seller_id = await _seller(act, seller_id)
+    seller_id = await people.assignable(act, seller_id or act.viewer.user_id, field="sellerId")
     if opportunity_id is not None:
         opportunity = await records.visible(act, Opportunity, opportunity_id, field="opportunityId")
         if opportunity["customer_id"] not in (None, customer_id):
@@ -104,7 +120,7 @@ async def create(
 
 
 async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_version: int | None = None) -> UUID:
-    """Replaces a draft's lines."""
+    """Replaces a draft's lines; the same lines again change nothing."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
     if order["status"] != "DRAFT":
@@ -112,12 +128,13 @@ async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_versi
             f"The lines of a {order['status']} order are fixed; only a DRAFT's can change.", field="id"
         )
     priced = await _priced(act, lines, order["currency"])
-    await act.tx.connection.execute(
-        "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2", order["customer_id"], id
-    )
+    before = await act.tx.connection.fetch(LINES, order["customer_id"], id)
+    if [{column: row[column] for column in LINE} for row in before] == priced:
+        return id
+    await act.tx.connection.execute(DELETE_LINES, order["customer_id"], id)
     totals = _totals(priced, order["currency"], order["tax_amount"], order["discount_amount"])
-    changed = {**totals, "updated_at": act.now}
-    order = await records.change(act, Order, order, changed, kind="order.linesSet", payload={"lines": len(priced)})
+    payload = {"lines": len(priced)}
+    order = await records.change(act, Order, order, totals, kind="order.linesSet", payload=payload, touch=True)
     await _insert_lines(act, order, priced)
     return id
 
@@ -126,8 +143,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes note, seller, dates; tax and discount while the order is a draft."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
-    if changes.get("seller_id") is not None:
-        changes["seller_id"] = await _seller(act, changes["seller_id"])
+    if "seller_id" in changes and changes["seller_id"] != order["seller_id"]:
+        await people.assignable(act, changes["seller_id"], field="sellerId")
     if "tax" in changes or "discount" in changes:
         if order["status"] != "DRAFT":
             raise IllegalTransition(f"The amounts of a {order['status']} order are fixed.", field="id")
@@ -162,18 +179,6 @@ async def move(
     return id
 
 
-async def _seller(act: Act, seller_id: UUID | None) -> UUID:
-    """Who sells: oneself, or an active colleague for those who may assign."""
-    if seller_id is None or seller_id == act.viewer.user_id:
-        return act.viewer.user_id
-    if not act.viewer.roles & {access.ADMIN, access.FINANCE, access.MANAGER, access.INTEGRATION}:
-        raise Forbidden("Only managers, finance and administrators may name another seller.", field="sellerId")
-    seller = await records.visible(act, User, seller_id, field="sellerId")
-    if not seller["active"]:
-        raise BadUserInput("This seller is not active.", field="sellerId")
-    return seller_id
-
-
 async def _require_lines(act: Act, order: Row) -> None:
     sql = "SELECT count(*) FROM order_lines WHERE customer_id = $1 AND order_id = $2"
     if await act.tx.connection.fetchval(sql, order["customer_id"], order["id"]) == 0:
@@ -206,7 +211,7 @@ async def _price(act: Act, line: Line, currency: str, index: int) -> Row:
     description = line.description or (product["name"] if product else None)
     if description is None:
         raise BadUserInput("A line needs a description or a product.", field=f"{at}description")
-    shape.positive(line.quantity, field=f"{at}quantity")
+    shape.check(OrderLine, {"quantity": shape.positive(line.quantity, field=f"{at}quantity")}, prefix=at)
     unit_price = line.unit_price
     if unit_price is None and product is not None and product["price_amount"] is not None:
         unit_price = (product["price_amount"], product["currency"])
@@ -214,7 +219,10 @@ async def _price(act: Act, line: Line, currency: str, index: int) -> Row:
         raise BadUserInput("A line needs a unit price, or a product that has one.", field=f"{at}unitPrice")
     price = _amount(unit_price, currency, f"{at}unitPrice")
     discount = _amount(line.discount, currency, f"{at}discount")
-    gross = (line.quantity * price).quantize(Decimal(1).scaleb(-shape.scale(currency)), ROUND_HALF_UP)
+    exact = line.quantity * price
+    if exact >= shape.MAX_AMOUNT:  # more digits than Decimal's context has can't be quantized
+        raise BadUserInput("Quantity times unit price is too large.", field=f"{at}quantity")
+    gross = exact.quantize(Decimal(1).scaleb(-shape.scale(currency)), ROUND_HALF_UP)
     if discount > gross:
         raise BadUserInput(f"The discount is more than the line's {gross}.", field=f"{at}discount")
     cost = product["cost_amount"] if product and product["currency"] == currency else None

@@ -15,12 +15,13 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+from tortoise import fields
 from tortoise.models import Model
 
 from crmgql import access
 from crmgql.db import Transaction
 from crmgql.domain import shape
-from crmgql.errors import BadUserInput, Conflict, CrmError, NotFound, VersionConflict
+from crmgql.errors import BadUserInput, Conflict, CrmError, Forbidden, NotFound, VersionConflict
 from crmgql.events import outbox
 from crmgql.sql import ast
 from crmgql.sql.render import quote, render_select
@@ -29,6 +30,9 @@ from crmgql.viewer import Viewer
 Row = dict[str, Any]
 Conflicts = Mapping[str, tuple[str | None, str]]
 """Constraint → (field, what to say)."""
+
+COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Two transactions got in each other's way and this one was undone: nothing was wrong, do it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Act:
 
 async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int | None = None) -> Row:
     """The record, locked for change. Raises `NotFound`, `VersionConflict`."""
-    row = await _read(act, model, id, "FOR UPDATE", field="id")
+    row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")
     if expected_version is not None and row["version"] != expected_version:
         raise VersionConflict(
             f"The record is at version {row['version']}, not {expected_version}; read it again and decide anew.",
@@ -72,11 +76,50 @@ async def _read(act: Act, model: type[Model], id: UUID, hold: str, *, field: str
     if row is None:
         noun = re.sub(r"(?<=[a-z])([A-Z])", r" \1", model.__name__).lower()
         raise NotFound(f"There is no such {noun}, or you may not see it.", field=field)
-    return dict(row)
+    return _row(model, row)
+
+
+async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) -> None:
+    """Raises `BadUserInput` when a record would come to stand above itself.
+
+    Changes of a table's tree wait for one another here: two harmless ones at once could make a circle.
+    """
+    table = model._meta.db_table
+    await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"{table}.parent_id")
+    sql = f"""
+        WITH RECURSIVE above AS (
+            SELECT id, parent_id FROM {quote(table)} WHERE id = $1
+            UNION
+            SELECT upper.id, upper.parent_id FROM {quote(table)} upper JOIN above ON upper.id = above.parent_id
+        )
+        SELECT true FROM above WHERE id = $2"""
+    if await act.tx.connection.fetchval(sql, parent_id, id):
+        raise BadUserInput(
+            "It would come to stand above itself; choose a parent that is not below it.", field="parentId"
+        )
+
+
+def require_same_customer(row: Row, customer_id: UUID | None, *, field: str) -> None:
+    """Raises `BadUserInput` when a record that is referred to belongs to another customer."""
+    if row["customer_id"] != customer_id:
+        noun = field.removesuffix("Id")
+        raise BadUserInput(f"The {noun} belongs to another customer; choose one of this customer's.", field=field)
+
+
+def require_role(act: Act, roles: frozenset[str], *, field: str) -> None:
+    """Raises `Forbidden` for a field that only some may write: the ones who may read it."""
+    if not act.viewer.roles & roles:
+        raise Forbidden(f"Changing {field} needs one of the roles {', '.join(sorted(roles))}.", field=field)
 
 
 async def create(act: Act, model: type[Model], values: Row, *, kind: str, conflicts: Conflicts | None = None) -> Row:
-    """Makes a record with its event and audit row. Raises `BadUserInput`, `Conflict`."""
+    """Makes a record with its event and audit row; a value of None is left to the column's default.
+
+    Raises `BadUserInput`, `Conflict`.
+    """
+    values = {column: value for column, value in values.items() if value is not None}
+    if "external_id" in values and "source" not in values:
+        raise BadUserInput("An externalId needs the source that it is unique in.", field="source")
     row = await insert(act, model, values, conflicts=conflicts)
     changes = {column: (None, row[column]) for column in values if row[column] is not None}
     await _tell(act, model, row, kind, changes)
@@ -91,7 +134,7 @@ async def insert(
     columns = ", ".join(quote(column) for column in values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places}) RETURNING *"
-    return dict(await _run(act, sql, [_bound(value) for value in values.values()], conflicts))
+    return _row(model, await _run(act, sql, [_bound(value) for value in values.values()], conflicts))
 
 
 async def change(
@@ -103,19 +146,23 @@ async def change(
     kind: str,
     conflicts: Conflicts | None = None,
     payload: Row | None = None,
+    touch: bool = False,
 ) -> Row:
-    """Changes a locked record where values differ, counts its version, tells it. Nothing differs: nothing happens."""
+    """Changes a locked record where values differ, counts its version, tells it. Nothing differs: nothing happens.
+
+    `touch`: something that belongs to the record changed, so its version is counted all the same.
+    """
     shape.check(model, changes)
-    different = {column: value for column, value in changes.items() if row[column] != _bound(value)}
-    if not different:
+    different = {column: value for column, value in changes.items() if not _same(row[column], value)}
+    if not different and not touch:
         return row
-    sets = ", ".join(f"{quote(column)} = ${number}" for number, column in enumerate(different, start=3))
+    sets = "".join(f", {quote(column)} = ${number}" for number, column in enumerate(different, start=3))
     sql = (
-        f"UPDATE {quote(model._meta.db_table)} SET version = version + 1, updated_at = $2, {sets}"
+        f"UPDATE {quote(model._meta.db_table)} SET version = version + 1, updated_at = $2{sets}"
         " WHERE id = $1 RETURNING *"
     )
     values = [row["id"], act.now, *(_bound(value) for value in different.values())]
-    after = dict(await _run(act, sql, values, conflicts))
+    after = _row(model, await _run(act, sql, values, conflicts))
     await _tell(act, model, after, kind, {column: (row[column], after[column]) for column in different}, payload)
     return after
 
@@ -133,6 +180,21 @@ async def _tell(
         changes={column: pair for column, pair in changes.items() if column != "password_hash"},
         payload={"version": row["version"], **(payload or {})},
     )
+
+
+def _row(model: type[Model], record: asyncpg.Record) -> Row:
+    """A row with its JSON columns read."""
+    row = dict(record)
+    for name, column in model._meta.fields_db_projection.items():
+        if isinstance(model._meta.fields_map[name], fields.JSONField):
+            row[column] = orjson.loads(row[column])
+    return row
+
+
+def _same(before: Any, after: Any) -> bool:
+    if isinstance(after, dict):  # Python holds true and 1 for equal, JSON does not
+        return orjson.dumps(before, option=orjson.OPT_SORT_KEYS) == orjson.dumps(after, option=orjson.OPT_SORT_KEYS)
+    return bool(before == after)
 
 
 def _bound(value: Any) -> Any:

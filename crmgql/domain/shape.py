@@ -6,17 +6,22 @@ the same again; here are the words.
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Any
 
+import orjson
 from tortoise import fields
 from tortoise.models import Model
 
-from crmgql.errors import BadUserInput
+from crmgql.errors import BadUserInput, CurrencyMismatch
 from crmgql.models.base import AmountField
 
 INT4 = 2**31 - 1
+INT8 = 2**63 - 1
+MAX_JSON_BYTES = 65_536
+MAX_JSON_DEPTH = 20
 MAX_AMOUNT = Decimal(10) ** 15
 ZERO_DECIMALS = frozenset(
     [
@@ -58,6 +63,16 @@ def exact(amount: Decimal, currency: str, *, field: str) -> Decimal:
     return written
 
 
+def money(given: tuple[Decimal, str] | None, currency: str, *, field: str) -> Decimal | None:
+    """The amount, not negative, if it is of this currency. Raises `CurrencyMismatch`, `BadUserInput`."""
+    if given is None:
+        return None
+    amount, its = given
+    if its != currency:
+        raise CurrencyMismatch(f"This amount is in {its}; it must be in {currency}.", field=field)
+    return not_negative(exact(amount, currency, field=field), field=field)
+
+
 def positive(amount: Decimal, *, field: str) -> Decimal:
     if amount <= 0:
         raise BadUserInput(f"Must be more than 0, not {amount}.", field=field)
@@ -81,7 +96,9 @@ def _check(field: fields.Field[Any], value: Any, name: str) -> None:
     if value is None:
         if not field.null and not field.pk:
             raise BadUserInput("Can't be empty.", field=name)
-    elif isinstance(value, str) and not isinstance(field, fields.JSONField):
+    elif isinstance(field, fields.JSONField):
+        check_json(value, name)
+    elif isinstance(value, str):
         check_text(value, name, longest=getattr(field, "max_length", 20_000))
     elif isinstance(field, fields.IntField) and isinstance(value, int) and abs(value) > INT4:
         raise BadUserInput(f"{value} is too large.", field=name)
@@ -99,16 +116,44 @@ def _check_decimal(field: fields.DecimalField[Any], value: Decimal, name: str) -
         raise BadUserInput(f"At most {field.decimal_places} decimals fit here.", field=name)
 
 
-def check_text(value: str, name: str, *, longest: int) -> None:
+def check_json(value: Any, name: str) -> None:
+    """A JSON object that the database can hold: not too large, not too deep, all its texts plain."""
+    if not isinstance(value, dict):
+        raise BadUserInput('Must be a JSON object, such as {"colour": "red"}.', field=name)
+    _check_json(value, name, MAX_JSON_DEPTH)
+    if len(orjson.dumps(value)) > MAX_JSON_BYTES:
+        raise BadUserInput(f"The JSON is too large; {MAX_JSON_BYTES} bytes fit.", field=name)
+
+
+def _check_json(value: Any, name: str, levels: int) -> None:
+    if isinstance(value, dict | list):
+        if levels == 0:
+            raise BadUserInput(f"The JSON is nested too deeply; {MAX_JSON_DEPTH} levels fit.", field=name)
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check_json(item, name, levels - 1)
+    elif isinstance(value, str):
+        check_characters(value, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BadUserInput("The JSON has a number that is too large.", field=name)
+    elif isinstance(value, int) and abs(value) > INT8:
+        raise BadUserInput("The JSON has a whole number that is too large; send it as a string.", field=name)
+
+
+def check_characters(value: str, name: str) -> None:
+    """Raises `BadUserInput` for characters that PostgreSQL can't hold."""
     if "\x00" in value:
         raise BadUserInput("Text can't contain the character U+0000.", field=name)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise BadUserInput("Text contains half of a surrogate pair; send whole characters.", field=name) from None
+
+
+def check_text(value: str, name: str, *, longest: int) -> None:
+    check_characters(value, name)
     if len(value) > longest:
         raise BadUserInput(f"Has {len(value)} characters; at most {longest} fit.", field=name)
-    if name.rsplit(".", 1)[-1] in ("name", "subject", "number", "description", "key") and not value.strip():
+    if name.rsplit(".", 1)[-1] in ("name", "subject", "number", "description", "idempotencyKey") and not value.strip():
         raise BadUserInput("Can't be blank.", field=name)
 
 

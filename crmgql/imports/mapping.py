@@ -172,15 +172,6 @@ def _joins(section: Section) -> tuple[Join, ...]:
     return tuple(joins)
 
 
-def _tables(root: Section, key: str) -> list[dict[str, Any]]:
-    value = root.take(key)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        root.fail(key, f"must be written as [[{key}]]")
-    return value
-
-
 class _Reader:
     """Reads the steps and lookups of one file, which share its general settings."""
 
@@ -246,8 +237,8 @@ def load(path: Path, base_dir: Path | None = None) -> Mapping:
     if not 0 < len(source) <= 50:
         root.fail("source", "must have 1 to 50 characters")
     reader = _Reader(root, base_dir if base_dir is not None else path.parent)
-    lookups = tuple(reader.lookup(table) for table in _tables(root, "lookup"))
-    steps = tuple(reader.step(table) for table in _tables(root, "step"))
+    lookups = tuple(reader.lookup(table) for table in root.tables("lookup"))
+    steps = tuple(reader.step(table) for table in root.tables("step"))
     root.done()
     if not steps:
         root.fail("step", "is missing: write at least one [[step]]")

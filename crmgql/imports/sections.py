@@ -68,6 +68,15 @@ class Section:
         value = self.take(key)
         return Section(self.path, f"{self.name}.{key}", {} if value is None else value)
 
+    def tables(self, key: str) -> list[dict[str, Any]]:
+        """The tables of an array such as [[step]]."""
+        value = self.take(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.fail(key, f"must be written as [[{key}]]")
+        return value
+
     def template(self, key: str) -> Template:
         return self.parse(key, self.text(key))
 

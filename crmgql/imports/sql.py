@@ -22,7 +22,7 @@ def create_stage(plan: Plan) -> str:
     """JSON is staged as text: its cast belongs to the upsert, where a bad row can be told from the others."""
     types = {**SQL_TYPES, Kind.JSON: "text"}
     typed = ", ".join(f"{field.column} {types[field.kind]}" for field in plan.fields)
-    return f"CREATE TEMPORARY TABLE {STAGE} (n integer PRIMARY KEY, external_id text, {typed})"
+    return f"CREATE TEMPORARY TABLE {STAGE} (n integer, external_id text, {typed})"
 
 
 DROP_STAGE = f"DROP TABLE IF EXISTS {STAGE}"

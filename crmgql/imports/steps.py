@@ -6,7 +6,6 @@ whole; passes go on until one settles nothing, and what is left then is rejected
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -77,6 +76,9 @@ class StepRun:
                 if len(left) == len(waiting):
                     left = await self._later_pass(waiting, final=True)
                 waiting = left
+            if self.report.inserted or self.report.updated:
+                # The planner must know the new size before later steps look their references up here.
+                await self.context.connection.execute(f"ANALYZE {self.plan.noun.name}")
             await runs.finish(self.context.connection, self.run, self.context.source, self.report, self.context.now)
         self.report.elapsed_s = time.perf_counter() - started
         return self.report
@@ -107,20 +109,11 @@ class StepRun:
         return await self._pass((row for row in reader.rows(self.plan.step.file) if row.line in lines), final=final)
 
     async def _pass(self, rows: Iterator[Row], *, final: bool) -> set[int]:
-        """Batch by batch; while the database writes one, a thread converts the next. Gives the lines that wait."""
+        """Batch by batch. Gives the lines that wait."""
         waiting: set[int] = set()
-        ready: tuple[list[Row], _Settled] | None = None
         for chunk in chunks(rows, self.context.batch_size):
             await lookups.join(self.context.connection, self.plan.joins, chunk)
-            settling = asyncio.create_task(asyncio.to_thread(self._settle, chunk))
-            try:
-                if ready is not None:
-                    waiting |= await self._batch(*ready, final=final)
-            finally:
-                settled = await settling
-            ready = (chunk, settled)
-        if ready is not None:
-            waiting |= await self._batch(*ready, final=final)
+            waiting |= await self._batch(chunk, self._settle(chunk), final=final)
         return waiting
 
     async def _batch(self, rows: list[Row], settled: _Settled, *, final: bool) -> set[int]:
@@ -145,7 +138,7 @@ class StepRun:
         return settled.waiting
 
     def _settle(self, rows: list[Row]) -> _Settled:
-        """Keys, duplicates and values. Runs in a thread: it touches neither the connection nor the counts."""
+        """Keys, duplicates and values, without the database."""
         settled = _Settled([], [], set())
         for row in rows:
             try:

@@ -16,13 +16,14 @@ NULL = ast.Text("null")
 
 @dataclass
 class Build:
-    """One statement in the making. `texts` are the JSON CTEs, deepest first."""
+    """One statement in the making. `texts` are the JSON CTEs, deepest first; `counts` the nodes of each root."""
 
     known: catalog.Catalog
     who: Who
     filters: Filters
     rows: list[Level] = field(default_factory=list)
     texts: list[ast.Cte] = field(default_factory=list)
+    counts: list[ast.Expr] = field(default_factory=list)
     names: int = 0
 
     def level(
@@ -50,11 +51,6 @@ class Build:
         """Adds a JSON CTE; returns its name."""
         self.texts.append(ast.Cte(name, select))
         return name
-
-
-def left_join(name: str, key: ast.Expr) -> ast.Join:
-    """Joins a JSON CTE (columns `k`, …) to the row whose key it was grouped by."""
-    return ast.Join("LEFT JOIN", ast.Table(name, name), ast.eq(ast.Col(name, "k"), key))
 
 
 def or_else(expr: ast.Expr, fallback: ast.Expr) -> ast.Expr:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crmgql.planner import catalog, levels, objects, paging, selection
-from crmgql.planner.build import NULL, Build, entries, left_join, or_else
+from crmgql.planner.build import NULL, Build, entries, or_else
 from crmgql.planner.levels import Level
 from crmgql.sql import ast
 
@@ -18,12 +18,11 @@ PAGE_PARTS = (selection.Nodes, selection.Edges, selection.PageInfo)
 
 @dataclass
 class _Parts:
-    """A connection in the making: its level (if rows are wanted), its grouped columns, the joins below its rows."""
+    """A connection in the making: its level (if rows are wanted) and its grouped columns."""
 
     level: Level | None
     page: paging.Page
     columns: list[tuple[ast.Expr, str]]
-    joins: list[ast.Join]
 
     def add(self, expr: ast.Expr) -> str:
         name = f"c{len(self.columns)}"
@@ -31,9 +30,7 @@ class _Parts:
         return name
 
 
-def nested(
-    build: Build, parent: Level, field: catalog.Many, connection: selection.Connection, joins: list[ast.Join]
-) -> ast.Expr:
+def nested(build: Build, parent: Level, field: catalog.Many, connection: selection.Connection) -> ast.Expr:
     """A connection on a row of `parent`."""
     node = connection.node
     where = build.filters.where(node, levels.INNER, connection.arguments.get("where"))
@@ -47,7 +44,7 @@ def nested(
     parent_key = parent.column("id")
 
     def total(text: ast.Select, name: str, empty: ast.Expr) -> ast.Expr:
-        joins.append(left_join(build.text(name, text), parent_key))
+        parent.below(build.text(name, text), parent_key)
         return or_else(ast.Col(name, "v"), empty)
 
     parts = []
@@ -58,9 +55,10 @@ def nested(
         else:
             parts.append((key, _part(build, part, rows, group)))
     if rows.level is not None:
-        key_column = rows.level.column(field.column)
-        build.text(group, _grouped(rows, ((key_column, "k"),), (key_column,)))
-        joins.append(left_join(group, parent_key))
+        by = None if parent.single else rows.level.column(field.column)
+        build.text(group, _grouped(rows, by))
+        parent.below(group, None if parent.single else parent_key)
+        parent.counted(group)
     return entries(parts)
 
 
@@ -85,7 +83,8 @@ def root(build: Build, connection: selection.Connection) -> ast.Expr:
     text = entries(parts)
     if rows.level is None:
         return text
-    build.text(group, _grouped(rows, (), ()))
+    build.text(group, _grouped(rows, None))
+    build.counts.append(ast.Subquery(ast.Select(((ast.Col(group, "n"), "n"),), ast.Table(group, group))))
     return ast.Subquery(ast.Select(((text, "v"),), ast.Table(group, group)))
 
 
@@ -100,21 +99,28 @@ def _rows(
     """The level behind a connection; none when only counts and sums are asked for."""
     if not any(isinstance(part, PAGE_PARTS) for _, part in connection.parts):
         build.rule(connection.node, trusted=trusted)
-        return _Parts(None, page, [], [])
+        return _Parts(None, page, [])
     level = build.level(connection.node, link, [where], trusted=trusted)
     level.page = page
     level.has_more = any(
         isinstance(part, selection.PageInfo) and any(name.startswith("has") for _, name in part.parts)
         for _, part in connection.parts
     )
-    return _Parts(level, page, [], [])
+    return _Parts(level, page, [])
 
 
-def _grouped(rows: _Parts, keys: tuple[tuple[ast.Expr, str], ...], group_by: tuple[ast.Expr, ...]) -> ast.Select:
+def _grouped(rows: _Parts, key: ast.Expr | None) -> ast.Select:
+    """The page's texts and node counts by the parent's key; without a key, of all rows together."""
     assert rows.level is not None
-    columns = (*keys, *rows.columns) or ((ast.Num(1), "one"),)
-    table = ast.Table(rows.level.name, rows.level.name)
-    return ast.Select(columns, table, tuple(rows.joins), group_by=group_by)
+    level = rows.level
+    if level.counts:
+        total: ast.Expr = ast.Aggregate("sum", (level.nodes(),), where=level.visible())
+    else:
+        total = ast.Aggregate("count", (level.column("id"),), where=level.visible())
+    nodes = (ast.Cast(ast.Func("coalesce", (total, ast.Num(0))), "int4"), "n")
+    if key is None:
+        return level.texts((nodes, *rows.columns))
+    return level.texts(((key, "k"), nodes, *rows.columns), (key,))
 
 
 def _part(build: Build, part: selection.Part, rows: _Parts, group: str) -> ast.Expr:
@@ -123,7 +129,7 @@ def _part(build: Build, part: selection.Part, rows: _Parts, group: str) -> ast.E
             return ast.Text(f'"{name}"')
         case selection.Nodes(wanted):
             assert rows.level is not None
-            return _listed(rows, group, objects.object_text(build, rows.level, wanted, rows.joins))
+            return _listed(rows, group, objects.object_text(build, rows.level, wanted))
         case selection.Edges(parts):
             return _listed(rows, group, _edge(build, rows, parts))
         case selection.PageInfo(parts):
@@ -145,7 +151,7 @@ def _edge(build: Build, rows: _Parts, parts: tuple[tuple[str, str | selection.Ob
     texts: list[tuple[str, ast.Expr]] = []
     for key, part in parts:
         if isinstance(part, selection.Object):
-            texts.append((key, objects.object_text(build, rows.level, part, rows.joins)))
+            texts.append((key, objects.object_text(build, rows.level, part)))
         elif part == "cursor":
             texts.append((key, ast.Concat((ast.Text('"'), _cursor(rows), ast.Text('"')))))
         else:

@@ -17,7 +17,10 @@ OUTER = "x"
 
 @dataclass
 class Level:
-    """The rows of one selection. `name` is its CTE; `link` says how it hangs on its parent."""
+    """The rows of one selection. `name` is its CTE; `link` says how it hangs on its parent; `single`: one row at most.
+
+    `joins` bring in the texts of the levels below, `counts` how many nodes those texts hold.
+    """
 
     name: str
     node: catalog.Node
@@ -25,8 +28,11 @@ class Level:
     link: Link
     page: paging.Page | None = None
     has_more: bool = False
+    single: bool = False
     columns: dict[str, ast.Expr] = field(default_factory=dict)
     computed: dict[str, ast.Expr] = field(default_factory=dict)
+    joins: list[ast.Join] = field(default_factory=list)
+    counts: list[ast.Expr] = field(default_factory=list)
 
     def column(self, name: str) -> ast.Col:
         """A column of the table, as the JSON stage refers to it."""
@@ -92,6 +98,26 @@ class Level:
             order = paging.order_of(self.page, OUTER, reading=True)
             extras.append((ast.RowNumber(partition, order), "rn"))
         return tuple(extras)
+
+    def below(self, name: str, key: ast.Expr | None) -> None:
+        """Joins a JSON CTE (columns `k`, `n`, …) to this level's rows; without a key it has one row for all."""
+        on = ast.TRUE if key is None else ast.eq(ast.Col(name, "k"), key)
+        self.joins.append(ast.Join("LEFT JOIN", ast.Table(name, name), on))
+
+    def counted(self, name: str) -> None:
+        """Adds the nodes of a joined JSON CTE to those of a row."""
+        self.counts.append(ast.Func("coalesce", (ast.Col(name, "n"), ast.Num(0))))
+
+    def nodes(self) -> ast.Expr:
+        """How many nodes a row's text holds: itself and all below."""
+        total: ast.Expr = ast.Num(1)
+        for count in self.counts:
+            total = ast.Op(total, "+", count)
+        return total
+
+    def texts(self, columns: tuple[tuple[ast.Expr, str], ...], group_by: tuple[ast.Expr, ...] = ()) -> ast.Select:
+        """A JSON CTE over this level's rows and what was joined to them."""
+        return ast.Select(columns, ast.Table(self.name, self.name), tuple(self.joins), group_by=group_by)
 
     def sort_columns(self) -> None:
         """Makes sure that the columns of the order are read."""

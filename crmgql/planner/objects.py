@@ -1,7 +1,7 @@
 """The JSON text of one row: its columns, computed values and what hangs on it.
 
 Enters: a level and the selection on it. Leaves: a text expression over the level's CTE; the JSON CTEs of related
-records are added to the joins.
+records are joined to the level.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 from crmgql import access
 from crmgql.errors import BadUserInput
 from crmgql.planner import arguments, catalog, codecs, connections, levels, selection
-from crmgql.planner.build import NULL, Build, entries, left_join, or_else
+from crmgql.planner.build import NULL, Build, entries, or_else
 from crmgql.planner.levels import Level
 from crmgql.sql import ast
 
-Joins = list[ast.Join]
 
-
-def object_text(build: Build, level: Level, wanted: selection.Object, joins: Joins) -> ast.Expr:
+def object_text(build: Build, level: Level, wanted: selection.Object) -> ast.Expr:
     """The row as a JSON object."""
-    return entries([(key, _item(build, level, item, joins)) for key, item in wanted.items])
+    return entries([(key, _item(build, level, item)) for key, item in wanted.items])
 
 
-def _item(build: Build, level: Level, item: selection.Item, joins: Joins) -> ast.Expr:
+def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
     match item:
         case selection.TypeName(name):
             return ast.Text(f'"{name}"')
@@ -32,9 +30,9 @@ def _item(build: Build, level: Level, item: selection.Item, joins: Joins) -> ast
         case selection.DerivedField(field):
             return _derived(build, level, field)
         case selection.OneField(field, wanted):
-            return _one(build, level, field, wanted, joins)
+            return _one(build, level, field, wanted)
         case selection.ManyField(field, connection):
-            return connections.nested(build, level, field, connection, joins)
+            return connections.nested(build, level, field, connection)
 
 
 def _leaf(build: Build, level: Level, field: catalog.Leaf) -> ast.Expr:
@@ -118,11 +116,11 @@ def _needs(level: Level, field: catalog.Derived) -> None:
         level.column(column)
 
 
-def _one(build: Build, level: Level, field: catalog.One, wanted: selection.Object, joins: Joins) -> ast.Expr:
+def _one(build: Build, level: Level, field: catalog.One, wanted: selection.Object) -> ast.Expr:
     target = build.level(wanted.node, levels.ByKey(level, field.column), [], trusted=field.trusted)
-    below: Joins = []
-    text = object_text(build, target, wanted, below)
-    columns = ((target.column("id"), "k"), (text, "v"))
-    name = build.text(f"j{target.name}", ast.Select(columns, ast.Table(target.name, target.name), tuple(below)))
-    joins.append(left_join(name, level.column(field.column)))
+    text = object_text(build, target, wanted)
+    columns = ((target.column("id"), "k"), (text, "v"), (target.nodes(), "n"))
+    name = build.text(f"j{target.name}", target.texts(columns))
+    level.below(name, level.column(field.column))
+    level.counted(name)
     return or_else(ast.Col(name, "v"), NULL)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from crmgql import access
 from crmgql.planner import arguments, catalog, codecs, connections, levels, objects, selection
-from crmgql.planner.build import NULL, Build, entries, left_join, or_else
+from crmgql.planner.build import NULL, Build, entries, or_else
 from crmgql.planner.filters import Filters
 from crmgql.planner.levels import Level
 from crmgql.sql import ast
@@ -29,15 +29,10 @@ def compile_statement(root: tuple[tuple[str, selection.Root], ...], known: catal
     """The whole operation. Raises `BadUserInput` and `Forbidden` for arguments that can't be planned."""
     build = Build(known, who, Filters(known, who))
     data = entries([(key, _root(build, item)) for key, item in root])
-    nodes = _sum_of([_count(level) for level in build.rows])
+    nodes = _sum_of(build.counts)
     # A child asks its parent for keys while it is written: children first, then turned round.
     rows = [ast.Cte(level.name, level.select(), materialized=True) for level in reversed(build.rows)]
     return ast.Statement((*reversed(rows), *build.texts), ast.Select(((data, "data"), (nodes, "nodes"))))
-
-
-def _count(level: Level) -> ast.Expr:
-    one = ast.Func("count", (level.column("id"),))
-    return ast.Subquery(ast.Select(((one, "n"),), ast.Table(level.name, level.name), where=level.visible()))
 
 
 def _sum_of(counts: list[ast.Expr]) -> ast.Expr:
@@ -69,10 +64,23 @@ def _root(build: Build, item: selection.Root) -> ast.Expr:
 
 def _single(build: Build, wanted: selection.Object, id: ast.Expr) -> ast.Expr:
     level = build.level(wanted.node, levels.Root(), [ast.eq(ast.Col(levels.INNER, "id"), id)])
-    joins: list[ast.Join] = []
-    text = objects.object_text(build, level, wanted, joins)
-    select = ast.Select(((text, "v"),), ast.Table(level.name, level.name), tuple(joins))
-    return or_else(ast.Subquery(select), NULL)
+    level.single = True
+    text = objects.object_text(build, level, wanted)
+    if not level.counts:
+        return _lone(build, level, text)
+    name = build.text(f"j{level.name}", level.texts(((text, "v"), (level.nodes(), "n"))))
+    build.counts.append(or_else(_of(name, "n"), ast.Num(0)))
+    return or_else(_of(name, "v"), NULL)
+
+
+def _lone(build: Build, level: Level, text: ast.Expr) -> ast.Expr:
+    """A single record with nothing below it."""
+    build.counts.append(ast.Subquery(level.texts(((ast.Func("count", (level.column("id"),)), "n"),))))
+    return or_else(ast.Subquery(level.texts(((text, "v"),))), NULL)
+
+
+def _of(name: str, column: str) -> ast.Expr:
+    return ast.Subquery(ast.Select(((ast.Col(name, column), column),), ast.Table(name, name)))
 
 
 def _any_nodes(build: Build, wanted: tuple[selection.Object, ...], ids: arguments.Argument) -> ast.Expr:
@@ -85,13 +93,13 @@ def _any_nodes(build: Build, wanted: tuple[selection.Object, ...], ids: argument
         prefix = each.node.prefix
         own = ast.AnyOf(ast.Col(levels.INNER, "id"), ast.Param(IdsOf(ids.origin, prefix), "uuid[]"))
         level = build.level(each.node, levels.Root(), [own])
-        below: list[ast.Join] = []
-        text = objects.object_text(build, level, each, below)
+        text = objects.object_text(build, level, each)
         digits = ast.Func("replace", (ast.Cast(level.column("id"), "text"), ast.Text("-"), ast.Text("")))
-        columns = ((ast.Concat((ast.Text(f"{prefix}_"), digits)), "k"), (text, "v"))
-        select = ast.Select(columns, ast.Table(level.name, level.name), tuple(below))
-        name = build.text(f"j{level.name}", select)
-        joins.append(left_join(name, ast.Col("i", "value")))
+        key = ast.Concat((ast.Text(f"{prefix}_"), digits))
+        name = build.text(f"j{level.name}", level.texts(((key, "k"), (text, "v"), (level.nodes(), "n"))))
+        joins.append(ast.Join("LEFT JOIN", ast.Table(name, name), ast.eq(ast.Col(name, "k"), ast.Col("i", "value"))))
+        total = ast.Func("coalesce", (ast.Func("sum", (ast.Col(name, "n"),)), ast.Num(0)))
+        build.counts.append(ast.Subquery(ast.Select(((total, "n"),), ast.Table(name, name))))
         found.append(ast.Col(name, "v"))
     each_text = ast.Func("coalesce", (*found, NULL))
     joined = ast.Aggregate("string_agg", (each_text, ast.Text(",")), (ast.Order(ast.Col("i", "position")),))

@@ -27,9 +27,10 @@ def built() -> tuple[strawberry.Schema, catalog.Catalog]:
     return strawberry.Schema(query=query, mutation=mutating.build(), config=config), known
 
 
-def engine(database: db.Database, settings: Settings) -> Engine:
+def engine(database: db.Database, settings: Settings, *, secret: str | None = None) -> Engine:
+    """The engine over a database. `secret` signs access tokens; without it nobody can log in."""
     schema, known = built()
-    return Engine(schema, known, database, settings)
+    return Engine(schema, known, database, settings, secret)
 
 
 async def printed() -> str:

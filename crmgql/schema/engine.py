@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import orjson
 import strawberry
@@ -27,35 +28,51 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from crmgql import db
 from crmgql.config import Settings
+from crmgql.domain.identity import Identities
+from crmgql.domain.sessions import Issue
 from crmgql.errors import CrmError, Unauthenticated
 from crmgql.planner import catalog, selection
 from crmgql.planner.plan import Plans, Prepared
 from crmgql.schema import documents, telemetry
 from crmgql.schema.errors import Rejected, from_graphql, rejected
-from crmgql.schema.mutate import Mutations
-from crmgql.viewer import Viewer
+from crmgql.schema.mutate import LOG_IN, Mutations
+from crmgql.schema.mutating import Visit
+from crmgql.viewer import Clock, Viewer, system_clock
 
 log = structlog.get_logger("crmgql")
-LOG_IN = "Log in first: send an access token or an API key as “Authorization: Bearer …”."
 NO_VARIABLES = VariableValues(sources={}, coerced={})
 INTROSPECTION = ("__schema", "__type")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One GraphQL request, however it arrived. `variables` are as the client sent them."""
+    """One GraphQL request, however it arrived. `variables` are as the client sent them.
+
+    `remote` is the client's address, against which failed logins are counted; `clock` is of those not logged in yet.
+    """
 
     query: str
     operation_name: str | None = None
     variables: dict[str, Any] = field(default_factory=dict)
     read_only: bool = False
+    remote: str | None = None
+    clock: Clock = system_clock
 
 
 class Engine:
-    """What a process keeps between requests."""
+    """What a process keeps between requests.
+
+    `secret` signs access tokens; without it nobody can log in. `identities`, where wiring sets them, are told whom to
+    forget when somebody's roles, sessions or keys change.
+    """
 
     def __init__(
-        self, schema: strawberry.Schema, known: catalog.Catalog, database: db.Database, settings: Settings
+        self,
+        schema: strawberry.Schema,
+        known: catalog.Catalog,
+        database: db.Database,
+        settings: Settings,
+        secret: str | None = None,
     ) -> None:
         self.strawberry = schema
         self.schema: GraphQLSchema = schema._schema
@@ -69,7 +86,9 @@ class Engine:
             settings.max_directives,
             settings.introspection,
         )
-        self.mutations = Mutations(self.schema, self.plans, database)
+        self.secret = secret
+        self.identities: Identities | None = None
+        self.mutations = Mutations(self.schema, self.plans, database, self.forget)
         self.documents = documents.Documents(self.schema, limits, size=settings.plan_cache_size)
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
@@ -81,7 +100,7 @@ class Engine:
             prepared = document.operation(request.operation_name)
             variables = self.variables(prepared, request.variables)
             if prepared.operation.operation is OperationType.MUTATION:
-                return await self.mutate(prepared, variables, viewer)
+                return await self.mutate(prepared, variables, viewer, request)
             return await self.query(prepared, variables.coerced, viewer, started)
         except CrmError as error:
             raise rejected(error) from error
@@ -121,10 +140,19 @@ class Engine:
             facts["sql"] = sql
         log.info("query", **facts, ms=round((time.perf_counter() - started) * 1000, 2))
 
-    async def mutate(self, prepared: Prepared, variables: Any, viewer: Viewer | None) -> bytes:
-        if viewer is None:
-            raise Unauthenticated(LOG_IN)
-        return await self.mutations.run(prepared, variables, viewer)
+    async def mutate(self, prepared: Prepared, variables: Any, viewer: Viewer | None, request: Request) -> bytes:
+        clock = request.clock if viewer is None else viewer.clock
+        visit = Visit(self.database, viewer, request.remote, clock, self._issue())
+        return await self.mutations.run(prepared, variables, visit)
+
+    def forget(self, user_id: UUID) -> None:
+        if self.identities is not None:
+            self.identities.forget(user_id)
+
+    def _issue(self) -> Issue | None:
+        if self.secret is None:
+            return None
+        return Issue(self.secret, self.settings.access_token_minutes, self.settings.refresh_token_days)
 
     async def _special(self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer | None) -> bytes:
         """Operations with introspection in them, and those of nobody: only what needs no data is answered."""

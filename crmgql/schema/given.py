@@ -1,10 +1,22 @@
-"""A mutation's coerced input as its verb takes it: snake_case keys, ids as UUIDs, enums as text, money as a pair."""
+"""A mutation's coerced input as its verb takes it: snake_case keys, ids as UUIDs, enums as text, money as a pair.
+
+The input's GraphQL type decides, never what a value looks like: JSON passes through untouched.
+"""
 
 from __future__ import annotations
 
-from decimal import Decimal
-from enum import Enum
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
+    GraphQLScalarType,
+    get_nullable_type,
+)
 
 from crmgql.errors import BadUserInput
 from crmgql.planner import catalog, codecs
@@ -21,33 +33,45 @@ RECORDS = {
 """Types of ids whose name does not say it; `parentId` and `id` are of the mutation's own type."""
 
 
-def convert(known: catalog.Catalog, record: str, coerced: dict[str, Any]) -> dict[str, Any]:
+def convert(
+    known: catalog.Catalog, record: str, kind: GraphQLInputObjectType, coerced: dict[str, Any]
+) -> dict[str, Any]:
     """Raises `BadUserInput` for an id that is none, or of another type."""
-    return {declare.snake(name): _value(known, record, name, value, name) for name, value in coerced.items()}
+    return _Conversion(known, record).object(kind, coerced, "")
 
 
-def _value(known: catalog.Catalog, record: str, name: str, value: Any, path: str) -> Any:
-    if value is None or isinstance(value, bool | int | Decimal):
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    known: catalog.Catalog
+    record: str
+
+    def object(self, kind: GraphQLInputObjectType, value: dict[str, Any], prefix: str) -> dict[str, Any]:
+        return {
+            declare.snake(name): self.value(kind.fields[name].type, name, item, prefix + name)
+            for name, item in value.items()
+        }
+
+    def value(self, kind: GraphQLInputType, name: str, value: Any, path: str) -> Any:
+        if value is None:
+            return None
+        match get_nullable_type(kind):
+            case GraphQLList(of_type=inner):
+                return [self.value(inner, name, item, f"{path}.{index}") for index, item in enumerate(value)]
+            case GraphQLInputObjectType(name="MoneyInput"):
+                return value["amount"], value["currency"]
+            case GraphQLInputObjectType() as inner:
+                return self.object(inner, value, f"{path}.")
+            case GraphQLEnumType():
+                return getattr(value, "value", value)
+            case GraphQLScalarType(name="ID"):
+                return self.id(name, value, path)
         return value
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        if set(value) == {"amount", "currency"}:
-            return value["amount"], value["currency"]
-        return {declare.snake(key): _value(known, record, key, item, f"{path}.{key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_value(known, record, name, item, f"{path}.{index}") for index, item in enumerate(value)]
-    if name == "id" or name.endswith("Id"):
-        return _id(known, record, name, value, path)
-    return value
 
-
-def _id(known: catalog.Catalog, record: str, name: str, value: str, path: str) -> Any:
-    noun = name.removesuffix("Id")
-    if name in ("externalId",):
-        return value
-    target = record if name in ("id", "parentId") else RECORDS.get(noun, noun[0].upper() + noun[1:])
-    try:
-        return codecs.decode_id(value, prefix=known.nodes[target].prefix)
-    except BadUserInput as error:
-        raise BadUserInput(error.message, field=path) from None
+    def id(self, name: str, value: str, path: str) -> UUID:
+        noun = name.removesuffix("Id")
+        own = name in ("id", "parentId")
+        target = self.record if own else RECORDS.get(noun, noun[0].upper() + noun[1:])
+        try:
+            return codecs.decode_id(value, prefix=self.known.nodes[target].prefix)
+        except BadUserInput as error:
+            raise BadUserInput(error.message, field=path) from None

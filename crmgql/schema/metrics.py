@@ -88,8 +88,8 @@ class Metrics:
     async def keep_leaving(self) -> None:
         """Leaves the numbers for the other processes, until cancelled."""
         while self._shared is not None:
-            await asyncio.sleep(LEAVE_EVERY_S)
             self.leave()
+            await asyncio.sleep(LEAVE_EVERY_S)
 
     def leave(self) -> None:
         """The file is replaced, never written in place: a reader finds the old or the new."""

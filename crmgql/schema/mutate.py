@@ -2,126 +2,222 @@
 
 Per field: the payload is planned (so that a refused payload changes nothing), the input converted, the key claimed,
 the verb called, the payload read by the planner in the same transaction as a second statement, then committed. A
-rejection rolls back and becomes `userErrors`.
+rejection rolls back and becomes `userErrors`. Mutations of sessions commit on their own, as their refusals leave a
+trace; their payload is read afterwards, as the user whom they found.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
 import structlog
-from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
+from graphql import FieldNode, GraphQLError, GraphQLObjectType, GraphQLSchema
 from graphql.execution.values import get_argument_values
 
 from crmgql import db
-from crmgql.domain import idempotency
+from crmgql.domain import idempotency, records
 from crmgql.domain.records import Act
-from crmgql.errors import CrmError, Forbidden, TimedOut, Unauthenticated, Unavailable
+from crmgql.errors import (
+    BadUserInput,
+    CrmError,
+    Forbidden,
+    MaxCostExceeded,
+    Throttled,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+)
 from crmgql.planner import arguments, selection
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.schema import given as inputs
 from crmgql.schema import mutating
 from crmgql.schema.errors import formatted, internal
-from crmgql.viewer import Viewer
+from crmgql.viewer import Viewer, Who
 
 log = structlog.get_logger("crmgql")
+
+LOG_IN = "Log in first: send an access token or an API key as “Authorization: Bearer …”."
 
 RECORD = "0"
 """The variable that holds the changed record's id; no client's variable can have this name."""
 
-PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut)
+PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCostExceeded)
 """Rejections that say nothing about the input: GraphQL errors rather than `userErrors`."""
+
+TRIES = 4
+"""How often a field is done when its transaction collides with others."""
+
+ROLES = "SELECT roles FROM users WHERE id = $1"
 
 
 @dataclass(frozen=True, slots=True)
 class Mutations:
-    """What running mutations needs."""
+    """What running mutations needs. `forget` is told, after the commit, who may other things than before."""
 
     schema: GraphQLSchema
     plans: Plans
     database: db.Database
+    forget: Callable[[UUID], None]
 
-    async def run(self, prepared: Prepared, variables: Any, viewer: Viewer) -> bytes:
-        """The whole response body of a mutation operation. `variables` are graphql-core's coerced ones."""
+    async def run(self, prepared: Prepared, variables: Any, visit: mutating.Visit) -> bytes:
+        """The whole response body of a mutation operation. `variables` are graphql-core's coerced ones.
+
+        Raises `Unauthenticated`, before anything is done, when a field needs a viewer and there is none.
+        """
         reader = selection.Reader(self.schema, self.plans.catalog, prepared.fragments, variables.coerced)
         fields = reader.collect("Mutation", [prepared.operation.selection_set])
+        if visit.viewer is None and any(_needs_viewer(nodes[0].name.value) for nodes in fields.values()):
+            raise Unauthenticated(LOG_IN)
         parts: list[str] = []
         errors: list[dict[str, Any]] = []
         for key, nodes in fields.items():
             if nodes[0].name.value == "__typename":
                 parts.append(f'"{key}":"Mutation"')
                 continue
+            field = _Field(self, reader, prepared, key, nodes, variables, visit, errors)
             try:
-                text = await self._field(reader, prepared, key, nodes, variables, viewer)
-            except PASSED_ON as error:
-                errors.append(formatted(error, [key]))
-                return _body(None, errors)
+                text = await field.answer()
             except CrmError as error:
-                text = self._refused(reader, nodes, error)
+                if field.passes_on(error):
+                    return _body(None, [*errors, formatted(error, [key])])
+                text = field.refused(error)
             except Exception:
                 log.exception("mutation failed", field=nodes[0].name.value)
-                errors.append(internal([key]))
-                return _body(None, errors)
+                return _body(None, [*errors, internal([key])])
             parts.append(f'"{key}":{text}')
         return _body("{" + ",".join(parts) + "}", errors)
 
-    async def _field(
+
+def _needs_viewer(name: str) -> bool:
+    return name in mutating.MUTATIONS and not mutating.MUTATIONS[name].public
+
+
+class _Field:
+    """One field of a mutation: its input, its verb, its payload."""
+
+    def __init__(
         self,
+        mutations: Mutations,
         reader: selection.Reader,
         prepared: Prepared,
         key: str,
         nodes: list[FieldNode],
         variables: Any,
-        viewer: Viewer,
-    ) -> str:
-        declaration = mutating.MUTATIONS[nodes[0].name.value]
-        assert self.schema.mutation_type is not None
-        field = self.schema.mutation_type.fields[declaration.name]
-        coerced = get_argument_values(field, nodes[0], variables)["input"]
-        payload = _Payload(self, reader, declaration, nodes)
-        plan = self.plans.payload(prepared, key, variables.coerced, viewer.who, payload.root)
-        given = inputs.convert(self.plans.catalog, declaration.record, coerced)
-        idempotency_key = given.pop("idempotency_key", None)
-        async with self.database.transaction() as tx:
-            act = Act(tx, viewer)
-            done = await _once(act, declaration, idempotency_key, coerced, given)
-            text = await _shown(act, plan, variables.coerced, done.record)
-        return payload.text(text, done.extras)
+        visit: mutating.Visit,
+        errors: list[dict[str, Any]],
+    ) -> None:
+        self.mutations = mutations
+        self.prepared = prepared
+        self.key = key
+        self.node = nodes[0]
+        self.variables = variables
+        self.visit = visit
+        self.errors = errors
+        self.declaration = mutating.MUTATIONS[nodes[0].name.value]
+        self.payload = _Payload(mutations, reader, self.declaration, nodes)
 
-    def _refused(self, reader: selection.Reader, nodes: list[FieldNode], error: CrmError) -> str:
+    async def answer(self) -> str:
+        """The payload's JSON. Raises the verb's rejection."""
+        coerced, given = self._input()
+        if self.declaration.session is not None:
+            done, record = await self._session(given)
+        else:
+            done, record = await self._transaction(coerced, given)
+        if done.changed_user is not None:
+            self.mutations.forget(done.changed_user)
+        return self.payload.text(record, done.extras)
+
+    def passes_on(self, error: CrmError) -> bool:
+        """Whether this is a GraphQL error. Wrong credentials in a public field's input are the input's mistake."""
+        wrong_credentials = self.declaration.public and isinstance(error, Unauthenticated)
+        return isinstance(error, PASSED_ON) and not wrong_credentials
+
+    def refused(self, error: CrmError) -> str:
         """The payload of a rejected field: no record, and why."""
-        declaration = mutating.MUTATIONS[nodes[0].name.value]
-        payload = _Payload(self, reader, declaration, nodes)
-        return payload.text(None, {}, {"code": error.code, "field": error.field, "message": error.message})
+        return self.payload.text(None, {}, {"code": error.code, "field": error.field, "message": error.message})
+
+    def _input(self) -> tuple[dict[str, Any], mutating.Given]:
+        assert self.mutations.schema.mutation_type is not None
+        field = self.mutations.schema.mutation_type.fields[self.declaration.name]
+        try:
+            coerced = get_argument_values(field, self.node, self.variables)["input"]
+        except GraphQLError as error:  # a variable that is null where the literal around it must not be
+            raise BadUserInput(error.message) from None
+        kind: Any = field.args["input"].type
+        catalog = self.mutations.plans.catalog
+        return coerced, inputs.convert(catalog, self.declaration.record, kind.of_type, coerced)
+
+    def _plan(self, who: Who) -> Plan | None:
+        coerced = self.variables.coerced
+        return self.mutations.plans.payload(self.prepared, self.key, coerced, who, self.payload.root)
+
+    async def _transaction(
+        self, coerced: dict[str, Any], given: mutating.Given
+    ) -> tuple[mutating.Done, dict[str, Any]]:
+        assert self.visit.viewer is not None
+        plan = self._plan(self.visit.viewer.who)
+        key = given.pop("idempotency_key", None)
+        for tries_left in reversed(range(TRIES)):
+            try:
+                async with self.mutations.database.transaction() as tx:
+                    act = Act(tx, self.visit.viewer)
+                    done = await _once(act, self.declaration, key, coerced, dict(given))
+                    return done, await self._shown(tx, plan, act.viewer, done.record)
+            except records.COLLIDED:
+                if not tries_left:
+                    raise Unavailable("Too many changed the same records at once; try again.") from None
+        raise AssertionError("unreachable")
+
+    async def _session(self, given: mutating.Given) -> tuple[mutating.Done, dict[str, Any]]:
+        assert self.declaration.session is not None
+        done = await self.declaration.session(self.visit, given)
+        if done.record is None:
+            return done, {}
+        # It is done and can't be undone: what can't be shown is an error beside the tokens.
+        try:
+            viewer = await self._identified(done.record)
+            return done, await self._shown(self.visit.database, self._plan(viewer.who), viewer, done.record)
+        except CrmError as error:
+            self.errors.append(formatted(error, [self.key, self.payload.node.singular]))
+            return done, {}
+
+    async def _identified(self, user_id: UUID) -> Viewer:
+        async with self.visit.database.connection() as connection:
+            roles = await connection.fetchval(ROLES, user_id)
+        return Viewer(user_id, Who(frozenset(roles)), clock=self.visit.clock)
+
+    async def _shown(
+        self, source: db.Transaction | db.Database, plan: Plan | None, viewer: Viewer, record: UUID | None
+    ) -> dict[str, Any]:
+        if plan is None:
+            return {}
+        values = plan.values({**self.variables.coerced, RECORD: record}, viewer)
+        row = await source.fetch_json(plan.sql, values)
+        return orjson.loads(row["data"])  # type: ignore[no-any-return]
 
 
 async def _once(
     act: Act, declaration: mutating.MutationDeclaration, key: str | None, coerced: Any, given: mutating.Given
 ) -> mutating.Done:
     """The verb, or what came of it when the same request was done before."""
-    if key is None or not declaration.replays:
+    assert declaration.verb is not None
+    if key is None:
         return _done(await declaration.verb(act, given))
     before = await idempotency.claim(act, key=key, mutation=declaration.name, body=coerced)
     if before is not None:
-        return mutating.Done(before, {})
+        return mutating.Done(before)
     done = _done(await declaration.verb(act, given))
+    assert done.record is not None
     await idempotency.settle(act, key=key, record=done.record)
     return done
 
 
 def _done(answer: UUID | mutating.Done) -> mutating.Done:
-    return answer if isinstance(answer, mutating.Done) else mutating.Done(answer, {})
-
-
-async def _shown(act: Act, plan: Plan | None, variables: dict[str, Any], record: UUID) -> dict[str, Any]:
-    if plan is None:
-        return {}
-    values = plan.values({**variables, RECORD: record}, act.viewer)
-    row = await act.tx.fetch_json(plan.sql, values)
-    return orjson.loads(row["data"])  # type: ignore[no-any-return]
+    return answer if isinstance(answer, mutating.Done) else mutating.Done(answer)
 
 
 class _Payload:

@@ -6,46 +6,86 @@
         return await orders.create(act, **given)
 
 `given` holds what the client gave: snake_case keys, ids as UUIDs, enums as text, money as (amount, currency).
+
+What opens and ends sessions commits on its own, and mostly asks for no viewer:
+
+    @session(LoginInput, extras=TOKENS)
+    async def login(visit: Visit, given: Given) -> Done:
+        "Logs in."
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import strawberry
 
+from crmgql.db import Database
 from crmgql.domain.records import Act
+from crmgql.domain.sessions import Issue
+from crmgql.errors import Unavailable
 from crmgql.schema import declare
 from crmgql.schema.strawberries import REQUIRED, Argument, Field, lazy, object_type, optional, publish
+from crmgql.viewer import Clock, Viewer
 
 Given = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a mutation came to: the record to show, and further fields of the payload."""
+    """What a mutation came to: the record to show, further fields of the payload, a user who now may other things."""
 
-    record: UUID
-    extras: dict[str, Any]
+    record: UUID | None
+    extras: dict[str, Any] = field(default_factory=dict)
+    changed_user: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Somebody at the door: `viewer` is None before they are known, `remote` their address where it is known."""
+
+    database: Database
+    viewer: Viewer | None
+    remote: str | None
+    clock: Clock
+    issuing: Issue | None
+
+    @property
+    def now(self) -> datetime:
+        return self.clock()
+
+    @property
+    def issue(self) -> Issue:
+        """What tokens are made with. Raises `Unavailable` where no secret is set up."""
+        if self.issuing is None:
+            raise Unavailable("Logging in is not set up here: the server has no key to sign tokens with.")
+        return self.issuing
 
 
 Verb = Callable[[Act, Given], Awaitable[UUID | Done]]
+SessionVerb = Callable[[Visit, Given], Awaitable[Done]]
 
 
 @dataclass(frozen=True)
 class MutationDeclaration:
-    """`extras` are further payload fields (name → annotation), answered as they are. `replays` takes a key."""
+    """`extras` are further payload fields (name → annotation), answered as they are.
+
+    One of `verb` and `session` is set: the second commits on its own and, when `public`, needs no viewer.
+    """
 
     name: str
     record: str
     input: Any
-    verb: Verb
     doc: str
     extras: dict[str, Any]
-    replays: bool
+    verb: Verb | None = None
+    session: SessionVerb | None = None
+    public: bool = False
 
     @property
     def payload(self) -> str:
@@ -55,25 +95,37 @@ class MutationDeclaration:
 MUTATIONS: dict[str, MutationDeclaration] = {}
 
 
-def mutation(
-    record: str, input: Any, *, extras: dict[str, Any] | None = None, replays: bool = True
-) -> Callable[[Verb], Verb]:
-    """Declares a mutation that answers with a record of a type."""
+def mutation(record: str, input: Any, *, extras: dict[str, Any] | None = None) -> Callable[[Verb], Verb]:
+    """Declares a mutation that answers with a record of a type. What is done before is not told again in `extras`."""
 
     def declared(verb: Verb) -> Verb:
-        name = declare.camel(verb.__name__)
-        doc = " ".join((verb.__doc__ or "").split())
-        MUTATIONS[name] = MutationDeclaration(name, record, input, verb, doc, extras or {}, replays)
+        name, doc = _told(verb)
+        MUTATIONS[name] = MutationDeclaration(name, record, input, doc, extras or {}, verb=verb)
         return verb
 
     return declared
 
 
+def session(
+    input: Any, *, extras: dict[str, Any] | None = None, public: bool = True
+) -> Callable[[SessionVerb], SessionVerb]:
+    """Declares a mutation of sessions, which answers with the user. Its input takes no key: tokens are made once."""
+
+    def declared(verb: SessionVerb) -> SessionVerb:
+        name, doc = _told(verb)
+        MUTATIONS[name] = MutationDeclaration(name, "User", input, doc, extras or {}, session=verb, public=public)
+        return verb
+
+    return declared
+
+
+def _told(verb: Any) -> tuple[str, str]:
+    return declare.camel(verb.__name__), " ".join((verb.__doc__ or "").split())
+
+
 def input(cls: type) -> Any:
     """An input type; every mutation's input also takes an `idempotencyKey`."""
-    annotations = cls.__dict__.get("__annotations__", {})
-    annotations["idempotency_key"] = "str | None"
-    cls.__annotations__ = annotations
+    cls.__annotations__ = {**inspect.get_annotations(cls), "idempotency_key": "str | None"}
     cls.idempotency_key = strawberry.field(  # type: ignore[attr-defined]
         default=strawberry.UNSET,
         description="The same key with the same input has one effect, however often it is sent.",

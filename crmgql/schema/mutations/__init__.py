@@ -1,5 +1,27 @@
 """The declared mutations, one module per noun."""
 
-from crmgql.schema.mutations import orders, payments
+from crmgql.schema.mutations import (
+    auth,
+    catalog,
+    contacts,
+    customers,
+    interactions,
+    opportunities,
+    orders,
+    payments,
+    people,
+    tickets,
+)
 
-__all__ = ["orders", "payments"]
+__all__ = [
+    "auth",
+    "catalog",
+    "contacts",
+    "customers",
+    "interactions",
+    "opportunities",
+    "orders",
+    "payments",
+    "people",
+    "tickets",
+]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import strawberry
 
+from crmgql.schema.mutating import input
 from crmgql.schema.scalars import CurrencyCode, DecimalText
 from crmgql.schema.strawberries import publish
+
+UNSET = strawberry.UNSET
 
 
 @strawberry.input
@@ -17,4 +20,11 @@ class MoneyInput:
 
 
 publish("MoneyInput", MoneyInput)
-UNSET = strawberry.UNSET
+
+
+@input
+class MoveInput:
+    """A record whose state changes."""
+
+    id: strawberry.ID
+    expected_version: int | None = UNSET

@@ -1,0 +1,92 @@
+"""Customers: their facts, who owns them, what they are part of, and their life cycle (`NEXT`)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain import people, records, shape
+from crmgql.domain.records import Act, Row
+from crmgql.errors import CurrencyMismatch, IllegalTransition
+from crmgql.models import Customer
+
+NEXT = {
+    "PROSPECT": ("CUSTOMER",),
+    "CUSTOMER": ("DORMANT", "CHURNED"),
+    "DORMANT": ("CUSTOMER", "CHURNED"),
+    "CHURNED": ("PROSPECT", "CUSTOMER"),
+}
+"""From where to where. Who has bought is never a mere prospect again, except when won back from having left."""
+
+CONFLICTS = {
+    "customers_employee_count": ("employeeCount", "Can't be negative."),
+    "customers_founded_year": ("foundedYear", "A year of foundation is 1000 to 9999."),
+}
+
+
+async def create(act: Act, **values: Any) -> UUID:
+    """A customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
+    access.require_write(act.viewer, "Customer")
+    if "owner_id" in values:
+        values["owner_id"] = await people.assignable(act, values["owner_id"], field="ownerId")
+    elif act.viewer.roles & people.OWNING:
+        values["owner_id"] = act.viewer.user_id
+    if values.get("parent_id") is not None:
+        await records.visible(act, Customer, values["parent_id"], field="parentId")
+    if (revenue := values.pop("annual_revenue", None)) is not None:
+        values["currency"] = values.get("currency") or revenue[1]
+        values["annual_revenue_amount"] = shape.money(revenue, values["currency"], field="annualRevenue")
+    customer = await records.create(act, Customer, values, kind="customer.created", conflicts=CONFLICTS)
+    return customer["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named; the event tells a change of status or owner by its name."""
+    access.require_write(act.viewer, "Customer")
+    if changes.get("parent_id") is not None:
+        await _check_parent(act, id, changes["parent_id"])
+    customer = await records.lock(act, Customer, id, expected_version=expected_version)
+    if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
+        await people.assignable(act, changes["owner_id"], field="ownerId")
+    _check_status(customer, changes.get("status"))
+    changes |= _revenue(customer, changes)
+    kind, payload = _told(customer, changes)
+    await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
+    return id
+
+
+async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:
+    await records.visible(act, Customer, id, field="id")
+    await records.visible(act, Customer, parent_id, field="parentId")
+    await records.refuse_cycle(act, Customer, id, parent_id)
+
+
+def _check_status(customer: Row, status: str | None) -> None:
+    if status in (None, customer["status"]):
+        return
+    allowed = NEXT[customer["status"]]
+    if status not in allowed:
+        raise IllegalTransition(
+            f"A {customer['status']} can't become a {status}; only {' or '.join(allowed)}.", field="status"
+        )
+
+
+def _revenue(customer: Row, changes: Row) -> Row:
+    """The annual revenue as a column. It is in the customer's currency, so that can't change under it."""
+    currency = changes.get("currency") or customer["currency"]
+    if "annual_revenue" in changes:
+        return {"annual_revenue_amount": shape.money(changes.pop("annual_revenue"), currency, field="annualRevenue")}
+    if currency != customer["currency"] and customer["annual_revenue_amount"] is not None:
+        raise CurrencyMismatch(
+            f"The annual revenue is in {customer['currency']}; give it anew in {currency}.", field="currency"
+        )
+    return {}
+
+
+def _told(customer: Row, changes: Row) -> tuple[str, Row]:
+    if changes.get("status", customer["status"]) != customer["status"]:
+        return "customer.statusChanged", {"from": customer["status"], "to": changes["status"]}
+    if changes.get("owner_id", customer["owner_id"]) != customer["owner_id"]:
+        return "customer.assigned", {}
+    return "customer.updated", {}

@@ -1,0 +1,178 @@
+"""Users and teams, kept by administrators; and who may be put in charge of a record.
+
+An administrator's API key may not set passwords nor make administrators: nobody reaches past a key's scopes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain import passwords, records, sessions, shape
+from crmgql.domain.records import Act, Row
+from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition
+from crmgql.models import Team, User
+
+FREE = frozenset({access.ADMIN, access.FINANCE, access.INTEGRATION})
+"""Roles that may put anybody in charge, or nobody."""
+
+OWNING = frozenset({access.SELLER, access.MANAGER})
+"""Roles whose new customers and opportunities are their own unless another owner is named."""
+
+CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
+ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
+OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND 'ADMIN' = ANY(roles) AND id <> $1)"
+
+
+async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozenset[str] = FREE) -> UUID | None:
+    """The user, if the viewer may put them in charge: oneself, a manager's team, for `free` roles any active user.
+
+    Raises `NotFound`, `Forbidden`, `BadUserInput` for somebody who is not active.
+    """
+    if user_id is None:
+        if not act.viewer.roles & free:
+            raise Forbidden("You may name somebody else here, but not nobody.", field=field)
+        return None
+    user = await records.visible(act, User, user_id, field=field)
+    if not user["active"]:
+        raise BadUserInput("This user is not active; choose one who is.", field=field)
+    if user_id == act.viewer.user_id or act.viewer.roles & free:
+        return user_id
+    if access.MANAGER not in act.viewer.roles:
+        raise Forbidden("You may only name yourself here; ask a manager to name others.", field=field)
+    if not await act.tx.connection.fetchval("SELECT $1 = ANY(team_reach($2))", user_id, act.viewer.user_id):
+        raise Forbidden("This user is not in your teams; name somebody who is.", field=field)
+    return user_id
+
+
+async def create_user(
+    act: Act,
+    *,
+    roles: Sequence[str] = (),
+    password: str | None = None,
+    salary: tuple[Decimal, str] | None = None,
+    **values: Any,
+) -> UUID:
+    """A user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
+    access.require_write(act.viewer, "User")
+    _may_grant(act, roles or ())
+    values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
+    await _check_team(act, values)
+    if password is not None:
+        values["password_hash"] = await _hashed(act, password)
+    user = await records.create(act, User, values, kind="user.created", conflicts=CONFLICTS)
+    return user["id"]  # type: ignore[no-any-return]
+
+
+async def update_user(
+    act: Act, *, id: UUID, expected_version: int | None = None, password: str | None = None, **changes: Any
+) -> UUID:
+    """Changes what is named. A new password ends the user's sessions."""
+    access.require_write(act.viewer, "User")
+    user = await records.lock(act, User, id, expected_version=expected_version)
+    if "roles" in changes:
+        changes["roles"] = await _roles(act, user, changes["roles"] or [])
+    if "salary" in changes:
+        changes |= _salary(act, changes.pop("salary"))
+    if changes.get("team_id") != user["team_id"]:
+        await _check_team(act, changes)
+    user = await records.change(act, User, user, changes, kind="user.updated", conflicts=CONFLICTS)
+    if password is not None:
+        hashed = {"password_hash": await _hashed(act, password)}
+        await records.change(act, User, user, hashed, kind="user.passwordChanged")
+        await sessions.revoke_all(act.tx, user_id=id, now=act.now)
+    return id
+
+
+async def deactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Ends a user's sessions and API keys' use; what they own stays theirs until it is assigned anew."""
+    access.require_write(act.viewer, "User")
+    user = await records.lock(act, User, id, expected_version=expected_version)
+    if not user["active"]:
+        raise IllegalTransition("The user is not active already.", field="id")
+    if id == act.viewer.user_id:
+        raise Conflict("You can't deactivate yourself; ask another administrator.", field="id")
+    await _require_other_administrator(act, user)
+    await records.change(act, User, user, {"active": False}, kind="user.deactivated")
+    await sessions.revoke_all(act.tx, user_id=id, now=act.now)
+    return id
+
+
+async def reactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    access.require_write(act.viewer, "User")
+    user = await records.lock(act, User, id, expected_version=expected_version)
+    if user["active"]:
+        raise IllegalTransition("The user is active already.", field="id")
+    _may_grant(act, user["roles"])
+    await records.change(act, User, user, {"active": True}, kind="user.reactivated")
+    return id
+
+
+async def create_team(act: Act, **values: Any) -> UUID:
+    """A team, under another one if `parent_id` says so."""
+    access.require_write(act.viewer, "Team")
+    if values.get("parent_id") is not None:
+        await records.visible(act, Team, values["parent_id"], field="parentId")
+    if values.get("manager_id") is not None:
+        await assignable(act, values["manager_id"], field="managerId")
+    team = await records.create(act, Team, values, kind="team.created")
+    return team["id"]  # type: ignore[no-any-return]
+
+
+async def update_team(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named. Raises `BadUserInput` for a parent that is below the team."""
+    access.require_write(act.viewer, "Team")
+    if changes.get("parent_id") is not None:
+        await records.refuse_cycle(act, Team, id, changes["parent_id"])
+        await records.visible(act, Team, changes["parent_id"], field="parentId")
+    team = await records.lock(act, Team, id, expected_version=expected_version)
+    if changes.get("manager_id") not in (None, team["manager_id"]):
+        await assignable(act, changes["manager_id"], field="managerId")
+    await records.change(act, Team, team, changes, kind="team.updated")
+    return id
+
+
+async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
+    """The roles in one order; as they were when they are the same. Raises when nobody could administer any more."""
+    if set(roles) == set(user["roles"]):
+        return user["roles"]  # type: ignore[no-any-return]
+    _may_grant(act, set(roles) - set(user["roles"]))
+    if access.ADMIN not in roles:
+        await _require_other_administrator(act, user)
+    return sorted(set(roles))
+
+
+def _may_grant(act: Act, roles: Sequence[str] | set[str]) -> None:
+    if act.viewer.api_key_id is not None and access.ADMIN in roles:
+        raise Forbidden("An API key can't make administrators: log in.", field="roles")
+
+
+async def _require_other_administrator(act: Act, user: Row) -> None:
+    """One at a time: of two administrators who remove each other at once, one stays."""
+    if not user["active"] or access.ADMIN not in user["roles"]:
+        return
+    await act.tx.connection.execute(ADMINISTRATORS)
+    if not await act.tx.connection.fetchval(OTHER_ADMINISTRATOR, user["id"]):
+        raise Conflict("This is the last active administrator; make another one first.", field="id")
+
+
+async def _hashed(act: Act, password: str) -> str:
+    if act.viewer.api_key_id is not None:
+        raise Forbidden("An API key can't set passwords: log in.", field="password")
+    return await passwords.hash(password)
+
+
+async def _check_team(act: Act, values: Row) -> None:
+    if values.get("team_id") is not None:
+        await records.visible(act, Team, values["team_id"], field="teamId")
+
+
+def _salary(act: Act, salary: tuple[Decimal, str] | None) -> Row:
+    if salary is None:
+        return {"salary_amount": None, "salary_currency": None}
+    records.require_role(act, access.SALARIES, field="salary")
+    amount = shape.money(salary, salary[1], field="salary")
+    return {"salary_amount": amount, "salary_currency": salary[1]}

@@ -1,0 +1,138 @@
+"""Mutations of users, teams and API keys."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import strawberry
+
+from crmgql import access
+from crmgql.domain import apikeys, people
+from crmgql.domain.records import Act
+from crmgql.models import Role
+from crmgql.schema.mutating import Done, Given, input, mutation
+from crmgql.schema.mutations.inputs import UNSET, MoneyInput, MoveInput
+from crmgql.schema.scalars import DateTimeText, EmailAddress
+
+
+@input
+class UserCreateInput:
+    """Without an e-mail and a password nobody can log in as this user."""
+
+    name: str
+    email: EmailAddress | None = UNSET
+    roles: list[Role] | None = UNSET
+    password: str | None = UNSET
+    team_id: strawberry.ID | None = UNSET
+    region: str | None = UNSET
+    city: str | None = UNSET
+    state: str | None = UNSET
+    postal_code: str | None = UNSET
+    salary: MoneyInput | None = UNSET
+    source: str | None = UNSET
+    external_id: str | None = UNSET
+
+
+@input
+class UserUpdateInput:
+    """A new password ends the user's sessions."""
+
+    id: strawberry.ID
+    expected_version: int | None = UNSET
+    name: str | None = UNSET
+    email: EmailAddress | None = UNSET
+    roles: list[Role] | None = UNSET
+    password: str | None = UNSET
+    team_id: strawberry.ID | None = UNSET
+    region: str | None = UNSET
+    city: str | None = UNSET
+    state: str | None = UNSET
+    postal_code: str | None = UNSET
+    salary: MoneyInput | None = UNSET
+
+
+@input
+class TeamCreateInput:
+    name: str
+    region: str | None = UNSET
+    manager_id: strawberry.ID | None = UNSET
+    parent_id: strawberry.ID | None = UNSET
+    source: str | None = UNSET
+    external_id: str | None = UNSET
+
+
+@input
+class TeamUpdateInput:
+    id: strawberry.ID
+    expected_version: int | None = UNSET
+    name: str | None = UNSET
+    region: str | None = UNSET
+    manager_id: strawberry.ID | None = UNSET
+    parent_id: strawberry.ID | None = UNSET
+
+
+@input
+class ApiKeyCreateInput:
+    """The key acts as the user within its scopes, such as customers:read or *:write."""
+
+    user_id: strawberry.ID
+    name: str
+    scopes: list[str]
+    expires_at: DateTimeText | None = UNSET
+
+
+@input
+class ApiKeyRevokeInput:
+    id: strawberry.ID
+
+
+@mutation("User", UserCreateInput)
+async def user_create(act: Act, given: Given) -> UUID:
+    """Makes a user."""
+    return await people.create_user(act, **given)
+
+
+@mutation("User", UserUpdateInput)
+async def user_update(act: Act, given: Given) -> Done:
+    """Changes what the input names."""
+    id = await people.update_user(act, **given)
+    return Done(id, changed_user=id)
+
+
+@mutation("User", MoveInput)
+async def user_deactivate(act: Act, given: Given) -> Done:
+    """Locks a user out: sessions and API keys end at once."""
+    id = await people.deactivate(act, **given)
+    return Done(id, changed_user=id)
+
+
+@mutation("User", MoveInput)
+async def user_reactivate(act: Act, given: Given) -> Done:
+    """Lets a user in again."""
+    id = await people.reactivate(act, **given)
+    return Done(id, changed_user=id)
+
+
+@mutation("Team", TeamCreateInput)
+async def team_create(act: Act, given: Given) -> UUID:
+    """Makes a team."""
+    return await people.create_team(act, **given)
+
+
+@mutation("Team", TeamUpdateInput)
+async def team_update(act: Act, given: Given) -> UUID:
+    """Changes what the input names."""
+    return await people.update_team(act, **given)
+
+
+@mutation("ApiKey", ApiKeyCreateInput, extras={"key": str})
+async def api_key_create(act: Act, given: Given) -> Done:
+    """Makes an API key. `key` is shown this once; a repeated request with the same idempotencyKey answers null."""
+    id, key = await apikeys.create(act.tx, act.viewer, known=access.SCOPES, **{"expires_at": None, **given})
+    return Done(id, {"key": key})
+
+
+@mutation("ApiKey", ApiKeyRevokeInput)
+async def api_key_revoke(act: Act, given: Given) -> Done:
+    """Ends an API key at once."""
+    return Done(given["id"], changed_user=await apikeys.revoke(act.tx, act.viewer, id=given["id"]))

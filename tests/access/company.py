@@ -1,0 +1,416 @@
+"""A small company with everything in it that a rule could get wrong: fixed ids, fixed times, the same on every run.
+
+Two team trees, managers above managers, sellers, customers owned by each and by nobody, parents and children across
+owners, orders in every state and several currencies, commissions of others, opportunities without a customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from random import Random
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+Item = TypeVar("Item")
+Row = dict[str, Any]
+
+TABLES = (
+    "users",
+    "teams",
+    "api_keys",
+    "products",
+    "customers",
+    "contacts",
+    "opportunities",
+    "orders",
+    "order_lines",
+    "payments",
+    "commissions",
+    "interactions",
+    "tickets",
+    "events",
+    "audit_entries",
+)
+START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
+SCALES = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
+CURRENCIES = tuple(SCALES)
+STATUSES = ("DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED", "UNAVAILABLE", "CANCELLED")
+
+PEOPLE: tuple[tuple[str, tuple[str, ...], int | None, str | None], ...] = (
+    ("Ada Admin", ("ADMIN",), None, "9000.00 USD"),
+    ("Fin Finance", ("FINANCE",), None, "7000.00 EUR"),
+    ("Nora North", ("MANAGER",), None, "8000.00 USD"),
+    ("Nils Northeast", ("MANAGER",), 1, "6500.00 USD"),
+    ("Kim", ("SELLER",), 2, "4000.00 USD"),
+    ("Kim", ("SELLER",), 2, "4100.00 EUR"),
+    ("Lea Deep", ("SELLER",), 3, "410000 JPY"),
+    ("Sam South", ("MANAGER",), None, "8000.00 USD"),
+    ("Zoë Südseller", ("SELLER",), 4, "3900.500 KWD"),
+    ("Uma Unteamed", ("SELLER",), None, None),
+    ("Sue Support", ("SUPPORT",), 1, "3500.00 USD"),
+    ("Mia Marketer", ("MARKETER",), 4, "3600.00 USD"),
+    ("Ira Integration", ("INTEGRATION",), None, None),
+    ("Max Marketseller", ("MARKETER", "SELLER"), 2, "3700.00 EUR"),
+    ("Max Managerseller", ("MANAGER", "SELLER"), None, "6000.00 USD"),
+    ("Nobody", (), None, "1.00 USD"),
+    ("Flo Financeseller", ("FINANCE", "SELLER"), 2, "5000.00 USD"),
+    ("Tim Teamless", ("MANAGER",), 4, "5100.00 USD"),
+    ("Sue Market", ("SUPPORT", "MARKETER"), None, "5200.00 USD"),
+)
+TEAMS: tuple[tuple[str, int | None, int | None], ...] = (
+    ("North", 3, None),
+    ("North-East", 4, 1),
+    ("Deep", None, 2),
+    ("South", 8, None),
+    ("South-West", 15, 4),
+    ("Orphans", None, None),
+)
+OWNERS = (5, 5, 6, 6, 7, 9, 9, 10, 4, 3, 14, 15, 8, 17, None, None, 5, 9)
+NAMES = (
+    "Acme",
+    "acme Labs",
+    "100% Pure",
+    "under_score",
+    "back\\slash",
+    "Ärzte & Söhne",
+    "Emoji 😀 Inc",
+    'Quote " and \' Ltd',
+    "Zeta",
+    "Acme",
+    "tab\there",
+    "中文公司",
+    "Nine",
+    "Ten",
+    "Eleven",
+    "Twelve",
+    "Acme",
+    "Zeta",
+)
+
+
+class Dice:
+    """Choices that every version of Python makes alike."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+
+    def below(self, count: int) -> int:
+        return int(self._random.random() * count)
+
+    def pick(self, items: Sequence[Item]) -> Item:
+        return items[self.below(len(items))]
+
+    def maybe(self, value: Item, per_cent: int = 50) -> Item | None:
+        return value if self.below(100) < per_cent else None
+
+
+def key(table: str, number: int | None) -> Any:
+    """The id of the n-th row of a table, counted from 1."""
+    if number is None:
+        return None
+    return UUID(f"{0x01930000 + TABLES.index(table):08x}-0000-7000-8000-{number:012x}")
+
+
+def moment(number: int) -> datetime:
+    """A time; several numbers share one, so that orders have ties."""
+    return START + timedelta(hours=7 * (number // 2), milliseconds=250 * (number % 3 == 0))
+
+
+def exact(value: Decimal, currency: str) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-SCALES[currency]), ROUND_HALF_UP)
+
+
+def rows() -> dict[str, list[Row]]:
+    """All tables, in an order in which they can be inserted (users first without their team)."""
+    made: dict[str, list[Row]] = {table: [] for table in TABLES}
+    dice = Dice(20261101)
+    _people(made)
+    _catalog(made, dice)
+    _customers(made, dice)
+    _deals(made, dice)
+    _orders(made, dice)
+    _payments(made, dice)
+    _talk(made, dice)
+    _trail(made, dice)
+    for table, listed in made.items():
+        for number, row in enumerate(listed, 1):
+            row |= {"id": key(table, number), "created_at": moment(number)}
+            if table not in ("api_keys", "events", "audit_entries"):
+                row |= {"version": 1 + number % 3, "updated_at": moment(number + 5), "source": None, "external_id": None}
+                if number % 4 == 0:
+                    row |= {"source": "legacy", "external_id": f"{table}-{number}"}
+    return made
+
+
+def _people(made: dict[str, list[Row]]) -> None:
+    for number, (name, roles, team, pay) in enumerate(PEOPLE, 1):
+        amount, _, currency = (pay or "").partition(" ")
+        made["users"].append(
+            {
+                "name": name,
+                "email": f"user{number}@company.example" if number != 10 else None,
+                "roles": list(roles),
+                "team_id": key("teams", team),
+                "region": ("north", "south", None)[number % 3],
+                "active": number % 5 != 0,
+                "salary_amount": Decimal(amount) if amount else None,
+                "salary_currency": currency or None,
+            }
+        )
+    for name, manager, parent in TEAMS:
+        made["teams"].append(
+            {"name": name, "manager_id": key("users", manager), "parent_id": key("teams", parent), "region": None}
+        )
+    for number in (1, 2, 3):
+        made["api_keys"].append(
+            {
+                "name": f"Key {number}",
+                "hint": f"crm_{number}",
+                "key_hash": str(number) * 64,
+                "scopes": ["*:read"] if number == 1 else ["orders:read", "customers:read"],
+                "user_id": key("users", 13 - number),
+                "expires_at": moment(900) if number == 2 else None,
+            }
+        )
+
+
+def _catalog(made: dict[str, list[Row]], dice: Dice) -> None:
+    for number in range(1, 8):
+        currency = CURRENCIES[number % 4]
+        price = exact(Decimal(1000 + 333 * number) / 7, currency)
+        made["products"].append(
+            {
+                "sku": f"SKU-{number}" if number != 3 else None,
+                "name": ("GTX Pro", "GTX Basic", "MG Special", "GTX Pro", "Änder", "_under", "GTK 500")[number - 1],
+                "category": (None, "tools", "toys")[number % 3],
+                "description": dice.maybe("All\nof it"),
+                "status": ("ACTIVE", "DRAFT", "END_OF_LIFE")[number % 3],
+                "specs": '{"weight": 12.5, "tags": ["a", null]}' if number % 2 else "{}",
+                "price_amount": price if number != 6 else None,
+                "cost_amount": exact(price / 3, currency) if number not in (2, 6) else None,
+                "currency": currency,
+            }
+        )
+
+
+def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
+    for number, (name, owner) in enumerate(zip(NAMES, OWNERS, strict=True), 1):
+        currency = CURRENCIES[number % 4]
+        parent = dice.below(len(NAMES)) + 1
+        made["customers"].append(
+            {
+                "name": name,
+                "kind": dice.pick(("COMPANY", "PERSON")),
+                "status": dice.pick(("PROSPECT", "CUSTOMER", "DORMANT", "CHURNED")),
+                "email": f"{dice.pick('abc')}@shop.example" if number % 3 else None,
+                "country": dice.pick((None, "DE", "US")),
+                "city": dice.maybe("Köln"),
+                "currency": currency,
+                "founded_year": dice.maybe(1900 + number),
+                "employee_count": dice.maybe(number * 10),
+                "annual_revenue_amount": dice.maybe(exact(Decimal(number * 1000), currency)),
+                "notes": dice.maybe("secret of the owner"),
+                "owner_id": key("users", owner),
+                "parent_id": key("customers", parent) if parent != number and number % 2 else None,
+            }
+        )
+        for place in range(dice.below(4)):
+            made["contacts"].append(
+                {
+                    "name": dice.pick(("Jo", "Bo", "Ünal")),
+                    "title": dice.maybe("CEO"),
+                    "email": dice.maybe("jo@shop.example"),
+                    "is_primary": place == 1,
+                    "customer_id": key("customers", number),
+                }
+            )
+
+
+def _deals(made: dict[str, list[Row]], dice: Dice) -> None:
+    for number in range(1, 41):
+        currency = dice.pick(CURRENCIES)
+        stage = dice.pick(("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST"))
+        customer = key("customers", dice.maybe(dice.below(len(NAMES)) + 1, 75))
+        # Without a customer the database can't compare the contact's: such an opportunity may name anybody's contact.
+        contact = dice.below(len(made["contacts"])) + 1
+        fits = customer in (None, made["contacts"][contact - 1]["customer_id"])
+        made["opportunities"].append(
+            {
+                "name": f"Deal {number % 9}",
+                "stage": stage,
+                "amount": dice.maybe(exact(Decimal(number * 997) / 3, currency), 80),
+                "currency": currency,
+                "probability": dice.maybe(number % 101),
+                "engaged_on": date(2026, 2, 1) if number % 2 else None,
+                "expected_close": date(2026, 3, 1 + number % 5) if number % 3 else None,
+                "closed_on": date(2026, 4, 1) if stage in ("WON", "LOST") else None,
+                "contact_id": key("contacts", contact) if fits else None,
+                "customer_id": customer,
+                "owner_id": key("users", dice.pick((5, 6, 7, 9, 10, 4, 14, 15, None))),
+                "product_id": key("products", dice.maybe(dice.below(7) + 1)),
+            }
+        )
+
+
+def _orders(made: dict[str, list[Row]], dice: Dice) -> None:
+    for number in range(1, 49):
+        customer = dice.below(len(NAMES)) + 1
+        currency = dice.pick((CURRENCIES[customer % 4], "EUR"))
+        lines = [_line(dice, currency) for _ in range(dice.below(4))]
+        subtotal = sum((line["line_amount"] for line in lines), exact(Decimal(0), currency))
+        extra = exact(Decimal(number), currency)
+        status = STATUSES[number % 8]
+        made["orders"].append(
+            {
+                "number": f"SO-{1000 + number}",
+                "status": status,
+                "currency": currency,
+                "subtotal_amount": subtotal,
+                "shipping_amount": extra,
+                "tax_amount": exact(Decimal(0), currency),
+                "discount_amount": exact(subtotal / 10, currency),
+                "total_amount": subtotal + extra - exact(subtotal / 10, currency),
+                "ordered_at": moment(number // 2),
+                "confirmed_at": moment(number) if status != "DRAFT" else None,
+                "note": dice.maybe("leave at the door"),
+                "customer_id": key("customers", customer),
+                "opportunity_id": key("opportunities", dice.maybe(dice.below(40) + 1)),
+                "seller_id": key("users", dice.pick((5, 6, 7, 9, 10, 14, None))),
+            }
+        )
+        for position, line in enumerate(lines, 1):
+            owned = {"customer_id": key("customers", customer), "order_id": key("orders", number)}
+            made["order_lines"].append(line | owned | {"position": position})
+
+
+def _line(dice: Dice, currency: str) -> Row:
+    quantity = dice.pick((Decimal("1.000"), Decimal("2.500"), Decimal("0.333")))
+    price = exact(Decimal(100 + dice.below(9999)) / 7, currency)
+    discount = exact(Decimal(dice.below(3)), currency)
+    return {
+        "description": dice.pick(("Widget", "wid_get", "50% off")),
+        "quantity": quantity,
+        "currency": currency,
+        "unit_price_amount": price,
+        "discount_amount": discount,
+        "shipping_amount": exact(Decimal(dice.below(5)), currency),
+        "line_amount": exact(quantity * price, currency) - discount,
+        "unit_cost_amount": dice.maybe(exact(price / 3, currency), 85),
+        "product_id": key("products", dice.maybe(dice.below(7) + 1, 80)),
+        "seller_id": key("users", dice.maybe(9)),
+    }
+
+
+def _payments(made: dict[str, list[Row]], dice: Dice) -> None:
+    for number in range(1, 71):
+        at = dice.below(len(made["orders"])) + 1
+        order = made["orders"][at - 1]
+        status = dice.pick(("RECEIVED", "RECEIVED", "RECEIVED", "PENDING", "FAILED", "CANCELLED"))
+        share = dice.pick((Decimal("0.5"), Decimal("1"), Decimal("1.2")))
+        made["payments"].append(
+            {
+                "amount": exact(order["total_amount"] * share, order["currency"]),
+                "currency": order["currency"],
+                "method": dice.pick(("CREDIT_CARD", "BANK_TRANSFER", "VOUCHER", "CHECK")),
+                "status": status,
+                "installments": 1 + number % 3,
+                "received_at": moment(number) if status == "RECEIVED" else None,
+                "provider": "pay" if number % 3 else None,
+                "provider_reference": f"ref-{number}" if number % 3 else None,
+                "customer_id": order["customer_id"],
+                "order_id": key("orders", at) if number % 9 else None,
+            }
+        )
+        for _ in range(dice.below(3)):
+            _commission(made, dice, number)
+
+
+def _commission(made: dict[str, list[Row]], dice: Dice, payment: int) -> None:
+    paid = made["payments"][payment - 1]
+    rate = dice.pick((Decimal("0.050000"), Decimal("0.125000")))
+    made["commissions"].append(
+        {
+            "base_amount": paid["amount"],
+            "rate": rate,
+            "amount": exact(paid["amount"] * rate, paid["currency"]) * dice.pick((1, 1, -1)),
+            "currency": paid["currency"],
+            "status": dice.pick(("PENDING", "EARNED", "PAID", "CANCELLED")),
+            "earned_at": moment(payment // 3),
+            "customer_id": paid["customer_id"],
+            "order_id": paid["order_id"],
+            "payment_id": key("payments", dice.maybe(payment, 85)),
+            "seller_id": key("users", dice.pick((5, 6, 7, 9, 10, 4, 8, 14, 15))),
+        }
+    )
+
+
+def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
+    contacts = made["contacts"]
+    for number in range(1, 51):
+        at = dice.below(len(contacts)) + 1
+        customer = contacts[at - 1]["customer_id"]
+        made["interactions"].append(
+            {
+                "kind": dice.pick(("CALL", "EMAIL", "MEETING", "CHAT", "NOTE")),
+                "subject": dice.pick(("Hello", "hello again", "Offer")),
+                "body": dice.maybe("…"),
+                "occurred_at": moment(number * 3 % 40),
+                "author_id": key("users", dice.pick((5, 6, 9, 11, None))),
+                "contact_id": key("contacts", dice.maybe(at)),
+                "customer_id": customer,
+                "opportunity_id": key("opportunities", dice.maybe(dice.below(40) + 1)),
+            }
+        )
+    for number in range(1, 31):
+        at = dice.below(len(made["orders"])) + 1
+        status = dice.pick(("OPEN", "PENDING", "RESOLVED", "CLOSED"))
+        made["tickets"].append(
+            {
+                "subject": dice.pick(("Broken", "Late", "Wrong colour")),
+                "status": status,
+                "priority": dice.pick(("LOW", "NORMAL", "HIGH", "URGENT")),
+                "resolved_at": moment(number) if status in ("RESOLVED", "CLOSED") else None,
+                "assignee_id": key("users", dice.pick((11, 19, 5, None))),
+                "customer_id": made["orders"][at - 1]["customer_id"],
+                "order_id": key("orders", dice.maybe(at)),
+                "contact_id": None,
+            }
+        )
+
+
+def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
+    for number in range(1, 17):
+        said: Row = {
+            "subject_id": key("orders", number),
+            "subject_type": "Order",
+            "occurred_at": moment(number),
+            "actor_id": key("users", dice.maybe(5)),
+            "customer_id": key("customers", dice.maybe(dice.below(18) + 1)),
+        }
+        made["events"].append(
+            said | {"kind": dice.pick(("order.confirmed", "order.created")), "payload": '{"a": 1}', "position": number}
+        )
+        made["audit_entries"].append(said | {"action": "order.update", "changes": '{"status": ["A", "B"]}'})
+
+
+LATER = (("users", "team_id"), ("customers", "parent_id"))
+"""Foreign keys to rows that come later."""
+
+
+async def load(connection: asyncpg.Connection) -> None:
+    """Inserts everything, with all constraints on."""
+    made = rows()
+    for table, listed in made.items():
+        for row in listed:
+            given = {name: value for name, value in row.items() if (table, name) not in LATER}
+            names = ", ".join(given)
+            places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
+            await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())
+    for table, column in LATER:
+        values = [(row[column], row["id"]) for row in made[table]]
+        await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)
+    await connection.execute("ANALYZE")

@@ -1,0 +1,396 @@
+"""The answer that a query ought to have, found by walking over Python rows with graphql-core's own executor.
+
+Nothing here comes from the product but the printed schema. `Oracle.answer` returns the data as JSON text, or
+FORBIDDEN. `rules.Sight` says what is visible, `values` what is computed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from graphql import GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
+
+from access import forbidden, values
+from access.rules import TABLE_OF, Row, Sight
+
+PREFIXES = {
+    "User": "usr",
+    "Team": "tea",
+    "ApiKey": "key",
+    "Product": "prd",
+    "Customer": "cus",
+    "Contact": "con",
+    "Opportunity": "opp",
+    "Order": "ord",
+    "OrderLine": "lin",
+    "Payment": "pay",
+    "Commission": "com",
+    "Interaction": "int",
+    "Ticket": "tic",
+    "Event": "evt",
+    "AuditEntry": "aud",
+}
+ONE = {
+    ("*", "customer"): "Customer",
+    ("*", "owner"): "User",
+    ("*", "seller"): "User",
+    ("*", "assignee"): "User",
+    ("*", "author"): "User",
+    ("*", "actor"): "User",
+    ("*", "manager"): "User",
+    ("*", "user"): "User",
+    ("*", "team"): "Team",
+    ("*", "contact"): "Contact",
+    ("*", "opportunity"): "Opportunity",
+    ("*", "product"): "Product",
+    ("*", "order"): "Order",
+    ("*", "payment"): "Payment",
+    ("Customer", "parent"): "Customer",
+    ("Team", "parent"): "Team",
+}
+MANY = {
+    ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
+    ("Customer", "contacts"): ("Contact", "customer_id", "-id"),
+    ("Customer", "opportunities"): ("Opportunity", "customer_id", "-id"),
+    ("Customer", "orders"): ("Order", "customer_id", "-orderedAt"),
+    ("Customer", "payments"): ("Payment", "customer_id", "-receivedAt"),
+    ("Customer", "commissions"): ("Commission", "customer_id", "-earnedAt"),
+    ("Customer", "interactions"): ("Interaction", "customer_id", "-occurredAt"),
+    ("Customer", "tickets"): ("Ticket", "customer_id", "-id"),
+    ("Contact", "interactions"): ("Interaction", "contact_id", "-occurredAt"),
+    ("Contact", "opportunities"): ("Opportunity", "contact_id", "-id"),
+    ("Contact", "tickets"): ("Ticket", "contact_id", "-id"),
+    ("Opportunity", "orders"): ("Order", "opportunity_id", "-orderedAt"),
+    ("Opportunity", "interactions"): ("Interaction", "opportunity_id", "-occurredAt"),
+    ("Order", "lines"): ("OrderLine", "order_id", "position"),
+    ("Order", "payments"): ("Payment", "order_id", "-receivedAt"),
+    ("Order", "commissions"): ("Commission", "order_id", "-earnedAt"),
+    ("Order", "tickets"): ("Ticket", "order_id", "-id"),
+    ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
+    ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),
+    ("Product", "opportunities"): ("Opportunity", "product_id", "-id"),
+    ("User", "managedTeams"): ("Team", "manager_id", "-id"),
+    ("User", "customers"): ("Customer", "owner_id", "-id"),
+    ("User", "opportunities"): ("Opportunity", "owner_id", "-id"),
+    ("User", "orders"): ("Order", "seller_id", "-orderedAt"),
+    ("User", "commissions"): ("Commission", "seller_id", "-earnedAt"),
+    ("User", "tickets"): ("Ticket", "assignee_id", "-id"),
+    ("Team", "children"): ("Team", "parent_id", "-id"),
+    ("Team", "members"): ("User", "team_id", "-id"),
+}
+ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
+    "User": "name",
+    "Order": "-orderedAt",
+    "Commission": "-earnedAt",
+    "Interaction": "-occurredAt",
+    "Event": "-id",
+    "AuditEntry": "-id",
+}
+SINGULAR = {kind[0].lower() + kind[1:]: kind for kind in TABLE_OF}
+PLURAL = {re.sub(r"_(\w)", lambda m: m[1].upper(), table): kind for kind, table in TABLE_OF.items()}
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "ID": lambda value: UUID(hex=value[4:]),
+    "Decimal": Decimal,
+    "DateTime": datetime.fromisoformat,
+    "Date": date.fromisoformat,
+}
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
+
+
+def column(kind: str, field: str) -> str:
+    """The column behind a plain or a money field."""
+    odd = {("Contact", "primary"): "is_primary", ("OrderLine", "amount"): "line_amount"}
+    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity")}
+    return odd.get((kind, field), snake(field))
+
+
+def money_columns(kind: str, field: str) -> tuple[str, str]:
+    name = column(kind, field)
+    amount = name if name in ("amount", "line_amount") else f"{name}_amount"
+    return amount, "salary_currency" if field == "salary" else "currency"
+
+
+def gid(kind: str, id: UUID) -> str:
+    return f"{PREFIXES[kind]}_{id.hex}"
+
+
+def moment(value: datetime, between: str = "T", offset: str = "+00:00") -> str:
+    """A time as PostgreSQL writes it: fractions without trailing zeros."""
+    text = value.astimezone(UTC).strftime(f"%Y-%m-%d{between}%H:%M:%S.%f").rstrip("0").rstrip(".")
+    return text + offset
+
+
+def target_of(kind: str, field: str) -> str | None:
+    return ONE.get((kind, field)) or ONE.get(("*", field))
+
+
+class Oracle:
+    """Answers for one viewer."""
+
+    def __init__(self, schema: GraphQLSchema, rows: dict[str, list[Row]], sight: Sight) -> None:
+        self.schema = schema
+        self.sight = sight
+        self.visible = {kind: [row for row in rows[t] if sight.sees(kind, row)] for kind, t in TABLE_OF.items()}
+        self.by_id = {kind: {row["id"]: row for row in listed} for kind, listed in self.visible.items()}
+        self.related: dict[tuple[str, str], dict[Any, list[Row]]] = {}
+        for kind, key, _ in MANY.values():
+            index = self.related.setdefault((kind, key), defaultdict(list))
+            if not index:
+                for row in self.visible[kind]:
+                    index[row[key]].append(row)
+        self.values = values.Values(rows, sight)
+
+    def answer(self, query: str, variables: dict[str, Any]) -> str:
+        document = parse(query)
+        if forbidden.asks(document, self.schema, variables, self.sight):
+            return "FORBIDDEN"
+        result = execute_sync(
+            self.schema,
+            document,
+            variable_values=variables,
+            field_resolver=self.resolve,
+            type_resolver=lambda value, *_: str(value["kind"]),
+        )
+        if result.errors:
+            raise AssertionError(f"the oracle has no answer: {result.errors}")
+        return json.dumps(result.data)
+
+    def resolve(self, source: Any, info: GraphQLResolveInfo, **given: Any) -> Any:
+        field = info.field_name
+        if source is None:
+            return self.root(field, given)
+        if "row" in source:
+            return self.field(source["kind"], source["row"], info, field, given)
+        found = source[field]
+        return found() if callable(found) else found
+
+    def root(self, field: str, given: dict[str, Any]) -> Any:
+        if field == "me":
+            return self.record("User", self.sight.user_id)
+        if field == "node":
+            return self.any_node(given["id"])
+        if field == "nodes":
+            return [self.any_node(id) for id in given["ids"]]
+        if field in SINGULAR:
+            return self.record(SINGULAR[field], UUID(hex=given["id"][4:]))
+        kind = PLURAL[field]
+        return self.connection(kind, self.visible[kind], ROOT_ORDER[kind], given)
+
+    def any_node(self, id: str) -> Any:
+        kind = next((kind for kind, prefix in PREFIXES.items() if id.startswith(f"{prefix}_")), None)
+        return None if kind is None else self.record(kind, UUID(hex=id[4:]))
+
+    def record(self, kind: str, id: UUID | None) -> Any:
+        row = self.by_id[kind].get(id)
+        return None if row is None else {"kind": kind, "row": row}
+
+    def field(self, kind: str, row: Row, info: GraphQLResolveInfo, field: str, given: dict[str, Any]) -> Any:
+        if (kind, field) in MANY:
+            target, key, order = MANY[kind, field]
+            return self.connection(target, self.related[target, key].get(row["id"], []), order, given)
+        target = target_of(kind, field)
+        if target is not None:
+            return self.record(target, row[f"{snake(field)}_id"])
+        if not self.sight.may_read(kind, field, row):
+            return None
+        if (kind, field) in values.COMPUTED:
+            value = self.values.of(kind, field, row, given.get("currency"))
+            return moment(value) if isinstance(value, datetime) else value
+        if str(info.return_type).rstrip("!") == "Money":
+            amount, currency = money_columns(kind, field)
+            return None if row[amount] is None else values.money(row[amount], row[currency])
+        return self.written(kind, field, row)
+
+    def written(self, kind: str, field: str, row: Row) -> Any:
+        """A column's value as JSON has it."""
+        value = row[column(kind, field)]
+        if field == "id":
+            return gid(kind, value)
+        if isinstance(value, datetime):
+            return moment(value)
+        if isinstance(value, date):
+            return value.isoformat()
+        if isinstance(value, Decimal):
+            return format(value, "f")
+        return json.loads(value) if field in ("specs", "payload", "changes") else value
+
+    def keys(self, kind: str, default: str, order: list[dict[str, str]] | None) -> list[tuple[str, bool]]:
+        """Fields and whether they descend, down to the id."""
+        wanted = [(default.lstrip("-"), default.startswith("-"))]
+        if order:
+            wanted = [(_camel(item["field"]), item["direction"] == "DESC") for item in order]
+        keys = list({name: descending for name, descending in reversed(wanted)}.items())[::-1]
+        if "id" not in dict(keys):
+            keys.append(("id", keys[-1][1]))
+        names = [name for name, _ in keys]
+        return keys[: names.index("id") + 1]
+
+    def cursor(self, kind: str, keys: list[tuple[str, bool]], row: Row) -> str:
+        values = [row[column(kind, name)] for name, _ in keys]
+        texts = [
+            None if value is None else moment(value, " ", "+00") if isinstance(value, datetime) else str(value)
+            for value in values
+        ]
+        signature = ",".join(f"{'-' if descending else ''}{name}" for name, descending in keys)
+        raw = json.dumps([signature, *texts], ensure_ascii=False).encode()
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    def connection(self, kind: str, rows: list[Row], default: str, given: dict[str, Any]) -> Any:
+        rows = [row for row in rows if self.holds(kind, row, given.get("where"))]
+        keys = self.keys(kind, default, given.get("orderBy"))
+        page, before, after = self.page(kind, rows, keys, given)
+
+        def node(row: Row) -> Any:
+            return {"kind": kind, "row": row}
+
+        def cursor(row: Row) -> str:
+            return self.cursor(kind, keys, row)
+
+        return {
+            "nodes": [node(row) for row in page],
+            "edges": [{"cursor": cursor(row), "node": node(row)} for row in page],
+            "pageInfo": {
+                "hasNextPage": after,
+                "hasPreviousPage": before,
+                "startCursor": cursor(page[0]) if page else None,
+                "endCursor": cursor(page[-1]) if page else None,
+            },
+            "totalCount": len(rows),
+            "sums": _Sums(self, kind, rows),
+        }
+
+    def page(
+        self, kind: str, rows: list[Row], keys: list[tuple[str, bool]], given: dict[str, Any]
+    ) -> tuple[list[Row], bool, bool]:
+        """The page's rows, and whether there are more before and after it."""
+        rows = list(rows)
+        for name, descending in reversed(keys):
+            rows.sort(key=lambda row, name=name: _rank(row[column(kind, name)]), reverse=descending)  # type: ignore[misc]
+        for way in ("after", "before"):
+            if given.get(way) is not None:
+                at = [_rank(value) for value in self.read_cursor(kind, keys, given[way])]
+                rows = [row for row in rows if self.beyond(kind, keys, row, at) == (way == "after")]
+                rows = [row for row in rows if self.ranks(kind, keys, row) != at]
+        first, last = given.get("first"), given.get("last")
+        if last is not None:
+            return rows[max(len(rows) - last, 0) :], len(rows) > last, given.get("before") is not None
+        size = 20 if first is None else first
+        return rows[:size], given.get("after") is not None, len(rows) > size
+
+    def ranks(self, kind: str, keys: list[tuple[str, bool]], row: Row) -> list[Any]:
+        return [_rank(row[column(kind, name)]) for name, _ in keys]
+
+    def beyond(self, kind: str, keys: list[tuple[str, bool]], row: Row, at: list[Any]) -> bool:
+        """Whether a row comes after a place in the order."""
+        for (_, descending), own, other in zip(keys, self.ranks(kind, keys, row), at, strict=True):
+            if own != other:
+                return bool(own < other) if descending else bool(own > other)
+        return False
+
+    def read_cursor(self, kind: str, keys: list[tuple[str, bool]], cursor: str) -> list[Any]:
+        _, *texts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        sample = self.schema.type_map[kind].fields  # type: ignore[attr-defined]
+        parsers = [PARSERS.get(str(sample[name].type).rstrip("!"), str) for name, _ in keys]
+        parsers = [UUID if name == "id" else int if name == "position" else p for (name, _), p in zip(keys, parsers)]  # noqa: B905
+        return [None if text is None else parse(text) for text, parse in zip(texts, parsers, strict=True)]
+
+    def holds(self, kind: str, row: Row, where: dict[str, Any] | None) -> bool:
+        """Whether a `where` tree holds for a row, as far as the viewer sees."""
+        return all(self.condition(kind, row, name, value) for name, value in (where or {}).items())
+
+    def condition(self, kind: str, row: Row, name: str, value: Any) -> bool:
+        if name == "and":
+            return all(self.holds(kind, row, item) for item in value or ())
+        if name == "or":
+            return not value or any(self.holds(kind, row, item) for item in value)
+        if name == "not":
+            return value is None or not self.holds(kind, row, value)
+        if (kind, name) in MANY:
+            return self.listed(kind, row, name, value or {})
+        target = target_of(kind, name)
+        if target is not None:
+            other = self.by_id[target].get(row[f"{snake(name)}_id"])
+            return other is None if value is None else other is not None and self.holds(target, other, value)
+        filter_type = self.schema.type_map[f"{kind}Where"].fields[name].type  # type: ignore[attr-defined]
+        if filter_type.name == "MoneyFilter":
+            amount, currency = money_columns(kind, name)
+            value = value if value is None else dict(value)
+            wanted = None if value is None else value.pop("currency", None)
+            return (wanted is None or row[currency] == wanted) and _compared(row[amount], value, Decimal)
+        parser = PARSERS.get(filter_type.name.removesuffix("Filter"), lambda text: text)
+        return _compared(row[column(kind, name)], value, parser)
+
+    def listed(self, kind: str, row: Row, name: str, value: dict[str, Any]) -> bool:
+        target, key, _ = MANY[kind, name]
+        others = self.related[target, key].get(row["id"], [])
+        checks: dict[str, Callable[[list[bool]], bool]] = {"some": any, "every": all, "none": lambda x: not any(x)}
+        return all(
+            checks[quantifier]([self.holds(target, other, tree) for other in others])
+            for quantifier, tree in value.items()
+            if tree is not None
+        )
+
+
+def _camel(constant: str) -> str:
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), constant.lower())
+
+
+def _rank(value: Any) -> tuple[Any, ...]:
+    """Missing values count as the largest."""
+    return (1,) if value is None else (0, value)
+
+
+def _compared(own: Any, wanted: dict[str, Any] | None, parser: Callable[[Any], Any]) -> bool:
+    if wanted is None:
+        return own is None
+    return all(_operation(own, operator, value, parser) for operator, value in wanted.items())
+
+
+def _operation(own: Any, operator: str, value: Any, parser: Callable[[Any], Any]) -> bool:
+    if operator == "isNull":
+        return value is None or (own is None) == value
+    if operator in ("eq", "ne") and value is None:
+        return (own is None) == (operator == "eq")
+    if operator == "ne":
+        return own is None or bool(own != parser(value))
+    if own is None:
+        return False
+    if operator == "in":
+        return own in [parser(item) for item in value]
+    if operator == "contains":
+        return value.lower() in own.lower()
+    if operator == "startsWith":
+        return bool(own.startswith(value))
+    other = parser(value)
+    return bool({"eq": own == other}.get(operator, False)) if operator == "eq" else _ordered(own, operator, other)
+
+
+def _ordered(own: Any, operator: str, other: Any) -> bool:
+    return bool({"gt": own > other, "gte": own >= other, "lt": own < other, "lte": own <= other}[operator])
+
+
+class _Sums(dict[str, Any]):
+    """Sums by field, made when asked for: an entry per currency of what may be read."""
+
+    def __init__(self, oracle: Oracle, kind: str, rows: list[Row]) -> None:
+        super().__init__()
+        self.oracle, self.kind, self.rows = oracle, kind, rows
+
+    def __missing__(self, field: str) -> Any:
+        amount, currency = money_columns(self.kind, field)
+        totals: dict[str, Decimal] = {}
+        for row in self.rows:
+            if row[amount] is not None and self.oracle.sight.may_read(self.kind, field, row):
+                totals[row[currency]] = totals.get(row[currency], Decimal(0)) + row[amount]
+        return [values.money(totals[code], code) for code in sorted(totals)]

@@ -1,0 +1,93 @@
+"""Random queries through the whole schema, as everybody: the answer is exactly what the oracle says, to the letter.
+
+The oracle knows the rules in the domain's words and shares no code with the product. `CRMGQL_EXAMPLES=20000` makes a
+long run.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from random import Random
+from typing import Any
+
+import pytest
+from graphql import GraphQLSchema, build_schema
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from access.oracle import Oracle
+from access.queries import Query, Writer
+from access.rules import Sight
+from access.workshop import Company, viewers
+from crmgql.viewer import Viewer
+
+EXAMPLES = int(os.environ.get("CRMGQL_EXAMPLES", "300"))
+VIEWERS = viewers()
+
+
+@cache
+def _plain_schema(printed: str) -> GraphQLSchema:
+    return build_schema(printed)
+
+
+@pytest.fixture(scope="package")
+def schema(company: Company) -> GraphQLSchema:
+    """The printed schema, without anything of the product behind it."""
+    return _plain_schema(company.engine.strawberry.as_str())
+
+
+@pytest.fixture(scope="package")
+def oracles(company: Company, schema: GraphQLSchema) -> list[Oracle]:
+    """An oracle for each viewer."""
+    return [
+        Oracle(schema, company.rows, Sight(company.rows, viewer.user_id, viewer.who.roles, viewer.who.scopes))
+        for viewer in VIEWERS
+    ]
+
+
+def written(oracle: Oracle, company: Company, schema: GraphQLSchema, dice: Random) -> Query:
+    return Writer(schema, company.rows, oracle, dice).query()
+
+
+async def check(company: Company, oracle: Oracle, viewer: Viewer, query: Query) -> str:
+    """Compares one answer with the oracle's; returns it."""
+    found = await company.ask(query.text, viewer, query.variables)
+    wanted = oracle.answer(query.text, query.variables)
+    assert found == wanted, f"{sorted(viewer.roles)} {viewer.who.scopes}\n{query.text}\n{query.variables}"
+    return found
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="CRMGQL_EXAMPLES" not in os.environ,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(who=st.integers(0, len(VIEWERS) - 1), dice=st.randoms(use_true_random=False))
+async def test_random_queries_answer_as_the_rules_say(
+    company: Company, schema: GraphQLSchema, oracles: list[Oracle], who: int, dice: Random
+) -> None:
+    query = written(oracles[who], company, schema, dice)
+    await check(company, oracles[who], VIEWERS[who], query)
+
+
+async def test_the_walk_meets_what_it_is_meant_to_meet(
+    company: Company, schema: GraphQLSchema, oracles: list[Oracle]
+) -> None:
+    """A generator that only ever asked for nothing would pass every comparison."""
+    dice = Random(5)
+    answers: list[Any] = []
+    texts: list[str] = []
+    for number in range(EXAMPLES):
+        who = number % len(VIEWERS)
+        query = written(oracles[who], company, schema, dice)
+        texts.append(query.text)
+        answers.append(await check(company, oracles[who], VIEWERS[who], query))
+    full = [answer for answer in answers if len(answer) > 200]
+    assert len(full) > EXAMPLES // 3
+    assert 0 < answers.count("FORBIDDEN") < EXAMPLES // 4
+    everything = " ".join(texts)
+    for word in ("where", "some", "none", "every", "orderBy", "after", "before", "last", "sums", "totalCount", "$v"):
+        assert word in everything, word

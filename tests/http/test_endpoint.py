@@ -1,0 +1,134 @@
+"""The endpoint over a stub engine: what a healthy engine never does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from crmgql.config import Settings
+from crmgql.errors import CrmError, Forbidden, Throttled, TimedOut, Unauthenticated, Unavailable
+from crmgql.schema.engine import Request
+from crmgql.schema.errors import rejected
+from crmgql.schema.http import Endpoint
+from crmgql.schema.metrics import Metrics
+
+RESPONSE_JSON = "application/graphql-response+json"
+
+
+class Stub:
+    """Both engine and identities: raises what it is given."""
+
+    def __init__(self, *, answering: Exception | None = None, identifying: Exception | None = None) -> None:
+        self.answering = answering
+        self.identifying = identifying
+        self.documents = self
+        self.asked: list[str] = []
+
+    def get(self, query: str) -> Any:
+        raise rejected(CrmError(query))
+
+    async def answer(self, request: Request, viewer: object) -> bytes:
+        self.asked.append(request.query)
+        if self.answering is not None:
+            raise self.answering
+        return b'{"data":null}'
+
+    async def identify(self, authorization: str, clock: object) -> None:
+        if self.identifying is not None:
+            raise self.identifying
+
+
+async def post(stub: Stub, body: Any = None, **headers: str) -> httpx.Response:
+    endpoint: Any = Endpoint(stub, stub, Settings(), Metrics())  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(endpoint), base_url="http://test") as client:
+        return await client.post("/graphql", json=body or {"query": "{ a }"}, headers=headers)
+
+
+def code(response: httpx.Response) -> str:
+    return str(response.json()["errors"][0]["extensions"]["code"])
+
+
+async def test_what_was_not_foreseen_is_logged_and_not_told() -> None:
+    with capture_logs() as logged:
+        response = await post(Stub(answering=ValueError("the password is tulip")), **{"x-request-id": "r1"})
+    assert (response.status_code, code(response)) == (500, "INTERNAL_SERVER_ERROR")
+    assert "tulip" not in response.text
+    assert [(entry["event"], entry["exc_info"]) for entry in logged] == [("request failed", True)]
+
+
+async def test_a_log_line_carries_the_request_id() -> None:
+    import structlog
+
+    seen: list[dict[str, Any]] = []
+
+    class Noting(Stub):
+        async def answer(self, request: Request, viewer: object) -> bytes:
+            seen.append(structlog.contextvars.get_contextvars())
+            return b"{}"
+
+    await post(Noting(), **{"x-request-id": "r1"})
+    assert seen == [{"request_id": "r1"}]
+
+
+@pytest.mark.parametrize(
+    ("error", "plain", "newer"),
+    [
+        (Unauthenticated("no"), 401, 401),
+        (Forbidden("no"), 200, 403),
+        (Throttled("slowly", retry_after_s=7), 429, 429),
+        (Unavailable("gone"), 503, 503),
+        (TimedOut("long"), 503, 503),
+    ],
+)
+async def test_statuses(error: CrmError, plain: int, newer: int) -> None:
+    for accept, status in (("application/json", plain), (RESPONSE_JSON, newer)):
+        response = await post(Stub(answering=rejected(error)), accept=accept)
+        assert (response.status_code, code(response)) == (status, error.code)
+        assert response.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+        assert response.headers.get("retry-after") == ("7" if status == 429 else None)
+
+
+async def test_no_credentials_can_be_checked_without_a_database() -> None:
+    stub = Stub(identifying=Unavailable("The database does not answer just now; try again."))
+    response = await post(stub, authorization="Bearer x")
+    assert (response.status_code, code(response), stub.asked) == (503, "SERVICE_UNAVAILABLE", [])
+
+
+async def test_one_failure_does_not_fail_its_batch() -> None:
+    with capture_logs():
+        response = await post(Stub(answering=ValueError("tulip")), [{"query": "{ a }"}, 1])
+    codes = [element["errors"][0]["extensions"]["code"] for element in response.json()]
+    assert (response.status_code, codes) == (200, ["INTERNAL_SERVER_ERROR", "BAD_REQUEST"])
+
+
+async def test_a_batch_runs_in_order() -> None:
+    stub = Stub()
+    await post(stub, [{"query": str(number)} for number in range(10)])
+    assert stub.asked == [str(number) for number in range(10)]
+
+
+async def test_a_message_with_a_lone_surrogate_can_be_sent() -> None:
+    response = await post(Stub(answering=rejected(CrmError("\ud800"))))
+    assert response.text.isascii()
+    assert code(response) == "INTERNAL_SERVER_ERROR"
+
+
+@pytest.mark.parametrize("parts", [[], [b'{"query"'], [b"x" * 10, b"y"]])
+async def test_nobody_answers_a_client_that_left(parts: list[bytes]) -> None:
+    messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")], "query_string": b""}
+    stub: Any = Stub()
+    await Endpoint(stub, stub, Settings(), Metrics())(scope, receive, send)
+    assert sent == []
+    assert stub.asked == []

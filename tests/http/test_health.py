@@ -1,0 +1,120 @@
+"""What an operator's machines ask."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from crmgql.schema import health
+from crmgql.schema.metrics import Metrics
+
+
+async def hangs() -> None:
+    await asyncio.sleep(60)
+
+
+async def fails() -> None:
+    raise OSError("10.0.0.1 refused")
+
+
+async def works() -> None:
+    return None
+
+
+async def ready(**checks: health.Check) -> httpx.Response:
+    app = Starlette(routes=health.routes(checks, Metrics()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        return await client.get("/readyz")
+
+
+def test_up_and_ready(client: httpx.Client) -> None:
+    for path in ("/healthz", "/readyz"):
+        response = client.get(path)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_what_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE_S", 0.1)
+    response = await ready(PostgreSQL=hangs, Valkey=fails, Other=works)
+    assert response.status_code == 503
+    failing = ["PostgreSQL did not answer within 0.1 seconds.", "Valkey can't be reached."]
+    assert response.json() == {"status": "unavailable", "failing": failing}
+
+
+def test_ready_without_valkey(otherwise: Any) -> None:
+    response = httpx.get(f"{otherwise.url}/readyz", verify=False)
+    assert (response.status_code, response.json()["failing"]) == (503, ["Valkey can't be reached."])
+    assert httpx.get(f"{otherwise.url}/healthz", verify=False).status_code == 200
+
+
+def values(text: str) -> dict[str, float]:
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_metrics(client: httpx.Client, token: str) -> None:
+    before = values(client.get("/metrics").text)
+    client.post("/graphql", json={"query": "{ me { id } }"}, headers={"authorization": f"Bearer {token}"})
+    client.post("/graphql", json={"query": "{ me { id } }"})
+    client.post("/graphql", json={"query": "{ nonsense }"})
+    response = client.get("/metrics")
+    after = values(response.text)
+    assert response.headers["content-type"].startswith("text/plain")
+    for name in (
+        'crmgql_operations_total{code="OK",kind="query"}',
+        'crmgql_operations_total{code="UNAUTHENTICATED",kind="query"}',
+        'crmgql_operations_total{code="GRAPHQL_VALIDATION_FAILED",kind="invalid"}',
+        'crmgql_operation_seconds_bucket{kind="invalid",le="+Inf"}',
+    ):
+        assert after[name] == before.get(name, 0) + 1, name
+    assert after["crmgql_plan_cache_plans"] >= 1
+    assert after["crmgql_db_read_connections"] == 2
+    assert after["crmgql_db_read_connections_idle"] == 2
+
+
+def test_metrics_of_several_processes_are_added_up(serve: Any) -> None:
+    with serve(CRMGQL_WORKERS="2") as served:
+        for _ in range(40):  # a connection each, so that both processes get some
+            httpx.post(f"{served.url}/graphql", json={"query": "{ __typename }"}, verify=False)
+        name = 'crmgql_operations_total{code="OK",kind="query"}'
+        deadline = time.monotonic() + 5
+        seen = (0.0, 0.0)
+        while seen != (40, 4) and time.monotonic() < deadline:
+            scraped = values(httpx.get(f"{served.url}/metrics", verify=False).text)
+            seen = (scraped.get(name, 0.0), scraped["crmgql_db_read_connections"])
+            time.sleep(0.1)
+        assert seen == (40, 4)
+
+
+def test_counts_of_a_process_that_died_stay(tmp_path: Path) -> None:
+    dead = Metrics(lambda: {"crmgql_plan_cache_plans": 5.0}, tmp_path)
+    dead.note("query", "OK", 0.002)
+    dead.leave()
+    (left,) = tmp_path.glob("*.json")
+    left.rename(tmp_path / f"{2**22 + 1}.json")  # a process id that no system gives
+    alive = Metrics(lambda: {"crmgql_plan_cache_plans": 1.0}, tmp_path)
+    alive.note("query", "OK", 0.2)
+    seen = values(alive.exposed().decode())
+    assert seen['crmgql_operations_total{code="OK",kind="query"}'] == 2
+    assert seen['crmgql_operation_seconds_bucket{kind="query",le="0.0025"}'] == 1
+    assert seen['crmgql_operation_seconds_count{kind="query"}'] == 2
+    assert seen["crmgql_plan_cache_plans"] == 1
+
+
+def test_noting_is_cheap() -> None:
+    metrics = Metrics()
+    rounds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        for _ in range(2000):
+            metrics.note("query", "OK", 0.003)
+        rounds.append((time.perf_counter() - started) / 2000)
+    assert min(rounds) < 3e-6
+    assert re.search(r'kind="query"\} 10000', metrics.exposed().decode())

@@ -1,0 +1,108 @@
+"""The server process: how it starts, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from crmgql import secrets_file
+from crmgql.config import Settings
+from crmgql.errors import SetupError
+
+ME = {"query": "{ me { name } }"}
+
+
+def test_a_taken_port_is_one_clear_line(serve: Any, served: Any) -> None:
+    with serve(ready=False, CRMGQL_PORT=str(served.port)) as second:
+        assert second.process.wait(15) != 0
+        assert f"SetupError: Port {served.port} on 127.0.0.1 is taken, set CRMGQL_PORT to another one." in second.log
+
+
+def test_a_database_that_is_not_there_is_one_clear_line(serve: Any) -> None:
+    with serve(ready=False, CRMGQL_DATABASE_URL="postgresql://postgres@127.0.0.1:1/none") as served:
+        assert served.process.wait(15) == 1
+        assert "PostgreSQL can't be reached" in served.log
+        assert "Traceback" not in served.log
+
+
+async def test_requests_in_flight_are_answered_before_the_end(serve: Any, http_database_url: str, token: str) -> None:
+    locker = await asyncpg.connect(http_database_url)
+    with serve(CRMGQL_WORKERS="2") as served:
+        async with httpx.AsyncClient(base_url=served.url, timeout=10, verify=False) as client:
+            async with locker.transaction():
+                await locker.execute("LOCK TABLE users")
+                asking = asyncio.create_task(client.post("/graphql", json=ME, headers=bearer(token)))
+                await asyncio.sleep(0.3)
+                served.process.terminate()
+                await asyncio.sleep(0.5)
+                assert not asking.done()
+            response = await asking
+        assert (response.status_code, response.json()["data"]) == (200, {"me": {"name": "Ada"}})
+        assert served.process.wait(10) == 0
+        assert [json.loads(line)["event"] for line in served.log.splitlines()] == ["query"]
+    await locker.close()
+
+
+async def test_the_end_waits_at_most_five_seconds(serve: Any, http_database_url: str, token: str) -> None:
+    locker = await asyncpg.connect(http_database_url)
+    with serve() as served:
+        async with httpx.AsyncClient(base_url=served.url, timeout=20, verify=False) as client:
+            async with locker.transaction():
+                await locker.execute("LOCK TABLE users")
+                asking = asyncio.create_task(client.post("/graphql", json=ME, headers=bearer(token)))
+                await asyncio.sleep(0.3)
+                started = time.monotonic()
+                served.process.terminate()
+                await asyncio.to_thread(served.process.wait, 10)
+                assert 4.5 < time.monotonic() - started < 6.5
+                with pytest.raises(httpx.TransportError):
+                    await asking
+    await locker.close()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def test_each_line_of_the_log_is_json(otherwise: Any) -> None:
+    entries = [json.loads(line) for line in otherwise.log.splitlines()]
+    assert all({"event", "level", "timestamp"} <= set(entry) for entry in entries)
+    assert any(entry.get("logger") == "_granian" for entry in entries)
+
+
+def test_one_secret_for_many_that_start_at_once(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "new")
+    barrier = threading.Barrier(8)
+
+    def start() -> str:
+        barrier.wait()
+        return secrets_file.secret(settings)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = {each.result() for each in [pool.submit(start) for _ in range(8)]}
+    assert len(found) == 1
+    assert len(found.pop()) == 64
+    assert os.listdir(settings.data_dir) == ["secret"]
+    assert stat.S_IMODE((settings.data_dir / "secret").stat().st_mode) == 0o600
+
+
+def test_secrets_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="too short"):
+        secrets_file.secret(Settings(secret_key="short"))  # type: ignore[arg-type]
+    (tmp_path / "secret").write_text("")
+    with pytest.raises(SetupError, match="damaged"):
+        secrets_file.secret(Settings(data_dir=tmp_path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupError, match="set CRMGQL_SECRET_KEY"):
+        secrets_file.secret(Settings(data_dir=tmp_path / "file"))
