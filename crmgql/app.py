@@ -82,9 +82,10 @@ class App:
         telemetry.set_up(settings.otlp_endpoint)
         signing_key = secrets_file.secret(settings)
         async with _database(settings) as database, _valkey(settings) as valkey:
-            engine = build.engine(database, settings)
+            engine = build.engine(database, settings, secret=signing_key)
+            engine.identities = Identities(database, signing_key)
             metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
-            self.graphql = http.Endpoint(engine, Identities(database, signing_key), settings, metrics)
+            self.graphql = http.Endpoint(engine, engine.identities, settings, metrics)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             self.rest = _rest(health.routes(checks, metrics))
             leaving = asyncio.create_task(metrics.keep_leaving())

@@ -12,14 +12,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from crmgql import config, db, demo, embedded, logs, migrate, secrets_file
 from crmgql import dev as development
-from crmgql import serve as server
 from crmgql.domain import passwords, sessions
 from crmgql.errors import CrmError, SetupError
-from crmgql.imports import engine as imports
-from crmgql.imports.reports import Progress
+from crmgql.imports.reports import Progress, Report
 
 console = Console(stderr=True)
 app = typer.Typer(
@@ -76,6 +75,8 @@ def dev() -> None:
 @app.command()
 def serve() -> None:
     """Serve the API. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
+    from crmgql import serve as server  # here, because it brings the whole schema along
+
     settings = _settings()
     _database_url(settings)
     server.serve(settings)
@@ -127,10 +128,25 @@ def import_command(
     with embedded_unless_set(_settings()) as url:
         _run(migrate.migrate(url))
         report = _run(_import(url, mapping, files, dry_run, rejects))
-    Console().print(report)
+    _tell(report, dry_run)
+
+
+def _tell(report: Report, dry_run: bool) -> None:
+    """The counts of an import as a table, and where the rejected rows went."""
+    table = Table(title="What would happen" if dry_run else "Imported", title_justify="left")
+    for column in ("step", "read", "inserted", "updated", "unchanged", "skipped", "rejected", "done before", "seconds"):
+        table.add_column(column, justify="left" if column == "step" else "right")
+    for step in [*report.steps, report.total]:
+        counts = (step.read, step.inserted, step.updated, step.unchanged, step.skipped, step.rejected, step.already_done)
+        table.add_row(step.name, *(f"{count:,}" for count in counts), f"{step.elapsed_s:.1f}")
+    Console().print(table)
+    if report.total.rejected:
+        console.print(f"Rejected rows, with their reasons: {report.rejects_path}", highlight=False)
 
 
 async def _import(url: str, mapping: Path, files: Path | None, dry_run: bool, rejects: Path | None) -> Any:
+    from crmgql.imports import engine as imports
+
     with development.progress(console) as tell:
         tasks: dict[str, Any] = {}
 

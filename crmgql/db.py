@@ -18,7 +18,7 @@ from tortoise import Tortoise
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.connection import get_connection
 
-from crmgql.errors import SetupError, TimedOut, Unavailable
+from crmgql.errors import BadUserInput, SetupError, TimedOut, Unavailable
 
 Connection: TypeAlias = Any
 """An asyncpg connection; the library has no types."""
@@ -146,7 +146,7 @@ async def unbroken(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 class translated:
-    """Turns a lost server or a statement that ran out of time into an error of ours."""
+    """Turns what a database may say to a client's doing, or of its own, into an error of ours."""
 
     def __enter__(self) -> None:
         return None
@@ -156,6 +156,8 @@ class translated:
             raise TimedOut(
                 "The database needed too long for this; ask for less, or filter by an indexed field."
             ) from error
+        if isinstance(error, asyncpg.DataError):
+            raise BadUserInput("A value does not fit its column.") from error
         if isinstance(error, LOST):
             raise Unavailable("The database does not answer just now; try again.") from error
 
@@ -190,12 +192,14 @@ def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> d
 
 
 def server_settings(statement_timeout_ms: int) -> dict[str, str]:
-    """Plain texts for dates, and no just-in-time compilation, which costs more than our statements take."""
+    """Plain texts for dates; no just-in-time compilation, which costs more than our statements take; page costs of
+    a solid-state disk, with which index scans are chosen over bitmaps."""
     return {
         "application_name": "crmgql",
         "timezone": "UTC",
         "datestyle": "ISO",
         "jit": "off",
+        "random_page_cost": "1.1",
         "statement_timeout": str(statement_timeout_ms),
     }
 

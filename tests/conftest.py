@@ -82,7 +82,7 @@ async def fresh_database(server_url: str, template: str) -> AsyncIterator[str]:
     """A copy of a template, dropped at the end."""
     name = f"t{uuid.uuid4().hex}"
     async with administering(server_url) as admin:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield named(server_url, name)
     finally:

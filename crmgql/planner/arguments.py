@@ -27,6 +27,8 @@ from crmgql.errors import BadUserInput
 from crmgql.planner.codecs import Codec
 
 Variables = Mapping[str, Any]
+MAX_LIST = 1000
+"""The longest list of values that a filter takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 from crmgql.errors import BadUserInput
 from crmgql.sql import ast
 
+LONGEST_IN_CURSOR = 1000
 ID_PATTERN = re.compile(r"([a-z]{3})_([0-9a-f]{32})\Z")
 
 
@@ -41,9 +42,13 @@ class Codec:
         return value if binder is None else binder(self, value)
 
     def from_cursor(self, text: str) -> str:
-        """Checks one value of a cursor; it is bound as text and cast by the database."""
-        _CURSOR[self.kind](text)
-        return text
+        """One value of a cursor, written as the database reads it. Raises `ValueError` and others for what is none.
+
+        Python reads more than PostgreSQL (`2026-W05`, `1_000`, digits of other scripts), so its own writing is bound.
+        """
+        if not isinstance(text, str) or len(text) > LONGEST_IN_CURSOR:
+            raise TypeError(text)
+        return _CURSOR[self.kind](self, text)
 
 
 STRING = Codec("string", "String", "text")
@@ -127,20 +132,27 @@ _BIND: dict[str, Callable[[Codec, Any], Any]] = {
 }
 
 
-def _finite(text: str) -> Decimal:
-    number = Decimal(text)
-    if not number.is_finite():
+def _whole(codec: Codec, text: str) -> str:
+    number = int(text)
+    if abs(number) >= 2 ** (31 if codec.sql_type == "int4" else 63):
         raise ValueError(text)
-    return number
+    return str(number)
 
 
-_CURSOR: dict[str, Callable[[str], Any]] = {
-    "string": text_value,
-    "plain": text_value,
-    "int": int,
-    "boolean": lambda text: {"true": True, "false": False}[text],
+def _finite(codec: Codec, text: str) -> str:
+    number = Decimal(text)
+    if not number.is_finite() or abs(number.adjusted()) > LONGEST_IN_CURSOR:
+        raise ValueError(text)
+    return format(number, "f")
+
+
+_CURSOR: dict[str, Callable[[Codec, str], str]] = {
+    "string": lambda codec, text: text_value(text),
+    "plain": lambda codec, text: text_value(text),
+    "int": _whole,
+    "boolean": lambda codec, text: {"true": "true", "false": "false"}[text],
     "decimal": _finite,
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "id": UUID,
+    "datetime": lambda codec, text: datetime.fromisoformat(text).astimezone(UTC).isoformat(),
+    "date": lambda codec, text: date.fromisoformat(text).isoformat(),
+    "id": lambda codec, text: str(UUID(text)),
 }

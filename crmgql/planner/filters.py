@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from crmgql import access
 from crmgql.errors import BadUserInput, Forbidden
 from crmgql.planner import catalog, codecs
-from crmgql.planner.arguments import Argument, Bound, Object, Objects, Scalar
+from crmgql.planner.arguments import MAX_LIST, Argument, Bound, Object, Objects, Scalar
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
-MAX_LIST = 1000
+MAX_CONDITIONS = 200
+MAX_NESTING = 12
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -22,12 +23,22 @@ class Filters:
         self.catalog = known
         self.who = who
         self._aliases = 0
+        self._conditions = 0
+        self._nesting = 0
 
     def where(self, node: catalog.Node, t: str, tree: Argument) -> ast.Expr:
         """The condition on row `t`. An absent or null tree is TRUE."""
         if not isinstance(tree, Object):
             return ast.TRUE
-        return ast.all_of([self._entry(node, t, name, value) for name, value in tree.fields.items()])
+        self._conditions += len(tree.fields)
+        if self._conditions > MAX_CONDITIONS or self._nesting >= MAX_NESTING:
+            raise BadUserInput(
+                f"A query's where can have {MAX_CONDITIONS} conditions, {MAX_NESTING} deep; this has more."
+            )
+        self._nesting += 1
+        condition = ast.all_of([self._entry(node, t, name, value) for name, value in tree.fields.items()])
+        self._nesting -= 1
+        return condition
 
     def _entry(self, node: catalog.Node, t: str, name: str, value: Argument) -> ast.Expr:
         if name in ("and", "or"):

@@ -7,7 +7,6 @@ database writes it; here it is read, checked and bound again.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,7 +160,7 @@ def _decode(cursor: str, signature: str, kinds: Sequence[codecs.Codec]) -> list[
             return [
                 None if value is None else kind.from_cursor(value) for kind, value in zip(kinds, values, strict=True)
             ]
-    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error, InvalidOperation, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, InvalidOperation, RecursionError):
         pass
     raise BadUserInput("This cursor was not made by a list in this order; take one from pageInfo or edges.")
 

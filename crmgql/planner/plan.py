@@ -53,7 +53,7 @@ class Prepared:
     operation: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
     kinds: dict[str, GraphQLInputType]
-    page_sizes: frozenset[str]
+    sizes: frozenset[str]
 
 
 def prepare(schema: GraphQLSchema, text: str, document: DocumentNode, operation: OperationDefinitionNode) -> Prepared:
@@ -61,7 +61,7 @@ def prepare(schema: GraphQLSchema, text: str, document: DocumentNode, operation:
     kinds: dict[str, Any] = {
         item.variable.name.value: type_from_ast(schema, item.type) for item in operation.variable_definitions or ()
     }
-    return Prepared(text, operation, fragments, kinds, shapes.page_size_variables(document))
+    return Prepared(text, operation, fragments, kinds, shapes.size_variables(document))
 
 
 class Plans:
@@ -80,7 +80,7 @@ class Plans:
     def plan(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
         """The plan of a validated operation. Raises `MaxCostExceeded`, `BadUserInput`, `Forbidden`."""
         name = prepared.operation.name.value if prepared.operation.name else None
-        shape = shapes.shape(variables, prepared.kinds, prepared.operation, prepared.page_sizes)
+        shape = shapes.shape(variables, prepared.kinds, prepared.operation, prepared.sizes)
         plan = self._known((prepared.text, name, who, shape), lambda: self.make(prepared, variables, who))
         assert plan is not None
         return plan
@@ -90,7 +90,7 @@ class Plans:
     ) -> Plan | None:
         """The plan of a mutation's payload, made from the record fields that `root` gives; None without such fields."""
         name = prepared.operation.name.value if prepared.operation.name else None
-        shape = shapes.shape(variables, prepared.kinds, prepared.operation, prepared.page_sizes)
+        shape = shapes.shape(variables, prepared.kinds, prepared.operation, prepared.sizes)
         return self._known((prepared.text, name, who, shape, field), lambda: self._payload(root(), who))
 
     def _payload(self, root: Root, who: Who) -> Plan | None:

@@ -23,10 +23,12 @@ from graphql import (
     VariableNode,
 )
 
+from crmgql.errors import BadUserInput
 from crmgql.planner import arguments, catalog
 from crmgql.planner.arguments import Argument, Variables
 
 Arguments = dict[str, Argument]
+MAX_IDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class Reader:
 
     def _any_nodes(self, nodes: list[FieldNode], ids: Argument) -> Root:
         assert isinstance(ids, arguments.Scalar)
+        if len(ids.value) > MAX_IDS:
+            raise BadUserInput(f"nodes has {len(ids.value)} ids; {MAX_IDS} are the most.")
         prefixes = sorted({str(id)[:3] for id in ids.value})
         known = [self.catalog.by_prefix[prefix] for prefix in prefixes if prefix in self.catalog.by_prefix]
         return RootNodes(tuple(self.object(node, nodes) for node in known), ids)

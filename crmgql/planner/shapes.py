@@ -1,6 +1,7 @@
 """What of a request's variables may shape a plan; it is part of the plan's key.
 
-Nulls, the keys of input objects, enum values, booleans, id prefixes and page sizes shape a plan; other values do not.
+Nulls, the keys of input objects, enum values, booleans, id prefixes, page sizes and how many ids `nodes` is given shape
+a plan, for they decide its SQL or its cost; other values do not. A list that is too long is told from one that is not.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from graphql import (
     visit,
 )
 
-from crmgql.planner.arguments import Variables
+from crmgql.planner.arguments import MAX_LIST, Variables
 
 Shape = Callable[[Any], Hashable]
 
 
-def page_size_variables(document: DocumentNode) -> frozenset[str]:
-    """Variables used as `first` or `last` anywhere in the document."""
-    finder = _PageSizes()
+def size_variables(document: DocumentNode) -> frozenset[str]:
+    """Variables used as `first`, `last` or `ids` anywhere in the document: a plan's cost depends on them."""
+    finder = _Sizes()
     visit(document, finder)
     return frozenset(finder.names)
 
 
-class _PageSizes(Visitor):
+class _Sizes(Visitor):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
         for argument in node.arguments or ():
-            if argument.name.value in ("first", "last") and isinstance(argument.value, VariableNode):
+            if argument.name.value in ("first", "last", "ids") and isinstance(argument.value, VariableNode):
                 self.names.add(argument.value.name.value)
 
 
@@ -57,10 +58,19 @@ def shape(
         if name not in variables:
             parts.append("absent")
         elif name in sizes:
-            parts.append(variables[name])
+            parts.append(_size(variables[name]))
         else:
             parts.append(_shape(variables[name], kind))
     return tuple(parts)
+
+
+def _size(value: Any) -> Hashable:
+    """A page size, or how many ids there are of which types."""
+    return (len(value), *_prefixes(value)) if isinstance(value, list) else value
+
+
+def _prefixes(ids: list[Any]) -> list[str]:
+    return sorted({str(id)[:4] for id in ids})
 
 
 def _shape(value: Any, kind: GraphQLInputType) -> Hashable:
@@ -84,8 +94,8 @@ def _shape(value: Any, kind: GraphQLInputType) -> Hashable:
 def _list_shape(value: list[Any], kind: GraphQLInputType) -> Hashable:
     if isinstance(kind, GraphQLNonNull):
         kind = kind.of_type
-    if isinstance(kind, GraphQLScalarType) and kind.name == "ID":
-        return ("ids", *sorted({str(item)[:4] for item in value}))
     if isinstance(kind, GraphQLInputObjectType | GraphQLEnumType | GraphQLList):
         return ("list", *(_shape(item, kind) for item in value))
+    if len(value) > MAX_LIST:
+        return "too many values"
     return "null among values" if any(item is None for item in value) else "values"

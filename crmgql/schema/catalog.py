@@ -192,8 +192,12 @@ def _same_customer(record: str, model: type[Model], column: str, target: str) ->
 
 
 def _keeps_customer(model: type[Model], column: str) -> bool:
+    """Whether the database compares the customers of both ends. Where the customer may be missing, it compares nothing."""
+    if column == "customer_id":
+        return True
     composite = getattr(getattr(model, "Meta", None), "composite_keys", ())
-    return column == "customer_id" or any(key.columns == ("customer_id", column) for key in composite)
+    compared = any(key.columns == ("customer_id", column) for key in composite)
+    return compared and not model._meta.fields_map["customer"].null
 
 
 def _indexed(model: type[Model], column: str) -> bool:

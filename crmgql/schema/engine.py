@@ -30,7 +30,7 @@ from crmgql import db
 from crmgql.config import Settings
 from crmgql.domain.identity import Identities
 from crmgql.domain.sessions import Issue
-from crmgql.errors import CrmError, Unauthenticated
+from crmgql.errors import CrmError, QueryTooComplex, Unauthenticated
 from crmgql.planner import catalog, selection
 from crmgql.planner.plan import Plans, Prepared
 from crmgql.schema import documents, telemetry
@@ -104,6 +104,8 @@ class Engine:
             return await self.query(prepared, variables.coerced, viewer, started)
         except CrmError as error:
             raise rejected(error) from error
+        except RecursionError:
+            raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
 
     def variables(self, prepared: Prepared, given: dict[str, Any]) -> VariableValues:
         """Coerced variables. Raises `Rejected`."""

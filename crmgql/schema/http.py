@@ -9,8 +9,9 @@ Statuses of a GraphQL request error (parse, validation, variables, cost, access)
 - `application/json`: 200, as clients of that type expect, but 401, 429, 500 and 503 stay, for they are not about the
   query and proxies, retries and login flows look for them.
 
-What never was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good
-is a 401 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
+An operation that began and came to nothing (`data` is null) is a 200 for both, with the same four exceptions. What never
+was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good is a 401
+whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
 
 A batch (a JSON array) runs in order, each element for itself; its status is 200, its elements tell of their errors.
 """
@@ -19,10 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +34,7 @@ from crmgql.domain.identity import Identities
 from crmgql.errors import CrmError
 from crmgql.schema import negotiation, requests
 from crmgql.schema.engine import Engine, Request
-from crmgql.schema.errors import Rejected, internal, rejected
+from crmgql.schema.errors import STATUS, Rejected, internal, rejected
 from crmgql.schema.metrics import Metrics
 from crmgql.schema.requests import Headers, Refused
 from crmgql.viewer import Viewer, system_clock
@@ -53,7 +51,7 @@ NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NOT_ABOUT_THE_QUERY = frozenset((401, 429, 500, 503))
 OK = "OK"
 
-PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+NO_DATA = b'{"data":null,'
 
 
 class Disconnected(Exception):
@@ -85,8 +83,8 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        headers = header_fields(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
+        headers = requests.header_fields(scope["headers"])
+        request_id = requests.request_id(headers.get(b"x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         media = negotiation.media_type(headers.get(b"accept"))
         try:
@@ -127,9 +125,11 @@ class Endpoint:
             message = "Send the body as application/json in UTF-8, not compressed."
             raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
         value = requests.decode(await self._body(headers, receive))
+        client = scope.get("client")
+        remote = requests.client_address(client and client[0], headers.get(b"x-forwarded-for"))
         if isinstance(value, list):
-            return await self._batch(value, viewer, media)
-        return await self._run(requests.from_json(value), viewer, media)
+            return await self._batch(value, viewer, media, remote)
+        return await self._run(requests.from_json(value, remote), viewer, media)
 
     async def _viewer(self, headers: dict[bytes, bytes]) -> Viewer | None:
         """Who asks. Raises `Rejected` when credentials are given that are no good."""
@@ -178,7 +178,7 @@ class Endpoint:
             return "invalid"
         return operation.operation.operation.value
 
-    async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes) -> Answer:
+    async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes, remote: str | None) -> Answer:
         """One after the other: what a client wrote first happens first."""
         if not values:
             raise requests.bad("The batch is empty.")
@@ -189,16 +189,16 @@ class Endpoint:
         started = time.perf_counter()
         bodies = []
         for value in values:
-            answer = await self._element(value, viewer, media)
+            answer = await self._element(value, viewer, media, remote)
             bodies.append(answer.body)
             ended = time.perf_counter()
             self.metrics.note(answer.kind, answer.code, ended - started)
             started = ended
         return Answer(200, b"[" + b",".join(bodies) + b"]", media, kind="batch")
 
-    async def _element(self, value: Any, viewer: Viewer | None, media: bytes) -> Answer:
+    async def _element(self, value: Any, viewer: Viewer | None, media: bytes, remote: str | None) -> Answer:
         try:
-            return await self._run(requests.from_json(value), viewer, media)
+            return await self._run(requests.from_json(value, remote), viewer, media)
         except Refused as error:
             return Answer(error.status, encoded({"errors": [error.error()]}), media, code=error.code)
         except Exception:
@@ -210,19 +210,10 @@ class Endpoint:
             body = await self.engine.answer(request, viewer)
         except Rejected as error:
             return _failed(error, media, self._kind(request))
-        return Answer(200, body, media, kind=self._kind(request))
-
-
-def header_fields(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Header fields by name; those sent in several lines are joined, as RFC 9110 has it."""
-    pairs = list(pairs)
-    fields = dict(pairs)
-    if len(fields) == len(pairs):
-        return fields
-    fields = {}
-    for name, value in pairs:
-        fields[name] = fields[name] + b", " + value if name in fields else value
-    return fields
+        answer = Answer(200, body, media, kind=self._kind(request))
+        if body.startswith(NO_DATA):
+            _note_failure(answer)
+        return answer
 
 
 def encoded(value: Any) -> bytes:
@@ -237,24 +228,31 @@ def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
     status, extensions = error.status, error.errors[0]["extensions"]
     if media is negotiation.JSON and status not in NOT_ABOUT_THE_QUERY:
         status = 200
-    headers: Headers = ()
+    body = encoded({"errors": error.errors})
+    return Answer(status, body, media, _explaining(status, extensions), extensions["code"], kind)
+
+
+def _note_failure(answer: Answer) -> None:
+    """An operation that began and came to nothing: the status says so if it is not about the query."""
+    extensions = orjson.loads(answer.body)["errors"][-1]["extensions"]
+    answer.code = extensions["code"]
+    status = STATUS.get(answer.code, 200)
+    if status in NOT_ABOUT_THE_QUERY:
+        answer.status, answer.headers = status, _explaining(status, extensions)
+
+
+def _explaining(status: int, extensions: dict[str, Any]) -> Headers:
+    """The headers that belong to a status."""
     if status == 401:
-        headers = BEARER
-    elif "retryAfterSeconds" in extensions:
-        headers = ((b"retry-after", str(extensions["retryAfterSeconds"]).encode()),)
-    return Answer(status, encoded({"errors": error.errors}), media, headers, extensions["code"], kind)
+        return BEARER
+    if "retryAfterSeconds" in extensions:
+        return ((b"retry-after", str(extensions["retryAfterSeconds"]).encode()),)
+    return ()
 
 
 def _from_address_bar(scope: Scope, headers: dict[bytes, bytes]) -> bool:
     """Whether a person opened the address: HTML is wanted and nothing is asked."""
     return negotiation.wants_page(headers.get(b"accept")) and b"query=" not in scope["query_string"]
-
-
-def _request_id(given: bytes | None) -> bytes:
-    """The client's id for this request if it is harmless in a log, else one of ours."""
-    if given is not None and PLAIN_ID.fullmatch(given):
-        return given
-    return os.urandom(16).hex().encode()
 
 
 async def _send(answer: Answer, accept_encoding: bytes | None, request_id: bytes, send: Send) -> None:

@@ -6,8 +6,9 @@ Clients send the same few headers for ever, so each choice is made once per head
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import brotli  # type: ignore[import-untyped]
 
@@ -30,8 +31,18 @@ GZIP_FORMAT = 31
 
 UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")
 
+LONGEST = 1000
+"""Bytes of a header that are read; nobody's real one is longer, and what is remembered must be bounded."""
 
-@lru_cache(maxsize=256)
+Choice = TypeVar("Choice")
+
+
+def _remembered(choose: Callable[[bytes | None], Choice]) -> Callable[[bytes | None], Choice]:
+    remembered = lru_cache(maxsize=256)(choose)
+    return lambda header: remembered(header and header[:LONGEST])
+
+
+@_remembered
 def media_type(accept: bytes | None) -> bytes | None:
     """The content type to answer with; None when the client wants neither of ours.
 
@@ -48,7 +59,7 @@ def media_type(accept: bytes | None) -> bytes | None:
     return JSON if plain > 0 else None
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def wants_page(accept: bytes | None) -> bool:
     """Whether a browser asks: HTML is named and wanted more than JSON."""
     weights = _weights(accept or b"")
@@ -56,7 +67,7 @@ def wants_page(accept: bytes | None) -> bool:
     return html > 0 and html >= weights.get("application/json", 0.0)
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def encoding(accept_encoding: bytes | None) -> Encoding | None:
     """The encoding that the client likes best, brotli before gzip; None: as it is."""
     if not accept_encoding:
@@ -70,7 +81,7 @@ def encoding(accept_encoding: bytes | None) -> Encoding | None:
     return "gzip" if gzip_weight > 0 else None
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def is_json(content_type: bytes | None) -> bool:
     """Whether a request's body says it is JSON in UTF-8, which is what it is when no charset is given."""
     kind, *parameters = (content_type or b"").decode("latin-1").lower().split(";")

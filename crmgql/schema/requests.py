@@ -6,6 +6,11 @@ What is refused here never was a GraphQL request: its status is 400 whatever the
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import re
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +20,8 @@ from crmgql.schema.engine import Request
 
 MAX_NESTING = 64
 MAX_PARAMETERS = 50
+
+PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -60,8 +67,8 @@ def nesting(value: Any) -> int:
     return deep
 
 
-def from_json(value: Any) -> Request:
-    """The request of a decoded body, or of an element of a batch. Raises `Refused`."""
+def from_json(value: Any, remote: str | None = None) -> Request:
+    """The request of a decoded body, or of an element of a batch; `remote` is who sent it. Raises `Refused`."""
     if not isinstance(value, dict):
         raise bad("A GraphQL request is a JSON object with a query.")
     query, name, variables = value.get("query"), value.get("operationName"), value.get("variables")
@@ -76,7 +83,29 @@ def from_json(value: Any) -> Request:
     extensions = value.get("extensions")
     if extensions is not None and not isinstance(extensions, dict):
         raise bad("extensions must be an object or null.")
-    return Request(query, name or None, variables or {})
+    return Request(query, name or None, variables or {}, remote=remote)
+
+
+def client_address(peer: str | None, forwarded: bytes | None) -> str | None:
+    """The client's address, for counting failed logins; None when it can't be told.
+
+    From a private address a reverse proxy may be speaking: then the client is whom it names last in
+    `X-Forwarded-For`, as what stands before that is the client's own word. A proxy on this machine that names nobody
+    is not counted, else one attacker would lock out all who come through it. A public peer is believed nothing.
+    """
+    if peer is None or not _is_near(peer):
+        return peer
+    if forwarded:
+        return forwarded.rpartition(b",")[2].strip().decode("latin-1")
+    return None if ipaddress.ip_address(peer).is_loopback else peer
+
+
+@lru_cache(maxsize=1024)
+def _is_near(peer: str) -> bool:
+    try:
+        return ipaddress.ip_address(peer).is_private
+    except ValueError:
+        return False
 
 
 def from_query_string(text: bytes) -> Request:
@@ -102,3 +131,22 @@ def _parameter(name: str, text: str) -> Any:
         return decode(text.encode())
     except Refused:
         raise bad(f"{name} must be a JSON object.") from None
+
+
+def header_fields(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Header fields by name; those sent in several lines are joined, as RFC 9110 has it."""
+    pairs = list(pairs)
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    fields = {}
+    for name, value in pairs:
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
+
+
+def request_id(given: bytes | None) -> bytes:
+    """The client's id for this request if it is harmless in a log, else one of ours."""
+    if given is not None and PLAIN_ID.fullmatch(given):
+        return given
+    return os.urandom(16).hex().encode()

@@ -6,22 +6,29 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 _tracer: trace.Tracer | None = None
 _NOTHING: AbstractContextManager[Any] = nullcontext()
 
 
-def set_up(endpoint: str | None, provider: TracerProvider | None = None) -> None:
+def set_up(endpoint: str | None, provider: trace.TracerProvider | None = None) -> None:
     """Starts tracing to an OTLP/HTTP address, or to a given provider."""
     global _tracer
     if provider is None and endpoint is not None:
-        provider = TracerProvider(resource=Resource.create({"service.name": "crmgql"}))
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        provider = _exporting(endpoint)
     _tracer = provider.get_tracer("crmgql") if provider is not None else None
+
+
+def _exporting(endpoint: str) -> trace.TracerProvider:
+    """The exporter's libraries are imported only where they are wanted; they take a quarter of a second."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "crmgql"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    return provider
 
 
 def span(name: str) -> AbstractContextManager[Any]:

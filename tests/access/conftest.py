@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from access.workshop import Company, opened
+from tests.access.workshop import Company, opened
 
 
 @pytest_asyncio.fixture(scope="package")

@@ -23,8 +23,8 @@ from graphql import (
 from graphql.execution.values import get_argument_values, get_directive_values, get_variable_values
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 
-from access import oracle
-from access.rules import TABLE_OF, Sight
+from tests.access import oracle
+from tests.access.rules import TABLE_OF, Sight
 
 
 def asks(document: DocumentNode, schema: GraphQLSchema, variables: dict[str, Any], sight: Sight) -> bool:

@@ -18,8 +18,8 @@ from uuid import UUID
 
 from graphql import GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
 
-from access import forbidden, values
-from access.rules import TABLE_OF, Row, Sight
+from tests.access import forbidden, values
+from tests.access.rules import TABLE_OF, Row, Sight
 
 PREFIXES = {
     "User": "usr",
@@ -229,7 +229,7 @@ class Oracle:
         """Fields and whether they descend, down to the id."""
         wanted = [(default.lstrip("-"), default.startswith("-"))]
         if order:
-            wanted = [(_camel(item["field"]), item["direction"] == "DESC") for item in order]
+            wanted = [(_camel(item["field"]), item.get("direction") == "DESC") for item in order]
         keys = list({name: descending for name, descending in reversed(wanted)}.items())[::-1]
         if "id" not in dict(keys):
             keys.append(("id", keys[-1][1]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -18,9 +20,9 @@ from graphql import (
     get_named_type,
 )
 
-from access import oracle
-from access.oracle import Oracle
-from access.rules import TABLE_OF, Row
+from tests.access import oracle
+from tests.access.oracle import Oracle
+from tests.access.rules import TABLE_OF, Row
 
 MONEY = "{ amount currency }"
 DEPTH = 4
@@ -51,16 +53,27 @@ class Writer:
     rows: dict[str, list[Row]]
     seen: Oracle
     dice: Random
-    budget: int = 60
+    budget: int = 45
     aliases: int = 0
+    names: int = 0
     variables: dict[str, tuple[str, Any]] = field(default_factory=dict)
     fragments: list[str] = field(default_factory=list)
 
     def query(self) -> Query:
         fields = [self.root() for _ in range(self.dice.randint(1, 2))]
-        head = ", ".join(f"${name}: {kind}" for name, (kind, _) in self.variables.items())
-        text = f"query{f'({head})' if head else ''} {{ {' '.join(fields)} }} {' '.join(self.fragments)}"
-        return Query(text, {name: plain(value) for name, (_, value) in self.variables.items()})
+        body = f"{{ {' '.join(fields)} }} {' '.join(self.fragments)}"
+        used = {name: self.variables[name] for name in self.variables if re.search(rf"\${name}\b", body)}
+        head = ", ".join(f"${name}: {kind}" for name, (kind, _) in used.items())
+        return Query(f"query{f'({head})' if head else ''} {body}", {name: plain(value) for name, (_, value) in used.items()})
+
+    @cached_property
+    def clashing(self) -> set[str]:
+        """Fields that have the same name and another type elsewhere."""
+        kinds: dict[str, set[str]] = {}
+        for kind in TABLE_OF:
+            for name, made in self.schema.type_map[kind].fields.items():  # type: ignore[attr-defined]
+                kinds.setdefault(name, set()).add(str(made.type))
+        return {name for name, types in kinds.items() if len(types) > 1}
 
     # Choices.
 
@@ -85,9 +98,22 @@ class Writer:
         """A value as it is, or as a variable of a type."""
         if not self.chance(per_cent):
             return value
-        name = f"v{len(self.variables)}"
-        self.variables[name] = (kind, value)
+        self.names += 1
+        name = f"v{self.names}"
+        self.variables[name] = (kind, self.settled(value))
         return Var(name)
+
+    def settled(self, value: Any) -> Any:
+        """A value without variables in it, for a variable's value can't have any."""
+        match value:
+            case Var(name):
+                return self.variables.pop(name)[1]
+            case dict():
+                return {name: self.settled(item) for name, item in value.items()}
+            case list():
+                return [self.settled(item) for item in value]
+            case _:
+                return value
 
     # Selections.
 
@@ -147,11 +173,12 @@ class Writer:
         self.budget -= 1
         target = get_named_type(made.type).name
         if target == "Money":
-            currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
-            with_currency = currency if made.args and self.chance(50) else ""
-            return f"{self.alias()}: {name}{with_currency} {MONEY}"
+            currency = ""
+            if made.args and self.chance(50):
+                currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
+            return f"{self.alias()}: {name}{currency} {MONEY}"
         if not is_relation(made):
-            return f"{self.alias()}: {name}" if self.chance(20) else name
+            return f"{self.alias()}: {name}" if name in self.clashing or self.chance(20) else name
         if depth <= 0 or self.budget <= 0 or not self.allowed(target.removesuffix("Connection")):
             return None
         if target.endswith("Connection"):
@@ -313,7 +340,7 @@ def quoted(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value in JSON. Variables inside of variables are not there: GraphQL has none."""
+    """A value in JSON."""
     match value:
         case Enum():
             return str.__str__(value)

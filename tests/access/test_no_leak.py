@@ -16,10 +16,10 @@ from graphql import GraphQLSchema, build_schema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from access.oracle import Oracle
-from access.queries import Query, Writer
-from access.rules import Sight
-from access.workshop import Company, viewers
+from tests.access.oracle import Oracle
+from tests.access.queries import Query, Writer
+from tests.access.rules import Sight
+from tests.access.workshop import Company, viewers
 from crmgql.viewer import Viewer
 
 EXAMPLES = int(os.environ.get("CRMGQL_EXAMPLES", "300"))

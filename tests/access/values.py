@@ -6,7 +6,7 @@ from collections import defaultdict
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from access.rules import TABLE_OF, Row, Sight
+from tests.access.rules import TABLE_OF, Row, Sight
 
 SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
 DECIMALS = {"JPY": 0, "KWD": 3}

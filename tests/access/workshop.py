@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from access import company
+from tests.access import company
 from crmgql import db
 from crmgql.config import Settings
 from crmgql.schema import build
@@ -52,7 +52,7 @@ class Company:
 @asynccontextmanager
 async def opened(server_url: str, template: str) -> AsyncIterator[Company]:
     """A fresh database with the company in it."""
-    from conftest import fresh_database
+    from tests.conftest import fresh_database
 
     async with fresh_database(server_url, template) as url:
         connection = await asyncpg.connect(url)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
 from crmgql.config import Settings
 from crmgql.errors import CrmError, Forbidden, Throttled, TimedOut, Unauthenticated, Unavailable
 from crmgql.schema.engine import Request
-from crmgql.schema.errors import rejected
+from crmgql.schema.errors import formatted, rejected
 from crmgql.schema.http import Endpoint
 from crmgql.schema.metrics import Metrics
 
@@ -88,6 +89,21 @@ async def test_statuses(error: CrmError, plain: int, newer: int) -> None:
         response = await post(Stub(answering=rejected(error)), accept=accept)
         assert (response.status_code, code(response)) == (status, error.code)
         assert response.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+        assert response.headers.get("retry-after") == ("7" if status == 429 else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(Throttled("slowly", retry_after_s=7), 429), (Unavailable("gone"), 503), (Forbidden("no"), 200)],
+)
+async def test_statuses_of_an_operation_that_came_to_nothing(error: CrmError, status: int) -> None:
+    class Failing(Stub):
+        async def answer(self, request: Request, viewer: object) -> bytes:
+            return b'{"data":null,' + orjson.dumps({"errors": [formatted(error, ["login"])]})[1:]
+
+    for accept in ("application/json", RESPONSE_JSON):
+        response = await post(Failing(), accept=accept)
+        assert (response.status_code, code(response)) == (status, error.code)
         assert response.headers.get("retry-after") == ("7" if status == 429 else None)
 
 

@@ -99,7 +99,7 @@ def test_one_secret_for_many_that_start_at_once(tmp_path: Path) -> None:
 
 def test_secrets_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="too short"):
-        secrets_file.secret(Settings(secret_key="short"))  # type: ignore[arg-type]
+        secrets_file.secret(Settings(secret_key="short"))
     (tmp_path / "secret").write_text("")
     with pytest.raises(SetupError, match="damaged"):
         secrets_file.secret(Settings(data_dir=tmp_path))

@@ -51,7 +51,8 @@ def _received(order: str) -> ast.Expr:
 def _open_part(order: str) -> ast.Expr:
     """An order's unpaid part; an overpaid order does not lower what is owed for others."""
     received = ast.Func("coalesce", (_received(order), ast.Num(0)))
-    return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", received), ast.Num(0)))
+    nothing = _zero(ast.Col(order, "currency"))
+    return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", received), nothing))
 
 
 def _order_sum(value: ast.Expr) -> Build:

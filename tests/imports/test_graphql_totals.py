@@ -1,0 +1,171 @@
+"""The two real data sets, imported from their mapping files and asked for through GraphQL: equal to the cent."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from crmgql.imports import run
+from crmgql.schema.engine import Engine, Request
+from tests.conftest import NOW, viewer
+
+ROOT = Path(__file__).resolve().parents[2]
+ADMIN = viewer(uuid.UUID(int=0), "ADMIN")
+METHODS = {
+    "credit_card": "CREDIT_CARD",
+    "boleto": "BOLETO",
+    "voucher": "VOUCHER",
+    "debit_card": "DEBIT_CARD",
+    "not_defined": "OTHER",
+}
+STATUSES = {
+    "delivered": "DELIVERED",
+    "shipped": "SHIPPED",
+    "canceled": "CANCELLED",
+    "unavailable": "UNAVAILABLE",
+    "invoiced": "INVOICED",
+    "processing": "PROCESSING",
+    "created": "DRAFT",
+    "approved": "CONFIRMED",
+}
+
+
+async def ask(engine: Engine, query: str) -> dict[str, Any]:
+    return json.loads(await engine.answer(Request(query), ADMIN))["data"]
+
+
+async def grouped(engine: Engine, field: str, filters: Mapping[str, str], part: str) -> dict[str, Any]:
+    """One aliased connection per group, in requests of at most 40 aliases."""
+    answers: dict[str, Any] = {}
+    names = list(filters)
+    for start in range(0, len(names), 40):
+        some = names[start : start + 40]
+        body = " ".join(f"g{index}: {field}(where: {filters[name]}) {{ {part} }}" for index, name in enumerate(some))
+        data = await ask(engine, "{ " + body + " }")
+        answers |= {name: data[f"g{index}"] for index, name in enumerate(some)}
+    return answers
+
+
+def cents(connection: dict[str, Any], field: str) -> Decimal:
+    sums = connection["sums"][field]
+    assert len(sums) <= 1
+    return Decimal(sums[0]["amount"]) if sums else Decimal(0)
+
+
+async def same_sums(
+    engine: Engine, field: str, money: str, expected: Mapping[str, Any], condition: Any
+) -> None:
+    """Each group's sum of a money field is what the totals say."""
+    answers = await grouped(
+        engine, field, {name: condition(name) for name in expected}, f"sums {{ {money} {{ amount }} }}"
+    )
+    assert {name: cents(answer, money) for name, answer in answers.items()} == {
+        name: Decimal(total) for name, total in expected.items()
+    }
+
+
+def month(field: str, name: str, *, time: bool = True) -> str:
+    year, number = (int(part) for part in name.split("-"))
+    following = f"{year + number // 12}-{number % 12 + 1:02}"
+    end = "-01T00:00:00Z" if time else "-01"
+    return f'{{{field}: {{gte: "{name}{end}", lt: "{following}{end}"}}}}'
+
+
+async def imported(database: Any, shared_data: Path, name: str, folder: str, tmp_path: Path) -> dict[str, Any]:
+    mapping = ROOT / "examples" / "import" / f"{name}.toml"
+    report = await run(database, mapping, base_dir=shared_data / folder, rejects_path=tmp_path / "rejects.csv", now=NOW)
+    assert report.total.rejected == 0
+    return json.loads((shared_data / folder / "totals.json").read_text("utf-8"))
+
+
+async def test_olist(engine: Engine, database: Any, shared_data: Path, tmp_path: Path) -> None:
+    totals = await imported(database, shared_data, "olist", "olist_sample", tmp_path)
+    whole = await ask(
+        engine,
+        """{ customers { totalCount } products { totalCount } users(where: {source: {isNull: false}}) { totalCount }
+             payments { totalCount sums { amount { amount currency } } }
+             orders { totalCount sums { subtotal { amount } shipping { amount } total { amount } } }
+             orderLines { totalCount sums { amount { amount } shipping { amount } } } }""",
+    )
+    assert whole["customers"]["totalCount"] == totals["distinct_customer_unique_id"]
+    assert whole["products"]["totalCount"] == totals["products"]
+    assert whole["users"]["totalCount"] == totals["sellers"]
+    assert whole["payments"]["totalCount"] == totals["payments"]
+    assert whole["payments"]["sums"]["amount"] == [{"amount": totals["payment_total"], "currency": "BRL"}]
+    assert whole["orders"]["totalCount"] == totals["orders"]
+    assert cents(whole["orders"], "total") == Decimal(totals["items_plus_freight_total"])
+    assert whole["orderLines"]["totalCount"] == totals["items"]
+    assert cents(whole["orderLines"], "amount") == Decimal(totals["item_price_total"])
+    assert cents(whole["orderLines"], "shipping") == Decimal(totals["freight_total"])
+    counts = await grouped(
+        engine, "orders", {name: f"{{status: {{eq: {STATUSES[name]}}}}}" for name in totals["orders_by_status"]}, "totalCount"
+    )
+    assert {name: answer["totalCount"] for name, answer in counts.items()} == totals["orders_by_status"]
+    await same_sums(
+        engine, "payments", "amount", totals["payment_total_by_type"], lambda name: f"{{method: {{eq: {METHODS[name]}}}}}"
+    )
+    await same_sums(
+        engine,
+        "payments",
+        "amount",
+        totals["payment_total_by_order_status"],
+        lambda name: f"{{order: {{status: {{eq: {STATUSES[name]}}}}}}}",
+    )
+    await same_sums(
+        engine,
+        "payments",
+        "amount",
+        totals["payment_total_by_purchase_month"],
+        lambda name: f"{{order: {month('orderedAt', name)}}}",
+    )
+    await same_sums(
+        engine,
+        "payments",
+        "amount",
+        totals["payment_total_by_customer_state"],
+        lambda name: f'{{customer: {{state: {{eq: "{name}"}}}}}}',
+    )
+
+
+async def test_maven(engine: Engine, database: Any, shared_data: Path, tmp_path: Path) -> None:
+    totals = await imported(database, shared_data, "maven", "crm_maven", tmp_path)
+    won = "stage: {eq: WON}"
+    whole = await ask(engine, f"{{ opportunities(where: {{{won}}}) {{ totalCount sums {{ amount {{ amount currency }} }} }} }}")
+    assert whole["opportunities"]["totalCount"] == totals["opportunities_by_stage"]["Won"]
+    assert whole["opportunities"]["sums"]["amount"] == [
+        {"amount": totals["won_close_value_total"] + ".00", "currency": "USD"}
+    ]
+    stages = await grouped(
+        engine,
+        "opportunities",
+        {name: f"{{stage: {{eq: {name.upper()}}}}}" for name in totals["opportunities_by_stage"]},
+        "totalCount",
+    )
+    assert {name: answer["totalCount"] for name, answer in stages.items()} == totals["opportunities_by_stage"]
+    for figures, condition in (
+        ("won_by_manager", 'owner: {{team: {{manager: {{name: {{eq: "{}"}}}}}}}}'),
+        ("won_by_region", 'owner: {{region: {{eq: "{}"}}}}'),
+        ("won_by_agent", 'owner: {{name: {{eq: "{}"}}}}'),
+        ("won_by_product_normalised", 'product: {{name: {{eq: "{}"}}}}'),
+        ("won_by_sector_normalised", 'customer: {{industry: {{eq: "{}"}}}}'),
+    ):
+        await same_sums(
+            engine,
+            "opportunities",
+            "amount",
+            totals[figures],
+            lambda name, condition=condition: "{" + won + ", " + condition.format(name) + "}",
+        )
+    await same_sums(
+        engine,
+        "opportunities",
+        "amount",
+        totals["won_by_close_month"],
+        lambda name: f"{{and: [{{{won}}}, {month('closedOn', name, time=False)}]}}",
+    )
+    blank = await ask(engine, "{ opportunities(where: {customer: null}) { totalCount } }")
+    assert blank["opportunities"]["totalCount"] == 1425
