@@ -1,4 +1,5 @@
-"""`python -m bench`: the 360 side by side. `python -m bench growth`: the same figures at 1 and at 100 times the data."""
+"""`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
+database, how long a plan takes."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, growth, servers
+from bench import comparison, data, growth, planning, servers
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("360", "growth"), default="360")
+    parser.add_argument("what", nargs="?", choices=("360", "growth", "planning"), default="360")
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
     parser.add_argument("--customers", type=int, help="customers to load (growth: in the large database)")
     parser.add_argument("--orders", type=int, help="orders per customer")
@@ -30,6 +31,9 @@ def main() -> None:
     names = options.only.split(",")
     if unknown := set(names) - servers.PEERS.keys():
         parser.error(f"unknown servers: {', '.join(sorted(unknown))}")
+    if options.what == "planning":
+        planning.run(console)
+        return
     with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
         times = {"rounds": options.rounds, "measured_s": options.seconds, "warmup_s": options.warmup}
         if options.what == "growth":

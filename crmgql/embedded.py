@@ -50,9 +50,9 @@ PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
 
 # How to ask a server to stop: each signal with the seconds it is given before the next one.
 StopPlan = Sequence[tuple[signal.Signals, float]]
-POSTGRES_STOP: StopPlan = ((signal.SIGINT, 60), (signal.SIGQUIT, 10), (signal.SIGKILL, 10))
-POSTGRES_DROP: StopPlan = POSTGRES_STOP[1:]  # no checkpoint: the data is about to be deleted
-VALKEY_STOP: StopPlan = ((signal.SIGTERM, 10), (signal.SIGKILL, 10))
+POSTGRES_STOP: processes.StopPlan = ((signal.SIGINT, 60), (signal.SIGQUIT, 10), (signal.SIGKILL, 10))
+POSTGRES_DROP: processes.StopPlan = POSTGRES_STOP[1:]  # no checkpoint: the data is about to be deleted
+VALKEY_STOP: processes.StopPlan = ((signal.SIGTERM, 10), (signal.SIGKILL, 10))
 
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
@@ -83,11 +83,11 @@ def start(data_dir: Path, *, throwaway: bool = False, postgres: bool = True, val
     Raises SetupError with one line for an operator.
     """
     with ExitStack() as stack:
-        stack.enter_context(_signals_as_exit())
+        stack.enter_context(processes.signals_as_exit())
         home = stack.enter_context(_throwaway_home(data_dir) if throwaway else _home(data_dir))
         # PostgreSQL is entered first, so it is stopped last: who still works off Valkey's queue may still write.
-        database_url = stack.enter_context(_patiently(_postgres, home, throwaway)) if postgres else ""
-        redis_url = stack.enter_context(_patiently(_valkey, home, throwaway)) if valkey else ""
+        database_url = stack.enter_context(processes.patiently(_postgres, home, throwaway)) if postgres else ""
+        redis_url = stack.enter_context(processes.patiently(_valkey, home, throwaway)) if valkey else ""
         yield Servers(database_url, redis_url)
 
 
@@ -98,7 +98,7 @@ def start(data_dir: Path, *, throwaway: bool = False, postgres: bool = True, val
 def _home(data_dir: Path) -> Iterator[Path]:
     """The data directory: made if absent, writable, with room, and ours alone while the context is open."""
     home = data_dir.expanduser().resolve()
-    with _plain_io_errors(home):
+    with processes.plain_io_errors(home):
         home.mkdir(mode=_home_mode(), parents=True, exist_ok=True)
         free = shutil.disk_usage(home).free
         if free < NEEDED_BYTES:
@@ -116,7 +116,7 @@ def _home(data_dir: Path) -> Iterator[Path]:
                 f"{home} is in use by process {lock.read().strip()}: "
                 "stop it, or set CRMGQL_DATA_DIR to another directory."
             ) from None
-        with _plain_io_errors(home):
+        with processes.plain_io_errors(home):
             lock.truncate(0)
             print(os.getpid(), file=lock, flush=True)
         yield home
@@ -126,13 +126,13 @@ def _home(data_dir: Path) -> Iterator[Path]:
 def _throwaway_home(data_dir: Path) -> Iterator[Path]:
     parent = data_dir.expanduser().resolve()
     with ExitStack() as stack:
-        with _plain_io_errors(parent):
+        with processes.plain_io_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
             gate = stack.enter_context((parent / "throwaway.lock").open("a"))
         fcntl.flock(gate, fcntl.LOCK_EX)  # nobody may take a directory just made, not yet locked, for a leftover
         for leftover in parent.glob("throwaway-*"):
             _remove_leftover(leftover)
-        with _plain_io_errors(parent):
+        with processes.plain_io_errors(parent):
             path = Path(tempfile.mkdtemp(prefix="throwaway-", dir=parent))
             path.chmod(_home_mode())
         stack.callback(shutil.rmtree, path, ignore_errors=True)
@@ -143,23 +143,13 @@ def _throwaway_home(data_dir: Path) -> Iterator[Path]:
 
 def _remove_leftover(home: Path) -> None:
     with suppress(errors.SetupError), _home(home):  # refused: another process is using it
-        _stop_leftover(home / "postgres" / "postmaster.pid", "postgres", home, POSTGRES_DROP)
-        _stop_leftover(home / "valkey" / "valkey.pid", "valkey-server", home, VALKEY_STOP)
+        processes.stop_leftover(home / "postgres" / "postmaster.pid", "postgres", home, POSTGRES_DROP)
+        processes.stop_leftover(home / "valkey" / "valkey.pid", "valkey-server", home, VALKEY_STOP)
         shutil.rmtree(home, ignore_errors=True)
 
 
 def _home_mode() -> int:
     return 0o711 if os.geteuid() == 0 else 0o700  # as root, PostgreSQL's own user must be able to walk through
-
-
-@contextmanager
-def _plain_io_errors(home: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise errors.SetupError(
-            f"{home} can't be used ({error.strerror}): set CRMGQL_DATA_DIR to a directory that can be written to."
-        ) from None
 
 
 # PostgreSQL
@@ -168,10 +158,10 @@ def _plain_io_errors(home: Path) -> Iterator[None]:
 @contextmanager
 def _postgres(home: Path, throwaway: bool) -> Iterator[str]:
     data = home / "postgres"
-    account = _account(data)
+    account = processes.account_for(POSTGRES_BIN_PATH / "postgres", data)
     stop_plan = POSTGRES_DROP if throwaway else POSTGRES_STOP
     _check_data(data)
-    _stop_leftover(data / "postmaster.pid", "postgres", home, POSTGRES_STOP)
+    processes.stop_leftover(data / "postmaster.pid", "postgres", home, POSTGRES_STOP)
     if not (data / "PG_VERSION").exists():
         _initdb(home, account, throwaway)
     account.own(data)
@@ -180,7 +170,7 @@ def _postgres(home: Path, throwaway: bool) -> Iterator[str]:
         argv = [str(POSTGRES_BIN_PATH / "postgres"), "-D", str(data), "-k", str(sockets)]
         argv += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         before_exec = account.before_exec(signal.SIGINT)
-        with _server(argv, home / "postgres.log", stop_plan, before_exec, lambda pid: _is_ready(data, pid)):
+        with processes.server(argv, home / "postgres.log", stop_plan, before_exec, lambda pid: _is_ready(data, pid)):
             _create_database(sockets)
             yield f"postgresql://{SUPERUSER}:@/{DATABASE}?host={sockets}"
 
@@ -202,7 +192,7 @@ def _check_data(data: Path) -> None:
         )
 
 
-def _initdb(home: Path, account: _Account, throwaway: bool) -> None:
+def _initdb(home: Path, account: processes.Account, throwaway: bool) -> None:
     """Make the database files next to their place, so that an interrupted start leaves nothing half-made there."""
     made = home / "postgres.new"
     argv = [str(POSTGRES_BIN_PATH / "initdb"), "-D", str(made), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8"]
@@ -212,14 +202,14 @@ def _initdb(home: Path, account: _Account, throwaway: bool) -> None:
     argv += ["--no-sync"] if throwaway else []
     for ctype in ("C.UTF-8", "en_US.UTF-8", "C"):
         shutil.rmtree(made, ignore_errors=True)
-        with _plain_io_errors(home):
+        with processes.plain_io_errors(home):
             made.mkdir(mode=0o700)
         account.own(made)
-        result = _run_tool([*argv, f"--lc-ctype={ctype}"], preexec_fn=account.before_exec(signal.SIGTERM))
+        result = processes.run_tool([*argv, f"--lc-ctype={ctype}"], preexec_fn=account.before_exec(signal.SIGTERM))
         if "invalid locale" not in result.stderr:
             break
     if result.returncode != 0:
-        raise errors.SetupError(f"{home} can't be set up: {_telling_line(result.stderr)}")
+        raise errors.SetupError(f"{home} can't be set up: {processes.telling_line(result.stderr)}")
     with suppress(FileNotFoundError):
         (home / "postgres").rmdir()
     made.rename(home / "postgres")
@@ -230,9 +220,9 @@ def _create_database(sockets: Path) -> None:
     absent = f"NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}')"
     create = f"SELECT 'CREATE DATABASE {DATABASE}' WHERE {absent} \\gexec"
     # psql rather than asyncpg: a caller inside a running event loop could not wait for the latter.
-    result = _run_tool([*argv, "postgres"], stdin=create)
+    result = processes.run_tool([*argv, "postgres"], stdin=create)
     if result.returncode != 0:
-        raise errors.SetupError(f"Database {DATABASE} can't be created: {_telling_line(result.stderr)}")
+        raise errors.SetupError(f"Database {DATABASE} can't be created: {processes.telling_line(result.stderr)}")
 
 
 def _is_ready(data: Path, pid: int) -> bool:
@@ -244,7 +234,7 @@ def _is_ready(data: Path, pid: int) -> bool:
 
 
 @contextmanager
-def _socket_dir(data: Path, account: _Account) -> Iterator[Path]:
+def _socket_dir(data: Path, account: processes.Account) -> Iterator[Path]:
     """The data directory itself, or a short private one where its path is too long or would need quoting in a URL."""
     usable = re.fullmatch(r"[\w/.-]+", str(data), re.ASCII)
     if usable and len(str(data / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH:
@@ -261,9 +251,9 @@ def _socket_dir(data: Path, account: _Account) -> Iterator[Path]:
 @contextmanager
 def _valkey(home: Path, throwaway: bool) -> Iterator[str]:
     data = home / "valkey"
-    with _plain_io_errors(home):
+    with processes.plain_io_errors(home):
         data.mkdir(mode=0o700, exist_ok=True)
-    _stop_leftover(data / "valkey.pid", "valkey-server", home, VALKEY_STOP)
+    processes.stop_leftover(data / "valkey.pid", "valkey-server", home, VALKEY_STOP)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     settings = {
@@ -278,7 +268,7 @@ def _valkey(home: Path, throwaway: bool) -> Iterator[str]:
     }
     argv = [str(get_binary_path())] + [part for name, value in settings.items() for part in (f"--{name}", value)]
     before_exec = supervise.die_with_parent(signal.SIGTERM)
-    with _server(argv, home / "valkey.log", VALKEY_STOP, before_exec, lambda pid: _answers(port, pid)):
+    with processes.server(argv, home / "valkey.log", VALKEY_STOP, before_exec, lambda pid: _answers(port, pid)):
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -292,228 +282,3 @@ def _answers(port: int, pid: int) -> bool:
         answer = connection.makefile("rb").read1(65536)
         return answer.startswith(b"+PONG") and b"\r\nprocess_id:%d\r\n" % pid in answer
     return False
-
-
-# Processes
-
-
-@contextmanager
-def _patiently(
-    server: Callable[[Path, bool], AbstractContextManager[str]], home: Path, throwaway: bool
-) -> Iterator[str]:
-    """Try again while the cause passes by itself: a killed server's workers that still hold its shared memory, or a
-    port that was free when we looked."""
-    deadline = time.monotonic() + PATIENCE_S
-    with ExitStack() as stack:
-        while True:
-            try:
-                url = stack.enter_context(server(home, throwaway))
-                break
-            except _NotStarted as error:
-                if "in use" not in error.message or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.1)
-        yield url
-
-
-class _NotStarted(errors.SetupError):
-    """The server ended instead of getting ready."""
-
-
-@contextmanager
-def _server(
-    argv: list[str], log_path: Path, plan: StopPlan, preexec_fn: Callable[[], None], is_ready: Callable[[int], bool]
-) -> Iterator[None]:
-    """A server in a session of its own, out of reach of the terminal's Ctrl-C, ready when the context is entered."""
-    with _plain_io_errors(log_path.parent):
-        log = log_path.open("ab")
-    with log:
-        if log.tell() > LARGEST_LOG_BYTES:
-            log.truncate(0)
-        offset = os.fstat(log.fileno()).st_size
-        process = subprocess.Popen(  # noqa: S603
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=_environment(),
-            start_new_session=True,
-            preexec_fn=preexec_fn,
-        )
-    try:
-        _wait_until_ready(process, is_ready, log_path, offset)
-        yield
-    finally:
-        _stop(process, plan)
-
-
-def _wait_until_ready(
-    process: subprocess.Popen[bytes], is_ready: Callable[[int], bool], log_path: Path, log_offset: int
-) -> None:
-    """No time limit: recovery after a crash takes what it takes, and a server that can't start ends by itself."""
-    told_at = time.monotonic() + 5
-    while not is_ready(process.pid):
-        if process.poll() is not None:
-            line = _telling_line(log_path.read_bytes()[log_offset:].decode(errors="replace"))
-            raise _NotStarted(f"The embedded {log_path.stem} did not start: {line} (log: {log_path})")
-        if time.monotonic() > told_at:
-            print(f"Still starting {log_path.stem}, see {log_path}", file=sys.stderr, flush=True)
-            told_at += 60
-        time.sleep(POLL_S)
-
-
-def _stop(process: subprocess.Popen[bytes], plan: StopPlan) -> None:
-    for number, seconds in plan:
-        if process.poll() is None:
-            process.send_signal(number)
-            # A second Ctrl-C goes on to the next, harder signal.
-            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
-                process.wait(seconds)
-
-
-def _stop_leftover(pid_file: Path, program: str, home: Path, plan: StopPlan) -> None:
-    """Stop the server of a killed process; we hold the directory's lock, so nobody is using it."""
-    try:
-        pid = int(pid_file.read_text().split()[0])
-    except (FileNotFoundError, ValueError, IndexError):
-        return
-    for number, seconds in plan:
-        if not _runs(pid, program, home):
-            break
-        try:
-            os.kill(pid, number)
-        except PermissionError:
-            raise errors.SetupError(f"{home} is in use by process {pid} of another user: stop it first.") from None
-        deadline = time.monotonic() + seconds
-        while _runs(pid, program, home) and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-    # The number may by now be another program's (in a new container it is, often), or a zombie's. PostgreSQL would
-    # refuse to start for it. While it is any PostgreSQL's, the decision is left to PostgreSQL.
-    if not _runs(pid, program, None):
-        pid_file.unlink(missing_ok=True)
-
-
-def _runs(pid: int, program: str, home: Path | None) -> bool:
-    """Whether the process is that program, and works on that directory."""
-    try:
-        if sys.platform == "linux":
-            command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
-        else:
-            command = _run_tool(["/bin/ps", "-o", "command=", "-p", str(pid)]).stdout
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return f"/{program} " in command and (home is None or f"{home}/" in command)
-
-
-def _run_tool(
-    argv: list[str], *, stdin: str = "", preexec_fn: Callable[[], None] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
-        argv,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        cwd="/",
-        env=_environment(),
-        start_new_session=True,
-        preexec_fn=preexec_fn,
-    )
-
-
-def _environment() -> Mapping[str, str]:
-    """Ours without what would redirect PostgreSQL's programs (PGPORT, PGDATA, PGOPTIONS, ...)."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-
-
-def _telling_line(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"fatal|panic|error:|could not", line, re.IGNORECASE)]
-    return (telling or lines or ["it left no message"])[-1]
-
-
-@contextmanager
-def _signals_as_exit() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP leave open contexts, as Ctrl-C does, unless somebody already handles them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number in taken:
-            if signal.getsignal(number) is leave:
-                signal.signal(number, signal.SIG_DFL)
-
-
-# PostgreSQL refuses to run as root
-
-
-@dataclass(frozen=True)
-class _Account:
-    """The user that PostgreSQL runs as; None: we are not root, so ourselves."""
-
-    user: pwd.struct_passwd | None
-    hidden_paths: bool
-
-    def own(self, path: Path) -> None:
-        """Give the user a directory; a data volume may come from a machine where the user had another number."""
-        if self.user is None or path.stat().st_uid == self.user.pw_uid:
-            return
-        for each in [path, *path.rglob("*")]:
-            os.chown(each, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
-
-    def before_exec(self, when_we_die: signal.Signals) -> Callable[[], None]:
-        ask_kernel = supervise.die_with_parent(when_we_die)
-        if self.user is None:
-            return ask_kernel
-        user, libc = self.user, ctypes.CDLL(None)
-
-        def become_user() -> None:
-            if self.hidden_paths:
-                libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-            os.setgroups([])
-            os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-            os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-            if self.hidden_paths:
-                may = 1 << CAP_DAC_OVERRIDE
-                libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", may, may, may, 0, 0, 0))
-                libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
-            ask_kernel()  # last: a change of user takes the request back
-
-        return become_user
-
-
-def _account(data: Path) -> _Account:
-    if os.geteuid() != 0:
-        return _Account(None, hidden_paths=False)
-    # In a checkout below /root the other user can't reach the programs or the data. Rather than open /root to
-    # everybody, let this one process pass closed directories.
-    programs = POSTGRES_BIN_PATH / "postgres"
-    paths = {programs, *programs.parents, *data.parents}
-    hidden = any(not path.stat().st_mode & 0o001 for path in paths)
-    return _Account(_make_user(), hidden_paths=hidden and sys.platform == "linux")
-
-
-def _make_user() -> pwd.struct_passwd:
-    """A system user of our own; made at the first start."""
-    for _attempt in range(20):
-        with suppress(KeyError):
-            return pwd.getpwnam(SYSTEM_USER)
-        useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
-        if useradd is None:
-            break
-        argv = [useradd, "--system", "--no-create-home", "--home-dir", "/nonexistent", SYSTEM_USER]
-        if _run_tool(argv).returncode != 0:
-            time.sleep(0.1)  # another process is making it right now
-    with suppress(KeyError):
-        return pwd.getpwnam("nobody")
-    raise errors.SetupError("PostgreSQL does not run as root and no user can be made for it: start crmgql as a user.")

