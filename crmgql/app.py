@@ -96,6 +96,7 @@ class App:
                 with suppress(asyncio.CancelledError):
                     await leaving
                 metrics.leave()
+                await asyncio.to_thread(telemetry.shut_down)
 
 
 @asynccontextmanager
@@ -103,7 +104,10 @@ async def _database(settings: Settings) -> AsyncIterator[db.Database]:
     if settings.database_url is None:
         raise SetupError("No database: set CRMGQL_DATABASE_URL, or use crmgql dev, which starts one.")
     database = await db.connect(
-        settings.database_url, pool_size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
+        settings.database_url,
+        read_url=settings.read_database_url,
+        pool_size=settings.pool_size,
+        statement_timeout_ms=settings.statement_timeout_ms,
     )
     try:
         yield database
@@ -150,13 +154,10 @@ async def _broken(request: Request, error: Exception) -> Response:
 
 
 def _gauges(engine: Engine) -> Gauges:
-    reader, writer = engine.database._reader, engine.database._writer._pool
+    sizes = engine.database.pool_sizes()
     return {
         "crmgql_plan_cache_plans": len(engine.plans),
-        "crmgql_db_read_connections": reader.get_size(),
-        "crmgql_db_read_connections_idle": reader.get_idle_size(),
-        "crmgql_db_write_connections": writer.get_size() if writer else 0,
-        "crmgql_db_write_connections_idle": writer.get_idle_size() if writer else 0,
+        **{f"crmgql_db_{name}": size for name, size in sizes.items()},
     }
 
 

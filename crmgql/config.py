@@ -20,6 +20,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CRMGQL_", frozen=True, extra="ignore")
 
     database_url: str | None = Field(None, description="PostgreSQL 18 URL; unset: an embedded server is started.")
+    read_database_url: str | None = Field(
+        None, description="URL of a replica that answers queries; unset: the database does."
+    )
     redis_url: str | None = Field(None, description="Valkey or Redis URL; unset: an embedded server is started.")
     data_dir: Path = Field(Path(".crmgql"), description="Where the embedded servers keep their data.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")

@@ -128,6 +128,14 @@ class Database:
         _ending.add(task)
         task.add_done_callback(_ending.discard)
 
+    def pool_sizes(self) -> dict[str, int]:
+        """Open and idle connections of both pools."""
+        sizes = {}
+        for name, pool in (("read", self._reader), ("write", self._writer._pool)):
+            sizes[f"{name}_connections"] = pool.get_size() if pool else 0
+            sizes[f"{name}_connections_idle"] = pool.get_idle_size() if pool else 0
+        return sizes
+
     async def ping(self) -> None:
         """Raises `Unavailable` when PostgreSQL does not answer."""
         await asyncio.wait_for(self.fetch_json("SELECT 1", ()), 3)

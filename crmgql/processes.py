@@ -1,16 +1,51 @@
+"""The processes behind the embedded servers: started, waited for, stopped, and as which user.
+
+Enters: a command line, and how to tell that it is ready. Leaves: a server that runs while a context is open.
+Always holds: what an earlier process left running is stopped only if it is that very program on that very directory;
+no server gets a signal of our terminal; a server that does not start is a SetupError with its own telling line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from crmgql import errors, supervise
+
+SYSTEM_USER = "crmgql-postgres"
+LARGEST_LOG_BYTES = 10 * 1024 * 1024
+POLL_S = 0.01
+PATIENCE_S = 20.0
+CAP_DAC_OVERRIDE = 1
+PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
+
+# How to ask a server to stop: each signal with the seconds it is given before the next one.
+StopPlan = Sequence[tuple[signal.Signals, float]]
 
 
 @contextmanager
-def patiently(
-    server: Callable[[Path, bool], AbstractContextManager[str]], home: Path, throwaway: bool
-) -> Iterator[str]:
+def patiently(start: Callable[[Path, bool], AbstractContextManager[str]], home: Path, throwaway: bool) -> Iterator[str]:
     """Try again while the cause passes by itself: a killed server's workers that still hold its shared memory, or a
     port that was free when we looked."""
     deadline = time.monotonic() + PATIENCE_S
     with ExitStack() as stack:
         while True:
             try:
-                url = stack.enter_context(server(home, throwaway))
+                url = stack.enter_context(start(home, throwaway))
                 break
             except NotStarted as error:
                 if "in use" not in error.message or time.monotonic() > deadline:

@@ -57,7 +57,9 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:
-    await records.visible(act, Customer, id, field="id")
+    customer = await records.visible(act, Customer, id, field="id")
+    if customer["parent_id"] == parent_id:
+        return
     await records.visible(act, Customer, parent_id, field="parentId")
     await records.refuse_cycle(act, Customer, id, parent_id)
 

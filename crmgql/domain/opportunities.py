@@ -49,7 +49,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "owner_id" in changes and changes["owner_id"] != opportunity["owner_id"]:
         await people.assignable(act, changes["owner_id"], field="ownerId")
     customer_id = await _customer(act, opportunity, changes)
-    await _check(act, customer_id, {"contact_id": opportunity["contact_id"]} | changes)
+    await _check(act, customer_id, {name: value for name, value in changes.items() if value != opportunity[name]})
     if "amount" in changes:
         changes |= _amount(changes["amount"])
     await records.change(act, Opportunity, opportunity, changes, kind="opportunity.updated", conflicts=CONFLICTS)

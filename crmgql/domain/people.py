@@ -36,10 +36,12 @@ async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozen
         if not act.viewer.roles & free:
             raise Forbidden("You may name somebody else here, but not nobody.", field=field)
         return None
+    if user_id == act.viewer.user_id:
+        return user_id
     user = await records.visible(act, User, user_id, field=field)
     if not user["active"]:
         raise BadUserInput("This user is not active; choose one who is.", field=field)
-    if user_id == act.viewer.user_id or act.viewer.roles & free:
+    if act.viewer.roles & free:
         return user_id
     if access.MANAGER not in act.viewer.roles:
         raise Forbidden("You may only name yourself here; ask a manager to name others.", field=field)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,23 @@ INT8 = 2**63 - 1
 MAX_JSON_BYTES = 65_536
 MAX_JSON_DEPTH = 20
 MAX_AMOUNT = Decimal(10) ** 15
+YEARS = range(1000, 9999)
+"""The database's driver takes the first and the last day that Python knows for infinity; nobody means them."""
+
+NEVER_BLANK = frozenset(
+    [
+        "name",
+        "subject",
+        "number",
+        "description",
+        "sku",
+        "source",
+        "externalId",
+        "provider",
+        "providerReference",
+        "idempotencyKey",
+    ]
+)
 ZERO_DECIMALS = frozenset(
     [
         "BIF",
@@ -98,6 +116,8 @@ def _check(field: fields.Field[Any], value: Any, name: str) -> None:
             raise BadUserInput("Can't be empty.", field=name)
     elif isinstance(field, fields.JSONField):
         check_json(value, name)
+    elif isinstance(value, date) and value.year not in YEARS:
+        raise BadUserInput(f"The year must be {YEARS[0]} to {YEARS[-1]}, not {value.year}.", field=name)
     elif isinstance(value, str):
         check_text(value, name, longest=getattr(field, "max_length", 20_000))
     elif isinstance(field, fields.IntField) and isinstance(value, int) and abs(value) > INT4:
@@ -153,7 +173,7 @@ def check_text(value: str, name: str, *, longest: int) -> None:
     check_characters(value, name)
     if len(value) > longest:
         raise BadUserInput(f"Has {len(value)} characters; at most {longest} fit.", field=name)
-    if name.rsplit(".", 1)[-1] in ("name", "subject", "number", "description", "idempotencyKey") and not value.strip():
+    if name.rsplit(".", 1)[-1] in NEVER_BLANK and not value.strip():
         raise BadUserInput("Can't be blank.", field=name)
 
 

@@ -8,18 +8,30 @@ from typing import Any
 from opentelemetry import trace
 
 _tracer: trace.Tracer | None = None
+_own: Any = None
+"""The provider that we made, to be shut down."""
+
 _NOTHING: AbstractContextManager[Any] = nullcontext()
 
 
 def set_up(endpoint: str | None, provider: trace.TracerProvider | None = None) -> None:
     """Starts tracing to an OTLP/HTTP address, or to a given provider."""
-    global _tracer
+    global _tracer, _own
     if provider is None and endpoint is not None:
-        provider = _exporting(endpoint)
+        provider = _own = _exporting(endpoint)
     _tracer = provider.get_tracer("crmgql") if provider is not None else None
 
 
-def _exporting(endpoint: str) -> trace.TracerProvider:
+def shut_down() -> None:
+    """Sends what is still waiting; blocks while it does."""
+    global _own
+    set_up(None)
+    if _own is not None:
+        _own.shutdown()
+        _own = None
+
+
+def _exporting(endpoint: str) -> Any:
     """The exporter's libraries are imported only where they are wanted; they take a quarter of a second."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource

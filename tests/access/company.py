@@ -78,7 +78,7 @@ NAMES = (
     "back\\slash",
     "Ärzte & Söhne",
     "Emoji 😀 Inc",
-    'Quote " and \' Ltd',
+    "Quote \" and ' Ltd",
     "Zeta",
     "Acme",
     "tab\there",
@@ -140,7 +140,12 @@ def rows() -> dict[str, list[Row]]:
         for number, row in enumerate(listed, 1):
             row |= {"id": key(table, number), "created_at": moment(number)}
             if table not in ("api_keys", "events", "audit_entries"):
-                row |= {"version": 1 + number % 3, "updated_at": moment(number + 5), "source": None, "external_id": None}
+                row |= {
+                    "version": 1 + number % 3,
+                    "updated_at": moment(number + 5),
+                    "source": None,
+                    "external_id": None,
+                }
                 if number % 4 == 0:
                     row |= {"source": "legacy", "external_id": f"{table}-{number}"}
     return made

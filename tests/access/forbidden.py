@@ -80,7 +80,8 @@ class _Walk:
             if each.endswith("Connection"):
                 yield from self.where(record, given.get("where") or {})
                 yield from (
-                    not self.sight.may_filter(record, oracle._camel(item["field"])) for item in given.get("orderBy") or ()
+                    not self.sight.may_filter(record, oracle._camel(item["field"]))
+                    for item in given.get("orderBy") or ()
                 )
             yield from self.walk(node.selection_set, each)
 

@@ -230,7 +230,10 @@ class Oracle:
         wanted = [(default.lstrip("-"), default.startswith("-"))]
         if order:
             wanted = [(_camel(item["field"]), item.get("direction") == "DESC") for item in order]
-        keys = list({name: descending for name, descending in reversed(wanted)}.items())[::-1]
+        first: dict[str, bool] = {}
+        for name, descending in wanted:
+            first.setdefault(name, descending)
+        keys = list(first.items())
         if "id" not in dict(keys):
             keys.append(("id", keys[-1][1]))
         names = [name for name, _ in keys]

@@ -14,7 +14,6 @@ from graphql import (
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputObjectType,
-    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     get_named_type,
@@ -64,7 +63,9 @@ class Writer:
         body = f"{{ {' '.join(fields)} }} {' '.join(self.fragments)}"
         used = {name: self.variables[name] for name in self.variables if re.search(rf"\${name}\b", body)}
         head = ", ".join(f"${name}: {kind}" for name, (kind, _) in used.items())
-        return Query(f"query{f'({head})' if head else ''} {body}", {name: plain(value) for name, (_, value) in used.items()})
+        return Query(
+            f"query{f'({head})' if head else ''} {body}", {name: plain(value) for name, (_, value) in used.items()}
+        )
 
     @cached_property
     def clashing(self) -> set[str]:
@@ -223,7 +224,7 @@ class Writer:
         given: dict[str, Any] = {}
         order = None
         if self.chance(40):
-            order = [self.order(kind) for _ in range(self.dice.randint(0, 2))]
+            order = [self.order(kind) for _ in range(self.dice.randint(0, 3))]
             given["orderBy"] = self.given(f"[{kind}OrderBy!]", order)
         if self.chance(50):
             given["where"] = self.given(f"{kind}Where", self.where(kind, 3))
@@ -291,7 +292,9 @@ class Writer:
         if operator in ("contains", "startsWith"):
             start = self.dice.randint(0, len(value) // 2) if operator == "contains" else 0
             value = value[start : start + 4]
-            return {operator: self.given("String", value.upper() if operator == "contains" and self.chance(50) else value)}
+            return {
+                operator: self.given("String", value.upper() if operator == "contains" and self.chance(50) else value)
+            }
         value = Enum(value) if isinstance(named, GraphQLEnumType) else value
         if operator == "in":
             return {"in": [self.given(f"{scalar}!", value), value] if self.chance(80) else []}
@@ -350,4 +353,3 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case _:
             return value
-

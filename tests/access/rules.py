@@ -39,7 +39,7 @@ TABLE_OF = {
     "Event": "events",
     "AuditEntry": "audit_entries",
 }
-SCOPE_OF = {kind: table for kind, table in TABLE_OF.items()} | {
+SCOPE_OF = TABLE_OF | {
     "OrderLine": "orders",
     "AuditEntry": "audit",
     "ApiKey": "apikeys",
@@ -101,7 +101,9 @@ class Sight:
         below = roles & {"SELLER", "MANAGER"}
         rules: dict[str, Callable[[Row], bool]] = {
             "Customer": lambda row: self._customer(row, roles),
-            "Commission": lambda row: bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people),
+            "Commission": lambda row: (
+                bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people)
+            ),
             "Opportunity": lambda row: (
                 bool(roles & SEE_ALL_CUSTOMERS)
                 or bool(below and row["owner_id"] in self.people)

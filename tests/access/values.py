@@ -74,10 +74,10 @@ class Values:
         orders = self.under["Order", customer["id"]]
         return [order for order in orders if order["status"] in SOLD and order["currency"] == currency]
 
-    def orderCount(self, customer: Row, _: str) -> int:  # noqa: N802
+    def orderCount(self, customer: Row, _: str) -> int:
         return len(self.under["Order", customer["id"]])
 
-    def lifetimeValue(self, customer: Row, currency: str) -> Any:  # noqa: N802
+    def lifetimeValue(self, customer: Row, currency: str) -> Any:
         return money(sum((order["total_amount"] for order in self.sold(customer, currency)), Decimal(0)), currency)
 
     def outstanding(self, customer: Row, currency: str) -> Any:
@@ -87,7 +87,12 @@ class Values:
     def currencies(self, customer: Row, _: str) -> list[str]:
         return sorted({order["currency"] for order in self.under["Order", customer["id"]]})
 
-    def lastActivityAt(self, customer: Row, _: str) -> Any:  # noqa: N802
-        columns = {"Order": "ordered_at", "Payment": "received_at", "Interaction": "occurred_at", "Ticket": "created_at"}
+    def lastActivityAt(self, customer: Row, _: str) -> Any:
+        columns = {
+            "Order": "ordered_at",
+            "Payment": "received_at",
+            "Interaction": "occurred_at",
+            "Ticket": "created_at",
+        }
         times = [row[column] for kind, column in columns.items() for row in self.under[kind, customer["id"]]]
         return max((time for time in times if time is not None), default=None)

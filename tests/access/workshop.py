@@ -11,15 +11,17 @@ from typing import Any
 
 import asyncpg
 
-from tests.access import company
 from crmgql import db
 from crmgql.config import Settings
 from crmgql.schema import build
 from crmgql.schema.engine import Engine, Rejected, Request
 from crmgql.viewer import Viewer, Who
+from tests.access import company
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-ROOMY = Settings(log_level="error", max_cost=10**9, max_depth=60, max_aliases=2000, max_directives=2000, max_tokens=20000)
+ROOMY = Settings(
+    log_level="error", max_cost=10**9, max_depth=60, max_aliases=2000, max_directives=2000, max_tokens=20000
+)
 
 KEYS: tuple[tuple[int, frozenset[str]], ...] = (
     (5, frozenset({"customers:read", "orders:read", "users:read"})),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -162,8 +163,6 @@ async def test_what_no_scalar_takes_never_arrives(world: World, given: dict[str,
 
 
 async def test_the_currency_of_the_revenue_goes_with_the_customer(world: World) -> None:
-    from decimal import Decimal
-
     customer = await world.customer(annual_revenue_amount=Decimal("5.00"))
     answer = await world.do("customerUpdate", id=customer, currency="USD")
     assert (answer.code, answer.field) == ("CURRENCY_MISMATCH", "currency")
@@ -214,4 +213,10 @@ async def test_of_two_with_one_version_one_wins(world: World) -> None:
         *(world.do("customerUpdate", id=customer, expectedVersion=1, city=city) for city in ("Rome", "Oslo"))
     )
     assert sorted(str(answer.code) for answer in answers) == ["None", "VERSION_CONFLICT"]
-    assert (await world.row("customers", uuid_of(customer) and customer))["version"] == 2
+    assert (await world.row("customers", customer))["version"] == 2
+
+
+async def test_a_hidden_parent_that_stays_is_no_obstacle(world: World) -> None:
+    parent = await world.customer("STRANGER")
+    customer = await world.customer(parent_id=uuid_of(parent))
+    assert (await world.do("customerUpdate", "SELLER", id=customer, parentId=parent, city="Rome")).code is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .world import NOW, World, id_of, money
+from .world import NOW, World, id_of, money, uuid_of
 
 OPEN = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION")
 TODAY = NOW.date().isoformat()
@@ -83,6 +83,8 @@ async def test_a_closed_one_keeps_its_figures(world: World) -> None:
         ({"probability": 101}, "BAD_USER_INPUT", "probability"),
         ({"probability": -1}, "BAD_USER_INPUT", "probability"),
         ({"name": "x" * 201}, "BAD_USER_INPUT", "name"),
+        ({"expectedClose": "9999-12-31"}, "BAD_USER_INPUT", "expectedClose"),
+        ({"engagedOn": "0001-01-01"}, "BAD_USER_INPUT", "engagedOn"),
     ],
 )
 async def test_values_that_do_not_fit(world: World, given: dict[str, Any], code: str, field: str) -> None:
@@ -124,3 +126,13 @@ async def test_owners(world: World) -> None:
     assert (await world.do("opportunityCreate", name="Deal", ownerId=stranger)).code is None
     hidden = await world.opportunity(customer=await world.customer("STRANGER"))
     assert (await world.do("opportunityUpdate", "SELLER", id=hidden, name="x")).code == "NOT_FOUND"
+
+
+async def test_the_owner_changes_a_deal_whose_customer_is_hidden(world: World) -> None:
+    customer = await world.customer("STRANGER")
+    contact = await world.contact(customer)
+    deal = await world.opportunity(customer=customer, owner_id=world.people["SELLER"], contact_id=uuid_of(contact))
+    answer = await world.do("opportunityUpdate", "SELLER", "name", id=deal, name="Mine", contactId=contact)
+    assert answer.done == {"name": "Mine"}
+    elsewhere = await world.contact(customer)
+    assert (await world.do("opportunityUpdate", "SELLER", id=deal, contactId=elsewhere)).code == "NOT_FOUND"

@@ -14,7 +14,6 @@ from crmgql.schema import mutating
 from crmgql.schema.engine import Engine, Rejected, Request
 from crmgql.viewer import Viewer, Who
 
-
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 SECRET = "a secret that signs the tokens of tests"
 PREFIXES = {
@@ -31,10 +30,25 @@ PREFIXES = {
     "ApiKey": "key",
 }
 ROLES = ("ADMIN", "FINANCE", "MANAGER", "SELLER", "SUPPORT", "MARKETER", "INTEGRATION")
-TABLES = (
-    "users teams sessions api_keys products customers contacts interactions tickets opportunities orders order_lines "
-    "payments commissions events audit_entries idempotency_records"
-).split()
+TABLES = [
+    "users",
+    "teams",
+    "sessions",
+    "api_keys",
+    "products",
+    "customers",
+    "contacts",
+    "interactions",
+    "tickets",
+    "opportunities",
+    "orders",
+    "order_lines",
+    "payments",
+    "commissions",
+    "events",
+    "audit_entries",
+    "idempotency_records",
+]
 VERSIONED = set(TABLES) - {"sessions", "api_keys", "events", "audit_entries", "idempotency_records"}
 
 
