@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 DEMO_CUSTOMERS = development.DEMO_CUSTOMERS
+ALWAYS_TOLD = ("read", "inserted", "rejected")
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
     try:
         app()
     except CrmError as error:
-        console.print(f"crmgql: {error.message}", style="red", highlight=False, markup=False)
+        console.print(f"crmgql: {error.message}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -133,15 +135,18 @@ def import_command(
 
 def _tell(report: Report, dry_run: bool) -> None:
     """The counts of an import as a table, and where the rejected rows went."""
-    table = Table(title="What would happen" if dry_run else "Imported", title_justify="left")
-    for column in ("step", "read", "inserted", "updated", "unchanged", "skipped", "rejected", "done before", "seconds"):
-        table.add_column(column, justify="left" if column == "step" else "right")
+    # What happened to no row has no column: all nine need more than a terminal's usual width.
+    total = report.total.counts()
+    kept = [name for name in total if total[name] or name in ALWAYS_TOLD]
+    table = Table(title="What would happen" if dry_run else "Imported", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("step", *kept, "seconds"):
+        table.add_column(name.replace("_", " "), justify="left" if name == "step" else "right", overflow="fold")
     for step in [*report.steps, report.total]:
-        counts = (step.read, step.inserted, step.updated, step.unchanged, step.skipped, step.rejected, step.already_done)
-        table.add_row(step.name, *(f"{count:,}" for count in counts), f"{step.elapsed_s:.1f}")
+        counts = step.counts()
+        table.add_row(step.name, *(f"{counts[name]:,}" for name in kept), f"{step.elapsed_s:.1f}")
     Console().print(table)
     if report.total.rejected:
-        console.print(f"Rejected rows, with their reasons: {report.rejects_path}", highlight=False)
+        console.print(f"Rejected rows, with their reasons: {report.rejects_path}", highlight=False, soft_wrap=True)
 
 
 async def _import(url: str, mapping: Path, files: Path | None, dry_run: bool, rejects: Path | None) -> Any:
@@ -219,9 +224,12 @@ async def _token(url: str, settings: config.Settings, email: str, minutes: int) 
 def password(
     email: Annotated[str, typer.Option(help="Whose password: the e-mail of an active user.")],
 ) -> None:
-    """Set a user's password; it is asked for, not given on the command line."""
+    """Set a user's password; it is asked for, or one line of a pipe, but not given on the command line."""
     settings = _settings()
-    text = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
+    if sys.stdin.isatty():
+        text = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
+    else:
+        text = sys.stdin.readline().rstrip("\r\n")
     with embedded_unless_set(settings) as url:
         _run(_set_password(url, email, text))
     console.print(f"The password of {email} is set, and all their sessions are ended.")

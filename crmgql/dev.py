@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import socket
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from rich.console import Console
@@ -34,6 +37,7 @@ DEMO_CUSTOMERS = 200
 DEMO_PASSWORD = "crmgql-demo"  # noqa: S105 (a demo's, printed for everybody)
 DEMO_ADMIN = "admin@demo.example"
 TOKEN_MINUTES = 12 * 60
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our own address
 QUERY = """{ customers(first: 1, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id name
     orders(first: 5) { nodes { id number total { amount currency }
       payments(first: 5) { nodes { id amount { amount currency }
@@ -60,9 +64,10 @@ def run(settings: Settings) -> int:
             supervise.Child("the worker", [sys.executable, "-m", "crmgql", "worker"], environment, restart=True),
         ]
         threading.Thread(target=_welcome, args=(settings, servers.database_url, console), daemon=True).start()
-        code = supervise.run(children)
-    console.print("Stopped. The data stays in", str(settings.data_dir), highlight=False)
-    return code
+        with _watched(servers, console) as deaths:
+            code = supervise.run(children)
+    console.print("Stopped. The data stays in", str(settings.data_dir), highlight=False, markup=False, soft_wrap=True)
+    return 1 if deaths else code
 
 
 @contextmanager
@@ -77,20 +82,53 @@ def _servers(settings: Settings, console: Console) -> Iterator[embedded.Servers]
         started = opened.__enter__()
     try:
         servers = embedded.Servers(
-            settings.database_url or started.database_url, settings.redis_url or started.redis_url
+            settings.database_url or started.database_url, settings.redis_url or started.redis_url, started.running
         )
-        note = _note(settings)
-        note.write_text(json.dumps({"pid": os.getpid(), "database_url": servers.database_url}))
-        try:
+        with _noted(_note(settings), servers.database_url):
             yield servers
-        finally:
-            note.unlink(missing_ok=True)
     finally:
         opened.__exit__(None, None, None)
 
 
+@contextmanager
+def _watched(servers: embedded.Servers, console: Console) -> Iterator[list[str]]:
+    """While open, the death of an embedded server ends everything, as nothing works without it; the list has it then."""
+    deaths: list[str] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.1):
+            deaths.extend(ending for each in servers.running if (ending := each.ending()) is not None)
+            if deaths:
+                console.print(
+                    f"{deaths[0]}: stopping the rest.", style="red", highlight=False, markup=False, soft_wrap=True
+                )
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield deaths
+    finally:
+        done.set()
+        watcher.join()
+
+
 def _note(settings: Settings) -> Path:
-    return settings.data_dir / "running.json"
+    return settings.data_dir.expanduser() / "running.json"
+
+
+@contextmanager
+def _noted(note: Path, database_url: str) -> Iterator[None]:
+    try:
+        note.write_text(json.dumps({"pid": os.getpid(), "database_url": database_url}))
+    except OSError as error:
+        raise SetupError(f"{note} can't be written ({error.strerror}).") from None
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
 
 
 def running_database(settings: Settings) -> str | None:
@@ -98,9 +136,19 @@ def running_database(settings: Settings) -> str | None:
     try:
         noted = json.loads(_note(settings).read_text())
         os.kill(int(noted["pid"]), 0)
-    except (OSError, ValueError, KeyError):
+        url = str(noted["database_url"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return str(noted["database_url"])
+    return url if _listens(url) else None
+
+
+def _listens(url: str) -> bool:
+    """Whether somebody does: the process that left a note may be dead and its number another's."""
+    directory = parse_qs(urlsplit(url).query).get("host", [""])[0]
+    if not directory:
+        return True  # a server of the settings, not ours to judge
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(f"{directory}/.s.PGSQL.5432") == 0
 
 
 async def _is_empty(url: str) -> bool:
@@ -150,8 +198,9 @@ def progress(console: Console) -> Progress:
 
 def _welcome(settings: Settings, database_url: str, console: Console) -> None:
     """Waits until the API answers, then says where it is and how to ask it."""
-    address = f"http://{settings.host}:{settings.port}/graphql"
-    if not _wait_until_ready(f"http://{settings.host}:{settings.port}/readyz"):
+    base = _base(settings)
+    address = f"{base}/graphql"
+    if not _wait_until_ready(f"{base}/readyz"):
         console.print("The API is not ready after a minute; its messages above say why.", style="red")
         return
     try:
@@ -167,19 +216,26 @@ def _welcome(settings: Settings, database_url: str, console: Console) -> None:
     answer = _answer(address, token)
     console.print(Panel(intro, title="crmgql is running", expand=False), highlight=False)
     console.print(QUERY, highlight=False, markup=False, soft_wrap=True)
-    console.print("\nIts answer begins:")
-    console.print(answer, highlight=False, markup=False)
+    if answer is not None:
+        console.print("\nIts answer begins:")
+        console.print(answer, highlight=False, markup=False, soft_wrap=True)
     console.print(f"\nToken (good for {TOKEN_MINUTES // 60} hours):\n{token}", highlight=False, soft_wrap=True)
     console.print("\nCtrl-C stops everything.", style="bold")
+
+
+def _base(settings: Settings) -> str:
+    """The API's address as a client on this machine would write it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _wait_until_ready(url: str) -> bool:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 (our own address)
+            with DIRECT.open(url, timeout=2):
                 return True
-        except (urllib.error.URLError, OSError):
+        except (OSError, HTTPException):
             time.sleep(0.1)
     return False
 
@@ -197,12 +253,16 @@ async def _token(database_url: str, settings: Settings) -> str | None:
         await database.close()
 
 
-def _answer(address: str, token: str) -> str:
+def _answer(address: str, token: str) -> str | None:
+    """The first lines of the answer; None without one, as when the settings allow no query of this size."""
     request = urllib.request.Request(  # noqa: S310 (our own address)
         address,
         json.dumps({"query": QUERY}).encode(),
         {"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-        data = json.load(response)
-    return "\n".join(json.dumps(data["data"], indent=2, ensure_ascii=False).splitlines()[:24]) + "\n  …"
+    try:
+        with DIRECT.open(request, timeout=10) as response:
+            data = json.load(response)["data"]
+    except (OSError, HTTPException, ValueError, KeyError):
+        return None
+    return "\n".join(json.dumps(data, indent=2, ensure_ascii=False).splitlines()[:24]) + "\n  …" if data else None

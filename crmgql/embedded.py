@@ -57,6 +57,7 @@ class Servers:
 
     database_url: str
     redis_url: str
+    running: tuple[processes.Server, ...] = ()
 
 
 @contextmanager
@@ -70,9 +71,9 @@ def start(data_dir: Path, *, throwaway: bool = False, postgres: bool = True, val
         stack.enter_context(processes.signals_as_exit())
         home = stack.enter_context(_throwaway_home(data_dir) if throwaway else _home(data_dir))
         # PostgreSQL is entered first, so it is stopped last: who still works off Valkey's queue may still write.
-        database_url = stack.enter_context(processes.patiently(_postgres, home, throwaway)) if postgres else ""
-        redis_url = stack.enter_context(processes.patiently(_valkey, home, throwaway)) if valkey else ""
-        yield Servers(database_url, redis_url)
+        wanted = [_postgres] * postgres + [_valkey] * valkey
+        running = tuple(stack.enter_context(processes.patiently(each, home, throwaway)) for each in wanted)
+        yield Servers(running[0].url if postgres else "", running[-1].url if valkey else "", running)
 
 
 # The data directory
@@ -140,7 +141,7 @@ def _home_mode() -> int:
 
 
 @contextmanager
-def _postgres(home: Path, throwaway: bool) -> Iterator[str]:
+def _postgres(home: Path, throwaway: bool) -> Iterator[processes.Server]:
     data = home / "postgres"
     account = processes.account_for(POSTGRES_BIN_PATH / "postgres", data)
     stop_plan = POSTGRES_DROP if throwaway else POSTGRES_STOP
@@ -154,9 +155,10 @@ def _postgres(home: Path, throwaway: bool) -> Iterator[str]:
         argv = [str(POSTGRES_BIN_PATH / "postgres"), "-D", str(data), "-k", str(sockets)]
         argv += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         before_exec = account.before_exec(signal.SIGINT)
-        with processes.server(argv, home / "postgres.log", stop_plan, before_exec, lambda pid: _is_ready(data, pid)):
+        log = home / "postgres.log"
+        with processes.server(argv, log, stop_plan, before_exec, lambda pid: _is_ready(data, pid)) as process:
             _create_database(sockets)
-            yield f"postgresql://{SUPERUSER}:@/{DATABASE}?host={sockets}"
+            yield processes.Server(f"postgresql://{SUPERUSER}:@/{DATABASE}?host={sockets}", process, log)
 
 
 def _check_data(data: Path) -> None:
@@ -233,7 +235,7 @@ def _socket_dir(data: Path, account: processes.Account) -> Iterator[Path]:
 
 
 @contextmanager
-def _valkey(home: Path, throwaway: bool) -> Iterator[str]:
+def _valkey(home: Path, throwaway: bool) -> Iterator[processes.Server]:
     data = home / "valkey"
     with processes.plain_io_errors(home):
         data.mkdir(mode=0o700, exist_ok=True)
@@ -252,8 +254,9 @@ def _valkey(home: Path, throwaway: bool) -> Iterator[str]:
     }
     argv = [str(get_binary_path())] + [part for name, value in settings.items() for part in (f"--{name}", value)]
     before_exec = supervise.die_with_parent(signal.SIGTERM)
-    with processes.server(argv, home / "valkey.log", VALKEY_STOP, before_exec, lambda pid: _answers(port, pid)):
-        yield f"redis://127.0.0.1:{port}/0"
+    log = home / "valkey.log"
+    with processes.server(argv, log, VALKEY_STOP, before_exec, lambda pid: _answers(port, pid)) as process:
+        yield processes.Server(f"redis://127.0.0.1:{port}/0", process, log)
 
 
 def _answers(port: int, pid: int) -> bool:

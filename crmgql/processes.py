@@ -37,21 +37,40 @@ PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
 StopPlan = Sequence[tuple[signal.Signals, float]]
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that answers at `url`, for as long as its process lives."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    def ending(self) -> str | None:
+        """How it ended, in a line; None while it runs."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"The embedded {self.log_path.stem} ended ({how}, log: {self.log_path})"
+
+
 @contextmanager
-def patiently(start: Callable[[Path, bool], AbstractContextManager[str]], home: Path, throwaway: bool) -> Iterator[str]:
+def patiently(
+    start: Callable[[Path, bool], AbstractContextManager[Server]], home: Path, throwaway: bool
+) -> Iterator[Server]:
     """Try again while the cause passes by itself: a killed server's workers that still hold its shared memory, or a
     port that was free when we looked."""
     deadline = time.monotonic() + PATIENCE_S
     with ExitStack() as stack:
         while True:
             try:
-                url = stack.enter_context(start(home, throwaway))
+                started = stack.enter_context(start(home, throwaway))
                 break
             except NotStarted as error:
                 if "in use" not in error.message or time.monotonic() > deadline:
                     raise
             time.sleep(0.1)
-        yield url
+        yield started
 
 
 class NotStarted(errors.SetupError):
@@ -61,7 +80,7 @@ class NotStarted(errors.SetupError):
 @contextmanager
 def server(
     argv: list[str], log_path: Path, plan: StopPlan, preexec_fn: Callable[[], None], is_ready: Callable[[int], bool]
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a session of its own, out of reach of the terminal's Ctrl-C, ready when the context is entered."""
     with plain_io_errors(log_path.parent):
         log = log_path.open("ab")
@@ -81,7 +100,7 @@ def server(
         )
     try:
         _wait_until_ready(process, is_ready, log_path, offset)
-        yield
+        yield process
     finally:
         _stop(process, plan)
 

@@ -51,6 +51,8 @@ def _connection(connection: selection.Connection, who: Who) -> int:
             each += _object(part.object, who)
         elif isinstance(part, selection.Edges):
             each += sum(_object(item, who) for _, item in part.parts if isinstance(item, selection.Object)) or 1
+        elif isinstance(part, selection.PageInfo):
+            each = max(each, 1)  # the page is read for it, though nothing of it is shown
         elif isinstance(part, selection.TotalCount | selection.Sums):
             extra += 1
     return size * each + extra

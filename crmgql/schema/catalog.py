@@ -30,6 +30,11 @@ SCALARS: dict[type, codecs.Codec] = {
     TextArrayField: codecs.enum_codec("String", many=True),
 }
 
+NOT_COLUMNS = (
+    *(catalog.One, catalog.Many, catalog.Derived),
+    *(declare.OneDeclaration, declare.ManyDeclaration, declare.DerivedDeclaration),
+)
+
 
 def freeze(declared: dict[str, declare.NodeDeclaration]) -> catalog.Catalog:
     """The catalog of all declared types."""
@@ -175,7 +180,7 @@ def _many(
             f"{node.name}.{name}: few=True needs a composite key and an index on (customer_id, {column}, …) of "
             f"{target.model.__name__}; add them or drop few=True."
         )
-    fields = dict.fromkeys(("id", "createdAt", *target.fields))
+    fields = {"id": None, "createdAt": None, **target.fields}
     return catalog.Many(name, target.name, column, _order(target.name, field.order, fields), trusted, field.few)
 
 
@@ -207,5 +212,9 @@ def _indexed(model: type[Model], column: str) -> bool:
 def _order(record: str, text: str, fields: dict[str, Any]) -> tuple[tuple[str, bool], ...]:
     name, descending = text.lstrip("-"), text.startswith("-")
     if name not in fields:
-        raise DeclarationError(f"{record}: the default order {text!r} names no field of it.")
+        raise DeclarationError(f"{record}: the default order {text!r} names no field of it; name a column.")
+    if isinstance(fields[name], NOT_COLUMNS):
+        raise DeclarationError(
+            f"{record}: the default order {text!r} is a relation or a computed value; name a column."
+        )
     return ((name, descending),)

@@ -1,4 +1,4 @@
-"""One database with the small company in it, for all tests of access and of the planner."""
+"""The small company for answers, and a bench that plans without any database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from tests.access.workshop import Company, opened
+from tests.planner import bench as planning
 
 
 @pytest_asyncio.fixture(scope="package")
@@ -14,3 +15,9 @@ async def company(servers: object, template: str) -> AsyncIterator[Company]:
     """The company's rows and an engine over its database. Nothing may be written there."""
     async with opened(servers.database_url, template) as company:  # type: ignore[attr-defined]
         yield company
+
+
+@pytest_asyncio.fixture(scope="session")
+async def bench() -> planning.Bench:
+    """Plans without a database."""
+    return await planning.made()

@@ -1,0 +1,3 @@
+WITH "l0" AS MATERIALIZED (SELECT "t"."id" AS "id", "t"."name" AS "name", "t"."kind" AS "kind", "t"."status" AS "status", "t"."created_at" AS "created_at" FROM "customers" "t" ORDER BY "t"."created_at" DESC, "t"."id" DESC LIMIT 1),
+"jl0" AS (SELECT coalesce(count("l0"."id"), 0)::int4 AS "n", string_agg(('{"id":"cus_' || replace("l0"."id"::text, '-', '') || '","name":' || to_json("l0"."name")::text || ',"kind":"' || "l0"."kind" || '","status":"' || "l0"."status" || '"}'), ',' ORDER BY "l0"."created_at" DESC, "l0"."id" DESC) AS "c0" FROM "l0")
+SELECT ('{"customers":' || (SELECT ('{"nodes":[' || coalesce("jl0"."c0", '') || ']}') AS "v" FROM "jl0") || '}') AS "data", (SELECT "jl0"."n" AS "n" FROM "jl0") AS "nodes"

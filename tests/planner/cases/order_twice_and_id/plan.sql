@@ -1,0 +1,4 @@
+WITH "l0" AS MATERIALIZED (SELECT "t"."name" AS "name", "t"."id" AS "id" FROM "customers" "t" ORDER BY "t"."name", "t"."id" DESC LIMIT 3),
+"jl0" AS (SELECT coalesce(count("l0"."id"), 0)::int4 AS "n", string_agg(('{"name":' || to_json("l0"."name")::text || ',"id":"cus_' || replace("l0"."id"::text, '-', '') || '"}'), ',' ORDER BY "l0"."name", "l0"."id" DESC) AS "c0", (array_agg(translate(encode(convert_to(jsonb_build_array('name,-id'::text, "l0"."name"::text, "l0"."id"::text)::text, 'UTF8'), 'base64'), '+/=
+', '-_') ORDER BY "l0"."name" DESC, "l0"."id"))[1] AS "c1" FROM "l0")
+SELECT ('{"customers":' || (SELECT ('{"nodes":[' || coalesce("jl0"."c0", '') || '],"pageInfo":{"endCursor":' || coalesce(('"' || "jl0"."c1" || '"'), 'null') || '}}') AS "v" FROM "jl0") || '}') AS "data", (SELECT "jl0"."n" AS "n" FROM "jl0") AS "nodes"

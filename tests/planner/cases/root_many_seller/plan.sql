@@ -1,0 +1,3 @@
+WITH "l0" AS MATERIALIZED (SELECT "t"."name" AS "name", "t"."price_amount" AS "price_amount", "t"."currency" AS "currency", "t"."created_at" AS "created_at", "t"."id" AS "id" FROM "products" "t" ORDER BY "t"."created_at" DESC, "t"."id" DESC LIMIT 3),
+"jl0" AS (SELECT coalesce(count("l0"."id"), 0)::int4 AS "n", string_agg(('{"name":' || to_json("l0"."name")::text || ',"price":' || CASE WHEN ("l0"."price_amount" IS NULL) THEN 'null' ELSE ('{"amount":"' || "l0"."price_amount"::text || '"}') END || ',"cost":null,"margin":null}'), ',' ORDER BY "l0"."created_at" DESC, "l0"."id" DESC) AS "c0" FROM "l0")
+SELECT ('{"products":' || (SELECT ('{"nodes":[' || coalesce("jl0"."c0", '') || ']}') AS "v" FROM "jl0") || '}') AS "data", (SELECT "jl0"."n" AS "n" FROM "jl0") AS "nodes"

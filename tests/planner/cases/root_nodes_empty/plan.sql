@@ -1,0 +1,1 @@
+SELECT ('{"nodes":[' || coalesce((SELECT string_agg(coalesce('null'), ',' ORDER BY "i"."position") AS "v" FROM unnest($1::text[]) WITH ORDINALITY AS "i"(value, position)), '') || ']}') AS "data", 0::int8 AS "nodes"

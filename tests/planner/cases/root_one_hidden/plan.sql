@@ -1,0 +1,3 @@
+WITH "l0" AS MATERIALIZED (SELECT "t"."id" AS "id", "t"."name" AS "name" FROM "customers" "t" WHERE (("t"."id" = $1::uuid) AND ("t"."owner_id" = $2::uuid))),
+"n1" AS (SELECT "t"."customer_id" AS "k", count("t"."id")::text AS "v" FROM "orders" "t" WHERE ("t"."customer_id" IN (SELECT "l0"."id" AS "id" FROM "l0")) GROUP BY "t"."customer_id")
+SELECT ('{"customer":' || coalesce((SELECT ('{"id":"cus_' || replace("l0"."id"::text, '-', '') || '","name":' || to_json("l0"."name")::text || ',"orders":{"totalCount":' || coalesce("n1"."v", '0') || '}}') AS "v" FROM "l0" LEFT JOIN "n1" ON ("n1"."k" = "l0"."id")), 'null') || '}') AS "data", (SELECT count("l0"."id") AS "n" FROM "l0" LEFT JOIN "n1" ON ("n1"."k" = "l0"."id")) AS "nodes"

@@ -1,0 +1,3 @@
+WITH "l0" AS MATERIALIZED (SELECT "t"."id" AS "id" FROM "users" "t" WHERE ("t"."id" = $1::uuid)),
+"n2" AS (SELECT "t"."owner_id" AS "k", count("t"."id")::text AS "v" FROM "customers" "t" WHERE (("t"."owner_id" IN (SELECT "l0"."id" AS "id" FROM "l0")) AND ("t"."owner_id" = $1::uuid)) GROUP BY "t"."owner_id")
+SELECT ('{"customers":{"totalCount":' || coalesce((SELECT count("t"."id")::text AS "v" FROM "customers" "t" WHERE ("t"."owner_id" = $1::uuid)), '0') || '},"me":' || coalesce((SELECT ('{"customers":{"totalCount":' || coalesce("n2"."v", '0') || '}}') AS "v" FROM "l0" LEFT JOIN "n2" ON ("n2"."k" = "l0"."id")), 'null') || '}') AS "data", (SELECT count("l0"."id") AS "n" FROM "l0" LEFT JOIN "n2" ON ("n2"."k" = "l0"."id")) AS "nodes"

@@ -1,0 +1,1 @@
+SELECT ('{"customers":{"totalCount":' || coalesce((SELECT count("t"."id")::text AS "v" FROM "customers" "t"), '0') || '},"named":{"totalCount":' || coalesce((SELECT count("t"."id")::text AS "v" FROM "customers" "t"), '0') || '}}') AS "data", 0::int8 AS "nodes"

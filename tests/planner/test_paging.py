@@ -1,0 +1,124 @@
+"""Page arguments, and that paging neither skips nor repeats."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crmgql.errors import BadUserInput, Forbidden
+from crmgql.planner import arguments, catalog, codecs, paging
+from crmgql.viewer import Who
+from tests.access.oracle import PLURAL, ROOT_ORDER
+from tests.access.workshop import Company, person
+from tests.planner.bench import Bench
+
+ADMIN, SELLER = Who(frozenset({"ADMIN"})), Who(frozenset({"SELLER"}))
+ORDER = (("name", False),)
+
+
+def scalar(value: Any) -> arguments.Scalar:
+    return arguments.Scalar(value, arguments.Constant(value, type(value).__name__))
+
+
+def order(*fields: str) -> arguments.Objects:
+    return arguments.Objects(tuple(arguments.Object({"field": scalar(field)}) for field in fields))
+
+
+@pytest.mark.parametrize(
+    ("given_arguments", "message"),
+    [
+        ({"first": scalar(1), "last": scalar(1)}, "Give either first or last"),
+        ({"first": scalar(101)}, "first is 101"),
+        ({"last": scalar(-1)}, "last is -1"),
+        ({"orderBy": order("NAME", "EMAIL", "ID", "NAME", "ID")}, "5 entries"),
+    ],
+)
+def test_pages_that_cannot_be(bench: Bench, given_arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadUserInput, match=message):
+        paging.read_page(bench.catalog.nodes["Customer"], ORDER, given_arguments, ADMIN)
+
+
+def test_what_is_not_given(bench: Bench) -> None:
+    page = paging.read_page(bench.catalog.nodes["Customer"], ORDER, {"first": None, "after": None}, ADMIN)
+    assert (page.size, page.backward, page.after, page.before) == (20, False, None, None)
+    assert page.signature == "name,id"
+
+
+def test_the_key_ends_every_order(bench: Bench) -> None:
+    node = bench.catalog.nodes["Customer"]
+    assert paging.read_page(node, ORDER, {"orderBy": order("EMAIL", "NAME")}, ADMIN).signature == "email,name,id"
+    assert paging.read_page(node, ORDER, {"orderBy": order("EMAIL", "ID", "NAME")}, ADMIN).signature == "email,id"
+    assert paging.read_page(node, ORDER, {"orderBy": order("EMAIL", "EMAIL")}, ADMIN).signature == "email,id"
+    assert paging.read_page(node, (("name", True),), {}, ADMIN).signature == "-name,-id"
+
+
+def test_a_hidden_field_is_no_order_even_where_the_schema_had_it() -> None:
+    """Attack: order by cost, should it ever be declared sortable."""
+    cost = catalog.Money("cost", "cost_amount", "currency", nullable=True, sortable=True)
+    key = catalog.Leaf("id", "id", codecs.id_codec("prd"), nullable=False, sortable=True)
+    node = catalog.Node("Product", "prd", "products", "product", "products", {"cost": cost, "id": key}, (("id", True),))
+    given_arguments = {"orderBy": order("COST")}
+    assert paging.read_page(node, ORDER, given_arguments, ADMIN).signature == "cost,id"
+    with pytest.raises(Forbidden, match=r"order by Product\.cost"):
+        paging.read_page(node, ORDER, given_arguments, SELLER)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_pages_yield_each_row_once_and_in_order(company: Company, data: st.DataObject) -> None:
+    """Through any root list in any order, forward and backward, with pages of changing sizes."""
+    plural, kind = data.draw(st.sampled_from(sorted(PLURAL.items())))
+    fields = company.engine.schema.type_map[f"{kind}OrderField"].values  # type: ignore[attr-defined]
+    directions = st.sampled_from(["ASC", "DESC"])
+    item = st.builds(lambda f, d: f"{{field: {f}, direction: {d}}}", st.sampled_from(sorted(fields)), directions)
+    chosen = data.draw(st.one_of(st.none(), st.lists(item, min_size=1, max_size=3)))
+    by = f", orderBy: [{', '.join(chosen)}]" if chosen else ""
+    viewer = person(data.draw(st.sampled_from([1, 3, 5])))
+    everything = await company.data(f"{{ all: {plural}(first: 100{by}) {{ nodes {{ id }} totalCount }} }}", viewer)
+    whole = [node["id"] for node in everything["all"]["nodes"]]
+    assert len(whole) == everything["all"]["totalCount"]
+    for size, cursor, end, more in (
+        ("first", "after", "endCursor", "hasNextPage"),
+        ("last", "before", "startCursor", "hasPreviousPage"),
+    ):
+        found: list[str] = []
+        at: str | None = None
+        while True:
+            count = data.draw(st.integers(1, 40))
+            place = f", {cursor}: {json.dumps(at)}" if at else ""
+            query = f"{{ p: {plural}({size}: {count}{place}{by}) {{ nodes {{ id }} pageInfo {{ {end} {more} }} }} }}"
+            page = (await company.data(query, viewer))["p"]
+            ids = [node["id"] for node in page["nodes"]]
+            found = found + ids if size == "first" else ids + found
+            if not page["pageInfo"][more]:
+                break
+            assert len(ids) == count
+            at = page["pageInfo"][end]
+        assert found == whole, (plural, by, size)
+
+
+@pytest.mark.parametrize(("parent", "child"), [("customers", "orders"), ("orders", "lines"), ("customers", "payments")])
+async def test_nested_pages_too(company: Company, parent: str, child: str) -> None:
+    """Under each parent: lateral pages, numbered pages, and an order with missing values in it."""
+    viewer = person(1)
+    query = "{ p: %s(first: 100) { nodes { id c: %s(first: 100) { nodes { id } edges { cursor } } } } }"
+    data = await company.data(query % (parent, child), viewer)
+    for node in data["p"]["nodes"]:
+        ids = [each["id"] for each in node["c"]["nodes"]]
+        for index, edge in enumerate(node["c"]["edges"][:3]):
+            singular = parent.removesuffix("s")
+            place = f'{{ p: {singular}(id: "{node["id"]}") {{ a: {child}(first: 100, after: "{edge["cursor"]}") {{ nodes {{ id }} }}'
+            place += f' b: {child}(last: 100, before: "{edge["cursor"]}") {{ nodes {{ id }} }} }} }}'
+            split = (await company.data(place, viewer))["p"]
+            assert [each["id"] for each in split["a"]["nodes"]] == ids[index + 1 :]
+            assert [each["id"] for each in split["b"]["nodes"]] == ids[:index]
+
+
+def test_default_orders_are_what_the_types_say(bench: Bench) -> None:
+    for kind, node in bench.catalog.nodes.items():
+        ((name, descending),) = node.order
+        assert ("-" if descending else "") + name == ROOT_ORDER[kind]
