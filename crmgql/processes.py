@@ -30,6 +30,8 @@ SYSTEM_USER = "crmgql-postgres"
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
 POLL_S = 0.01
 PATIENCE_S = 20.0
+# Of PostgreSQL (time and process, or the middle of a sentence) and of Valkey.
+LINE_START = r"^(\d{4}-\d\d-\d\d \S+ \w+ \[\d+\] |but |\d+:\w \d+ \w+ \d{4} \S+ # )\s*"
 CAP_DAC_OVERRIDE = 1
 PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
 
@@ -113,7 +115,10 @@ def _wait_until_ready(
     while not is_ready(process.pid):
         if process.poll() is not None:
             line = telling_line(log_path.read_bytes()[log_offset:].decode(errors="replace"))
-            raise NotStarted(f"The embedded {log_path.stem} did not start: {line} (log: {log_path})")
+            raise NotStarted(
+                f"The embedded {log_path.stem} did not start: {line} (log: {log_path}). If its files are damaged, "
+                f"restore {log_path.parent} from a backup, or move it away to start anew."
+            )
         if time.monotonic() > told_at:
             print(f"Still starting {log_path.stem}, see {log_path}", file=sys.stderr, flush=True)
             told_at += 60
@@ -187,7 +192,7 @@ def _environment() -> Mapping[str, str]:
 def telling_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"fatal|panic|error:|could not", line, re.IGNORECASE)]
-    return (telling or lines or ["it left no message"])[-1]
+    return re.sub(LINE_START, "", (telling or lines or ["it left no message"])[-1])
 
 
 @contextmanager

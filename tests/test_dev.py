@@ -35,7 +35,11 @@ def running_dev(data_dir: Path, port: int, log: Path) -> Iterator[subprocess.Pop
     environment.pop("CRMGQL_REDIS_URL", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "crmgql", "dev"], env=environment, stdout=output, stderr=output, start_new_session=True
+            [sys.executable, "-m", "crmgql", "dev"],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             yield process

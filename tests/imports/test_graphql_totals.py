@@ -56,9 +56,7 @@ def cents(connection: dict[str, Any], field: str) -> Decimal:
     return Decimal(sums[0]["amount"]) if sums else Decimal(0)
 
 
-async def same_sums(
-    engine: Engine, field: str, money: str, expected: Mapping[str, Any], condition: Any
-) -> None:
+async def same_sums(engine: Engine, field: str, money: str, expected: Mapping[str, Any], condition: Any) -> None:
     """Each group's sum of a money field is what the totals say."""
     answers = await grouped(
         engine, field, {name: condition(name) for name in expected}, f"sums {{ {money} {{ amount }} }}"
@@ -102,11 +100,18 @@ async def test_olist(engine: Engine, database: Any, shared_data: Path, tmp_path:
     assert cents(whole["orderLines"], "amount") == Decimal(totals["item_price_total"])
     assert cents(whole["orderLines"], "shipping") == Decimal(totals["freight_total"])
     counts = await grouped(
-        engine, "orders", {name: f"{{status: {{eq: {STATUSES[name]}}}}}" for name in totals["orders_by_status"]}, "totalCount"
+        engine,
+        "orders",
+        {name: f"{{status: {{eq: {STATUSES[name]}}}}}" for name in totals["orders_by_status"]},
+        "totalCount",
     )
     assert {name: answer["totalCount"] for name, answer in counts.items()} == totals["orders_by_status"]
     await same_sums(
-        engine, "payments", "amount", totals["payment_total_by_type"], lambda name: f"{{method: {{eq: {METHODS[name]}}}}}"
+        engine,
+        "payments",
+        "amount",
+        totals["payment_total_by_type"],
+        lambda name: f"{{method: {{eq: {METHODS[name]}}}}}",
     )
     await same_sums(
         engine,
@@ -134,7 +139,9 @@ async def test_olist(engine: Engine, database: Any, shared_data: Path, tmp_path:
 async def test_maven(engine: Engine, database: Any, shared_data: Path, tmp_path: Path) -> None:
     totals = await imported(database, shared_data, "maven", "crm_maven", tmp_path)
     won = "stage: {eq: WON}"
-    whole = await ask(engine, f"{{ opportunities(where: {{{won}}}) {{ totalCount sums {{ amount {{ amount currency }} }} }} }}")
+    whole = await ask(
+        engine, f"{{ opportunities(where: {{{won}}}) {{ totalCount sums {{ amount {{ amount currency }} }} }} }}"
+    )
     assert whole["opportunities"]["totalCount"] == totals["opportunities_by_stage"]["Won"]
     assert whole["opportunities"]["sums"]["amount"] == [
         {"amount": totals["won_close_value_total"] + ".00", "currency": "USD"}

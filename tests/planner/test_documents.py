@@ -80,23 +80,22 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_refused_with_a_code_and_soon(bench: Bench, what: str) -> None:
     text, code = REFUSED[what]
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Rejected) as caught:
         bench.documents().get(text)
-    assert time.perf_counter() - started < SOON_S
+    assert time.process_time() - started < SOON_S
     codes = {error["extensions"]["code"] for error in caught.value.errors}
     assert codes <= ({code} if isinstance(code, str) else set(code))
     assert len(caught.value.errors) <= 21
 
 
 def test_many_conflicts_are_found_soon(bench: Bench) -> None:
-    """Attack: fields that must be compared pairwise."""
-    limits = Limits(tokens=4000, depth=15, aliases=2000, directives=50, introspection=True)
-    text = "{ me { " + "x: name x: id " * 600 + "} }"
-    started = time.perf_counter()
+    """Attack: fields that must be compared pairwise, as many as the cap on tokens lets through."""
+    text = "{ " + " ".join(f"customers(first: {n}) {{ totalCount }}" for n in range(400)) + " }"
+    started = time.process_time()
     with pytest.raises(Rejected):
-        bench.documents(limits).get(text)
-    assert time.perf_counter() - started < SOON_S
+        bench.documents().get(text)
+    assert time.process_time() - started < SOON_S
 
 
 def test_caps_are_reached_but_not_passed(bench: Bench) -> None:
