@@ -8,9 +8,11 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
+import asyncpg
 import typer
+from redis.exceptions import RedisError
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -39,8 +41,20 @@ def main() -> None:
     try:
         app()
     except CrmError as error:
-        console.print(f"crmgql: {error.message}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(error.message)
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+        _fail("The database is empty or of an older version: run “crmgql migrate”.")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _fail(f"PostgreSQL: {str(error).partition(chr(10))[0]}")
+    except RedisError as error:
+        _fail(f"Valkey: {str(error).partition(chr(10))[0]}")
+    except OSError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    console.print(f"crmgql: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(1)
 
 
 def _settings() -> config.Settings:

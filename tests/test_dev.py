@@ -15,7 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
+
+from crmgql import cli, dev
+from crmgql.config import Settings
+from crmgql.imports.reports import Report, StepReport
 
 QUERY = """{ customers(first: 1, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id name
 orders(first: 5) { nodes { id number total { amount currency } payments(first: 5) { nodes { id amount { amount currency }
@@ -113,6 +118,35 @@ def test_it_starts_answers_stops_and_keeps_its_data(tmp_path: Path) -> None:
     assert processes_of(data_dir) == []
 
 
+def test_the_death_of_a_database_ends_it_in_a_line(tmp_path: Path) -> None:
+    data_dir, log = tmp_path / "data", tmp_path / "log"
+    with running_dev(data_dir, free_port(), log) as process:
+        wait_for(log, "Ctrl-C stops everything", process)
+        os.kill(int((data_dir / "valkey" / "valkey.pid").read_text()), signal.SIGKILL)
+        assert process.wait(30) == 1
+    assert "The embedded valkey ended (signal 9, log: " in log.read_text("utf-8")
+    assert processes_of(data_dir) == []
+
+
+def test_a_note_of_the_dead_is_not_believed(tmp_path: Path) -> None:
+    note = {"pid": os.getpid(), "database_url": f"postgresql://postgres:@/crmgql?host={tmp_path}"}
+    (tmp_path / "running.json").write_text(json.dumps(note))
+    settings = Settings(data_dir=tmp_path)
+    assert dev.running_database(settings) is None
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.listen()
+        assert dev.running_database(settings) == note["database_url"]
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [("127.0.0.1", "http://127.0.0.1:80"), ("0.0.0.0", "http://127.0.0.1:80"), ("::", "http://[::1]:80")],
+)
+def test_the_address_can_be_called(host: str, wanted: str) -> None:
+    assert dev._base(Settings(host=host, port=80)) == wanted
+
+
 def test_a_busy_port_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
@@ -143,6 +177,41 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, name: str, value: str, want
     assert outcome.returncode == 1
     assert wanted in outcome.stderr
     assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (
+            asyncpg.UndefinedTableError('relation "users" does not exist'),
+            "The database is empty or of an older version: run “crmgql migrate”.",
+        ),
+        (asyncpg.DiskFullError("could not extend file\nCheck free disk space."), "PostgreSQL: could not extend file"),
+        (PermissionError(13, "Permission denied", "schema.graphql"), "[Errno 13] Permission denied: 'schema.graphql'"),
+    ],
+)
+def test_what_a_server_or_the_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, wanted: str
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", refuse)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err == f"crmgql: {wanted}\n"
+
+
+def test_an_import_tells_its_counts_in_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    step = StepReport("customers", "customers", read=1_234_567, inserted=1_234_000, updated=560, skipped=7)
+    cli._tell(Report("shop", False, tmp_path / "rejects.csv", [step]), dry_run=False)
+    told = capsys.readouterr().out
+    assert told.split()[1:7] == ["step", "read", "inserted", "updated", "skipped", "rejected"]
+    assert "1,234,567" in told
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_help_names_every_command() -> None:

@@ -232,6 +232,16 @@ def test_recovers_after_the_server_was_killed_with_work_open(made: Path) -> None
     assert "is still in use" in (made / "postgres.log").read_text()
 
 
+def test_tells_how_a_server_ended(made: Path) -> None:
+    with embedded.start(made) as servers:
+        postgres, valkey = servers.running
+        assert (postgres.url, valkey.url) == (servers.database_url, servers.redis_url)
+        valkey.process.kill()
+        valkey.process.wait(10)
+        assert valkey.ending() == f"The embedded valkey ended (signal 9, log: {made}/valkey.log)"
+        assert postgres.ending() is None
+
+
 def test_a_stale_pid_file_that_names_another_program_is_no_obstacle(made: Path, pristine: Path) -> None:
     # Of the same user, else PostgreSQL itself can tell that it is no server of its own.
     user = (pristine / "postgres").stat().st_uid
@@ -311,10 +321,28 @@ def test_refuses_a_directory_without_its_version(made: Path) -> None:
     assert "is damaged" in refusal(made)
 
 
+@pytest.mark.parametrize("version", [b"", b"\xa6\x00\xff"])
+def test_refuses_an_unreadable_version(made: Path, version: bytes) -> None:
+    (made / "postgres" / "PG_VERSION").write_bytes(version)
+    assert "is damaged (it has no readable PG_VERSION)" in refusal(made)
+
+
+def test_refuses_files_in_the_place_of_directories(tmp_path: Path) -> None:
+    (tmp_path / "postgres").write_text("")
+    assert "is damaged" in refusal(tmp_path)
+    (tmp_path / "postgres").unlink()
+    (tmp_path / "valkey").write_text("")
+    with pytest.raises(errors.SetupError, match=r"valkey can't be used \(File exists\)"):
+        with embedded.start(tmp_path, postgres=False):
+            pass
+
+
 def test_quotes_the_server_when_it_does_not_start(made: Path) -> None:
     (made / "postgres" / "global" / "pg_control").unlink()
     message = refusal(made)
+    assert "did not start: could not open file" in message
     assert "pg_control" in message
+    assert "restore" in message
     assert f"log: {made}/postgres.log" in message
 
 

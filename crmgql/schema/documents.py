@@ -1,12 +1,12 @@
 """Query text → parsed, validated, measured document; kept, bounded, by the text.
 
 What may be rejected here: syntax, validation against the schema, and documents past the caps on tokens, depth,
-aliases, directives and fields. Fragments are measured as if written out, so that few of them can't hide a flood.
+aliases, directives, fields and repetitions. Fragments are measured as if written out, so that few of them can't hide a flood.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from graphql import (
@@ -30,6 +30,8 @@ from crmgql.planner.plan import Prepared, prepare
 from crmgql.schema.errors import Rejected, from_graphql, rejected
 
 MAX_FIELDS = 3000
+MAX_REPEATS = 50
+"""How often one selection may repeat a field: validation compares each such pair, and all that is below them."""
 MAX_ERRORS = 20
 
 
@@ -116,6 +118,7 @@ class Documents:
             ("aliases", total.aliases, self.limits.aliases),
             ("directives", total.directives, self.limits.directives),
             ("fields", total.fields, MAX_FIELDS),
+            ("times the same field in one place", total.repeats, MAX_REPEATS),
         )
         for what, size, cap in caps:
             if size > cap:
@@ -132,6 +135,7 @@ class _Size:
     fields: int
     aliases: int
     directives: int
+    repeats: int = 0
 
     def beside(self, other: _Size) -> _Size:
         return _Size(
@@ -139,10 +143,17 @@ class _Size:
             self.fields + other.fields,
             self.aliases + other.aliases,
             self.directives + other.directives,
+            max(self.repeats, other.repeats),
         )
 
     def plus(self, *, depth: int = 0, fields: int = 0, aliases: int = 0, directives: int = 0) -> _Size:
-        return _Size(self.depth + depth, self.fields + fields, self.aliases + aliases, self.directives + directives)
+        return _Size(
+            self.depth + depth,
+            self.fields + fields,
+            self.aliases + aliases,
+            self.directives + directives,
+            self.repeats,
+        )
 
 
 class _Measure:
@@ -154,9 +165,10 @@ class _Measure:
             item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)
         }
         self.known: dict[str, _Size] = {}
+        self.known_keys: dict[str, Counter[str]] = {}
 
     def of(self, selections: SelectionSetNode | None) -> _Size:
-        total = _Size(0, 0, 0, 0)
+        total = _Size(0, 0, 0, 0, repeats=max(self._keys(selections).values(), default=0))
         for item in selections.selections if selections else ():
             directives = len(item.directives or ())
             if isinstance(item, FieldNode):
@@ -168,6 +180,26 @@ class _Measure:
                 size = self.of(item.selection_set).plus(directives=directives)  # type: ignore[attr-defined]
             total = total.beside(size)
         return total
+
+    def _keys(self, selections: SelectionSetNode | None) -> Counter[str]:
+        """How often each response key is selected, fragments included."""
+        keys: Counter[str] = Counter()
+        for item in selections.selections if selections else ():
+            if isinstance(item, FieldNode):
+                keys[(item.alias or item.name).value] += 1
+            elif isinstance(item, FragmentSpreadNode):
+                keys += self._keys_of_fragment(item.name.value)
+            else:
+                keys += self._keys(item.selection_set)  # type: ignore[attr-defined]
+        return keys
+
+    def _keys_of_fragment(self, name: str) -> Counter[str]:
+        if name not in self.known_keys:
+            self.known_keys[name] = Counter()
+            fragment = self.fragments.get(name)
+            if fragment is not None:
+                self.known_keys[name] = self._keys(fragment.selection_set)
+        return self.known_keys[name]
 
     def _fragment(self, name: str) -> _Size:
         if name not in self.known:

@@ -253,6 +253,11 @@ class Writer:
         tree: dict[str, Any] = {}
         for _ in range(self.dice.randint(1, 2)):
             name = self.pick(list(made.fields))
+            if self.chance(3):  # hidden fields are few: look for them
+                hidden = [each for each in made.fields if not self.seen.sight.may_filter(kind, each)]
+                name = self.pick(hidden or [name])
+            elif self.chance(10):
+                name = self.pick(("and", "or", "not", "not"))
             value = self.condition(kind, name, get_named_type(made.fields[name].type).name, depth)
             if value != ():
                 tree[name] = value
@@ -272,8 +277,6 @@ class Writer:
                 return ()
             tree = self.where(target, depth - 1)
             return {self.pick(("some", "none", "every")): tree} if filter_name.endswith("ListWhere") else tree
-        if (name in ("salary", "cost", "unitCost")) and not self.seen.sight.may_filter(kind, name) and self.chance(90):
-            return ()
         return self.compared(kind, name, filter_name)
 
     def compared(self, kind: str, name: str, filter_name: str) -> Any:
@@ -286,7 +289,8 @@ class Writer:
             return {"currency": self.pick(("USD", "EUR", "KWD"))}
         named = get_named_type(made.fields[operator].type)
         scalar = named.name
-        value = self.sample(kind, name, filter_name)
+        tries = (self.sample(kind, name, filter_name) for _ in range(4))
+        value = next((found for found in tries if found is not None), None)
         if value is None:
             return {"eq": None} if "eq" in made.fields and self.chance(50) else {"isNull": True}
         if operator in ("contains", "startsWith"):

@@ -10,7 +10,7 @@ from crmgql.schema.documents import Limits
 from crmgql.schema.errors import Rejected
 from tests.planner.bench import LIMITS, Bench
 
-SOON_S = 2.0
+SOON_S = 1.5
 
 
 def fragments(count: int, times: int) -> str:
@@ -54,6 +54,19 @@ REFUSED = {
     "directives on one field": ("{ me { id " + "@skip(if: true) " * 60 + "} }", "QUERY_TOO_COMPLEX"),
     "directives on fragments": ("{ me { id " + "... @skip(if: true) { id } " * 60 + "} }", "QUERY_TOO_COMPLEX"),
     "fields": ("{ me { " + "id " * 3500 + "} }", "QUERY_TOO_COMPLEX"),
+    "a field again and again": ("{ " + "customers(first: 1) { totalCount } " * 60 + "}", "QUERY_TOO_COMPLEX"),
+    "a field again and again in fragments": (
+        "{ "
+        + " ".join(f"...F{n}" for n in range(60))
+        + " } "
+        + " ".join(f"fragment F{n} on Query {{ me {{ id }} }}" for n in range(60)),
+        "QUERY_TOO_COMPLEX",
+    ),
+    "a field again and again in inline fragments": ("{ me { id " + "... { name } " * 60 + "} }", "QUERY_TOO_COMPLEX"),
+    "fields that conflict": (
+        "{ " + " ".join(f"customers(first: {n}) {{ totalCount }}" for n in range(50)) + " }",
+        "GRAPHQL_VALIDATION_FAILED",
+    ),
     "a fragment bomb": (fragments(12, 8), "QUERY_TOO_COMPLEX"),
     "a large fragment bomb": (fragments(60, 30), "QUERY_TOO_COMPLEX"),
     "a fragment in itself": ("{ me { ...A } } fragment A on User { id ...A }", "GRAPHQL_VALIDATION_FAILED"),
@@ -89,20 +102,13 @@ def test_refused_with_a_code_and_soon(bench: Bench, what: str) -> None:
     assert len(caught.value.errors) <= 21
 
 
-def test_many_conflicts_are_found_soon(bench: Bench) -> None:
-    """Attack: fields that must be compared pairwise, as many as the cap on tokens lets through."""
-    text = "{ " + " ".join(f"customers(first: {n}) {{ totalCount }}" for n in range(400)) + " }"
-    started = time.process_time()
-    with pytest.raises(Rejected):
-        bench.documents().get(text)
-    assert time.process_time() - started < SOON_S
-
-
 def test_caps_are_reached_but_not_passed(bench: Bench) -> None:
     """What is exactly at a cap is answered."""
     aliases = "{ " + " ".join(f"a{n}: me {{ id }}" for n in range(LIMITS.aliases)) + " }"
     deep = "{ me { " + "team { manager { " * 6 + "id" + " } }" * 6 + " } }"
-    directives = "{ me { id " + "name @skip(if: true) " * LIMITS.directives + "} }"
+    directives = (
+        "{ me { id " + "name @skip(if: true) " * 25 + "city @skip(if: true) " * (LIMITS.directives - 25) + "} }"
+    )
     for text in (aliases, deep, directives):
         assert bench.documents().get(text)
 

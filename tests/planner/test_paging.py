@@ -67,6 +67,45 @@ def test_a_hidden_field_is_no_order_even_where_the_schema_had_it() -> None:
         paging.read_page(node, ORDER, given_arguments, SELLER)
 
 
+@pytest.mark.parametrize(
+    ("codec", "text", "bound"),
+    [
+        (codecs.INT, "7", "7"),
+        (codecs.INT, "-7", "-7"),
+        (codecs.INT, "1_000", "1000"),
+        (codecs.INT, "１２", "12"),
+        (codecs.INT, "2147483648", None),
+        (codecs.INT, "x", None),
+        (codecs.INT, 7, None),
+        (codecs.LONG, "2147483648", "2147483648"),
+        (codecs.LONG, "9" * 19, None),
+        (codecs.DATE, "2026-W05-1", "2026-01-26"),
+        (codecs.DATE, "2026-02-30", None),
+        (codecs.DATETIME, "2026-01-05 09:30:00.25+00", "2026-01-05T09:30:00.250000+00:00"),
+        (codecs.DATETIME, "2026-01-05T09:30:00-23:59", "2026-01-06T09:29:00+00:00"),
+        (codecs.DATETIME, "9999-12-31T23:59:59-23:59", None),
+        (codecs.DECIMAL, "1E+3", "1000"),
+        (codecs.DECIMAL, "1E+999999", None),
+        (codecs.DECIMAL, "NaN", None),
+        (codecs.BOOLEAN, "true", "true"),
+        (codecs.BOOLEAN, "yes", None),
+        (codecs.STRING, "a" * 1001, None),
+        (codecs.STRING, "a\x00", None),
+        (codecs.id_codec("cus"), "{01930004-0000-7000-8000-00000000000A}", "01930004-0000-7000-8000-00000000000a"),
+        (codecs.id_codec("cus"), "cus_1", None),
+    ],
+)
+def test_a_cursors_values_are_bound_as_the_database_reads_them(
+    codec: codecs.Codec, text: Any, bound: str | None
+) -> None:
+    """What Python reads and PostgreSQL does not is rewritten; what neither reads is refused before it gets there."""
+    if bound is not None:
+        assert codec.from_cursor(text) == bound
+        return
+    with pytest.raises((ValueError, TypeError, KeyError, ArithmeticError, BadUserInput)):
+        codec.from_cursor(text)
+
+
 @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_pages_yield_each_row_once_and_in_order(company: Company, data: st.DataObject) -> None:
