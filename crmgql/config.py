@@ -9,15 +9,16 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
     """What an operator may set. Field `port` is `CRMGQL_PORT`, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="CRMGQL_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CRMGQL_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     database_url: str | None = Field(None, description="PostgreSQL 18 URL; unset: an embedded server is started.")
     read_database_url: str | None = Field(
@@ -50,6 +51,22 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
     log_sql: bool = Field(False, description="Log the SQL text of each operation.")
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
+
+    @field_validator("database_url", "read_database_url", "redis_url")
+    @classmethod
+    def _is_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """An address of the right kind, whose parts can be told apart."""
+        kinds = ("redis", "rediss", "unix") if info.field_name == "redis_url" else ("postgresql", "postgres")
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in kinds or parts.port == 0:
+                raise ValueError(f"should be an address such as {kinds[0]}://user:password@host")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _expanded(cls, value: Path) -> Path:
+        return value.expanduser()
 
 
 @cache

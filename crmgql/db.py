@@ -32,6 +32,7 @@ LOST: tuple[type[BaseException], ...] = (
     asyncpg.InterfaceError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,
     OSError,
 )
 """What a vanished server looks like."""

@@ -61,7 +61,9 @@ def run(settings: Settings) -> int:
             "CRMGQL_LOG_SQL": os.environ.get("CRMGQL_LOG_SQL", "true"),
         }
         children = [
-            supervise.Child("the API", [sys.executable, "-m", "crmgql", "serve"], environment),
+            supervise.Child(
+                "the API", [sys.executable, "-m", "crmgql", "serve"], environment, restart=True, settles_s=10
+            ),
             supervise.Child("the worker", [sys.executable, "-m", "crmgql", "worker"], environment, restart=True),
         ]
         threading.Thread(target=_welcome, args=(settings, servers.database_url, console), daemon=True).start()

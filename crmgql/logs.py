@@ -22,6 +22,10 @@ CHATTY = ("tortoise", "asyncio", "httpx", "httpcore", "opentelemetry", "arq.jobs
 """Libraries whose info lines say nothing to an operator."""
 
 
+SILENT = ("asyncpg.pool",)
+"""Libraries whose errors reach us anyway: while PostgreSQL is away, the pool logs a traceback per connection."""
+
+
 def set_up(settings: Settings) -> None:
     """Configures both; may be called again."""
     level = LEVELS[settings.log_level]
@@ -45,6 +49,8 @@ def set_up(settings: Settings) -> None:
     logging.root.setLevel(level)
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def server_config() -> dict[str, Any]:
@@ -72,9 +78,17 @@ def _shared() -> list[Processor]:
 
 def _rendered(as_json: bool, *, text: bool = False) -> list[Processor]:
     if not as_json:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [_sql_below, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     renderer = structlog.processors.JSONRenderer(serializer=_text if text else _bytes)
     return [structlog.processors.format_exc_info, renderer]
+
+
+def _sql_below(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """On a console a statement stands on lines of its own, as one would paste it."""
+    sql = event.pop("sql", None)
+    if sql is not None:
+        event["event"] = f"{event['event']}\n{sql}\n"
+    return event
 
 
 def _named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -35,12 +35,16 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Child:
-    """A program to keep running. `env` is its whole environment; None: ours."""
+    """A program to keep running. `env` is its whole environment; None: ours.
+
+    With `restart` a death is made good, unless it comes before `settles_s`: then it can't start, and it ends everything.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     restart: bool = False
+    settles_s: float = 0.0
 
 
 def run(children: Sequence[Child], *, stop_timeout_s: float = 10) -> int:
@@ -138,7 +142,7 @@ class _Running:
             return None
         self._forget()
         ending = f"signal {-code}" if code < 0 else f"exit code {code}"
-        if not self.child.restart:
+        if not self.child.restart or now - self.started_at < self.child.settles_s:
             _say(f"{self.child.name} ended ({ending}): stopping the rest.")
             return code if code > 0 else 1
         if now - self.started_at > LONGEST_BACKOFF_S:

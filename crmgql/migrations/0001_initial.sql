@@ -198,6 +198,7 @@ CREATE TABLE opportunities (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT opportunities_stage CHECK (stage IN ('PROSPECTING', 'ENGAGING', 'PROPOSAL', 'NEGOTIATION', 'WON', 'LOST')),
     CONSTRAINT opportunities_amount_positive CHECK (amount >= 0),
+    CONSTRAINT opportunities_contact_needs_customer CHECK (contact_id IS NULL OR customer_id IS NOT NULL),
     CONSTRAINT opportunities_probability CHECK (probability BETWEEN 0 AND 100),
     CONSTRAINT opportunities_closed CHECK ((closed_on IS NOT NULL) = (stage IN ('WON', 'LOST'))),
     CONSTRAINT opportunities_currency_known CHECK (currency IS NULL OR currency_scale(currency) IS NOT NULL),

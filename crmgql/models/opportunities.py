@@ -49,6 +49,8 @@ class Opportunity(Editable):
             origin_unique("opportunities"),
             check("opportunities_stage", one_of("stage", OpportunityStage)),
             check("opportunities_amount_positive", "amount >= 0"),
+            # A composite key does not compare a missing customer, so a contact needs one.
+            check("opportunities_contact_needs_customer", "contact_id IS NULL OR customer_id IS NOT NULL"),
             check("opportunities_probability", "probability BETWEEN 0 AND 100"),
             check("opportunities_closed", "(closed_on IS NOT NULL) = (stage IN ('WON', 'LOST'))"),
             *amounts("opportunities", "amount"),

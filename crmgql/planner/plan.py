@@ -28,6 +28,9 @@ from crmgql.planner.arguments import Variables
 from crmgql.sql.render import render
 from crmgql.viewer import Viewer, Who
 
+LONGEST_KEPT = 32_768
+"""Longer documents are planned each time: the caches are bounded in number, and so in bytes too."""
+
 Root = tuple[tuple[str, selection.Root], ...]
 Binder = Callable[[Variables, Viewer], Any]
 
@@ -96,11 +99,14 @@ class Plans:
     def _payload(self, root: Root, who: Who) -> Plan | None:
         return self.compile(root, who) if root else None
 
-    def _known(self, key: Hashable, make: Callable[[], Plan | None]) -> Plan | None:
+    def _known(self, key: tuple[str, *tuple[Hashable, ...]], make: Callable[[], Plan | None]) -> Plan | None:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        plan = self._kept[key] = make()
+        plan = make()
+        if len(key[0]) > LONGEST_KEPT:
+            return plan
+        self._kept[key] = plan
         if len(self._kept) > self.size:
             self._kept.popitem(last=False)
         return plan

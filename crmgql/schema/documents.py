@@ -26,7 +26,7 @@ from graphql import (
 )
 
 from crmgql.errors import OperationNotFound, QueryTooComplex
-from crmgql.planner.plan import Prepared, prepare
+from crmgql.planner.plan import LONGEST_KEPT, Prepared, prepare
 from crmgql.schema.errors import Rejected, from_graphql, rejected
 
 MAX_FIELDS = 3000
@@ -77,7 +77,8 @@ class Documents:
                 found = self._read(text)
             except Rejected as error:
                 found = error
-            self._kept[text] = found
+            if len(text) <= LONGEST_KEPT:
+                self._kept[text] = found
             if len(self._kept) > self.size:
                 self._kept.popitem(last=False)
         else:

@@ -243,9 +243,8 @@ def _deals(made: dict[str, list[Row]], dice: Dice) -> None:
         currency = dice.pick(CURRENCIES)
         stage = dice.pick(("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST"))
         customer = key("customers", dice.maybe(dice.below(len(NAMES)) + 1, 75))
-        # Without a customer the database can't compare the contact's: such an opportunity may name anybody's contact.
         contact = dice.below(len(made["contacts"])) + 1
-        fits = customer in (None, made["contacts"][contact - 1]["customer_id"])
+        fits = customer is not None and customer == made["contacts"][contact - 1]["customer_id"]
         made["opportunities"].append(
             {
                 "name": f"Deal {number % 9}",
