@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from crmgql import access
+from crmgql.errors import QueryTooComplex
 from crmgql.planner import catalog, levels
 from crmgql.planner.filters import Filters
 from crmgql.planner.levels import Level
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
+MAX_RELATIONS = 120
 NULL = ast.Text("null")
 
 
@@ -25,15 +27,23 @@ class Build:
     texts: list[ast.Cte] = field(default_factory=list)
     counts: list[ast.Expr] = field(default_factory=list)
     names: int = 0
+    relations: int = 0
 
     def level(
         self, node: catalog.Node, link: levels.Link, conditions: list[ast.Expr], *, trusted: bool = False
     ) -> Level:
         """A new level of rows of one type, under the viewer's row rule."""
         rule = self.rule(node, trusted=trusted)
-        level = Level(f"l{len(self.rows)}", node, [*conditions, rule], link)
+        level = Level(f"l{len(self.rows)}", node, [*conditions, rule], link, trusted=trusted)
         self.rows.append(level)
+        self.count_relation()
         return level
+
+    def count_relation(self) -> None:
+        """Raises `QueryTooComplex` past the cap: PostgreSQL's planning grows with each list and related record."""
+        self.relations += 1
+        if self.relations > MAX_RELATIONS:
+            raise QueryTooComplex(f"The query has more than {MAX_RELATIONS} lists and related records; split it.")
 
     def rule(self, node: catalog.Node, *, trusted: bool) -> ast.Expr:
         access.require_read(self.who, node.name)

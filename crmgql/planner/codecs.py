@@ -89,8 +89,12 @@ def _quoted(expr: ast.Expr) -> ast.Expr:
 
 
 def _json_id(codec: Codec, expr: ast.Expr) -> ast.Expr:
-    digits = ast.Func("replace", (ast.Cast(expr, "text"), ast.Text("-"), ast.Text("")))
-    return ast.Concat((ast.Text(f'"{codec.detail}_'), digits, ast.Text('"')))
+    return ast.Concat((ast.Text(f'"{codec.detail}_'), hex_digits(expr), ast.Text('"')))
+
+
+def hex_digits(expr: ast.Expr) -> ast.Expr:
+    """A UUID as 32 hex digits."""
+    return ast.Func("encode", (ast.Func("uuid_send", (expr,)), ast.Text("hex")))
 
 
 _JSON: dict[str, Callable[[Codec, ast.Expr], ast.Expr]] = {

@@ -40,7 +40,11 @@ def nested(build: Build, parent: Level, field: catalog.Many, connection: selecti
         parent.column("customer_id")
     rows = _rows(build, connection, page, link, where, field.trusted)
     group = f"j{rows.level.name}" if rows.level else ""
-    wanted = ast.InSelect(ast.Col(levels.INNER, field.column), parent.keys("id"))
+    wanted = (
+        list(levels.children(parent, field.column))
+        if field.few
+        else [ast.InSelect(ast.Col(levels.INNER, field.column), parent.keys("id"))]
+    )
     parent_key = parent.column("id")
 
     def total(text: ast.Select, name: str, empty: ast.Expr) -> ast.Expr:
@@ -50,7 +54,7 @@ def nested(build: Build, parent: Level, field: catalog.Many, connection: selecti
     parts = []
     for key, part in connection.parts:
         if isinstance(part, selection.TotalCount | selection.Sums):
-            scope = _Scope(node, [wanted, where, build.rule(node, trusted=field.trusted)], field.column)
+            scope = _Scope(node, [*wanted, where, build.rule(node, trusted=field.trusted)], field.column)
             parts.append((key, _totals(build, scope, part, total)))
         else:
             parts.append((key, _part(build, part, rows, group)))

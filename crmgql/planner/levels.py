@@ -17,7 +17,8 @@ OUTER = "x"
 
 @dataclass
 class Level:
-    """The rows of one selection. `name` is its CTE; `link` says how it hangs on its parent; `single`: one row at most.
+    """The rows of one selection. `name` is its CTE; `link` says how it hangs on its parent; `single`: one row at most;
+    `trusted`: its rows belong to the customers of its parent's rows.
 
     `joins` bring in the texts of the levels below, `counts` how many nodes those texts hold.
     """
@@ -29,6 +30,7 @@ class Level:
     page: paging.Page | None = None
     has_more: bool = False
     single: bool = False
+    trusted: bool = False
     columns: dict[str, ast.Expr] = field(default_factory=dict)
     computed: dict[str, ast.Expr] = field(default_factory=dict)
     joins: list[ast.Join] = field(default_factory=list)
@@ -51,6 +53,11 @@ class Level:
         return ast.Col(self.name, alias)
 
     @property
+    def alias(self) -> str:
+        """The name under which rules know a row of this level."""
+        return INNER
+
+    @property
     def numbered(self) -> bool:
         """Whether rows carry `rn`, their number in the page."""
         return self.page is not None and (self.has_more or (isinstance(self.link, Few)))
@@ -64,6 +71,19 @@ class Level:
     def keys(self, column: str) -> ast.Select:
         """The values of one column over this level's rows, for the levels below."""
         return ast.Select(((self.column(column), column),), ast.Table(self.name, self.name), where=self.visible())
+
+    def customers(self) -> ast.Expr:
+        """Condition on a child row `t`: it is under one of the customers of these rows."""
+        column = ast.Col(INNER, "customer_id")
+        one = self.one_customer()
+        return ast.AnyOf(column, ast.ArrayOf(self.keys("customer_id"))) if one is None else ast.eq(column, one)
+
+    def one_customer(self) -> ast.Expr | None:
+        """The customer of all rows, where there is only one: below a single record."""
+        if self.single:
+            return ast.Subquery(self.keys("id" if self.node.table == "customers" else "customer_id"))
+        above = self.link.above()
+        return above.one_customer() if self.trusted and above is not None else None
 
     def order(self) -> tuple[ast.Order, ...]:
         """The page's order, over this level's rows."""
@@ -128,6 +148,10 @@ class Level:
 class Link:
     """How a level's rows are found."""
 
+    def above(self) -> Level | None:
+        """The level that this one hangs on."""
+        return getattr(self, "parent", None)
+
     def select(self, level: Level) -> ast.Select:
         raise NotImplementedError
 
@@ -169,10 +193,19 @@ class PerParent(Link):
     def select(self, level: Level) -> ast.Select:
         level.sort_columns()
         level.column(self.column)
+        if self.parent.single:
+            return self._of_one(level)
         own = ast.eq(ast.Col(INNER, self.column), ast.Col("p", "id"))
         lateral = ast.Join("CROSS JOIN LATERAL", ast.Derived(level.inner(own), OUTER))
         extras = level.extras((ast.Col(OUTER, self.column),))
         return ast.Select(extras, ast.Derived(self.parent.keys("id"), "p"), (lateral,), star=OUTER)
+
+    def _of_one(self, level: Level) -> ast.Select:
+        own = ast.eq(ast.Col(INNER, self.column), ast.Subquery(self.parent.keys("id")))
+        extras = level.extras()
+        if not extras:
+            return level.inner(own)
+        return ast.Select(extras, ast.Derived(level.inner(own), OUTER), star=OUTER)
 
 
 @dataclass(frozen=True)
@@ -186,13 +219,30 @@ class Few(Link):
         assert level.page is not None
         level.sort_columns()
         level.column(self.column)
-        by_customer = ast.AnyOf(ast.Col(INNER, "customer_id"), ast.ArrayOf(self.parent.keys("customer_id")))
-        by_parent = ast.AnyOf(ast.Col(INNER, self.column), ast.ArrayOf(self.parent.keys("id")))
         keyset = paging.keyset(level.page, INNER)
-        inner = level.inner(by_customer, by_parent, *keyset, paged=False)
+        inner = level.inner(*children(self.parent, self.column), *keyset, paged=False)
         number = ast.RowNumber((ast.Col(INNER, self.column),), paging.order_of(level.page, INNER, reading=True))
         numbered = ast.Select((*inner.columns, (number, "rn")), inner.source, where=inner.where)
         limit = level.page.size + (1 if level.has_more else 0)
         cut = ast.Op(ast.Col(OUTER, "rn"), "<=", ast.Num(limit))
         computed = tuple((expr, name) for name, expr in level.computed.items())
         return ast.Select(computed, ast.Derived(numbered, OUTER), where=cut, star=OUTER)
+
+
+def children(parent: Level, column: str) -> tuple[ast.Expr, ast.Expr]:
+    """Conditions on row `t`: a child of one of the parent's rows, by the index on (customer_id, foreign key, …)."""
+    return parent.customers(), ast.AnyOf(ast.Col(INNER, column), ast.ArrayOf(parent.keys("id")))
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A single related record that is joined to its parent's rows where their JSON is made; nothing hangs on it."""
+
+    node: catalog.Node
+    alias: str
+
+    def column(self, name: str) -> ast.Col:
+        return ast.Col(self.alias, name)
+
+    def guarded(self, name: str, condition: ast.Expr) -> ast.Expr:
+        return ast.Case(condition, ast.Col(self.alias, name))

@@ -26,7 +26,9 @@ def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
         case selection.LeafField(field):
             return _leaf(build, level, field)
         case selection.MoneyField(field, parts, given):
-            return _money(build, level, field, parts, given)
+            if isinstance(field, catalog.Derived):
+                return _derived_money(build, level, field, parts, given)
+            return _money(build, level, field, parts)
         case selection.DerivedField(field):
             return _derived(build, level, field)
         case selection.OneField(field, wanted):
@@ -35,8 +37,8 @@ def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
             return connections.nested(build, level, field, connection)
 
 
-def _leaf(build: Build, level: Level, field: catalog.Leaf) -> ast.Expr:
-    rule = access.field(level.node.name, field.name, build.who, levels.INNER)
+def _leaf(build: Build, level: Level | levels.Joined, field: catalog.Leaf) -> ast.Expr:
+    rule = access.field(level.node.name, field.name, build.who, level.alias)
     if rule == ast.FALSE:
         return NULL
     column = level.column(field.column) if rule == ast.TRUE else level.guarded(field.column, rule)
@@ -47,15 +49,9 @@ def _leaf(build: Build, level: Level, field: catalog.Leaf) -> ast.Expr:
 
 
 def _money(
-    build: Build,
-    level: Level,
-    field: catalog.Money | catalog.Derived,
-    parts: tuple[tuple[str, str], ...],
-    given: selection.Arguments,
+    build: Build, level: Level | levels.Joined, field: catalog.Money, parts: tuple[tuple[str, str], ...]
 ) -> ast.Expr:
-    if isinstance(field, catalog.Derived):
-        return _derived_money(build, level, field, parts, given)
-    rule = access.field(level.node.name, field.name, build.who, levels.INNER)
+    rule = access.field(level.node.name, field.name, build.who, level.alias)
     if rule == ast.FALSE:
         return NULL
     amount = level.column(field.column) if rule == ast.TRUE else level.guarded(field.column, rule)
@@ -117,6 +113,8 @@ def _needs(level: Level, field: catalog.Derived) -> None:
 
 
 def _one(build: Build, level: Level, field: catalog.One, wanted: selection.Object) -> ast.Expr:
+    if all(_is_plain(item) for _, item in wanted.items):
+        return _joined(build, level, field, wanted)
     target = build.level(wanted.node, levels.ByKey(level, field.column), [], trusted=field.trusted)
     text = object_text(build, target, wanted)
     columns = ((target.column("id"), "k"), (text, "v"), (target.nodes(), "n"))
@@ -124,3 +122,35 @@ def _one(build: Build, level: Level, field: catalog.One, wanted: selection.Objec
     level.below(name, level.column(field.column))
     level.counted(name)
     return or_else(ast.Col(name, "v"), NULL)
+
+
+def _is_plain(item: selection.Item) -> bool:
+    """Whether a field is read from the row alone."""
+    if isinstance(item, selection.MoneyField):
+        return isinstance(item.field, catalog.Money)
+    return isinstance(item, selection.TypeName | selection.LeafField)
+
+
+def _joined(build: Build, level: Level, field: catalog.One, wanted: selection.Object) -> ast.Expr:
+    """A related record of which only its own columns are wanted: a join instead of a level of its own."""
+    access.require_read(build.who, wanted.node.name)
+    build.count_relation()
+    record = levels.Joined(wanted.node, build.fresh("o"))
+    rule = access.rows(wanted.node.name, build.who, record.alias, trusted=field.trusted)
+    same = ast.eq(record.column("id"), level.column(field.column))
+    source = ast.Table(wanted.node.table, record.alias)
+    level.joins.append(ast.Join("LEFT JOIN", source, ast.all_of([same, rule])))
+    found = ast.IsNull(record.column("id"), negated=True)
+    level.counts.append(ast.Cast(found, "int4") if field.nullable else ast.Num(1))
+    text = entries([(key, _plain_text(build, record, item)) for key, item in wanted.items])
+    return ast.Case(found, text, NULL) if field.nullable else text
+
+
+def _plain_text(build: Build, record: levels.Joined, item: selection.Item) -> ast.Expr:
+    match item:
+        case selection.LeafField(field):
+            return _leaf(build, record, field)
+        case selection.MoneyField(field=catalog.Money() as field, parts=parts):
+            return _money(build, record, field, parts)
+        case _:
+            return ast.Text(f'"{record.node.name}"')

@@ -180,12 +180,8 @@ async def test_one_statement_whatever_is_asked(company: Company) -> None:
       nodes(ids: $ids) { id } again: customers(last: 2) { nodes { name } } }"""
     variables = {"ids": [gid("cus", "customers", 1), gid("ord", "orders", 1)]}
     said: list[str] = []
-    pool = company.database._reader
-    held = [await pool.acquire() for _ in range(pool.get_size())]
-    for connection in held:
+    for connection in company.database._reader.free:
         connection.add_query_logger(lambda record: said.append(record.query))
-    for connection in held:
-        await pool.release(connection)
     for _ in range(4):  # asyncpg asks about types it meets for the first time
         await company.data(query, person(5), variables)
     said.clear()

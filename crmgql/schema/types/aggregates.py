@@ -13,6 +13,9 @@ from crmgql.viewer import Who
 
 Build = Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]]
 
+KEYS = ("id", "customer_id", "currency")
+"""What a value over an order's own payments or lines needs of the order: they are found by customer and order."""
+
 COMMITTED = ("CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED")
 """States in which an order counts as revenue and its unpaid part as outstanding."""
 
@@ -40,6 +43,7 @@ def _received(order: str) -> ast.Expr:
     """What was received for the order under an alias."""
     paid = ast.all_of(
         [
+            ast.eq(ast.Col("paid", "customer_id"), ast.Col(order, "customer_id")),
             ast.eq(ast.Col("paid", "order_id"), ast.Col(order, "id")),
             ast.eq(ast.Col("paid", "status"), ast.Text("RECEIVED")),
         ]
@@ -141,7 +145,7 @@ def order_paid() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         return ast.Func("coalesce", (_received(t), _zero(currency))), currency
 
-    return declare.derived(build, None, "What was received for this order.", nullable=True, needs=("id", "currency"))
+    return declare.derived(build, None, "What was received for this order.", nullable=True, needs=KEYS)
 
 
 def order_outstanding() -> Any:
@@ -151,7 +155,7 @@ def order_outstanding() -> Any:
         amount = ast.Case(_in(ast.Col(t, "status"), COMMITTED), _open_part(t), _zero(currency))
         return amount, currency
 
-    needs = ("id", "currency", "status", "total_amount")
+    needs = (*KEYS, "status", "total_amount")
     return declare.derived(
         build, None, "What is still unpaid, once the order is confirmed.", nullable=True, needs=needs
     )
@@ -164,7 +168,7 @@ def order_cost() -> Any:
         return _cost(t, currency), currency
 
     return declare.derived(
-        build, None, "Cost of goods; null while a line's cost is unknown.", nullable=True, needs=("id", "currency")
+        build, None, "Cost of goods; null while a line's cost is unknown.", nullable=True, needs=KEYS
     )
 
 
@@ -173,7 +177,7 @@ def order_margin() -> Any:
         net = ast.Op(ast.Col(t, "subtotal_amount"), "-", ast.Col(t, "discount_amount"))
         return ast.Op(net, "-", _cost(t, currency)), currency
 
-    needs = ("id", "currency", "subtotal_amount", "discount_amount")
+    needs = (*KEYS, "subtotal_amount", "discount_amount")
     return declare.derived(build, None, "Subtotal − discount − cost.", nullable=True, needs=needs)
 
 
@@ -182,7 +186,12 @@ def _cost(t: str, currency: ast.Expr) -> ast.Expr:
     each = ast.Func("round", (ast.Op(ast.Col("l", "quantity"), "*", ast.Col("l", "unit_cost_amount")), scale))
     known = ast.Func("bool_and", (ast.IsNull(ast.Col("l", "unit_cost_amount"), negated=True),))
     total = ast.Case(known, ast.Func("sum", (each,)))
-    own = ast.eq(ast.Col("l", "order_id"), ast.Col(t, "id"))
+    own = ast.all_of(
+        [
+            ast.eq(ast.Col("l", "customer_id"), ast.Col(t, "customer_id")),
+            ast.eq(ast.Col("l", "order_id"), ast.Col(t, "id")),
+        ]
+    )
     return ast.Subquery(ast.Select(((total, "cost"),), ast.Table("order_lines", "l"), where=own))
 
 
