@@ -33,9 +33,7 @@ HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 def build_app(settings: Settings, shared_metrics: Path | None = None) -> ASGIApp:
     """The ASGI application. `shared_metrics`: where the processes of one server leave their numbers."""
-    app: ASGIApp = App(settings, shared_metrics)
-    allowed = cors.origins(settings.cors_origins)
-    return cors.Cors(app, allowed) if allowed else app
+    return App(settings, shared_metrics)
 
 
 class App:
@@ -79,15 +77,16 @@ class App:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[None]:
         settings = self.settings
+        allowed = cors.origins(settings.cors_origins)
         telemetry.set_up(settings.otlp_endpoint)
         signing_key = secrets_file.secret(settings)
         async with _database(settings) as database, _valkey(settings) as valkey:
             engine = build.engine(database, settings, secret=signing_key)
             engine.identities = Identities(database, signing_key)
             metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
-            self.graphql = http.Endpoint(engine, engine.identities, settings, metrics)
+            self.graphql = _shared(http.Endpoint(engine, engine.identities, settings, metrics), allowed)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
-            self.rest = _rest(health.routes(checks, metrics))
+            self.rest = _shared(_rest(health.routes(checks, metrics)), allowed)
             leaving = asyncio.create_task(metrics.keep_leaving())
             try:
                 yield
@@ -97,6 +96,10 @@ class App:
                     await leaving
                 metrics.leave()
                 await asyncio.to_thread(telemetry.shut_down)
+
+
+def _shared(app: ASGIApp, origins: frozenset[str]) -> ASGIApp:
+    return cors.Cors(app, origins) if origins else app
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any
 
 import orjson
@@ -24,6 +25,10 @@ CHATTY = ("tortoise", "asyncio", "httpx", "httpcore", "opentelemetry", "arq.jobs
 
 SILENT = ("asyncpg.pool",)
 """Libraries whose errors reach us anyway: while PostgreSQL is away, the pool logs a traceback per connection."""
+
+
+request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
+"""The HTTP request that is being answered; each of its lines carries it. structlog's own way takes ten times as long."""
 
 
 def set_up(settings: Settings) -> None:
@@ -70,7 +75,7 @@ def _as_json(settings: Settings) -> bool:
 
 def _shared() -> list[Processor]:
     return [
-        structlog.contextvars.merge_contextvars,
+        _of_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -81,6 +86,13 @@ def _rendered(as_json: bool, *, text: bool = False) -> list[Processor]:
         return [_sql_below, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     renderer = structlog.processors.JSONRenderer(serializer=_text if text else _bytes)
     return [structlog.processors.format_exc_info, renderer]
+
+
+def _of_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    asked = request_id.get()
+    if asked is not None:
+        event.setdefault("request_id", asked.decode())
+    return event
 
 
 def _sql_below(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -64,3 +64,52 @@ async def test_a_deep_selection(engine: Engine) -> None:
     for depth in (20, 400, 1300):
         text = "{ team { parent" + " { parent" * depth + " { id }" + " }" * depth + " } }"
         assert await refused(engine, Request("{ me " + text + " }")) in CODES
+
+
+HUGE = {"or": [{"name": {"eq": "x"}} for _ in range(40_000)]}
+
+
+async def test_nobody_is_refused_before_variables_are_read(engine: Engine) -> None:
+    started = time.perf_counter()
+    for text in (
+        QUERY,
+        "query($w: CustomerWhere, $o: Boolean = false) { __typename ...A } fragment A on Query { ...B } "
+        "fragment B on Query { customers(where: $w) @include(if: $o) { totalCount } }",
+        "mutation($i: CustomerUpdateInput!) { customerUpdate(input: $i) { userErrors { code } } }",
+    ):
+        with pytest.raises(Rejected) as caught:
+            await engine.answer(Request(text, None, {"w": HUGE, "i": {"name": 1}}), None)
+        assert caught.value.errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert time.perf_counter() - started < 0.2
+
+
+@pytest.mark.parametrize(
+    "huge",
+    [HUGE, {"name": {"in": ["x"] * 30_000}}, {"or": [{}] * 30_000}, {f"a{number}": 1 for number in range(30_000)}],
+    ids=["conditions", "list", "empty objects", "keys"],
+)
+async def test_huge_variables(engine: Engine, huge: dict[str, Any]) -> None:
+    started = time.perf_counter()
+    assert await refused(engine, Request(QUERY, None, {"w": huge})) == "QUERY_TOO_COMPLEX"
+    assert time.perf_counter() - started < 0.1
+
+
+async def test_huge_variables_of_nobody(engine: Engine) -> None:
+    text = "mutation($i: LoginInput!) { login(input: $i) { userErrors { code } } }"
+    with pytest.raises(Rejected) as caught:
+        await engine.answer(Request(text, None, {"i": HUGE}), None)
+    assert caught.value.errors[0]["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+
+
+async def test_a_text_of_comments(engine: Engine) -> None:
+    started = time.perf_counter()
+    for comments in ("#" + "x" * 1_000_000 + "\n", "# comment\n" * 100_000, "," * 1_000_000):
+        assert await refused(engine, Request(comments + "{ __typename }")) == "QUERY_TOO_COMPLEX"
+    assert time.perf_counter() - started < 0.02
+
+
+@pytest.mark.parametrize("text", ["{ customers(first: %s) { totalCount } }", "{ customer(id: %s) { id } }"])
+async def test_a_number_of_thousands_of_digits(engine: Engine, text: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        await engine.answer(Request(text % ("9" * 5000)), ADMIN)
+    assert "set_int_max_str_digits" not in str(caught.value.errors)

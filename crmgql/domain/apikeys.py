@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.db import Transaction
-from crmgql.domain import tokens
+from crmgql.domain import shape, tokens
 from crmgql.errors import BadUserInput, Forbidden, NotFound
 from crmgql.viewer import Viewer
 
@@ -97,7 +97,11 @@ def _may(viewer: Viewer) -> None:
 def _checked_name(name: str) -> str:
     name = name.strip()
     # Control characters and lone surrogates: PostgreSQL refuses some of them, a list on a screen is broken by the rest.
-    if not 1 <= len(name) <= LONGEST_NAME or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+    if (
+        shape.is_blank(name)
+        or len(name) > LONGEST_NAME
+        or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    ):
         raise BadUserInput(f"An API key's name is 1 to {LONGEST_NAME} printable characters.", field="name")
     return name
 

@@ -20,9 +20,11 @@ async def log(
     access.require_write(act.viewer, "Interaction")
     await records.visible(act, Customer, customer_id, field="customerId")
     await _check(act, customer_id, values)
+    if author_id not in (None, act.viewer.user_id):
+        await people.assignable(act, author_id, field="authorId")
     values |= {
         "customer_id": customer_id,
-        "author_id": await people.assignable(act, author_id or act.viewer.user_id, field="authorId"),
+        "author_id": author_id or act.viewer.user_id,
         "occurred_at": occurred_at or act.now,
     }
     interaction = await records.create(act, Interaction, values, kind="interaction.logged")

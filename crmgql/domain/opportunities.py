@@ -81,7 +81,7 @@ async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None 
     """Closes it without a deal; the reason is for those who want to do better."""
     opportunity = await _lock(act, id, expected_version, OPEN, "lose")
     shape.check_text(reason, "reason", longest=300)
-    if not reason.strip():
+    if shape.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
     changes = {"stage": "LOST", "closed_on": act.now.date(), "probability": 0, "lost_reason": reason}
     await records.change(act, Opportunity, opportunity, changes, kind="opportunity.lost")

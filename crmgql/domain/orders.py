@@ -36,6 +36,14 @@ LINE = (
 LINES = "SELECT * FROM order_lines WHERE customer_id = $1 AND order_id = $2 ORDER BY position, id"
 DELETE_LINES = "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2"
 CONFLICTS = {"orders_number": ("number", "Another order has this number.")}
+DRAW = """
+WITH RECURSIVE drawn AS (
+    SELECT 'SO-' || nextval('order_numbers') AS number
+    UNION ALL
+    SELECT 'SO-' || nextval('order_numbers') FROM drawn WHERE EXISTS (SELECT FROM orders o WHERE o.number = drawn.number)
+)
+SELECT number FROM drawn WHERE NOT EXISTS (SELECT FROM orders o WHERE o.number = drawn.number)"""
+"""The next number that is free: clients and imports bring numbers of their own, which may look like ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +119,15 @@ async def create(
         "expected_delivery_at": expected_delivery_at,
         "note": note,
         **_totals(priced, currency, _amount(tax, currency, "tax"), _amount(discount, currency, "discount")),
-        **({"number": number} if number is not None else {}),
+        "number": number if number is not None else await act.tx.connection.fetchval(DRAW),
         **origin,
     }
-    order = await records.create(act, Order, values, kind="order.created", conflicts=CONFLICTS)
+    try:
+        order = await records.create(act, Order, values, kind="order.created", conflicts=CONFLICTS)
+    except Conflict as error:
+        if number is None and error.field == "number":  # somebody brought it since it was drawn
+            raise records.Collided from error
+        raise
     await _insert_lines(act, order, priced)
     return order["id"]  # type: ignore[no-any-return]
 

@@ -39,6 +39,10 @@ async def record(
     Raises `CurrencyMismatch`, `IllegalTransition` for an order that takes no money, `Conflict` for one recorded twice.
     """
     access.require_write(act.viewer, "Payment")
+    if pending and received_at is not None:
+        raise BadUserInput(
+            "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
+        )
     value, currency = amount
     if order_id is not None:
         order = await _order(act, order_id, customer_id, currency)

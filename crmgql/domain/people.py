@@ -1,11 +1,12 @@
 """Users and teams, kept by administrators; and who may be put in charge of a record.
 
-An administrator's API key may not set passwords nor make administrators: nobody reaches past a key's scopes with it.
+An administrator's API key decides nothing about rights or pay: neither roles, e-mail, password, salary and whether
+somebody is active, nor who stands under whom. So nobody reaches past a key's scopes with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -22,13 +23,17 @@ FREE = frozenset({access.ADMIN, access.FINANCE, access.INTEGRATION})
 OWNING = frozenset({access.SELLER, access.MANAGER})
 """Roles whose new customers and opportunities are their own unless another owner is named."""
 
+PERSONAL = frozenset({"roles", "email", "salary", "team_id"})
+STANDING = frozenset({"manager_id", "parent_id"})
+"""What an API key leaves as it is, of users and of teams."""
+
 CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
 ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
 OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND 'ADMIN' = ANY(roles) AND id <> $1)"
 
 
 async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozenset[str] = FREE) -> UUID | None:
-    """The user, if the viewer may put them in charge: oneself, a manager's team, for `free` roles any active user.
+    """The user, if the viewer may put them in charge: an owning role oneself, a manager their team, `free` roles anybody.
 
     Raises `NotFound`, `Forbidden`, `BadUserInput` for somebody who is not active.
     """
@@ -36,13 +41,15 @@ async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozen
         if not act.viewer.roles & free:
             raise Forbidden("You may name somebody else here, but not nobody.", field=field)
         return None
-    if user_id == act.viewer.user_id:
+    if user_id == act.viewer.user_id and act.viewer.roles & (OWNING | free):
         return user_id
     user = await records.visible(act, User, user_id, field=field)
     if not user["active"]:
         raise BadUserInput("This user is not active; choose one who is.", field=field)
     if act.viewer.roles & free:
         return user_id
+    if not act.viewer.roles & OWNING:
+        raise Forbidden("Your roles put nobody in charge here; ask a manager to.", field=field)
     if access.MANAGER not in act.viewer.roles:
         raise Forbidden("You may only name yourself here; ask a manager to name others.", field=field)
     if not await act.tx.connection.fetchval("SELECT $1 = ANY(team_reach($2))", user_id, act.viewer.user_id):
@@ -60,7 +67,7 @@ async def create_user(
 ) -> UUID:
     """A user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
     access.require_write(act.viewer, "User")
-    _may_grant(act, roles or ())
+    _require_person(act, [name for name, value in (("roles", roles), ("salary", salary)) if value])
     values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
     await _check_team(act, values)
     if password is not None:
@@ -74,6 +81,7 @@ async def update_user(
 ) -> UUID:
     """Changes what is named. A new password ends the user's sessions."""
     access.require_write(act.viewer, "User")
+    _require_person(act, changes.keys() & PERSONAL)
     user = await records.lock(act, User, id, expected_version=expected_version)
     if "roles" in changes:
         changes["roles"] = await _roles(act, user, changes["roles"] or [])
@@ -92,6 +100,7 @@ async def update_user(
 async def deactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Ends a user's sessions and API keys' use; what they own stays theirs until it is assigned anew."""
     access.require_write(act.viewer, "User")
+    _require_person(act, ["active"])
     user = await records.lock(act, User, id, expected_version=expected_version)
     if not user["active"]:
         raise IllegalTransition("The user is not active already.", field="id")
@@ -105,10 +114,10 @@ async def deactivate(act: Act, *, id: UUID, expected_version: int | None = None)
 
 async def reactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     access.require_write(act.viewer, "User")
+    _require_person(act, ["active"])
     user = await records.lock(act, User, id, expected_version=expected_version)
     if user["active"]:
         raise IllegalTransition("The user is active already.", field="id")
-    _may_grant(act, user["roles"])
     await records.change(act, User, user, {"active": True}, kind="user.reactivated")
     return id
 
@@ -119,6 +128,7 @@ async def create_team(act: Act, **values: Any) -> UUID:
     if values.get("parent_id") is not None:
         await records.visible(act, Team, values["parent_id"], field="parentId")
     if values.get("manager_id") is not None:
+        _require_person(act, ["manager_id"])
         await assignable(act, values["manager_id"], field="managerId")
     team = await records.create(act, Team, values, kind="team.created")
     return team["id"]  # type: ignore[no-any-return]
@@ -127,6 +137,7 @@ async def create_team(act: Act, **values: Any) -> UUID:
 async def update_team(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. Raises `BadUserInput` for a parent that is below the team."""
     access.require_write(act.viewer, "Team")
+    _require_person(act, changes.keys() & STANDING)
     if changes.get("parent_id") is not None:
         await records.refuse_cycle(act, Team, id, changes["parent_id"])
         await records.visible(act, Team, changes["parent_id"], field="parentId")
@@ -141,15 +152,17 @@ async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
     """The roles in one order; as they were when they are the same. Raises when nobody could administer any more."""
     if set(roles) == set(user["roles"]):
         return user["roles"]  # type: ignore[no-any-return]
-    _may_grant(act, set(roles) - set(user["roles"]))
     if access.ADMIN not in roles:
         await _require_other_administrator(act, user)
     return sorted(set(roles))
 
 
-def _may_grant(act: Act, roles: Sequence[str] | set[str]) -> None:
-    if act.viewer.api_key_id is not None and access.ADMIN in roles:
-        raise Forbidden("An API key can't make administrators: log in.", field="roles")
+def _require_person(act: Act, columns: Iterable[str]) -> None:
+    """Raises `Forbidden` when an API key names one of these, also with the value that it has: a salary can be guessed."""
+    if act.viewer.api_key_id is not None:
+        for column in sorted(columns):
+            field = shape.api_name(column)
+            raise Forbidden(f"An API key can't set {field}: log in.", field=field)
 
 
 async def _require_other_administrator(act: Act, user: Row) -> None:
@@ -162,8 +175,7 @@ async def _require_other_administrator(act: Act, user: Row) -> None:
 
 
 async def _hashed(act: Act, password: str) -> str:
-    if act.viewer.api_key_id is not None:
-        raise Forbidden("An API key can't set passwords: log in.", field="password")
+    _require_person(act, ["password"])
     return await passwords.hash(password)
 
 

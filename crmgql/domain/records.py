@@ -31,7 +31,12 @@ Row = dict[str, Any]
 Conflicts = Mapping[str, tuple[str | None, str]]
 """Constraint → (field, what to say)."""
 
-COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+class Collided(Exception):
+    """What was free a moment ago was taken by another transaction."""
+
+
+COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, Collided)
 """Two transactions got in each other's way and this one was undone: nothing was wrong, do it again."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -24,8 +25,11 @@ INT8 = 2**63 - 1
 MAX_JSON_BYTES = 65_536
 MAX_JSON_DEPTH = 20
 MAX_AMOUNT = Decimal(10) ** 15
-YEARS = range(1000, 9999)
-"""The database's driver takes the first and the last day that Python knows for infinity; nobody means them."""
+YEARS = range(1000, 2201)
+"""Later years are slips of the keyboard, and stay at the top of every list that shows the newest first."""
+
+UNSEEN = "\u115f\u1160\u2800\u3164\uffa0"
+"""Fillers of Hangul and the empty cell of Braille: letters and symbols without ink."""
 
 NEVER_BLANK = frozenset(
     [
@@ -157,6 +161,8 @@ def _check_json(value: Any, name: str, levels: int) -> None:
         raise BadUserInput("The JSON has a number that is too large.", field=name)
     elif isinstance(value, int) and abs(value) > INT8:
         raise BadUserInput("The JSON has a whole number that is too large; send it as a string.", field=name)
+    elif value is not None and not isinstance(value, float | int):  # a variable of another type in the literal, or none
+        raise BadUserInput("The JSON has a value that is no JSON; send all of it as one variable.", field=name)
 
 
 def check_characters(value: str, name: str) -> None:
@@ -173,8 +179,13 @@ def check_text(value: str, name: str, *, longest: int) -> None:
     check_characters(value, name)
     if len(value) > longest:
         raise BadUserInput(f"Has {len(value)} characters; at most {longest} fit.", field=name)
-    if name.rsplit(".", 1)[-1] in NEVER_BLANK and not value.strip():
+    if name.rsplit(".", 1)[-1] in NEVER_BLANK and is_blank(value):
         raise BadUserInput("Can't be blank.", field=name)
+
+
+def is_blank(value: str) -> bool:
+    """Whether there is nothing to see: no letter, digit, sign or symbol but those that Unicode draws as a space."""
+    return not any(unicodedata.category(letter)[0] in "LNPS" and letter not in UNSEEN for letter in value)
 
 
 def api_name(column: str) -> str:

@@ -14,6 +14,7 @@ from crmgql.viewer import Who
 MAX_CONDITIONS = 200
 MAX_NESTING = 12
 MAX_RELATIONS = 12
+MAX_RELATIONS_IN_ALL = 120
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -27,15 +28,18 @@ class Filters:
         self._conditions = 0
         self._nesting = 0
         self._relations = 0
+        self._all_relations = 0
 
     def where(self, node: catalog.Node, t: str, tree: Argument) -> ast.Expr:
         """The condition on row `t`. An absent or null tree is TRUE."""
         if not isinstance(tree, Object):
             return ast.TRUE
-        self._conditions += len(tree.fields)
+        if self._nesting == 0:
+            self._conditions = self._relations = 0
+        self._conditions += max(1, len(tree.fields))
         if self._conditions > MAX_CONDITIONS or self._nesting >= MAX_NESTING:
             raise BadUserInput(
-                f"A query's where can have {MAX_CONDITIONS} conditions, {MAX_NESTING} deep; this has more."
+                f"A where can have {MAX_CONDITIONS} conditions, {MAX_NESTING} deep; this has more."
             )
         self._nesting += 1
         condition = ast.all_of([self._entry(node, t, name, value) for name, value in tree.fields.items()])
@@ -72,7 +76,10 @@ class Filters:
     def _count_relation(self) -> None:
         self._relations += 1
         if self._relations > MAX_RELATIONS:
-            raise BadUserInput(f"A query's where can look into {MAX_RELATIONS} relations; this looks into more.")
+            raise BadUserInput(f"A where can look into {MAX_RELATIONS} relations; this looks into more.")
+        self._all_relations += 1
+        if self._all_relations > MAX_RELATIONS_IN_ALL:
+            raise BadUserInput(f"A query's filters can look into {MAX_RELATIONS_IN_ALL} relations; split the query.")
 
     def _related(self, target: catalog.Node, link: ast.Expr, alias: str, trusted: bool, *more: ast.Expr) -> ast.Expr:
         access.require_read(self.who, target.name)

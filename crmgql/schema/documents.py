@@ -1,12 +1,14 @@
 """Query text → parsed, validated, measured document; kept, bounded, by the text.
 
-What may be rejected here: syntax, validation against the schema, and documents past the caps on tokens, depth,
+What may be rejected here: syntax, validation against the schema, and documents past the caps on length, tokens, depth,
 aliases, directives, fields and repetitions. Fragments are measured as if written out, so that few of them can't hide a flood.
+What a request asks of its operation again and again (its kind, its root fields) is read off here, once.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from graphql import (
@@ -15,11 +17,16 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLID,
+    GraphQLNonNull,
     GraphQLSchema,
+    GraphQLString,
     GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
+    VariableDefinitionNode,
     parse,
     specified_rules,
     validate,
@@ -29,10 +36,14 @@ from crmgql.errors import OperationNotFound, QueryTooComplex
 from crmgql.planner.plan import LONGEST_KEPT, Prepared, prepare
 from crmgql.schema.errors import Rejected, from_graphql, rejected
 
+LONGEST = 65_536
+"""Characters of a document. Commas, blanks and what a comment says are no tokens, but are read all the same."""
 MAX_FIELDS = 3000
 MAX_REPEATS = 50
 """How often one selection may repeat a field: validation compares each such pair, and all that is below them."""
 MAX_ERRORS = 20
+INTROSPECTION = frozenset(("__schema", "__type"))
+PYTHON_ON_DIGITS = "set_int_max_str_digits"
 
 
 @dataclass(frozen=True)
@@ -44,11 +55,31 @@ class Limits:
     introspection: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation and what is known of it before any request.
+
+    `kind` is `query` or `mutation`. `roots` are the names of its root fields, those of fragments and those under a
+    condition included. `texts`, of a query whose variables are all `String` or `ID`, are their names, each with whether
+    it may be absent; None for other operations.
+    """
+
+    prepared: Prepared
+    kind: str
+    roots: frozenset[str]
+    introspects: bool
+    texts: tuple[tuple[str, bool], ...] | None
+
+
 @dataclass(frozen=True)
 class Document:
-    operations: dict[str | None, Prepared]
+    operations: dict[str | None, Operation]
 
     def operation(self, name: str | None) -> Prepared:
+        """The operation to run, as the planner takes it. Raises `OperationNotFound`."""
+        return self.find(name).prepared
+
+    def find(self, name: str | None) -> Operation:
         """The operation to run. Raises `OperationNotFound`."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
@@ -88,6 +119,10 @@ class Documents:
         return found
 
     def _read(self, text: str) -> Document:
+        if len(text) > LONGEST:
+            raise rejected(
+                QueryTooComplex(f"The document has {len(text)} characters; {LONGEST} are allowed. Use variables.")
+            )
         try:
             document = parse(text, max_tokens=self.limits.tokens)
         except GraphQLSyntaxError as error:
@@ -100,12 +135,12 @@ class Documents:
         rules = [*specified_rules, *([] if self.limits.introspection else [NoSchemaIntrospectionCustomRule])]
         errors: list[GraphQLError] = validate(self.schema, document, rules, max_errors=MAX_ERRORS)
         if errors:
-            raise from_graphql(errors, "GRAPHQL_VALIDATION_FAILED")
+            raise from_graphql([_in_plain_words(error) for error in errors], "GRAPHQL_VALIDATION_FAILED")
         operations = {}
         for item in document.definitions:
             if isinstance(item, OperationDefinitionNode):
                 name = item.name.value if item.name else None
-                operations[name] = prepare(self.schema, text, document, item)
+                operations[name] = _known(prepare(self.schema, text, document, item))
         return Document(operations)
 
     def _measure(self, document: DocumentNode) -> None:
@@ -128,6 +163,43 @@ class Documents:
                         f"With its fragments written out the document has {size} {what}; {cap} are allowed."
                     )
                 )
+
+
+def _known(prepared: Prepared) -> Operation:
+    """An operation of a validated document, read once."""
+    node = prepared.operation
+    roots = frozenset(_roots(node.selection_set, prepared))
+    texts = tuple(_text(item, prepared) for item in node.variable_definitions or ())
+    known = tuple(item for item in texts if item is not None)
+    plain = node.operation is OperationType.QUERY and known == texts
+    return Operation(prepared, node.operation.value, roots, bool(roots & INTROSPECTION), known if plain else None)
+
+
+def _roots(selections: SelectionSetNode, prepared: Prepared) -> Iterator[str]:
+    for item in selections.selections:
+        if isinstance(item, FieldNode):
+            yield item.name.value
+        elif isinstance(item, FragmentSpreadNode):
+            yield from _roots(prepared.fragments[item.name.value].selection_set, prepared)
+        else:
+            yield from _roots(item.selection_set, prepared)  # type: ignore[attr-defined]
+
+
+def _text(definition: VariableDefinitionNode, prepared: Prepared) -> tuple[str, bool] | None:
+    """A variable's name and whether it may be absent, if strings are taken as they are."""
+    name = definition.variable.name.value
+    kind = prepared.kinds[name]
+    required = isinstance(kind, GraphQLNonNull)
+    if (kind.of_type if isinstance(kind, GraphQLNonNull) else kind) not in (GraphQLString, GraphQLID):
+        return None
+    return name, not required and definition.default_value is None
+
+
+def _in_plain_words(error: GraphQLError) -> GraphQLError:
+    """Python refuses to read numbers of thousands of digits, in words that mean nothing to a client."""
+    if PYTHON_ON_DIGITS not in error.message:
+        return error
+    return GraphQLError("A number has too many digits.", error.nodes)
 
 
 @dataclass(frozen=True)

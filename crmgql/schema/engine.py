@@ -2,6 +2,10 @@
 
 The stages are methods in the order in which a request passes them. Queries never run a resolver; introspection alone
 is left to graphql-core; mutations go through `mutate`.
+
+What may be rejected here, in this order: a missing viewer, from the document alone, and then the variables. They may
+hold `MAX_VALUES` values, list items and entries of objects counted on every level, for coercing them takes the event
+loop's time; lists that a field takes have lower caps of their own.
 """
 
 from __future__ import annotations
@@ -18,11 +22,15 @@ from graphql import (
     DocumentNode,
     ExecutionResult,
     FieldNode,
+    FragmentSpreadNode,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    VariableNode,
+    Visitor,
     execute_sync,
+    visit,
 )
 from graphql.execution.values import VariableValues, get_variable_values
 
@@ -34,17 +42,18 @@ from crmgql.errors import CrmError, QueryTooComplex, Unauthenticated
 from crmgql.planner import catalog, selection
 from crmgql.planner.plan import Plans, Prepared
 from crmgql.schema import documents, telemetry
+from crmgql.schema.documents import INTROSPECTION, Operation
 from crmgql.schema.errors import Rejected, from_graphql, rejected
 from crmgql.schema.mutate import LOG_IN, Mutations
-from crmgql.schema.mutating import Visit
+from crmgql.schema.mutating import MUTATIONS, Visit
 from crmgql.viewer import Clock, Viewer, system_clock
 
 log = structlog.get_logger("crmgql")
 NO_VARIABLES = VariableValues(sources={}, coerced={})
-INTROSPECTION = ("__schema", "__type")
+MAX_VALUES = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One GraphQL request, however it arrived. `variables` are as the client sent them.
 
@@ -93,35 +102,48 @@ class Engine:
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
         """The response body. Raises `Rejected` for a request that gets no data."""
-        started = time.perf_counter()
+        return await self.run(self.operation(request), request, viewer)
+
+    def operation(self, request: Request) -> Operation:
+        """The operation that a request asks for. Raises `Rejected`."""
         with telemetry.span("graphql.parse"):
             document = self.documents.get(request.query)
         try:
-            prepared = document.operation(request.operation_name)
-            variables = self.variables(prepared, request.variables)
-            if prepared.operation.operation is OperationType.MUTATION:
-                return await self.mutate(prepared, variables, viewer, request)
-            return await self.query(prepared, variables.coerced, viewer, started)
+            return document.find(request.operation_name)
+        except CrmError as error:
+            raise rejected(error) from error
+
+    async def run(self, operation: Operation, request: Request, viewer: Viewer | None) -> bytes:
+        """The response body of a request's operation. Raises `Rejected` for one that gets no data."""
+        started = time.perf_counter()
+        try:
+            if viewer is None and _needs_viewer(operation):
+                raise Unauthenticated(LOG_IN)
+            variables = self.variables(operation, request.variables)
+            if operation.kind == "mutation":
+                return await self.mutate(operation.prepared, variables, viewer, request)
+            if viewer is None or operation.introspects:
+                return await self._special(operation.prepared, variables.coerced, viewer, request)
+            return await self.query(operation.prepared, variables.coerced, viewer, started)
         except CrmError as error:
             raise rejected(error) from error
         except RecursionError:
             raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
 
-    def variables(self, prepared: Prepared, given: dict[str, Any]) -> VariableValues:
-        """Coerced variables. Raises `Rejected`."""
-        definitions = prepared.operation.variable_definitions
+    def variables(self, operation: Operation, given: dict[str, Any]) -> VariableValues:
+        """Coerced variables. Raises `Rejected`, `QueryTooComplex`."""
+        definitions = operation.prepared.operation.variable_definitions
         if not definitions:
             return NO_VARIABLES
+        if operation.texts is not None and (texts := _texts(operation.texts, given)) is not None:
+            return VariableValues(sources={}, coerced=texts)
+        _refuse_huge(given)
         coerced = get_variable_values(self.schema, definitions, given, max_errors=documents.MAX_ERRORS)
         if isinstance(coerced, list):
             raise from_graphql(coerced, "BAD_USER_INPUT")
         return coerced
 
-    async def query(
-        self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer | None, started: float
-    ) -> bytes:
-        if viewer is None or _introspects(prepared):
-            return await self._special(prepared, variables, viewer)
+    async def query(self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer, started: float) -> bytes:
         with telemetry.span("graphql.plan"):
             plan = self.plans.plan(prepared, variables, viewer.who)
             values = plan.values(variables, viewer)
@@ -156,42 +178,98 @@ class Engine:
             return None
         return Issue(self.secret, self.settings.access_token_minutes, self.settings.refresh_token_days)
 
-    async def _special(self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer | None) -> bytes:
-        """Operations with introspection in them, and those of nobody: only what needs no data is answered."""
+    async def _special(
+        self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer | None, request: Request
+    ) -> bytes:
+        """Queries with introspection in them, and those of nobody, which were refused if they need data."""
         reader = selection.Reader(self.schema, self.plans.catalog, prepared.fragments, variables)
         fields = reader.collect("Query", [prepared.operation.selection_set])
         plain = [nodes for nodes in fields.values() if not nodes[0].name.value.startswith("__")]
-        if plain and viewer is None:
-            raise Unauthenticated(LOG_IN)
         data: dict[str, Any] = {}
         meta = [node for nodes in fields.values() if nodes[0].name.value in INTROSPECTION for node in nodes]
         if meta:
-            data |= self._introspection(prepared, meta, variables)
+            data |= self._introspection(prepared, meta, request.variables)
         if plain and viewer is not None:
-            root = tuple((key, item) for key, item in reader.root(prepared.operation, skip=INTROSPECTION))
+            root = tuple((key, item) for key, item in reader.root(prepared.operation, skip=tuple(INTROSPECTION)))
             plan = self.plans.compile(root, viewer.who)
             row = await self.database.fetch_json(plan.sql, plan.values(variables, viewer))
             data |= orjson.loads(row["data"])
         ordered = {key: data.get(key, "Query") for key in fields}
         return orjson.dumps({"data": ordered})
 
-    def _introspection(self, prepared: Prepared, fields: list[FieldNode], variables: dict[str, Any]) -> dict[str, Any]:
+    def _introspection(self, prepared: Prepared, fields: list[FieldNode], given: dict[str, Any]) -> dict[str, Any]:
+        """What introspection fields answer. graphql-core coerces the given variables itself: only those used in them."""
+        used = _variables_in(fields, prepared)
         operation = OperationDefinitionNode(
             operation=OperationType.QUERY,
             selection_set=SelectionSetNode(selections=tuple(fields)),
-            variable_definitions=prepared.operation.variable_definitions,
+            variable_definitions=tuple(
+                item for item in prepared.operation.variable_definitions or () if item.variable.name.value in used
+            ),
         )
         document = DocumentNode(definitions=(operation, *prepared.fragments.values()))
-        result = execute_sync(self.schema, document, variable_values=variables)
+        result = execute_sync(self.schema, document, variable_values=given)
         assert isinstance(result, ExecutionResult)
         if result.errors:
             raise from_graphql(result.errors, "BAD_USER_INPUT")
         return result.data or {}
 
 
-def _introspects(prepared: Prepared) -> bool:
-    """Whether introspection may be among the root fields: asked of the text, which is cheap and errs on the safe side."""
-    return "__schema" in prepared.text or "__type(" in prepared.text.replace(" ", "")
+def _needs_viewer(operation: Operation) -> bool:
+    """Whether data is asked for, be it under a condition; the variables, which decide conditions, aren't read yet."""
+    if operation.kind == "mutation":
+        return any(name in MUTATIONS and not MUTATIONS[name].public for name in operation.roots)
+    return any(not name.startswith("__") for name in operation.roots)
+
+
+def _texts(names: tuple[tuple[str, bool], ...], given: dict[str, Any]) -> dict[str, Any] | None:
+    """Coerced variables if all of them are strings that stay as they are, which is so for most queries; else None."""
+    coerced: dict[str, Any] = {}
+    for name, may_be_absent in names:
+        value = given.get(name)
+        if type(value) is str:
+            coerced[name] = value
+        elif name in given or not may_be_absent:
+            return None
+    return coerced
+
+
+def _refuse_huge(given: dict[str, Any]) -> None:
+    count = 0
+    rest: list[Any] = [given]
+    while rest:
+        value = rest.pop()
+        inner = value.values() if isinstance(value, dict) else value
+        count += len(inner)
+        if count > MAX_VALUES:
+            raise QueryTooComplex(f"The variables have more than {MAX_VALUES} values.")
+        rest.extend(item for item in inner if isinstance(item, (dict, list)))
+
+
+class _Variables(Visitor):
+    """Names of the variables in nodes, the fragments they spread included."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        super().__init__()
+        self.prepared = prepared
+        self.names: set[str] = set()
+        self.entered: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.names.add(node.name.value)
+
+    def enter_fragment_spread(self, node: FragmentSpreadNode, *_: Any) -> None:
+        name = node.name.value
+        if name not in self.entered:
+            self.entered.add(name)
+            visit(self.prepared.fragments[name], self)
+
+
+def _variables_in(nodes: list[FieldNode], prepared: Prepared) -> set[str]:
+    finder = _Variables(prepared)
+    for node in nodes:
+        visit(node, finder)
+    return finder.names
 
 
 __all__ = ["Engine", "Rejected", "Request"]

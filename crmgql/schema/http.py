@@ -9,7 +9,7 @@ Statuses of a GraphQL request error (parse, validation, variables, cost, access)
 - `application/json`: 200, as clients of that type expect, but 401, 429, 500 and 503 stay, for they are not about the
   query and proxies, retries and login flows look for them.
 
-An operation that began and came to nothing (`data` is null) is a 200 for both, with the same four exceptions. What never
+An operation that began and came to nothing (`data` is null, or each of its fields) is a 200 for both, with the same four exceptions. What never
 was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good is a 401
 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 from strawberry.http.ides import get_graphql_ide_html
 
+from crmgql import logs
 from crmgql.config import Settings
 from crmgql.domain.identity import Identities
 from crmgql.errors import CrmError
@@ -51,11 +53,11 @@ NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NOT_ABOUT_THE_QUERY = frozenset((401, 429, 500, 503))
 OK = "OK"
 
-NO_DATA = b'{"data":null,'
+ERRORS = b'"errors":[{'
 
 
 class Disconnected(Exception):
-    """The client went away before its request was read; nobody is there to be answered."""
+    """The body ended before its end: the client went away, or what it sent is no well-formed HTTP."""
 
 
 @dataclass(slots=True)
@@ -85,11 +87,14 @@ class Endpoint:
         started = time.perf_counter()
         headers = requests.header_fields(scope["headers"])
         request_id = requests.request_id(headers.get(b"x-request-id"))
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        logs.request_id.set(request_id)
         media = negotiation.media_type(headers.get(b"accept"))
         try:
             answer = await self._answer(scope, headers, receive, media)
         except Disconnected:
+            # Mostly nobody is there any more; but who sent malformed chunks is, and waits for an answer.
+            with suppress(Exception):
+                await _send(_broken_off(), None, request_id, send)
             return
         except Refused as error:
             body = encoded({"errors": [error.error()]})
@@ -115,9 +120,7 @@ class Endpoint:
             raise Refused(406, "NOT_ACCEPTABLE", message)
         viewer = await self._viewer(headers)
         if reads:
-            request = requests.from_query_string(scope["query_string"])
-            self._refuse_mutation(request)
-            return await self._run(request, viewer, media)
+            return await self._run(requests.from_query_string(scope["query_string"]), viewer, media)
         if (
             not negotiation.is_json(headers.get(b"content-type"))
             or headers.get(b"content-encoding", b"identity") != b"identity"
@@ -166,18 +169,6 @@ class Endpoint:
     def _too_large(self) -> Refused:
         return Refused(413, "PAYLOAD_TOO_LARGE", f"The body is too large; {self.max_body_bytes} bytes are allowed.")
 
-    def _refuse_mutation(self, request: Request) -> None:
-        if self._kind(request) == "mutation":
-            raise Refused(405, "METHOD_NOT_ALLOWED", "Send mutations with POST; GET is for queries.", ONLY_POST)
-
-    def _kind(self, request: Request) -> str:
-        """The operation's kind; a document that has none to run is left to the engine to refuse."""
-        try:
-            operation = self.engine.documents.get(request.query).operation(request.operation_name)
-        except (Rejected, CrmError):
-            return "invalid"
-        return operation.operation.operation.value
-
     async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes, remote: str | None) -> Answer:
         """One after the other: what a client wrote first happens first."""
         if not values:
@@ -206,12 +197,17 @@ class Endpoint:
             return Answer(500, encoded({"errors": [internal()]}), media, code="INTERNAL_SERVER_ERROR")
 
     async def _run(self, request: Request, viewer: Viewer | None, media: bytes) -> Answer:
+        kind = "invalid"
         try:
-            body = await self.engine.answer(request, viewer)
+            operation = self.engine.operation(request)
+            kind = operation.kind
+            if request.read_only and kind == "mutation":
+                raise Refused(405, "METHOD_NOT_ALLOWED", "Send mutations with POST; GET is for queries.", ONLY_POST)
+            body = await self.engine.run(operation, request, viewer)
         except Rejected as error:
-            return _failed(error, media, self._kind(request))
-        answer = Answer(200, body, media, kind=self._kind(request))
-        if body.startswith(NO_DATA):
+            return _failed(error, media, kind)
+        answer = Answer(200, body, media, kind=kind)
+        if kind == "mutation" and ERRORS in body:
             _note_failure(answer)
         return answer
 
@@ -232,12 +228,21 @@ def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
     return Answer(status, body, media, _explaining(status, extensions), extensions["code"], kind)
 
 
+def _broken_off() -> Answer:
+    error = requests.bad("The body ends too early, or is not well-formed HTTP.")
+    return Answer(error.status, encoded({"errors": [error.error()]}))
+
+
 def _note_failure(answer: Answer) -> None:
-    """An operation that began and came to nothing: the status says so if it is not about the query."""
-    extensions = orjson.loads(answer.body)["errors"][-1]["extensions"]
+    """An operation with errors. If all of it came to nothing, the status says so where it is not about the query."""
+    made = orjson.loads(answer.body)
+    if "errors" not in made:  # the bytes were somebody's text
+        return
+    extensions = made["errors"][-1]["extensions"]
     answer.code = extensions["code"]
+    nothing = all(value is None for value in (made["data"] or {}).values())
     status = STATUS.get(answer.code, 200)
-    if status in NOT_ABOUT_THE_QUERY:
+    if nothing and status in NOT_ABOUT_THE_QUERY:
         answer.status, answer.headers = status, _explaining(status, extensions)
 
 

@@ -2,8 +2,9 @@
 
 Per field: the payload is planned (so that a refused payload changes nothing), the input converted, the key claimed,
 the verb called, the payload read by the planner in the same transaction as a second statement, then committed. A
-rejection rolls back and becomes `userErrors`. Mutations of sessions commit on their own, as their refusals leave a
-trace; their payload is read afterwards, as the user whom they found.
+rejection rolls back and becomes `userErrors`, or null and an error beside; what the other fields did is answered all
+the same. Mutations of sessions commit on their own, as their refusals leave a trace; their payload is read afterwards,
+as the user whom they found.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import structlog
 from graphql import FieldNode, GraphQLError, GraphQLObjectType, GraphQLSchema
 from graphql.execution.values import get_argument_values
 
-from crmgql import db
+from crmgql import access, db
 from crmgql.domain import idempotency, records
 from crmgql.domain.records import Act
 from crmgql.errors import (
@@ -82,12 +83,11 @@ class Mutations:
             try:
                 text = await field.answer()
             except CrmError as error:
-                if field.passes_on(error):
-                    return _body(None, [*errors, formatted(error, [key])])
                 text = field.refused(error)
             except Exception:
                 log.exception("mutation failed", field=nodes[0].name.value)
-                return _body(None, [*errors, internal([key])])
+                errors.append(internal([key]))
+                text = "null"
             parts.append(f'"{key}":{text}')
         return _body("{" + ",".join(parts) + "}", errors)
 
@@ -131,14 +131,16 @@ class _Field:
             self.mutations.forget(done.changed_user)
         return self.payload.text(record, done.extras)
 
-    def passes_on(self, error: CrmError) -> bool:
-        """Whether this is a GraphQL error. Wrong credentials in a public field's input are the input's mistake."""
-        wrong_credentials = self.declaration.public and isinstance(error, Unauthenticated)
-        return isinstance(error, PASSED_ON) and not wrong_credentials
-
     def refused(self, error: CrmError) -> str:
-        """The payload of a rejected field: no record, and why."""
+        """The payload of a rejected field: no record, and why. What says nothing about the input: null and an error."""
+        if isinstance(error, PASSED_ON) and not self._wrong_credentials(error):
+            self.errors.append(formatted(error, [self.key]))
+            return "null"
         return self.payload.text(None, {}, {"code": error.code, "field": error.field, "message": error.message})
+
+    def _wrong_credentials(self, error: CrmError) -> bool:
+        """Those in a public field's input are the input's mistake."""
+        return self.declaration.public and isinstance(error, Unauthenticated)
 
     def _input(self) -> tuple[dict[str, Any], mutating.Given]:
         assert self.mutations.schema.mutation_type is not None
@@ -159,6 +161,7 @@ class _Field:
         self, coerced: dict[str, Any], given: mutating.Given
     ) -> tuple[mutating.Done, dict[str, Any]]:
         assert self.visit.viewer is not None
+        access.require_write(self.visit.viewer, self.declaration.record)  # also for what a key would only repeat
         plan = self._plan(self.visit.viewer.who)
         key = given.pop("idempotency_key", None)
         for tries_left in reversed(range(TRIES)):
@@ -265,6 +268,6 @@ class _Payload:
         return {key: error.get(item[0].name.value, "UserError") for key, item in fields.items()}
 
 
-def _body(data: str | None, errors: list[dict[str, Any]]) -> bytes:
+def _body(data: str, errors: list[dict[str, Any]]) -> bytes:
     listed = f',"errors":{orjson.dumps(errors).decode()}' if errors else ""
-    return f'{{"data":{data or "null"}{listed}}}'.encode()
+    return f'{{"data":{data}{listed}}}'.encode()

@@ -157,4 +157,5 @@ def _field(declaration: MutationDeclaration) -> Field:
     ]
     object_type(declaration.payload, payload)
     arguments = (Argument("input", declaration.input, REQUIRED),)
-    return Field(declaration.name, lazy(declaration.payload), declaration.doc, arguments)
+    # Nullable, so that a field that fails takes nothing away from what others have already done.
+    return Field(declaration.name, optional(lazy(declaration.payload)), declaration.doc, arguments)

@@ -93,19 +93,22 @@ def client_address(peer: str | None, forwarded: bytes | None) -> str | None:
     `X-Forwarded-For`, as what stands before that is the client's own word. A proxy on this machine that names nobody
     is not counted, else one attacker would lock out all who come through it. A public peer is believed nothing.
     """
-    if peer is None or not _is_near(peer):
-        return peer
-    if forwarded:
+    if peer is None:
+        return None
+    near, counted = _judged(peer)
+    if near and forwarded:
         return forwarded.rpartition(b",")[2].strip().decode("latin-1")
-    return None if ipaddress.ip_address(peer).is_loopback else peer
+    return counted
 
 
 @lru_cache(maxsize=1024)
-def _is_near(peer: str) -> bool:
+def _judged(peer: str) -> tuple[bool, str | None]:
+    """Whether a peer may be a proxy, and as whom it is counted when it names nobody."""
     try:
-        return ipaddress.ip_address(peer).is_private
+        address = ipaddress.ip_address(peer)
     except ValueError:
-        return False
+        return False, peer
+    return address.is_private, None if address.is_loopback else peer
 
 
 def from_query_string(text: bytes) -> Request:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from crmgql import logs
 from crmgql.config import Settings
 from crmgql.errors import CrmError, Forbidden, Throttled, TimedOut, Unauthenticated, Unavailable
 from crmgql.schema.engine import Request
@@ -25,13 +26,13 @@ class Stub:
     def __init__(self, *, answering: Exception | None = None, identifying: Exception | None = None) -> None:
         self.answering = answering
         self.identifying = identifying
-        self.documents = self
+        self.kind = "query"
         self.asked: list[str] = []
 
-    def get(self, query: str) -> Any:
-        raise rejected(CrmError(query))
+    def operation(self, request: Request) -> Any:
+        return self
 
-    async def answer(self, request: Request, viewer: object) -> bytes:
+    async def run(self, operation: object, request: Request, viewer: object) -> bytes:
         self.asked.append(request.query)
         if self.answering is not None:
             raise self.answering
@@ -40,6 +41,18 @@ class Stub:
     async def identify(self, authorization: str, clock: object) -> None:
         if self.identifying is not None:
             raise self.identifying
+
+
+class Failing(Stub):
+    """A mutation with this answer."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__()
+        self.kind = "mutation"
+        self.made = orjson.dumps(answer)
+
+    async def run(self, operation: object, request: Request, viewer: object) -> bytes:
+        return self.made
 
 
 async def post(stub: Stub, body: Any = None, **headers: str) -> httpx.Response:
@@ -61,17 +74,31 @@ async def test_what_was_not_foreseen_is_logged_and_not_told() -> None:
 
 
 async def test_a_log_line_carries_the_request_id() -> None:
-    import structlog
-
-    seen: list[dict[str, Any]] = []
+    seen: list[Any] = []
 
     class Noting(Stub):
-        async def answer(self, request: Request, viewer: object) -> bytes:
-            seen.append(structlog.contextvars.get_contextvars())
+        async def run(self, operation: object, request: Request, viewer: object) -> bytes:
+            event: Any = {"event": "query"}
+            for processor in logs._shared():
+                event = processor(None, "info", event)
+            seen.append(event["request_id"])
             return b"{}"
 
     await post(Noting(), **{"x-request-id": "r1"})
-    assert seen == [{"request_id": "r1"}]
+    assert seen == ["r1"]
+
+
+async def test_the_operation_is_looked_up_once() -> None:
+    looked: list[str] = []
+
+    class Looking(Stub):
+        def operation(self, request: Request) -> Any:
+            looked.append(request.query)
+            return self
+
+    await post(Looking(), {"query": "{ a }"})
+    await post(Looking(answering=rejected(Forbidden("no"))), {"query": "{ b }"})
+    assert looked == ["{ a }", "{ b }"]
 
 
 @pytest.mark.parametrize(
@@ -97,14 +124,22 @@ async def test_statuses(error: CrmError, plain: int, newer: int) -> None:
     [(Throttled("slowly", retry_after_s=7), 429), (Unavailable("gone"), 503), (Forbidden("no"), 200)],
 )
 async def test_statuses_of_an_operation_that_came_to_nothing(error: CrmError, status: int) -> None:
-    class Failing(Stub):
-        async def answer(self, request: Request, viewer: object) -> bytes:
-            return b'{"data":null,' + orjson.dumps({"errors": [formatted(error, ["login"])]})[1:]
-
+    errors = [formatted(error, ["login"])]
     for accept in ("application/json", RESPONSE_JSON):
-        response = await post(Failing(), accept=accept)
-        assert (response.status_code, code(response)) == (status, error.code)
-        assert response.headers.get("retry-after") == ("7" if status == 429 else None)
+        for data in (None, {"login": None}):
+            response = await post(Failing({"data": data, "errors": errors}), accept=accept)
+            assert (response.status_code, code(response)) == (status, error.code)
+            assert response.headers.get("retry-after") == ("7" if status == 429 else None)
+
+
+async def test_an_operation_that_came_to_something_is_200() -> None:
+    errors = [formatted(Unavailable("gone"), ["b"])]
+    for answer in (
+        {"data": {"a": {"note": None}, "b": None}, "errors": errors},
+        {"data": {"a": {"errors": [{"code": "X"}]}}},
+    ):
+        response = await post(Failing(answer))
+        assert (response.status_code, response.json()) == (200, answer)
 
 
 async def test_no_credentials_can_be_checked_without_a_database() -> None:
@@ -133,7 +168,8 @@ async def test_a_message_with_a_lone_surrogate_can_be_sent() -> None:
 
 
 @pytest.mark.parametrize("parts", [[], [b'{"query"'], [b"x" * 10, b"y"]])
-async def test_nobody_answers_a_client_that_left(parts: list[bytes]) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_body_that_broke_off_is_400_if_somebody_is_there(parts: list[bytes], *, gone: bool) -> None:
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     sent: list[Any] = []
 
@@ -141,10 +177,14 @@ async def test_nobody_answers_a_client_that_left(parts: list[bytes]) -> None:
         return messages.pop(0) if messages else {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
+        if gone:
+            raise RuntimeError("the transport is closed")
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")], "query_string": b""}
     stub: Any = Stub()
     await Endpoint(stub, stub, Settings(), Metrics())(scope, receive, send)
-    assert sent == []
     assert stub.asked == []
+    if not gone:
+        assert sent[0]["status"] == 400
+        assert orjson.loads(sent[1]["body"])["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}

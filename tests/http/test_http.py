@@ -67,7 +67,7 @@ REQUEST_ERRORS = [
     ({"query": "{"}, "GRAPHQL_PARSE_FAILED"),
     ({"query": ""}, "GRAPHQL_PARSE_FAILED"),
     ({"query": "{ nonsense }"}, "GRAPHQL_VALIDATION_FAILED"),
-    ({"query": "query($a: ID!) { node(id: $a) { id } }", "variables": {"a": None}}, "BAD_USER_INPUT"),
+    ({"query": "query($a: String!) { __type(name: $a) { name } }", "variables": {"a": None}}, "BAD_USER_INPUT"),
     ({"query": "query A { __typename } query B { __typename }"}, "OPERATION_RESOLUTION_FAILURE"),
     ({"query": "query A { __typename }", "operationName": "B"}, "OPERATION_RESOLUTION_FAILURE"),
     ({"query": "{ a " * 20 + "}" * 20}, "QUERY_TOO_COMPLEX"),
@@ -251,6 +251,24 @@ def test_a_body_without_end_is_refused_before_its_end(served: Any) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
         raw.sendall(HEAD + b"Content-Length: 99999999999\r\n\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"nonsense\r\n{}\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n" + b'5\r\n{"query": "{ a }"}\r\n0\r\n\r\n',
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + b'{"query": "{ __typename }"}',
+    ],
+)
+def test_a_malformed_body_is_400_in_json(served: Any, rest: bytes) -> None:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
+        raw.sendall(HEAD + b"Connection: close\r\n" + rest)
+        while b"}]}" not in answer and (part := raw.recv(1000)):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
 
 
 def test_a_client_that_leaves_is_no_error(served: Any, client: httpx.Client) -> None:

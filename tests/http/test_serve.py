@@ -36,6 +36,20 @@ def test_a_database_that_is_not_there_is_one_clear_line(serve: Any) -> None:
         assert "Traceback" not in served.log
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("CRMGQL_CORS_ORIGINS", "notaurl", "CRMGQL_CORS_ORIGINS: 'notaurl' is no origin"),
+        ("CRMGQL_SECRET_KEY", "short", "CRMGQL_SECRET_KEY is too short"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(serve: Any, name: str, value: str, told: str) -> None:
+    with serve(ready=False, **{name: value}) as served:
+        assert served.process.wait(15) == 1
+        assert sum(told in line for line in served.log.splitlines()) == 1
+        assert "Traceback" not in served.log
+
+
 async def test_requests_in_flight_are_answered_before_the_end(serve: Any, http_database_url: str, token: str) -> None:
     locker = await asyncpg.connect(http_database_url)
     with serve(CRMGQL_WORKERS="2") as served:

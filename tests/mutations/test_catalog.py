@@ -141,3 +141,24 @@ async def test_the_currency_changes_until_the_product_is_ordered(world: World) -
     euros = {"currency": "EUR", "price": money("5.00")}
     answer = await world.do("productUpdate", id=product, **euros)
     assert (answer.code, answer.field) == ("CONFLICT", "currency")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("Decimal", {"value": "1.5"}),
+        ("Date", {"value": "2026-01-01"}),
+        ("Int", {}),
+        ("MoneyInput", {"value": money("1.00")}),
+    ],
+)
+async def test_specs_take_nothing_but_json(world: World, kind: str, given: dict[str, Any]) -> None:
+    query = (
+        f'mutation($value: {kind}) {{ productCreate(input: {{name: "x", specs: {{a: [{{b: $value}}]}}}})'
+        " { product { specs } userErrors { code field } } }"
+    )
+    answer = await world.ask(query, world.viewer(), **given)
+    assert answer["data"]["productCreate"]["userErrors"] == [{"code": "BAD_USER_INPUT", "field": "specs"}]
+    assert "errors" not in answer
+    plain = await world.ask(query.replace(kind, "JSON", 1), world.viewer(), value=[None, True, 1, 1.5, "x", {"c": {}}])
+    assert plain["data"]["productCreate"]["product"]["specs"] == {"a": [{"b": [None, True, 1, 1.5, "x", {"c": {}}]}]}

@@ -220,3 +220,26 @@ async def test_a_hidden_parent_that_stays_is_no_obstacle(world: World) -> None:
     parent = await world.customer("STRANGER")
     customer = await world.customer(parent_id=uuid_of(parent))
     assert (await world.do("customerUpdate", "SELLER", id=customer, parentId=parent, city="Rome")).code is None
+
+
+@pytest.mark.parametrize("role", ["SUPPORT", "MARKETER"])
+async def test_who_owns_nothing_takes_no_customer(world: World, role: str) -> None:
+    seller, oneself = id_of("User", world.people["SELLER"]), id_of("User", world.people[role])
+    customer = await world.customer(owner_id=world.people["SELLER"])
+    for owner in (oneself, None, id_of("User", world.people["MANAGER"])):
+        answer = await world.do("customerUpdate", role, id=customer, ownerId=owner)
+        assert answer.code == "FORBIDDEN"
+    assert (await world.do("customerCreate", role, name="Acme", ownerId=oneself)).code == "FORBIDDEN"
+    assert (await world.row("customers", customer))["owner_id"] == world.people["SELLER"]
+    assert (await world.do("customerUpdate", role, id=customer, ownerId=seller, city="Rome")).code is None
+    logged = {"customerId": customer, "kind": "CALL", "subject": "Hello"}
+    assert (await world.do("interactionLog", role, **logged, authorId=oneself)).code is None
+    assert (await world.do("interactionLog", role, **logged, authorId=seller)).code == "FORBIDDEN"
+
+
+@pytest.mark.parametrize("name", ["\u200b", "\u200b \ufeff", "\u2060\u00ad", "\u3164", "\u2800", "\u0301"])
+async def test_a_name_that_nobody_can_see_is_blank(world: World, name: str) -> None:
+    for mutation, given in (("customerCreate", {}), ("customerUpdate", {"id": await world.customer()})):
+        answer = await world.do(mutation, name=name, **given)
+        assert (answer.code, answer.field) == ("BAD_USER_INPUT", "name")
+    assert (await world.do("customerCreate", name=f"株式会社{name}")).code is None

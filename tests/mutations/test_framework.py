@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
-from crmgql.domain import customers
+from crmgql.domain import catalog, customers
 
 from .world import World
 
@@ -71,6 +72,41 @@ async def test_an_unforeseen_error_tells_nothing(world: World, monkeypatch: pyte
     answer = await world.do("customerCreate", name="A")
     assert answer.code == "INTERNAL_SERVER_ERROR"
     assert "secret" not in str(answer)
+
+
+async def test_a_field_that_fails_hides_nothing_of_what_others_did(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = f"""mutation {{
+        a: customerCreate(input: {{name: "A"}}) {{ customer {{ name }} {ERRORS} }}
+        b: productCreate(input: {{name: "B"}}) {{ product {{ name }} {ERRORS} }}
+        c: customerCreate(input: {{name: "C"}}) {{ customer {{ name }} {ERRORS} }} }}"""
+    answer = await world.ask(query, world.viewer("SELLER"))
+    done = {key: {"customer": {"name": key.upper()}, "userErrors": []} for key in "ac"}
+    assert answer["data"] == {"a": done["a"], "b": None, "c": done["c"]}
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["b"], "FORBIDDEN")]
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(catalog, "create", broken)
+    answer = await world.ask(query, world.viewer())
+    assert answer["data"] == {"a": done["a"], "b": None, "c": done["c"]}
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["INTERNAL_SERVER_ERROR"]
+
+
+def test_an_error_in_a_field_leaves_the_others_room(world: World) -> None:
+    kind = world.engine.schema.mutation_type
+    assert kind is not None
+    assert not [name for name, field in kind.fields.items() if str(field.type).endswith("!")]
+
+
+async def test_a_key_that_may_not_write_repeats_nothing(world: World) -> None:
+    given = {"name": "A", "idempotencyKey": "replay"}
+    assert (await world.do("customerCreate", **given)).code is None
+    reading = world.viewer(scopes=frozenset({"*:read"}), key=UUID(int=1))
+    answer = await world.do("customerCreate", reading, **given)
+    assert (answer.code, answer.record) == ("FORBIDDEN", None)
 
 
 async def test_collisions_are_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

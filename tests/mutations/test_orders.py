@@ -212,3 +212,39 @@ async def test_confirming_twice_at_once_happens_once(world: World) -> None:
     answers = await asyncio.gather(*(world.do("orderConfirm", id=order) for _ in range(4)))
     assert sorted(str(answer.code) for answer in answers) == ["ILLEGAL_TRANSITION"] * 3 + ["None"]
     assert (await world.told(order)).count("order.confirmed") == 1
+
+
+async def next_number(world: World) -> int:
+    row = await world.database.fetchrow("SELECT last_value, is_called FROM order_numbers")
+    return row["last_value"] + row["is_called"]
+
+
+async def test_a_number_that_somebody_brought_is_skipped(world: World) -> None:
+    given = {"customerId": await world.customer(), "lines": [LINE]}
+    start = await next_number(world)
+    for taken in (start, start + 1, start + 3):
+        assert (await world.do("orderCreate", **given, number=f"SO-{taken}")).code is None
+    drawn = [(await world.do("orderCreate", show="number", **given)).done["number"] for _ in range(3)]
+    assert drawn == [f"SO-{start + 2}", f"SO-{start + 4}", f"SO-{start + 5}"]
+    again = await world.do("orderCreate", **given, number=f"SO-{start}")
+    assert (again.code, again.field) == ("CONFLICT", "number")
+
+
+async def test_a_number_that_is_brought_at_the_same_moment_is_skipped(world: World) -> None:
+    given = {"customerId": await world.customer(), "lines": [LINE]}
+    other = await world.order()
+    start = await next_number(world)
+    transaction = world.database.transaction()
+    await transaction.start()
+    await world.database.execute("UPDATE orders SET number = $2 WHERE id = $1", uuid_of(other), f"SO-{start}")
+    waiting = asyncio.ensure_future(world.do("orderCreate", show="number", **given))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    await transaction.commit()
+    assert (await waiting).done["number"] == f"SO-{start + 1}"
+
+
+async def test_a_year_too_far_ahead_is_refused(world: World) -> None:
+    given = {"customerId": await world.customer(), "lines": [LINE]}
+    answer = await world.do("orderCreate", **given, orderedAt="2206-01-01T00:00:00Z")
+    assert (answer.code, answer.field) == ("BAD_USER_INPUT", "orderedAt")

@@ -99,3 +99,13 @@ async def test_receiving_and_cancelling_at_once_never_both(world: World) -> None
             world.do("paymentFail", id=payment),
         )
         assert sorted(str(answer.code) for answer in answers) == ["ILLEGAL_TRANSITION"] * 2 + ["None"]
+
+
+async def test_what_is_pending_was_not_received(world: World) -> None:
+    given = {"orderId": await world.order("CONFIRMED"), "amount": money("1.00"), "method": "CASH"}
+    answer = await world.do("paymentRecord", **given, pending=True, receivedAt="2026-01-01T00:00:00Z")
+    assert (answer.code, answer.field) == ("BAD_USER_INPUT", "receivedAt")
+    answer = await world.do("paymentRecord", **given, receivedAt="2201-01-01T00:00:00Z")
+    assert (answer.code, answer.field) == ("BAD_USER_INPUT", "receivedAt")
+    given |= {"pending": False, "receivedAt": "2026-01-01T00:00:00Z"}
+    assert (await world.do("paymentRecord", **given)).code is None

@@ -109,19 +109,55 @@ async def test_two_administrators_do_not_remove_each_other(world: World) -> None
         await world.database.execute("UPDATE users SET roles = '{}' WHERE id = $1", second)
 
 
-async def test_a_key_sets_no_passwords_and_makes_no_administrators(world: World) -> None:
+async def test_a_key_decides_nothing_about_rights_and_pay(world: World) -> None:
     key = world.viewer(scopes=frozenset({"*:read", "*:write"}), key=UUID(int=1))
     user = id_of("User", await world.user("SELLER"))
     for mutation, given in (
         ("userCreate", {"name": "Ann", "password": PASSWORD}),
-        ("userCreate", {"name": "Ann", "roles": ["ADMIN"]}),
+        ("userCreate", {"name": "Ann", "roles": ["SELLER"]}),
+        ("userCreate", {"name": "Ann", "salary": money("1.00")}),
         ("userUpdate", {"id": user, "password": PASSWORD}),
-        ("userUpdate", {"id": user, "roles": ["ADMIN", "SELLER"]}),
-        ("userReactivate", {"id": id_of("User", await world.user("ADMIN", active=False))}),
+        ("userUpdate", {"id": user, "roles": ["FINANCE", "SELLER"]}),
+        ("userUpdate", {"id": user, "roles": []}),
+        ("userUpdate", {"id": user, "email": "mine@people.example"}),
+        ("userUpdate", {"id": user, "salary": money("1.00")}),
+        ("userUpdate", {"id": user, "teamId": id_of("Team", world.team)}),
+        ("userDeactivate", {"id": user}),
+        ("userReactivate", {"id": id_of("User", await world.user(active=False))}),
+        ("teamCreate", {"name": "Mine", "managerId": user}),
+        ("teamUpdate", {"id": id_of("Team", world.team), "managerId": user}),
+        ("teamUpdate", {"id": id_of("Team", world.team), "managerId": None}),
+        ("teamUpdate", {"id": id_of("Team", world.team), "parentId": id_of("Team", world.team)}),
         ("apiKeyCreate", {"userId": user, "name": "Key", "scopes": ["*:read"]}),
         ("apiKeyRevoke", {"id": await world.api_key()}),
     ):
-        assert (await world.do(mutation, key, **given)).code == "FORBIDDEN"
+        before = await world.counts()
+        assert (await world.do(mutation, key, **given)).code == "FORBIDDEN", (mutation, given)
+        assert await world.counts() == before
+
+
+async def test_a_key_does_not_make_its_own_user_more(world: World) -> None:
+    narrow = world.viewer(scopes=frozenset({"users:read", "users:write"}), key=UUID(int=1))
+    itself = id_of("User", world.people["ADMIN"])
+    answer = await world.do("userUpdate", narrow, id=itself, roles=["ADMIN", "FINANCE"])
+    assert (answer.code, answer.errors[0]["extensions"]["field"]) == ("FORBIDDEN", "roles")
+    assert (await world.row("users", itself))["roles"] == ["ADMIN"]
+
+
+async def test_a_key_keeps_the_list_of_people(world: World) -> None:
+    key = world.viewer(scopes=frozenset({"*:read", "*:write"}), key=uuid_of(await world.api_key()))
+    team = (await world.do("teamCreate", key, name="East", parentId=id_of("Team", world.team))).done["id"]
+    given = {
+        "name": "Ann",
+        "email": "key@people.example",
+        "roles": [],
+        "teamId": team,
+        "source": "hr",
+        "externalId": "1",
+    }
+    user = (await world.do("userCreate", key, **given)).done["id"]
+    assert (await world.do("userUpdate", key, id=user, name="Anne", city="Rome", password=None)).code is None
+    assert (await world.do("teamUpdate", key, id=team, name="Far East")).code is None
 
 
 async def test_teams_form_no_circle(world: World) -> None:
@@ -158,6 +194,7 @@ async def test_a_key_is_shown_once(world: World) -> None:
         ({"scopes": ["customers:read", "moon:read"]}, "scopes.1"),
         ({"scopes": ["\ud800"]}, "scopes.0"),
         ({"name": "\x00"}, "name"),
+        ({"name": "\u200b"}, "name"),
         ({"expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt"),
     ],
 )
