@@ -10,8 +10,9 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 from starlette.types import ASGIApp
 
-from crmgql import app, logs, supervise
+from crmgql import app, logs, secrets_file, supervise
 from crmgql.config import Settings
+from crmgql.schema import cors
 
 STOP_S = 5
 """How long requests in flight may take when the server stops."""
@@ -24,6 +25,9 @@ def serve(settings: Settings) -> None:
     """
     logs.set_up(settings)
     supervise.port_is_free(settings.host, settings.port)
+    # What every worker would fail on is told once, here; workers that fail are started again.
+    cors.origins(settings.cors_origins)
+    secrets_file.secret(settings)
     with tempfile.TemporaryDirectory(prefix="crmgql-metrics-") as shared:
         server = Granian(
             "crmgql",

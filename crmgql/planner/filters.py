@@ -38,9 +38,7 @@ class Filters:
             self._conditions = self._relations = 0
         self._conditions += max(1, len(tree.fields))
         if self._conditions > MAX_CONDITIONS or self._nesting >= MAX_NESTING:
-            raise BadUserInput(
-                f"A where can have {MAX_CONDITIONS} conditions, {MAX_NESTING} deep; this has more."
-            )
+            raise BadUserInput(f"A where can have {MAX_CONDITIONS} conditions, {MAX_NESTING} deep; this has more.")
         self._nesting += 1
         condition = ast.all_of([self._entry(node, t, name, value) for name, value in tree.fields.items()])
         self._nesting -= 1
