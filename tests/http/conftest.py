@@ -27,7 +27,7 @@ from crmgql import embedded
 from crmgql.domain import tokens
 
 SECRET = "a secret of thirty-two bytes, or more"
-SERVE = "from crmgql import config, serve; serve.serve(config.Settings())"
+SERVE = "import sys; sys.argv = ['crmgql', 'serve']; from crmgql.cli import main; main()"
 ORIGIN = "https://app.example.com"
 MAX_BODY = 20_000
 

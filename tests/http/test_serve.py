@@ -26,7 +26,7 @@ ME = {"query": "{ me { name } }"}
 def test_a_taken_port_is_one_clear_line(serve: Any, served: Any) -> None:
     with serve(ready=False, CRMGQL_PORT=str(served.port)) as second:
         assert second.process.wait(15) != 0
-        assert f"SetupError: Port {served.port} on 127.0.0.1 is taken, set CRMGQL_PORT to another one." in second.log
+        assert f"crmgql: Port {served.port} on 127.0.0.1 is taken, set CRMGQL_PORT to another one." in second.log
 
 
 def test_a_database_that_is_not_there_is_one_clear_line(serve: Any) -> None:
