@@ -34,7 +34,12 @@ class Settings(BaseSettings):
     )
     access_token_minutes: int = Field(15, ge=1, le=1440, description="Life of an access token.")
     refresh_token_days: int = Field(30, ge=1, le=365, description="Life of a refresh token.")
-    pool_size: int = Field(8, ge=2, le=200, description="Database connections per API process, for each of two pools.")
+    pool_size: int = Field(
+        4,
+        ge=2,
+        le=200,
+        description="Database connections per process, for each of two pools; about twice the database's cores in all.",
+    )
     statement_timeout_ms: int = Field(10_000, ge=100, description="The database stops a query after this time.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     max_cost: int = Field(50_000, ge=100, description="Most nodes that a query may ask for in the worst case.")
