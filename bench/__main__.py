@@ -18,9 +18,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
     parser.add_argument("--customers", type=int, help="customers to load (growth: in the large database)")
     parser.add_argument("--orders", type=int, help="orders per customer")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="measured time of a round")
-    parser.add_argument("--warmup", type=float, default=2.0, help="seconds before it")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=3.0, help="measured time of a round")
+    parser.add_argument("--warmup", type=float, default=1.5, help="seconds before it")
     parser.add_argument(
         "--database-url", help="an empty or already loaded database; else an embedded server is started"
     )
