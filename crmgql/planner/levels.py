@@ -6,6 +6,7 @@ the JSON stage asks it for columns, then `select` writes its CTE.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from crmgql.planner import catalog, paging
@@ -145,15 +146,16 @@ class Level:
             self.column(key.column)
 
 
-class Link:
+class Link(ABC):
     """How a level's rows are found."""
 
     def above(self) -> Level | None:
         """The level that this one hangs on."""
         return getattr(self, "parent", None)
 
+    @abstractmethod
     def select(self, level: Level) -> ast.Select:
-        raise NotImplementedError
+        """The level's CTE."""
 
 
 @dataclass(frozen=True)
