@@ -16,6 +16,18 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
+# Olist's words for an order's state, and ours.
+STATUSES = {
+    "delivered": "DELIVERED",
+    "shipped": "SHIPPED",
+    "canceled": "CANCELLED",
+    "unavailable": "UNAVAILABLE",
+    "invoiced": "INVOICED",
+    "processing": "PROCESSING",
+    "created": "DRAFT",
+    "approved": "CONFIRMED",
+}
+
 
 class Workshop:
     """Files and a mapping in a folder of this test."""

@@ -11,7 +11,7 @@ import pytest
 
 from crmgql.imports import Report, run
 
-from .conftest import DATA, NOW, ROOT, Workshop
+from .conftest import DATA, NOW, ROOT, STATUSES, Workshop
 
 TABLES = ("users", "teams", "products", "customers", "opportunities", "orders", "order_lines", "payments")
 
@@ -42,18 +42,6 @@ def _expected(figures: dict[str, Any]) -> dict[str, Decimal]:
 async def _fingerprint(shop: Workshop) -> list[Any]:
     """Everything in the tables, versions and times of change included."""
     return [await shop.value(f"SELECT md5(string_agg(t::text, '|' ORDER BY t.id)) FROM {table} t") for table in TABLES]
-
-
-STATUSES = {
-    "delivered": "DELIVERED",
-    "shipped": "SHIPPED",
-    "canceled": "CANCELLED",
-    "unavailable": "UNAVAILABLE",
-    "invoiced": "INVOICED",
-    "processing": "PROCESSING",
-    "created": "DRAFT",
-    "approved": "CONFIRMED",
-}
 
 
 async def test_olist_to_the_cent(shop: Workshop) -> None:

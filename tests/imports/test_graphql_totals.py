@@ -12,6 +12,7 @@ from typing import Any
 from crmgql.imports import run
 from crmgql.schema.engine import Engine, Request
 from tests.conftest import NOW, viewer
+from tests.imports.conftest import STATUSES
 
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN = viewer(uuid.UUID(int=0), "ADMIN")
@@ -21,16 +22,6 @@ METHODS = {
     "voucher": "VOUCHER",
     "debit_card": "DEBIT_CARD",
     "not_defined": "OTHER",
-}
-STATUSES = {
-    "delivered": "DELIVERED",
-    "shipped": "SHIPPED",
-    "canceled": "CANCELLED",
-    "unavailable": "UNAVAILABLE",
-    "invoiced": "INVOICED",
-    "processing": "PROCESSING",
-    "created": "DRAFT",
-    "approved": "CONFIRMED",
 }
 
 
