@@ -1,5 +1,5 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
-database, how long a plan takes."""
+database, how long a plan takes. `routing`: leads per second to sellers by weight."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, growth, planning, servers
+from bench import comparison, data, growth, jobs, planning, routing, servers, stale
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("360", "growth", "planning"), default="360")
+    parser.add_argument(
+        "what", nargs="?", choices=("360", "growth", "planning", "jobs", "routing", "stale"), default="360"
+    )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
-    parser.add_argument("--customers", type=int, help="customers to load (growth: in the large database)")
+    parser.add_argument(
+        "--customers",
+        type=int,
+        help="customers to load (growth: in the large database; stale: open opportunities there)",
+    )
+    parser.add_argument("--leads", type=int, default=100_000, help="routing: leads to route")
     parser.add_argument("--orders", type=int, help="orders per customer")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=3.0, help="measured time of a round")
@@ -33,6 +40,17 @@ def main() -> None:
         parser.error(f"unknown servers: {', '.join(sorted(unknown))}")
     if options.what == "planning":
         planning.run(console)
+        return
+    if options.what == "routing":
+        routing.run(console, leads=options.leads)
+        return
+    if options.what == "jobs":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            jobs.run(urls, rounds=options.rounds, each=4000, console=console)
+        return
+    if options.what == "stale":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            stale.run(urls, options.customers or 1_000_000, rounds=options.rounds, console=console)
         return
     with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
         times = {"rounds": options.rounds, "measured_s": options.seconds, "warmup_s": options.warmup}

@@ -89,6 +89,84 @@ def _opportunities(who: Who, t: str, trusted: bool) -> ast.Expr:
     return ast.any_of([_held_by(who, t, "owner_id", frozenset({ADMIN, FINANCE})), _visible_customer(who, t)])
 
 
+def _own(column: str, *all_seeing: str) -> Rule:
+    """All, the team's or one's own, by the user in `column`."""
+    return lambda who, t, trusted: _held_by(who, t, column, frozenset(all_seeing))
+
+
+def _personal(column: str, *all_seeing: str) -> Rule:
+    """One's own, whatever one's roles, unless one of them sees all."""
+
+    def rule(who: Who, t: str, trusted: bool) -> ast.Expr:
+        if not who.roles:
+            return ast.FALSE
+        return ast.TRUE if who.roles & set(all_seeing) else ast.eq(ast.Col(t, column), VIEWER_ID)
+
+    return rule
+
+
+def _for_whom(column: str, *all_seeing: str) -> Rule:
+    """All, the team's or, whatever one's roles, one's own."""
+
+    def rule(who: Who, t: str, trusted: bool) -> ast.Expr:
+        held = _held_by(who, t, column, frozenset(all_seeing))
+        return _personal(column)(who, t, trusted) if held == ast.FALSE else held
+
+    return rule
+
+
+def _where_visible(record: str, table: str, column: str) -> Rule:
+    """Visible when the record behind a key is."""
+
+    def rule(who: Who, t: str, trusted: bool) -> ast.Expr:
+        behind = ROWS[record](who, f"{t}_of", False)
+        if isinstance(behind, ast.Bool):
+            return behind
+        same = ast.eq(ast.Col(f"{t}_of", "id"), ast.Col(t, column))
+        found = ast.Select(((ast.Num(1), "one"),), ast.Table(table, f"{t}_of"), where=ast.all_of([same, behind]))
+        return ast.Exists(found)
+
+    return rule
+
+
+def _leads(who: Who, t: str, trusted: bool) -> ast.Expr:
+    """By the owner; those who wait in a queue also by the queue's owner."""
+    own = _held_by(who, t, "owner_id", frozenset({ADMIN, MARKETER, INTEGRATION}))
+    if isinstance(own, ast.Bool):
+        return own
+    queues = ast.Select(
+        ((ast.Col("waiting", "id"), "id"),),
+        ast.Table("lead_queues", "waiting"),
+        where=_held_by(who, "waiting", "owner_id", frozenset()),
+    )
+    # An array rather than EXISTS: both sides of the OR can then use an index.
+    return ast.any_of([own, ast.AnyOf(ast.Col(t, "queue_id"), ast.ArrayOf(queues))])
+
+
+def _duplicates(who: Who, t: str, trusted: bool) -> ast.Expr:
+    """A pair, for those who see both."""
+    return ast.all_of([_where_visible("Lead", "leads", key)(who, t, trusted) for key in ("lead_id", "other_id")])
+
+
+def _pool_items(who: Who, t: str, trusted: bool) -> ast.Expr:
+    """What is in a pool, for all who may claim; what has left it, for who claimed it and those who watch."""
+    if who.roles & {ADMIN, MARKETER}:
+        return ast.TRUE
+    claimed = _held_by(who, t, "claimed_by_id", frozenset())
+    return ast.FALSE if claimed == ast.FALSE else ast.any_of([ast.IsNull(ast.Col(t, "left_at")), claimed])
+
+
+def _emails(who: Who, t: str, trusted: bool) -> ast.Expr:
+    """To a lead: for those who see the lead. To one of us: for nobody else, as it says what notifications say."""
+    if not who.roles:
+        return ast.FALSE
+    mine = ast.eq(ast.Col(t, "user_id"), VIEWER_ID)
+    to_lead = ast.IsNull(ast.Col(t, "lead_id"), negated=True)
+    if who.roles & {ADMIN, MARKETER}:
+        return ast.any_of([mine, to_lead, ast.IsNull(ast.Col(t, "user_id"))])
+    return ast.any_of([mine, ast.all_of([to_lead, _where_visible("Lead", "leads", "lead_id")(who, t, trusted)])])
+
+
 def _everybody(who: Who, t: str, trusted: bool) -> ast.Expr:
     return ast.TRUE if who.roles else ast.FALSE
 
@@ -113,6 +191,34 @@ ROWS: dict[str, Rule] = {
     "Event": _only(ADMIN, INTEGRATION),
     "AuditEntry": _only(ADMIN, FINANCE),
     "ApiKey": _only(ADMIN),
+    "Job": _personal("actor_id", ADMIN),
+    "Schedule": _only(ADMIN),
+    "Pipeline": _everybody,
+    "Stage": _everybody,
+    "KeyAction": _everybody,
+    "BusinessCalendar": _everybody,
+    "ScoreRule": _everybody,
+    "OpportunityAction": _where_visible("Opportunity", "opportunities", "opportunity_id"),
+    "StageTransition": _where_visible("Opportunity", "opportunities", "opportunity_id"),
+    "StaleAlert": _where_visible("Opportunity", "opportunities", "opportunity_id"),
+    "Notification": _personal("user_id"),
+    "Task": _for_whom("assignee_id", ADMIN, INTEGRATION),
+    "EmailMessage": _emails,
+    "Campaign": _everybody,
+    "IntakeSource": _only(ADMIN, MARKETER),
+    "FollowUpRule": _only(ADMIN, MARKETER, MANAGER),
+    "Lead": _leads,
+    "LeadTransition": _where_visible("Lead", "leads", "lead_id"),
+    "LeadDuplicate": _duplicates,
+    "AssignmentDecision": _where_visible("Lead", "leads", "lead_id"),
+    "RoutingRuleset": _only(ADMIN, MANAGER, MARKETER),
+    "RoutingRule": _only(ADMIN, MANAGER, MARKETER),
+    "LeadQueue": _own("owner_id", ADMIN, MANAGER, MARKETER),
+    "SellerProfile": _own("user_id", ADMIN, MARKETER),
+    "Absence": _own("user_id", ADMIN, MARKETER),
+    "Pool": _only(ADMIN, MANAGER, SELLER, MARKETER),
+    "PoolItem": _pool_items,
+    "PoolMove": _own("user_id", ADMIN, MARKETER),
 }
 
 VOUCHES = frozenset({"Customer", "Contact", "Interaction", "Ticket", "Order", "OrderLine", "Payment"})
@@ -120,6 +226,9 @@ VOUCHES = frozenset({"Customer", "Contact", "Interaction", "Ticket", "Order", "O
 
 COSTS = frozenset({ADMIN, FINANCE, MANAGER})
 SALARIES = frozenset({ADMIN, FINANCE})
+SPENDS = frozenset({ADMIN, FINANCE, MANAGER, MARKETER})
+WHOLE = frozenset({ADMIN, FINANCE, MARKETER})
+"""Roles whose figures of a campaign count all its leads: only theirs can be held against all that was spent."""
 
 NOUNS = {
     "User": "users",
@@ -137,6 +246,34 @@ NOUNS = {
     "Event": "events",
     "AuditEntry": "audit",
     "ApiKey": "apikeys",
+    "Job": "jobs",
+    "Schedule": "jobs",
+    "Pipeline": "pipelines",
+    "Stage": "pipelines",
+    "KeyAction": "pipelines",
+    "BusinessCalendar": "pipelines",
+    "ScoreRule": "pipelines",
+    "OpportunityAction": "opportunities",
+    "StageTransition": "opportunities",
+    "StaleAlert": "opportunities",
+    "Notification": "notifications",
+    "Task": "tasks",
+    "EmailMessage": "emails",
+    "Campaign": "marketing",
+    "IntakeSource": "marketing",
+    "FollowUpRule": "marketing",
+    "Lead": "leads",
+    "LeadTransition": "leads",
+    "LeadDuplicate": "leads",
+    "AssignmentDecision": "leads",
+    "RoutingRuleset": "routing",
+    "RoutingRule": "routing",
+    "LeadQueue": "routing",
+    "SellerProfile": "routing",
+    "Absence": "routing",
+    "Pool": "pools",
+    "PoolItem": "pools",
+    "PoolMove": "pools",
 }
 SCOPES = frozenset(f"{noun}:{way}" for noun in {*NOUNS.values(), "*"} for way in ("read", "write"))
 
@@ -147,6 +284,13 @@ def rows(record: str, who: Who, t: str, *, trusted: bool = False) -> ast.Expr:
     `trusted`: the row was reached from a visible row of the same customer, over a key that the database checks.
     """
     return ROWS[record](who, t, trusted) if has_scope(who, record, "read") else ast.FALSE
+
+
+def figures(record: str, who: Who, t: str) -> ast.Expr:
+    """As `rows`, for what is only counted or summed up: finance sees no lead, but what leads came to."""
+    if record == "Lead" and FINANCE in who.roles and has_scope(who, record, "read"):
+        return ast.TRUE
+    return rows(record, who, t)
 
 
 def require_read(who: Who, record: str) -> None:
@@ -167,6 +311,10 @@ def _cost(who: Who, t: str) -> ast.Expr:
     return ast.TRUE if who.roles & COSTS else ast.FALSE
 
 
+def _spend(who: Who, t: str) -> ast.Expr:
+    return ast.TRUE if who.roles & SPENDS else ast.FALSE
+
+
 def _with_scope(*records: str) -> Callable[[Who, str], ast.Expr]:
     """Fields computed over records of other types: for those who may see such records at all."""
 
@@ -176,10 +324,30 @@ def _with_scope(*records: str) -> Callable[[Who, str], ast.Expr]:
     return rule
 
 
+def _results(*records: str, roles: frozenset[str] = EVERYBODY) -> Callable[[Who, str], ast.Expr]:
+    """What a campaign came to, for those of these roles who may see such figures at all."""
+
+    def rule(who: Who, t: str) -> ast.Expr:
+        return ast.Bool(bool(who.roles & roles) and all(figures(each, who, t) != ast.FALSE for each in records))
+
+    return rule
+
+
 FIELDS: dict[tuple[str, str], Callable[[Who, str], ast.Expr]] = {
     ("User", "salary"): _salary,
     ("Product", "cost"): _cost,
     ("Product", "margin"): _cost,
+    ("Campaign", "budget"): _spend,
+    ("Campaign", "spend"): _spend,
+    ("Campaign", "leadCount"): _results("Lead"),
+    ("Campaign", "qualifiedCount"): _results("Lead"),
+    ("Campaign", "convertedCount"): _results("Lead"),
+    ("Campaign", "conversionRate"): _results("Lead"),
+    ("Campaign", "wonCount"): _results("Lead", "Opportunity"),
+    ("Campaign", "wonRevenue"): _results("Lead", "Opportunity", roles=SPENDS),
+    ("Campaign", "costPerLead"): _results("Lead", roles=WHOLE),
+    ("Campaign", "returnOnSpend"): _results("Lead", "Opportunity", roles=WHOLE),
+    ("AssignmentDecision", "candidates"): _with_scope("RoutingRule"),
     ("OrderLine", "unitCost"): _cost,
     ("Order", "cost"): _cost,
     ("Order", "margin"): _cost,
@@ -210,6 +378,27 @@ WRITERS: dict[str, frozenset[str]] = {
     "ApiKey": frozenset({ADMIN}),
     "User": frozenset({ADMIN}),
     "Team": frozenset({ADMIN}),
+    "Job": frozenset({ADMIN}),
+    "Schedule": frozenset({ADMIN}),
+    "Pipeline": frozenset({ADMIN}),
+    "Stage": frozenset({ADMIN}),
+    "KeyAction": frozenset({ADMIN}),
+    "BusinessCalendar": frozenset({ADMIN}),
+    "ScoreRule": frozenset({ADMIN}),
+    "Notification": EVERYBODY,
+    "Task": EVERYBODY,
+    "Campaign": frozenset({ADMIN, MARKETER}),
+    "IntakeSource": frozenset({ADMIN, MARKETER}),
+    "FollowUpRule": frozenset({ADMIN, MARKETER}),
+    "Lead": frozenset({ADMIN, MANAGER, SELLER, MARKETER, INTEGRATION}),
+    "LeadDuplicate": frozenset({ADMIN, MANAGER, SELLER, MARKETER, INTEGRATION}),
+    "RoutingRuleset": frozenset({ADMIN, MARKETER}),
+    "RoutingRule": frozenset({ADMIN, MARKETER}),
+    "LeadQueue": frozenset({ADMIN, MARKETER}),
+    "SellerProfile": frozenset({ADMIN, MANAGER}),
+    "Absence": frozenset({ADMIN, MANAGER, SELLER}),
+    "Pool": frozenset({ADMIN, MARKETER}),
+    "PoolItem": frozenset({ADMIN, MANAGER, SELLER}),
 }
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,9 +16,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from crmgql import config, db, demo, embedded, logs, migrate, secrets_file
+from crmgql import cli_jobs, config, db, demo, logs, migrate, secrets_file
 from crmgql import dev as development
-from crmgql.domain import passwords, sessions
+from crmgql.domain import kinds, passwords, sessions
 from crmgql.errors import CrmError, SetupError
 from crmgql.imports.reports import Progress, Report
 
@@ -32,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_jobs.app, name="jobs")
 DEMO_CUSTOMERS = development.DEMO_CUSTOMERS
 ALWAYS_TOLD = ("read", "inserted", "rejected")
 
@@ -57,21 +57,6 @@ def _fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def _settings() -> config.Settings:
-    try:
-        return config.settings()
-    except ValueError as error:
-        raise SetupError(_first_mistake(error)) from None
-
-
-def _first_mistake(error: ValueError) -> str:
-    """A wrong setting in a line: its variable and what it should be."""
-    for detail in getattr(error, "errors", list)():
-        name = "CRMGQL_" + "_".join(str(part) for part in detail["loc"]).upper()
-        return f"{name} is set to {str(detail.get('input'))!r}: {detail['msg']}. See docs/reference/settings.md."
-    return str(error)
-
-
 def _database_url(settings: config.Settings) -> str:
     if settings.database_url is None:
         raise SetupError("Set CRMGQL_DATABASE_URL, or use “crmgql dev”, which starts a database of its own.")
@@ -85,7 +70,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 @app.command()
 def dev() -> None:
     """Start everything on this machine: databases, demo company (first time), API and worker."""
-    raise SystemExit(development.run(_settings()))
+    raise SystemExit(development.run(config.checked()))
 
 
 @app.command()
@@ -93,25 +78,32 @@ def serve() -> None:
     """Serve the API. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
     from crmgql import serve as server  # here, because it brings the whole schema along
 
-    settings = _settings()
+    settings = config.checked()
     _database_url(settings)
     server.serve(settings)
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    queues: Annotated[
+        str, typer.Option(help="Only these queues, comma-separated; run several workers to keep kinds apart.")
+    ] = ",".join(kinds.QUEUES),
+) -> None:
     """Run a worker for background jobs. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
     from crmgql.workers import runner
 
-    settings = _settings()
+    settings = config.checked()
+    wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
+    if not wanted or set(wanted) - set(kinds.QUEUES):
+        raise SetupError(f"--queues takes some of {', '.join(kinds.QUEUES)}, not {queues!r}.")
     logs.set_up(settings)
-    runner.run(settings)
+    runner.run(settings, wanted)
 
 
 @app.command(name="migrate")
 def migrate_command() -> None:
     """Bring the database to this version's tables."""
-    with embedded_unless_set(_settings()) as url:
+    with development.embedded_unless_set(config.checked()) as url:
         applied = _run(migrate.migrate(url))
     console.print("Applied " + ", ".join(applied) if applied else "Nothing to do: the database is up to date.")
 
@@ -125,7 +117,7 @@ def demo_command(
     ] = None,
 ) -> None:
     """Load a believable demo company into an empty database."""
-    with embedded_unless_set(_settings()) as url:
+    with development.embedded_unless_set(config.checked()) as url:
         _run(migrate.migrate(url))
         company = _run(development.load_demo(url, customers=customers, seed=seed, orders=orders, console=console))
     _introduce(company)
@@ -141,7 +133,7 @@ def import_command(
     rejects: Annotated[Path | None, typer.Option(help="Where rejected rows go (CSV).")] = None,
 ) -> None:
     """Import CSV files. Safe to run again: rows are known by source and external id."""
-    with embedded_unless_set(_settings()) as url:
+    with development.embedded_unless_set(config.checked()) as url:
         _run(migrate.migrate(url))
         report = _run(_import(url, mapping, files, dry_run, rejects))
     _tell(report, dry_run)
@@ -219,8 +211,8 @@ def token(
     minutes: Annotated[int, typer.Option(min=1, max=43_200, help="How long it is good for.")] = 60,
 ) -> None:
     """Print an access token for a user of this installation, without a password."""
-    settings = _settings()
-    with embedded_unless_set(settings) as url:
+    settings = config.checked()
+    with development.embedded_unless_set(settings) as url:
         print(_run(_token(url, settings, email, minutes)))
 
 
@@ -239,12 +231,12 @@ def password(
     email: Annotated[str, typer.Option(help="Whose password: the e-mail of an active user.")],
 ) -> None:
     """Set a user's password; it is asked for, or one line of a pipe, but not given on the command line."""
-    settings = _settings()
+    settings = config.checked()
     if sys.stdin.isatty():
         text = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
     else:
         text = sys.stdin.readline().rstrip("\r\n")
-    with embedded_unless_set(settings) as url:
+    with development.embedded_unless_set(settings) as url:
         _run(_set_password(url, email, text))
     console.print(f"The password of {email} is set, and all their sessions are ended.")
 
@@ -266,17 +258,6 @@ def bench(context: typer.Context) -> None:
     if not Path("bench/__main__.py").exists():
         raise SetupError("The benchmarks are in the repository, not in the package: run this in a checkout.")
     raise SystemExit(subprocess.call([sys.executable, "-m", "bench", *context.args]))  # noqa: S603 (our own program)
-
-
-@contextmanager
-def embedded_unless_set(settings: config.Settings) -> Iterator[str]:
-    """The database URL of the settings; without one, the data directory's embedded PostgreSQL, for the while."""
-    url = settings.database_url or development.running_database(settings)
-    if url is not None:
-        yield url
-        return
-    with embedded.start(settings.data_dir, valkey=False) as servers:
-        yield servers.database_url
 
 
 def _introduce(company: demo.DemoCompany) -> None:

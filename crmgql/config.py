@@ -6,13 +6,17 @@ This is the only module that reads the environment. Every variable is listed in
 
 from __future__ import annotations
 
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from email_validator import validate_email
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crmgql.errors import SetupError
 
 
 class Settings(BaseSettings):
@@ -40,6 +44,7 @@ class Settings(BaseSettings):
         le=200,
         description="Database connections per process, for each of two pools; about twice the database's cores in all.",
     )
+    worker_jobs: int = Field(10, ge=1, le=1000, description="Jobs that a worker process does at once, for each queue.")
     statement_timeout_ms: int = Field(10_000, ge=100, description="The database stops a query after this time.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     max_cost: int = Field(50_000, ge=100, description="Most nodes that a query may ask for in the worst case.")
@@ -55,6 +60,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
     log_sql: bool = Field(False, description="Log the SQL text of each operation.")
+    smtp_url: str | None = Field(
+        None, description="SMTP server, smtp://user:password@host:587 or smtps://…; unset: no e-mail is sent."
+    )
+    mail_from: str | None = Field(
+        None, description="Sender of e-mails, such as crm@example.com or CRM <crm@example.com>; needed to send."
+    )
+    mail_timeout_s: int = Field(30, ge=1, le=50, description="How long the SMTP server may take for one e-mail.")
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
 
     @field_validator("database_url", "read_database_url", "redis_url")
@@ -68,6 +80,25 @@ class Settings(BaseSettings):
                 raise ValueError(f"should be an address such as {kinds[0]}://user:password@host")
         return value
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.port == 0:
+                raise ValueError("should be an address such as smtp://user:password@host:587")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_mailbox(cls, value: str | None) -> str | None:
+        if value is not None:
+            address = parseaddr(value)[1]
+            if not value.isprintable() or "@" not in address:
+                raise ValueError("should be an e-mail address such as crm@example.com")
+            validate_email(address, check_deliverability=False, globally_deliverable=False)
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _expanded(cls, value: Path) -> Path:
@@ -78,3 +109,19 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The process's settings; read at first use."""
     return Settings()
+
+
+def checked() -> Settings:
+    """The process's settings. Raises `SetupError` with the first wrong one, in a line."""
+    try:
+        return settings()
+    except ValueError as error:
+        raise SetupError(_first_mistake(error)) from None
+
+
+def _first_mistake(error: ValueError) -> str:
+    """A wrong setting in a line: its variable and what it should be."""
+    for detail in getattr(error, "errors", list)():
+        name = "CRMGQL_" + "_".join(str(part) for part in detail["loc"]).upper()
+        return f"{name} is set to {str(detail.get('input'))!r}: {detail['msg']}. See docs/reference/settings.md."
+    return str(error)

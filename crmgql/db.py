@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from tortoise import Tortoise
-from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.connection import get_connection
 
 from crmgql.errors import BadUserInput, SetupError, TimedOut, Unavailable
@@ -32,6 +32,7 @@ LOST: tuple[type[BaseException], ...] = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg makes of a connection that was cut while it was being used
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InsufficientResourcesError,
@@ -50,10 +51,9 @@ class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """An open transaction: the raw connection for SQL, Tortoise's client for models (`using_db=tx.models`)."""
+    """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it."""
 
     connection: Connection
-    models: TransactionWrapper
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """The one row of a planned statement, inside this transaction."""
@@ -117,11 +117,16 @@ class Readers:
 
 
 class Database:
-    """Both pools of one process."""
+    """Both pools of one process, and a connection that is kept back."""
 
-    def __init__(self, writer: AsyncpgDBClient, reader: Readers) -> None:
+    def __init__(
+        self, writer: AsyncpgDBClient, reader: Readers, open_reserved: Callable[[], Awaitable[Connection]]
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._open_reserved = open_reserved
+        self._reserved: Connection | None = None
+        self._reserved_turn = asyncio.Lock()
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """The one row of a planned statement: (data text, number of nodes)."""
@@ -135,6 +140,20 @@ class Database:
         with TRANSLATED:
             async with pool.acquire() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def reserved(self) -> AsyncIterator[Connection]:
+        """A connection beside the pools, opened at first use: for what must not wait for those who hold all of theirs."""
+        with TRANSLATED:
+            async with self._reserved_turn:
+                if self._reserved is None or self._reserved.is_closed():
+                    self._reserved = await self._open_reserved()
+                try:
+                    yield self._reserved
+                except BaseException:  # it may be cut, or in the middle of something: the next user gets a new one
+                    self._reserved.terminate()
+                    self._reserved = None
+                    raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -160,23 +179,28 @@ class Database:
     async def _begin(self) -> Transaction:
         pool = cast(asyncpg.Pool, self._writer._pool)
         connection = await pool.acquire()
-        models = TransactionWrapper(self._writer)
-        models._connection = connection
         try:
-            await models.begin()
+            await connection.execute("BEGIN")
         except BaseException:
-            await pool.release(connection)
+            await self._release(connection)
             raise
-        return Transaction(connection, models)
+        return Transaction(connection)
 
     async def _end(self, tx: Transaction, *, commit: bool) -> None:
         try:
-            await (tx.models.commit() if commit else tx.models.rollback())
+            answer = await tx.connection.execute("COMMIT" if commit else "ROLLBACK")
+            if commit and answer != "COMMIT":  # a refused statement was passed over: PostgreSQL has rolled back
+                raise RuntimeError("The transaction was broken by a statement whose error nobody heard.")
         except LOST:
             if commit:
                 raise
         finally:
-            await cast(asyncpg.Pool, self._writer._pool).release(tx.connection)
+            await self._release(tx.connection)
+
+    async def _release(self, connection: Connection) -> None:
+        """A connection that was cut may have left the pool's hands by itself, which the pool then complains of."""
+        with suppress(asyncpg.InternalClientError):
+            await cast(asyncpg.Pool, self._writer._pool).release(connection)
 
     def _give_back(self, opening: asyncio.Future[Transaction]) -> None:
         """The caller was cancelled while the transaction was being opened: end it as soon as it is open."""
@@ -204,6 +228,8 @@ class Database:
 
     async def close(self) -> None:
         await self._reader.close()
+        if self._reserved is not None and not self._reserved.is_closed():
+            await self._reserved.close(timeout=2)
         await Tortoise.close_connections()
 
 
@@ -293,7 +319,7 @@ async def connect(
         await reader.open()
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         raise SetupError(f"PostgreSQL can't be reached ({error}); check CRMGQL_DATABASE_URL.") from error
-    return Database(writer, reader)
+    return Database(writer, reader, partial(_open_reserved, url, statement_timeout_ms))
 
 
 async def _open_reader(url: str, statement_timeout_ms: int) -> Connection:
@@ -305,3 +331,7 @@ async def _open_reader(url: str, statement_timeout_ms: int) -> Connection:
         max_cacheable_statement_size=0,
         server_settings={**server_settings(statement_timeout_ms), "default_transaction_read_only": "on"},
     )
+
+
+async def _open_reserved(url: str, statement_timeout_ms: int) -> Connection:
+    return await asyncpg.connect(url, server_settings=server_settings(statement_timeout_ms))

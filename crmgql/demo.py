@@ -2,8 +2,8 @@
 
 Enters: a connection to a migrated database, sizes, a seed, the time that counts as now. Leaves: whom to log in as.
 Always holds: everything is drawn from the seed and `now`, never from the clock; only the random part of ids differs.
-The statements are in `demo.sql`: set-based, and in the order of time, so that tables and ids look as if the business
-had happened.
+The statements are in `demo.sql` and the files beside it: set-based, and in the order of time, so that tables and ids
+look as if the business had happened.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ CUSTOMERS_PER_BATCH = 50_000
 MANY_ORDERS = 20_000  # from here on it pays to check foreign keys once, at the end
 BUSINESS = timedelta(days=730)
 PRODUCTS = 30
+LEADS_PER_CUSTOMER, FEWEST_LEADS = 1.2, 60
+ACTIVITY = ("activity", "pipeline", "marketing", "leads", "work")
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ async def load(
     """Load the company in one transaction (the caller's, if one is open), then gather the planner's statistics.
 
     Without `orders_per_customer` a customer has 0 to 25 orders of 1 to 4 lines, paid in every way, and the company has
-    opportunities, interactions and tickets; with it, each has exactly so many orders of one line and two received
-    payments with a commission each, which is the shape that benchmarks ask for. The newest customer has 6 orders or
-    `orders_per_customer`, all paid. Raises SetupError when the company is there already.
+    opportunities, interactions, tickets, leads, and what routes and pools them; with it, each has exactly so many orders
+    of one line and two received payments with a commission each, which is the shape that benchmarks ask for. The newest
+    customer has 6 orders or `orders_per_customer`, all paid. Raises SetupError when the company is there already.
     """
     if now.tzinfo is None:
         raise ValueError("now needs a time zone")
@@ -72,6 +74,7 @@ async def load(
         "orders": -1 if orders_per_customer is None else orders_per_customer,
         "sellers": max(6, min(18, customers // 30)),
         "products": PRODUCTS,
+        "leads": max(FEWEST_LEADS, round(customers * LEADS_PER_CUSTOMER)),
     }
     run = _Run(connection, values, progress or (lambda step, done, total: None))
     nested = connection.is_in_transaction()
@@ -108,12 +111,13 @@ def _literal(value: int | datetime) -> str:
 
 
 def _sections() -> dict[str, list[str]]:
-    """The statements of `demo.sql`, by section."""
-    parts = re.split(r"^-- name: (\w+)\n", Path(__file__).with_suffix(".sql").read_text("utf-8"), flags=re.MULTILINE)
-    return {
-        name: [statement for statement in body.split(";\n") if statement.strip()]
-        for name, body in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    """The statements of `demo.sql` and the files beside it, by section."""
+    sections: dict[str, list[str]] = {}
+    for path in sorted(Path(__file__).parent.glob("demo*.sql")):
+        parts = re.split(r"^-- name: (\w+)\n", path.read_text("utf-8"), flags=re.MULTILINE)
+        for name, body in zip(parts[1::2], parts[2::2], strict=True):
+            sections[name] = [statement for statement in body.split(";\n") if statement.strip()]
+    return sections
 
 
 async def _load(run: _Run, customers: int, orders_per_customer: int | None, password_hash: str) -> None:
@@ -134,9 +138,10 @@ async def _load(run: _Run, customers: int, orders_per_customer: int | None, pass
     await _customers(run, sql["customers"], batches)
     await _orders(run, sql["orders"], batches, orders_per_customer)
     if orders_per_customer is None:
-        run.progress("activity", 0, 1)
-        await run.section(sql["activity"])
-        run.progress("activity", 1, 1)
+        for done, section in enumerate(ACTIVITY):
+            run.progress("activity", done, len(ACTIVITY))
+            await run.section(sql[section])
+        run.progress("activity", len(ACTIVITY), len(ACTIVITY))
     if many:
         await _enforce_foreign_keys(run, True)
     await run.section(sql["end"])

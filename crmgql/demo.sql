@@ -277,24 +277,24 @@ FROM demo_payments WHERE status = 'RECEIVED' ORDER BY received_at, key;
 
 -- name: activity
 -- What else goes on with a customer: opportunities in every stage, the time line, service tickets.
-INSERT INTO opportunities (id, name, stage, amount, currency, probability, engaged_on, expected_close, closed_on,
-    lost_reason, contact_id, customer_id, owner_id, product_id, created_at, updated_at)
-SELECT uuidv7(came - clock_timestamp()), left(c.name || ': ' || p.name, 200), stage,
+INSERT INTO opportunities (id, name, stage_id, amount, currency, probability, engaged_on, expected_close, closed_on,
+    lost_reason, last_activity_at, contact_id, customer_id, owner_id, product_id, created_at, updated_at)
+SELECT uuidv7(came - clock_timestamp()), left(c.name || ': ' || p.name, 200), g.id,
        round(p.price * (1 + floor(pg_temp.roll(key, 2) * 12)::integer) * per_dollar, digits), c.currency,
        (ARRAY[10, 25, 50, 75, 100, 0])[step], came::date, (came + interval '75 days')::date,
        CASE WHEN step > 4 THEN least(came + interval '1 day' * (5 + 60 * pg_temp.roll(key, 3)), :now)::date END,
        CASE WHEN step = 6 THEN (ARRAY['Price', 'Chose a competitor', 'No budget', 'No decision'])
             [1 + floor(pg_temp.roll(key, 4) * 4)::integer] END,
+       CASE WHEN step < 5 AND (n + i) % 3 > 0 THEN greatest(came, :now - pg_temp.roll(key, 6) * interval '47 hours') END,
        t.id, c.id, c.seller_id, product_id, came, came
 FROM demo_customers c JOIN contacts t ON t.customer_id = c.id AND t.is_primary,
     LATERAL generate_series(1, floor(pg_temp.roll(n, 8) * 4)::integer) i,
     LATERAL (SELECT n * 100 + 40 + i) k(key),
-    LATERAL (SELECT 1 + (n + i) % 6) s(step),
-    LATERAL (SELECT (ARRAY['PROSPECTING', 'ENGAGING', 'PROPOSAL', 'NEGOTIATION', 'WON', 'LOST'])[step]) g(stage),
-    LATERAL (SELECT date_trunc('second', CASE WHEN step > 4 THEN c.created_at
-        ELSE greatest(c.created_at, :now - interval '70 days') END
-        + pg_temp.roll(key, 1) * (:now - CASE WHEN step > 4 THEN c.created_at
-        ELSE greatest(c.created_at, :now - interval '70 days') END))) o(came),
+    LATERAL (SELECT (ARRAY[1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6])[1 + floor(13 * pg_temp.roll(key, 6))::integer]) s(step),
+    LATERAL (SELECT stages.id FROM stages JOIN pipelines ON pipelines.id = pipeline_id
+        WHERE is_default AND position = step) g,
+    LATERAL (SELECT CASE WHEN step > 4 THEN c.created_at ELSE greatest(c.created_at, :now - interval '70 days') END) f(first),
+    LATERAL (SELECT date_trunc('second', first + pg_temp.roll(key, 1) * (:now - step * interval '3 days' - first))) o(came),
     demo_products p
 WHERE p.product = floor(pg_temp.roll(key, 5) * :products)
 ORDER BY o.came, key;

@@ -145,6 +145,17 @@ def running_database(settings: Settings) -> str | None:
     return url if _listens(url) else None
 
 
+@contextmanager
+def embedded_unless_set(settings: Settings) -> Iterator[str]:
+    """The database URL of the settings; without one, the data directory's embedded PostgreSQL, for the while."""
+    url = settings.database_url or running_database(settings)
+    if url is not None:
+        yield url
+        return
+    with embedded.start(settings.data_dir, valkey=False) as servers:
+        yield servers.database_url
+
+
 def _listens(url: str) -> bool:
     """Whether somebody does: the process that left a note may be dead and its number another's."""
     directory = parse_qs(urlsplit(url).query).get("host", [""])[0]

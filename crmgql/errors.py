@@ -12,6 +12,8 @@ class CrmError(Exception):
     """
 
     code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
+    final: ClassVar[bool] = False
+    """Whether a job that fails with it need not be tried again."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -25,14 +27,17 @@ class Unauthenticated(CrmError):
 
 class Forbidden(CrmError):
     code = "FORBIDDEN"
+    final = True
 
 
 class BadUserInput(CrmError):
     code = "BAD_USER_INPUT"
+    final = True
 
 
 class NotFound(CrmError):
     code = "NOT_FOUND"
+    final = True
 
 
 class Conflict(CrmError):
@@ -49,6 +54,7 @@ class IdempotencyConflict(Conflict):
 
 class IllegalTransition(CrmError):
     code = "ILLEGAL_TRANSITION"
+    final = True
 
 
 class CurrencyMismatch(CrmError):

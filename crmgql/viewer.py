@@ -26,9 +26,16 @@ class Who:
     scopes: frozenset[str] | None = None
 
 
+NOBODY = UUID(int=0)
+"""No user's id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """`who.scopes` is None for a person; an API key may do what its user may, within its scopes."""
+    """`who.scopes` is None for a person; an API key may do what its user may, within its scopes.
+
+    `user_id` is `NOBODY` for the system itself, which works off jobs and may do everything.
+    """
 
     user_id: UUID
     who: Who
@@ -39,5 +46,15 @@ class Viewer:
     def roles(self) -> frozenset[str]:
         return self.who.roles
 
+    @property
+    def actor_id(self) -> UUID | None:
+        """The user to name as the one who did it; None when the system does."""
+        return None if self.user_id == NOBODY else self.user_id
+
     def now(self) -> datetime:
         return self.clock()
+
+
+def system(clock: Clock = system_clock) -> Viewer:
+    """The system itself: all-seeing, and nobody in the records of who did what."""
+    return Viewer(NOBODY, Who(frozenset({"ADMIN"})), clock=clock)

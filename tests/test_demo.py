@@ -22,9 +22,30 @@ CONTENT = {
     "order_lines": "position, description, quantity, unit_price_amount, line_amount, currency, created_at",
     "payments": "amount, currency, method, status, received_at, reference, created_at",
     "commissions": "base_amount, rate, amount, currency, status, earned_at, created_at",
-    "opportunities": "name, stage, amount, probability, expected_close, closed_on, lost_reason, created_at",
+    "opportunities": "name, stage_id, amount, probability, expected_close, closed_on, lost_reason, created_at",
     "interactions": "kind, subject, body, occurred_at",
     "tickets": "subject, status, priority, resolved_at, created_at",
+    "key_actions": "position, name, required",
+    "score_rules": "name, field, operator, value, points",
+    "stage_transitions": "to_stage_id, seconds_in_stage, amount_before, amount_after, currency, occurred_at",
+    "opportunity_actions": "done_at",
+    "campaigns": "name, channel, status, currency, budget_amount, spend_amount, starts_on, ends_on",
+    "follow_up_rules": "name, lead_status, after_h, action, subject, body",
+    "seller_profiles": "attributes, max_open, max_per_day, weight, hours, opted_out",
+    "absences": "starts_at, ends_at, reason",
+    "lead_queues": "name, deadline_min",
+    "routing_rulesets": "name, number, status, rates, accept_within_min, activated_at",
+    "routing_rules": "position, name, conditions, target, seller_match, distribution",
+    "pools": "name, kind, reclaim_after_d, shows",
+    "leads": "name, company, email, phone, region, budget_amount, currency, lead_source, status, status_since, received_at,"
+    " last_activity_at, accept_by, queue_deadline",
+    "lead_transitions": "from_status, to_status, reason, seconds_in_status, occurred_at",
+    "assignment_decisions": "reason, explanation, decided_at",
+    "lead_duplicates": "reasons, similarity, status",
+    "jobs": "kind, queue, priority, due_at",
+    "pool_items": "shown, entered_at",
+    "pool_moves": "kind, reason, occurred_at",
+    "tasks": "subject, status, due_at, done_at",
 }
 
 
@@ -105,7 +126,7 @@ async def test_every_rule_holds(
 async def test_there_is_something_of_everything(database: asyncpg.Connection) -> None:
     await load(database)
     seen = {
-        "SELECT array_agg(DISTINCT stage) FROM opportunities": 6,
+        "SELECT array_agg(DISTINCT stage_id) FROM opportunities": 6,
         "SELECT array_agg(DISTINCT kind) FROM interactions": 5,
         "SELECT array_agg(DISTINCT currency) FROM orders": 4,
         "SELECT array_agg(DISTINCT region) FROM customers": 3,

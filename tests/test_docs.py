@@ -53,4 +53,5 @@ KNOWN_BY_TEXT = {
 
 
 def _kinds(kind: type[errors.CrmError]) -> set[type[errors.CrmError]]:
-    return {kind}.union(*(_kinds(each) for each in kind.__subclasses__()))
+    ours = [each for each in kind.__subclasses__() if each.__module__.startswith("crmgql.")]
+    return {kind}.union(*(_kinds(each) for each in ours))

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import people, records, shape
+from crmgql.domain import people, pool_items, pools, records, shape
 from crmgql.domain.records import Act, Row
 from crmgql.errors import CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer
@@ -49,11 +49,20 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     customer = await records.lock(act, Customer, id, expected_version=expected_version)
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await people.assignable(act, changes["owner_id"], field="ownerId")
+        changes |= await _out_of_pool(act, customer, changes["owner_id"])
     _check_status(customer, changes.get("status"))
     changes |= _revenue(customer, changes)
     kind, payload = _told(customer, changes)
     await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
     return id
+
+
+async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:
+    """Who is given to somebody by hand is in no pool any more."""
+    if customer["pool_id"] is None or owner_id is None:
+        return {}
+    await pools.withdraw(act, pool_items.CUSTOMER, customer["id"], reason="Assigned by hand.")
+    return {"pool_id": None}
 
 
 async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:

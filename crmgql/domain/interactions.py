@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import people, records
+from crmgql.domain import opportunities, people, records
 from crmgql.domain.records import Act, Row
 from crmgql.errors import BadUserInput
 from crmgql.models import Contact, Customer, Interaction, Opportunity
@@ -28,6 +28,8 @@ async def log(
         "occurred_at": occurred_at or act.now,
     }
     interaction = await records.create(act, Interaction, values, kind="interaction.logged")
+    if interaction["opportunity_id"] is not None:
+        await opportunities.touched(act, interaction["opportunity_id"], at=interaction["occurred_at"])
     return interaction["id"]  # type: ignore[no-any-return]
 
 

@@ -32,6 +32,10 @@ Conflicts = Mapping[str, tuple[str | None, str]]
 """Constraint → (field, what to say)."""
 
 
+SECRETS = frozenset({"password_hash", "key_hash"})
+"""Columns whose values are in no audit row."""
+
+
 class Collided(Exception):
     """What was free a moment ago was taken by another transaction."""
 
@@ -182,7 +186,7 @@ async def _tell(
         kind=kind,
         subject=(model.__name__, row["id"]),
         customer_id=customer_id,
-        changes={column: pair for column, pair in changes.items() if column != "password_hash"},
+        changes={column: pair for column, pair in changes.items() if column not in SECRETS},
         payload={"version": row["version"], **(payload or {})},
     )
 
@@ -191,7 +195,7 @@ def _row(model: type[Model], record: asyncpg.Record) -> Row:
     """A row with its JSON columns read."""
     row = dict(record)
     for name, column in model._meta.fields_db_projection.items():
-        if isinstance(model._meta.fields_map[name], fields.JSONField):
+        if row[column] is not None and isinstance(model._meta.fields_map[name], fields.JSONField):
             row[column] = orjson.loads(row[column])
     return row
 

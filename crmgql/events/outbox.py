@@ -41,9 +41,9 @@ async def tell(
     record, id = subject
     now = viewer.now()
     body = as_json(payload or {})
-    await tx.connection.execute(EVENT, kind, record, id, customer_id, viewer.user_id, body, now)
+    await tx.connection.execute(EVENT, kind, record, id, customer_id, viewer.actor_id, body, now)
     trail = as_json({column: list(pair) for column, pair in changes.items()})
-    await tx.connection.execute(AUDIT, kind, record, id, customer_id, viewer.user_id, viewer.api_key_id, trail, now)
+    await tx.connection.execute(AUDIT, kind, record, id, customer_id, viewer.actor_id, viewer.api_key_id, trail, now)
 
 
 def as_json(value: Any) -> str:
@@ -52,7 +52,9 @@ def as_json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal | UUID):
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # never 2.7E+7, which is how whole amounts come from the database
+    if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime | date):
         return value.isoformat()

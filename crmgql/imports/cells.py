@@ -70,7 +70,7 @@ class Builder:
         for key, kinds in _ALLOWED.items():
             if key in spec.keys and field.kind not in kinds:
                 self.fail(f"{key!r} is not for a field of this type ({field.kind})")
-        if spec.blank == "null" and not field.null:
+        if spec.blank == "null" and not (field.null or field.filled):
             self.fail("blank = 'null' can't be: the field needs a value; write 'reject', 'default' or { value = … }")
         if spec.blank == "default" and field.default is None:
             self.fail("blank = 'default' can't be: the field has no default; write 'reject', 'null' or { value = … }")
@@ -127,7 +127,7 @@ class Builder:
         field, spec = self.field, self.spec
         otherwise: Read = (
             (lambda row, record: None)
-            if field.null or may_wait
+            if field.null or field.filled or may_wait
             else self._default(finish)
             if field.default is not None
             else _reject_blank

@@ -76,7 +76,10 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class Step:
-    """One file into one noun. `raw` is the table as written, for the fingerprint."""
+    """One file into one noun. `raw` is the table as written, for the fingerprint.
+
+    `when`: only rows where this is not blank are the step's.
+    """
 
     name: str
     noun: str
@@ -87,6 +90,7 @@ class Step:
     fields: tuple[FieldSpec, ...]
     blanks: frozenset[str]
     raw: str
+    when: Template | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,7 @@ class _Reader:
             specs,
             frozenset({"", *blanks}),
             repr((table, self.csv, self.style, self.blanks, self.currency)),
+            section.template("when") if section.take("when") is not None else None,
         )
         section.done()
         return step

@@ -29,6 +29,9 @@ MODELS: dict[str, type[Model]] = {
     "customers": models.Customer,
     "contacts": models.Contact,
     "opportunities": models.Opportunity,
+    "stage_transitions": models.StageTransition,
+    "campaigns": models.Campaign,
+    "leads": models.Lead,
     "orders": models.Order,
     "order_lines": models.OrderLine,
     "payments": models.Payment,
@@ -43,7 +46,62 @@ ZERO = {
     "order_lines": frozenset({"discount_amount", "shipping_amount"}),
 }
 # Columns the engine works out: nobody maps them.
-DERIVED = {"orders": frozenset({"total_amount"}), "order_lines": frozenset({"line_amount"})}
+DERIVED = {
+    "customers": frozenset({"pool", "protected_until", "reclaim_warned_at"}),
+    "orders": frozenset({"total_amount"}),
+    "order_lines": frozenset({"line_amount"}),
+    "opportunities": frozenset(
+        [
+            "pipeline",
+            "pipeline_id",
+            "status",
+            "stage_since",
+            "last_activity_at",
+            "snoozed_until",
+            "score",
+            "score_factors",
+            "risk",
+            "risk_factors",
+            "stale_at",
+            "stale_known",
+            "stale_since",
+            "stale_level",
+            "stale_episode",
+        ]
+    ),
+    "stage_transitions": frozenset({"seconds_in_stage"}),
+    "leads": frozenset(
+        [
+            "intake_source",
+            "merged_into",
+            "routing",
+            "accept_by",
+            "queue",
+            "queue_deadline",
+            "pool",
+            "protected_until",
+            "reclaim_warned_at",
+            "normal_email",
+            "normal_phone",
+            "domain",
+        ]
+    ),
+}
+# What is filled where it is blank: a stage by the database, a lead's times from one another.
+FILLED = {
+    "opportunities": frozenset({"stage"}),
+    "leads": frozenset({"received_at", "status_since", "last_activity_at"}),
+}
+# References whose record names the customer too, besides those that a composite key says.
+INHERITS = {"stage_transitions": ("opportunity",), "leads": ("contact", "opportunity")}
+# What happened stays: a row that is there already is never changed.
+APPEND_ONLY = frozenset({"stage_transitions"})
+# Tables to find rows in by name that are no nouns themselves. A stage is one of the default pipeline by its name alone,
+# of another one as "Pipeline/Stage".
+STAGES = """
+(SELECT p.name || '/' || s.name AS name, s.id, s.source, s.external_id FROM stages s JOIN pipelines p ON p.id = pipeline_id
+    UNION ALL SELECT s.name, s.id, NULL, NULL FROM stages s JOIN pipelines p ON p.id = pipeline_id WHERE p.is_default)
+AS stages"""
 # What a reference may be looked up by, besides the external id.
 LOOKED_UP_BY: dict[str, tuple[str, ...]] = {
     "users": ("email", "name"),
@@ -52,6 +110,8 @@ LOOKED_UP_BY: dict[str, tuple[str, ...]] = {
     "customers": ("name", "email"),
     "orders": ("number",),
     "opportunities": ("name",),
+    "stages": ("name",),
+    "campaigns": ("name",),
 }
 
 
@@ -84,7 +144,10 @@ SQL_TYPES = {
 
 @dataclass(frozen=True)
 class Field:
-    """One importable field. `default` is what a blank may become; None when there is nothing to fall back on."""
+    """One importable field. `default` is what a blank may become; None when there is nothing to fall back on.
+
+    `filled`: something is put in place of a blank.
+    """
 
     name: str
     column: str
@@ -100,10 +163,11 @@ class Field:
     above: int | None = None
     currency: str | None = None
     target: str | None = None
+    filled: bool = False
 
     @property
     def required(self) -> bool:
-        return not self.null and self.default is None
+        return not self.null and self.default is None and not self.filled
 
 
 @dataclass(frozen=True)
@@ -176,13 +240,14 @@ def _default(noun: str, name: str, field: Any) -> Any:
 
 
 def _fields(noun: str, model: type[Model], rules: _Rules) -> Iterator[Field]:
-    tables = {cls.__name__: name for name, cls in MODELS.items()}
+    tables = {cls.__name__: name for name, cls in MODELS.items()} | {"Stage": "stages"}
     for name, field in model._meta.fields_map.items():
         if name in NEVER or name in DERIVED.get(noun, ()):
             continue
         if isinstance(field, columns.relational.ForeignKeyFieldInstance):
             target = tables[str(field.model_name).rpartition(".")[2]]
-            yield Field(name, f"{name}_id", Kind.REFERENCE, bool(field.null), target=target)
+            filled = name in FILLED.get(noun, ())
+            yield Field(name, f"{name}_id", Kind.REFERENCE, bool(field.null), target=target, filled=filled)
             continue
         kind = _kind(field)
         if kind is None or getattr(field, "reference", None):
@@ -202,6 +267,7 @@ def _fields(noun: str, model: type[Model], rules: _Rules) -> Iterator[Field]:
             high=rules.high.get(column),
             above=rules.above.get(column),
             currency=rules.currency.get(column),
+            filled=name in FILLED.get(noun, ()),
         )
 
 
@@ -215,4 +281,5 @@ def noun(name: str) -> Noun:
     children = tuple(key.columns[1].removesuffix("_id") for key in keys if key.columns[0] == "customer_id")
     fields = {field.name: field for field in _fields(name, model, _read_rules(checks))}
     rules = {str(check.name): str(check.check) for check in checks}
-    return Noun(name, MappingProxyType(fields), children, MappingProxyType(rules))
+    inherits = children + INHERITS.get(name, ())
+    return Noun(name, MappingProxyType(fields), inherits, MappingProxyType(rules))

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from crmgql.errors import SetupError
-from crmgql.imports import cells, nouns, reader, templates
+from crmgql.imports import cells, derived, nouns, reader, templates
 from crmgql.imports.mapping import FieldSpec, Lookup, Mapping, Step
 from crmgql.imports.nouns import Field, Kind, Noun
 from crmgql.imports.sections import suggest
@@ -52,7 +52,8 @@ class Plan:
     """`fields` are the record's columns after the external id; `given` those that an update may touch.
 
     `customer` is where the customer stands in the record when it may come from another reference of the row. `labels`
-    are the file's columns behind each field. `key_joined`: the external id needs a lookup.
+    are the file's columns behind each field. `key_joined`: the external id needs a lookup. `when`: blank for a row that is
+    none of the step's.
     """
 
     step: Step
@@ -67,6 +68,7 @@ class Plan:
     customer: int | None
     labels: tuple[str, ...]
     key_joined: bool
+    when: Render | None = None
 
     def convert(self, row: list[str], key: str) -> Record:
         """The record of a row: the external id, then the fields. Raises Rejected."""
@@ -200,6 +202,10 @@ class _Binder:
                 place, source = places[field.name], spec.source or self.mapping.source
                 references.append(Reference(field, place, builder.label, spec.by, source, field.name in inherits))
         readers += [lambda row, record: None] * (len(fields) - len(readers))
+        for field, read in list(derived.fields(self.noun.name, places)):
+            fields.append(field)
+            readers.append(read)
+            places[field.name] = len(fields)
         zeros = nouns.ZERO.get(self.noun.name, frozenset()) - {spec.name for spec in self.step.fields}
         return Plan(
             self.step,
@@ -214,6 +220,7 @@ class _Binder:
             places["customer"] if inherits else None,
             tuple(labels),
             any(self.positions[column] >= width for column in self.step.external_id.columns),
+            self.key("when", self.step.when) if self.step.when else None,
         )
 
 

@@ -6,11 +6,20 @@ the rows that differ.
 
 from __future__ import annotations
 
-from crmgql.imports.nouns import SQL_TYPES, ZERO, Kind
+from crmgql.imports.nouns import APPEND_ONLY, SQL_TYPES, STAGES, ZERO, Kind
 from crmgql.imports.plan import Plan
 
 STAGE = "crmgql_import_stage"
 _SUM = "{subtotal_amount} + {shipping_amount} + {tax_amount} - {discount_amount}"
+
+
+# Since it came into the stage that it left, where that is known: from before, or from this batch.
+IN_STAGE = f"""
+(SELECT extract(epoch FROM s.occurred_at - greatest(
+    (SELECT max(e.occurred_at) FROM stage_transitions e WHERE e.opportunity_id = s.opportunity_id
+        AND e.to_stage_id = s.from_stage_id AND e.occurred_at <= s.occurred_at),
+    (SELECT max(e.occurred_at) FROM {STAGE} e WHERE e.opportunity_id = s.opportunity_id
+        AND e.to_stage_id = s.from_stage_id AND e.occurred_at <= s.occurred_at AND e.n <> s.n)))::bigint)"""
 
 
 def columns(plan: Plan) -> list[str]:
@@ -22,26 +31,57 @@ def create_stage(plan: Plan) -> str:
     """JSON is staged as text: its cast belongs to the upsert, where a bad row can be told from the others."""
     types = {**SQL_TYPES, Kind.JSON: "text"}
     typed = ", ".join(f"{field.column} {types[field.kind]}" for field in plan.fields)
-    return f"CREATE TEMPORARY TABLE {STAGE} (n integer, external_id text, {typed})"
+    table = f"CREATE TEMPORARY TABLE {STAGE} (n integer, external_id text, {typed})"
+    return f"{table}; CREATE INDEX ON {STAGE} (opportunity_id)" if plan.noun.name == "stage_transitions" else table
 
 
 DROP_STAGE = f"DROP TABLE IF EXISTS {STAGE}"
 EMPTY_STAGE = f"TRUNCATE {STAGE}"
 
 
-def _derived_insert(noun: str) -> dict[str, str]:
-    """Columns that are worked out, as expressions over the staged row."""
+def _derived_insert(noun: str, names: list[str]) -> dict[str, str]:
+    """Columns that are worked out, as expressions over the staged row, whose mapped columns are `names`."""
     if noun == "orders":
         return {"total_amount": _SUM.format_map({name: f"s.{name}" for name in ZERO[noun]})}
     if noun == "order_lines":
         rounded = "round(s.quantity * s.unit_price_amount, currency_scale(s.currency))"
         return {"line_amount": f"{rounded} - s.discount_amount"}
+    if noun == "stage_transitions" and "from_stage_id" in names:
+        return {"seconds_in_stage": IN_STAGE}
     return {}
+
+
+def _times(noun: str, names: list[str]) -> dict[str, str]:
+    """A lead's times, each from what is known of the others; the time of the import where nothing is."""
+    if noun != "leads":
+        return {}
+    order = ("received_at", "status_since", "converted_at", "last_activity_at")
+    known = {name: f"s.{name}" for name in order if name in names}
+    all_known = ", ".join(known.values())
+    first, last = (f"{function}({all_known})" if known else "NULL" for function in ("least", "greatest"))
+    received = f"coalesce({known.get('received_at', 'NULL')}, {first}, $2::timestamptz)"
+    since = ", ".join(known[name] for name in ("status_since", "converted_at") if name in known)
+    return {
+        "received_at": received,
+        "status_since": f"coalesce({since or 'NULL'}, {received})",
+        "last_activity_at": f"coalesce({known.get('last_activity_at', 'NULL')}, {last}, $2::timestamptz)",
+    }
+
+
+def _quietly(noun: str) -> str:
+    """What else a changed row `t` gets; none of it makes a row differ."""
+    if noun != "opportunities":
+        return ""
+    moved = "t.stage_id IS DISTINCT FROM EXCLUDED.stage_id"
+    return f", stale_known = false, stage_since = CASE WHEN {moved} THEN EXCLUDED.stage_since ELSE t.stage_since END"
 
 
 def _updates(plan: Plan) -> dict[str, str]:
     """What an existing row `t` gets. Only mapped fields change; an order with lines keeps the sums of its lines."""
     updates = {field.column: f"EXCLUDED.{field.column}" for field in plan.fields if field.name in plan.given}
+    for name in _times(plan.noun.name, []).keys() & updates.keys():
+        # The time of this import stands for a blank: what is there already says more.
+        updates[name] = f"CASE WHEN EXCLUDED.{name} = $2 THEN t.{name} ELSE EXCLUDED.{name} END"
     if plan.noun.name == "orders":
         has_lines = "EXISTS (SELECT FROM order_lines l WHERE l.order_id = t.id)"
         for name in ("subtotal_amount", "shipping_amount"):
@@ -59,9 +99,11 @@ def _updates(plan: Plan) -> dict[str, str]:
 
 def upsert(plan: Plan) -> str:
     """Parameters: source, now, first and last `n`. One row: inserted, updated, the orders whose lines changed."""
-    derived = _derived_insert(plan.noun.name)
     names = [field.column for field in plan.fields]
-    selected = [f"s.{field.column}" + ("::jsonb" if field.kind is Kind.JSON else "") for field in plan.fields]
+    filled = _times(plan.noun.name, names)
+    derived = _derived_insert(plan.noun.name, names) | {name: filled[name] for name in filled if name not in names}
+    staged = [f"s.{field.column}" + ("::jsonb" if field.kind is Kind.JSON else "") for field in plan.fields]
+    selected = [filled.get(name, text) for name, text in zip(names, staged, strict=True)]
     if plan.noun.name == "order_lines" and "quantity" not in names:
         derived["line_amount"] = derived["line_amount"].replace("s.quantity", "1")
     updates = _updates(plan)
@@ -70,14 +112,22 @@ def upsert(plan: Plan) -> str:
     setting = ", ".join(f"{name} = {expression}" for name, expression in updates.items())
     table = plan.noun.name
     before, after = ("old.order_id", "new.order_id") if table == "order_lines" else ("NULL::uuid", "NULL::uuid")
+    if table in APPEND_ONLY:
+        stamps, conflict = "created_at", "DO NOTHING"
+        times = "$2"
+    else:
+        stamps, times = "created_at, updated_at", "$2, $2"
+        conflict = (
+            f"DO UPDATE SET {setting}, version = t.version + 1, updated_at = $2{_quietly(table)}"
+            f" WHERE ROW({old}) IS DISTINCT FROM ROW({new})"
+        )
     return f"""
         WITH written AS (
-            INSERT INTO {table} AS t (source, external_id, created_at, updated_at, {", ".join([*names, *derived])})
-            SELECT $1, s.external_id, $2, $2, {", ".join([*selected, *derived.values()])}
+            INSERT INTO {table} AS t (source, external_id, {stamps}, {", ".join([*names, *derived])})
+            SELECT $1, s.external_id, {times}, {", ".join([*selected, *derived.values()])}
             FROM {STAGE} s WHERE s.n BETWEEN $3 AND $4 ORDER BY s.n
             ON CONFLICT (source, external_id) WHERE external_id IS NOT NULL
-            DO UPDATE SET {setting}, version = t.version + 1, updated_at = $2
-            WHERE ROW({old}) IS DISTINCT FROM ROW({new})
+            {conflict}
             RETURNING old.id IS NULL AS is_new, {before} AS before, {after} AS after
         )
         SELECT count(*) FILTER (WHERE is_new) AS inserted, count(*) FILTER (WHERE NOT is_new) AS updated,
@@ -110,4 +160,5 @@ def find(table: str, by: str, *, customer: bool) -> str:
         where = "lower(email) = ANY($1::text[])"
     else:
         where = f"{by} = ANY($1::text[])"
-    return f"SELECT {by} AS key, id, {owner} AS customer_id FROM {table} WHERE {where}"
+    rows = STAGES if table == "stages" else table
+    return f"SELECT {by} AS key, id, {owner} AS customer_id FROM {rows} WHERE {where}"

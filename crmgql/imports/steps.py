@@ -152,9 +152,11 @@ class StepRun:
         return settled
 
     def _key(self, row: Row) -> str | None:
-        """The external id; None for a row that gives way to another with the same one."""
+        """The external id; None for a row that gives way to another with the same one, or is none of this step's."""
         if row.problem is not None:
             raise Rejected(row.column, row.problem)
+        if self.plan.when is not None and not self.plan.when(row.cells):
+            return None
         key, label = self.plan.key(row.cells), self.plan.key_label
         if not key:
             raise Rejected(label, "external_id: is blank")

@@ -70,6 +70,9 @@ class Customer(Editable):
     parent: Any = fields.ForeignKeyField(
         "crm.Customer", related_name="subsidiaries", null=True, on_delete=fields.RESTRICT
     )
+    pool: Any = fields.ForeignKeyField("crm.Pool", related_name="customers", null=True, on_delete=fields.RESTRICT)
+    protected_until: Any = fields.DatetimeField(null=True)
+    reclaim_warned_at: Any = fields.DatetimeField(null=True)
 
     class Meta:
         table = "customers"
@@ -78,6 +81,7 @@ class Customer(Editable):
             check("customers_kind", one_of("kind", CustomerKind)),
             check("customers_status", one_of("status", CustomerStatus)),
             check("customers_parent_other", "parent_id <> id"),
+            check("customers_pooled", "pool_id IS NULL OR owner_id IS NULL"),
             check("customers_employee_count", "employee_count >= 0"),
             check("customers_founded_year", "founded_year BETWEEN 1000 AND 9999"),
             check("customers_notes_length", "length(notes) <= 20000"),
@@ -91,6 +95,10 @@ class Customer(Editable):
             index("customers_name", "name", "id"),
             index("customers_parent", "parent_id", "id"),
             index("customers_email", "email", "id"),
+            index("customers_pool", "pool_id", "id"),
+            index("customers_lower_email", "lower(email)"),
+            index("customers_lower_name", "lower(name)"),
+            index("customers_domain", "lower(split_part(email, '@', 2))"),
         ]
 
 
@@ -109,7 +117,11 @@ class Contact(Editable):
             unique("contacts_customer_id", "customer_id", "id"),
             unique("contacts_one_primary", "customer_id", where="is_primary"),
         ]
-        indexes = [index("contacts_name", "name", "id"), index("contacts_created", "created_at", "id")]
+        indexes = [
+            index("contacts_name", "name", "id"),
+            index("contacts_created", "created_at", "id"),
+            index("contacts_lower_email", "lower(email)"),
+        ]
 
 
 class Interaction(Editable):

@@ -12,8 +12,9 @@ from crmgql import db
 from crmgql.config import Settings
 from crmgql.planner import catalog
 from crmgql.schema import catalog as freezer
+from crmgql.schema import computed_fields as _computed  # noqa: F401 - importing them is what declares
 from crmgql.schema import declare, mutating, objects, scalars
-from crmgql.schema import mutations as _mutations  # noqa: F401 - importing them is what declares
+from crmgql.schema import mutations as _mutations  # noqa: F401
 from crmgql.schema import types as _types  # noqa: F401
 from crmgql.schema.engine import Engine
 

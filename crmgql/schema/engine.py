@@ -41,7 +41,8 @@ from crmgql.domain.sessions import Issue
 from crmgql.errors import CrmError, QueryTooComplex, Unauthenticated
 from crmgql.planner import catalog, selection
 from crmgql.planner.plan import Plans, Prepared
-from crmgql.schema import documents, telemetry
+from crmgql.schema import computed, documents, telemetry
+from crmgql.schema.computed import COMPUTED
 from crmgql.schema.documents import INTROSPECTION, Operation
 from crmgql.schema.errors import Rejected, from_graphql, rejected
 from crmgql.schema.mutate import LOG_IN, Mutations
@@ -51,6 +52,8 @@ from crmgql.viewer import Clock, Viewer, system_clock
 log = structlog.get_logger("crmgql")
 NO_VARIABLES = VariableValues(sources={}, coerced={})
 MAX_VALUES = 20_000
+MAX_COMPUTED = 5
+"""Each costs statements of its own."""
 
 
 @dataclass(slots=True)
@@ -122,8 +125,8 @@ class Engine:
             variables = self.variables(operation, request.variables)
             if operation.kind == "mutation":
                 return await self.mutate(operation.prepared, variables, viewer, request)
-            if viewer is None or operation.introspects:
-                return await self._special(operation.prepared, variables.coerced, viewer, request)
+            if viewer is None or operation.introspects or operation.roots & COMPUTED.keys():
+                return await self._special(operation.prepared, variables, viewer, request)
             return await self.query(operation.prepared, variables.coerced, viewer, started)
         except CrmError as error:
             raise rejected(error) from error
@@ -179,23 +182,32 @@ class Engine:
         return Issue(self.secret, self.settings.access_token_minutes, self.settings.refresh_token_days)
 
     async def _special(
-        self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer | None, request: Request
+        self, prepared: Prepared, variables: VariableValues, viewer: Viewer | None, request: Request
     ) -> bytes:
-        """Queries with introspection in them, and those of nobody, which were refused if they need data."""
-        reader = selection.Reader(self.schema, self.plans.catalog, prepared.fragments, variables)
+        """Queries with introspection or computed fields in them, and those of nobody, refused before if they need data."""
+        reader = selection.Reader(self.schema, self.plans.catalog, prepared.fragments, variables.coerced)
         fields = reader.collect("Query", [prepared.operation.selection_set])
-        plain = [nodes for nodes in fields.values() if not nodes[0].name.value.startswith("__")]
+        names = {nodes[0].name.value for nodes in fields.values()}
+        wanted = {key: nodes for key, nodes in fields.items() if nodes[0].name.value in COMPUTED}
+        if len(wanted) > MAX_COMPUTED:
+            raise QueryTooComplex(f"At most {MAX_COMPUTED} computed fields fit into a query, not {len(wanted)}.")
         data: dict[str, Any] = {}
+        errors: list[dict[str, Any]] = []
         meta = [node for nodes in fields.values() if nodes[0].name.value in INTROSPECTION for node in nodes]
         if meta:
             data |= self._introspection(prepared, meta, request.variables)
-        if plain and viewer is not None:
-            root = tuple((key, item) for key, item in reader.root(prepared.operation, skip=tuple(INTROSPECTION)))
+        if viewer is not None and names - INTROSPECTION - COMPUTED.keys() - {"__typename"}:
+            root = reader.root(prepared.operation, skip=(*INTROSPECTION, *COMPUTED))
             plan = self.plans.compile(root, viewer.who)
-            row = await self.database.fetch_json(plan.sql, plan.values(variables, viewer))
+            row = await self.database.fetch_json(plan.sql, plan.values(variables.coerced, viewer))
             data |= orjson.loads(row["data"])
-        ordered = {key: data.get(key, "Query") for key in fields}
-        return orjson.dumps({"data": ordered})
+        if viewer is not None:
+            ask = computed.Ask(self.database, viewer)
+            for key, nodes in wanted.items():
+                data[key], error = await computed.answer(ask, reader, self.plans.catalog, nodes, variables)
+                errors += [error] if error else []
+        answer: dict[str, Any] = {"data": {key: data.get(key, "Query") for key in fields}}
+        return computed.encoded({**answer, "errors": errors} if errors else answer)
 
     def _introspection(self, prepared: Prepared, fields: list[FieldNode], given: dict[str, Any]) -> dict[str, Any]:
         """What introspection fields answer. graphql-core coerces the given variables itself: only those used in them."""

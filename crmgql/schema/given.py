@@ -5,11 +5,13 @@ The input's GraphQL type decides, never what a value looks like: JSON passes thr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from graphql import (
+    GraphQLArgument,
     GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLInputType,
@@ -29,6 +31,16 @@ RECORDS = {
     "author": "User",
     "manager": "User",
     "user": "User",
+    "calendar": "BusinessCalendar",
+    "after": "Stage",
+    "other": "Lead",
+    "ruleset": "RoutingRuleset",
+    "copyOf": "RoutingRuleset",
+    "rule": "RoutingRule",
+    "fallbackQueue": "LeadQueue",
+    "targetUser": "User",
+    "targetTeam": "Team",
+    "targetQueue": "LeadQueue",
 }
 """Types of ids whose name does not say it; `parentId` and `id` are of the mutation's own type."""
 
@@ -38,6 +50,17 @@ def convert(
 ) -> dict[str, Any]:
     """Raises `BadUserInput` for an id that is none, or of another type."""
     return _Conversion(known, record).object(kind, coerced, "")
+
+
+def convert_arguments(
+    known: catalog.Catalog, arguments: Mapping[str, GraphQLArgument], coerced: dict[str, Any]
+) -> dict[str, Any]:
+    """The same for the arguments of a field. Raises `BadUserInput`."""
+    conversion = _Conversion(known, "")
+    return {
+        declare.snake(name): conversion.value(arguments[name].type, name, value, name)
+        for name, value in coerced.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

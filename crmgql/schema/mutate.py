@@ -34,8 +34,8 @@ from crmgql.errors import (
 )
 from crmgql.planner import arguments, selection
 from crmgql.planner.plan import Plan, Plans, Prepared
+from crmgql.schema import computed, mutating
 from crmgql.schema import given as inputs
-from crmgql.schema import mutating
 from crmgql.schema.errors import formatted, internal
 from crmgql.viewer import Viewer, Who
 
@@ -238,6 +238,7 @@ class _Payload:
         self.node = mutations.plans.catalog.nodes[declaration.record]
         kind = mutations.schema.type_map[declaration.payload]
         assert isinstance(kind, GraphQLObjectType)
+        self.kind = kind
         self.fields = reader.collect(declaration.payload, [node.selection_set for node in nodes])
 
     def root(self) -> tuple[tuple[str, selection.Root], ...]:
@@ -260,8 +261,8 @@ class _Payload:
             elif name == self.node.singular:
                 made[key] = (record or {}).get(key)
             else:
-                made[key] = extras.get(name)
-        return orjson.dumps(made).decode()
+                made[key] = computed.project(self.reader, self.kind.fields[name].type, nodes, extras.get(name))
+        return computed.encoded(made).decode()
 
     def _error(self, nodes: list[FieldNode], error: dict[str, Any]) -> dict[str, Any]:
         fields = self.reader.collect("UserError", [node.selection_set for node in nodes])

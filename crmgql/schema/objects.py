@@ -7,7 +7,7 @@ from typing import Any
 import strawberry
 
 from crmgql.planner import catalog
-from crmgql.schema import declare, filters, scalars
+from crmgql.schema import computed, declare, filters, scalars
 from crmgql.schema.strawberries import (
     REQUIRED,
     Argument,
@@ -119,4 +119,4 @@ def _query(known: catalog.Catalog) -> list[Field]:
         by_id = (Argument("id", strawberry.ID, REQUIRED),)
         fields.append(Field(node.singular, optional(lazy(node.name)), None, by_id))
         fields.append(Field(node.plural, lazy(f"{node.name}Connection"), None, filters.page_arguments(node.name)))
-    return fields
+    return [*fields, *computed.fields()]

@@ -1,21 +1,20 @@
-"""Deletes what has had its day: ended sessions, old login counters, idempotency keys past their time."""
+"""Deletes what has had its day."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from crmgql import db
-from crmgql.domain import idempotency, sessions
-from crmgql.viewer import system_clock
+from crmgql.domain import idempotency, jobs, kinds, sessions
+from crmgql.domain.records import Act
+from crmgql.workers.tasks import Result, task
 
 KEYS_KEPT = timedelta(days=30)
+JOBS_KEPT = timedelta(days=14)
 
 
-async def sweep(context: dict[str, Any]) -> None:
-    """Harmless to run twice, or never."""
-    database: db.Database = context["database"]
-    now = system_clock()
-    async with database.transaction() as tx:
-        await sessions.purge(tx, now=now)
-        await idempotency.purge(tx, before=now - KEYS_KEPT)
+@task(kinds.HOUSEKEEPING)
+async def housekeeping(act: Act, arguments: kinds.Nothing) -> Result:
+    """Ended sessions, old login counters, idempotency keys past their time, jobs long done."""
+    await sessions.purge(act.tx, now=act.now)
+    await idempotency.purge(act.tx, before=act.now - KEYS_KEPT)
+    return {"jobs": await jobs.purge(act, before=act.now - JOBS_KEPT)}

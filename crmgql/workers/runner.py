@@ -1,19 +1,24 @@
-"""The worker process: arq, with JSON instead of pickle and no kept results. Jobs are thin calls into the domain.
+"""The worker process: arq's workers, one per queue, and what keeps them and their jobs going.
 
 Always holds: a worker that loses Valkey, or finds none, waits for it and works on; only a signal stops it. What it was
-doing is undone or done again: every job may run twice.
+doing then is given back, and what a kill interrupts is found by its lease: every job may be started twice, none is done
+twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
+from uuid import UUID
 
 import structlog
-from arq import cron
+import uvloop
+from arq import func
 from arq.connections import ArqRedis
 from arq.worker import Worker
 from redis.asyncio import ConnectionPool
@@ -21,13 +26,17 @@ from redis.exceptions import RedisError
 
 from crmgql import db
 from crmgql.config import Settings
-from crmgql.errors import SetupError
-from crmgql.workers import housekeeping
+from crmgql.domain import kinds, schedules
+from crmgql.domain.records import Act
+from crmgql.errors import CrmError, SetupError
+from crmgql.viewer import system, system_clock
+from crmgql.workers import bodies as _bodies  # noqa: F401 - importing them is what declares
+from crmgql.workers import upkeep
+from crmgql.workers.attempts import Attempts
+from crmgql.workers.relay import FUNCTION, POLL_S, Relay, queue_name
 
 log = structlog.get_logger("crmgql")
 
-QUEUE = "crmgql:jobs"
-POLL_S = 0.05
 ANSWER_S = 5
 """How long Valkey may take for an answer: a cable that was pulled tells nobody."""
 
@@ -35,36 +44,62 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 LOST = (RedisError, OSError)
 """What a vanished Valkey looks like, or one that does not let us in."""
 
+PATIENCE_S = 3.0
+"""How long jobs may go on when the worker is told to stop."""
 
-def run(settings: Settings) -> None:
+NO_TIMEOUT_S = 86_400
+"""arq's own: ours are per kind, and the lease tells who is dead."""
+
+BULK_AT_ONCE = 2
+
+
+def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES) -> None:
     """Works until it is told to stop by SIGTERM or SIGINT. Raises `SetupError` for settings that lack a server."""
     if settings.database_url is None or settings.redis_url is None:
         raise SetupError("Set CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL, or use “crmgql dev”, which starts both.")
     with suppress(asyncio.CancelledError):
-        asyncio.run(_run(settings.database_url, settings.redis_url, settings.pool_size))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, settings.database_url, settings.redis_url, queues))
 
 
-async def _run(database_url: str, redis_url: str, pool_size: int) -> None:
+async def _run(settings: Settings, database_url: str, redis_url: str, queues: Sequence[str]) -> None:
     task = asyncio.current_task()
     assert task is not None
+    logging.getLogger("arq.worker").setLevel(logging.WARNING)  # each job has a line of ours
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    database = await db.connect(database_url, pool_size=pool_size)
+    database = await db.connect(database_url, pool_size=settings.pool_size)
+    attempts = Attempts(database, settings)
+    beside = [asyncio.create_task(attempts.beat()), asyncio.create_task(upkeep.run(database, attempts.clock))]
     try:
-        await _persist(redis_url, database)
+        await _seed(database)
+        await _persist(redis_url, attempts, queues)
     finally:
+        await attempts.finish(PATIENCE_S)
+        for each in beside:
+            each.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await database.close()
 
 
-async def _persist(redis_url: str, database: db.Database) -> None:
+async def _seed(database: db.Database) -> None:
+    """The schedules that a fresh installation has. A database that is away now has them, or gets them next time."""
+    try:
+        async with database.transaction() as tx:
+            await schedules.seed(Act(tx, system(system_clock)))
+    except CrmError as error:
+        log.warning("schedules not checked", reason=error.message)
+
+
+async def _persist(redis_url: str, attempts: Attempts, queues: Sequence[str]) -> None:
     """Works, and waits where there is no Valkey to work off: twice as long each time, from anew once it was there."""
     attempt = 0
     while True:
-        redis = _client(redis_url)
+        redis = client(redis_url)
         try:
             await redis.ping()
             attempt = 0
-            await _work(redis, database)
+            await _work(redis, attempts, queues)
         except LOST as error:
             wait_s = min(FIRST_WAIT_S * 2 ** min(attempt, 10), LONGEST_WAIT_S)
             attempt += 1
@@ -74,37 +109,54 @@ async def _persist(redis_url: str, database: db.Database) -> None:
             await redis.aclose(close_connection_pool=True)
 
 
-def _client(redis_url: str) -> ArqRedis:
+def client(redis_url: str) -> ArqRedis:
     return ArqRedis(
         ConnectionPool.from_url(redis_url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S),
         job_serializer=lambda job: json.dumps(job).encode(),
         job_deserializer=json.loads,
-        default_queue_name=QUEUE,
     )
 
 
-async def _work(redis: ArqRedis, database: db.Database) -> None:
-    """Raises one of `LOST` when Valkey is gone; no job runs any more when this is left."""
-    worker = _worker(redis, database)
+async def _work(redis: ArqRedis, attempts: Attempts, queues: Sequence[str]) -> None:
+    """Raises one of `LOST` when Valkey is gone; what runs then needs only the database, and goes on."""
+    at_once = attempts.settings.worker_jobs
+    relay = Relay(attempts.database, redis, queues, room=4 * at_once, clock=attempts.clock)
+    workers = [_worker(redis, attempts, queue) for queue in queues]
+    parts = [asyncio.create_task(relay.run()), *(asyncio.create_task(each.async_run()) for each in workers)]
     try:
-        await worker.async_run()
+        await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
+        for part in parts:
+            if part.done():
+                part.result()
     finally:
-        jobs = list(worker.tasks.values())
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+        for each in workers:
+            _let_go(each)
 
 
-def _worker(redis: ArqRedis, database: db.Database) -> Worker:
+def _let_go(worker: Worker) -> None:
+    """arq's side of what still runs may fail, as Valkey is gone: nobody needs to hear of it."""
+    for task in worker.tasks.values():
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _worker(redis: ArqRedis, attempts: Attempts, queue: str) -> Worker:
+    async def attempt(context: dict[str, Any], job_id: str, number: int) -> None:
+        await attempts.attempt(UUID(job_id), number)
+
+    at_once = attempts.settings.worker_jobs
     return Worker(
-        functions=cast(Any, [housekeeping.sweep]),
-        cron_jobs=[cron(cast(Any, housekeeping.sweep), minute={7}, run_at_startup=True, unique=True)],
+        functions=cast(Any, [func(cast(Any, attempt), name=FUNCTION, timeout=NO_TIMEOUT_S, max_tries=1000)]),
         redis_pool=redis,
-        queue_name=QUEUE,
-        ctx={"database": database},
+        queue_name=queue_name(queue),
+        max_jobs=min(at_once, BULK_AT_ONCE) if queue == "bulk" else at_once,
+        job_timeout=NO_TIMEOUT_S,
         keep_result=0,
         poll_delay=POLL_S,
         job_serializer=redis.job_serializer,
         job_deserializer=redis.job_deserializer,
         handle_signals=False,
+        log_results=False,
     )

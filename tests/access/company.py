@@ -6,38 +6,55 @@ owners, orders in every state and several currencies, commissions of others, opp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
-from random import Random
-from typing import Any, TypeVar
-from uuid import UUID
+from datetime import date
+from decimal import Decimal
 
 import asyncpg
 
-Item = TypeVar("Item")
-Row = dict[str, Any]
+from tests.access import company_leads, company_work
+from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 
-TABLES = (
-    "users",
-    "teams",
+STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
+UNVERSIONED = {
     "api_keys",
-    "products",
-    "customers",
-    "contacts",
-    "opportunities",
-    "orders",
-    "order_lines",
-    "payments",
-    "commissions",
-    "interactions",
-    "tickets",
     "events",
     "audit_entries",
+    "opportunity_actions",
+    "stage_transitions",
+    "stale_alerts",
+    "jobs",
+    "notifications",
+    "email_messages",
+    "lead_transitions",
+    "lead_duplicates",
+    "assignment_decisions",
+    "pool_items",
+    "pool_moves",
+}
+EARLY = (
+    "users",
+    "teams",
+    "business_calendars",
+    "pipelines",
+    "stages",
+    "key_actions",
+    "schedules",
+    "campaigns",
+    "intake_sources",
+    "lead_queues",
+    "routing_rulesets",
+    "routing_rules",
+    "pools",
+    "customers",
+    "contacts",
+    "products",
+    "opportunities",
+    "orders",
+    "payments",
+    "leads",
 )
-START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
-SCALES = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
-CURRENCIES = tuple(SCALES)
+"""Tables that others refer to."""
+
 STATUSES = ("DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED", "UNAVAILABLE", "CANCELLED")
 
 PEOPLE: tuple[tuple[str, tuple[str, ...], int | None, str | None], ...] = (
@@ -92,41 +109,9 @@ NAMES = (
 )
 
 
-class Dice:
-    """Choices that every version of Python makes alike."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = Random(seed)
-
-    def below(self, count: int) -> int:
-        return int(self._random.random() * count)
-
-    def pick(self, items: Sequence[Item]) -> Item:
-        return items[self.below(len(items))]
-
-    def maybe(self, value: Item, per_cent: int = 50) -> Item | None:
-        return value if self.below(100) < per_cent else None
-
-
-def key(table: str, number: int | None) -> Any:
-    """The id of the n-th row of a table, counted from 1."""
-    if number is None:
-        return None
-    return UUID(f"{0x01930000 + TABLES.index(table):08x}-0000-7000-8000-{number:012x}")
-
-
-def moment(number: int) -> datetime:
-    """A time; several numbers share one, so that orders have ties."""
-    return START + timedelta(hours=7 * (number // 2), milliseconds=250 * (number % 3 == 0))
-
-
-def exact(value: Decimal, currency: str) -> Decimal:
-    return value.quantize(Decimal(1).scaleb(-SCALES[currency]), ROUND_HALF_UP)
-
-
 def rows() -> dict[str, list[Row]]:
     """All tables, in an order in which they can be inserted (users first without their team)."""
-    made: dict[str, list[Row]] = {table: [] for table in TABLES}
+    made: dict[str, list[Row]] = {table: [] for table in [*EARLY, *(t for t in TABLES if t not in EARLY)]}
     dice = Dice(20261101)
     _people(made)
     _catalog(made, dice)
@@ -136,10 +121,12 @@ def rows() -> dict[str, list[Row]]:
     _payments(made, dice)
     _talk(made, dice)
     _trail(made, dice)
+    company_work.fill(made)
+    company_leads.fill(made)
     for table, listed in made.items():
         for number, row in enumerate(listed, 1):
             row |= {"id": key(table, number), "created_at": moment(number)}
-            if table not in ("api_keys", "events", "audit_entries"):
+            if table not in UNVERSIONED:
                 row |= {
                     "version": 1 + number % 3,
                     "updated_at": moment(number + 5),
@@ -224,6 +211,7 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "notes": dice.maybe("secret of the owner"),
                 "owner_id": key("users", owner),
                 "parent_id": key("customers", parent) if parent != number and number % 2 else None,
+                "pool_id": key("pools", 2) if number == 16 else None,
             }
         )
         for place in range(dice.below(4)):
@@ -241,14 +229,17 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
 def _deals(made: dict[str, list[Row]], dice: Dice) -> None:
     for number in range(1, 41):
         currency = dice.pick(CURRENCIES)
-        stage = dice.pick(("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST"))
+        stage = dice.pick(STAGES)
         customer = key("customers", dice.maybe(dice.below(len(NAMES)) + 1, 75))
         contact = dice.below(len(made["contacts"])) + 1
         fits = customer is not None and customer == made["contacts"][contact - 1]["customer_id"]
         made["opportunities"].append(
             {
                 "name": f"Deal {number % 9}",
-                "stage": stage,
+                "stage_id": company_work.stage(number, stage),
+                "stage_since": moment(number),
+                "score": number * 7 % 101,
+                "risk": ("LOW", "MEDIUM", "HIGH")[number % 3],
                 "amount": dice.maybe(exact(Decimal(number * 997) / 3, currency), 80),
                 "currency": currency,
                 "probability": dice.maybe(number % 101),
@@ -404,13 +395,14 @@ def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
         made["audit_entries"].append(said | {"action": "order.update", "changes": '{"status": ["A", "B"]}'})
 
 
-LATER = (("users", "team_id"), ("customers", "parent_id"))
+LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
 """Foreign keys to rows that come later."""
 
 
 async def load(connection: asyncpg.Connection) -> None:
     """Inserts everything, with all constraints on."""
     made = rows()
+    await connection.execute("DELETE FROM stages; DELETE FROM pipelines")  # those that every database starts with
     for table, listed in made.items():
         for row in listed:
             given = {name: value for name, value in row.items() if (table, name) not in LATER}

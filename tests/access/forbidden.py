@@ -23,7 +23,7 @@ from graphql import (
 from graphql.execution.values import get_argument_values, get_directive_values, get_variable_values
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 
-from tests.access import oracle
+from tests.access import oracle, relations
 from tests.access.rules import TABLE_OF, Sight
 
 
@@ -72,7 +72,7 @@ class _Walk:
         targets = [target]
         if target == "Node":
             ids = given.get("ids", [given.get("id")])
-            targets = [each for each, prefix in oracle.PREFIXES.items() if any(i[:3] == prefix for i in ids)]
+            targets = [each for each, prefix in relations.PREFIXES.items() if any(i[:3] == prefix for i in ids)]
         for each in targets:
             record = each.removesuffix("Connection")
             if record in TABLE_OF:

@@ -19,84 +19,15 @@ from uuid import UUID
 from graphql import GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
 
 from tests.access import forbidden, values
+from tests.access.relations import MANY, ONE, PREFIXES, ROOT_ORDER
 from tests.access.rules import TABLE_OF, Row, Sight
 
-PREFIXES = {
-    "User": "usr",
-    "Team": "tea",
-    "ApiKey": "key",
-    "Product": "prd",
-    "Customer": "cus",
-    "Contact": "con",
-    "Opportunity": "opp",
-    "Order": "ord",
-    "OrderLine": "lin",
-    "Payment": "pay",
-    "Commission": "com",
-    "Interaction": "int",
-    "Ticket": "tic",
-    "Event": "evt",
-    "AuditEntry": "aud",
-}
-ONE = {
-    ("*", "customer"): "Customer",
-    ("*", "owner"): "User",
-    ("*", "seller"): "User",
-    ("*", "assignee"): "User",
-    ("*", "author"): "User",
-    ("*", "actor"): "User",
-    ("*", "manager"): "User",
-    ("*", "user"): "User",
-    ("*", "team"): "Team",
-    ("*", "contact"): "Contact",
-    ("*", "opportunity"): "Opportunity",
-    ("*", "product"): "Product",
-    ("*", "order"): "Order",
-    ("*", "payment"): "Payment",
-    ("Customer", "parent"): "Customer",
-    ("Team", "parent"): "Team",
-}
-MANY = {
-    ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
-    ("Customer", "contacts"): ("Contact", "customer_id", "-id"),
-    ("Customer", "opportunities"): ("Opportunity", "customer_id", "-id"),
-    ("Customer", "orders"): ("Order", "customer_id", "-orderedAt"),
-    ("Customer", "payments"): ("Payment", "customer_id", "-receivedAt"),
-    ("Customer", "commissions"): ("Commission", "customer_id", "-earnedAt"),
-    ("Customer", "interactions"): ("Interaction", "customer_id", "-occurredAt"),
-    ("Customer", "tickets"): ("Ticket", "customer_id", "-id"),
-    ("Contact", "interactions"): ("Interaction", "contact_id", "-occurredAt"),
-    ("Contact", "opportunities"): ("Opportunity", "contact_id", "-id"),
-    ("Contact", "tickets"): ("Ticket", "contact_id", "-id"),
-    ("Opportunity", "orders"): ("Order", "opportunity_id", "-orderedAt"),
-    ("Opportunity", "interactions"): ("Interaction", "opportunity_id", "-occurredAt"),
-    ("Order", "lines"): ("OrderLine", "order_id", "position"),
-    ("Order", "payments"): ("Payment", "order_id", "-receivedAt"),
-    ("Order", "commissions"): ("Commission", "order_id", "-earnedAt"),
-    ("Order", "tickets"): ("Ticket", "order_id", "-id"),
-    ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
-    ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),
-    ("Product", "opportunities"): ("Opportunity", "product_id", "-id"),
-    ("User", "managedTeams"): ("Team", "manager_id", "-id"),
-    ("User", "customers"): ("Customer", "owner_id", "-id"),
-    ("User", "opportunities"): ("Opportunity", "owner_id", "-id"),
-    ("User", "orders"): ("Order", "seller_id", "-orderedAt"),
-    ("User", "commissions"): ("Commission", "seller_id", "-earnedAt"),
-    ("User", "tickets"): ("Ticket", "assignee_id", "-id"),
-    ("Team", "children"): ("Team", "parent_id", "-id"),
-    ("Team", "members"): ("User", "team_id", "-id"),
-}
-ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
-    "User": "name",
-    "Order": "-orderedAt",
-    "Commission": "-earnedAt",
-    "Interaction": "-occurredAt",
-    "Event": "-id",
-    "AuditEntry": "-id",
-}
+BARE_AMOUNTS = {"amount", "line_amount", "amount_before", "amount_after"}
 SINGULAR = {kind[0].lower() + kind[1:]: kind for kind in TABLE_OF}
 PLURAL = {re.sub(r"_(\w)", lambda m: m[1].upper(), table): kind for kind, table in TABLE_OF.items()}
 PARSERS: dict[str, Callable[[Any], Any]] = {
+    "Int": int,
+    "Boolean": bool,
     "ID": lambda value: UUID(hex=value[4:]),
     "Decimal": Decimal,
     "DateTime": datetime.fromisoformat,
@@ -112,12 +43,13 @@ def column(kind: str, field: str) -> str:
     """The column behind a plain or a money field."""
     odd = {("Contact", "primary"): "is_primary", ("OrderLine", "amount"): "line_amount"}
     odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity")}
+    odd |= {("Pipeline", "default"): "is_default"}
     return odd.get((kind, field), snake(field))
 
 
 def money_columns(kind: str, field: str) -> tuple[str, str]:
     name = column(kind, field)
-    amount = name if name in ("amount", "line_amount") else f"{name}_amount"
+    amount = name if name in BARE_AMOUNTS else f"{name}_amount"
     return amount, "salary_currency" if field == "salary" else "currency"
 
 
@@ -223,7 +155,12 @@ class Oracle:
             return value.isoformat()
         if isinstance(value, Decimal):
             return format(value, "f")
-        return json.loads(value) if field in ("specs", "payload", "changes") else value
+        if value is not None and self.type_of(kind, field) == "JSON":
+            return json.loads(value)
+        return value
+
+    def type_of(self, kind: str, field: str) -> str:
+        return str(self.schema.type_map[kind].fields[field].type).rstrip("!")  # type: ignore[attr-defined]
 
     def keys(self, kind: str, default: str, order: list[dict[str, str]] | None) -> list[tuple[str, bool]]:
         """Fields and whether they descend, down to the id."""
@@ -303,9 +240,7 @@ class Oracle:
 
     def read_cursor(self, kind: str, keys: list[tuple[str, bool]], cursor: str) -> list[Any]:
         _, *texts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        sample = self.schema.type_map[kind].fields  # type: ignore[attr-defined]
-        parsers = [PARSERS.get(str(sample[name].type).rstrip("!"), str) for name, _ in keys]
-        parsers = [UUID if name == "id" else int if name == "position" else p for (name, _), p in zip(keys, parsers)]  # noqa: B905
+        parsers = [UUID if name == "id" else PARSERS.get(self.type_of(kind, name), str) for name, _ in keys]
         return [None if text is None else parse(text) for text, parse in zip(texts, parsers, strict=True)]
 
     def holds(self, kind: str, row: Row, where: dict[str, Any] | None) -> bool:

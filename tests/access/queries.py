@@ -19,7 +19,7 @@ from graphql import (
     get_named_type,
 )
 
-from tests.access import oracle
+from tests.access import oracle, relations
 from tests.access.oracle import Oracle
 from tests.access.rules import TABLE_OF, Row
 
@@ -127,7 +127,7 @@ class Writer:
             return f"{self.alias()}: me {self.object('User', DEPTH)}" if self.allowed("User") else "__typename"
         if way == "many":
             plural = next(name for name, each in oracle.PLURAL.items() if each == kind)
-            return self.connected(self.schema.query_type.fields[plural], plural, oracle.ROOT_ORDER[kind], DEPTH)
+            return self.connected(self.schema.query_type.fields[plural], plural, relations.ROOT_ORDER[kind], DEPTH)
         if way == "one":
             name = kind[0].lower() + kind[1:]
             id = literal(self.given("ID!", oracle.gid(kind, self.row(kind)["id"])))
@@ -183,7 +183,7 @@ class Writer:
         if depth <= 0 or self.budget <= 0 or not self.allowed(target.removesuffix("Connection")):
             return None
         if target.endswith("Connection"):
-            return self.connected(made, name, oracle.MANY[kind, name][2], depth - 1)
+            return self.connected(made, name, relations.MANY[kind, name][2], depth - 1)
         return f"{self.alias()}: {name} {self.object(target, depth - 1)}"
 
     def connected(self, made: GraphQLField, name: str, default: str, depth: int) -> str:

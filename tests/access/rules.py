@@ -9,6 +9,27 @@
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
 - Events are for administrators and integrations, the audit trail for administrators and finance, API keys for
   administrators. Users, teams and products are for everybody who has a role at all.
+- Pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
+  costs, and the revenue it brought, is for administrators, finance, managers and marketing. Figures of a campaign count
+  the leads and deals that one sees; finance counts all leads without seeing any. What a lead cost is not told to
+  managers, who see only some of the leads.
+- What was done and what happened in a deal - actions, moves, alerts - is seen with the deal.
+- A lead is seen by its owner and the managers above, and while it waits in a queue by the queue's owner and the managers
+  above; administrators, marketing and integrations see all. Nobody else does: not finance, not support, and not the
+  sellers who may claim it from the pool. Its history, its decisions and the mails it was sent are seen with it.
+- Who was looked at for a lead, and why not, tells of colleagues: for those who may see the routing rules.
+- Two leads that look like one: for those who see both.
+- Routing rules and queues are for administrators, managers and marketing; a seller sees the queue they own.
+- What routing knows of a seller, and when they are away, is for that seller, the managers above, administrators and
+  marketing.
+- Pools are for administrators, marketing, managers and sellers. These see what is in them now; what has left, only
+  marketing, administrators, and who claimed it with the managers above. Being in a pool shows nobody the record itself.
+  What happened on the way is seen by who did it, the managers above, administrators and marketing.
+- A task is seen by who is to do it, the managers above, administrators and integrations, whatever it is about.
+- A notification is one's own and nobody else's, not even an administrator's; so is a mail to one of us that is not
+  about a lead. Mails to nobody we know are for administrators and marketing.
+- A job is seen by who asked for it and by administrators; schedules are for administrators.
+- Sources and their keys are for administrators and marketing, rules of following up also for managers.
 - An API key sees what its user sees, and of that only the nouns it was made for.
 """
 
@@ -38,13 +59,66 @@ TABLE_OF = {
     "Ticket": "tickets",
     "Event": "events",
     "AuditEntry": "audit_entries",
+    "BusinessCalendar": "business_calendars",
+    "Pipeline": "pipelines",
+    "Stage": "stages",
+    "KeyAction": "key_actions",
+    "OpportunityAction": "opportunity_actions",
+    "StageTransition": "stage_transitions",
+    "ScoreRule": "score_rules",
+    "StaleAlert": "stale_alerts",
+    "Schedule": "schedules",
+    "Job": "jobs",
+    "Notification": "notifications",
+    "Task": "tasks",
+    "EmailMessage": "email_messages",
+    "Campaign": "campaigns",
+    "IntakeSource": "intake_sources",
+    "FollowUpRule": "follow_up_rules",
+    "Lead": "leads",
+    "LeadTransition": "lead_transitions",
+    "LeadDuplicate": "lead_duplicates",
+    "AssignmentDecision": "assignment_decisions",
+    "RoutingRuleset": "routing_rulesets",
+    "RoutingRule": "routing_rules",
+    "LeadQueue": "lead_queues",
+    "SellerProfile": "seller_profiles",
+    "Absence": "absences",
+    "Pool": "pools",
+    "PoolItem": "pool_items",
+    "PoolMove": "pool_moves",
 }
-SCOPE_OF = TABLE_OF | {
-    "OrderLine": "orders",
-    "AuditEntry": "audit",
-    "ApiKey": "apikeys",
+SCOPES: dict[str, tuple[str, ...]] = {
+    "orders": ("OrderLine",),
+    "audit": ("AuditEntry",),
+    "apikeys": ("ApiKey",),
+    "pipelines": ("Stage", "KeyAction", "BusinessCalendar", "ScoreRule"),
+    "opportunities": ("OpportunityAction", "StageTransition", "StaleAlert"),
+    "jobs": ("Schedule",),
+    "emails": ("EmailMessage",),
+    "marketing": ("Campaign", "IntakeSource", "FollowUpRule"),
+    "leads": ("LeadTransition", "LeadDuplicate", "AssignmentDecision"),
+    "routing": ("RoutingRuleset", "RoutingRule", "LeadQueue", "SellerProfile", "Absence"),
+    "pools": ("PoolItem", "PoolMove"),
 }
+SCOPE_OF = TABLE_OF | {kind: scope for scope, kinds in SCOPES.items() for kind in kinds}
+OPEN_TO_ALL = {
+    *("User", "Team", "Product", "Campaign"),
+    *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule"),
+}
+SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
+SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
 SEE_ALL_CUSTOMERS = {"ADMIN", "FINANCE", "SUPPORT", "MARKETER", "INTEGRATION"}
+COUNT_LEADS = SEE_ALL_LEADS | {"SELLER", "MANAGER", "FINANCE"}
+COUNT_ALL_LEADS_AND_SEE_COSTS = {"ADMIN", "FINANCE", "MARKETER"}
+FIGURES = {
+    **dict.fromkeys(("leadCount", "qualifiedCount", "convertedCount", "conversionRate"), (COUNT_LEADS, ("Lead",))),
+    "wonCount": (COUNT_LEADS, ("Lead", "Opportunity")),
+    "wonRevenue": ({"ADMIN", "FINANCE", "MANAGER", "MARKETER"}, ("Lead", "Opportunity")),
+    "costPerLead": (COUNT_ALL_LEADS_AND_SEE_COSTS, ("Lead",)),
+    "returnOnSpend": (COUNT_ALL_LEADS_AND_SEE_COSTS, ("Lead", "Opportunity")),
+}
+"""What a campaign came to: the roles that are told, and what an API key must be for."""
 COSTS = {("Product", "cost"), ("Product", "margin"), ("OrderLine", "unitCost"), ("Order", "cost"), ("Order", "margin")}
 
 
@@ -90,9 +164,42 @@ class Sight:
         """Whether a row of a type is visible."""
         if not self.roles or not self.in_scope(kind):
             return False
-        if kind in ("User", "Team", "Product"):
+        return kind in OPEN_TO_ALL or self._rules[kind](row)
+
+    def _below(self, person: UUID | None) -> bool:
+        """Oneself, for a seller; for a manager also those below."""
+        return person in self.people
+
+    def _by_id(self, table: str, id: UUID | None) -> Row | None:
+        return self._all[table].get(id)
+
+    @cached_property
+    def _all(self) -> dict[str, dict[Any, Row]]:
+        tables = ("opportunities", "leads", "lead_queues")
+        return {table: {row["id"]: row for row in self.rows[table]} for table in tables}
+
+    def _lead(self, row: Row | None) -> bool:
+        if row is None:
+            return False
+        waits_for = self._by_id("lead_queues", row["queue_id"])
+        mine = self._below(row["owner_id"]) or (waits_for is not None and self._below(waits_for["owner_id"]))
+        return bool(self.roles & SEE_ALL_LEADS) or mine
+
+    def _lead_of(self, row: Row, column: str = "lead_id") -> bool:
+        return self._lead(self._by_id("leads", row[column]))
+
+    def _deal(self, row: Row | None) -> bool:
+        if row is None:
+            return False
+        everything = bool(self.roles & SEE_ALL_CUSTOMERS)
+        return everything or self._below(row["owner_id"]) or self._customer_of(row, self.roles)
+
+    def _mail(self, row: Row) -> bool:
+        if row["lead_id"] is not None and self._lead_of(row):
             return True
-        return self._rules[kind](row)
+        if row["user_id"] is not None:
+            return bool(row["user_id"] == self.user_id)
+        return row["lead_id"] is None and bool(self.roles & {"ADMIN", "MARKETER"})
 
     @cached_property
     def _rules(self) -> dict[str, Callable[[Row], bool]]:
@@ -104,15 +211,39 @@ class Sight:
             "Commission": lambda row: (
                 bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people)
             ),
-            "Opportunity": lambda row: (
-                bool(roles & SEE_ALL_CUSTOMERS)
-                or bool(below and row["owner_id"] in self.people)
-                or self._customer_of(row, roles)
-            ),
+            "Opportunity": self._deal,
             "Event": lambda row: bool(roles & {"ADMIN", "INTEGRATION"}),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "ApiKey": lambda row: "ADMIN" in roles,
+            "Schedule": lambda row: "ADMIN" in roles,
+            "Job": lambda row: "ADMIN" in roles or row["actor_id"] == self.user_id,
+            "Notification": lambda row: row["user_id"] == self.user_id,
+            "Task": lambda row: (
+                bool(roles & {"ADMIN", "INTEGRATION"})
+                or row["assignee_id"] == self.user_id
+                or self._below(row["assignee_id"])
+            ),
+            "EmailMessage": self._mail,
+            "IntakeSource": lambda row: bool(roles & {"ADMIN", "MARKETER"}),
+            "FollowUpRule": lambda row: bool(roles & {"ADMIN", "MARKETER", "MANAGER"}),
+            "Lead": self._lead,
+            "LeadDuplicate": lambda row: self._lead_of(row) and self._lead_of(row, "other_id"),
+            "RoutingRuleset": lambda row: bool(roles & SEE_ROUTING),
+            "RoutingRule": lambda row: bool(roles & SEE_ROUTING),
+            "LeadQueue": lambda row: bool(roles & SEE_ROUTING) or self._below(row["owner_id"]),
+            "Pool": lambda row: bool(roles & {"ADMIN", "MARKETER", "MANAGER", "SELLER"}),
+            "PoolItem": lambda row: (
+                bool(roles & {"ADMIN", "MARKETER"})
+                or bool(below and row["left_at"] is None)
+                or self._below(row["claimed_by_id"])
+            ),
         }
+        for kind in ("SellerProfile", "Absence", "PoolMove"):
+            rules[kind] = lambda row: bool(roles & {"ADMIN", "MARKETER"}) or self._below(row["user_id"])
+        for kind in ("OpportunityAction", "StageTransition", "StaleAlert"):
+            rules[kind] = lambda row: self._deal(self._by_id("opportunities", row["opportunity_id"]))
+        for kind in ("LeadTransition", "AssignmentDecision"):
+            rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
         for kind in ("Order", "OrderLine", "Payment"):
@@ -134,6 +265,13 @@ class Sight:
     def _may_ever(self, kind: str, field: str) -> bool:
         if (kind, field) in COSTS:
             return bool(self.roles & {"ADMIN", "FINANCE", "MANAGER"})
+        if kind == "Campaign" and field in ("budget", "spend"):
+            return bool(self.roles & {"ADMIN", "FINANCE", "MANAGER", "MARKETER"})
+        if (kind, field) == ("AssignmentDecision", "candidates"):
+            return bool(self.roles & SEE_ROUTING) and self.in_scope("RoutingRule")
+        if kind == "Campaign" and field in FIGURES:
+            roles, scopes = FIGURES[field]
+            return bool(self.roles & roles) and all(self.in_scope(each) for each in scopes)
         orders = bool(self.roles - {"MARKETER"}) and self.in_scope("Order")
         payments = bool(self.roles - {"MARKETER"}) and self.in_scope("Payment")
         if kind == "Order" and field in ("paid", "outstanding"):

@@ -12,7 +12,7 @@ import pytest
 from crmgql.schema.engine import Request
 from crmgql.viewer import Viewer
 from tests.access import company as rows_of
-from tests.access.oracle import PREFIXES
+from tests.access.relations import PREFIXES
 from tests.access.rules import TABLE_OF, Sight
 from tests.access.workshop import Company, gid, person, role, viewers
 

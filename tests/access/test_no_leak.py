@@ -7,57 +7,24 @@ long run.
 from __future__ import annotations
 
 import os
-from functools import cache
 from random import Random
 from typing import Any
 
-import pytest
-from graphql import GraphQLSchema, build_schema
+from graphql import GraphQLSchema
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from crmgql.viewer import Viewer
 from tests.access.oracle import Oracle
 from tests.access.queries import Query, Writer
-from tests.access.rules import Sight
-from tests.access.workshop import Company, viewers
+from tests.access.workshop import VIEWERS, Company, check
 
 LONG_RUN = "CRMGQL_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("CRMGQL_EXAMPLES", "300"))
 WALKED = 120
-VIEWERS = viewers()
-
-
-@cache
-def _plain_schema(printed: str) -> GraphQLSchema:
-    return build_schema(printed)
-
-
-@pytest.fixture(scope="package")
-def schema(company: Company) -> GraphQLSchema:
-    """The printed schema, without anything of the product behind it."""
-    return _plain_schema(company.engine.strawberry.as_str())
-
-
-@pytest.fixture(scope="package")
-def oracles(company: Company, schema: GraphQLSchema) -> list[Oracle]:
-    """An oracle for each viewer."""
-    return [
-        Oracle(schema, company.rows, Sight(company.rows, viewer.user_id, viewer.who.roles, viewer.who.scopes))
-        for viewer in VIEWERS
-    ]
 
 
 def written(oracle: Oracle, company: Company, schema: GraphQLSchema, dice: Random) -> Query:
     return Writer(schema, company.rows, oracle, dice).query()
-
-
-async def check(company: Company, oracle: Oracle, viewer: Viewer, query: Query) -> str:
-    """Compares one answer with the oracle's; returns it."""
-    found = await company.ask(query.text, viewer, query.variables)
-    wanted = oracle.answer(query.text, query.variables)
-    assert found == wanted, f"{sorted(viewer.roles)} {viewer.who.scopes}\n{query.text}\n{query.variables}"
-    return found
 
 
 @settings(

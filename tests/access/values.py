@@ -14,6 +14,8 @@ COMPUTED = {
     *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
     *(("Customer", name) for name in ("orderCount", "lifetimeValue", "outstanding", "currencies", "lastActivityAt")),
     ("Product", "margin"),
+    *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
+    *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
 }
 
 
@@ -42,6 +44,7 @@ class Values:
             for row in rows[TABLE_OF[kind]]:
                 if sight.sees(kind, row):
                     self.under[kind, row["customer_id"]].append(row)
+        self.campaigns = Campaigns(rows, sight)
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
         if kind == "Product":
@@ -49,6 +52,8 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
+        if kind == "Campaign":
+            return getattr(self.campaigns, field)(row, currency or row["currency"])
         return getattr(self, field)(row, currency or row["currency"])
 
     def order_paid(self, order: Row) -> Decimal:
@@ -96,3 +101,59 @@ class Values:
         }
         times = [row[column] for kind, column in columns.items() for row in self.under[kind, customer["id"]]]
         return max((time for time in times if time is not None), default=None)
+
+
+class Campaigns:
+    """What campaigns came to, counted over the leads and deals that one sees; finance counts every lead, seeing none."""
+
+    def __init__(self, rows: dict[str, list[Row]], sight: Sight) -> None:
+        counted = [lead for lead in rows["leads"] if "FINANCE" in sight.roles or sight.sees("Lead", lead)]
+        self.leads = [lead for lead in counted if lead["status"] != "MERGED"]
+        once = {"QUALIFIED", "CONVERTED"}
+        self.qualified = {lead["id"] for lead in self.leads if lead["status"] in once}
+        self.qualified |= {move["lead_id"] for move in rows["lead_transitions"] if move["to_status"] in once}
+        deals = [deal for deal in rows["opportunities"] if deal["status"] == "WON" and sight.sees("Opportunity", deal)]
+        self.won = {deal["id"]: deal for deal in deals}
+
+    def of(self, campaign: Row, *, converted: bool = False) -> list[Row]:
+        own = [lead for lead in self.leads if lead["campaign_id"] == campaign["id"]]
+        return [lead for lead in own if lead["status"] == "CONVERTED"] if converted else own
+
+    def deals(self, campaign: Row) -> list[Row]:
+        ids = {lead["opportunity_id"] for lead in self.of(campaign, converted=True)}
+        return [self.won[id] for id in ids if id in self.won]
+
+    def leadCount(self, campaign: Row, _: str) -> int:
+        return len(self.of(campaign))
+
+    def qualifiedCount(self, campaign: Row, _: str) -> int:
+        return sum(lead["id"] in self.qualified for lead in self.of(campaign))
+
+    def convertedCount(self, campaign: Row, _: str) -> int:
+        return len(self.of(campaign, converted=True))
+
+    def conversionRate(self, campaign: Row, _: str) -> str | None:
+        leads = self.of(campaign)
+        return places(Decimal(100 * self.convertedCount(campaign, _)) / len(leads), 2) if leads else None
+
+    def wonCount(self, campaign: Row, _: str) -> int:
+        return len(self.deals(campaign))
+
+    def revenue(self, campaign: Row, currency: str) -> Decimal:
+        amounts = (deal["amount"] for deal in self.deals(campaign) if deal["currency"] == currency)
+        return sum((amount for amount in amounts if amount is not None), Decimal(0))
+
+    def wonRevenue(self, campaign: Row, currency: str) -> Any:
+        return money(self.revenue(campaign, currency), currency)
+
+    def costPerLead(self, campaign: Row, _: str) -> Any:
+        spend, leads = campaign["spend_amount"], len(self.of(campaign))
+        return None if spend is None or not leads else money(spend / leads, campaign["currency"])
+
+    def returnOnSpend(self, campaign: Row, _: str) -> str | None:
+        spend = campaign["spend_amount"]
+        return places((self.revenue(campaign, campaign["currency"]) - spend) / spend, 4) if spend else None
+
+
+def places(number: Decimal, count: int) -> str:
+    return format(number.quantize(Decimal(1).scaleb(-count), ROUND_HALF_UP), "f")

@@ -17,6 +17,8 @@ from crmgql.schema import build
 from crmgql.schema.engine import Engine, Rejected, Request
 from crmgql.viewer import Viewer, Who
 from tests.access import company
+from tests.access.oracle import Oracle
+from tests.access.queries import Query
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 ROOMY = Settings(
@@ -28,6 +30,9 @@ KEYS: tuple[tuple[int, frozenset[str]], ...] = (
     (13, frozenset({"customers:read", "payments:read", "events:read", "orders:write"})),
     (1, frozenset({"*:read"})),
     (3, frozenset({"orders:read", "commissions:read", "products:read"})),
+    (5, frozenset({"leads:read", "tasks:read", "pools:read", "opportunities:read", "jobs:write"})),
+    (12, frozenset({"marketing:read", "leads:read", "emails:read", "routing:write"})),
+    (4, frozenset({"routing:read", "notifications:read", "jobs:read", "pipelines:read", "users:read"})),
 )
 """API keys: the number of their user and what they may do."""
 
@@ -90,3 +95,14 @@ def role(name: str) -> Viewer:
 def gid(prefix: str, table: str, number: int) -> str:
     """The API id of the n-th row of a table."""
     return f"{prefix}_{company.key(table, number).hex}"
+
+
+VIEWERS = viewers()
+
+
+async def check(company: Company, oracle: Oracle, viewer: Viewer, query: Query) -> str:
+    """Compares one answer with the oracle's; returns it."""
+    found = await company.ask(query.text, viewer, query.variables)
+    wanted = oracle.answer(query.text, query.variables)
+    assert found == wanted, f"{sorted(viewer.roles)} {viewer.who.scopes}\n{query.text}\n{query.variables}"
+    return found

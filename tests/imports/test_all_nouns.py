@@ -13,6 +13,11 @@ STEPS = {
     "customers": 'name = "C"\nowner = { template = "{mail}", by = "email" }',
     "contacts": 'name = "K"\ncustomer = "{id}"\nprimary = "yes"',
     "opportunities": 'name = "O"\ncontact = "{id}"\nproduct = { template = "P-1", by = "sku" }\nexpected_close = 2026-05-01',
+    "stage_transitions": 'opportunity = "{id}"\nto_stage = { template = "Sales/Prospecting", by = "name" }\n'
+    "occurred_at = 2026-04-01",
+    "campaigns": 'name = "M"\nchannel = "EVENT"\nspend_amount = "12.5"\nowner = { template = "U", by = "name" }',
+    "leads": 'name = "L"\nemail = "{mail}"\ncampaign = { template = "M", by = "name" }\ncontact = "{id}"\nowner = "{id}"\n'
+    'opportunity = "{id}"\nbudget_amount = 100\nattributes = { object = { size = "{n}" } }',
     "orders": 'customer = "{id}"\nopportunity = "{id}"\nordered_at = "2026-01-01 10:00"',
     "order_lines": 'order = { template = "{id}", by = "number" }\nposition = "{n}"\ndescription = "L"\nunit_price_amount = 7',
     "payments": 'order = "{id}"\namount = 7\nmethod = "CASH"\nreceived_at = 2026-01-02',
@@ -35,7 +40,16 @@ async def test_every_noun(shop: Workshop) -> None:
     assert first.total.inserted == len(STEPS)
     again = await shop.run(mapping)
     assert again.total.unchanged == len(STEPS)
-    for noun in ("order_lines", "payments", "commissions", "interactions", "tickets", "opportunities"):
+    for noun in (
+        "order_lines",
+        "payments",
+        "commissions",
+        "interactions",
+        "tickets",
+        "opportunities",
+        "stage_transitions",
+        "leads",
+    ):
         query = f"SELECT c.name FROM {noun} t JOIN customers c ON c.id = t.customer_id"
         assert await shop.value(query) == "C", noun
     assert await shop.value("SELECT total_amount::text FROM orders") == "7.00"

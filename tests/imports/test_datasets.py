@@ -128,11 +128,11 @@ async def test_maven_to_the_cent(shop: Workshop) -> None:
     totals = _totals("crm_maven")
     report = await _import(shop, "maven", "crm_maven")
     assert report.total.rejected == 0
-    stages = {key.upper(): value for key, value in totals["opportunities_by_stage"].items()}
-    assert dict(await shop.rows("SELECT stage, count(*) FROM opportunities GROUP BY 1")) == stages
+    by_stage = "SELECT s.name, count(*) FROM opportunities o JOIN stages s ON s.id = o.stage_id GROUP BY 1"
+    assert dict(await shop.rows(by_stage)) == totals["opportunities_by_stage"]
     won = "FROM opportunities o JOIN users u ON u.id = o.owner_id JOIN teams t ON t.id = u.team_id"
     won += " JOIN users m ON m.id = t.manager_id JOIN products p ON p.id = o.product_id"
-    won += " LEFT JOIN customers c ON c.id = o.customer_id WHERE o.stage = 'WON' GROUP BY 1"
+    won += " LEFT JOIN customers c ON c.id = o.customer_id WHERE o.status = 'WON' GROUP BY 1"
     figures = {
         "won_by_manager": "m.name",
         "won_by_region": "u.region",
@@ -143,10 +143,10 @@ async def test_maven_to_the_cent(shop: Workshop) -> None:
     }
     for figure, expression in figures.items():
         assert await _decimals(shop, f"SELECT {expression}, sum(o.amount) {won}") == _expected(totals[figure]), figure
-    assert await shop.value("SELECT sum(amount) FROM opportunities WHERE stage = 'WON'") == Decimal(
+    assert await shop.value("SELECT sum(amount) FROM opportunities WHERE status = 'WON'") == Decimal(
         totals["won_close_value_total"]
     )
-    commission = "SELECT sum(round(amount * 0.0375, 2)) FROM opportunities WHERE stage = 'WON'"
+    commission = "SELECT sum(round(amount * 0.0375, 2)) FROM opportunities WHERE status = 'WON'"
     assert await shop.value(commission) == Decimal(totals["commission_3.75pct_half_up_total"])
     assert await shop.value("SELECT count(*) FROM opportunities WHERE customer_id IS NULL") == 1425
     assert await shop.value("SELECT count(*) FROM customers WHERE parent_id IS NOT NULL") == 15

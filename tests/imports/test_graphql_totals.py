@@ -129,7 +129,7 @@ async def test_olist(engine: Engine, database: Any, shared_data: Path, tmp_path:
 
 async def test_maven(engine: Engine, database: Any, shared_data: Path, tmp_path: Path) -> None:
     totals = await imported(database, shared_data, "maven", "crm_maven", tmp_path)
-    won = "stage: {eq: WON}"
+    won = "status: {eq: WON}"
     whole = await ask(
         engine, f"{{ opportunities(where: {{{won}}}) {{ totalCount sums {{ amount {{ amount currency }} }} }} }}"
     )
@@ -140,7 +140,7 @@ async def test_maven(engine: Engine, database: Any, shared_data: Path, tmp_path:
     stages = await grouped(
         engine,
         "opportunities",
-        {name: f"{{stage: {{eq: {name.upper()}}}}}" for name in totals["opportunities_by_stage"]},
+        {name: f'{{stage: {{name: {{eq: "{name}"}}}}}}' for name in totals["opportunities_by_stage"]},
         "totalCount",
     )
     assert {name: answer["totalCount"] for name, answer in stages.items()} == totals["opportunities_by_stage"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from .world import World, id_of, money
@@ -21,20 +23,30 @@ ADMIN = "ADMIN"
 CASES: dict[str, tuple[str, Case]] = {}
 """Mutation → (the roles that may, the case). Written out, so that the rules in `access` have a second opinion."""
 
+EVENTS: dict[str, int] = {}
+"""Mutation → how many events its case writes."""
 
-def case(name: str, roles: str) -> Callable[[Case], Case]:
+
+def case(name: str, roles: str, *, events: int = 1) -> Callable[[Case], Case]:
     def noted(make: Case) -> Case:
-        CASES[name] = (roles, make)
+        CASES[name], EVENTS[name] = (roles, make), events
         return make
 
     return noted
 
 
-def move(mutation: str, roles: str, make: Callable[[World], Awaitable[str]], /, **more: Any) -> None:
+def move(
+    mutation: str, roles: str, make: Callable[[World], Awaitable[str]], /, *, events: int = 1, **more: Any
+) -> None:
+    @case(mutation, roles, events=events)
     async def moved(world: World, role: str) -> dict[str, Any]:
         return {"id": await make(world), **more}
 
-    CASES[mutation] = (roles, moved)
+
+def load() -> None:
+    """Imports the other nouns' cases, `cases_*.py`, which note themselves here."""
+    for module in sorted(Path(__file__).parent.glob("cases_*.py")):
+        import_module(f"{__package__}.{module.stem}")
 
 
 @case("customerCreate", EVERYBODY)
@@ -142,7 +154,6 @@ move("productUpdate", BOOKS, World.product, name="Other")
 move("productActivate", BOOKS, lambda world: world.product("DRAFT"))
 move("productRetire", BOOKS, World.product)
 move("opportunityUpdate", SALES, World.opportunity, name="Other")
-move("opportunityMove", SALES, World.opportunity, stage="PROPOSAL")
 move("opportunityWin", SALES, World.opportunity)
 move("opportunityLose", SALES, World.opportunity, reason="Too dear")
 move("opportunityReopen", SALES, lambda world: world.opportunity("LOST"))

@@ -13,14 +13,22 @@ from crmgql import access
 from crmgql.schema import build, mutating
 from crmgql.viewer import Viewer, Who
 
-from .cases import CASES
-from .world import NOW, ROLES, World, unlike
+from .cases import CASES, EVENTS, load
+from .world import MODELS, NOW, ROLES, World, unlike
 
+load()
 SELLING = pytest.mark.parametrize("mutation", sorted(name for name, (roles, _) in CASES.items() if "SELLER" in roles))
 MAKING = {name for name in CASES if name.endswith(("Create", "Log", "Open", "Record"))}
 MADE_AT_ONCE = pytest.mark.parametrize("mutation", sorted(MAKING))
-CHANGING = pytest.mark.parametrize("mutation", sorted(CASES.keys() - MAKING - {"apiKeyRevoke"}))
+COUNTED = {model.__name__ for model in MODELS if "version" in model._meta.fields_map}
+CHANGING = pytest.mark.parametrize(
+    "mutation",
+    sorted(name for name in CASES.keys() - MAKING if mutating.MUTATIONS[name].record in COUNTED),
+)
 SESSIONS = {"login", "refresh", "logout", "passwordChange"}
+SHARED = {"prd", "usr", "tea", "cam", "ppl", "stg", "kac", "cal", "scr", "pol", "pit"}
+"""Prefixes of what all sellers see."""
+
 EVERY = pytest.mark.parametrize("mutation", sorted(CASES))
 
 
@@ -44,13 +52,13 @@ async def test_only_these_roles_may(world: World, mutation: str) -> None:
 
 
 @EVERY
-async def test_a_change_is_told_once(world: World, mutation: str) -> None:
+async def test_a_change_is_told(world: World, mutation: str) -> None:
     given = await CASES[mutation][1](world, "ADMIN")
     before = set(await world.database.fetch("SELECT id FROM events"))
     id = (await world.do(mutation, **given)).done["id"]
     news = set(await world.database.fetch("SELECT id FROM events")) - before
-    assert len(news) == 1
-    assert len(await world.told(id)) >= 1
+    assert len(news) == EVENTS[mutation]
+    assert not news or len(await world.told(id)) >= 1
 
 
 @EVERY
@@ -118,7 +126,7 @@ async def test_another_version_is_a_conflict(world: World, mutation: str) -> Non
         assert answer.code == "VERSION_CONFLICT"
     assert await world.counts() == before
     shown = await world.do(mutation, show="id version", **given, expectedVersion=1)
-    assert shown.done["version"] == 2
+    assert 2 <= shown.done["version"] <= 1 + EVENTS[mutation]
 
 
 @EVERY
@@ -130,13 +138,7 @@ async def test_the_same_key_has_one_effect(world: World, mutation: str) -> None:
     again = await world.do(mutation, **given, idempotencyKey=key)
     assert again.done["id"] == first.done["id"]
     assert await world.counts() == after
-    for other in ("expectedVersion", "source", "expiresAt"):
-        if other in inputs_of(world, mutation):
-            given[other] = {"expectedVersion": 7, "source": "else", "expiresAt": "2030-01-01T00:00:00Z"}[other]
-            break
-    else:
-        given["id"] = unlike(given["id"])
-    conflict = await world.do(mutation, **given, idempotencyKey=key)
+    conflict = await world.do(mutation, **another(world, mutation, given), idempotencyKey=key)
     assert conflict.code == "IDEMPOTENCY_CONFLICT"
     assert conflict.field == "idempotencyKey"
     assert await world.counts() == after
@@ -148,7 +150,7 @@ async def test_two_at_once_with_one_key_make_one_record(world: World, mutation: 
     given["idempotencyKey"] = f"at once {mutation}"
     answers = await asyncio.gather(*(world.do(mutation, **given) for _ in range(4)))
     assert len({answer.done["id"] for answer in answers}) == 1
-    assert len(await world.told(answers[0].done["id"])) == 1
+    assert 1 <= len(await world.told(answers[0].done["id"])) <= EVENTS[mutation]
 
 
 @EVERY
@@ -201,6 +203,19 @@ def inputs_of(world: World, mutation: str) -> dict[str, str]:
     return {name: str(field.type).rstrip("!") for name, field in kind.fields.items()}
 
 
+def another(world: World, mutation: str, given: dict[str, Any]) -> dict[str, Any]:
+    """An input that asks for something else."""
+    known = inputs_of(world, mutation)
+    others = {"expectedVersion": 7, "source": "else", "expiresAt": "2030-01-01T00:00:00Z"}
+    for name, value in others.items():
+        if name in known:
+            return {**given, name: value}
+    for path, text in texts(given):
+        if is_id(text):
+            return dict(changed(given, path, unlike(text)))
+    return {**given, next(name for name, kind in known.items() if kind == "String"): "Something else"}
+
+
 def texts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
     """Every text of an input with its path."""
     if isinstance(value, str):
@@ -218,8 +233,8 @@ def is_id(value: str) -> bool:
 
 
 def is_hidden(value: str) -> bool:
-    """An id of a record that not everybody sees."""
-    return is_id(value) and value[:3] not in ("prd", "usr", "tea")
+    """An id of a record that not every seller sees."""
+    return is_id(value) and value[:3] not in SHARED
 
 
 def at(given: Any, path: tuple[Any, ...]) -> Any:

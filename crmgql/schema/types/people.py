@@ -24,6 +24,9 @@ class User:
     orders = many("Order", "seller", order="-orderedAt")
     commissions = many("Commission", "seller", order="-earnedAt")
     tickets = many("Ticket", "assignee")
+    leads = many("Lead", "owner", order="-receivedAt")
+    tasks = many("Task", "assignee")
+    assignments = many("AssignmentDecision", "chosen", "Leads that were routed to this person.", order="-decidedAt")
 
 
 @node(models.Team, prefix="tea")

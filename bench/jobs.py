@@ -1,0 +1,144 @@
+"""Jobs per second from the wish to the end, beside arq's own no-op jobs; and how soon a job is taken up.
+
+Both sides: one driver enqueues one job after the other from several tasks while one worker process works them off, with
+the same `max_jobs` and the same poll delay. For crmgql that is the whole path: row, ring, claim, verb, done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from arq.connections import ArqRedis
+from redis.asyncio import ConnectionPool
+from rich.console import Console
+from rich.table import Table
+
+from bench.peers.jobs import NOOP, QUEUE
+from crmgql import db, migrate
+from crmgql.domain import jobs, kinds
+from crmgql.domain.records import Act
+from crmgql.embedded import Servers
+from crmgql.viewer import system
+
+RESULT = Path(__file__).parent / "results" / "jobs.json"
+MAX_JOBS = (10, 100)
+AT_ONCE = 8
+"""Tasks of the driver that enqueue."""
+
+LEFT = "SELECT count(*) FROM jobs WHERE kind = 'bench.noop' AND status <> 'DONE'"
+PICKUP_MS = """
+SELECT extract(epoch FROM started_at - due_at)::float8 * 1000 AS ms FROM jobs WHERE kind = 'bench.noop' ORDER BY id"""
+
+
+def run(urls: Servers, *, rounds: int, each: int, console: Console) -> None:
+    """Prints a table and writes `results/jobs.json`; medians over alternating rounds."""
+    asyncio.run(_run(urls, rounds, each, console))
+
+
+async def _run(urls: Servers, rounds: int, each: int, console: Console) -> None:
+    await migrate.migrate(urls.database_url)
+    database = await db.connect(urls.database_url, pool_size=AT_ONCE)
+    redis = ArqRedis(ConnectionPool.from_url(urls.redis_url), default_queue_name=QUEUE)
+    figures: dict[str, dict[str, float]] = {}
+    try:
+        for max_jobs in MAX_JOBS:
+            rates: dict[str, list[float]] = {"arq": [], "crmgql": []}
+            for number in range(rounds):
+                for name in ("arq", "crmgql") if number % 2 else ("crmgql", "arq"):
+                    async with _worker(name, urls, max_jobs):
+                        rates[name].append(await _rate(name, database, redis, each))
+            medians = {name: statistics.median(rate) for name, rate in rates.items()}
+            figures[f"max_jobs {max_jobs}"] = {**medians, "ratio": medians["crmgql"] / medians["arq"]}
+        async with _worker("crmgql", urls, 10):
+            figures["pickup ms"] = await _pickup(database)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+        await database.close()
+    _tell(figures, console, rounds, each)
+
+
+@asynccontextmanager
+async def _worker(name: str, urls: Servers, max_jobs: int) -> AsyncIterator[None]:
+    environment = {
+        **os.environ,
+        "CRMGQL_DATABASE_URL": urls.database_url,
+        "CRMGQL_REDIS_URL": urls.redis_url,
+        "CRMGQL_WORKER_JOBS": str(max_jobs),
+        "CRMGQL_LOG_LEVEL": "warning",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.peers.jobs", name, env=environment, stdout=-3, stderr=-3
+    )
+    try:
+        await asyncio.sleep(2.5)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def _rate(name: str, database: db.Database, redis: ArqRedis, each: int) -> float:
+    """Jobs per second, from the first wish to the last end."""
+
+    async def ours() -> None:
+        async with database.transaction() as tx:
+            await jobs.enqueue(Act(tx, system()), NOOP, kinds.Nothing())
+
+    async def arqs() -> None:
+        await redis.enqueue_job("noop")
+
+    async def left() -> int:
+        if name == "arq":
+            return int(await redis.zcard(QUEUE))
+        async with database.connection() as connection:
+            return int(await connection.fetchval(LEFT))
+
+    started = time.perf_counter()
+    await asyncio.gather(*(_repeat(ours if name == "crmgql" else arqs, each // AT_ONCE) for _ in range(AT_ONCE)))
+    async with asyncio.timeout(120):
+        while await left():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.02)
+    return each // AT_ONCE * AT_ONCE / (time.perf_counter() - started)
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], times: int) -> None:
+    for _ in range(times):
+        await work()
+
+
+async def _pickup(database: db.Database) -> dict[str, float]:
+    """Milliseconds from the wish to the claim, of single jobs at random moments."""
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM jobs WHERE kind = 'bench.noop'")
+    chance = random.Random(1)
+    for _ in range(150):
+        async with database.transaction() as tx:
+            await jobs.enqueue(Act(tx, system()), NOOP, kinds.Nothing())
+        await asyncio.sleep(chance.uniform(0.05, 0.15))
+    await asyncio.sleep(1)
+    async with database.connection() as connection:
+        times = sorted(row["ms"] for row in await connection.fetch(PICKUP_MS))
+    return {"p50": statistics.median(times), "p95": times[int(len(times) * 0.95)]}
+
+
+def _tell(figures: dict[str, dict[str, float]], console: Console, rounds: int, each: int) -> None:
+    table = Table(title=f"Jobs per second, {rounds} rounds of {each} jobs")
+    for name in ("", "crmgql", "arq, no-op", "ratio"):
+        table.add_column(name, justify="right" if name else "left")
+    for what, values in figures.items():
+        if "ratio" in values:
+            table.add_row(what, f"{values['crmgql']:.0f}", f"{values['arq']:.0f}", f"{values['ratio']:.2f}")
+    console.print(table)
+    pickup = figures["pickup ms"]
+    console.print(f"Taken up after {pickup['p50']:.0f} ms (p50), {pickup['p95']:.0f} ms (p95).")
+    RESULT.write_text(json.dumps({"rounds": rounds, "jobs": each, **figures}, indent=2) + "\n")

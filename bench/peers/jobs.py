@@ -1,0 +1,53 @@
+"""Worker processes that do nothing, as fast as they can: `python -m bench.peers.jobs arq|crmgql`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any, cast
+
+from arq import func, run_worker
+from arq.connections import RedisSettings
+
+from crmgql import config, logs
+from crmgql.domain import kinds
+from crmgql.domain.records import Act
+from crmgql.workers import relay, runner
+from crmgql.workers.tasks import Result, task
+
+QUEUE = "bench:noop"
+NOOP = kinds.declare(kinds.Kind("bench.noop", kinds.Nothing, "default", "Nothing."))
+
+
+@task(NOOP)
+async def noop(act: Act, arguments: kinds.Nothing) -> Result:
+    return None
+
+
+async def arq_noop(context: dict[str, Any]) -> None:
+    """arq's own."""
+
+
+def main() -> None:
+    settings = config.settings()
+    logs.set_up(settings)
+    if sys.argv[1] == "crmgql":
+        runner.run(settings, ["default"])
+        return
+    logging.getLogger("arq.worker").setLevel(logging.WARNING)
+    run_worker(
+        {
+            "functions": cast(Any, [func(cast(Any, arq_noop), name="noop", keep_result=0)]),
+            "queue_name": QUEUE,
+            "redis_settings": RedisSettings.from_dsn(os.environ["CRMGQL_REDIS_URL"]),
+            "max_jobs": settings.worker_jobs,
+            "poll_delay": relay.POLL_S,
+            "keep_result": 0,
+            "handle_signals": True,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

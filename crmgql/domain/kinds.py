@@ -1,0 +1,199 @@
+"""The kinds of jobs: name, queue, arguments, patience. What a kind does is in `workers`; here is what it takes.
+
+Arguments are pydantic models, so that what is asked for is checked when it is asked, and the API can show their schema.
+A kind whose arguments change gets a new `version` and an `upgrade` from the older ones; without one, a job of an older
+version is a dead letter that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from crmgql.errors import BadUserInput, CrmError
+
+Upgrade = Callable[[dict[str, Any], int], dict[str, Any]]
+"""(arguments, their version) → arguments of the kind's version."""
+
+
+class KindUnknown(CrmError):
+    """No job of this name is known here (any more)."""
+
+    code = "JOB_KIND_UNKNOWN"
+    final = True
+
+
+class ArgumentsOutdated(CrmError):
+    """The arguments are of a version that nothing here understands."""
+
+    code = "JOB_ARGUMENTS_OUTDATED"
+    final = True
+
+
+class Arguments(BaseModel):
+    """What a job takes; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[A]):
+    """`max_failures`: attempts that may end badly before it is a dead letter. `timeout_s`: how long one attempt may take.
+
+    `manual`: whether an administrator may enqueue or schedule it through the API.
+    """
+
+    name: str
+    arguments: type[A]
+    queue: str
+    doc: str
+    max_failures: int = 5
+    timeout_s: int = 300
+    priority: int = 0
+    version: int = 1
+    upgrade: Upgrade | None = None
+    manual: bool = True
+
+    def read(self, given: dict[str, Any], version: int) -> A:
+        """The arguments of a stored job. Raises `ArgumentsOutdated`, `BadUserInput`."""
+        if version != self.version:
+            if self.upgrade is None or version > self.version:
+                raise ArgumentsOutdated(
+                    f"The job's arguments are of version {version}, {self.name} takes version {self.version}; "
+                    "drop it and enqueue a new one."
+                )
+            given = self.upgrade(given, version)
+        return self.check(given)
+
+    def check(self, given: dict[str, Any], *, field: str = "arguments") -> A:
+        """Raises `BadUserInput` with the path of the first wrong argument."""
+        try:
+            text = orjson.dumps(given)
+        except TypeError:
+            raise BadUserInput("Texts must be Unicode, and whole numbers fit into 64 bits.", field=field) from None
+        try:
+            return self.arguments.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join([field, *(str(part) for part in first["loc"])])
+            raise BadUserInput(f"{first['msg']}.", field=path) from None
+
+
+KINDS: dict[str, Kind[Any]] = {}
+QUEUES = ("routing", "default", "email", "bulk")
+"""Each has workers' slots of its own, so that no kind starves another."""
+
+
+def declare(kind: Kind[A]) -> Kind[A]:
+    KINDS[kind.name] = kind
+    return kind
+
+
+def find(name: str) -> Kind[Any]:
+    """Raises `KindUnknown`."""
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise KindUnknown(f"There is no kind of job called {name!r}; jobKinds lists them.", field="kind") from None
+
+
+def _plain(value: Any) -> Any:
+    """An id as the API writes it, such as led_0190…, or without its prefix."""
+    return value[4:] if isinstance(value, str) and value[3:4] == "_" else value
+
+
+RecordId = Annotated[UUID, BeforeValidator(_plain)]
+
+
+class Nothing(Arguments):
+    """No arguments."""
+
+
+class LeadOf(Arguments):
+    lead_id: RecordId
+
+
+class FollowUp(Arguments):
+    """`since` is when the lead came into the status that the rule is about."""
+
+    lead_id: RecordId
+    rule_id: RecordId
+    since: datetime
+
+
+class EmailOf(Arguments):
+    email_id: RecordId
+
+
+class LeadsOf(Arguments):
+    """`source`: only leads of one import source."""
+
+    source: str | None = None
+
+
+class RouteMany(Arguments):
+    """Routes leads that have no place yet. `source`: only those of one import source."""
+
+    source: str | None = None
+    batch_size: int = Field(1000, ge=1, le=5000)
+
+
+LEAD_ROUTE = declare(
+    Kind("lead.route", LeadOf, "routing", "Routes a lead by the active rule set.", max_failures=10, priority=10)
+)
+LEADS_ROUTE = declare(
+    Kind("leads.route", RouteMany, "bulk", "Routes all leads that have no place yet, in batches.", timeout_s=3600)
+)
+LEADS_REROUTE = declare(
+    Kind(
+        "leads.reroute", Nothing, "routing", "Routes again what was not accepted in time or waited in a queue too long."
+    )
+)
+LEAD_DUPLICATES = declare(Kind("lead.duplicates", LeadOf, "default", "Looks for leads that are the same as this one."))
+LEADS_DUPLICATES = declare(
+    Kind("leads.duplicates", LeadsOf, "bulk", "Looks for leads that are the same, as after an import.", timeout_s=3600)
+)
+LEAD_FOLLOW_UP = declare(
+    Kind(
+        "lead.followUp", FollowUp, "default", "Makes the task or the e-mail that a follow-up rule wants.", manual=False
+    )
+)
+EMAIL_SEND = declare(
+    Kind("email.send", EmailOf, "email", "Sends an e-mail through SMTP.", max_failures=8, timeout_s=60, manual=False)
+)
+NOTIFICATIONS_DIGEST = declare(
+    Kind("notifications.digest", Nothing, "email", "E-mails each person what they have not read yet, in one message.")
+)
+OPPORTUNITIES_STALE = declare(
+    Kind(
+        "opportunities.stale",
+        Nothing,
+        "default",
+        "Alerts about opportunities in which nothing happened for too long.",
+        timeout_s=3600,
+    )
+)
+OPPORTUNITIES_SCORE = declare(
+    Kind(
+        "opportunities.score",
+        Nothing,
+        "bulk",
+        "Scores all open opportunities anew, as the rules are now.",
+        timeout_s=3600,
+    )
+)
+POOLS_RECLAIM = declare(
+    Kind("pools.reclaim", Nothing, "default", "Warns of, and then reclaims, what nobody followed up.", timeout_s=3600)
+)
+HOUSEKEEPING = declare(
+    Kind("housekeeping", Nothing, "default", "Deletes ended sessions, old counters and keys, and finished jobs.")
+)

@@ -1,0 +1,341 @@
+"""The machine's side of jobs: rung, claimed, kept alive, settled, swept.
+
+Always holds: a job's end is written under its lease, `lease_by` and `attempts` as they were at the claim. Who lost the
+lease finds no row and must undo what it did. So of all attempts at a job exactly one can end it, and what is done in
+the same transaction as the end is done exactly once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from crmgql.db import Connection
+from crmgql.errors import CrmError
+
+LEASE = timedelta(seconds=30)
+"""How long a worker may be silent before its jobs are given to others."""
+
+RING_AGAIN = timedelta(seconds=20)
+"""After this time a ring that nobody answered is held for lost."""
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 600.0
+
+RING = """
+UPDATE jobs SET rung_at = $1 WHERE id IN (
+    SELECT id FROM jobs WHERE status = 'PENDING' AND rung_at IS NULL AND queue = $2 AND due_at <= $1
+    ORDER BY priority DESC, due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING id, attempts"""
+WAITING_FOR_A_WORKER = """
+SELECT count(*) FROM (
+    SELECT FROM jobs WHERE status = 'PENDING' AND rung_at IS NOT NULL AND queue = $1 LIMIT $2) rung"""
+RING_LOST = """
+UPDATE jobs SET rung_at = $1 WHERE id IN (
+    SELECT id FROM jobs WHERE status = 'PENDING' AND rung_at < $2 AND queue = ANY ($4)
+    ORDER BY rung_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING id, attempts, queue"""
+CLAIM = """
+UPDATE jobs SET status = 'RUNNING', attempts = jobs.attempts + 1, rung_at = NULL, lease_by = $3, lease_until = $4,
+    started_at = $5, error_code = NULL, error_message = NULL
+FROM unnest($1::uuid[], $2::integer[]) AS rung (id, attempts)
+WHERE jobs.id = rung.id AND jobs.attempts = rung.attempts AND status = 'PENDING'
+RETURNING jobs.*"""
+BEAT = """
+UPDATE jobs SET lease_until = $2 WHERE id IN (
+    SELECT id FROM jobs WHERE id = ANY ($3) AND lease_by = $1 FOR NO KEY UPDATE SKIP LOCKED)"""
+ASKED_TO_STOP = """
+SELECT id FROM jobs WHERE id = ANY ($2) AND (lease_by IS DISTINCT FROM $1 OR cancel_requested_at IS NOT NULL)"""
+KEEP = """
+UPDATE jobs SET lease_until = $4, checkpoint = $5, progress_done = $6, progress_total = $7, progress_message = $8
+WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING' AND cancel_requested_at IS NULL
+RETURNING id"""
+END = """
+UPDATE jobs SET finished_at = $5, lease_by = NULL, lease_until = NULL, result = $6, error_code = $7,
+    error_message = $8, failures = failures + $9,
+    status = CASE WHEN $4 = 'DEAD' AND cancel_requested_at IS NOT NULL THEN 'CANCELLED' ELSE $4 END
+WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING'
+RETURNING parent_id, EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id) AS has_children"""
+AGAIN = """
+UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'PENDING' ELSE 'CANCELLED' END, due_at = $4,
+    finished_at = CASE WHEN cancel_requested_at IS NULL THEN NULL::timestamptz ELSE $8 END,
+    lease_by = NULL, lease_until = NULL, rung_at = NULL,
+    failures = failures + $5, error_code = $6, error_message = $7
+WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING'
+RETURNING parent_id, finished_at"""
+EXPIRED = """
+SELECT * FROM jobs
+WHERE status = 'RUNNING' AND lease_until < $1 ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED"""
+ALIVE = """
+SELECT rung.id, rung.attempts FROM unnest($1::uuid[], $2::integer[]) AS rung (id, attempts)
+JOIN jobs ON jobs.id = rung.id
+    AND (status = 'PENDING' AND jobs.attempts = rung.attempts OR status = 'RUNNING' AND jobs.attempts = rung.attempts + 1)"""
+UNRING = "UPDATE jobs SET rung_at = NULL WHERE id = ANY ($1) AND status = 'PENDING'"
+DUE_QUEUES = """
+SELECT wanted.queue FROM unnest($1::text[]) AS wanted (queue)
+CROSS JOIN LATERAL (
+    SELECT FROM jobs WHERE status = 'PENDING' AND rung_at IS NULL AND jobs.queue = wanted.queue AND due_at <= $2
+    ORDER BY due_at LIMIT 1) due"""
+WAIT = "UPDATE jobs SET status = 'WAITING', finished_at = NULL WHERE id = $1"
+TELL_ADMINISTRATORS = """
+INSERT INTO notifications (user_id, kind, title, body, dedupe_key, occurred_at)
+SELECT users.id, 'job.dead', 'Failed for good: ' || $2, left('Job job_' || replace($1::uuid::text, '-', '') || ': ' || $3, 2000), $4, $5
+FROM users WHERE active AND 'ADMIN' = ANY (roles)
+ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"""
+LOCK_PARENT = "SELECT status FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
+PARENT_DONE = """
+UPDATE jobs SET finished_at = $2,
+    status = CASE WHEN EXISTS (SELECT FROM jobs child WHERE child.parent_id = $1 AND child.status = 'DEAD')
+        THEN 'DEAD' ELSE 'DONE' END,
+    error_code = CASE WHEN EXISTS (SELECT FROM jobs child WHERE child.parent_id = $1 AND child.status = 'DEAD')
+        THEN 'JOB_CHILD_DEAD' END
+WHERE id = $1 AND status = 'WAITING'
+    AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = $1
+        AND child.status IN ('PENDING', 'RUNNING', 'WAITING'))
+RETURNING parent_id"""
+
+
+PARENT_WAITS = """
+UPDATE jobs SET status = 'WAITING', finished_at = NULL, error_code = NULL
+WHERE id = $1 AND status = 'DEAD' AND error_code = 'JOB_CHILD_DEAD'
+RETURNING parent_id"""
+
+
+class LeaseLost(CrmError):
+    """Somebody else holds the job now, or it was cancelled: what this attempt did must be undone."""
+
+    code = "JOB_LEASE_LOST"
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """What arq is told: the job and which attempt it is about to be."""
+
+    job_id: UUID
+    attempts: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claimed job, as it was at the claim; `attempts` counts this attempt too."""
+
+    id: UUID
+    kind: str
+    arguments: dict[str, Any]
+    arguments_version: int
+    attempts: int
+    failures: int
+    max_failures: int
+    holder: UUID
+    checkpoint: dict[str, Any]
+    done: int
+    total: int | None
+    scheduled_for: datetime | None
+
+
+async def due_queues(connection: Connection, *, queues: Sequence[str], now: datetime) -> list[str]:
+    """The queues in which something is due and not rung yet."""
+    return [row["queue"] for row in await connection.fetch(DUE_QUEUES, list(queues), now)]
+
+
+async def ring(connection: Connection, *, queue: str, now: datetime, room: int) -> list[Ring]:
+    """The next due jobs of a queue, by priority, marked as rung; as many as there is room for in arq."""
+    waiting = await connection.fetchval(WAITING_FOR_A_WORKER, queue, room)
+    if waiting >= room:
+        return []
+    rows = await connection.fetch(RING, now, queue, room - waiting)
+    return [Ring(row["id"], row["attempts"], queue) for row in rows]
+
+
+async def ring_lost(connection: Connection, *, queues: Sequence[str], now: datetime, limit: int = 1000) -> list[Ring]:
+    """Jobs that were rung and not claimed for so long that arq may have lost them. Ringing twice does no harm."""
+    rows = await connection.fetch(RING_LOST, now, now - RING_AGAIN, limit, list(queues))
+    return [Ring(row["id"], row["attempts"], row["queue"]) for row in rows]
+
+
+async def unring(connection: Connection, rings: Sequence[Ring]) -> None:
+    """arq could not be told."""
+    await connection.execute(UNRING, [each.job_id for each in rings])
+
+
+async def claim(
+    connection: Connection, *, rings: Sequence[tuple[UUID, int]], holder: UUID, now: datetime
+) -> list[Lease]:
+    """Those of the jobs whose attempt, as it was rung, is still to be made."""
+    ids, attempts = [job_id for job_id, _ in rings], [number for _, number in rings]
+    return [_lease(row, holder) for row in await connection.fetch(CLAIM, ids, attempts, holder, now + LEASE, now)]
+
+
+def _lease(row: Any, holder: UUID) -> Lease:
+    return Lease(
+        id=row["id"],
+        kind=row["kind"],
+        arguments=orjson.loads(row["arguments"]),
+        arguments_version=row["arguments_version"],
+        attempts=row["attempts"],
+        failures=row["failures"],
+        max_failures=row["max_failures"],
+        holder=holder,
+        checkpoint=orjson.loads(row["checkpoint"]),
+        done=row["progress_done"],
+        total=row["progress_total"],
+        scheduled_for=row["scheduled_for"],
+    )
+
+
+async def beat(connection: Connection, *, holder: UUID, job_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    """Lengthens the leases of a worker's jobs; answers those that it must stop: cancelled, or no longer its own.
+
+    A job whose end is being written has its row locked and needs no longer lease: it is skipped, not waited for.
+    """
+    ids = list(job_ids)
+    await connection.execute(BEAT, holder, now + LEASE, ids)
+    return [row["id"] for row in await connection.fetch(ASKED_TO_STOP, holder, ids)]
+
+
+async def keep(
+    connection: Connection,
+    lease: Lease,
+    *,
+    now: datetime,
+    checkpoint: dict[str, Any],
+    done: int,
+    total: int | None,
+    message: str | None,
+) -> None:
+    """Writes how far a long job is, in the transaction of what it did. Raises `LeaseLost`."""
+    text = orjson.dumps(checkpoint).decode()
+    values = (lease.id, lease.holder, lease.attempts, now + LEASE, text, done, total, message and message[:200])
+    if await connection.fetchval(KEEP, *values) is None:
+        raise LeaseLost("The job was cancelled or is another worker's by now.")
+
+
+async def done(connection: Connection, lease: Lease, *, now: datetime, result: dict[str, Any] | None) -> None:
+    """Ends the job well, in the transaction of its effect; it waits where it has live children. Raises `LeaseLost`."""
+    text = None if result is None else orjson.dumps(result, default=str).decode()
+    await _end(connection, lease, "DONE", now, result=text)
+
+
+async def failed(connection: Connection, lease: Lease, *, now: datetime, error: CrmError | None) -> bool:
+    """Writes a failure: another attempt later, or the end as a dead letter. False when the lease was lost meanwhile.
+
+    `error` None stands for one whose text is nobody's business; the log has it.
+    """
+    code, message = _said(error)
+    if (error is not None and error.final) or lease.failures + 1 >= lease.max_failures:
+        try:
+            await _end(connection, lease, "DEAD", now, code=code, message=message, failures=1)
+        except LeaseLost:
+            return False
+        return True
+    due = now + timedelta(seconds=backoff_s(lease.failures))
+    return await _again(connection, lease, now, due, 1, code, message)
+
+
+async def give_back(connection: Connection, lease: Lease, *, now: datetime) -> None:
+    """The worker is told to stop: somebody else takes the job up at once, and it counts as no failure."""
+    await _again(connection, lease, now, now, 0, None, None)
+
+
+async def cancelled(connection: Connection, lease: Lease, *, now: datetime) -> None:
+    """Ends a running job that was asked to stop. Nothing to do when it is over already."""
+    try:
+        await _end(connection, lease, "CANCELLED", now)
+    except LeaseLost:
+        return
+
+
+async def expire(connection: Connection, *, now: datetime, limit: int = 500) -> int:
+    """Takes jobs from workers that fell silent; in a transaction. Answers how many.
+
+    A lost lease is a failure, or a job that kills its worker would go round for ever.
+    """
+    rows = await connection.fetch(EXPIRED, now, limit)
+    for row in rows:
+        lease = _lease(row, row["lease_by"])
+        await failed(connection, lease, now=now, error=LeaseLost("The worker fell silent while it did this."))
+    return len(rows)
+
+
+async def forgotten(connection: Connection, rings: Sequence[Ring]) -> list[Ring]:
+    """Those of arq's rings that no attempt can come of any more, such as a killed worker's."""
+    rows = await connection.fetch(ALIVE, [each.job_id for each in rings], [each.attempts for each in rings])
+    alive = {(row["id"], row["attempts"]) for row in rows}
+    return [each for each in rings if (each.job_id, each.attempts) not in alive]
+
+
+def backoff_s(failures: int, roll: float | None = None) -> float:
+    """Seconds until the next attempt: doubled each time, from a half to all of it by chance, so that none queue up."""
+    longest = min(FIRST_BACKOFF_S * 2.0 ** min(failures, 20), LONGEST_BACKOFF_S)
+    return longest * (0.5 + (random.random() if roll is None else roll) / 2)  # noqa: S311 - spreads load, no secret
+
+
+def _said(error: CrmError | None) -> tuple[str, str]:
+    if error is None:
+        return "INTERNAL_SERVER_ERROR", "It failed for a reason that the worker's log tells."
+    return error.code, error.message.replace("\x00", "")[:2000]
+
+
+async def _again(
+    connection: Connection,
+    lease: Lease,
+    now: datetime,
+    due: datetime,
+    failures: int,
+    code: str | None,
+    message: str | None,
+) -> bool:
+    row = await connection.fetchrow(AGAIN, lease.id, lease.holder, lease.attempts, due, failures, code, message, now)
+    if row is not None and row["finished_at"] is not None:
+        await close_parents(connection, row["parent_id"], now=now)
+    return row is not None
+
+
+async def _end(
+    connection: Connection,
+    lease: Lease,
+    status: str,
+    now: datetime,
+    *,
+    result: str | None = None,
+    code: str | None = None,
+    message: str | None = None,
+    failures: int = 0,
+) -> None:
+    """In a transaction. The job's row is locked first, so that its children's ends wait for this one."""
+    row = await connection.fetchrow(
+        END, lease.id, lease.holder, lease.attempts, status, now, result, code, message, failures
+    )
+    if row is None:
+        raise LeaseLost("The job was cancelled or is another worker's by now.")
+    if status == "DEAD":
+        await connection.execute(TELL_ADMINISTRATORS, lease.id, lease.kind, message, f"job.dead:{lease.id}", now)
+    if status == "DONE" and row["has_children"]:  # it ends as its last child does, be that now
+        await connection.execute(WAIT, lease.id)
+        await close_parents(connection, lease.id, now=now)
+    else:
+        await close_parents(connection, row["parent_id"], now=now)
+
+
+async def close_parents(connection: Connection, parent_id: UUID | None, *, now: datetime) -> None:
+    """A child ended: its waiting parent ends with the last one, and so on upwards.
+
+    The parent is locked whatever its status is: it may be about to wait for a child that is about to end.
+    """
+    while parent_id is not None:
+        if await connection.fetchval(LOCK_PARENT, parent_id) != "WAITING":
+            return
+        parent_id = await connection.fetchval(PARENT_DONE, parent_id, now)
+
+
+async def reopen_parents(connection: Connection, parent_id: UUID | None) -> None:
+    """A dead child is tried again: those that died of it wait for it again. Locks like `close_parents`, and for its reason."""
+    while parent_id is not None:
+        await connection.execute(LOCK_PARENT, parent_id)
+        parent_id = await connection.fetchval(PARENT_WAITS, parent_id)

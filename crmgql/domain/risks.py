@@ -1,0 +1,79 @@
+"""How likely an opportunity is to be lost by neglect: pure. Facts enter, a level and its factors leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+LOW, MEDIUM, HIGH = "LOW", "MEDIUM", "HIGH"
+PUSHES = 2
+CUT = Decimal("0.8")
+MANY = 3
+"""So many factors together are HIGH, whatever they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`highest` is the largest amount it ever had in its currency, `pushes` how often its close date was put off."""
+
+    level: int
+    stale_since: datetime | None
+    manager_overdue: bool
+    expected_close: date | None
+    pushes: int
+    amount: Decimal | None
+    highest: Decimal | None
+    has_contact: bool
+    open_tasks: int
+    today: date
+
+
+def assess(facts: Facts) -> tuple[str, list[dict[str, str]]]:
+    """The risk and its factors {factor, because}. HIGH: silent past the manager's threshold, or three factors."""
+    factors = list(_factors(facts))
+    names = {each["factor"] for each in factors}
+    if "STAGNANT" in names or len(factors) >= MANY:
+        return HIGH, factors
+    warning = names - {"NO_CONTACT", "NOTHING_PLANNED"}
+    return (MEDIUM if warning or len(factors) > 1 else LOW), factors
+
+
+def _factors(facts: Facts) -> Iterable[dict[str, str]]:
+    if facts.level >= 2 or facts.manager_overdue:
+        yield _factor("STAGNANT", "Nothing has happened for so long that the manager was due.")
+    elif facts.level == 1 and facts.stale_since is not None:
+        yield _factor("STALE", f"Nothing has happened; it is stale since {facts.stale_since:%Y-%m-%d}.")
+    if facts.expected_close is not None and facts.expected_close < facts.today:
+        yield _factor("CLOSE_DATE_PASSED", f"It was expected to close on {facts.expected_close}.")
+    if facts.pushes >= PUSHES:
+        yield _factor("CLOSE_DATE_PUSHED", f"Its close date was put off {facts.pushes} times.")
+    if facts.amount is not None and facts.highest is not None and facts.amount < facts.highest * CUT:
+        yield _factor("AMOUNT_CUT", f"Its amount was {facts.highest:f} and is {facts.amount:f} now.")
+    if not facts.has_contact:
+        yield _factor("NO_CONTACT", "It names no contact.")
+    if facts.open_tasks == 0:
+        yield _factor("NOTHING_PLANNED", "No task is open for it.")
+
+
+def _factor(name: str, because: str) -> dict[str, str]:
+    return {"factor": name, "because": because}
+
+
+def history(changes: Sequence[dict[str, Any]], amount: Decimal | None) -> tuple[int, Decimal | None]:
+    """(how often the close date was put off, the highest amount in the currency it has now).
+
+    `changes` are its audit entries' changes {column: [before, after]}, the oldest first.
+    """
+    pushes, highest = 0, amount
+    for change in changes:
+        before, after = change.get("expected_close", (None, None))
+        pushes += bool(before and after and after > before)
+    for change in reversed(changes):
+        if "currency" in change:
+            break
+        known = [Decimal(each) for each in change.get("amount", ()) if each is not None]
+        highest = max([*known, *([highest] if highest is not None else [])], default=None)
+    return pushes, highest

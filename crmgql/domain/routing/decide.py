@@ -1,0 +1,319 @@
+"""Where a lead goes, and why. Pure: facts in, a decision out; what was decided counts for the next one.
+
+The owner of an existing account comes first, where the rule set says so; then the first rule whose conditions are met
+decides, even if it finds nobody: then the lead goes to the fallback queue with the reason. Nothing here fails for what
+stands in a rule: a rule that can't be read, or can't be worked out, is the reason ERROR with the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from crmgql.domain.routing import candidates, conditions, distribution, matching
+from crmgql.domain.routing.candidates import NOBODY, Field, Load, Look, Seller
+from crmgql.domain.routing.distribution import Runner
+from crmgql.errors import BadUserInput
+
+LONGEST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    id: UUID
+    name: str
+    deadline_min: int
+    owner_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as it was read. `mistake`: what can't be read in it."""
+
+    id: UUID
+    name: str
+    condition: conditions.Condition = conditions.ALWAYS
+    match: matching.Match = ()
+    target: str = "MATCHING"
+    user_id: UUID | None = None
+    team_id: UUID | None = None
+    queue_id: UUID | None = None
+    distribution: str = "ROUND_ROBIN"
+    max_age_h: int | None = None
+    respect_capacity: bool = True
+    mistake: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    id: UUID
+    rules: tuple[Rule, ...] = ()
+    exchange: conditions.Exchange = field(default_factory=conditions.Exchange)
+    account_owner_first: bool = True
+    accept_within_min: int | None = None
+    max_reroutes: int = 3
+    fallback: Queue | None = None
+    mistake: str | None = None
+
+
+@dataclass(slots=True)
+class Lead:
+    """A lead and what came before. `values` by condition field, folded; `account`: (owner, how it was found)."""
+
+    id: UUID
+    name: str
+    received_at: datetime
+    values: Mapping[str, Any] = field(default_factory=dict)
+    account: tuple[UUID, str] | None = None
+    declined: frozenset[UUID] = frozenset()
+    reroutes: int = 0
+    attempt: int = 1
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a lead goes: to `chosen`, into `queue`, or, with neither, nowhere for now."""
+
+    reason: str
+    explanation: str
+    rule: Rule | None = None
+    chosen: Seller | None = None
+    queue: Queue | None = None
+    look: Look = NOBODY
+    accept_by: datetime | None = None
+    queue_deadline: datetime | None = None
+    previous: UUID | None = None
+
+
+class Board:
+    """The facts of a series of decisions at one moment, and what they change: turns and loads."""
+
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        sellers: Sequence[Seller],
+        queues: Sequence[Queue],
+        loads: Mapping[UUID, Load],
+        shares: Mapping[tuple[UUID, UUID], tuple[int, datetime | None]],
+        now: datetime,
+    ) -> None:
+        self.ruleset = ruleset
+        self.sellers = {seller.id: seller for seller in sellers}
+        self.queues = {queue.id: queue for queue in queues}
+        self.loads = {seller.id: loads.get(seller.id) or Load() for seller in sellers}
+        self.now = now
+        self._shares = shares
+        self._fields: dict[UUID, Field] = {}
+        self._stale: set[UUID] = set()
+        self._full: set[UUID] = set()
+        self.runners: dict[tuple[UUID, UUID], Runner] = {}
+
+    def field(self, rule: Rule) -> Field:
+        """The rule's sellers as they stand now."""
+        found = self._fields.get(rule.id)
+        if found is None:
+            found = Field(self._aim(rule), rule.match, self.now, respect_capacity=rule.respect_capacity)
+            self._fields[rule.id] = found
+            self._stale.add(rule.id)
+        if rule.id in self._stale:
+            found.fill(self.loads)
+            distribution.level([self.runner(rule, seller) for seller in found.available], self.now)
+            self._stale.discard(rule.id)
+        return found
+
+    def _aim(self, rule: Rule) -> list[Seller]:
+        everybody = self.sellers.values()
+        if rule.target == "USER":
+            return [seller for seller in everybody if seller.id == rule.user_id]
+        if rule.target == "TEAM":
+            return [seller for seller in everybody if seller.sells and rule.team_id in seller.teams]
+        return [seller for seller in everybody if seller.sells]
+
+    def runner(self, rule: Rule, seller: Seller) -> Runner:
+        key = rule.id, seller.id
+        found = self.runners.get(key)
+        if found is None:
+            turns, seen_at = self._shares.get(key, (0, None))
+            load = self.loads[seller.id]
+            found = self.runners[key] = Runner(seller.id, seller.weight, seller.max_open, turns, seen_at, load)
+        return found
+
+    def at(self, moment: datetime) -> None:
+        """Goes on at another time; turns and loads stay."""
+        self.now = moment
+        self._fields.clear()
+        self._stale.clear()
+        self._full.clear()
+
+    def took(self, seller: Seller) -> None:
+        """After a seller got a lead: whoever is full now is no candidate any more."""
+        if seller.id not in self._full and candidates.room(seller, self.loads[seller.id], respect_capacity=True):
+            self._full.add(seller.id)
+            self._stale.update(self._fields)
+
+
+def decide(lead: Lead, board: Board) -> Decision:
+    """The decision, counted in the board. Never raises for what people wrote."""
+    if board.ruleset.mistake is not None:
+        return _aside(lead, board, "ERROR", board.ruleset.mistake)
+    if lead.reroutes > board.ruleset.max_reroutes:
+        return _aside(lead, board, "NOT_ACCEPTED", f"{lead.reroutes} sellers did not accept it.")
+    note = ""
+    if board.ruleset.account_owner_first and lead.account is not None:
+        found = _account_owner(lead, board)
+        if isinstance(found, Decision):
+            return found
+        note = f" {found}"
+    return _by_rules(lead, board, note)
+
+
+def _by_rules(lead: Lead, board: Board, note: str) -> Decision:
+    for rule in board.ruleset.rules:
+        if rule.mistake is not None:
+            return _aside(lead, board, "ERROR", f"Rule “{rule.name}”: {rule.mistake}", rule)
+        try:
+            met, because = conditions.evaluate(rule.condition, lead.values, board.ruleset.exchange)
+        except ArithmeticError:
+            return _aside(lead, board, "ERROR", f"Rule “{rule.name}”: its numbers can't be compared.", rule)
+        if met and not (rule.target == "ACCOUNT_OWNER" and lead.account is None):
+            return _apply(lead, board, rule, f"Rule “{rule.name}”: {because}.{note}")
+    return _aside(lead, board, "NO_RULE", f"No rule matches.{note}")
+
+
+def _account_owner(lead: Lead, board: Board, rule: Rule | None = None) -> Decision | str:
+    """The owner of the account that the lead belongs to, or why not."""
+    assert lead.account is not None
+    owner_id, how = lead.account
+    owner = board.sellers.get(owner_id)
+    if owner is None or not owner.active or candidates.is_absent(owner, board.now) or owner.id in lead.declined:
+        # Why, and who it is, is nobody else's business: whoever gets the lead reads this.
+        return f"The owner of the account found by {how} can't take it."
+    load = board.loads[owner.id]
+    load.open, load.today = load.open + 1, load.today + 1
+    board.took(owner)
+    said = f"{owner.name} owns the account found by {how}."
+    return _given(lead, board, "EXISTING_ACCOUNT_OWNER", said, rule, owner, candidates.look([(owner, None)]))
+
+
+def _apply(lead: Lead, board: Board, rule: Rule, said: str) -> Decision:
+    if rule.max_age_h is not None and board.now - lead.received_at > timedelta(hours=rule.max_age_h):
+        return _aside(lead, board, "TOO_OLD", f"{said} It takes leads of up to {rule.max_age_h} hours.", rule)
+    if rule.target == "QUEUE":
+        assert rule.queue_id is not None
+        return _queued(lead, board, "MATCHED", said, rule, board.queues[rule.queue_id])
+    if rule.target == "ACCOUNT_OWNER":
+        found = _account_owner(lead, board, rule)
+        return found if isinstance(found, Decision) else _aside(lead, board, "NO_AVAILABILITY", f"{said} {found}", rule)
+    field = board.field(rule)
+    look = field.look(lead.values, lead.declined)
+    if not look.eligible:
+        return _aside(
+            lead, board, look.cause(), f"{said} None of its {len(look.excluded)} sellers can take it.", rule, look
+        )
+    runner = distribution.pick(rule.distribution, [board.runner(rule, seller) for seller in look.eligible])
+    distribution.serve(rule.distribution, runner)
+    chosen = board.sellers[runner.id]
+    board.took(chosen)
+    said = f"{said} {chosen.name} is next of {len(look.eligible)} ({rule.distribution})."
+    return _given(lead, board, "MATCHED", said, rule, chosen, look)
+
+
+def _given(lead: Lead, board: Board, reason: str, said: str, rule: Rule | None, chosen: Seller, look: Look) -> Decision:
+    within = board.ruleset.accept_within_min
+    accept_by = None if within is None else board.now + timedelta(minutes=within)
+    return Decision(reason, said[:LONGEST], rule, chosen, look=look, accept_by=accept_by)
+
+
+def _queued(
+    lead: Lead, board: Board, reason: str, said: str, rule: Rule | None, queue: Queue, look: Look = NOBODY
+) -> Decision:
+    deadline = board.now + timedelta(minutes=queue.deadline_min)
+    said = f"{said} It waits in the queue “{queue.name}”."
+    return Decision(reason, said[-LONGEST:], rule, queue=queue, look=look, queue_deadline=deadline)
+
+
+def _aside(lead: Lead, board: Board, reason: str, said: str, rule: Rule | None = None, look: Look = NOBODY) -> Decision:
+    """To the fallback queue; without one, nowhere."""
+    if board.ruleset.fallback is not None:
+        return _queued(lead, board, reason, said, rule, board.ruleset.fallback, look)
+    return Decision(reason, f"{said} There is no fallback queue."[-LONGEST:], rule, look=look)
+
+
+def read_rule(row: Mapping[str, Any]) -> Rule:
+    """A stored rule. What can't be read in it is kept as its mistake, for the decision's words."""
+    mistake: str | None = None
+    condition: conditions.Condition = conditions.ALWAYS
+    match: matching.Match = ()
+    try:
+        condition = conditions.parse(row["conditions"])
+        match = matching.parse(row["seller_match"])
+    except BadUserInput as error:
+        mistake = f"{error.field}: {error.message}"
+    return Rule(
+        row["id"],
+        row["name"],
+        condition,
+        match,
+        row["target"],
+        row["target_user_id"],
+        row["target_team_id"],
+        row["target_queue_id"],
+        row["distribution"],
+        row["max_lead_age_h"],
+        row["respect_capacity"],
+        mistake,
+    )
+
+
+def read_ruleset(row: Mapping[str, Any], rules: Sequence[Rule], fallback: Queue | None) -> Ruleset:
+    """A stored rule set with its rules in order."""
+    mistake, rates = None, {}
+    try:
+        rates = conditions.parse_rates(row["rates"])
+    except BadUserInput as error:
+        mistake = f"The rule set's {error.field}: {error.message}"
+    return Ruleset(
+        row["id"],
+        tuple(rules),
+        conditions.Exchange(row["currency"], rates),
+        row["account_owner_first"],
+        row["accept_within_min"],
+        row["max_reroutes"],
+        fallback,
+        mistake,
+    )
+
+
+def values_of(row: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored lead's values by condition field; what is missing or blank is left out."""
+    values: dict[str, Any] = {}
+    for name, column in COLUMNS.items():
+        value = row[column]
+        if value is not None and value != "":
+            values[name] = value.casefold() if isinstance(value, str) else conditions.fold(value)
+    if row["campaign_id"] is not None:
+        values["campaign"] = row["campaign_id"].hex
+    if row["budget_amount"] is not None:
+        values[conditions.BUDGET] = row["budget_amount"], row["currency"]
+    for name, value in attributes.items():
+        if value is not None and value != "":
+            values[conditions.ATTRIBUTES + name] = conditions.fold(value)
+    return values
+
+
+COLUMNS = {
+    "region": "region",
+    "country": "country",
+    "city": "city",
+    "industry": "industry",
+    "segment": "segment",
+    "leadSource": "lead_source",
+    "company": "company",
+    "title": "title",
+    "employeeCount": "employee_count",
+    "score": "score",
+}

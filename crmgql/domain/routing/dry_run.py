@@ -1,0 +1,132 @@
+"""What a rule set would do with the latest leads, beside what happened to them. Nothing is written.
+
+Each lead is decided as at the time when it came, the earliest first, with working hours and absences as they were then.
+Open leads are counted as they are now, without the ones that are tried.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.db import Connection, Database
+from crmgql.domain import lead_states, records
+from crmgql.domain.records import Act
+from crmgql.domain.routing import decide, facts, hours
+from crmgql.domain.routing.decide import Board, Decision, Lead
+from crmgql.domain.routing.validation import api_id
+from crmgql.errors import BadUserInput
+from crmgql.models import RoutingRuleset
+from crmgql.sql import ast
+from crmgql.sql.render import render_select
+from crmgql.viewer import Viewer
+
+MOST = 1000
+READ_ONLY = "SET TRANSACTION READ ONLY"
+LATEST = "SELECT * FROM ({}) visible ORDER BY received_at DESC, id DESC LIMIT {:d}"
+PLACES = """
+SELECT l.id, u.name AS owner, q.name AS queue, d.reason FROM leads l
+LEFT JOIN users u ON u.id = l.owner_id LEFT JOIN lead_queues q ON q.id = l.queue_id
+LEFT JOIN assignment_decisions d ON d.id = l.routing_id WHERE l.id = ANY ($1::uuid[])"""
+
+Outcome = tuple[Lead, Decision]
+
+
+async def dry_run(database: Database, viewer: Viewer, *, ruleset_id: UUID, last_n: int | None = None) -> dict[str, Any]:
+    """Per lead and in sum. Raises `NotFound`, `BadUserInput`. Only leads that the viewer sees are tried."""
+    last_n = 100 if last_n is None else last_n
+    if not 1 <= last_n <= MOST:
+        raise BadUserInput(f"Must be 1 to {MOST}.", field="lastN")
+    async with database.transaction() as tx:
+        act = Act(tx, viewer)
+        ruleset = await records.visible(act, RoutingRuleset, ruleset_id, field="rulesetId")
+        await tx.connection.execute(READ_ONLY)
+        leads = await _latest(act, last_n)
+        outcomes = await _try(tx.connection, ruleset, leads, act.now) if leads else []
+        places = {row["id"]: row for row in await tx.connection.fetch(PLACES, [lead.id for lead in leads])}
+    return _told(ruleset_id, [_compared(lead, decision, places[lead.id]) for lead, decision in outcomes])
+
+
+async def _latest(act: Act, last_n: int) -> list[Lead]:
+    """The latest leads that the viewer sees, the earliest first."""
+    rule = access.rows("Lead", act.viewer.who, "t")
+    sql, sources = render_select(ast.Select((), ast.Table("leads", "t"), where=rule, star="t"))
+    rows = await act.tx.connection.fetch(LATEST.format(sql, last_n), *(act.viewer.user_id for _ in sources))
+    return [facts.lead_of(dict(row)) for row in reversed(rows)]
+
+
+async def _try(connection: Connection, ruleset: facts.Row, leads: Sequence[Lead], now: datetime) -> list[Outcome]:
+    board = await facts.board(connection, ruleset, leads, now, since=leads[0].received_at, exact=True)
+    for lead in leads:
+        lead.declined, lead.reroutes, lead.attempt = frozenset(), 0, 1
+        owner = lead.row["owner_id"]
+        if owner in board.loads and lead.row["status"] in lead_states.OPEN:
+            board.loads[owner].open = max(0, board.loads[owner].open - 1)
+    days: dict[UUID, datetime] = {}
+    return [(lead, _decide(lead, board, days)) for lead in leads]
+
+
+def _decide(lead: Lead, board: Board, days: dict[UUID, datetime]) -> Decision:
+    board.at(lead.received_at)
+    for seller in board.sellers.values():
+        if seller.max_per_day is not None:
+            day = (seller.hours or hours.ALWAYS).day_start(lead.received_at)
+            if days.get(seller.id) != day:
+                days[seller.id], board.loads[seller.id].today = day, 0
+    return decide.decide(lead, board)
+
+
+def _compared(lead: Lead, decision: Decision, place: facts.Row) -> dict[str, Any]:
+    row = lead.row
+    now = _place(row["owner_id"], place["owner"], row["queue_id"], place["queue"], place["reason"])
+    chosen, queue = decision.chosen, decision.queue
+    would = _place(
+        chosen.id if chosen else None,
+        chosen.name if chosen else None,
+        queue.id if queue else None,
+        queue.name if queue else None,
+        decision.reason,
+    )
+    return {
+        "leadId": api_id("led", lead.id),
+        "name": lead.name,
+        "now": now,
+        "would": would,
+        "explanation": decision.explanation,
+        "changed": (now["ownerId"], now["queueId"]) != (would["ownerId"], would["queueId"]),
+    }
+
+
+def _place(
+    owner_id: UUID | None, owner: str | None, queue_id: UUID | None, queue: str | None, reason: str | None
+) -> dict[str, Any]:
+    return {
+        "ownerId": owner_id and api_id("usr", owner_id),
+        "owner": owner,
+        "queueId": queue_id and api_id("que", queue_id),
+        "queue": queue,
+        "reason": reason,
+    }
+
+
+def _told(ruleset_id: UUID, leads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    names = {each[when]["ownerId"]: each[when]["owner"] for each in leads for when in ("now", "would")}
+    sellers = _counted(leads, "ownerId")
+    return {
+        "rulesetId": api_id("rrs", ruleset_id),
+        "total": len(leads),
+        "changed": sum(each["changed"] for each in leads),
+        "leads": list(reversed(leads)),
+        "sellers": [{"userId": id, "name": names[id], "now": a, "would": b} for id, a, b in sellers],
+        "reasons": [{"reason": reason, "now": a, "would": b} for reason, a, b in _counted(leads, "reason")],
+    }
+
+
+def _counted(leads: Iterable[dict[str, Any]], key: str) -> list[tuple[str, int, int]]:
+    now = Counter(each["now"][key] for each in leads)
+    would = Counter(each["would"][key] for each in leads)
+    return [(value, now[value], would[value]) for value in sorted((now.keys() | would.keys()) - {None})]

@@ -1,0 +1,213 @@
+"""Writes decisions: the leads' places, what was decided, events, audit rows, turns and news; for one lead or thousands.
+
+Always holds: all of it in the caller's transaction and in a number of statements that does not grow with the leads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql.domain import notifications
+from crmgql.domain.notifications import News
+from crmgql.domain.records import Act, Collided
+from crmgql.domain.routing import facts
+from crmgql.domain.routing.decide import Board, Decision, Lead
+from crmgql.domain.routing.distribution import TURN
+from crmgql.events import outbox
+
+STILL_ACTIVE = "SELECT id FROM users WHERE id = ANY ($1::uuid[]) AND active ORDER BY id FOR SHARE"
+IDS = "SELECT array_agg(uuidv7()) FROM generate_series(1, $1)"
+PLACE = """
+UPDATE leads SET owner_id = to_owner, assigned_at = CASE WHEN to_owner IS NULL THEN NULL ELSE $1::timestamptz END, accepted_at = NULL,
+    accept_by = to_accept_by, queue_id = to_queue, queue_deadline = to_deadline, pool_id = NULL, reclaim_warned_at = NULL,
+    routing_id = decision_id, version = version + 1, updated_at = $1
+FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::uuid[], $7::timestamptz[])
+    AS placed (lead_id, decision_id, to_owner, to_accept_by, to_queue, to_deadline)
+WHERE leads.id = lead_id"""
+SERVE = """
+INSERT INTO routing_shares (rule_id, user_id, turns, last_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::numeric[], $4::timestamptz[])
+ON CONFLICT (rule_id, user_id) DO UPDATE SET turns = EXCLUDED.turns, last_at = EXCLUDED.last_at"""
+ADMINISTRATORS = "SELECT id FROM users WHERE active AND 'ADMIN' = ANY (roles) ORDER BY id"
+
+DECISION = (
+    "id", "lead_id", "ruleset_id", "rule_id", "reason", "chosen_id", "previous_id", "queue_id", "candidates",
+    "explanation", "attempt", "actor_id", "decided_at",
+)  # fmt: skip
+EVENT = ("kind", "subject_type", "subject_id", "customer_id", "actor_id", "payload", "occurred_at")
+AUDIT = ("action", "subject_type", "subject_id", "customer_id", "actor_id", "api_key_id", "changes", "occurred_at")
+
+Outcome = tuple[Lead, Decision]
+TRIES = 3
+
+
+async def settle(
+    act: Act,
+    ruleset: facts.Row | None,
+    leads: Sequence[Lead],
+    how: Callable[[Lead, Board], Decision],
+    *,
+    each: bool = False,
+) -> list[Outcome]:
+    """Decides about leads that are locked, and writes it. The rule set is locked; None: decided without one.
+
+    Whoever is chosen is held active until the commit: where somebody was deactivated meanwhile, all is decided anew.
+    Raises `Collided` when that happens again and again.
+    """
+    if not leads:
+        return []
+    for _ in range(TRIES):
+        board = await facts.board(act.tx.connection, ruleset, leads, act.now)
+        outcomes = [(lead, how(lead, board)) for lead in leads]
+        chosen = {decision.chosen.id for _, decision in outcomes if decision.chosen is not None}
+        if len(await act.tx.connection.fetch(STILL_ACTIVE, list(chosen))) == len(chosen):
+            await write(act, None if ruleset is None else ruleset["id"], outcomes, board, each=each)
+            return outcomes
+    raise Collided
+
+
+async def write(
+    act: Act, ruleset_id: UUID | None, outcomes: Sequence[Outcome], board: Board | None = None, *, each: bool = False
+) -> None:
+    """Writes what was decided about leads that are locked. `each`: owners are told of each of many leads."""
+    if not outcomes:
+        return
+    connection, now, actor = act.tx.connection, act.now, act.viewer.actor_id
+    ids = await connection.fetchval(IDS, len(outcomes))
+    decided = [_decided(id, ruleset_id, *outcome, actor, now) for id, outcome in zip(ids, outcomes, strict=True)]
+    await connection.copy_records_to_table("assignment_decisions", records=decided, columns=DECISION)
+    await connection.execute(PLACE, now, *_places(ids, outcomes))
+    events = [_event(lead, decision, actor, now) for lead, decision in outcomes]
+    await connection.copy_records_to_table("events", records=events, columns=EVENT)
+    trail = [_audit(act, id, *outcome) for id, outcome in zip(ids, outcomes, strict=True)]
+    await connection.copy_records_to_table("audit_entries", records=trail, columns=AUDIT)
+    if board is not None:
+        await _serve(act, board)
+    await _tell(act, ids, outcomes, each=each or len(outcomes) == 1)
+
+
+def _decided(
+    id: UUID, ruleset_id: UUID | None, lead: Lead, decision: Decision, actor: UUID | None, now: datetime
+) -> tuple[Any, ...]:
+    return (
+        id,
+        lead.id,
+        ruleset_id,
+        decision.rule and decision.rule.id,
+        decision.reason,
+        decision.chosen and decision.chosen.id,
+        decision.previous,
+        decision.queue and decision.queue.id,
+        decision.look.text,
+        decision.explanation,
+        lead.attempt,
+        actor,
+        now,
+    )
+
+
+def _places(ids: Sequence[UUID], outcomes: Sequence[Outcome]) -> Iterator[list[Any]]:
+    yield [lead.id for lead, _ in outcomes]
+    yield list(ids)
+    yield [decision.chosen and decision.chosen.id for _, decision in outcomes]
+    yield [decision.accept_by for _, decision in outcomes]
+    yield [decision.queue and decision.queue.id for _, decision in outcomes]
+    yield [decision.queue_deadline for _, decision in outcomes]
+
+
+def _kind(decision: Decision) -> str:
+    if decision.chosen is not None:
+        return "lead.routed"
+    return "lead.queued" if decision.queue is not None else "lead.unrouted"
+
+
+def _event(lead: Lead, decision: Decision, actor: UUID | None, now: datetime) -> tuple[Any, ...]:
+    payload = f'{{"version":{lead.row["version"] + 1},"reason":"{decision.reason}","attempt":{lead.attempt}}}'
+    return _kind(decision), "Lead", lead.id, lead.row["customer_id"], actor, payload, now
+
+
+def _audit(act: Act, id: UUID, lead: Lead, decision: Decision) -> tuple[Any, ...]:
+    after = {
+        "owner_id": decision.chosen and decision.chosen.id,
+        "assigned_at": None if decision.chosen is None else act.now,
+        "accepted_at": None,
+        "accept_by": decision.accept_by,
+        "queue_id": decision.queue and decision.queue.id,
+        "queue_deadline": decision.queue_deadline,
+        "routing_id": id,
+    }
+    before = lead.row
+    changes = {column: (before[column], value) for column, value in after.items() if before[column] != value}
+    trail = outbox.as_json(changes)
+    who = act.viewer
+    return _kind(decision), "Lead", lead.id, before["customer_id"], who.actor_id, who.api_key_id, trail, act.now
+
+
+async def _serve(act: Act, board: Board) -> None:
+    changed = [(rule_id, runner) for (rule_id, _), runner in sorted(board.runners.items()) if runner.changed]
+    if changed:
+        await act.tx.connection.execute(
+            SERVE,
+            [rule_id for rule_id, _ in changed],
+            [runner.id for _, runner in changed],
+            [Decimal(runner.turns) / TURN for _, runner in changed],
+            [runner.seen_at for _, runner in changed],
+        )
+
+
+async def _tell(act: Act, ids: Sequence[UUID], outcomes: Sequence[Outcome], *, each: bool) -> None:
+    if each:
+        news = [item for id, outcome in zip(ids, outcomes, strict=True) for item in _news(act, id, *outcome)]
+    else:
+        news = _summaries(ids[0], outcomes)
+    await notifications.tell_many(act, news)
+    lost = [lead for lead, decision in outcomes if decision.chosen is None and decision.queue is None]
+    if lost:
+        await _tell_administrators(act, lost)
+
+
+def _news(act: Act, id: UUID, lead: Lead, decision: Decision) -> Iterator[News]:
+    if decision.chosen is not None and decision.chosen.id != act.viewer.actor_id:
+        title, key = f"A lead for you: {lead.name}", f"lead.assigned:{id}"
+        yield News(decision.chosen.id, "lead.assigned", title, decision.explanation, key, lead.id)
+
+
+def _summaries(id: UUID, outcomes: Sequence[Outcome]) -> list[News]:
+    """One message per seller, however many leads."""
+    counted = Counter(decision.chosen.id for _, decision in outcomes if decision.chosen is not None)
+    key = f"lead.assigned:{id}"
+    titles = {seller: f"{count} leads for you" if count > 1 else "A lead for you" for seller, count in counted.items()}
+    return [News(seller, "lead.assigned", title, None, key) for seller, title in sorted(titles.items())]
+
+
+async def _tell_administrators(act: Act, lost: Sequence[Lead]) -> None:
+    """Once per lead; of many at a time, once a day."""
+    alone = lost[0] if len(lost) == 1 else None
+    await notifications.tell(
+        act,
+        user_ids=[row["id"] for row in await act.tx.connection.fetch(ADMINISTRATORS)],
+        kind="lead.unrouted",
+        title=f"Nobody gets the lead {alone.name}" if alone else f"{len(lost)} leads found no place",
+        body="Routing found neither a seller nor a fallback queue; its decisions say why. It will be tried again.",
+        dedupe_key=f"lead.unrouted:{alone.id if alone else act.now.date()}",
+        lead_id=alone.id if alone else None,
+    )
+
+
+async def tell_administrators(act: Act, lead: Lead, *, title: str, body: str, key: str) -> None:
+    """Once per lead and key."""
+    administrators = [row["id"] for row in await act.tx.connection.fetch(ADMINISTRATORS)]
+    key = f"{key}:{lead.id}"
+    await notifications.tell(
+        act,
+        user_ids=administrators,
+        kind=key.partition(":")[0],
+        title=title,
+        body=body,
+        dedupe_key=key,
+        lead_id=lead.id,
+    )

@@ -1,0 +1,101 @@
+"""Sellers' profiles and absences, and the queues in which leads wait."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain import people, records
+from crmgql.domain.records import Act
+from crmgql.domain.routing import hours
+from crmgql.errors import BadUserInput, Forbidden, IllegalTransition, VersionConflict
+from crmgql.models import Absence, LeadQueue, SellerProfile, User
+
+CONFLICTS = {
+    "seller_profiles_user": ("userId", "The profile was made by somebody else just now; read it and decide anew."),
+    "seller_profiles_open": ("maxOpen", "Can't be negative."),
+    "seller_profiles_day": ("maxPerDay", "Can't be negative."),
+    "seller_profiles_weight": ("weight", "Must be 1 to 1000."),
+    "absences_period": ("endsAt", "Must be after startsAt."),
+    "lead_queues_name": ("name", "There is a queue of this name; choose another."),
+    "lead_queues_deadline": ("deadlineMin", "Must be more than 0."),
+}
+QUEUE_OWNERS = people.FREE | {access.MARKETER}
+
+PROFILE_OF = "SELECT id FROM seller_profiles WHERE user_id = $1"
+IN_REACH = "SELECT $1 = ANY (team_reach($2))"
+
+
+async def set_profile(act: Act, *, user_id: UUID, expected_version: int | None = None, **values: Any) -> UUID:
+    """Makes a user's profile, or changes what is named of it. Raises `Forbidden` for somebody of another team."""
+    access.require_write(act.viewer, "SellerProfile")
+    await records.visible(act, User, user_id, field="userId")
+    await _require_reach(act, user_id)
+    if values.get("hours") is not None:
+        hours.parse(values["hours"])
+    id: UUID | None = await act.tx.connection.fetchval(PROFILE_OF, user_id)
+    if id is None:
+        if expected_version is not None:
+            raise VersionConflict("This user has no profile yet.", field="expectedVersion")
+        values["user_id"] = user_id
+        made = await records.create(act, SellerProfile, values, kind="sellerProfile.created", conflicts=CONFLICTS)
+        return made["id"]  # type: ignore[no-any-return]
+    profile = await records.lock(act, SellerProfile, id, expected_version=expected_version)
+    await records.change(act, SellerProfile, profile, values, kind="sellerProfile.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def add_absence(
+    act: Act, *, starts_at: datetime, ends_at: datetime, user_id: UUID | None = None, reason: str | None = None
+) -> UUID:
+    """A time in which somebody, oneself unless named, gets no leads."""
+    access.require_write(act.viewer, "Absence")
+    if user_id is not None:
+        await records.visible(act, User, user_id, field="userId")
+        await _require_reach(act, user_id)
+    if ends_at <= starts_at:
+        raise BadUserInput("Must be after startsAt.", field="endsAt")
+    values = {"user_id": user_id or act.viewer.user_id, "starts_at": starts_at, "ends_at": ends_at, "reason": reason}
+    absence = await records.create(act, Absence, values, kind="absence.created", conflicts=CONFLICTS)
+    return absence["id"]  # type: ignore[no-any-return]
+
+
+async def cancel_absence(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """The seller is there after all, from now on if it has begun."""
+    access.require_write(act.viewer, "Absence")
+    absence = await records.lock(act, Absence, id, expected_version=expected_version)
+    if absence["cancelled_at"] is not None:
+        raise IllegalTransition("This absence is cancelled already.", field="id")
+    await records.change(act, Absence, absence, {"cancelled_at": act.now}, kind="absence.cancelled")
+    return id
+
+
+async def create_queue(act: Act, **values: Any) -> UUID:
+    """A queue. After its deadline a lead that nobody else gets goes to its owner."""
+    access.require_write(act.viewer, "LeadQueue")
+    if values.get("owner_id") is not None:
+        await people.assignable(act, values["owner_id"], field="ownerId", free=QUEUE_OWNERS)
+    queue = await records.create(act, LeadQueue, values, kind="leadQueue.created", conflicts=CONFLICTS)
+    return queue["id"]  # type: ignore[no-any-return]
+
+
+async def update_queue(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named; leads that wait in it keep their deadline."""
+    access.require_write(act.viewer, "LeadQueue")
+    queue = await records.lock(act, LeadQueue, id, expected_version=expected_version)
+    if changes.get("owner_id") not in (None, queue["owner_id"]):
+        await people.assignable(act, changes["owner_id"], field="ownerId", free=QUEUE_OWNERS)
+    await records.change(act, LeadQueue, queue, changes, kind="leadQueue.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def _require_reach(act: Act, user_id: UUID) -> None:
+    """Oneself, or one's team as its manager; administrators everybody."""
+    if access.ADMIN in act.viewer.roles or user_id == act.viewer.user_id:
+        return
+    if access.MANAGER not in act.viewer.roles:
+        raise Forbidden("You may only name yourself here; ask a manager to name others.", field="userId")
+    if not await act.tx.connection.fetchval(IN_REACH, user_id, act.viewer.user_id):
+        raise Forbidden("This user is not in your teams; name somebody who is.", field="userId")

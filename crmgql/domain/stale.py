@@ -1,0 +1,100 @@
+"""When silence becomes an alert: pure.
+
+Enters: since when an opportunity has been silent, its stage's patience in hours, the days that count. Leaves: the time of
+the next alert. Always holds: the owner is due first, the manager `escalate_after_h` later; an episode of silence ends
+with whatever puts the owner's time ahead of now again, and the next silence is another episode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+OWNER, MANAGER = "OWNER", "MANAGER"
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)
+"""Slips in imported dates count as these: calendars end where Python's years do."""
+
+NEXT = {0: OWNER, 1: MANAGER}
+"""How many alerts there were in the episode → whose turn it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The days that count: ISO weekdays, at least one, without the holidays; they begin and end in `timezone`."""
+
+    timezone: str
+    days: frozenset[int]
+    holidays: frozenset[date]
+
+    def works(self, day: date) -> bool:
+        return day.isoweekday() in self.days and day not in self.holidays
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Hours of silence until the owner is due, and from then until the manager is; None: never."""
+
+    stale_after_h: int | None
+    escalate_after_h: int | None
+    calendar: Calendar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Where an opportunity stands: alerts of this episode (`level`), since when it is stale, when the next is due."""
+
+    level: int
+    episode: int
+    stale_since: datetime | None
+    stale_at: datetime | None
+
+
+def due(base: datetime, hours: int, calendar: Calendar | None) -> datetime:
+    """The time `hours` after `base`, counting only time on days that count. In UTC.
+
+    Real time is counted, so a day on which the clocks change has 23 or 25 hours.
+    """
+    if calendar is None:
+        return base + timedelta(hours=hours)
+    zone = ZoneInfo(calendar.timezone)
+    left, moment = timedelta(hours=hours), base.astimezone(UTC)
+    day = moment.astimezone(zone).date()
+    while True:
+        begin = max(moment, _midnight(day, zone))
+        end = _midnight(day + timedelta(days=1), zone)
+        if calendar.works(day) and end > begin:
+            if left <= end - begin:
+                return begin + left
+            left -= end - begin
+        day += timedelta(days=1)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def settle(
+    silence: Silence,
+    patience: Patience,
+    *,
+    since: datetime,
+    snoozed_until: datetime | None,
+    now: datetime,
+) -> Silence:
+    """Where it stands, silent since `since`: the next alert's time, and a new episode when it is not stale any more."""
+    if patience.stale_after_h is None:
+        return replace(_ended(silence), stale_at=None)
+    owner = due(min(max(since, EARLIEST), LATEST), patience.stale_after_h, patience.calendar)
+    owner = max(owner, snoozed_until) if snoozed_until is not None else owner
+    if owner > now or silence.level == 0:
+        return replace(_ended(silence), stale_at=owner)
+    if silence.level == 1 and patience.escalate_after_h is not None:
+        return replace(silence, stale_at=due(owner, patience.escalate_after_h, patience.calendar))
+    return replace(silence, stale_at=None)
+
+
+def _ended(silence: Silence) -> Silence:
+    if silence.level == 0:
+        return replace(silence, stale_since=None)
+    return Silence(0, silence.episode + 1, None, None)

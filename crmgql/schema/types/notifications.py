@@ -1,0 +1,49 @@
+"""Notifications, tasks, e-mails."""
+
+from crmgql import models
+from crmgql.schema.declare import column, node, one
+
+
+@node(models.Notification, prefix="ntf", order="-id")
+class Notification:
+    """One thing you should know; everybody sees their own."""
+
+    kind = column()
+    title = column()
+    body = column(filter=False)
+    occurred_at = column()
+    read_at = column()
+    emailed_at = column()
+    user = one()
+    customer = one()
+    lead = one()
+    opportunity = one()
+
+
+@node(models.Task, prefix="tsk", order="dueAt")
+class Task:
+    """Something a person is to do by a time."""
+
+    subject = column()
+    description = column(filter=False)
+    status = column(enum=models.TaskStatus)
+    due_at = column(sort=True)
+    done_at = column()
+    assignee = one()
+    customer = one()
+    lead = one()
+    opportunity = one()
+
+
+@node(models.EmailMessage, prefix="eml", order="-id")
+class EmailMessage:
+    """An e-mail that is to be sent, or was."""
+
+    to_address = column()
+    subject = column()
+    body = column(filter=False)
+    status = column(enum=models.EmailStatus)
+    error = column()
+    sent_at = column()
+    lead = one()
+    user = one()

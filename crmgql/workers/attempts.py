@@ -1,0 +1,148 @@
+"""One worker process's attempts at jobs: claimed, kept alive, stopped when asked to, settled.
+
+Always holds: an attempt never raises, whatever its body does; where its end can't be written, the lease runs out and the
+sweep takes the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+
+from crmgql.config import Settings
+from crmgql.db import Database, unbroken
+from crmgql.domain import leases, records
+from crmgql.domain.kinds import KindUnknown
+from crmgql.domain.leases import Lease, LeaseLost
+from crmgql.errors import CrmError, TimedOut, Unavailable
+from crmgql.viewer import Clock, system_clock
+from crmgql.workers.claims import Claims
+from crmgql.workers.tasks import TASKS, Run
+
+log = structlog.get_logger("crmgql")
+
+BEAT_S = 3.0
+"""Leases are lengthened, and cancel requests seen, so often."""
+
+
+class JobTimedOut(CrmError):
+    code = "JOB_TIMED_OUT"
+
+
+class Attempts:
+    """What this process is doing. `holder` is its name in the leases."""
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock = system_clock) -> None:
+        self.database = database
+        self.settings = settings
+        self.clock = clock
+        self.holder = uuid4()
+        self.running: dict[UUID, asyncio.Task[Any]] = {}
+        self.claims = Claims(database, self.holder, clock)
+        self._asked_to_stop: set[UUID] = set()
+
+    async def attempt(self, job_id: UUID, attempts: int) -> None:
+        """Does a job, if this attempt at it is still to be made. Raises only when the worker itself is stopped."""
+        task = asyncio.current_task()
+        assert task is not None
+        lease = await self.claims.take(job_id, attempts)
+        if lease is None:
+            return
+        self.running[lease.id] = task
+        started = time.perf_counter()
+        try:
+            outcome = await self._outcome(lease)
+        finally:
+            if self.running.get(lease.id) is task:  # not of a later attempt that this process has claimed meanwhile
+                del self.running[lease.id]
+                self._asked_to_stop.discard(lease.id)
+        ms = round((time.perf_counter() - started) * 1000, 1)
+        log.info("job", kind=lease.kind, job=str(lease.id), attempt=lease.attempts, outcome=outcome, ms=ms)
+
+    async def _outcome(self, lease: Lease) -> str:
+        """Does it and writes how it ended, if that was not written with what it did."""
+        try:
+            await self._perform(lease)
+        except asyncio.CancelledError:
+            if lease.id in self._asked_to_stop:
+                await self._settle(lease, "cancelled")
+                return "cancelled"
+            await unbroken(self._settle(lease, "given back"))
+            raise
+        except LeaseLost:
+            await self._settle(lease, "cancelled")  # finds its row only if that is what took the lease away
+            return "lease lost"
+        except records.COLLIDED:
+            await self._settle(lease, "failed", Unavailable("Too many changed the same records at once."))
+            return "collided"
+        except CrmError as error:
+            await self._settle(lease, "failed", error)
+            return error.code
+        except Exception:
+            log.exception("job failed", kind=lease.kind, job=str(lease.id))
+            await self._settle(lease, "failed")
+            return "failed"
+        return "done"
+
+    async def _perform(self, lease: Lease) -> None:
+        known = TASKS.get(lease.kind)
+        if known is None:
+            raise KindUnknown(f"No job of the kind {lease.kind!r} is known here; drop it, or retry it with its worker.")
+        run = Run(self.database, self.settings, self.clock, lease, dict(lease.checkpoint), lease.done, lease.total)
+        limit = asyncio.timeout(known.kind.timeout_s)
+        try:
+            async with limit:
+                await known.perform(run)
+        except (TimeoutError, TimedOut):
+            if not limit.expired():
+                raise
+            raise JobTimedOut(f"It took longer than {known.kind.timeout_s} s.") from None
+
+    async def _settle(self, lease: Lease, how: str, error: CrmError | None = None) -> None:
+        try:
+            async with self.database.transaction() as tx:
+                if how == "cancelled":
+                    await leases.cancelled(tx.connection, lease, now=self.clock())
+                elif how == "given back":
+                    await leases.give_back(tx.connection, lease, now=self.clock())
+                else:
+                    await leases.failed(tx.connection, lease, now=self.clock(), error=error)
+        except Exception as trouble:
+            log.warning("job not settled; its lease will run out", job=str(lease.id), reason=repr(trouble))
+
+    async def beat(self) -> None:
+        """Until cancelled: keeps the leases, and stops what others want stopped."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            try:
+                await self._beat()
+            except Exception as trouble:
+                log.warning("heartbeat missed", reason=repr(trouble))
+
+    async def _beat(self) -> None:
+        if not self.running:
+            return
+        async with self.database.reserved() as connection:  # jobs may hold all others for as long as they take
+            stop = await leases.beat(connection, holder=self.holder, job_ids=list(self.running), now=self.clock())
+        for job_id in stop:
+            task = self.running.get(job_id)
+            if task is not None:
+                self._asked_to_stop.add(job_id)
+                task.cancel()
+
+    async def finish(self, patience_s: float) -> None:
+        """Lets what is running end by itself for a while; what is left is stopped and given back."""
+        tasks = list(self.running.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience_s)
+        tasks = list(self.running.values())
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError, Exception):
+                await task

@@ -1,0 +1,30 @@
+"""Jobs about leads."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from crmgql.domain import duplicates, kinds
+from crmgql.domain.records import Act
+from crmgql.workers.tasks import Result, Run, long_task, task
+
+AT_A_TIME = 50
+
+
+@task(kinds.LEAD_DUPLICATES)
+async def lead_duplicates(act: Act, arguments: kinds.LeadOf) -> Result:
+    """Looks for leads that are the same as this one."""
+    return await duplicates.find(act, lead_id=arguments.lead_id)
+
+
+@long_task(kinds.LEADS_DUPLICATES)
+async def leads_duplicates(run: Run, arguments: kinds.LeadsOf) -> Result:
+    """Goes through the leads by id; the checkpoint is the last one looked at."""
+    last: UUID | None = UUID(run.checkpoint["last"]) if run.checkpoint else None
+    while True:
+        async with run.step() as act:
+            found, last = await duplicates.find_some(act, after=last, limit=AT_A_TIME, source=arguments.source)
+            run.checkpoint = {"last": last.hex} if last else run.checkpoint
+            run.progress(done=run.done + found, message=f"{run.done + found} pairs found")
+        if last is None:
+            return {"found": run.done}

@@ -1,0 +1,31 @@
+"""Jobs of opportunities: the stale sweep, and scoring anew."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from crmgql.domain import alerts, kinds, scoring
+from crmgql.workers.tasks import Result, Run, long_task
+
+
+@long_task(kinds.OPPORTUNITIES_STALE)
+async def opportunities_stale(run: Run, arguments: kinds.Nothing) -> Result:
+    while True:
+        async with run.step() as act:
+            swept = await alerts.sweep(act)
+            run.progress(done=run.done + swept)
+        if not swept:
+            return {"swept": run.done}
+
+
+@long_task(kinds.OPPORTUNITIES_SCORE)
+async def opportunities_score(run: Run, arguments: kinds.Nothing) -> Result:
+    while True:
+        async with run.step() as act:
+            last = run.checkpoint.get("last")
+            scored, last_id = await scoring.rescore(act, after=UUID(last) if last else None)
+            if last_id is not None:
+                run.checkpoint = {"last": last_id.hex}
+            run.progress(done=run.done + scored)
+        if not scored:
+            return {"scored": run.done}

@@ -1,0 +1,20 @@
+"""Jobs of the public pool."""
+
+from __future__ import annotations
+
+from crmgql.domain import kinds, pool_sweeps
+from crmgql.workers.tasks import Result, Run, long_task
+
+
+@long_task(kinds.POOLS_RECLAIM)
+async def pools_reclaim(run: Run, arguments: kinds.Nothing) -> Result:
+    counts = {"warned": 0, "reclaimed": 0, **run.checkpoint.get("counts", {})}
+    at = run.checkpoint.get("at", {})
+    while at is not None:
+        async with run.step() as act:
+            swept = await pool_sweeps.sweep(act, at)
+            at = swept.at
+            counts = {"warned": counts["warned"] + swept.warned, "reclaimed": counts["reclaimed"] + swept.reclaimed}
+            run.checkpoint = {"at": at, "counts": counts}
+            run.progress(done=sum(counts.values()))
+    return counts

@@ -1,0 +1,28 @@
+"""Jobs of routing."""
+
+from __future__ import annotations
+
+from crmgql.domain import kinds
+from crmgql.domain.records import Act
+from crmgql.domain.routing import assign, bulk
+from crmgql.workers.tasks import Result, Run, long_task, task
+
+
+@task(kinds.LEAD_ROUTE)
+async def lead_route(act: Act, arguments: kinds.LeadOf) -> Result:
+    return await assign.route(act, lead_id=arguments.lead_id)
+
+
+@long_task(kinds.LEADS_ROUTE)
+async def leads_route(run: Run, arguments: kinds.RouteMany) -> Result:
+    while True:
+        async with run.step() as act:
+            moved = await bulk.route_batch(act, limit=arguments.batch_size, source=arguments.source)
+            run.progress(done=run.done + moved, message=f"{run.done + moved} leads routed")
+        if not moved:
+            return {"routed": run.done}
+
+
+@task(kinds.LEADS_REROUTE)
+async def leads_reroute(act: Act, arguments: kinds.Nothing) -> Result:
+    return dict(await assign.reroute_due(act))

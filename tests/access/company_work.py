@@ -1,0 +1,205 @@
+"""The company's pipelines and what happened in them, its jobs, what its people are told and asked to do."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from tests.access.dice import Dice, Row, exact, key, moment
+
+DIRECT = ("Prospecting", "Engaging", "Proposal", "Negotiation", "Won", "Lost")
+PARTNER = ("Talk", "Offer", "Signed", "Gone")
+PEOPLE = (5, 6, 7, 9, 10, 4, 14, 15, 8, 3, 1, 2, 11, 12, 13, 16, 17, 18, 19)
+
+
+def stage(number: int, name: str) -> UUID:
+    """The stage that the n-th deal is in; each fifth is a partner's."""
+    place = [each.upper() for each in DIRECT].index(name) + 1
+    if number % 5 == 0:
+        place = len(DIRECT) + (1, 1, 2, 2, 3, 4)[place - 1]
+    return UUID(str(key("stages", place)))
+
+
+def fill(made: dict[str, list[Row]]) -> None:
+    dice = Dice(20261122)
+    _pipelines(made)
+    _moves(made, dice)
+    _jobs(made, dice)
+    _told(made, dice)
+
+
+def _pipelines(made: dict[str, list[Row]]) -> None:
+    made["business_calendars"] += [
+        {"name": "Köln", "timezone": "Europe/Berlin", "holidays": '{"dates": ["2026-12-25"]}'},
+        {"name": "Always", "timezone": "UTC", "working_days": '{"days": [1, 2, 3, 4, 5, 6, 7]}'},
+    ]
+    made["pipelines"] += [
+        {"name": "Sales", "is_default": True, "calendar_id": None},
+        {"name": "Partners", "is_default": False, "calendar_id": key("business_calendars", 1)},
+    ]
+    for pipeline, names in ((1, DIRECT), (2, PARTNER)):
+        for position, name in enumerate(names, 1):
+            left = len(names) - position
+            made["stages"].append(
+                {
+                    "name": name,
+                    "position": position,
+                    "status": {1: "WON", 0: "LOST"}.get(left, "OPEN"),
+                    "probability": position * 10 if left else 0,
+                    "stale_after_h": 48 if left > 1 else None,
+                    "archived_at": None,
+                    "pipeline_id": key("pipelines", pipeline),
+                }
+            )
+    for number in range(1, 9):
+        made["key_actions"].append(
+            {
+                "name": f"Do {number % 3}",
+                "position": number,
+                "required": number % 2 == 0,
+                "archived_at": moment(number) if number == 5 else None,
+                "stage_id": key("stages", number % 4 + 1),
+            }
+        )
+    made["score_rules"] += [
+        {"name": "Big", "field": "amount", "operator": "GTE", "value": '{"value": "1000"}', "points": 20},
+        {"name": "Known", "field": "customer", "operator": "IS_SET", "points": 5, "active": False},
+    ]
+
+
+def _moves(made: dict[str, list[Row]], dice: Dice) -> None:
+    deals = made["opportunities"]
+    for number, deal in enumerate(deals, 1):
+        under: Row = {"opportunity_id": key("opportunities", number), "customer_id": deal["customer_id"]}
+        if number % 2:
+            made["opportunity_actions"].append(
+                under
+                | {
+                    "done_at": moment(number),
+                    "done_by_id": key("users", dice.pick((5, 6, 9, None))),
+                    "key_action_id": key("key_actions", number % 8 + 1),
+                }
+            )
+        if number % 3:
+            made["stale_alerts"].append(
+                under
+                | {
+                    "episode": number % 2 + 1,
+                    "threshold": dice.pick(("OWNER", "MANAGER")),
+                    "due_at": moment(number),
+                    "alerted_at": moment(number + 1),
+                    "user_id": key("users", dice.pick((5, 6, 9, 4, None))),
+                }
+            )
+        for step in range(1 + dice.below(3)):
+            made["stage_transitions"].append(under | _transition(dice, deal, number + step, step))
+
+
+def _transition(dice: Dice, deal: Row, at: int, step: int) -> Row:
+    return {
+        "from_stage_id": key("stages", step) if step else None,
+        "to_stage_id": key("stages", step + 1),
+        "seconds_in_stage": 3600 * at if step else None,
+        "amount_before": exact(Decimal(at * 100), deal["currency"]) if step else None,
+        "amount_after": deal["amount"],
+        "currency": deal["currency"],
+        "expected_close_before": date(2026, 3, 1) if step else None,
+        "expected_close_after": deal["expected_close"],
+        "occurred_at": moment(at),
+        "actor_id": key("users", dice.pick((5, 6, 9, None))),
+    }
+
+
+def _jobs(made: dict[str, list[Row]], dice: Dice) -> None:
+    made["schedules"] += [
+        {"name": "Nightly", "kind": "leads.route", "cron": "0 3 * * *", "timezone": "Asia/Shanghai"},
+        {"name": "Often", "kind": "stale.sweep", "every_s": 60, "arguments": '{"secret": "of the admin"}'},
+        {"name": "Once", "kind": "digests.send", "once_at": moment(9), "enabled": False, "deleted_at": moment(9)},
+    ]
+    for number in range(1, 31):
+        status = ("PENDING", "RUNNING", "DONE", "DEAD", "CANCELLED", "DONE")[number % 6]
+        over = status in ("DONE", "DEAD", "CANCELLED")
+        actor = dice.pick((5, 5, 6, 4, 3, 1, 2, 12, 13, 14, 16, None))
+        made["jobs"].append(
+            {
+                "kind": dice.pick(("leads.route", "email.send", "leads.import")),
+                "queue": dice.pick(("quick", "bulk")),
+                "arguments": json.dumps({"lead_id": f"secret of {actor}"}),
+                "status": status,
+                "priority": number % 3,
+                "due_at": moment(number),
+                "attempts": 2 if status != "PENDING" else 0,
+                "failures": 2 if status == "DEAD" else 0,
+                "max_failures": 2,
+                "lease_by": key("users", 1) if status == "RUNNING" else None,
+                "lease_until": moment(900) if status == "RUNNING" else None,
+                "finished_at": moment(number + 2) if over else None,
+                "progress_total": dice.maybe(3_000_000_000 if number == 9 else number),
+                "result": json.dumps({"moved": number}) if status == "DONE" else None,
+                "error_code": "BOOM" if status == "DEAD" else None,
+                "error_message": "it says a secret" if status == "DEAD" else None,
+                "parent_id": key("jobs", number - 4) if number % 4 == 0 and number > 4 else None,
+                "schedule_id": key("schedules", dice.pick((1, 2))) if over and number % 2 else None,
+                "actor_id": key("users", actor),
+            }
+        )
+
+
+def _about(made: dict[str, list[Row]], dice: Dice, number: int) -> Row:
+    """What a task or a notification is about: any of a lead, a deal, a customer; one's own or not."""
+    lead = dice.maybe(dice.below(48) + 1, 60)
+    deal = dice.maybe(dice.below(len(made["opportunities"])) + 1, 40)
+    customer = dice.maybe(dice.below(len(made["customers"])) + 1, 40)
+    return {
+        "lead_id": key("leads", lead),
+        "opportunity_id": key("opportunities", deal),
+        "customer_id": key("customers", customer),
+        "created_at": moment(number),
+    }
+
+
+def _told(made: dict[str, list[Row]], dice: Dice) -> None:
+    for number in range(1, 61):
+        person = PEOPLE[number % len(PEOPLE)]
+        made["notifications"].append(
+            _about(made, dice, number)
+            | {
+                "kind": dice.pick(("lead.assigned", "opportunity.stale", "pool.warning")),
+                "title": f"For user {person}",
+                "body": dice.maybe("between you and me"),
+                "occurred_at": moment(number),
+                "read_at": moment(number + 1) if number % 3 else None,
+                "user_id": key("users", person),
+            }
+        )
+        assignee: Any = None if number % 9 == 0 else PEOPLE[(number * 7) % len(PEOPLE)]
+        status = ("OPEN", "DONE", "CANCELLED", "OPEN")[number % 4]
+        made["tasks"].append(
+            _about(made, dice, number)
+            | {
+                "subject": dice.pick(("Call back", "call again", "Send 50% offer")),
+                "description": dice.maybe("what only the doer should read"),
+                "status": status,
+                "due_at": dice.maybe(moment(number) + timedelta(hours=1), 70),
+                "done_at": moment(number) if status == "DONE" else None,
+                "assignee_id": key("users", assignee),
+            }
+        )
+    for number in range(1, 37):
+        status = ("SENT", "PENDING", "FAILED", "SKIPPED")[number % 4]
+        to_lead, to_user = number % 3 == 0, number % 3 == 1
+        made["email_messages"].append(
+            {
+                "to_address": f"{number}@shop.example",
+                "subject": dice.pick(("Welcome", "Your digest", "Offer")),
+                "body": "word by word",
+                "status": status,
+                "error": "no such mailbox" if status == "FAILED" else None,
+                "sent_at": moment(number) if status == "SENT" else None,
+                "lead_id": key("leads", dice.below(48) + 1) if to_lead else None,
+                "user_id": key("users", PEOPLE[number % len(PEOPLE)]) if to_user else None,
+            }
+        )

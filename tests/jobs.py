@@ -1,0 +1,91 @@
+"""What tests of jobs share: kinds of their own, jobs put into the table as they want them, verbs in transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from crmgql.db import Database
+from crmgql.domain import kinds, leases
+from crmgql.domain.kinds import Kind
+from crmgql.domain.leases import Lease
+from crmgql.domain.records import Act
+from crmgql.viewer import system
+from crmgql.workers.tasks import TASKS
+
+from .conftest import NOW
+
+
+class Numbered(kinds.Arguments):
+    """The arguments of kinds in tests."""
+
+    n: int = 0
+
+
+def kind(name: str, **values: Any) -> Kind[Numbered]:
+    return Kind(name, Numbered, "default", "A test.", **values)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Kinds and bodies that are declared within are gone afterwards."""
+    before = dict(kinds.KINDS), dict(TASKS)
+    try:
+        yield
+    finally:
+        for registry, then in zip((kinds.KINDS, TASKS), before, strict=True):
+            registry.clear()
+            registry.update(then)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def acting(crm: Database, now: datetime = NOW) -> AsyncIterator[Act]:
+    """The system in a transaction, at a time."""
+    async with crm.transaction() as tx:
+        yield Act(tx, system(lambda: now))
+
+
+async def put(database: Any, **values: Any) -> UUID:
+    """A job as it is wanted: due for an hour, in the default queue."""
+    row = {"kind": "test", "queue": "default", "due_at": NOW - timedelta(hours=1), "max_failures": 5, **values}
+    if row.get("status") == "RUNNING":
+        row = {"attempts": 1, "lease_by": uuid4(), "lease_until": NOW + leases.LEASE, **row}
+    if row.get("status") in ("DONE", "DEAD", "CANCELLED", "DROPPED"):
+        row = {"finished_at": NOW, **row}
+    places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+    sql = f"INSERT INTO jobs ({', '.join(row)}) VALUES ({places}) RETURNING id"
+    return await database.fetchval(sql, *row.values())  # type: ignore[no-any-return]
+
+
+async def row(database: Any, id: UUID) -> dict[str, Any]:
+    found = dict(await database.fetchrow("SELECT * FROM jobs WHERE id = $1", id))
+    return {**found, **{name: found[name] and json.loads(found[name]) for name in ("checkpoint", "result")}}
+
+
+async def status(database: Any, id: UUID) -> str:
+    return await database.fetchval("SELECT status FROM jobs WHERE id = $1", id)  # type: ignore[no-any-return]
+
+
+async def claimed(crm: Database, id: UUID, attempts: int = 0, *, now: datetime = NOW, by: UUID | None = None) -> Lease:
+    """A lease on a job that is to be had."""
+    async with crm.connection() as connection:
+        [lease] = await leases.claim(connection, rings=[(id, attempts)], holder=by or uuid4(), now=now)
+    return lease
+
+
+async def end(crm: Database, lease: Lease, *, now: datetime = NOW) -> None:
+    """Ends it well."""
+    async with crm.transaction() as tx:
+        await leases.done(tx.connection, lease, now=now, result=None)
+
+
+async def until(true: Any, *, seconds: float = 20) -> None:
+    """Waits for what becomes true."""
+    async with asyncio.timeout(seconds):
+        while not await true():
+            await asyncio.sleep(0.02)

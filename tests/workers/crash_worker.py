@@ -1,0 +1,63 @@
+"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from pydantic import Field
+
+from crmgql import config, logs
+from crmgql.domain import kinds, leases
+from crmgql.domain.records import Act
+from crmgql.workers import attempts, relay, runner, upkeep
+from crmgql.workers.tasks import Result, Run, long_task, task
+
+
+class Mark(kinds.Arguments):
+    number: int
+    slow_ms: int = Field(0, ge=0, le=2000)
+
+
+MARK = kinds.declare(kinds.Kind("test.mark", Mark, "default", "Writes a row.", max_failures=50))
+WALK = kinds.declare(kinds.Kind("test.walk", Mark, "bulk", "Writes five rows in five steps.", max_failures=50))
+FAIL = kinds.declare(kinds.Kind("test.fail", Mark, "default", "Writes a row and fails.", max_failures=2))
+WRITE = "INSERT INTO marks (number, step) VALUES ($1, $2)"
+
+
+@task(MARK)
+async def mark(act: Act, arguments: Mark) -> Result:
+    await act.tx.connection.execute(WRITE, arguments.number, 0)
+    await asyncio.sleep(arguments.slow_ms / 1000)
+    return {"number": arguments.number}
+
+
+@long_task(WALK)
+async def walk(run: Run, arguments: Mark) -> Result:
+    for step in range(run.done, 5):
+        async with run.step() as act:
+            await act.tx.connection.execute(WRITE, arguments.number, step)
+            await asyncio.sleep(arguments.slow_ms / 1000)
+            run.progress(done=step + 1, total=5)
+    return {"steps": run.done}
+
+
+@task(FAIL)
+async def fail(act: Act, arguments: Mark) -> Result:
+    await act.tx.connection.execute(WRITE, arguments.number, 0)
+    raise RuntimeError("as it should")
+
+
+def main() -> None:
+    """Leases are shorter than in earnest, so that the test does not wait for half minutes."""
+    leases.LEASE = timedelta(seconds=3)
+    leases.RING_AGAIN = timedelta(seconds=2)
+    leases.FIRST_BACKOFF_S = 0.1
+    upkeep.EXPIRE_S = attempts.BEAT_S = relay.SWEEP_S = 0.5
+    settings = config.settings()
+    logs.set_up(settings)
+    runner.run(settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""2,000 jobs while workers are killed and Valkey is emptied, over and over: none is lost, none is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections import Counter
+
+import asyncpg
+import redis.asyncio
+
+from crmgql import db
+from crmgql.domain import jobs
+from crmgql.domain.records import Act
+from crmgql.viewer import system
+
+from .crash_worker import FAIL, MARK, WALK, Mark
+
+MARKS, WALKS, FAILS = 1800, 150, 50
+WORKERS = 3
+KILLS = 15
+
+UNFINISHED = "SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status NOT IN ('DONE', 'DEAD')"
+
+
+async def start(database_url: str, redis_url: str) -> asyncio.subprocess.Process:
+    environment = {
+        **os.environ,
+        "CRMGQL_DATABASE_URL": database_url,
+        "CRMGQL_REDIS_URL": redis_url,
+        "CRMGQL_LOG_LEVEL": "error",
+        "CRMGQL_WORKER_JOBS": "20",
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.workers.crash_worker", env=environment, stdout=-3, stderr=-3
+    )
+
+
+async def enqueue_all(crm: db.Database) -> None:
+    """In small transactions, some of which are rolled back: what they wanted must not happen."""
+    chance = random.Random(7)
+    wanted = [(MARK, n) for n in range(MARKS)] + [(WALK, n + 10_000) for n in range(WALKS)]
+    wanted += [(FAIL, n + 20_000) for n in range(FAILS)]
+    chance.shuffle(wanted)
+    for first in range(0, len(wanted), 20):
+        async with crm.transaction() as tx:
+            for kind, number in wanted[first : first + 20]:
+                slow = chance.choice([0, 0, 5, 20, 100])
+                await jobs.enqueue(Act(tx, system()), kind, Mark(number=number, slow_ms=slow))
+        try:
+            async with crm.transaction() as tx:
+                await jobs.enqueue(Act(tx, system()), MARK, Mark(number=-1))
+                raise ZeroDivisionError
+        except ZeroDivisionError:
+            pass
+        await asyncio.sleep(0.05)
+
+
+async def disturb(
+    workers: list[asyncio.subprocess.Process], database_url: str, redis_url: str, flush: redis.asyncio.Redis
+) -> Counter[str]:
+    """Kills a worker at random, or empties Valkey, or cuts the workers' database connections; and makes good."""
+    chance = random.Random(11)
+    done: Counter[str] = Counter()
+    admin = await asyncpg.connect(database_url)
+    while done["kill"] < KILLS:
+        await asyncio.sleep(chance.uniform(0.3, 1.2))
+        what = chance.choice(["kill", "kill", "kill", "flush", "cut"])
+        done[what] += 1
+        if what == "flush":
+            await flush.flushall()
+        elif what == "cut":
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'crmgql' AND pid IN (SELECT pid FROM pg_stat_activity"
+                "   WHERE state <> 'idle' AND query LIKE '%marks%')"
+            )
+        else:
+            index = chance.randrange(len(workers))
+            workers[index].send_signal(signal.SIGKILL)
+            await workers[index].wait()
+            workers[index] = await start(database_url, redis_url)
+    await admin.close()
+    return done
+
+
+async def test_nothing_is_lost_and_nothing_is_done_twice(servers, database_url, crm, database) -> None:
+    await database.execute("CREATE TABLE marks (number bigint NOT NULL, step integer NOT NULL)")
+    redis_url = servers.redis_url
+    flush = redis.asyncio.Redis.from_url(redis_url)
+    workers = [await start(database_url, redis_url) for _ in range(WORKERS)]
+    try:
+        async with asyncio.timeout(240):
+            _, disturbed = await asyncio.gather(enqueue_all(crm), disturb(workers, database_url, redis_url, flush))
+            while await database.fetchval(UNFINISHED):
+                await asyncio.sleep(0.1)
+    finally:
+        for worker in workers:
+            if worker.returncode is None:
+                worker.send_signal(signal.SIGTERM)
+        for worker in workers:
+            async with asyncio.timeout(20):
+                assert await worker.wait() in (0, -signal.SIGTERM)  # the last one may not even have begun
+        await flush.aclose()
+    assert disturbed["kill"] == KILLS
+    assert disturbed["flush"]
+    ended = dict(await database.fetch("SELECT status, count(*) FROM jobs WHERE kind LIKE 'test.%' GROUP BY status"))
+    assert ended == {"DONE": MARKS + WALKS, "DEAD": FAILS}
+    marks = Counter((row["number"], row["step"]) for row in await database.fetch("SELECT number, step FROM marks"))
+    expected = {(n, 0) for n in range(MARKS)} | {(n + 10_000, step) for n in range(WALKS) for step in range(5)}
+    assert marks.keys() == expected
+    assert set(marks.values()) == {1}
+    assert await database.fetchval("SELECT bool_or(attempts > 1) FROM jobs WHERE status = 'DONE'")
