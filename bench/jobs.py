@@ -107,7 +107,7 @@ async def _rate(name: str, database: db.Database, redis: ArqRedis, each: int) ->
     await asyncio.gather(*(_repeat(ours if name == "crmgql" else arqs, each // AT_ONCE) for _ in range(AT_ONCE)))
     async with asyncio.timeout(120):
         while await left():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
     return each // AT_ONCE * AT_ONCE / (time.perf_counter() - started)
 
 

@@ -81,9 +81,8 @@ CREATE INDEX jobs_next ON jobs (queue, priority DESC, due_at, id) WHERE status =
 CREATE INDEX jobs_rung ON jobs (queue, rung_at) WHERE status = 'PENDING' AND rung_at IS NOT NULL;
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE status = 'RUNNING';
 CREATE INDEX jobs_dead ON jobs (id) WHERE status = 'DEAD';
-CREATE INDEX jobs_finished_at ON jobs (finished_at, id);
-CREATE INDEX jobs_parent ON jobs (parent_id, id);
-CREATE INDEX jobs_schedule ON jobs (schedule_id, id);
-CREATE INDEX jobs_actor ON jobs (actor_id, id);
+CREATE INDEX jobs_finished_at ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_parent ON jobs (parent_id, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX jobs_schedule ON jobs (schedule_id, id) WHERE schedule_id IS NOT NULL;
+CREATE INDEX jobs_actor ON jobs (actor_id, id) WHERE actor_id IS NOT NULL;
 CREATE INDEX jobs_kind ON jobs (kind, id);
-CREATE INDEX jobs_created ON jobs (created_at, id);

@@ -36,6 +36,7 @@ class CatchUp(StrEnum):
 class Job(Record):
     """One piece of work. `attempts` counts claims, `failures` those that ended badly, up to `max_failures`.
 
+    A job is written four times in its life, and each time into every index that holds it: hence the partial ones.
     `rung_at`: when arq was last told of the next attempt. `lease_by` is the worker process that holds it.
     """
 
@@ -85,12 +86,11 @@ class Job(Record):
             partial("jobs_rung", "status = 'PENDING' AND rung_at IS NOT NULL", "queue", "rung_at"),
             partial("jobs_leases", "status = 'RUNNING'", "lease_until"),
             partial("jobs_dead", "status = 'DEAD'", "id"),
-            index("jobs_finished_at", "finished_at", "id"),
-            index("jobs_parent", "parent_id", "id"),
-            index("jobs_schedule", "schedule_id", "id"),
-            index("jobs_actor", "actor_id", "id"),
+            partial("jobs_finished_at", "finished_at IS NOT NULL", "finished_at", "id"),
+            partial("jobs_parent", "parent_id IS NOT NULL", "parent_id", "id"),
+            partial("jobs_schedule", "schedule_id IS NOT NULL", "schedule_id", "id"),
+            partial("jobs_actor", "actor_id IS NOT NULL", "actor_id", "id"),
             index("jobs_kind", "kind", "id"),
-            index("jobs_created", "created_at", "id"),
         ]
 
 

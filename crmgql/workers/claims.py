@@ -1,4 +1,4 @@
-"""Claims jobs for the attempts of one process: those that ask while a statement is on its way share the next one."""
+"""Claims jobs for the attempts of one process: those that ask within two milliseconds share a statement."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from crmgql.viewer import Clock
 
 log = structlog.get_logger("crmgql")
 
+GATHER_S = 0.002
+"""arq starts its jobs one after the other, a fraction of a millisecond apart."""
+
 Asked = dict[tuple[UUID, int], asyncio.Future[Lease | None]]
 
 
@@ -22,6 +25,9 @@ class Claims:
         self.database = database
         self.holder = holder
         self.clock = clock
+        self.heard: list[tuple[UUID, int]] = []
+        """Rings that were asked about, claimed or not: the relay takes them out of arq."""
+
         self._asked: Asked = {}
         self._working: asyncio.Task[None] | None = None
 
@@ -37,6 +43,7 @@ class Claims:
 
     async def _work(self) -> None:
         while self._asked:
+            await asyncio.sleep(GATHER_S)
             asked, self._asked = self._asked, {}
             taken: list[Lease] = []
             try:
@@ -50,6 +57,7 @@ class Claims:
                     answer.set_result(found.pop(key, None))
             for lease in found.values():
                 await self._give_back(lease)
+            self.heard += asked
 
     async def _give_back(self, lease: Lease) -> None:
         """Who asked was stopped meanwhile."""

@@ -40,9 +40,20 @@ def queue_name(queue: str) -> str:
 
 
 class Relay:
-    """From `jobs` to arq, for the queues of one worker process. `room`: how many may wait in each of arq's queues."""
+    """From `jobs` to arq, for the queues of one worker process. `room`: how many may wait in each of arq's queues;
+    `heard`: rings, as (job, attempts), that the process has been told of by arq."""
 
-    def __init__(self, database: Database, redis: ArqRedis, queues: Sequence[str], *, room: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        redis: ArqRedis,
+        queues: Sequence[str],
+        *,
+        room: int,
+        clock: Clock,
+        heard: list[tuple[UUID, int]] | None = None,
+    ) -> None:
+        self.heard = [] if heard is None else heard
         self.database = database
         self.redis = redis
         self.queues = list(queues)
@@ -54,6 +65,7 @@ class Relay:
         swept = float("-inf")
         while True:
             try:
+                await self.take_out()
                 await self.ring()
                 if time.monotonic() - swept > SWEEP_S:
                     swept = time.monotonic()
@@ -96,8 +108,20 @@ class Relay:
                 pipe.zadd(queue_name(each.queue), {id: at_ms}, nx=True)
             await pipe.execute()
 
+    async def take_out(self) -> None:
+        """Takes rings that were heard out of arq's queues. arq does so only when a job ends, and until then looks at
+        each of them again at every poll, which costs more than the jobs."""
+        if not self.heard:
+            return
+        ids = [f"{job_id}:{attempts}" for job_id, attempts in self.heard]
+        self.heard.clear()
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for queue in self.queues:
+                pipe.zrem(queue_name(queue), *ids)
+            await pipe.execute()
+
     async def forget(self) -> None:
-        """Takes rings out of arq of which nothing can come any more: those that a killed worker was busy with.
+        """Takes rings out of arq of which nothing can come any more: those that a worker was killed over.
 
         arq itself would keep them at the head of the queue until its largest time-out has passed.
         """

@@ -12,7 +12,6 @@ import json
 import logging
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
@@ -47,6 +46,9 @@ LOST = (RedisError, OSError)
 PATIENCE_S = 3.0
 """How long jobs may go on when the worker is told to stop."""
 
+CANCEL_S = 1.0
+"""How long a cancelled task may take before it is cancelled again."""
+
 NO_TIMEOUT_S = 86_400
 """arq's own: ours are per kind, and the lease tells who is dead."""
 
@@ -57,29 +59,42 @@ def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES) -> None:
     """Works until it is told to stop by SIGTERM or SIGINT. Raises `SetupError` for settings that lack a server."""
     if settings.database_url is None or settings.redis_url is None:
         raise SetupError("Set CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL, or use “crmgql dev”, which starts both.")
-    with suppress(asyncio.CancelledError):
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings, settings.database_url, settings.redis_url, queues))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, settings.database_url, settings.redis_url, queues))
 
 
 async def _run(settings: Settings, database_url: str, redis_url: str, queues: Sequence[str]) -> None:
-    task = asyncio.current_task()
-    assert task is not None
+    """Raises what ended the work, if that was not a signal. Until the database is there, a signal ends all at once."""
     logging.getLogger("arq.worker").setLevel(logging.WARNING)  # each job has a line of ours
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     database = await db.connect(database_url, pool_size=settings.pool_size)
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
     attempts = Attempts(database, settings)
     beside = [asyncio.create_task(attempts.beat()), asyncio.create_task(upkeep.run(database, attempts.clock))]
+    await _seed(database)
+    work = asyncio.create_task(_persist(redis_url, attempts, queues))
+    stop = asyncio.create_task(told.wait())
     try:
-        await _seed(database)
-        await _persist(redis_url, attempts, queues)
+        await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        await ended(work, stop, every_s=2 * CANCEL_S)
         await attempts.finish(PATIENCE_S)
-        for each in beside:
-            each.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await ended(*beside)
         await database.close()
+    if not work.cancelled():
+        work.result()
+
+
+async def ended(*tasks: asyncio.Task[Any], every_s: float = CANCEL_S) -> None:
+    """Cancels tasks until they have ended. Once is not enough: until Python 3.12 `asyncio.wait_for`, which the Redis client
+    calls for each command, loses a cancellation that comes together with its answer."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=every_s)
+    for task in tasks:
+        task.cancelled() or task.exception()  # heard, so that nobody is warned of it
 
 
 async def _seed(database: db.Database) -> None:
@@ -120,7 +135,7 @@ def client(redis_url: str) -> ArqRedis:
 async def _work(redis: ArqRedis, attempts: Attempts, queues: Sequence[str]) -> None:
     """Raises one of `LOST` when Valkey is gone; what runs then needs only the database, and goes on."""
     at_once = attempts.settings.worker_jobs
-    relay = Relay(attempts.database, redis, queues, room=4 * at_once, clock=attempts.clock)
+    relay = Relay(attempts.database, redis, queues, room=4 * at_once, clock=attempts.clock, heard=attempts.claims.heard)
     workers = [_worker(redis, attempts, queue) for queue in queues]
     parts = [asyncio.create_task(relay.run()), *(asyncio.create_task(each.async_run()) for each in workers)]
     try:
@@ -129,9 +144,7 @@ async def _work(redis: ArqRedis, attempts: Attempts, queues: Sequence[str]) -> N
             if part.done():
                 part.result()
     finally:
-        for part in parts:
-            part.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
+        await ended(*parts)
         for each in workers:
             _let_go(each)
 

