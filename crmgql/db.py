@@ -45,8 +45,8 @@ class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     """A connection whose session state we never change: returning it to the pool costs no round trip."""
 
     async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        if self.is_in_transaction():
-            await super().reset(timeout=timeout)
+        if self.is_in_transaction():  # of ours: who was cancelled between BEGIN and the first statement left it open
+            await self.execute("ROLLBACK", timeout=timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +159,11 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits at the end of the block, rolls back when it is left by an exception or a cancellation.
 
-        Tortoise's own context leaks the connection when it is cancelled while entering; here each step that must not
-        be torn apart runs in a task of its own that a cancellation of the caller can't reach.
+        Tortoise's own context leaks the connection when it is cancelled while entering; here a connection that was taken
+        is given back whatever happens, and the end runs in a task of its own, which a cancellation of the caller can't reach.
         """
         with TRANSLATED:
-            opening = asyncio.ensure_future(self._begin())
-            try:
-                tx = await asyncio.shield(opening)
-            except asyncio.CancelledError:
-                opening.add_done_callback(self._give_back)
-                raise
+            tx = await self._begin()
             try:
                 yield tx
             except BaseException:
@@ -202,14 +197,6 @@ class Database:
         with suppress(asyncpg.InternalClientError):
             await cast(asyncpg.Pool, self._writer._pool).release(connection)
 
-    def _give_back(self, opening: asyncio.Future[Transaction]) -> None:
-        """The caller was cancelled while the transaction was being opened: end it as soon as it is open."""
-        if opening.cancelled() or opening.exception() is not None:
-            return
-        task = asyncio.ensure_future(self._end(opening.result(), commit=False))
-        _ending.add(task)
-        task.add_done_callback(_ending.discard)
-
     def pool_sizes(self) -> dict[str, int]:
         """Open and idle connections of both pools."""
         writer = self._writer._pool
@@ -231,9 +218,6 @@ class Database:
         if self._reserved is not None and not self._reserved.is_closed():
             await self._reserved.close(timeout=2)
         await Tortoise.close_connections()
-
-
-_ending: set[asyncio.Task[None]] = set()
 
 
 async def unbroken(work: Coroutine[Any, Any, Result]) -> Result:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -26,6 +27,9 @@ log = structlog.get_logger("crmgql")
 
 POLL_S = 0.05
 SWEEP_S = 5.0
+ANSWER_S = 5
+"""How long Valkey may take for an answer. It is asked at every sweep."""
+
 KEPT_MS = 86_400_000
 """A ring that lies about longer is forgotten by Valkey; the job is rung again."""
 
@@ -106,7 +110,7 @@ class Relay:
                 body = serialize_job(FUNCTION, arguments, {}, None, at_ms, serializer=self.redis.job_serializer)
                 pipe.set(job_key_prefix + id, body, px=KEPT_MS, nx=True)
                 pipe.zadd(queue_name(each.queue), {id: at_ms}, nx=True)
-            await pipe.execute()
+            await self._answered(pipe.execute())
 
     async def take_out(self) -> None:
         """Takes rings that were heard out of arq's queues. arq does so only when a job ends, and until then looks at
@@ -118,7 +122,7 @@ class Relay:
         async with self.redis.pipeline(transaction=False) as pipe:
             for queue in self.queues:
                 pipe.zrem(queue_name(queue), *ids)
-            await pipe.execute()
+            await self._answered(pipe.execute())
 
     async def forget(self) -> None:
         """Takes rings out of arq of which nothing can come any more: those that a worker was killed over.
@@ -126,7 +130,7 @@ class Relay:
         arq itself would keep them at the head of the queue until its largest time-out has passed.
         """
         for queue in self.queues:
-            names = await self.redis.zrange(queue_name(queue), 0, HEAD - 1)
+            names = await self._answered(self.redis.zrange(queue_name(queue), 0, HEAD - 1))
             rings = [ring for name in names if (ring := _read(name.decode(), queue)) is not None]
             if not rings:
                 continue
@@ -138,7 +142,13 @@ class Relay:
                 async with self.redis.pipeline(transaction=False) as pipe:
                     pipe.zrem(queue_name(queue), *ids)
                     pipe.delete(*(prefix + id for id in ids for prefix in prefixes))
-                    await pipe.execute()
+                    await self._answered(pipe.execute())
+
+    async def _answered(self, asked: Awaitable[Any]) -> Any:
+        """Raises `TimeoutError` for a Valkey that hangs. Who asks here asks for all: a time-out on each command of arq's
+        would cost a third of what a worker does."""
+        async with asyncio.timeout(ANSWER_S):
+            return await asked
 
 
 def _read(id: str, queue: str) -> Ring | None:

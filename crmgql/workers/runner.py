@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import signal
+import socket
 from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -32,16 +33,20 @@ from crmgql.viewer import system, system_clock
 from crmgql.workers import bodies as _bodies  # noqa: F401 - importing them is what declares
 from crmgql.workers import upkeep
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.relay import FUNCTION, POLL_S, Relay, queue_name
+from crmgql.workers.relay import ANSWER_S, FUNCTION, POLL_S, Relay, queue_name
 
 log = structlog.get_logger("crmgql")
-
-ANSWER_S = 5
-"""How long Valkey may take for an answer: a cable that was pulled tells nobody."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 LOST = (RedisError, OSError)
 """What a vanished Valkey looks like, or one that does not let us in."""
+
+PROBES = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}.items()
+    if hasattr(socket, name)
+}
+"""Options of a TCP socket that make the kernel give up on a silent peer after some ten seconds, where it knows them."""
 
 PATIENCE_S = 3.0
 """How long jobs may go on when the worker is told to stop."""
@@ -53,6 +58,8 @@ NO_TIMEOUT_S = 86_400
 """arq's own: ours are per kind, and the lease tells who is dead."""
 
 BULK_AT_ONCE = 2
+LEAST_ROOM = 200
+"""Jobs that may wait in an arq queue: enough for what is done between two polls, few enough for priorities to hold."""
 
 
 def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES) -> None:
@@ -125,8 +132,10 @@ async def _persist(redis_url: str, attempts: Attempts, queues: Sequence[str]) ->
 
 
 def client(redis_url: str) -> ArqRedis:
+    """A cable that was pulled tells nobody: the kernel probes connections, the relay sees whether Valkey answers."""
+    probing = {} if redis_url.startswith("unix") else {"socket_keepalive": True, "socket_keepalive_options": PROBES}
     return ArqRedis(
-        ConnectionPool.from_url(redis_url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S),
+        ConnectionPool.from_url(redis_url, socket_connect_timeout=ANSWER_S, **probing),
         job_serializer=lambda job: json.dumps(job).encode(),
         job_deserializer=json.loads,
     )
@@ -135,7 +144,14 @@ def client(redis_url: str) -> ArqRedis:
 async def _work(redis: ArqRedis, attempts: Attempts, queues: Sequence[str]) -> None:
     """Raises one of `LOST` when Valkey is gone; what runs then needs only the database, and goes on."""
     at_once = attempts.settings.worker_jobs
-    relay = Relay(attempts.database, redis, queues, room=4 * at_once, clock=attempts.clock, heard=attempts.claims.heard)
+    relay = Relay(
+        attempts.database,
+        redis,
+        queues,
+        room=max(LEAST_ROOM, 4 * at_once),
+        clock=attempts.clock,
+        heard=attempts.claims.heard,
+    )
     workers = [_worker(redis, attempts, queue) for queue in queues]
     parts = [asyncio.create_task(relay.run()), *(asyncio.create_task(each.async_run()) for each in workers)]
     try:
