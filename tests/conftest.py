@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import queue
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -39,11 +42,20 @@ async def template(servers: embedded.Servers) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def spares(servers: embedded.Servers, template: str) -> Iterator[Spares]:
+    """Databases that are ready before a test asks for one."""
+    made = Spares(servers.database_url, template)
+    yield made
+    made.stop()
+
+
 @pytest_asyncio.fixture
-async def database_url(servers: embedded.Servers, template: str) -> AsyncIterator[str]:
+async def database_url(servers: embedded.Servers, spares: Spares) -> AsyncIterator[str]:
     """The URL of a migrated, empty database of this test's own."""
-    async with fresh_database(servers.database_url, template) as url:
-        yield url
+    name = await asyncio.to_thread(spares.take)
+    yield named(servers.database_url, name)
+    spares.used.put(name)
 
 
 @pytest_asyncio.fixture
@@ -75,6 +87,51 @@ def shared_data() -> Path:
     if not data.is_dir():
         pytest.skip("the shared data sets are not beside this checkout")
     return data
+
+
+class Spares:
+    """Copies of a template, made ahead and dropped afterwards by a thread, while tests run: a copy takes longer than most
+    tests, and mostly keeps the disk busy."""
+
+    AHEAD = 3
+
+    def __init__(self, server_url: str, template: str) -> None:
+        self.server_url = server_url
+        self.template = template
+        self.ready: queue.Queue[str | BaseException] = queue.Queue(self.AHEAD)
+        self.used: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def take(self) -> str:
+        """The name of a database that is nobody else's."""
+        found = self.ready.get(timeout=60)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._work())
+        except BaseException as error:
+            self.ready.put(error)
+
+    async def _work(self) -> None:
+        async with administering(self.server_url) as admin:
+            while not self._stopped.is_set():
+                if not self.ready.full():
+                    name = f"t{uuid.uuid4().hex}"
+                    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {self.template} STRATEGY FILE_COPY")
+                    self.ready.put(name)
+                elif not self.used.empty():
+                    await admin.execute(f"DROP DATABASE {self.used.get()} WITH (FORCE)")
+                else:
+                    await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

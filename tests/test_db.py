@@ -8,7 +8,10 @@ import asyncpg
 import pytest
 
 from crmgql import db
+from crmgql.domain import records
+from crmgql.domain.records import Act
 from crmgql.errors import SetupError, TimedOut
+from crmgql.viewer import system
 
 
 async def test_a_block_that_ends_commits_and_one_that_raises_rolls_back(crm: db.Database, database) -> None:
@@ -84,3 +87,12 @@ async def test_a_cut_connection_is_replaced(crm: db.Database, database) -> None:
     await crm.ping()
     async with crm.transaction() as tx:
         assert await tx.connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_sweeping_change_may_take_longer_and_only_that(crm: db.Database) -> None:
+    async with crm.transaction() as tx:
+        await records.unhurried(Act(tx, system()))
+        assert await tx.connection.fetchval("SHOW statement_timeout") == "5min"
+    for _ in range(4):
+        async with crm.transaction() as tx:
+            assert await tx.connection.fetchval("SHOW statement_timeout") == "10s"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain import notifications, standings
+from crmgql.domain import notifications, people, standings
 from crmgql.domain.notifications import News
 from crmgql.domain.records import Act
 from crmgql.domain.stale import NEXT, OWNER
@@ -47,7 +47,6 @@ WITH RECURSIVE up AS (
 SELECT DISTINCT ON (user_id) user_id, manager_id FROM up JOIN users m ON m.id = manager_id AND m.active
 WHERE manager_id <> user_id ORDER BY user_id, height, manager_id"""
 ACTIVE = "SELECT id FROM users WHERE active AND id = ANY ($1)"
-ADMINISTRATORS = "SELECT id FROM users WHERE active AND 'ADMIN' = ANY (roles) ORDER BY id"
 KIND = "opportunity.stale"
 
 
@@ -83,7 +82,7 @@ async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
     owners = list({row["owner_id"] for row in rows if row["owner_id"] is not None})
     active = {row["id"] for row in await connection.fetch(ACTIVE, owners)}
     managers = {row["user_id"]: row["manager_id"] for row in await connection.fetch(ABOVE, owners)}
-    administrators = tuple(row["id"] for row in await connection.fetch(ADMINISTRATORS))
+    administrators = tuple(await people.administrators(act))
     alerts = []
     for row in rows:
         threshold, owner = NEXT[row["stale_level"]], row["owner_id"]

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import contacts, customers, lead_states, opportunities, people, records, shape
+from crmgql.domain import contacts, customers, lead_states, opportunities, people, records, shape, standings
 from crmgql.domain.lead_states import NOWHERE
 from crmgql.domain.records import Act, Row
 from crmgql.errors import BadUserInput, Conflict, Forbidden, NotFound
@@ -30,7 +30,6 @@ ORDER BY id LIMIT {CUSTOMERS_LOOKED_AT}"""
 BY_DOMAIN = f"""
 SELECT id FROM customers WHERE lower(split_part(email, '@', 2)) = ANY($1::text[]) ORDER BY id LIMIT {CUSTOMERS_LOOKED_AT}"""
 CONTACT = "SELECT id FROM contacts WHERE customer_id = $1 AND lower(email) = ANY($2::text[]) ORDER BY id LIMIT 1"
-OWNER_ACTIVE = "SELECT active FROM users WHERE id = $1"
 HAS_PRIMARY = "SELECT EXISTS (SELECT FROM contacts WHERE customer_id = $1 AND is_primary)"
 TAKEN_OVER = ("email", "phone", "website", "industry", "region", "country", "city", "currency")
 
@@ -70,6 +69,8 @@ async def convert(
     await lead_states.leave_pool(act, lead, reason="Converted.")
     changes = {**NOWHERE, **made, "converted_at": act.now, "owner_id": owner_id}
     await lead_states.move(act, lead, "CONVERTED", kind="lead.converted", changes=changes, payload=made)
+    if "opportunity_id" in made:  # it scores by where the lead came from, too
+        await standings.settle(act, [made["opportunity_id"]])
     return id
 
 
@@ -94,7 +95,7 @@ async def _owner(act: Act, lead: Row) -> UUID | None:
         return act.viewer.user_id if act.viewer.roles & people.OWNING else None
     if lead["owner_id"] != act.viewer.user_id:
         access.require_read(act.viewer.who, "User")
-    if not await act.tx.connection.fetchval(OWNER_ACTIVE, lead["owner_id"]):
+    if not await people.is_active(act, lead["owner_id"]):
         raise Conflict("The lead's owner is not active any more; assign the lead first.", field="id")
     return lead["owner_id"]  # type: ignore[no-any-return]
 

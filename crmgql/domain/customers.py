@@ -53,7 +53,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     _check_status(customer, changes.get("status"))
     changes |= _revenue(customer, changes)
     kind, payload = _told(customer, changes)
-    await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
+    after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
+    await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
     return id
 
 

@@ -195,5 +195,11 @@ POOLS_RECLAIM = declare(
     Kind("pools.reclaim", Nothing, "default", "Warns of, and then reclaims, what nobody followed up.", timeout_s=3600)
 )
 HOUSEKEEPING = declare(
-    Kind("housekeeping", Nothing, "default", "Deletes ended sessions, old counters and keys, and finished jobs.")
+    Kind(
+        "housekeeping",
+        Nothing,
+        "default",
+        "Deletes ended sessions, old counters and keys, and finished jobs.",
+        timeout_s=1800,
+    )
 )

@@ -110,6 +110,7 @@ async def move(
     columns = {"status": to, "status_since": act.now, **touched(act), **(changes or {})}
     told = {"from": lead["status"], "to": to, **(payload or {})}
     after = await records.change(act, Lead, lead, columns, kind=kind, conflicts=CONFLICTS, payload=told)
+    await pool_items.refresh_one(act, pool_items.LEAD, after)
     if to in OPEN:
         await follow_ups.plan(act, after)
     return after

@@ -11,7 +11,18 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import follow_ups, jobs, kinds, lead_contacts, lead_states, notifications, people, records, shape
+from crmgql.domain import (
+    follow_ups,
+    jobs,
+    kinds,
+    lead_contacts,
+    lead_states,
+    notifications,
+    people,
+    pool_items,
+    records,
+    shape,
+)
 from crmgql.domain.lead_states import CONFLICTS, NOWHERE
 from crmgql.domain.records import Act, Row
 from crmgql.errors import BadUserInput, CurrencyMismatch, Forbidden, IllegalTransition
@@ -28,7 +39,6 @@ NOTED = "merged"
 """The attribute in which merging notes what it could not keep elsewhere."""
 
 SET_ROUTING = "UPDATE leads SET routing_id = $2 WHERE id = $1"
-OWNER_ACTIVE = "SELECT active FROM users WHERE id = $1"
 
 
 async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
@@ -64,6 +74,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if any(lead[name] != value for name, value in changes.items()):
         changes |= lead_states.touched(act)
     after = await records.change(act, Lead, lead, changes, kind="lead.updated", conflicts=CONFLICTS)
+    await pool_items.refresh_one(act, pool_items.LEAD, after)
     if any(lead[name] != after[name] for name in COMPARED):
         await look_for_duplicates(act, id)
     return id
@@ -125,7 +136,7 @@ async def reopen(act: Act, *, id: UUID, expected_version: int | None = None) -> 
     """A lost lead is new again: its owner's, or routed when there is none or they have left."""
     lead = await lead_states.lock(act, id, to="NEW", verb="reopen", expected_version=expected_version)
     changes: Row = {"lost_reason": None}
-    if not await act.tx.connection.fetchval(OWNER_ACTIVE, lead["owner_id"]):
+    if not await people.is_active(act, lead["owner_id"]):
         changes |= {"owner_id": None, "assigned_at": None, "accepted_at": None}
     after = await lead_states.move(act, lead, "NEW", kind="lead.reopened", changes=changes)
     if after["owner_id"] is None:

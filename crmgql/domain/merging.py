@@ -28,6 +28,7 @@ KEPT = (
 FIRST_TOUCH = ("campaign_id", "lead_source", "intake_source_id")
 CONVERSION = ("converted_at", "customer_id", "contact_id", "opportunity_id")
 OWNING = ("owner_id", "assigned_at", "accepted_at", "accept_by")
+PLACES = ("owner_id", "queue_id", "pool_id")
 FURTHER = ("LOST", "NEW", "NURTURING", "QUALIFIED", "CONVERTED")
 """The later one of two statuses stays; an open lead is further than a lost one, because somebody asked again."""
 
@@ -76,7 +77,7 @@ async def merge(act: Act, *, id: UUID, other_id: UUID, expected_version: int | N
     changes |= leads.normal_forms(survivor | changes)
     await _close(act, other, id)
     after = await _absorb(act, survivor, other, changes)
-    if after["status"] == "NEW" and not any(after[name] for name in ("owner_id", "queue_id", "pool_id")):
+    if after["status"] in lead_states.OPEN and not any(after[name] for name in PLACES):
         await jobs.enqueue(act, kinds.LEAD_ROUTE, kinds.LeadOf(lead_id=id))
     if any(survivor[name] != after[name] for name in leads.COMPARED):
         await leads.look_for_duplicates(act, id)
@@ -200,7 +201,7 @@ async def _place(act: Act, survivor: Row, other: Row) -> Row:
         why = f"Taken over from {spoken(other['id'])} by merging."
         decision_id = await leads.decide_by_hand(act, survivor, other["owner_id"], why)
         return NOWHERE | {column: other[column] for column in OWNING} | {"routing_id": decision_id}
-    placeless = not any(survivor[name] for name in ("owner_id", "queue_id", "pool_id"))
+    placeless = not any(survivor[name] for name in PLACES)
     if placeless and survivor["status"] in lead_states.OPEN and other["queue_id"] is not None:
         return {"queue_id": other["queue_id"], "queue_deadline": other["queue_deadline"]}
     return {}

@@ -29,6 +29,8 @@ STANDING = frozenset({"manager_id", "parent_id"})
 
 CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
 ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
+ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND 'ADMIN' = ANY (roles) ORDER BY id"
+ACTIVE = "SELECT EXISTS (SELECT FROM users WHERE id = $1 AND active)"
 OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND 'ADMIN' = ANY(roles) AND id <> $1)"
 
 
@@ -55,6 +57,16 @@ async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozen
     if not await act.tx.connection.fetchval("SELECT $1 = ANY(team_reach($2))", user_id, act.viewer.user_id):
         raise Forbidden("This user is not in your teams; name somebody who is.", field=field)
     return user_id
+
+
+async def is_active(act: Act, user_id: UUID | None) -> bool:
+    """Whether there is such a user who has not left."""
+    return bool(await act.tx.connection.fetchval(ACTIVE, user_id))
+
+
+async def administrators(act: Act) -> list[UUID]:
+    """All who are active: whom to tell of what is nobody else's."""
+    return [row["id"] for row in await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS)]
 
 
 async def create_user(

@@ -158,6 +158,7 @@ async def archive_stage(
     target = await _target(act, stage, stage_id)
     if target is not None:
         who = (act.viewer.actor_id, act.viewer.api_key_id)
+        await records.unhurried(act)
         await act.tx.connection.fetchval(EMPTY_STAGE, id, target["id"], act.now, *who, target["name"])
     elif await act.tx.connection.fetchval(ANY_OPEN, id):
         raise Conflict("The stage has open opportunities; name the stage that they go to.", field="stageId")

@@ -13,6 +13,7 @@ from uuid import UUID
 from tortoise.models import Model
 
 from crmgql.db import Connection
+from crmgql.domain import records
 from crmgql.domain.records import Act, Row
 from crmgql.errors import BadUserInput
 from crmgql.models import Customer, Lead
@@ -101,6 +102,10 @@ SELECT id, record_id FROM items"""
 REFRESH = """
 UPDATE pool_items i SET shown = {shown} FROM {table} r
 WHERE i.pool_id = $2 AND i.left_at IS NULL AND r.id = i.{column}"""
+SHOWS = "SELECT shows FROM pools WHERE id = $1"
+REFRESH_ONE = """
+UPDATE pool_items i SET shown = {shown} FROM {table} r
+WHERE i.{column} = $2 AND i.left_at IS NULL AND r.id = i.{column}"""
 MOVE = """
 INSERT INTO pool_moves (pool_id, {column}, kind, user_id, reason, occurred_at)
 SELECT $1, m.id, $4, m.user_id, $5, $6 FROM unnest($2::uuid[], $3::uuid[]) AS m (id, user_id)"""
@@ -159,5 +164,13 @@ async def moved(
 
 async def refresh(act: Act, kind: Kind, pool: Row) -> None:
     """Shows of everything in a pool what the pool shows now."""
+    await records.unhurried(act)
     sql = REFRESH.format(column=kind.column, table=kind.table, shown=kind.shown)
     await act.tx.connection.execute(sql, pool["shows"], pool["id"])
+
+
+async def refresh_one(act: Act, kind: Kind, record: Row) -> None:
+    """Shows of a record that has changed what it is now, if it is in a pool."""
+    if record["pool_id"] is not None:
+        sql = REFRESH_ONE.format(column=kind.column, table=kind.table, shown=kind.shown)
+        await act.tx.connection.execute(sql, await act.tx.connection.fetchval(SHOWS, record["pool_id"]), record["id"])

@@ -35,7 +35,8 @@ CONFLICTS = {
 }
 LONGEST = {"reclaim_after_d": LONGEST_D, "warn_before_d": LONGEST_D, "protection_h": LONGEST_H, "cooldown_h": LONGEST_H}
 
-ITEM = "SELECT * FROM pool_items WHERE id = $1 FOR NO KEY UPDATE"
+ITEM = "SELECT * FROM pool_items WHERE id = $1"
+STILL_THERE = "SELECT left_at IS NULL FROM pool_items WHERE id = $1"
 CLAIMER = "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE"
 DEFAULT = "SELECT * FROM pools WHERE kind = $1 AND active ORDER BY reclaim_after_d IS NULL, id LIMIT 2 FOR SHARE"
 CLAIMED_TODAY = """
@@ -190,24 +191,27 @@ async def claim(act: Act, *, id: UUID) -> UUID:
     """Takes what is in the pool: it is the viewer's, and protected for the pool's time.
 
     Raises `NotFound`, `PoolItemTaken`, `PoolDailyLimit`, `PoolHoldingLimit`, `PoolCooldown`, and `Conflict` for a pool
-    that is not active. One person's claims wait for one another, so that limits are exact.
+    that is not active. One person's claims wait for one another, so that limits are exact. The record is locked before
+    its item, as by everybody who gives it away or closes it.
     """
     access.require_write(act.viewer, "PoolItem")
     access.require_read(act.viewer.who, "PoolItem")
     connection: Connection = act.tx.connection
+    await connection.execute(CLAIMER, act.viewer.user_id)
     item = await connection.fetchrow(ITEM, id)
     if item is None:
         raise NotFound("There is no such pool item.", field="id")
     if item["left_at"] is not None:
         raise PoolItemTaken("Somebody was faster, or it has left the pool.", field="id")
-    await connection.execute(CLAIMER, act.viewer.user_id)
     everything = Act(act.tx, system(act.viewer.clock))
     pool = await records.visible(everything, Pool, item["pool_id"], field="id")
     kind = KINDS[pool["kind"]]
     await _check_claim(act, kind, pool, item)
     record = await records.lock(everything, kind.model, item[kind.column])
-    if record["pool_id"] != pool["id"]:
+    if record["pool_id"] != pool["id"] or not await connection.fetchval(STILL_THERE, id):
         raise PoolItemTaken("It has left the pool.", field="id")
+    if kind is pool_items.LEAD and record["status"] not in OPEN:  # an import may close a lead where it is
+        raise PoolItemTaken(f"The lead is {record['status']} by now.", field="id")
     await pool_items.leave(act, kind, record["id"], claimed_by_id=act.viewer.user_id, move="CLAIMED", reason=None)
     await _tell(act, kind, record, id, "pool.claimed", {"claimed_by_id": (None, act.viewer.user_id)})
     changes = await _taken(act, kind, pool, record, item)

@@ -56,6 +56,11 @@ class Act:
         return self.viewer.now()
 
 
+async def unhurried(act: Act) -> None:
+    """Lets this transaction's statements take five minutes: for rare changes that sweep over a whole table."""
+    await act.tx.connection.execute("SET LOCAL statement_timeout = '5min'")
+
+
 async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int | None = None) -> Row:
     """The record, locked for change. Raises `NotFound`, `VersionConflict`."""
     row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import jobs, kinds, records, scores, standings
+from crmgql.domain import jobs, kinds, records, scores, shape, standings
 from crmgql.domain.records import Act
 from crmgql.models import ScoreRule
 
@@ -35,6 +35,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     rule = await records.lock(act, ScoreRule, id, expected_version=expected_version)
     if "value" in changes:
         changes["value"] = changes["value"] or {}
+    shape.check(ScoreRule, changes)
     after = {**rule, **changes}
     scores.check(after["field"], after["operator"], after["value"])
     changed = await records.change(act, ScoreRule, rule, changes, kind="scoreRule.updated", conflicts=CONFLICTS)

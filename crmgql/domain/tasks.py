@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import notifications, opportunities, people, records
+from crmgql.domain import notifications, opportunities, people, records, standings
 from crmgql.domain.records import Act, Row
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import Customer, Lead, Opportunity, Task
@@ -27,6 +27,7 @@ async def create(act: Act, **values: Any) -> UUID:
     values["assignee_id"] = await _assignee(act, values.get("assignee_id", act.viewer.user_id))
     values |= await _references(act, {column: values[column] for column in REFERENCES if column in values}, {})
     task = await records.create(act, Task, values, kind="task.created")
+    await _planned(act, task)
     await _tell_assignee(act, task)
     return task["id"]  # type: ignore[no-any-return]
 
@@ -42,6 +43,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     different = {name: changes[name] for name in REFERENCES if name in changes and changes[name] != task[name]}
     changes |= await _references(act, different, task)
     after = await records.change(act, Task, task, changes, kind="task.updated")
+    if after["opportunity_id"] != task["opportunity_id"]:
+        await _planned(act, task, after)
     if after["assignee_id"] != task["assignee_id"]:
         await _tell_assignee(act, after)
     return id
@@ -59,7 +62,15 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
     await records.change(act, Task, task, changes, kind=told)
     if target == "DONE":
         await _touch(act, task)
+    else:
+        await _planned(act, task)
     return id
+
+
+async def _planned(act: Act, *tasks: Row) -> None:
+    """An opportunity for which nothing is planned is at risk: what the tasks are about is looked at anew."""
+    if ids := sorted({task["opportunity_id"] for task in tasks} - {None}):
+        await standings.settle(act, ids)
 
 
 async def _touch(act: Act, task: Row) -> None:

@@ -10,6 +10,9 @@ from crmgql.imports.nouns import APPEND_ONLY, SQL_TYPES, STAGES, ZERO, Kind
 from crmgql.imports.plan import Plan
 
 STAGE = "crmgql_import_stage"
+WAITING = {"leads": "num_nonnulls(t.queue_id, t.pool_id) > 0", "customers": "t.pool_id IS NOT NULL"}
+"""Which records wait where nobody owns them: a file that still names their old owner does not fetch them back."""
+
 _SUM = "{subtotal_amount} + {shipping_amount} + {tax_amount} - {discount_amount}"
 
 
@@ -82,6 +85,8 @@ def _updates(plan: Plan) -> dict[str, str]:
     for name in _times(plan.noun.name, []).keys() & updates.keys():
         # The time of this import stands for a blank: what is there already says more.
         updates[name] = f"CASE WHEN EXCLUDED.{name} = $2 THEN t.{name} ELSE EXCLUDED.{name} END"
+    if plan.noun.name in WAITING and "owner_id" in updates:
+        updates["owner_id"] = f"CASE WHEN {WAITING[plan.noun.name]} THEN t.owner_id ELSE EXCLUDED.owner_id END"
     if plan.noun.name == "orders":
         has_lines = "EXISTS (SELECT FROM order_lines l WHERE l.order_id = t.id)"
         for name in ("subtotal_amount", "shipping_amount"):

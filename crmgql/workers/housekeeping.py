@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crmgql.domain import idempotency, jobs, kinds, sessions
+from crmgql.domain import idempotency, jobs, kinds, records, sessions
 from crmgql.domain.records import Act
 from crmgql.workers.tasks import Result, task
 
@@ -15,6 +15,7 @@ JOBS_KEPT = timedelta(days=14)
 @task(kinds.HOUSEKEEPING)
 async def housekeeping(act: Act, arguments: kinds.Nothing) -> Result:
     """Ended sessions, old login counters, idempotency keys past their time, jobs long done."""
+    await records.unhurried(act)
     await sessions.purge(act.tx, now=act.now)
     await idempotency.purge(act.tx, before=act.now - KEYS_KEPT)
     return {"jobs": await jobs.purge(act, before=act.now - JOBS_KEPT)}

@@ -10,7 +10,9 @@ from crmgql.workers.tasks import Result, Run, long_task, task
 
 @task(kinds.LEAD_ROUTE)
 async def lead_route(act: Act, arguments: kinds.LeadOf) -> Result:
-    return await assign.route(act, lead_id=arguments.lead_id)
+    """Answers no more than whether somebody has it: whoever made the lead reads the job, but perhaps not the lead."""
+    done = await assign.route(act, lead_id=arguments.lead_id)
+    return {"routed": done["routed"]}
 
 
 @long_task(kinds.LEADS_ROUTE)

@@ -88,6 +88,15 @@ async def test_everything_is_made(crm: db.Database, database: Database) -> None:
     assert [each["kind"] for each in told] == ["lead.created", *made]
 
 
+async def test_the_score_counts_where_the_lead_came_from(crm: db.Database, database: Database) -> None:
+    rule = {"field": "leadSource", "operator": "EQ", "value": '{"value": "event"}', "points": 40}
+    await insert(database, "score_rules", name="Met", **rule)
+    id = await make(crm, **ANN, lead_source="event")
+    await convert(crm, id)
+    opportunity = await row(database, (await row(database, id))["opportunity_id"], "opportunities")
+    assert opportunity["score"] == 40
+
+
 async def test_a_person_without_a_company(crm: db.Database, database: Database) -> None:
     id = await make(crm, name="Ann Lee", email="ann@gmail.com")
     await convert(crm, id, with_opportunity=False)

@@ -18,7 +18,6 @@ from crmgql.errors import IllegalTransition
 from crmgql.viewer import system
 from crmgql.workers import leads as lead_jobs
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.leads import lead_duplicates
 from tests.conftest import NOW
 
 ANN = {"name": "Ann Lee", "company": "Acme GmbH"}
@@ -30,12 +29,11 @@ async def make(crm: db.Database, **values: Any) -> UUID:
 
 
 async def find(crm: db.Database, id: UUID) -> int:
-    """The job, run twice: the second time finds nothing new."""
+    """What the job does, twice: the second time finds nothing new."""
     found = []
     for _ in range(2):
         async with crm.transaction() as tx:
-            answer = await lead_duplicates(Act(tx, system(lambda: NOW)), kinds.LeadOf(lead_id=id))
-            found.append((answer or {})["found"])
+            found.append((await duplicates.find(Act(tx, system(lambda: NOW)), lead_id=id))["found"])
     assert found[1] == 0
     return int(found[0])
 
@@ -120,7 +118,8 @@ async def test_workers_do_it(crm: db.Database, database: asyncpg.Connection) -> 
     await asyncio.gather(*(worker.attempt(job["id"], 0) for job in made))
     done = await database.fetch("SELECT status, result FROM jobs WHERE kind = 'lead.duplicates'")
     assert [job["status"] for job in done] == ["DONE", "DONE"]
-    assert sum(json.loads(job["result"])["found"] for job in done) == len(await pairs(database)) == 1
+    assert [job["result"] for job in done] == [None, None], "who may read the job may not see the leads"
+    assert len(await pairs(database)) == 1
 
 
 async def test_an_import_is_gone_through_in_steps(

@@ -244,6 +244,18 @@ async def test_places(crm: db.Database, database: Database) -> None:
         assert await database.fetchval(route, str(survivor)) == (expected == (None, None, None))
 
 
+@pytest.mark.parametrize("status", ["NEW", "NURTURING", "QUALIFIED"])
+async def test_who_is_open_again_and_nowhere_is_routed(crm: db.Database, database: Database, status: str) -> None:
+    survivor, other = await make(crm), await make(crm)
+    pool = await insert(database, "pools", name="P", kind="LEAD")
+    await database.execute("UPDATE leads SET status = 'LOST', lost_reason = 'Budget' WHERE id = $1", survivor)
+    await database.execute("UPDATE leads SET status = $2, pool_id = $3 WHERE id = $1", other, status, pool)
+    await database.execute("DELETE FROM jobs")
+    await merge(crm, survivor, other)
+    jobs = await database.fetch("SELECT arguments FROM jobs WHERE kind = 'lead.route'")
+    assert [json.loads(job["arguments"])["lead_id"] for job in jobs] == [str(survivor)]
+
+
 async def test_into_a_merged_lead_is_refused_and_names_the_survivor(crm: db.Database, database: Database) -> None:
     first, second, third, new = [await make(crm) for _ in range(4)]
     await merge(crm, second, first)

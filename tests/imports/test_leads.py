@@ -112,6 +112,23 @@ async def test_whose_they_are(shop: Workshop) -> None:
     assert columns == [("3", "contact"), ("4", "owner"), ("5", "campaign")]
 
 
+@pytest.mark.parametrize("noun", ["leads", "customers"])
+async def test_who_went_to_a_pool_stays_there_and_is_updated(shop: Workshop, noun: str) -> None:
+    shop.file("u.csv", "id\n1\n")
+    shop.file("l.csv", "id,city\n1,Bonn\n")
+    fields = 'name = "L"\nowner = "{id}"\ncity = "{city}"'
+    mapping = HEAD + step("users", "u.csv", 'name = "Ann"') + step(noun, "l.csv", fields)
+    await shop.run(mapping)
+    assert await shop.value(f"SELECT count(*) FROM {noun} WHERE owner_id IS NOT NULL") == 1
+    pool_id = await shop.value("INSERT INTO pools (name, kind) VALUES ('P', $1) RETURNING id", noun[:-1].upper())
+    await shop.connection.execute(f"UPDATE {noun} SET owner_id = NULL, pool_id = $1", pool_id)
+    shop.file("l.csv", "id,city\n1,Köln\n")
+    await shop.run(mapping)
+    assert shop.rejects() == []
+    assert await shop.rows(f"SELECT city, owner_id, pool_id FROM {noun}") == [("Köln", None, pool_id)]
+    assert (await shop.run(mapping)).total.unchanged == 2
+
+
 @pytest.mark.parametrize(
     "field", ["pool", "queue", "merged_into", "normal_email", "domain", "routing", "intake_source"]
 )

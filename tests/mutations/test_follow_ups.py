@@ -103,3 +103,9 @@ def test_what_a_lead_is_called_is_never_a_template() -> None:
 def test_a_check_says_what_there_is() -> None:
     with pytest.raises(BadUserInput, match=r"lead\.first_name"):
         templates.check("{{ lead.email }}", field="body")
+
+
+@pytest.mark.parametrize("source", ["{{ lead.name" + "|upper" * 250 + " }}", "{{ " + "not " * 190 + "lead.name }}"])
+def test_a_template_nested_so_deeply_that_compiling_takes_seconds_is_refused(source: str) -> None:
+    with pytest.raises(BadUserInput, match="32 levels"):
+        templates.check(source, field="body")

@@ -274,9 +274,8 @@ async def test_an_interaction_ends_the_silence(world: World) -> None:
 
 async def test_a_completed_task_ends_the_silence(world: World) -> None:
     deal = await world.opportunity()
-    await world.database.execute(
-        "UPDATE opportunities SET stale_level = 1, stale_since = stage_since WHERE id = $1", uuid_of(deal)
-    )
+    sql = "UPDATE opportunities SET stale_level = 1, stale_since = $2, stage_since = $2 WHERE id = $1"
+    await world.database.execute(sql, uuid_of(deal), NOW - timedelta(days=3))
     task = (await world.do("taskCreate", subject="Call", opportunityId=deal)).done["id"]
     assert (await world.row("opportunities", deal))["last_activity_at"] is None
     show = "opportunity { lastActivityAt staleSince }"

@@ -224,6 +224,12 @@ async def test_a_rule_that_makes_no_sense_is_refused(world: World, rule: dict[st
     assert (answer.code, answer.field) == ("BAD_USER_INPUT", field)
 
 
+@pytest.mark.parametrize("name", ["field", "operator", "points"])
+async def test_what_a_rule_needs_is_not_taken_from_it(world: World, name: str) -> None:
+    answer = await world.do("scoreRuleUpdate", id=await score_rule(world), **{name: None})
+    assert (answer.code, answer.field) == ("BAD_USER_INPUT", name)
+
+
 async def test_each_state_of_the_rules_gets_one_job(world: World) -> None:
     jobs = "SELECT count(*) FROM jobs WHERE kind = 'opportunities.score'"
     rule = await score_rule(world)

@@ -127,6 +127,16 @@ async def test_a_seller_sees_what_the_pool_shows_and_nothing_else(world: World) 
     assert [node["shown"] for node in seen["data"]["pool"]["items"]["nodes"]] == [{"region": "North"}]
 
 
+async def test_what_is_corrected_or_erased_is_shown_no_more(world: World) -> None:
+    pool_id = await pool(world, shows=["name", "region"])
+    item_id = await released(world, pool_id, region="EMEA")
+    mine = await world.database.fetchval("SELECT lead_id FROM pool_items WHERE id = $1", uuid_of(item_id))
+    changed = await world.do("leadUpdate", id=id_of("Lead", mine), name="Somebody", region=None)
+    assert changed.code is None
+    shown = json.loads(await world.database.fetchval("SELECT shown FROM pool_items WHERE id = $1", uuid_of(item_id)))
+    assert (shown["name"], shown.get("region")) == ("Somebody", None)
+
+
 async def test_a_claimed_lead_is_the_winners(world: World) -> None:
     pool_id = await pool(world, name="Claims", protection_h=48)
     id = await released(world, pool_id, "STRANGER", last_activity_at=NOW - timedelta(days=90))
@@ -306,6 +316,28 @@ async def test_nothing_is_claimed_from_an_idle_pool_or_out_of_nowhere(world: Wor
         "UPDATE leads SET pool_id = NULL WHERE id = $1", (await world.row("pool_items", stale))["lead_id"]
     )
     assert (await world.do("poolClaim", "SELLER", id=stale)).code == "POOL_ITEM_TAKEN"
+
+
+async def test_a_lead_that_an_import_closed_is_not_claimed(world: World) -> None:
+    id = await released(world, await pool(world, cooldown_h=0))
+    lead_id = (await world.row("pool_items", id))["lead_id"]
+    await world.database.execute("UPDATE leads SET status = 'LOST', lost_reason = 'Gone' WHERE id = $1", lead_id)
+    answer = await world.do("poolClaim", "SELLER", id=id)
+    assert answer.code == "POOL_ITEM_TAKEN"
+    assert await world.database.fetchval("SELECT owner_id FROM leads WHERE id = $1", lead_id) is None
+
+
+async def test_a_claim_waits_for_who_gives_the_lead_away_and_not_the_other_way_round(world: World) -> None:
+    id = await released(world, await pool(world, cooldown_h=0))
+    lead_id = (await world.row("pool_items", id))["lead_id"]
+    async with world.database.transaction():
+        await world.database.execute("SELECT FROM leads WHERE id = $1 FOR NO KEY UPDATE", lead_id)
+        claiming = asyncio.create_task(world.do("poolClaim", "SELLER", id=id))
+        await asyncio.sleep(0.3)
+        await world.database.execute("SET LOCAL lock_timeout = '300ms'")
+        await world.database.execute("UPDATE pool_items SET left_at = $2 WHERE lead_id = $1", lead_id, NOW)
+        await world.database.execute("UPDATE leads SET pool_id = NULL WHERE id = $1", lead_id)
+    assert (await claiming).code == "POOL_ITEM_TAKEN"
 
 
 async def test_whatever_happens_at_once_a_lead_is_in_one_place(world: World) -> None:

@@ -107,6 +107,26 @@ async def test_the_life_of_a_task(world: World, status: str) -> None:
             assert (answer.code, answer.field) == ("ILLEGAL_TRANSITION", "id")
 
 
+async def test_an_opportunity_with_an_open_task_is_planned_for(world: World) -> None:
+    one, other = await world.opportunity(), await world.opportunity()
+
+    async def unplanned() -> list[bool]:
+        rows = [await world.row("opportunities", id) for id in (one, other)]
+        return ["NOTHING_PLANNED" in row["risk_factors"] for row in rows]
+
+    id = (await world.do("taskCreate", subject="Call", opportunityId=one)).done["id"]
+    await world.do("opportunityUpdate", id=other, name="Other")
+    assert await unplanned() == [False, True]
+    assert (await world.do("taskUpdate", id=id, opportunityId=other)).code is None
+    assert await unplanned() == [True, False]
+    await world.do("taskCancel", id=id)
+    assert await unplanned() == [True, True]
+    await world.do("taskReopen", id=id)
+    assert await unplanned() == [True, False]
+    await world.do("taskComplete", id=id)
+    assert await unplanned() == [True, True]
+
+
 async def test_what_is_done_is_not_changed(world: World) -> None:
     id = await task(world)
     await world.do("taskComplete", "SELLER", id=id)

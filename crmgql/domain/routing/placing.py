@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain import notifications
+from crmgql.domain import notifications, people
 from crmgql.domain.notifications import News
 from crmgql.domain.records import Act, Collided
 from crmgql.domain.routing import facts
@@ -32,7 +32,6 @@ WHERE leads.id = lead_id"""
 SERVE = """
 INSERT INTO routing_shares (rule_id, user_id, turns, last_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::numeric[], $4::timestamptz[])
 ON CONFLICT (rule_id, user_id) DO UPDATE SET turns = EXCLUDED.turns, last_at = EXCLUDED.last_at"""
-ADMINISTRATORS = "SELECT id FROM users WHERE active AND 'ADMIN' = ANY (roles) ORDER BY id"
 
 DECISION = (
     "id", "lead_id", "ruleset_id", "rule_id", "reason", "chosen_id", "previous_id", "queue_id", "candidates",
@@ -189,7 +188,7 @@ async def _tell_administrators(act: Act, lost: Sequence[Lead]) -> None:
     alone = lost[0] if len(lost) == 1 else None
     await notifications.tell(
         act,
-        user_ids=[row["id"] for row in await act.tx.connection.fetch(ADMINISTRATORS)],
+        user_ids=await people.administrators(act),
         kind="lead.unrouted",
         title=f"Nobody gets the lead {alone.name}" if alone else f"{len(lost)} leads found no place",
         body="Routing found neither a seller nor a fallback queue; its decisions say why. It will be tried again.",
@@ -200,11 +199,10 @@ async def _tell_administrators(act: Act, lost: Sequence[Lead]) -> None:
 
 async def tell_administrators(act: Act, lead: Lead, *, title: str, body: str, key: str) -> None:
     """Once per lead and key."""
-    administrators = [row["id"] for row in await act.tx.connection.fetch(ADMINISTRATORS)]
     key = f"{key}:{lead.id}"
     await notifications.tell(
         act,
-        user_ids=administrators,
+        user_ids=await people.administrators(act),
         kind=key.partition(":")[0],
         title=title,
         body=body,
