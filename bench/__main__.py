@@ -45,7 +45,7 @@ def main() -> None:
         routing.run(console, leads=options.leads)
         return
     if options.what == "jobs":
-        with data.servers(None, options.database_url, options.redis_url) as urls:
+        with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             jobs.run(urls, rounds=options.rounds, each=4000, console=console)
         return
     if options.what == "stale":

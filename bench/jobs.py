@@ -32,6 +32,7 @@ from crmgql.viewer import system
 
 RESULT = Path(__file__).parent / "results" / "jobs.json"
 MAX_JOBS = (10, 100)
+PEERS = ("arq", "crmgql", "arq-uvloop")
 AT_ONCE = 8
 """Tasks of the driver that enqueue."""
 
@@ -52,13 +53,15 @@ async def _run(urls: Servers, rounds: int, each: int, console: Console) -> None:
     figures: dict[str, dict[str, float]] = {}
     try:
         for max_jobs in MAX_JOBS:
-            rates: dict[str, list[float]] = {"arq": [], "crmgql": []}
+            rates: dict[str, list[float]] = {name: [] for name in PEERS}
             for number in range(rounds):
-                for name in ("arq", "crmgql") if number % 2 else ("crmgql", "arq"):
+                for name in PEERS[:: -1 if number % 2 else 1]:
                     async with _worker(name, urls, max_jobs):
                         rates[name].append(await _rate(name, database, redis, each))
             medians = {name: statistics.median(rate) for name, rate in rates.items()}
-            figures[f"max_jobs {max_jobs}"] = {**medians, "ratio": medians["crmgql"] / medians["arq"]}
+            ours = medians["crmgql"]
+            ratios = {"ratio": ours / medians["arq"], "ratio_uvloop": ours / medians["arq-uvloop"]}
+            figures[f"max_jobs {max_jobs}"] = {**medians, **ratios}
         async with _worker("crmgql", urls, 10):
             figures["pickup ms"] = await _pickup(database)
     finally:
@@ -98,7 +101,7 @@ async def _rate(name: str, database: db.Database, redis: ArqRedis, each: int) ->
         await redis.enqueue_job("noop")
 
     async def left() -> int:
-        if name == "arq":
+        if name != "crmgql":
             return int(await redis.zcard(QUEUE))
         async with database.connection() as connection:
             return int(await connection.fetchval(LEFT))
@@ -133,11 +136,12 @@ async def _pickup(database: db.Database) -> dict[str, float]:
 
 def _tell(figures: dict[str, dict[str, float]], console: Console, rounds: int, each: int) -> None:
     table = Table(title=f"Jobs per second, {rounds} rounds of {each} jobs")
-    for name in ("", "crmgql", "arq, no-op", "ratio"):
+    for name in ("", "crmgql", "arq, no-op", "ratio", "arq on uvloop", "ratio on uvloop"):
         table.add_column(name, justify="right" if name else "left")
     for what, values in figures.items():
         if "ratio" in values:
-            table.add_row(what, f"{values['crmgql']:.0f}", f"{values['arq']:.0f}", f"{values['ratio']:.2f}")
+            uvloop = f"{values['arq-uvloop']:.0f}", f"{values['ratio_uvloop']:.2f}"
+            table.add_row(what, f"{values['crmgql']:.0f}", f"{values['arq']:.0f}", f"{values['ratio']:.2f}", *uvloop)
     console.print(table)
     pickup = figures["pickup ms"]
     console.print(f"Taken up after {pickup['p50']:.0f} ms (p50), {pickup['p95']:.0f} ms (p95).")

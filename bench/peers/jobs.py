@@ -1,12 +1,14 @@
-"""Worker processes that do nothing, as fast as they can: `python -m bench.peers.jobs arq|crmgql`."""
+"""Worker processes that do nothing, as fast as they can: `python -m bench.peers.jobs arq|arq-uvloop|crmgql`."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 from typing import Any, cast
 
+import uvloop
 from arq import func, run_worker
 from arq.connections import RedisSettings
 
@@ -36,6 +38,8 @@ def main() -> None:
         runner.run(settings, ["default"])
         return
     logging.getLogger("arq.worker").setLevel(logging.WARNING)
+    if sys.argv[1] == "arq-uvloop":
+        asyncio.set_event_loop(uvloop.new_event_loop())
     run_worker(
         {
             "functions": cast(Any, [func(cast(Any, arq_noop), name="noop", keep_result=0)]),
