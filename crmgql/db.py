@@ -92,6 +92,24 @@ class Readers:
         finally:
             self._give(connection)
 
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """A connection for several statements. Who is cancelled, or leaves a transaction open, breaks it."""
+        connection = self.free.pop() if self.free else await self._turn()
+        try:
+            if connection is None or connection.is_closed():
+                connection = None
+                connection = await self._open_one()
+            yield connection
+        except BaseException as error:
+            if connection is not None and not isinstance(error, Exception):  # a statement may be under way
+                connection.terminate()
+            raise
+        finally:
+            if connection is not None and not connection.is_closed() and connection.is_in_transaction():
+                connection.terminate()
+            self._give(connection)
+
     async def _turn(self) -> Connection | None:
         turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -132,6 +150,27 @@ class Database:
         """The one row of a planned statement: (data text, number of nodes)."""
         with TRANSLATED:
             return await self._reader.fetchrow(sql, values)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection that may not write, outside of any transaction: for a look-up of its own."""
+        with TRANSLATED:
+            async with self._reader.use() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A connection that may not write, and whose statements all see the database as the first of them did."""
+        with TRANSLATED:
+            async with self._reader.use() as connection:
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                try:
+                    yield connection
+                except Exception:
+                    if not connection.is_closed():
+                        await connection.execute("ROLLBACK")
+                    raise
+                await connection.execute("COMMIT")
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -10,7 +10,7 @@ import pytest
 from crmgql import db
 from crmgql.domain import records
 from crmgql.domain.records import Act
-from crmgql.errors import SetupError, TimedOut
+from crmgql.errors import BadUserInput, SetupError, TimedOut, Unavailable
 from crmgql.viewer import system
 
 
@@ -96,3 +96,65 @@ async def test_a_sweeping_change_may_take_longer_and_only_that(crm: db.Database)
     for _ in range(4):
         async with crm.transaction() as tx:
             assert await tx.connection.fetchval("SHOW statement_timeout") == "10s"
+
+
+async def test_a_snapshot_sees_one_moment_and_may_not_write(crm: db.Database, database) -> None:
+    async with crm.snapshot() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM users") == 0
+        await database.execute("INSERT INTO users (name) VALUES ('later')")
+        assert await connection.fetchval("SELECT count(*) FROM users") == 0
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("INSERT INTO users (name) VALUES ('x')")
+    async with crm.reading() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM users") == 1
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("INSERT INTO users (name) VALUES ('x')")
+
+
+@pytest.mark.parametrize("way", ["reading", "snapshot"])
+async def test_reading_in_several_statements_gives_its_connection_back(crm: db.Database, way: str) -> None:
+    take = getattr(crm, way)
+
+    async def look() -> None:
+        async with take() as connection:
+            await connection.fetchval("SELECT pg_sleep(0.002)")
+            await connection.fetchval("SELECT 1")
+
+    for step in range(100):
+        task = asyncio.ensure_future(look())
+        await asyncio.sleep(step * 0.00005)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert crm.pool_sizes()["read_connections_idle"] == 4
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(look() for _ in range(12)))
+
+
+async def test_a_snapshot_that_fails_leaves_no_transaction(crm: db.Database) -> None:
+    async def fails() -> None:
+        async with crm.snapshot() as connection:
+            await connection.fetchval("SELECT 1 / 0")
+
+    async def breaks() -> None:
+        async with crm.snapshot() as connection:
+            connection.terminate()
+            await connection.fetchval("SELECT 1")
+
+    for _ in range(5):
+        with pytest.raises(BadUserInput):
+            await fails()
+        with pytest.raises(Unavailable):
+            await breaks()
+    assert crm.pool_sizes()["read_connections_idle"] == 4
+    for _ in range(4):
+        async with crm.reading() as connection:
+            assert not connection.is_in_transaction()
+            assert await connection.fetchval("SHOW transaction_isolation") == "read committed"
+
+
+async def test_a_transaction_left_open_while_reading_is_broken_off(crm: db.Database) -> None:
+    async with crm.reading() as connection:
+        await connection.execute("BEGIN")
+    assert connection.is_closed()
+    async with crm.reading() as connection:
+        assert not connection.is_in_transaction()
