@@ -138,8 +138,14 @@ class Database:
     """Both pools of one process, and a connection that is kept back."""
 
     def __init__(
-        self, writer: AsyncpgDBClient, reader: Readers, open_reserved: Callable[[], Awaitable[Connection]]
+        self,
+        writer: AsyncpgDBClient,
+        reader: Readers,
+        open_reserved: Callable[[], Awaitable[Connection]],
+        *,
+        reads_replica: bool = False,
     ) -> None:
+        self.reads_replica = reads_replica
         self._writer = writer
         self._reader = reader
         self._open_reserved = open_reserved
@@ -342,7 +348,9 @@ async def connect(
         await reader.open()
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         raise SetupError(f"PostgreSQL can't be reached ({error}); check CRMGQL_DATABASE_URL.") from error
-    return Database(writer, reader, partial(_open_reserved, url, statement_timeout_ms))
+    return Database(
+        writer, reader, partial(_open_reserved, url, statement_timeout_ms), reads_replica=read_url is not None
+    )
 
 
 async def _open_reader(url: str, statement_timeout_ms: int) -> Connection:

@@ -86,7 +86,7 @@ async def results(
     period = _start(since), until and _start(until + timedelta(days=1))
     leads, deals = (_visible(record, viewer) for record in ("Lead", "Opportunity"))
     key = KEYS[by]
-    async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with database.snapshot() as connection:
         groups = _Groups(by, whole=bool(viewer.roles & access.WHOLE))
         groups.add_leads(await connection.fetch(LEADS.format(leads=leads, key=key), viewer.user_id, *period))
         groups.add_deals(

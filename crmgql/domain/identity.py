@@ -1,8 +1,9 @@
 """Who stands behind an `Authorization` header.
 
 Enters: the header's text and a clock. Leaves: a `Viewer`. Always holds: roles, scopes, "active" and "revoked" come from
-the database, never from a token, and are at most `TTL` old; a refusal is never remembered, so that what was mended
-works at once.
+the database, never from a token, and are at most `TTL` old. That nobody has a key is remembered for `UNKNOWN_TTL`, so that
+trying one again and again asks the database once; other refusals are not, so that what was mended works at once. A lookup
+takes no connection that others need for writing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from crmgql.errors import Unauthenticated
 from crmgql.viewer import Clock, Viewer, Who
 
 TTL = timedelta(seconds=5)
+UNKNOWN_TTL = timedelta(seconds=2)
+MOST_UNKNOWN = 5000
 
 # A family lives as long as it has a token that is neither used nor revoked; revoking it leaves none.
 SESSION = """
@@ -51,6 +54,7 @@ class Identities:
         self._secret = secret
         self._size = size
         self._known: OrderedDict[str | None, _Known] = OrderedDict()
+        self._unknown: OrderedDict[str, datetime] = OrderedDict()
         self._forgotten = 0
 
     async def identify(self, authorization: str | None, clock: Clock) -> Viewer:
@@ -78,7 +82,7 @@ class Identities:
     async def _look_up(self, token: str, clock: Clock) -> Viewer:
         now, forgotten = clock(), self._forgotten
         if token.startswith(tokens.KEY_PREFIX):
-            ends, row = None, await self._found(API_KEY, (tokens.digest(token),), now)
+            ends, row = None, await self._key(token, now)
         else:
             claims = tokens.read_access(self._secret, token, now=now)
             ends, row = claims.expires_at, await self._found(SESSION, (claims.user_id, claims.family), now)
@@ -90,13 +94,29 @@ class Identities:
             self._keep(f"Bearer {token}", _Known(now, until, viewer))
         return viewer
 
+    async def _key(self, token: str, now: datetime) -> Any:
+        """The row of an API key, or None; of one that was unknown a moment ago without asking."""
+        if not tokens.is_api_key(token):
+            return None
+        digest = tokens.digest(token)
+        if digest in self._unknown and abs(now - self._unknown[digest]) < UNKNOWN_TTL:
+            return None
+        row = await self._found(API_KEY, (digest,), now)
+        if row is None:
+            self._unknown[digest] = now
+            if len(self._unknown) > MOST_UNKNOWN:
+                self._unknown.popitem(last=False)
+        return row
+
     async def _found(self, sql: str, values: tuple[Any, ...], now: datetime) -> Any:
-        """The row. What is refused is asked of the primary once more: a replica may not know a new session yet."""
+        """The row. What a replica refuses is asked of the primary once more: it may not know a new session yet."""
         row = await self._database.fetch_json(sql, values)
+        if not self._database.reads_replica:
+            return row
         try:
             _refuse(row, now)
         except Unauthenticated:
-            async with self._database.connection() as connection:
+            async with self._database.reserved() as connection:
                 row = await connection.fetchrow(sql, *values)
         return row
 

@@ -94,7 +94,7 @@ async def deactivate(act: Act, *, id: UUID, expected_version: int | None = None)
 
 async def find(database: Database, key: str) -> Source:
     """The active source with this key. Raises `Forbidden`; an unknown key and one that was switched off look the same."""
-    async with database.connection() as connection:
+    async with database.reading() as connection:
         row = await connection.fetchrow(FIND, tokens.digest(key))
     if row is None:
         raise Forbidden("No active intake source has this key; its owner can look the key up or make a new one.")
@@ -103,7 +103,7 @@ async def find(database: Database, key: str) -> Source:
 
 async def origins(database: Database) -> tuple[bool, frozenset[str]]:
     """Whether some active source takes posts of any origin, and the origins that active sources list."""
-    async with database.connection() as connection:
+    async with database.reading() as connection:
         row = await connection.fetchrow(ORIGINS)
     return row["any_origin"], frozenset(origin for origin in row["origins"] or () if origin is not None)
 

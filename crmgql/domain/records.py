@@ -80,13 +80,18 @@ async def visible(act: Act, model: type[Model], id: UUID, *, field: str, steady:
     return await _read(act, model, id, "FOR SHARE" if steady else "FOR KEY SHARE", field=field)
 
 
-async def _read(act: Act, model: type[Model], id: UUID, hold: str, *, field: str) -> Row:
+async def shown(act: Act, model: type[Model], id: UUID, *, field: str) -> Row:
+    """A record to read and nothing else, be it in a transaction that may not write. Raises `NotFound`."""
+    return await _read(act, model, id, None, field=field)
+
+
+async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, field: str) -> Row:
     rule = access.rows(model.__name__, act.viewer.who, "t")
     same = ast.eq(ast.Col("t", "id"), ast.Param("id", "uuid"))
     select = ast.Select((), ast.Table(model._meta.db_table, "t"), where=ast.all_of([same, rule]), star="t")
     sql, sources = render_select(select)
     values = [id if source == "id" else act.viewer.user_id for source in sources]
-    row = await act.tx.connection.fetchrow(f"{sql} {hold} OF t", *values)
+    row = await act.tx.connection.fetchrow(sql if hold is None else f"{sql} {hold} OF t", *values)
     if row is None:
         noun = re.sub(r"(?<=[a-z])([A-Z])", r" \1", model.__name__).lower()
         raise NotFound(f"There is no such {noun}, or you may not see it.", field=field)

@@ -8,6 +8,7 @@ compares secrets and a stolen table is of no use (43 random characters can't be 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ ISSUER = "crmgql"
 ALGORITHM = "HS256"
 KIND = "access"
 KEY_PREFIX = "crm_"
+API_KEY = re.compile(r"crm_[A-Za-z0-9_-]{43}")
 LONGEST_TOKEN = 2048
 
 # PyJWT asks the system clock; the times are checked here, against the caller's.
@@ -87,6 +89,11 @@ def new_refresh_token() -> str:
 def new_api_key() -> str:
     """The prefix lets people and secret scanners see what it is."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def is_api_key(text: str) -> bool:
+    """Whether a text looks like one of `new_api_key`: anything else is nobody's."""
+    return API_KEY.fullmatch(text) is not None
 
 
 def digest(secret: str) -> str:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from crmgql.db import Database
-from crmgql.domain import tokens
+from crmgql.domain import identity, tokens
 from crmgql.domain.identity import Identities
 from crmgql.errors import Unauthenticated
 from crmgql.viewer import Who
@@ -41,7 +41,8 @@ class Reads:
         self.count = 0
         self.stale: list[Any] = []
         self.meanwhile = lambda: None
-        self.connection = crm.connection
+        self.reads_replica = False
+        self.reserved = crm.reserved
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> Any:
         self.count += 1
@@ -284,9 +285,39 @@ async def test_a_replica_that_lags_does_not_lock_out_who_just_came_in(
     identities: Identities, reads: Reads, database: asyncpg.Connection, user_id: UUID, clock: Clock, make: Any
 ):
     header = await make(database, user_id)
+    reads.reads_replica = True
     reads.stale = [None]
 
     assert (await identities.identify(header, clock)).user_id == user_id
+
+
+async def test_a_key_that_nobody_has_is_looked_up_once(identities: Identities, reads: Reads, clock: Clock):
+    header = f"Bearer crm_{'x' * 43}"
+    for _ in range(20):
+        with pytest.raises(Unauthenticated):
+            await identities.identify(header, clock)
+    assert reads.count == 1
+    clock.move(seconds=3)
+    with pytest.raises(Unauthenticated):
+        await identities.identify(header, clock)
+    assert reads.count == 2
+
+
+@pytest.mark.parametrize("key", ["crm_", "crm_x", f"crm_{'x' * 44}", f"crm_{'x' * 42}ü", f"crm_{'x' * 42} "])
+async def test_what_is_no_key_is_not_looked_up(identities: Identities, reads: Reads, clock: Clock, key: str):
+    with pytest.raises(Unauthenticated):
+        await identities.identify(f"Bearer {key}", clock)
+    assert reads.count == 0
+
+
+async def test_unknown_keys_do_not_fill_the_memory(
+    identities: Identities, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(identity, "MOST_UNKNOWN", 10)
+    for number in range(30):
+        with pytest.raises(Unauthenticated):
+            await identities.identify(f"Bearer crm_{number:043}", clock)
+    assert len(identities._unknown) == 10
 
 
 async def test_the_least_recently_seen_is_dropped_first(

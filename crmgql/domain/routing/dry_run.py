@@ -6,6 +6,7 @@ Open leads are counted as they are now, without the ones that are tried.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.db import Connection, Database
+from crmgql.db import Connection, Database, Transaction
 from crmgql.domain import lead_states, records
 from crmgql.domain.records import Act
 from crmgql.domain.routing import decide, facts, hours
@@ -26,7 +27,7 @@ from crmgql.sql.render import render_select
 from crmgql.viewer import Viewer
 
 MOST = 1000
-READ_ONLY = "SET TRANSACTION READ ONLY"
+SLICE = 10
 LATEST = "SELECT * FROM ({}) visible ORDER BY received_at DESC, id DESC LIMIT {:d}"
 PLACES = """
 SELECT l.id, u.name AS owner, q.name AS queue, d.reason FROM leads l
@@ -41,13 +42,13 @@ async def dry_run(database: Database, viewer: Viewer, *, ruleset_id: UUID, last_
     last_n = 100 if last_n is None else last_n
     if not 1 <= last_n <= MOST:
         raise BadUserInput(f"Must be 1 to {MOST}.", field="lastN")
-    async with database.transaction() as tx:
-        act = Act(tx, viewer)
-        ruleset = await records.visible(act, RoutingRuleset, ruleset_id, field="rulesetId")
-        await tx.connection.execute(READ_ONLY)
+    async with database.snapshot() as connection:
+        act = Act(Transaction(connection), viewer)
+        ruleset = await records.shown(act, RoutingRuleset, ruleset_id, field="rulesetId")
         leads = await _latest(act, last_n)
-        outcomes = await _try(tx.connection, ruleset, leads, act.now) if leads else []
-        places = {row["id"]: row for row in await tx.connection.fetch(PLACES, [lead.id for lead in leads])}
+        board = await _board(connection, ruleset, leads, act.now) if leads else None
+        places = {row["id"]: row for row in await connection.fetch(PLACES, [lead.id for lead in leads])}
+    outcomes = await _try(leads, board) if board else []
     return _told(ruleset_id, [_compared(lead, decision, places[lead.id]) for lead, decision in outcomes])
 
 
@@ -59,15 +60,26 @@ async def _latest(act: Act, last_n: int) -> list[Lead]:
     return [facts.lead_of(dict(row)) for row in reversed(rows)]
 
 
-async def _try(connection: Connection, ruleset: facts.Row, leads: Sequence[Lead], now: datetime) -> list[Outcome]:
+async def _board(connection: Connection, ruleset: facts.Row, leads: Sequence[Lead], now: datetime) -> Board:
+    """What deciding about the leads takes, as if they had not been given to anybody yet."""
     board = await facts.board(connection, ruleset, leads, now, since=leads[0].received_at, exact=True)
     for lead in leads:
         lead.declined, lead.reroutes, lead.attempt = frozenset(), 0, 1
         owner = lead.row["owner_id"]
         if owner in board.loads and lead.row["status"] in lead_states.OPEN:
             board.loads[owner].open = max(0, board.loads[owner].open - 1)
+    return board
+
+
+async def _try(leads: Sequence[Lead], board: Board) -> list[Outcome]:
+    """A decision takes up to a millisecond: others get the event loop after each slice of them."""
     days: dict[UUID, datetime] = {}
-    return [(lead, _decide(lead, board, days)) for lead in leads]
+    outcomes: list[Outcome] = []
+    for lead in leads:
+        outcomes.append((lead, _decide(lead, board, days)))
+        if len(outcomes) % SLICE == 0:
+            await asyncio.sleep(0)
+    return outcomes
 
 
 def _decide(lead: Lead, board: Board, days: dict[UUID, datetime]) -> Decision:

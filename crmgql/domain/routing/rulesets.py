@@ -90,7 +90,7 @@ async def activate(act: Act, *, id: UUID, expected_version: int | None = None) -
 
 async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, Any]]:
     """What is odd about a rule set."""
-    row = await records.visible(act, RoutingRuleset, id, field=field)
+    row = await records.shown(act, RoutingRuleset, id, field=field)
     connection = act.tx.connection
     ruleset = await facts.read_ruleset(connection, row, await facts.read_queues(connection))
     named = {rule.user_id for rule in ruleset.rules}

@@ -6,6 +6,7 @@ from typing import Any
 
 import strawberry
 
+from crmgql.db import Transaction
 from crmgql.domain.records import Act
 from crmgql.domain.routing import dry_run, rulesets
 from crmgql.schema.computed import Ask, Given, computed
@@ -77,8 +78,9 @@ object_type(
 @computed("routingWarnings", list_of(lazy("RoutingWarning")), arguments=(RULESET,))
 async def routing_warnings(ask: Ask, given: Given) -> Any:
     """What is odd about a rule set: rules out of reach, conditions that can't be met, nobody who fits, and so on."""
-    async with ask.database.transaction() as tx:
-        return await rulesets.warnings(Act(tx, ask.viewer), id=given["ruleset_id"], field="rulesetId")
+    async with ask.database.snapshot() as connection:
+        act = Act(Transaction(connection), ask.viewer)
+        return await rulesets.warnings(act, id=given["ruleset_id"], field="rulesetId")
 
 
 @computed("routingDryRun", lazy("RoutingDryRun"), arguments=(RULESET, Argument("lastN", int, 100, "1 to 1000.")))
