@@ -1,5 +1,5 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
-database, how long a plan takes. `routing`: leads per second to sellers by weight."""
+database, how long a plan takes. `routing`: leads per second to sellers by weight. `doors`: how long others wait under attacks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, growth, jobs, planning, routing, servers, stale
+from bench import comparison, data, doors, growth, jobs, planning, routing, servers, stale
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("360", "growth", "planning", "jobs", "routing", "stale"), default="360"
+        "what", nargs="?", choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors"), default="360"
     )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
     parser.add_argument(
@@ -33,6 +33,8 @@ def main() -> None:
     )
     parser.add_argument("--redis-url", help="goes with --database-url")
     parser.add_argument("--reuse", type=Path, metavar="DIR", help="keep the loaded data here for the next run")
+    parser.add_argument("--together", type=float, default=0.0, help="doors: seconds of all attacks at once, at the end")
+    parser.add_argument("--checkout", type=Path, help="doors: serve this checkout instead, such as one of before")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
     names = options.only.split(",")
@@ -43,6 +45,15 @@ def main() -> None:
         return
     if options.what == "routing":
         routing.run(console, leads=options.leads)
+        return
+    if options.what == "doors":
+        doors.run(
+            console,
+            rounds=min(options.rounds, 3),
+            seconds=options.seconds,
+            together_s=options.together,
+            checkout=options.checkout,
+        )
         return
     if options.what == "jobs":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:

@@ -29,7 +29,7 @@ class Server:
 
     def peak_memory_mb(self) -> float:
         """Sum of the peak resident memory of its processes."""
-        return sum(_peak_kb(pid) for pid in _tree(self.process.pid)) / 1024
+        return sum(_peak_kb(pid) for pid in tree(self.process.pid)) / 1024
 
 
 def free_port() -> int:
@@ -40,12 +40,12 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    name: str, command: Sequence[str], port: int, environment: Mapping[str, str], log: Path
+    name: str, command: Sequence[str], port: int, environment: Mapping[str, str], log: Path, cwd: Path = ROOT
 ) -> Iterator[Server]:
     """Start a server and wait until it accepts connections; stop it, and whatever it started, at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            command, cwd=cwd, env=os.environ | environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
         )
     try:
         deadline = time.monotonic() + START_S
@@ -98,7 +98,7 @@ def _accepts(port: int) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    family = _tree(process.pid)
+    family = tree(process.pid)
     process.terminate()
     try:
         process.wait(STOP_S)
@@ -109,7 +109,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_S)
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """A process and all below it."""
     family = [pid]
     for parent in family:
