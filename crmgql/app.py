@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,9 @@ from crmgql import db, secrets_file
 from crmgql.config import Settings
 from crmgql.domain.identity import Identities
 from crmgql.errors import CrmError, SetupError
-from crmgql.schema import build, cors, health, http, intake, telemetry
+from crmgql.schema import build, cors, health, http, intake, table_sizes, telemetry
+from crmgql.schema.addresses import Addresses, networks
+from crmgql.schema.bodies import Bodies
 from crmgql.schema.engine import Engine
 from crmgql.schema.errors import internal
 from crmgql.schema.metrics import Gauges, Metrics
@@ -82,25 +85,38 @@ class App:
     async def _opened(self) -> AsyncIterator[None]:
         settings = self.settings
         allowed = cors.origins(settings.cors_origins)
+        addresses = Addresses(networks(settings.trusted_proxies))
         telemetry.set_up(settings.otlp_endpoint)
         signing_key = secrets_file.secret(settings)
         async with _database(settings) as database, _valkey(settings) as valkey:
             engine = build.engine(database, settings, secret=signing_key)
             engine.identities = Identities(database, signing_key)
             metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
-            self.graphql = _shared(http.Endpoint(engine, engine.identities, settings, metrics), allowed)
-            self.intake = intake.Endpoint(database, Throttle(valkey, "crmgql:intake"), metrics)
+            bodies, throttle = Bodies(settings.body_timeout_s), Throttle(valkey, "crmgql:intake")
+            self.graphql = _shared(
+                http.Endpoint(engine, engine.identities, settings, metrics, bodies=bodies, addresses=addresses), allowed
+            )
+            self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             self.rest = _shared(_rest(health.routes(checks, metrics)), allowed)
-            leaving = asyncio.create_task(metrics.keep_leaving())
+            beside = [asyncio.create_task(metrics.keep_leaving()), asyncio.create_task(table_sizes.keep(engine))]
+            _make_collecting_short()
             try:
                 yield
             finally:
-                leaving.cancel()
-                with suppress(asyncio.CancelledError):
-                    await leaving
+                for task in beside:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
                 metrics.leave()
                 await asyncio.to_thread(telemetry.shut_down)
+
+
+def _make_collecting_short() -> None:
+    """The schema and the modules stay for good: unless Python's garbage collector is told to leave them out, it looks at
+    all of them now and then, and everybody waits a tenth of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def _shared(app: ASGIApp, origins: frozenset[str]) -> ASGIApp:

@@ -47,15 +47,22 @@ class Settings(BaseSettings):
     worker_jobs: int = Field(10, ge=1, le=1000, description="Jobs that a worker process does at once, for each queue.")
     statement_timeout_ms: int = Field(10_000, ge=100, description="The database stops a query after this time.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    body_timeout_s: float = Field(15, ge=0.1, le=600, description="Seconds in which a request body must arrive.")
+    trusted_proxies: str = Field(
+        "", description="Comma-separated addresses and networks of proxies whose X-Forwarded-For counts."
+    )
     max_cost: int = Field(50_000, ge=100, description="Most nodes that a query may ask for in the worst case.")
     max_depth: int = Field(15, ge=1, description="Deepest nesting of a query.")
     max_aliases: int = Field(50, ge=0, description="Most aliases in a document.")
-    max_tokens: int = Field(4000, ge=10, description="Most tokens in a document.")
+    max_tokens: int = Field(2000, ge=10, description="Most tokens in a document.")
     max_directives: int = Field(50, ge=0, description="Most directives in a document.")
     max_batch: int = Field(10, ge=1, description="Most operations in one batched request.")
     plan_cache_size: int = Field(1000, ge=10, description="Plans kept per process.")
-    introspection: bool = Field(True, description="Whether __schema and __type may be asked for.")
-    ide: bool = Field(True, description="Whether a browser's GET is answered with the query page.")
+    introspection: Literal["anyone", "token", "off"] = Field(
+        "token", description="Who may ask for __schema and __type; crmgql dev: anyone."
+    )
+    get_queries: bool = Field(False, description="Whether queries may be sent with GET; crmgql dev: true.")
+    ide: bool = Field(False, description="Whether a browser's GET is answered with the query page; crmgql dev: true.")
     cors_origins: str = Field("", description="Comma-separated origins of browser clients; * for any.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")

@@ -37,6 +37,13 @@ DEMO_CUSTOMERS = 200
 DEMO_PASSWORD = "crmgql-demo"  # noqa: S105 (a demo's, printed for everybody)
 DEMO_ADMIN = "admin@demo.example"
 TOKEN_MINUTES = 12 * 60
+COMFORT = {
+    "CRMGQL_LOG_SQL": "true",
+    "CRMGQL_INTROSPECTION": "anyone",
+    "CRMGQL_GET_QUERIES": "true",
+    "CRMGQL_IDE": "true",
+}
+"""What is switched on for whoever tries it on a machine of their own, unless the environment says otherwise."""
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our own address
 QUERY = """{ customers(first: 1, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id name
     orders(first: 5) { nodes { id number total { amount currency }
@@ -58,7 +65,7 @@ def run(settings: Settings) -> int:
             **os.environ,
             "CRMGQL_DATABASE_URL": servers.database_url,
             "CRMGQL_REDIS_URL": servers.redis_url,
-            "CRMGQL_LOG_SQL": os.environ.get("CRMGQL_LOG_SQL", "true"),
+            **{name: os.environ.get(name) or value for name, value in COMFORT.items()},
         }
         children = [
             supervise.Child(

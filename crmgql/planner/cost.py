@@ -1,58 +1,86 @@
 """The worst case of a query, in nodes: a page counts its size times what each of its nodes may bring along.
 
-A value that is computed over a relation, a count and a sum count as a node each.
+A value that is computed over a relation, a count and a sum count as a node each, and the rows that they read are noted.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from crmgql.planner import catalog, paging, selection
 from crmgql.planner.arguments import Scalar
+from crmgql.planner.sizes import Scan
 from crmgql.viewer import Who
 
 
-def worst_case(root: tuple[tuple[str, selection.Root], ...], who: Who) -> int:
-    """The most nodes that an operation can answer with."""
-    return sum(_root(item, who) for _, item in root)
+@dataclass
+class Worst:
+    """The most nodes that an operation can answer with, and the rows that it reads beside them."""
+
+    who: Who
+    nodes: int = 0
+    scans: list[Scan] = field(default_factory=list)
+
+    def root(self, item: selection.Root) -> None:
+        match item:
+            case selection.RootOne(wanted, _) | selection.RootViewer(wanted):
+                self._object(wanted, 1)
+            case selection.RootMany(connection):
+                self._connection(connection, None, 1)
+            case selection.RootNodes(objects, ids):
+                assert isinstance(ids, Scalar)
+                self._likeliest(objects, len(ids.value))
+            case _:
+                pass
+
+    def _likeliest(self, objects: tuple[selection.Object, ...], times: int) -> None:
+        """The largest of several objects that an id may be of."""
+        worst = [Worst(self.who) for _ in objects]
+        for each, wanted in zip(worst, objects, strict=True):
+            each._object(wanted, times)
+        if worst:
+            largest = max(worst, key=lambda each: each.nodes)
+            self.nodes += largest.nodes
+            self.scans += largest.scans
+
+    def _object(self, wanted: selection.Object, times: int) -> None:
+        self.nodes += times
+        for _, item in wanted.items:
+            if isinstance(item, selection.OneField):
+                self._object(item.object, times)
+            elif isinstance(item, selection.ManyField):
+                self._connection(item.connection, wanted.node.table, times)
+            elif isinstance(item, selection.DerivedField) or (
+                isinstance(item, selection.MoneyField) and isinstance(item.field, catalog.Derived)
+            ):
+                self.nodes += times
+
+    def _connection(self, connection: selection.Connection, parent: str | None, times: int) -> None:
+        page = paging.read_page(connection.node, connection.default_order, connection.arguments, self.who)
+        shown = times * page.size
+        before = self.nodes
+        for _, part in connection.parts:
+            if isinstance(part, selection.Nodes):
+                self._object(part.object, shown)
+            elif isinstance(part, selection.Edges):
+                self._edges(part, shown)
+        if self.nodes == before and any(isinstance(part, selection.PageInfo) for _, part in connection.parts):
+            self.nodes += shown  # the page is read for it, though nothing of it is shown
+        for _, part in connection.parts:
+            if isinstance(part, selection.TotalCount | selection.Sums):
+                self.nodes += times
+                self.scans.append(Scan(connection.node.table, parent, times))
+
+    def _edges(self, edges: selection.Edges, shown: int) -> None:
+        objects = [item for _, item in edges.parts if isinstance(item, selection.Object)]
+        for each in objects:
+            self._object(each, shown)
+        if not objects:
+            self.nodes += shown
 
 
-def _root(item: selection.Root, who: Who) -> int:
-    match item:
-        case selection.RootOne(wanted, _) | selection.RootViewer(wanted):
-            return _object(wanted, who)
-        case selection.RootMany(connection):
-            return _connection(connection, who)
-        case selection.RootNodes(objects, ids):
-            assert isinstance(ids, Scalar)
-            return len(ids.value) * max((_object(wanted, who) for wanted in objects), default=0)
-        case _:
-            return 0
-
-
-def _object(wanted: selection.Object, who: Who) -> int:
-    total = 1
-    for _, item in wanted.items:
-        if isinstance(item, selection.OneField):
-            total += _object(item.object, who)
-        elif isinstance(item, selection.ManyField):
-            total += _connection(item.connection, who)
-        elif isinstance(item, selection.DerivedField) or (
-            isinstance(item, selection.MoneyField) and isinstance(item.field, catalog.Derived)
-        ):
-            total += 1
-    return total
-
-
-def _connection(connection: selection.Connection, who: Who) -> int:
-    size = paging.read_page(connection.node, connection.default_order, connection.arguments, who).size
-    each = 0
-    extra = 0
-    for _, part in connection.parts:
-        if isinstance(part, selection.Nodes):
-            each += _object(part.object, who)
-        elif isinstance(part, selection.Edges):
-            each += sum(_object(item, who) for _, item in part.parts if isinstance(item, selection.Object)) or 1
-        elif isinstance(part, selection.PageInfo):
-            each = max(each, 1)  # the page is read for it, though nothing of it is shown
-        elif isinstance(part, selection.TotalCount | selection.Sums):
-            extra += 1
-    return size * each + extra
+def worst_case(root: tuple[tuple[str, selection.Root], ...], who: Who) -> Worst:
+    worst = Worst(who)
+    for _, item in root:
+        worst.root(item)
+    return worst

@@ -25,23 +25,28 @@ from crmgql import access
 from crmgql.errors import MaxCostExceeded
 from crmgql.planner import arguments, catalog, codecs, cost, paging, selection, shapes, statement
 from crmgql.planner.arguments import Variables
+from crmgql.planner.sizes import Scan
 from crmgql.sql.render import render
 from crmgql.viewer import Viewer, Who
 
 LONGEST_KEPT = 32_768
-"""Longer documents are planned each time: the caches are bounded in number, and so in bytes too."""
+"""Longer documents are planned each time."""
+KEPT_CHARACTERS = 8_388_608
+"""Of the SQL of all kept plans together."""
 
+Key = tuple[str, str | None, Who, Hashable, str]
 Root = tuple[tuple[str, selection.Root], ...]
 Binder = Callable[[Variables, Viewer], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`cost` is the worst case in nodes. `binders` give the parameters' values in order."""
+    """`cost` is the worst case in nodes, without the rows of `scans`. `binders` give the parameters' values in order."""
 
     sql: str
     binders: tuple[Binder, ...]
     cost: int
+    scans: tuple[Scan, ...] = ()
 
     def values(self, variables: Variables, viewer: Viewer) -> list[Any]:
         """The parameters of one execution. Raises `BadUserInput`."""
@@ -68,48 +73,53 @@ def prepare(schema: GraphQLSchema, text: str, document: DocumentNode, operation:
 
 
 class Plans:
-    """Makes and keeps plans. The least recently used goes first."""
+    """Makes and keeps plans. The least recently used goes first. `make` and `compile` may run in a thread."""
 
     def __init__(self, schema: GraphQLSchema, known: catalog.Catalog, *, size: int, max_cost: int) -> None:
         self.schema = schema
         self.catalog = known
         self.size = size
         self.max_cost = max_cost
-        self._kept: OrderedDict[Hashable, Plan | None] = OrderedDict()
+        self._kept: OrderedDict[Key, Plan] = OrderedDict()
+        self._characters = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def plan(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
-        """The plan of a validated operation. Raises `MaxCostExceeded`, `BadUserInput`, `Forbidden`."""
-        name = prepared.operation.name.value if prepared.operation.name else None
-        shape = shapes.shape(variables, prepared.kinds, prepared.operation, prepared.sizes)
-        plan = self._known((prepared.text, name, who, shape), lambda: self.make(prepared, variables, who))
-        assert plan is not None
+        """The plan of a validated operation, from now on kept. Raises `MaxCostExceeded`, `BadUserInput`, `Forbidden`."""
+        key = self.key(prepared, variables, who)
+        plan = self.kept(key)
+        if plan is None:
+            plan = self.make(prepared, variables, who)
+            self.keep(key, plan)
         return plan
 
-    def payload(
-        self, prepared: Prepared, field: str, variables: Variables, who: Who, root: Callable[[], Root]
-    ) -> Plan | None:
-        """The plan of a mutation's payload, made from the record fields that `root` gives; None without such fields."""
+    def key(self, prepared: Prepared, variables: Variables, who: Who, field: str = "") -> Key:
+        """By what a plan is kept: everything that shapes it. `field` is that of a mutation, whose payload it reads."""
         name = prepared.operation.name.value if prepared.operation.name else None
-        shape = shapes.shape(variables, prepared.kinds, prepared.operation, prepared.sizes)
-        return self._known((prepared.text, name, who, shape, field), lambda: self._payload(root(), who))
+        return (
+            prepared.text,
+            name,
+            who,
+            shapes.shape(variables, prepared.kinds, prepared.operation, prepared.sizes),
+            field,
+        )
 
-    def _payload(self, root: Root, who: Who) -> Plan | None:
-        return self.compile(root, who) if root else None
-
-    def _known(self, key: tuple[str, *tuple[Hashable, ...]], make: Callable[[], Plan | None]) -> Plan | None:
-        if key in self._kept:
+    def kept(self, key: Key) -> Plan | None:
+        plan = self._kept.get(key)
+        if plan is not None:
             self._kept.move_to_end(key)
-            return self._kept[key]
-        plan = make()
-        if len(key[0]) > LONGEST_KEPT:
-            return plan
-        self._kept[key] = plan
-        if len(self._kept) > self.size:
-            self._kept.popitem(last=False)
         return plan
+
+    def keep(self, key: Key, plan: Plan) -> None:
+        if len(key[0]) > LONGEST_KEPT or key in self._kept:
+            return
+        self._kept[key] = plan
+        self._characters += len(plan.sql)
+        while len(self._kept) > self.size or self._characters > KEPT_CHARACTERS:
+            _, gone = self._kept.popitem(last=False)
+            self._characters -= len(gone.sql)
 
     def make(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
         """A plan made anew."""
@@ -118,12 +128,12 @@ class Plans:
 
     def compile(self, root: Root, who: Who) -> Plan:
         worst = cost.worst_case(root, who)
-        if worst > self.max_cost:
+        if worst.nodes > self.max_cost:
             raise MaxCostExceeded(
-                f"This query may answer with {worst} nodes; {self.max_cost} are allowed. Ask for smaller pages."
+                f"This query may answer with {worst.nodes} nodes; {self.max_cost} are allowed. Ask for smaller pages."
             )
         sql, sources = render(statement.compile_statement(root, self.catalog, who))
-        return Plan(sql, tuple(_binder(source) for source in sources), worst)
+        return Plan(sql, tuple(_binder(source) for source in sources), worst.nodes, tuple(worst.scans))
 
 
 def _binder(source: Hashable) -> Binder:

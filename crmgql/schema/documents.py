@@ -1,14 +1,17 @@
-"""Query text → parsed, validated, measured document; kept, bounded, by the text.
+"""Query text → parsed, measured, validated document; kept, bounded, by the text.
 
-What may be rejected here: syntax, validation against the schema, and documents past the caps on length, tokens, depth,
-aliases, directives, fields and repetitions. Fragments are measured as if written out, so that few of them can't hide a flood.
+What may be rejected here: syntax, documents past the caps on length, tokens and sizes (see `measure`), validation against
+the schema; and, of a stranger, who shows no token, what needs one: before it is validated, as that is what takes long.
 What a request asks of its operation again and again (its kind, its root fields) is read off here, once.
+
+Nothing is kept of what was rejected or of strangers, so that nobody fills the memory, and no document keeps the text's
+tokens, which take more room than all else: errors of variables have no locations for it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from graphql import (
@@ -32,18 +35,26 @@ from graphql import (
     validate,
 )
 
-from crmgql.errors import OperationNotFound, QueryTooComplex
+from crmgql.errors import CrmError, OperationNotFound, QueryTooComplex, Unauthenticated
 from crmgql.planner.plan import LONGEST_KEPT, Prepared, prepare
-from crmgql.schema.errors import Rejected, from_graphql, rejected
+from crmgql.schema import measure
+from crmgql.schema.errors import from_graphql, rejected
+from crmgql.schema.measure import Size
 
 LONGEST = 65_536
 """Characters of a document. Commas, blanks and what a comment says are no tokens, but are read all the same."""
-MAX_FIELDS = 3000
-MAX_REPEATS = 50
-"""How often one selection may repeat a field: validation compares each such pair, and all that is below them."""
-MAX_ERRORS = 20
+STRANGERS_LONGEST, STRANGERS_TOKENS = 16_384, 500
+"""Of a stranger: enough for logging in, and for what tools ask about the schema."""
+KEPT_CHARACTERS = 131_072
+"""Of all kept documents together. A document takes some 20 times its text, and Python's garbage collector looks at all of
+it, which holds everything: some 30 ms for so many."""
+MAX_ERRORS = 5
 INTROSPECTION = frozenset(("__schema", "__type"))
 PYTHON_ON_DIGITS = "set_int_max_str_digits"
+LOG_IN = "Log in first: send an access token or an API key as “Authorization: Bearer …”."
+
+Public = Callable[[str, str], bool]
+"""(kind of operation, root field) → whether strangers may ask for it."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +65,26 @@ class Limits:
     directives: int
     introspection: bool
 
+    @property
+    def sizes(self) -> measure.Limits:
+        return measure.Limits(self.depth, self.aliases, self.directives)
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """An operation and what is known of it before any request.
 
-    `kind` is `query` or `mutation`. `roots` are the names of its root fields, those of fragments and those under a
-    condition included. `texts`, of a query whose variables are all `String` or `ID`, are their names, each with whether
-    it may be absent; None for other operations.
+    `kind` is `query` or `mutation`. `roots` says how often each root field is asked for under another key, those of
+    fragments and those under a condition included. `texts`, of a query whose variables are all `String` or `ID`, are
+    their names, each with whether it may be absent; None for other operations. `size` is the whole document's.
     """
 
     prepared: Prepared
     kind: str
-    roots: frozenset[str]
+    roots: Counter[str]
     introspects: bool
     texts: tuple[tuple[str, bool], ...] | None
+    size: Size
 
 
 @dataclass(frozen=True)
@@ -92,97 +108,116 @@ class Document:
 
 
 class Documents:
-    """Parses and validates once per text."""
+    """Parses and validates once per text. `read` touches nothing that is shared: it may run in a thread."""
 
     def __init__(self, schema: GraphQLSchema, limits: Limits, *, size: int) -> None:
         self.schema = schema
         self.limits = limits
         self.size = size
-        self._kept: OrderedDict[str, Document | Rejected] = OrderedDict()
+        self.rules = [*specified_rules, *([] if limits.introspection else [NoSchemaIntrospectionCustomRule])]
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._characters = 0
 
-    def get(self, text: str) -> Document:
-        """The document of a text. Raises `Rejected`."""
+    def kept(self, text: str) -> Document | None:
+        """The document of a text that was asked for before."""
         found = self._kept.get(text)
-        if found is None:
-            try:
-                found = self._read(text)
-            except Rejected as error:
-                found = error
-            if len(text) <= LONGEST_KEPT:
-                self._kept[text] = found
-            if len(self._kept) > self.size:
-                self._kept.popitem(last=False)
-        else:
+        if found is not None:
             self._kept.move_to_end(text)
-        if isinstance(found, Rejected):
-            raise Rejected(found.errors)
         return found
 
-    def _read(self, text: str) -> Document:
-        if len(text) > LONGEST:
-            raise rejected(
-                QueryTooComplex(f"The document has {len(text)} characters; {LONGEST} are allowed. Use variables.")
-            )
+    def get(self, text: str) -> Document:
+        """The document of a text, from now on kept. Raises `Rejected`."""
+        found = self.kept(text)
+        if found is None:
+            found = self.read(text)
+            self.keep(text, found)
+        return found
+
+    def keep(self, text: str, document: Document) -> None:
+        if len(text) > LONGEST_KEPT or text in self._kept:
+            return
+        self._kept[text] = document
+        self._characters += len(text)
+        while len(self._kept) > self.size or self._characters > KEPT_CHARACTERS:
+            gone, _ = self._kept.popitem(last=False)
+            self._characters -= len(gone)
+
+    def read(self, text: str, public: Public | None = None, name: str | None = None) -> Document:
+        """A document read anew. Raises `Rejected`.
+
+        With `public` a stranger asks, for the operation `name`: refused unless all its root fields are public.
+        """
         try:
-            document = parse(text, max_tokens=self.limits.tokens)
-        except GraphQLSyntaxError as error:
-            if f"more than {self.limits.tokens} tokens" in error.message:
-                raise rejected(QueryTooComplex(f"The document has more than {self.limits.tokens} tokens.")) from None
-            raise from_graphql([error], "GRAPHQL_PARSE_FAILED") from None
+            document = self._parsed(text, stranger=public is not None)
+            if public is not None:
+                _refuse_strangers(document, name, public)
+            size = measure.measured(document, self.limits.sizes)
+        except CrmError as error:
+            raise rejected(error) from None
         except RecursionError:
             raise rejected(QueryTooComplex("The document is nested too deeply.")) from None
-        self._measure(document)
-        rules = [*specified_rules, *([] if self.limits.introspection else [NoSchemaIntrospectionCustomRule])]
-        errors: list[GraphQLError] = validate(self.schema, document, rules, max_errors=MAX_ERRORS)
+        errors: list[GraphQLError] = validate(self.schema, document, self.rules, max_errors=MAX_ERRORS)
         if errors:
             raise from_graphql([_in_plain_words(error) for error in errors], "GRAPHQL_VALIDATION_FAILED")
+        return self._prepared(text, size)
+
+    def _parsed(self, text: str, *, stranger: bool) -> DocumentNode:
+        longest = STRANGERS_LONGEST if stranger else LONGEST
+        tokens = min(STRANGERS_TOKENS, self.limits.tokens) if stranger else self.limits.tokens
+        if len(text) > longest:
+            raise QueryTooComplex(f"The document has {len(text)} characters; {longest} are allowed. Use variables.")
+        try:
+            return parse(text, max_tokens=tokens)
+        except GraphQLSyntaxError as error:
+            if f"more than {tokens} tokens" in error.message:
+                raise QueryTooComplex(f"The document has more than {tokens} tokens.") from None
+            raise from_graphql([error], "GRAPHQL_PARSE_FAILED") from None
+
+    def _prepared(self, text: str, size: Size) -> Document:
+        """From a parse without tokens: see above."""
+        document = parse(text, no_location=True)
         operations = {}
         for item in document.definitions:
             if isinstance(item, OperationDefinitionNode):
                 name = item.name.value if item.name else None
-                operations[name] = _known(prepare(self.schema, text, document, item))
+                operations[name] = _known(prepare(self.schema, text, document, item), size)
         return Document(operations)
 
-    def _measure(self, document: DocumentNode) -> None:
-        measure = _Measure(document)
-        total = _Size(0, 0, 0, 0)
-        for item in document.definitions:
-            if isinstance(item, OperationDefinitionNode):
-                total = total.beside(measure.of(item.selection_set)).plus(directives=len(item.directives or ()))
-        caps = (
-            ("levels deep", total.depth, self.limits.depth),
-            ("aliases", total.aliases, self.limits.aliases),
-            ("directives", total.directives, self.limits.directives),
-            ("fields", total.fields, MAX_FIELDS),
-            ("times the same field in one place", total.repeats, MAX_REPEATS),
-        )
-        for what, size, cap in caps:
-            if size > cap:
-                raise rejected(
-                    QueryTooComplex(
-                        f"With its fragments written out the document has {size} {what}; {cap} are allowed."
-                    )
-                )
+
+def _refuse_strangers(document: DocumentNode, name: str | None, public: Public) -> None:
+    """Raises `Unauthenticated` unless the operation asks for public fields only. Fragments may be anything yet."""
+    fragments = {item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)}
+    operations = [item for item in document.definitions if isinstance(item, OperationDefinitionNode)]
+    named = [item for item in operations if name is not None and item.name and item.name.value == name]
+    for operation in named or operations:
+        for root, _ in _roots(operation.selection_set, fragments, set()):
+            if not public(operation.operation.value, root):
+                raise Unauthenticated(LOG_IN)
 
 
-def _known(prepared: Prepared) -> Operation:
+def _known(prepared: Prepared, size: Size) -> Operation:
     """An operation of a validated document, read once."""
     node = prepared.operation
-    roots = frozenset(_roots(node.selection_set, prepared))
+    roots = Counter(name for name, _ in set(_roots(node.selection_set, prepared.fragments, set())))
     texts = tuple(_text(item, prepared) for item in node.variable_definitions or ())
     known = tuple(item for item in texts if item is not None)
     plain = node.operation is OperationType.QUERY and known == texts
-    return Operation(prepared, node.operation.value, roots, bool(roots & INTROSPECTION), known if plain else None)
+    introspects = not INTROSPECTION.isdisjoint(roots)
+    return Operation(prepared, node.operation.value, roots, introspects, known if plain else None, size)
 
 
-def _roots(selections: SelectionSetNode, prepared: Prepared) -> Iterator[str]:
+def _roots(
+    selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode], entered: set[str]
+) -> Iterator[tuple[str, str]]:
+    """Names of the root fields, with the keys that they have in the answer."""
     for item in selections.selections:
         if isinstance(item, FieldNode):
-            yield item.name.value
-        elif isinstance(item, FragmentSpreadNode):
-            yield from _roots(prepared.fragments[item.name.value].selection_set, prepared)
-        else:
-            yield from _roots(item.selection_set, prepared)  # type: ignore[attr-defined]
+            yield item.name.value, (item.alias or item.name).value
+        elif not isinstance(item, FragmentSpreadNode):
+            yield from _roots(item.selection_set, fragments, entered)  # type: ignore[attr-defined]
+        elif item.name.value not in entered and item.name.value in fragments:
+            entered.add(item.name.value)
+            yield from _roots(fragments[item.name.value].selection_set, fragments, entered)
 
 
 def _text(definition: VariableDefinitionNode, prepared: Prepared) -> tuple[str, bool] | None:
@@ -200,84 +235,3 @@ def _in_plain_words(error: GraphQLError) -> GraphQLError:
     if PYTHON_ON_DIGITS not in error.message:
         return error
     return GraphQLError("A number has too many digits.", error.nodes)
-
-
-@dataclass(frozen=True)
-class _Size:
-    depth: int
-    fields: int
-    aliases: int
-    directives: int
-    repeats: int = 0
-
-    def beside(self, other: _Size) -> _Size:
-        return _Size(
-            max(self.depth, other.depth),
-            self.fields + other.fields,
-            self.aliases + other.aliases,
-            self.directives + other.directives,
-            max(self.repeats, other.repeats),
-        )
-
-    def plus(self, *, depth: int = 0, fields: int = 0, aliases: int = 0, directives: int = 0) -> _Size:
-        return _Size(
-            self.depth + depth,
-            self.fields + fields,
-            self.aliases + aliases,
-            self.directives + directives,
-            self.repeats,
-        )
-
-
-class _Measure:
-    """Sizes with fragments written out, each fragment measured once. A fragment that contains itself counts as empty
-    inside itself; validation refuses it later."""
-
-    def __init__(self, document: DocumentNode) -> None:
-        self.fragments = {
-            item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)
-        }
-        self.known: dict[str, _Size] = {}
-        self.known_keys: dict[str, Counter[str]] = {}
-
-    def of(self, selections: SelectionSetNode | None) -> _Size:
-        total = _Size(0, 0, 0, 0, repeats=max(self._keys(selections).values(), default=0))
-        for item in selections.selections if selections else ():
-            directives = len(item.directives or ())
-            if isinstance(item, FieldNode):
-                inner = self.of(item.selection_set)
-                size = inner.plus(depth=1, fields=1, aliases=1 if item.alias else 0, directives=directives)
-            elif isinstance(item, FragmentSpreadNode):
-                size = self._fragment(item.name.value).plus(directives=directives)
-            else:
-                size = self.of(item.selection_set).plus(directives=directives)  # type: ignore[attr-defined]
-            total = total.beside(size)
-        return total
-
-    def _keys(self, selections: SelectionSetNode | None) -> Counter[str]:
-        """How often each response key is selected, fragments included."""
-        keys: Counter[str] = Counter()
-        for item in selections.selections if selections else ():
-            if isinstance(item, FieldNode):
-                keys[(item.alias or item.name).value] += 1
-            elif isinstance(item, FragmentSpreadNode):
-                keys += self._keys_of_fragment(item.name.value)
-            else:
-                keys += self._keys(item.selection_set)  # type: ignore[attr-defined]
-        return keys
-
-    def _keys_of_fragment(self, name: str) -> Counter[str]:
-        if name not in self.known_keys:
-            self.known_keys[name] = Counter()
-            fragment = self.fragments.get(name)
-            if fragment is not None:
-                self.known_keys[name] = self._keys(fragment.selection_set)
-        return self.known_keys[name]
-
-    def _fragment(self, name: str) -> _Size:
-        if name not in self.known:
-            self.known[name] = _Size(0, 0, 0, 0)
-            fragment = self.fragments.get(name)
-            if fragment is not None:
-                self.known[name] = self.of(fragment.selection_set)
-        return self.known[name]

@@ -2,6 +2,8 @@
 
 Enters: an HTTP request. Leaves: JSON, always; an error body is `{"errors": [{"message", "extensions": {"code"}}]}`.
 Order of refusals: method 405, `Accept` 406, credentials 401, content type 415, size 413, shape 400, then GraphQL's own.
+Of a stranger, who shows no token, less is read, so that nobody's time is taken: small bodies, no batches, and no
+validation of what needs a token; all that is more is a 401.
 
 Statuses of a GraphQL request error (parse, validation, variables, cost, access) depend on what the client accepts:
 
@@ -33,12 +35,17 @@ from strawberry.http.ides import get_graphql_ide_html
 from crmgql import logs
 from crmgql.config import Settings
 from crmgql.domain.identity import Identities
-from crmgql.errors import CrmError
+from crmgql.errors import CrmError, Unauthenticated
 from crmgql.schema import negotiation, requests
+from crmgql.schema.addresses import Addresses
+from crmgql.schema.bodies import Bodies, Disconnected
+from crmgql.schema.documents import LOG_IN
 from crmgql.schema.engine import Engine, Request
 from crmgql.schema.errors import STATUS, Rejected, internal, rejected
+from crmgql.schema.json_limits import MAX_VALUES, STRANGERS_VALUES
 from crmgql.schema.metrics import Metrics
-from crmgql.schema.requests import Headers, Refused
+from crmgql.schema.refusals import Headers, Refused, bad
+from crmgql.schema.requests import Arrival
 from crmgql.viewer import Viewer, system_clock
 
 log = structlog.get_logger("crmgql")
@@ -53,11 +60,10 @@ NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 NOT_ABOUT_THE_QUERY = frozenset((401, 429, 500, 503))
 OK = "OK"
 
+STRANGERS_BYTES = 32_768
+"""Of a body without a token: enough to log in, and to ask about the schema where anybody may."""
+
 ERRORS = b'"errors":[{'
-
-
-class Disconnected(Exception):
-    """The body ended before its end: the client went away, or what it sent is no well-formed HTTP."""
 
 
 @dataclass(slots=True)
@@ -75,12 +81,24 @@ class Answer:
 class Endpoint:
     """The ASGI application behind `/graphql`."""
 
-    def __init__(self, engine: Engine, identities: Identities, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        identities: Identities,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        bodies: Bodies | None = None,
+        addresses: Addresses | None = None,
+    ) -> None:
         self.engine = engine
         self.identities = identities
         self.metrics = metrics
+        self.bodies = bodies or Bodies(settings.body_timeout_s)
+        self.addresses = addresses or Addresses(())
         self.max_body_bytes = settings.max_body_bytes
         self.max_batch = settings.max_batch
+        self.get_queries = settings.get_queries
         self.page = get_graphql_ide_html("graphiql").encode() if settings.ide else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,29 +128,35 @@ class Endpoint:
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, media: bytes | None) -> Answer:
         method = scope["method"]
-        if method not in ("POST", "GET"):
-            raise Refused(405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries.", ALLOW)
         reads = method == "GET"
         if reads and self.page is not None and _from_address_bar(scope, headers):
             return Answer(200, self.page, negotiation.HTML)
+        if method != "POST" and not (reads and self.get_queries):
+            allowed = ALLOW if self.get_queries else ONLY_POST
+            raise Refused(
+                405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries." if self.get_queries else "Use POST.", allowed
+            )
         if media is None:
             message = "Accept application/graphql-response+json or application/json: there is nothing else here."
             raise Refused(406, "NOT_ACCEPTABLE", message)
         viewer = await self._viewer(headers)
+        client = scope.get("client")
+        arrival = Arrival(self.addresses.client(client and client[0], headers.get(b"x-forwarded-for")))
+        most = STRANGERS_VALUES if viewer is None else MAX_VALUES
         if reads:
-            return await self._run(requests.from_query_string(scope["query_string"]), viewer, media)
+            return await self._run(requests.from_query_string(scope["query_string"], arrival, most=most), viewer, media)
         if (
             not negotiation.is_json(headers.get(b"content-type"))
             or headers.get(b"content-encoding", b"identity") != b"identity"
         ):
             message = "Send the body as application/json in UTF-8, not compressed."
             raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
-        value = requests.decode(await self._body(headers, receive))
-        client = scope.get("client")
-        remote = requests.client_address(client and client[0], headers.get(b"x-forwarded-for"))
+        body = await self._body(headers, receive, viewer)
+        value = requests.decode(body, most=most)
+        arrival.values = body.count(b",") + body.count(b"[") + body.count(b"{")
         if isinstance(value, list):
-            return await self._batch(value, viewer, media, remote)
-        return await self._run(requests.from_json(value, remote), viewer, media)
+            return await self._batch(value, viewer, media, arrival)
+        return await self._run(requests.from_json(value, arrival), viewer, media)
 
     async def _viewer(self, headers: dict[bytes, bytes]) -> Viewer | None:
         """Who asks. Raises `Rejected` when credentials are given that are no good."""
@@ -144,52 +168,42 @@ class Endpoint:
         except CrmError as error:
             raise rejected(error) from error
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body, at most `max_body_bytes` of it. Raises `Refused`, `Disconnected`."""
-        announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and int(announced[:20]) > self.max_body_bytes:
-            raise self._too_large()
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message["type"] == "http.request" and not message.get("more_body"):  # nearly always
-            if len(body) > self.max_body_bytes:
-                raise self._too_large()
-            return body
-        parts, size = [body], len(body)
-        while message["type"] != "http.disconnect":
-            if size > self.max_body_bytes:
-                raise self._too_large()
-            if not message.get("more_body"):
-                return b"".join(parts)
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-        raise Disconnected
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive, viewer: Viewer | None) -> bytes:
+        """The whole body. Raises `Refused`, `Disconnected`, and `Rejected` for a stranger's that needs a token by its size."""
+        most = self.max_body_bytes if viewer is not None else min(STRANGERS_BYTES, self.max_body_bytes)
+        try:
+            return await self.bodies.read(headers, receive, most=most)
+        except Refused as error:
+            announced = headers.get(b"content-length", b"")
+            beyond = announced.isdigit() and int(announced[:20]) > self.max_body_bytes
+            if viewer is not None or error.status != 413 or beyond or most == self.max_body_bytes:
+                raise
+            raise rejected(Unauthenticated(f"{LOG_IN} Without one, {most} bytes are read.")) from None
 
-    def _too_large(self) -> Refused:
-        return Refused(413, "PAYLOAD_TOO_LARGE", f"The body is too large; {self.max_body_bytes} bytes are allowed.")
-
-    async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes, remote: str | None) -> Answer:
-        """One after the other: what a client wrote first happens first."""
+    async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes, arrival: Arrival) -> Answer:
+        """One after the other: what a client wrote first happens first. What one spends, the others can't."""
+        if viewer is None:
+            raise rejected(Unauthenticated(f"{LOG_IN} Without one, requests are sent one by one."))
         if not values:
-            raise requests.bad("The batch is empty.")
+            raise bad("The batch is empty.")
         if len(values) > self.max_batch:
             raise Refused(
                 400, "BATCH_TOO_LARGE", f"The batch has {len(values)} operations; {self.max_batch} are allowed."
             )
+        arrival.budget.batch = len(values) > 1
         started = time.perf_counter()
         bodies = []
         for value in values:
-            answer = await self._element(value, viewer, media, remote)
+            answer = await self._element(value, viewer, media, arrival)
             bodies.append(answer.body)
             ended = time.perf_counter()
             self.metrics.note(answer.kind, answer.code, ended - started)
             started = ended
         return Answer(200, b"[" + b",".join(bodies) + b"]", media, kind="batch")
 
-    async def _element(self, value: Any, viewer: Viewer | None, media: bytes, remote: str | None) -> Answer:
+    async def _element(self, value: Any, viewer: Viewer, media: bytes, arrival: Arrival) -> Answer:
         try:
-            return await self._run(requests.from_json(value, remote), viewer, media)
+            return await self._run(requests.from_json(value, arrival), viewer, media)
         except Refused as error:
             return Answer(error.status, encoded({"errors": [error.error()]}), media, code=error.code)
         except Exception:
@@ -199,7 +213,7 @@ class Endpoint:
     async def _run(self, request: Request, viewer: Viewer | None, media: bytes) -> Answer:
         kind = "invalid"
         try:
-            operation = self.engine.operation(request)
+            operation = await self.engine.operation(request, viewer)
             kind = operation.kind
             if request.read_only and kind == "mutation":
                 raise Refused(405, "METHOD_NOT_ALLOWED", "Send mutations with POST; GET is for queries.", ONLY_POST)
@@ -229,7 +243,7 @@ def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
 
 
 def _broken_off() -> Answer:
-    error = requests.bad("The body ends too early, or is not well-formed HTTP.")
+    error = bad("The body ends too early, or is not well-formed HTTP.")
     return Answer(error.status, encoded({"errors": [error.error()]}))
 
 

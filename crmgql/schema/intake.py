@@ -2,8 +2,9 @@
 
 Enters: a form, as JSON or as a browser posts it. Leaves: 202 `{"accepted": true}`, a 303 to a page of the source's own, or
 `{"errors": [{"message", "extensions": {"code", "field"}}]}`.
-Order of refusals: method 405, content type 415, size 413, shape 400, key and origin 403, too many posts 429, then the
-fields 400. Of a source's rate one address gets half at most, so that nobody alone shuts out all others.
+Order of refusals: method 405, content type 415, size 413, shape 400, too many posts of unknown keys 429, key and origin
+403, too many posts 429, then the fields 400. Of a source's rate one address gets half at most, so that nobody alone shuts
+out all others. Keys are looked up at most `UNKNOWN_PER_MINUTE` times a minute for one address, and then remembered.
 
 Why a page may hold the key, and why forging a post brings nothing: no cookie, session or other thing that a browser adds by
 itself is ever read. Who posts brings the key, which everybody who sees the page may know, and gets nothing for it but a
@@ -16,7 +17,7 @@ A filled honeypot is answered like a lead that was accepted, and stored nowhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,10 +34,13 @@ from crmgql.domain.intake import Form
 from crmgql.domain.intake_sources import Source
 from crmgql.errors import BadUserInput, CrmError, Forbidden, Throttled
 from crmgql.schema import negotiation, requests
+from crmgql.schema.addresses import Addresses
+from crmgql.schema.bodies import Bodies, Disconnected
 from crmgql.schema.errors import STATUS, formatted, internal
-from crmgql.schema.http import Disconnected, encoded
+from crmgql.schema.http import encoded
+from crmgql.schema.json_limits import STRANGERS_VALUES
 from crmgql.schema.metrics import Metrics
-from crmgql.schema.requests import Headers, Refused, bad
+from crmgql.schema.refusals import Headers, Refused, bad
 from crmgql.schema.throttling import Throttle
 from crmgql.viewer import Clock, system_clock
 
@@ -44,11 +48,13 @@ log = structlog.get_logger("crmgql")
 
 PATH = "/intake/leads"
 MAX_BODY_BYTES = 65_536
+BODY_TIMEOUT_S = 15.0
 MAX_PAIRS = 200
 UNKNOWN_PER_MINUTE = 60
-"""Posts of one address with keys that nobody has; more are told to wait."""
+"""Keys of one address that are looked up; more are told to wait."""
 
-KEEP_ORIGINS_S = 5.0
+KEEP_S = 5.0
+MOST_SOURCES = 1000
 KEEP_PREFLIGHT_S = b"600"
 ALLOW: Headers = ((b"allow", b"OPTIONS, POST"),)
 ALLOWED_FIELDS = b"content-type, x-intake-key, idempotency-key, x-request-id"
@@ -84,7 +90,7 @@ class Post:
 
 @dataclass(slots=True)
 class _Origins:
-    """What active sources list, as it was at most `KEEP_ORIGINS_S` ago: preflights bring no key."""
+    """What active sources list, as it was at most `KEEP_S` ago: preflights bring no key."""
 
     database: Database
     read_at: float = float("-inf")
@@ -92,23 +98,56 @@ class _Origins:
     listed: frozenset[str] = field(default_factory=frozenset)
 
     async def allow(self, origin: str) -> bool:
-        if time.monotonic() - self.read_at > KEEP_ORIGINS_S:
+        if time.monotonic() - self.read_at > KEEP_S:
             self.any_origin, self.listed = await intake_sources.origins(self.database)
             self.read_at = time.monotonic()
         return self.any_origin or origin.lower() in self.listed
+
+
+@dataclass(slots=True)
+class _Sources:
+    """Sources by key, as they were at most `KEEP_S` ago. Keys that nobody has are not kept; looking up one that somebody
+    had counts for nobody's throttle, so that who tries keys shuts out nobody at the same address."""
+
+    database: Database
+    kept: dict[str, tuple[float, Source]] = field(default_factory=dict)
+
+    async def find(self, key: str, take: Callable[[], Awaitable[None]]) -> Source:
+        """The source; `take` is awaited before a key is looked up for the first time. Raises `Forbidden`."""
+        read_at, kept = self.kept.get(key, (float("-inf"), None))
+        if kept is None:
+            await take()
+        elif time.monotonic() - read_at < KEEP_S:
+            return kept
+        self.kept.pop(key, None)
+        source = await intake_sources.find(self.database, key)
+        if len(self.kept) >= MOST_SOURCES:
+            self.kept.clear()
+        self.kept[key] = time.monotonic(), source
+        return source
 
 
 class Endpoint:
     """The ASGI application behind `/intake/leads`."""
 
     def __init__(
-        self, database: Database, throttle: Throttle, metrics: Metrics, *, clock: Clock = system_clock
+        self,
+        database: Database,
+        throttle: Throttle,
+        metrics: Metrics,
+        *,
+        bodies: Bodies | None = None,
+        addresses: Addresses | None = None,
+        clock: Clock = system_clock,
     ) -> None:
         self.database = database
         self.throttle = throttle
         self.metrics = metrics
+        self.bodies = bodies or Bodies(BODY_TIMEOUT_S)
+        self.addresses = addresses or Addresses(())
         self.clock = clock
         self.origins = _Origins(database)
+        self.sources = _Sources(database)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -116,7 +155,7 @@ class Endpoint:
         request_id = requests.request_id(headers.get(b"x-request-id"))
         logs.request_id.set(request_id)
         client = scope.get("client")
-        remote = requests.client_address(client and client[0], headers.get(b"x-forwarded-for"))
+        remote = self.addresses.client(client and client[0], headers.get(b"x-forwarded-for"))
         post = Post(headers, remote, self.clock())
         try:
             answer = await self._answer(scope["method"], post, receive)
@@ -139,7 +178,7 @@ class Endpoint:
         if method != "POST":
             raise Refused(405, "METHOD_NOT_ALLOWED", "Hand leads in with POST.", ALLOW)
         decode = _decoder(post.headers)
-        posted = decode(await _body(post.headers, receive))
+        posted = decode(await self.bodies.read(post.headers, receive, most=MAX_BODY_BYTES))
         form = await self._form(post, posted)
         assert post.source is not None
         if form.trapped:
@@ -156,11 +195,8 @@ class Endpoint:
         key = _header(post.headers, b"x-intake-key") or (given if isinstance(given, str) else "")
         if not key:
             raise Forbidden("Send the intake source's key as X-Intake-Key, or in the field key.", field="key")
-        try:
-            post.source = await intake_sources.find(self.database, key.strip())
-        except Forbidden:
-            await self._take(post, {f"unknown:{(post.remote or '')[:64]}": UNKNOWN_PER_MINUTE})
-            raise
+        unknown = {f"unknown:{(post.remote or '')[:64]}": UNKNOWN_PER_MINUTE}
+        post.source = await self.sources.find(key.strip(), lambda: self._take(post, unknown))
         if not post.source.allows(post.origin):
             raise Forbidden("Pages of this origin may not use this key; allowedOrigins of its source lists who may.")
         rate, source = post.source.rate_per_minute, f"source:{post.source.id.hex}"
@@ -205,7 +241,7 @@ def _decoder(headers: dict[bytes, bytes]) -> Any:
 
 
 def _json(body: bytes) -> Mapping[str, Any]:
-    value = requests.decode(body or b"{}")
+    value = requests.decode(body or b"{}", most=STRANGERS_VALUES)
     if not isinstance(value, dict):
         raise bad("The body must be a JSON object with the form's fields.")
     return value
@@ -221,23 +257,6 @@ def _pairs(body: bytes) -> Mapping[str, Any]:
     for name, value in pairs:
         fields.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
-
-
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body, if it is not too large. Raises `Refused`, `Disconnected`."""
-    announced = headers.get(b"content-length", b"")
-    body, more = b"", True
-    too_large = announced.isdigit() and int(announced[:20]) > MAX_BODY_BYTES
-    while more and not too_large:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        too_large = len(body) > MAX_BODY_BYTES
-    if not too_large:
-        return body
-    raise Refused(413, "PAYLOAD_TOO_LARGE", f"The form is too large; {MAX_BODY_BYTES} bytes are allowed.")
 
 
 def _header(headers: dict[bytes, bytes], name: bytes) -> str | None:

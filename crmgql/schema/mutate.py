@@ -36,18 +36,21 @@ from crmgql.planner import arguments, selection
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.schema import computed, mutating
 from crmgql.schema import given as inputs
+from crmgql.schema.documents import LOG_IN
 from crmgql.schema.errors import formatted, internal
+from crmgql.schema.pace import Pace
 from crmgql.viewer import Viewer, Who
 
 log = structlog.get_logger("crmgql")
-
-LOG_IN = "Log in first: send an access token or an API key as “Authorization: Bearer …”."
 
 RECORD = "0"
 """The variable that holds the changed record's id; no client's variable can have this name."""
 
 PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCostExceeded)
 """Rejections that say nothing about the input: GraphQL errors rather than `userErrors`."""
+
+MUTATION_COST = 100
+"""Nodes that a field counts for, beside what it shows: a transaction with its checks and events."""
 
 TRIES = 4
 """How often a field is done when its transaction collides with others."""
@@ -64,7 +67,7 @@ class Mutations:
     database: db.Database
     forget: Callable[[UUID], None]
 
-    async def run(self, prepared: Prepared, variables: Any, visit: mutating.Visit) -> bytes:
+    async def run(self, prepared: Prepared, variables: Any, visit: mutating.Visit, pace: Pace) -> bytes:
         """The whole response body of a mutation operation. `variables` are graphql-core's coerced ones.
 
         Raises `Unauthenticated`, before anything is done, when a field needs a viewer and there is none.
@@ -79,7 +82,7 @@ class Mutations:
             if nodes[0].name.value == "__typename":
                 parts.append(f'"{key}":"Mutation"')
                 continue
-            field = _Field(self, reader, prepared, key, nodes, variables, visit, errors)
+            field = _Field(self, reader, prepared, key, nodes, variables, visit, pace, errors)
             try:
                 text = await field.answer()
             except CrmError as error:
@@ -108,6 +111,7 @@ class _Field:
         nodes: list[FieldNode],
         variables: Any,
         visit: mutating.Visit,
+        pace: Pace,
         errors: list[dict[str, Any]],
     ) -> None:
         self.mutations = mutations
@@ -116,13 +120,14 @@ class _Field:
         self.node = nodes[0]
         self.variables = variables
         self.visit = visit
+        self.pace = pace
         self.errors = errors
         self.declaration = mutating.MUTATIONS[nodes[0].name.value]
         self.payload = _Payload(mutations, reader, self.declaration, nodes)
 
     async def answer(self) -> str:
         """The payload's JSON. Raises the verb's rejection."""
-        coerced, given = self._input()
+        coerced, given = await self.pace.aside(self._input)
         if self.declaration.session is not None:
             done, record = await self._session(given)
         else:
@@ -153,16 +158,24 @@ class _Field:
         catalog = self.mutations.plans.catalog
         return coerced, inputs.convert(catalog, self.declaration.record, kind.of_type, coerced)
 
-    def _plan(self, who: Who) -> Plan | None:
-        coerced = self.variables.coerced
-        return self.mutations.plans.payload(self.prepared, self.key, coerced, who, self.payload.root)
+    async def _plan(self, who: Who) -> Plan | None:
+        """How the record is read for the payload; None where nothing of it is shown. Raises what planning it raises."""
+        plan = None
+        if self.payload.shows_record:
+            plans, variables = self.mutations.plans, self.variables.coerced
+            plan = await self.pace.plan(
+                lambda: plans.key(self.prepared, variables, who, self.key),
+                lambda: plans.compile(self.payload.root(), who),
+            )
+        self.pace.pay(plan, MUTATION_COST)
+        return plan
 
     async def _transaction(
         self, coerced: dict[str, Any], given: mutating.Given
     ) -> tuple[mutating.Done, dict[str, Any]]:
         assert self.visit.viewer is not None
         access.require_write(self.visit.viewer, self.declaration.record)  # also for what a key would only repeat
-        plan = self._plan(self.visit.viewer.who)
+        plan = await self._plan(self.visit.viewer.who)
         key = given.pop("idempotency_key", None)
         for tries_left in reversed(range(TRIES)):
             try:
@@ -183,13 +196,14 @@ class _Field:
         # It is done and can't be undone: what can't be shown is an error beside the tokens.
         try:
             viewer = await self._identified(done.record)
-            return done, await self._shown(self.visit.database, self._plan(viewer.who), viewer, done.record)
+            plan = await self._plan(viewer.who)
+            return done, await self._shown(self.visit.database, plan, viewer, done.record)
         except CrmError as error:
             self.errors.append(formatted(error, [self.key, self.payload.node.singular]))
             return done, {}
 
     async def _identified(self, user_id: UUID) -> Viewer:
-        async with self.visit.database.connection() as connection:
+        async with self.visit.database.reading() as connection:
             roles = await connection.fetchval(ROLES, user_id)
         return Viewer(user_id, Who(frozenset(roles)), clock=self.visit.clock)
 
@@ -240,6 +254,10 @@ class _Payload:
         assert isinstance(kind, GraphQLObjectType)
         self.kind = kind
         self.fields = reader.collect(declaration.payload, [node.selection_set for node in nodes])
+
+    @property
+    def shows_record(self) -> bool:
+        return any(nodes[0].name.value == self.node.singular for nodes in self.fields.values())
 
     def root(self) -> tuple[tuple[str, selection.Root], ...]:
         """The record's fields as roots of a statement."""

@@ -6,69 +6,50 @@ What is refused here never was a GraphQL request: its status is 400 whatever the
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
+from crmgql.schema import json_limits
+from crmgql.schema.budget import Budget
 from crmgql.schema.engine import Request
+from crmgql.schema.json_limits import MAX_VALUES
+from crmgql.schema.refusals import Refused, bad
 
-MAX_NESTING = 64
 MAX_PARAMETERS = 50
+LONGEST_QUERY_STRING = 65_536
 
 PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
-Headers = tuple[tuple[bytes, bytes], ...]
+
+@dataclass(slots=True)
+class Arrival:
+    """What is known of an HTTP request beside its operations: who sent it, how many values it may hold at most, and what
+    its operations may spend together."""
+
+    remote: str | None = None
+    values: int = 0
+    budget: Budget = field(default_factory=Budget)
 
 
-class Refused(Exception):
-    """An HTTP request that is not answered: a status, a code for programs, a message for people."""
-
-    def __init__(self, status: int, code: str, message: str, headers: Headers = ()) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers
-
-    def error(self) -> dict[str, Any]:
-        return {"message": self.message, "extensions": {"code": self.code}}
-
-
-def bad(message: str) -> Refused:
-    return Refused(400, "BAD_REQUEST", message)
-
-
-def decode(body: bytes) -> Any:
-    """The JSON value of a body. Raises `Refused`."""
+def decode(body: bytes, *, most: int = MAX_VALUES) -> Any:
+    """The JSON value of a body, of at most so many values. Raises `Refused`."""
     if not body:
         raise bad("The body is empty; send a JSON object with a query.")
+    json_limits.check(body, most=most)
     try:
-        value = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise bad("The body is not JSON in UTF-8, or is nested too deeply.") from None
-    # Counting is fast, walking is not: only what might be deep is walked.
-    if body.count(b"{") + body.count(b"[") > MAX_NESTING and nesting(value) > MAX_NESTING:
-        raise bad(f"The body is nested too deeply; {MAX_NESTING} levels are allowed.")
-    return value
 
 
-def nesting(value: Any) -> int:
-    """Levels of lists and objects inside each other."""
-    level, deep = [value], 0
-    while level := [item for item in level if isinstance(item, (dict, list))]:
-        deep += 1
-        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
-    return deep
-
-
-def from_json(value: Any, remote: str | None = None) -> Request:
-    """The request of a decoded body, or of an element of a batch; `remote` is who sent it. Raises `Refused`."""
+def from_json(value: Any, arrival: Arrival) -> Request:
+    """The request of a decoded body, or of an element of a batch. Raises `Refused`."""
     if not isinstance(value, dict):
         raise bad("A GraphQL request is a JSON object with a query.")
     query, name, variables = value.get("query"), value.get("operationName"), value.get("variables")
@@ -83,36 +64,17 @@ def from_json(value: Any, remote: str | None = None) -> Request:
     extensions = value.get("extensions")
     if extensions is not None and not isinstance(extensions, dict):
         raise bad("extensions must be an object or null.")
-    return Request(query, name or None, variables or {}, remote=remote)
+    return Request(
+        query, name or None, variables or {}, remote=arrival.remote, values=arrival.values, budget=arrival.budget
+    )
 
 
-def client_address(peer: str | None, forwarded: bytes | None) -> str | None:
-    """The client's address, for counting failed logins; None when it can't be told.
-
-    From a private address a reverse proxy may be speaking: then the client is whom it names last in
-    `X-Forwarded-For`, as what stands before that is the client's own word. A proxy on this machine that names nobody
-    is not counted, else one attacker would lock out all who come through it. A public peer is believed nothing.
-    """
-    if peer is None:
-        return None
-    near, counted = _judged(peer)
-    if near and forwarded:
-        return forwarded.rpartition(b",")[2].strip().decode("latin-1")
-    return counted
-
-
-@lru_cache(maxsize=1024)
-def _judged(peer: str) -> tuple[bool, str | None]:
-    """Whether a peer may be a proxy, and as whom it is counted when it names nobody."""
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False, peer
-    return address.is_private, None if address.is_loopback else peer
-
-
-def from_query_string(text: bytes) -> Request:
+def from_query_string(text: bytes, arrival: Arrival, *, most: int = MAX_VALUES) -> Request:
     """The request of a GET. An empty operationName counts as none. Raises `Refused`."""
+    if len(text) > LONGEST_QUERY_STRING:
+        raise Refused(
+            413, "PAYLOAD_TOO_LARGE", f"The query string is too long; {LONGEST_QUERY_STRING} bytes are allowed."
+        )
     try:
         pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:  # UnicodeDecodeError is one
@@ -122,16 +84,18 @@ def from_query_string(text: bytes) -> Request:
         raise bad("A parameter is given more than once.")
     for name in ("variables", "extensions"):
         if value := given.get(name):
-            given[name] = _parameter(name, value)
+            given[name] = _parameter(name, value, most)
+            arrival.values += value.count(",") + value.count("[") + value.count("{")
         else:
             given.pop(name, None)
-    request = from_json(given)
-    return Request(request.query, request.operation_name, request.variables, read_only=True)
+    request = from_json(given, arrival)
+    request.read_only = True
+    return request
 
 
-def _parameter(name: str, text: str) -> Any:
+def _parameter(name: str, text: str, most: int) -> Any:
     try:
-        return decode(text.encode())
+        return decode(text.encode(), most=most)
     except Refused:
         raise bad(f"{name} must be a JSON object.") from None
 

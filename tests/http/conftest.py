@@ -30,6 +30,9 @@ SECRET = "a secret of thirty-two bytes, or more"
 SERVE = "import sys; sys.argv = ['crmgql', 'serve']; from crmgql.cli import main; main()"
 ORIGIN = "https://app.example.com"
 MAX_BODY = 20_000
+COMFORT = {"CRMGQL_INTROSPECTION": "anyone", "CRMGQL_GET_QUERIES": "true", "CRMGQL_IDE": "true"}
+"""As `crmgql dev` has it; `HARDENED` are the defaults."""
+HARDENED = dict.fromkeys(COMFORT, "")
 
 
 @dataclass
@@ -97,6 +100,7 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
             "CRMGQL_SECRET_KEY": SECRET,
             "CRMGQL_POOL_SIZE": "2",
             "CRMGQL_LOG_FORMAT": "json",
+            **COMFORT,
             **variables,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRMGQL_")}
@@ -118,7 +122,12 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
 @pytest.fixture(scope="session")
 def served(serve: Serve) -> Iterator[Served]:
     """The server that most tests ask."""
-    with serve(CRMGQL_MAX_BODY_BYTES=str(MAX_BODY), CRMGQL_MAX_BATCH="3", CRMGQL_CORS_ORIGINS=ORIGIN) as started:
+    with serve(
+        CRMGQL_MAX_BODY_BYTES=str(MAX_BODY),
+        CRMGQL_MAX_BATCH="3",
+        CRMGQL_CORS_ORIGINS=ORIGIN,
+        CRMGQL_TRUSTED_PROXIES="127.0.0.0/8",
+    ) as started:
         yield started
 
 

@@ -16,6 +16,7 @@ from crmgql.schema.engine import Request
 from crmgql.schema.errors import formatted, rejected
 from crmgql.schema.http import Endpoint
 from crmgql.schema.metrics import Metrics
+from crmgql.viewer import Viewer, system
 
 RESPONSE_JSON = "application/graphql-response+json"
 
@@ -29,7 +30,7 @@ class Stub:
         self.kind = "query"
         self.asked: list[str] = []
 
-    def operation(self, request: Request) -> Any:
+    async def operation(self, request: Request, viewer: object) -> Any:
         return self
 
     async def run(self, operation: object, request: Request, viewer: object) -> bytes:
@@ -38,9 +39,10 @@ class Stub:
             raise self.answering
         return b'{"data":null}'
 
-    async def identify(self, authorization: str, clock: object) -> None:
+    async def identify(self, authorization: str, clock: object) -> Viewer:
         if self.identifying is not None:
             raise self.identifying
+        return system()
 
 
 class Failing(Stub):
@@ -92,7 +94,7 @@ async def test_the_operation_is_looked_up_once() -> None:
     looked: list[str] = []
 
     class Looking(Stub):
-        def operation(self, request: Request) -> Any:
+        async def operation(self, request: Request, viewer: object) -> Any:
             looked.append(request.query)
             return self
 
@@ -150,14 +152,14 @@ async def test_no_credentials_can_be_checked_without_a_database() -> None:
 
 async def test_one_failure_does_not_fail_its_batch() -> None:
     with capture_logs():
-        response = await post(Stub(answering=ValueError("tulip")), [{"query": "{ a }"}, 1])
+        response = await post(Stub(answering=ValueError("tulip")), [{"query": "{ a }"}, 1], authorization="Bearer x")
     codes = [element["errors"][0]["extensions"]["code"] for element in response.json()]
     assert (response.status_code, codes) == (200, ["INTERNAL_SERVER_ERROR", "BAD_REQUEST"])
 
 
 async def test_a_batch_runs_in_order() -> None:
     stub = Stub()
-    await post(stub, [{"query": str(number)} for number in range(10)])
+    await post(stub, [{"query": str(number)} for number in range(10)], authorization="Bearer x")
     assert stub.asked == [str(number) for number in range(10)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crmgql.schema import negotiation, requests
+from crmgql.schema import negotiation
 from crmgql.schema.negotiation import JSON, RESPONSE_JSON
 
 NEWER = b"application/graphql-response+json"
@@ -73,21 +73,3 @@ def test_wants_page(accept: bytes | None, expected: bool) -> None:
 )
 def test_encoding(accepted: bytes | None, expected: str | None) -> None:
     assert negotiation.encoding(accepted) == expected
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "expected"),
-    [
-        ("203.0.114.7", None, "203.0.114.7"),
-        ("203.0.114.7", b"1.1.1.1", "203.0.114.7"),  # anybody can write that
-        ("127.0.0.1", b"6.6.6.6, 8.8.8.8", "8.8.8.8"),
-        ("10.0.0.2", b"8.8.8.8", "8.8.8.8"),
-        ("::1", b"8.8.8.8", "8.8.8.8"),
-        ("127.0.0.1", None, None),
-        ("10.0.0.2", None, "10.0.0.2"),
-        ("unix", None, "unix"),
-        (None, b"8.8.8.8", None),
-    ],
-)
-def test_client_address(peer: str | None, forwarded: bytes | None, expected: str | None) -> None:
-    assert requests.client_address(peer, forwarded) == expected

@@ -54,15 +54,15 @@ REFUSED = {
     "directives on one field": ("{ me { id " + "@skip(if: true) " * 60 + "} }", "QUERY_TOO_COMPLEX"),
     "directives on fragments": ("{ me { id " + "... @skip(if: true) { id } " * 60 + "} }", "QUERY_TOO_COMPLEX"),
     "fields": ("{ me { " + "id " * 3500 + "} }", "QUERY_TOO_COMPLEX"),
-    "a field again and again": ("{ " + "customers(first: 1) { totalCount } " * 60 + "}", "QUERY_TOO_COMPLEX"),
+    "a field again and again": ("{ " + "customers(first: 1) { totalCount } " * 80 + "}", "QUERY_TOO_COMPLEX"),
     "a field again and again in fragments": (
         "{ "
-        + " ".join(f"...F{n}" for n in range(60))
+        + " ".join(f"...F{n}" for n in range(80))
         + " } "
-        + " ".join(f"fragment F{n} on Query {{ me {{ id }} }}" for n in range(60)),
+        + " ".join(f"fragment F{n} on Query {{ me {{ id }} }}" for n in range(80)),
         "QUERY_TOO_COMPLEX",
     ),
-    "a field again and again in inline fragments": ("{ me { id " + "... { name } " * 60 + "} }", "QUERY_TOO_COMPLEX"),
+    "a field again and again in inline fragments": ("{ me { id " + "... { name } " * 110 + "} }", "QUERY_TOO_COMPLEX"),
     "fields that conflict": (
         "{ " + " ".join(f"customers(first: {n}) {{ totalCount }}" for n in range(50)) + " }",
         "GRAPHQL_VALIDATION_FAILED",
@@ -126,11 +126,10 @@ def test_documents_are_kept_and_bounded(bench: Bench) -> None:
     documents = bench.documents(size=2)
     first = documents.get("{ me { id } }")
     assert documents.get("{ me { id } }") is first
-    with pytest.raises(Rejected) as once:
-        documents.get("{ nope }")
-    with pytest.raises(Rejected) as twice:
-        documents.get("{ nope }")
-    assert once.value.errors == twice.value.errors
+    for _ in range(2):
+        with pytest.raises(Rejected):
+            documents.get("{ nope }")
+    assert len(documents._kept) == 1
     assert documents.get("{ me { id } }") is first
     for number in range(5):
         documents.get(f"{{ a{number}: me {{ id }} }}")

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from crmgql.errors import BadUserInput, MaxCostExceeded
+from crmgql.planner import plan as plan_module
+from crmgql.planner.sizes import Sizes
 from crmgql.viewer import Who
 from tests.access.workshop import Company, gid, person
 from tests.planner.bench import Bench
@@ -188,3 +190,32 @@ async def test_one_statement_whatever_is_asked(company: Company) -> None:
     await company.data(query, person(5), variables)
     assert len(said) == 1
     assert said[0].startswith("WITH")
+
+
+@pytest.mark.parametrize(
+    ("query", "weight"),
+    [
+        ("{ customers { nodes { id } } }", 0),
+        ("{ customers { totalCount } }", 100),
+        ("{ a: customers { totalCount sums { annualRevenue { amount } } } b: customers { totalCount } }", 300),
+        ("{ orders { totalCount } }", 2500),
+        ("{ customers(first: 10) { nodes { orders { totalCount } } } }", 100),
+        ("{ customers(first: 1) { nodes { orders { totalCount } } } }", 10),
+        ("{ customers(first: 100) { nodes { orders(first: 1) { nodes { payments { totalCount } } } } } }", 0),
+        ("{ payments { totalCount } }", 5),
+        ("{ users { totalCount } }", 0),
+    ],
+)
+def test_counts_and_sums_weigh_what_they_read(bench: Bench, query: str, weight: int) -> None:
+    sizes = Sizes(50_000, {"customers": 1000, "orders": 100_000, "payments": 50})
+    plan, _ = bench.plan(query, {}, ADMIN)
+    assert sizes.weigh(plan.scans) == weight
+
+
+def test_what_plans_keep_is_bounded_by_their_length(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "KEPT_CHARACTERS", 5000)
+    plans = bench.plans(size=1000)
+    for number in range(1, 40):
+        plans.plan(bench.read(f"{{ customers(first: {number}) {{ nodes {{ id }} }} }}", {})[0], {}, ADMIN)
+    assert 1 <= len(plans) < 39
+    assert plans._characters == sum(len(plan.sql) for plan in plans._kept.values()) <= 5000
