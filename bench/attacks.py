@@ -111,6 +111,10 @@ def attacks(token: str, ruleset: str) -> Iterator[Attack]:
     values = {"w": {"or": [{"name": {"eq": str(number)}} for number in range(3300)]}}
     asked = {"query": "query($w: CustomerWhere) { customers(where: $w) { totalCount } }", "variables": values}
     yield Attack("10,000 values in variables", VIEWER, lambda n: graphql(asked, known=True), clients=8)
+    for path in ("/readyz", "/metrics"):
+        yield Attack(path, STRANGER, lambda n, path=path: [get(path)], clients=8)
+    long = "Authorization: Bearer " + "x" * 300_000
+    yield Attack("300 kB as a token", STRANGER, lambda n: [get("/graphql", long)], clients=8)
     lines = [{"productId": f"prd_{number:032}", "quantity": "1"} for number in range(4900)]
     order = {"i": {"customerId": f"cus_{0:032}", "lines": lines}}
     made = {
@@ -118,6 +122,10 @@ def attacks(token: str, ruleset: str) -> Iterator[Attack]:
         "variables": order,
     }
     yield Attack("10,000 values in a mutation", VIEWER, lambda n: graphql(made, known=True), clients=8)
+
+
+def get(path: str, *more: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *more]).encode() + b"\r\n\r\n"
 
 
 def post(path: str, body: bytes, token: str | None = None, *more: str, length: int | None = None) -> bytes:

@@ -51,6 +51,7 @@ it, which holds everything: some 30 ms for so many."""
 MAX_ERRORS = 5
 INTROSPECTION = frozenset(("__schema", "__type"))
 PYTHON_ON_DIGITS = "set_int_max_str_digits"
+HINT = " Did you mean "
 LOG_IN = "Log in first: send an access token or an API key as “Authorization: Bearer …”."
 
 Public = Callable[[str, str], bool]
@@ -158,7 +159,8 @@ class Documents:
             raise rejected(QueryTooComplex("The document is nested too deeply.")) from None
         errors: list[GraphQLError] = validate(self.schema, document, self.rules, max_errors=MAX_ERRORS)
         if errors:
-            raise from_graphql([_in_plain_words(error) for error in errors], "GRAPHQL_VALIDATION_FAILED")
+            told = [_in_plain_words(error, hints=self.limits.introspection) for error in errors]
+            raise from_graphql(told, "GRAPHQL_VALIDATION_FAILED")
         return self._prepared(text, size)
 
     def _parsed(self, text: str, *, stranger: bool) -> DocumentNode:
@@ -230,8 +232,11 @@ def _text(definition: VariableDefinitionNode, prepared: Prepared) -> tuple[str, 
     return name, not required and definition.default_value is None
 
 
-def _in_plain_words(error: GraphQLError) -> GraphQLError:
-    """Python refuses to read numbers of thousands of digits, in words that mean nothing to a client."""
-    if PYTHON_ON_DIGITS not in error.message:
-        return error
-    return GraphQLError("A number has too many digits.", error.nodes)
+def _in_plain_words(error: GraphQLError, *, hints: bool) -> GraphQLError:
+    """Python refuses to read numbers of thousands of digits, in words that mean nothing to a client. Without `hints`
+    nothing is told of the schema but what was asked."""
+    if PYTHON_ON_DIGITS in error.message:
+        return GraphQLError("A number has too many digits.", error.nodes)
+    if not hints and HINT in error.message:
+        return GraphQLError(error.message.partition(HINT)[0], error.nodes)
+    return error

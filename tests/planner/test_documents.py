@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -120,6 +121,15 @@ def test_introspection_can_be_switched_off(bench: Bench) -> None:
         with pytest.raises(Rejected):
             closed.get(text)
     assert closed.get("{ __typename me { __typename } }")
+
+
+@pytest.mark.parametrize("text", ["{ me { nam } }", "{ mee { id } }", "{ customers(frist: 1) { totalCount } }"])
+def test_without_introspection_nothing_is_suggested(bench: Bench, text: str) -> None:
+    for introspection in (True, False):
+        documents = bench.documents(replace(LIMITS, introspection=introspection))
+        with pytest.raises(Rejected) as caught:
+            documents.get(text)
+        assert ("Did you mean" in caught.value.errors[0]["message"]) is introspection
 
 
 def test_documents_are_kept_and_bounded(bench: Bench) -> None:
