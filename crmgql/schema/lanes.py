@@ -16,7 +16,7 @@ from crmgql.errors import Throttled
 
 Result = TypeVar("Result")
 
-MOST_WAITING = 32
+MOST_WAITING = 100
 """Pieces of one client."""
 
 MOST_CLIENTS = 1000
