@@ -1,52 +1,38 @@
 """The only place that takes a database connection.
 
-Enters: a URL. Leaves: `transaction()` for verbs, `fetch_json()` for plans. Two pools: Tortoise's for writing, a
-read-only one for queries. Always holds: a connection goes back to its pool whatever is cancelled, when it is cancelled.
+Enters: a URL. Leaves: `transaction()` for verbs, `fetch_json()` for plans. Two stacks of connections: one for writing, a
+read-only one for queries. Always holds: a connection comes back whatever is cancelled, when it is cancelled; no answer
+is waited for without end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, cast
+from time import monotonic
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from tortoise import Tortoise
-from tortoise.backends.asyncpg.client import AsyncpgDBClient
-from tortoise.connection import get_connection
 
-from crmgql.errors import BadUserInput, SetupError, TimedOut, Unavailable
+from crmgql.connections import GRACE_S, Connection, open_one, server_settings
+from crmgql.errors import DatabaseAway, DatabaseTrouble, SetupError
+from crmgql.stacks import Stack, unbroken
+from crmgql.troubles import Troubles
 
-Connection: TypeAlias = Any
-"""An asyncpg connection; the library has no types."""
+__all__ = ["Connection", "Database", "Transaction", "connect", "tortoise_config", "unbroken"]
 
-Result = TypeVar("Result")
+SWEEP_S = 0.25
+"""So often it is looked whether an answer is overdue."""
 
-LOST: tuple[type[BaseException], ...] = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg makes of a connection that was cut while it was being used
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InsufficientResourcesError,
-    OSError,
-)
-"""What a vanished server looks like."""
-
-
-class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection whose session state we never change: returning it to the pool costs no round trip."""
-
-    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        if self.is_in_transaction():  # of ours: who was cancelled between BEGIN and the first statement left it open
-            await self.execute("ROLLBACK", timeout=timeout)
+FILL_SOME_MB = """
+CREATE TEMPORARY TABLE crmgql_room ON COMMIT DROP AS
+SELECT repeat(md5(n::text), 60) AS filling FROM generate_series(1, 2000) n"""
+"""Four megabytes: more than what a database finds on a full disk by tidying up. Short enough not to be compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,235 +45,123 @@ class Transaction:
         """The one row of a planned statement, inside this transaction."""
         return await self.connection.fetchrow(sql, *values)
 
-
-class Readers:
-    """The read-only connections of a process.
-
-    asyncpg's pool costs 40 µs per use, half as much as the use itself: it shields and wraps what needs it only when
-    connections keep state. Here a connection is taken from a stack and put back; one that broke, or whose statement was
-    cancelled, leaves an empty place that the next user fills.
-    """
-
-    def __init__(self, open_one: Callable[[], Awaitable[Connection]], size: int) -> None:
-        self._open_one = open_one
-        self.size = size
-        self.free: list[Connection | None] = [None] * size
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
-
-    async def open(self) -> None:
-        """Fills every place. Raises what connecting raises."""
-        self.free = list(await asyncio.gather(*(self._open_one() for _ in range(self.size))))
-
-    async def fetchrow(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
-        connection = self.free.pop() if self.free else await self._turn()
-        try:
-            if connection is None or connection.is_closed():
-                connection = None
-                connection = await self._open_one()
-            return await connection.fetchrow(sql, *values)
-        except asyncio.CancelledError:
-            if connection is not None:
-                connection.terminate()
-            raise
-        finally:
-            self._give(connection)
-
-    @asynccontextmanager
-    async def use(self) -> AsyncIterator[Connection]:
-        """A connection for several statements. Who is cancelled, or leaves a transaction open, breaks it."""
-        connection = self.free.pop() if self.free else await self._turn()
-        try:
-            if connection is None or connection.is_closed():
-                connection = None
-                connection = await self._open_one()
-            yield connection
-        except BaseException as error:
-            if connection is not None and not isinstance(error, Exception):  # a statement may be under way
-                connection.terminate()
-            raise
-        finally:
-            if connection is not None and not connection.is_closed() and connection.is_in_transaction():
-                connection.terminate()
-            self._give(connection)
-
-    async def _turn(self) -> Connection | None:
-        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            return await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._give(turn.result())
-            raise
-
-    def _give(self, connection: Connection | None) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(connection)
-                return
-        self.free.append(connection)
-
-    async def close(self) -> None:
-        for connection in self.free:
-            if connection is not None and not connection.is_closed():
-                await connection.close(timeout=2)
+    async def allow(self, *, minutes: int) -> None:
+        """Lets each of its statements take so long."""
+        await self.connection.execute(f"SET LOCAL statement_timeout = '{minutes}min'")
+        self.connection.limit_s = minutes * 60 + GRACE_S
 
 
 class Database:
-    """Both pools of one process, and a connection that is kept back."""
+    """Both stacks of one process, and a connection that is kept back."""
 
-    def __init__(
-        self,
-        writer: AsyncpgDBClient,
-        reader: Readers,
-        open_reserved: Callable[[], Awaitable[Connection]],
-        *,
-        reads_replica: bool = False,
-    ) -> None:
+    def __init__(self, writer: Stack, reader: Stack, reserved: Stack, *, reads_replica: bool = False) -> None:
         self.reads_replica = reads_replica
         self._writer = writer
         self._reader = reader
-        self._open_reserved = open_reserved
-        self._reserved: Connection | None = None
-        self._reserved_turn = asyncio.Lock()
+        self._reserved = reserved
+        self.troubles = Troubles()
+        self._sweeping = asyncio.create_task(_sweep(writer, reader, reserved))
+
+    async def open(self) -> None:
+        """Connects ahead of use. Raises `DatabaseTrouble` when the server is away, and asyncpg's when it refuses us."""
+        await self._writer.open(1)
+        await self._reader.open(self._reader.size)
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """The one row of a planned statement: (data text, number of nodes)."""
-        with TRANSLATED:
+        with self.troubles:
             return await self._reader.fetchrow(sql, values)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """A connection that may not write, outside of any transaction: for a look-up of its own."""
-        with TRANSLATED:
+        with self.troubles:
             async with self._reader.use() as connection:
                 yield connection
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """A connection that may not write, and whose statements all see the database as the first of them did."""
-        with TRANSLATED:
+        with self.troubles:
             async with self._reader.use() as connection:
                 await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                try:
-                    yield connection
-                except Exception:
-                    if not connection.is_closed():
-                        await connection.execute("ROLLBACK")
-                    raise
+                yield connection
                 await connection.execute("COMMIT")
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside of any transaction, for bulk work that commits in steps of its own."""
-        pool = cast(asyncpg.Pool, self._writer._pool)
-        with TRANSLATED:
-            async with pool.acquire() as connection:
+        with self.troubles:
+            async with self._writer.use() as connection:
                 yield connection
 
     @asynccontextmanager
     async def reserved(self) -> AsyncIterator[Connection]:
-        """A connection beside the pools, opened at first use: for what must not wait for those who hold all of theirs."""
-        with TRANSLATED:
-            async with self._reserved_turn:
-                if self._reserved is None or self._reserved.is_closed():
-                    self._reserved = await self._open_reserved()
-                try:
-                    yield self._reserved
-                except BaseException:  # it may be cut, or in the middle of something: the next user gets a new one
-                    self._reserved.terminate()
-                    self._reserved = None
-                    raise
+        """A connection beside the stacks, opened at first use: for what must not wait for those who hold all of theirs."""
+        with self.troubles:
+            async with self._reserved.use() as connection:
+                yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits at the end of the block, rolls back when it is left by an exception or a cancellation.
 
-        Tortoise's own context leaks the connection when it is cancelled while entering; here a connection that was taken
-        is given back whatever happens, and the end runs in a task of its own, which a cancellation of the caller can't reach.
+        The end runs in a task of its own, which a cancellation of the caller can't reach.
         """
-        with TRANSLATED:
-            tx = await self._begin()
+        with self.troubles:
+            connection = await self._writer.take()
             try:
-                yield tx
+                await connection.execute("BEGIN")
+                yield Transaction(connection)
             except BaseException:
-                await unbroken(self._end(tx, commit=False))
+                connection.limit_s = connection.usual_limit_s
+                await self._writer.put_back(connection)
                 raise
-            await unbroken(self._end(tx, commit=True))
+            await unbroken(self._commit(connection))
 
-    async def _begin(self) -> Transaction:
-        pool = cast(asyncpg.Pool, self._writer._pool)
-        connection = await pool.acquire()
+    async def _commit(self, connection: Connection) -> None:
+        connection.limit_s = connection.usual_limit_s
         try:
-            await connection.execute("BEGIN")
-        except BaseException:
-            await self._release(connection)
-            raise
-        return Transaction(connection)
-
-    async def _end(self, tx: Transaction, *, commit: bool) -> None:
-        try:
-            answer = await tx.connection.execute("COMMIT" if commit else "ROLLBACK")
-            if commit and answer != "COMMIT":  # a refused statement was passed over: PostgreSQL has rolled back
+            if await connection.execute("COMMIT") != "COMMIT":  # a refused statement was passed over: it is rolled back
                 raise RuntimeError("The transaction was broken by a statement whose error nobody heard.")
-        except LOST:
-            if commit:
-                raise
         finally:
-            await self._release(tx.connection)
-
-    async def _release(self, connection: Connection) -> None:
-        """A connection that was cut may have left the pool's hands by itself, which the pool then complains of."""
-        with suppress(asyncpg.InternalClientError):
-            await cast(asyncpg.Pool, self._writer._pool).release(connection)
+            await self._writer.put_back(connection)
 
     def pool_sizes(self) -> dict[str, int]:
-        """Open and idle connections of both pools."""
-        writer = self._writer._pool
+        """Places, and free ones, of both stacks."""
         return {
             "read_connections": self._reader.size,
             "read_connections_idle": len(self._reader.free),
-            "write_connections": writer.get_size() if writer else 0,
-            "write_connections_idle": writer.get_idle_size() if writer else 0,
+            "write_connections": self._writer.size,
+            "write_connections_idle": len(self._writer.free),
         }
 
     async def ping(self) -> None:
-        """Raises `Unavailable` when PostgreSQL does not answer."""
-        # Not on a connection for queries: busy is not dead.
-        async with asyncio.timeout(3), self.connection() as connection:
-            await connection.execute("SELECT 1")
+        """Raises `DatabaseTrouble` when PostgreSQL does not answer, and `DiskFull` until a full disk has room again."""
+        async with self.reserved() as connection:  # not one of those that may all be in use: busy is not dead
+            if not self.troubles.disk_full:
+                await connection.execute("SELECT 1")
+                return
+            async with connection.transaction():
+                await connection.execute(FILL_SOME_MB)
+        self.troubles.disk_full = False
 
     async def close(self) -> None:
-        await self._reader.close()
-        if self._reserved is not None and not self._reserved.is_closed():
-            await self._reserved.close(timeout=2)
+        await asyncio.gather(self._writer.close(), self._reader.close(), self._reserved.close())
+        self._sweeping.cancel()
+        await asyncio.gather(self._sweeping, return_exceptions=True)
         await Tortoise.close_connections()
 
 
-async def unbroken(work: Coroutine[Any, Any, Result]) -> Result:
-    """Runs to its end even when the caller is cancelled meanwhile."""
-    return await asyncio.shield(asyncio.ensure_future(work))
-
-
-class translated:
-    """Turns what a database may say to a client's doing, or of its own, into an error of ours."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
-        if isinstance(error, asyncpg.QueryCanceledError):
-            raise TimedOut(
-                "The database needed too long for this; ask for less, or filter by an indexed field."
-            ) from error
-        if isinstance(error, asyncpg.DataError):
-            raise BadUserInput("A value does not fit its column.") from error
-        if isinstance(error, LOST):
-            raise Unavailable("The database does not answer just now; try again.") from error
-
-
-TRANSLATED = translated()
+async def _sweep(*stacks: Stack) -> None:
+    last = monotonic()
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        now = monotonic()
+        if now - last < 4 * SWEEP_S:  # else this process stood still itself: it reads first what came meanwhile
+            for stack in stacks:
+                stack.sweep(now)
+        last = now
 
 
 def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> dict[str, Any]:
@@ -302,8 +176,6 @@ def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> d
         "database": parts.path.lstrip("/") or "postgres",
         "minsize": 1,
         "maxsize": pool_size,
-        "connection_class": PlainConnection,
-        "max_cacheable_statement_size": 0,
         "server_settings": server_settings(statement_timeout_ms),
     }
     return {
@@ -320,49 +192,43 @@ def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> d
     }
 
 
-def server_settings(statement_timeout_ms: int) -> dict[str, str]:
-    """Plain texts for dates; no just-in-time compilation, which costs more than our statements take; page costs of
-    a solid-state disk, with which index scans are chosen over bitmaps."""
-    return {
-        "application_name": "crmgql",
-        "timezone": "UTC",
-        "datestyle": "ISO",
-        "jit": "off",
-        "random_page_cost": "1.1",
-        "statement_timeout": str(statement_timeout_ms),
-    }
-
-
 async def connect(
-    url: str, *, read_url: str | None = None, pool_size: int = 8, statement_timeout_ms: int = 10_000
+    url: str,
+    *,
+    read_url: str | None = None,
+    pool_size: int = 8,
+    statement_timeout_ms: int = 10_000,
+    wait_s: float = float("inf"),
+    patient: bool = False,
 ) -> Database:
-    """Opens both pools. Raises `SetupError` when the server can't be reached."""
+    """Opens both stacks. `wait_s`: how long somebody may wait for a connection.
+
+    Raises `SetupError` for a server that refuses us, and `DatabaseAway` for one that is away; `patient` callers get a
+    database all the same, which connects when it is used.
+    """
+    await Tortoise.init(
+        config=tortoise_config(url, pool_size=pool_size, statement_timeout_ms=statement_timeout_ms),
+        _enable_global_fallback=True,
+    )
+    writing = partial(open_one, url, statement_timeout_ms)
+    reading = partial(open_one, read_url or url, statement_timeout_ms, read_only=True)
+    database = Database(
+        Stack(writing, pool_size, wait_s=wait_s),
+        Stack(reading, pool_size, wait_s=wait_s),
+        Stack(writing, 1, wait_s=wait_s),
+        reads_replica=read_url is not None,
+    )
     try:
-        await Tortoise.init(
-            config=tortoise_config(url, pool_size=pool_size, statement_timeout_ms=statement_timeout_ms),
-            _enable_global_fallback=True,
-        )
-        writer = cast(AsyncpgDBClient, get_connection("default"))
-        await writer.create_connection(with_db=True)
-        reader = Readers(partial(_open_reader, read_url or url, statement_timeout_ms), pool_size)
-        await reader.open()
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise SetupError(f"PostgreSQL can't be reached ({error}); check CRMGQL_DATABASE_URL.") from error
-    return Database(
-        writer, reader, partial(_open_reserved, url, statement_timeout_ms), reads_replica=read_url is not None
-    )
+        await database.open()
+    except DatabaseTrouble as error:
+        if not patient:
+            await database.close()
+            raise DatabaseAway(unreachable(error.__cause__ or error)) from error
+    except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
+        await database.close()
+        raise SetupError(unreachable(error)) from error
+    return database
 
 
-async def _open_reader(url: str, statement_timeout_ms: int) -> Connection:
-    """A connection that keeps every statement prepared, however long, and may not write."""
-    return await asyncpg.connect(
-        url,
-        statement_cache_size=300,
-        max_cached_statement_lifetime=0,
-        max_cacheable_statement_size=0,
-        server_settings={**server_settings(statement_timeout_ms), "default_transaction_read_only": "on"},
-    )
-
-
-async def _open_reserved(url: str, statement_timeout_ms: int) -> Connection:
-    return await asyncpg.connect(url, server_settings=server_settings(statement_timeout_ms))
+def unreachable(error: BaseException) -> str:
+    return f"PostgreSQL can't be reached ({str(error) or 'no answer'}); check CRMGQL_DATABASE_URL."

@@ -89,7 +89,17 @@ class Unavailable(CrmError):
     code = "SERVICE_UNAVAILABLE"
 
 
+class DatabaseTrouble(Unavailable):
+    """Our own database does not answer, or has no connection to spare: no fault of whoever asked, job or client."""
+
+
+class DiskFull(DatabaseTrouble):
+    """The database's disk has no room left."""
+
+
 class TimedOut(CrmError):
+    """The database stopped a statement that took too long."""
+
     code = "TIMEOUT"
 
 
@@ -97,6 +107,10 @@ class SetupError(CrmError):
     """Something an operator must mend before the process can start; printed as one line."""
 
     code = "SETUP"
+
+
+class DatabaseAway(SetupError):
+    """No connection at the start: the server is down, starting, or can't be reached."""
 
 
 class DeclarationError(SetupError):

@@ -58,7 +58,7 @@ class Act:
 
 async def unhurried(act: Act) -> None:
     """Lets this transaction's statements take five minutes: for rare changes that sweep over a whole table."""
-    await act.tx.connection.execute("SET LOCAL statement_timeout = '5min'")
+    await act.tx.allow(minutes=5)
 
 
 async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int | None = None) -> Row:

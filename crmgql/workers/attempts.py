@@ -15,11 +15,12 @@ from uuid import UUID, uuid4
 import structlog
 
 from crmgql.config import Settings
-from crmgql.db import Database, unbroken
+from crmgql.db import Database
 from crmgql.domain import leases, records
 from crmgql.domain.kinds import KindUnknown
 from crmgql.domain.leases import Lease, LeaseLost
 from crmgql.errors import CrmError, TimedOut, Unavailable
+from crmgql.stacks import unbroken
 from crmgql.viewer import Clock, system_clock
 from crmgql.workers.claims import Claims
 from crmgql.workers.tasks import TASKS, Run
