@@ -32,6 +32,9 @@ from crmgql.schema.throttling import Throttle
 log = structlog.get_logger("crmgql")
 
 GRAPHQL = "/graphql"
+WAIT_S = 5.0
+"""How long a request may wait for a database connection."""
+
 HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
@@ -132,6 +135,8 @@ async def _database(settings: Settings) -> AsyncIterator[db.Database]:
         read_url=settings.read_database_url,
         pool_size=settings.pool_size,
         statement_timeout_ms=settings.statement_timeout_ms,
+        wait_s=WAIT_S,
+        patient=True,  # it answers 503 until PostgreSQL is there
     )
     try:
         yield database

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import structlog
 from tortoise import Tortoise
 
 from crmgql.connections import GRACE_S, Connection, open_one, server_settings
@@ -25,6 +26,8 @@ from crmgql.stacks import Stack, unbroken
 from crmgql.troubles import Troubles
 
 __all__ = ["Connection", "Database", "Transaction", "connect", "tortoise_config", "unbroken"]
+
+log = structlog.get_logger("crmgql")
 
 SWEEP_S = 0.25
 """So often it is looked whether an answer is overdue."""
@@ -223,12 +226,13 @@ async def connect(
     except DatabaseTrouble as error:
         if not patient:
             await database.close()
-            raise DatabaseAway(unreachable(error.__cause__ or error)) from error
+            raise DatabaseAway(_unreachable(error.__cause__ or error)) from error
+        log.warning("started without PostgreSQL, which does not answer yet", reason=str(error.__cause__ or error))
     except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
         await database.close()
-        raise SetupError(unreachable(error)) from error
+        raise SetupError(_unreachable(error)) from error
     return database
 
 
-def unreachable(error: BaseException) -> str:
+def _unreachable(error: BaseException) -> str:
     return f"PostgreSQL can't be reached ({str(error) or 'no answer'}); check CRMGQL_DATABASE_URL."

@@ -20,10 +20,10 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from crmgql import connections, db
+from crmgql import connections, db, logs
 from crmgql.domain import records
 from crmgql.domain.records import Act
-from crmgql.errors import DatabaseAway, DatabaseTrouble, SetupError, TimedOut
+from crmgql.errors import BadUserInput, CrmError, DatabaseAway, DatabaseTrouble, DiskFull, SetupError, TimedOut
 from crmgql.viewer import system
 
 ME = "SELECT pg_backend_pid()::text, 1"
@@ -207,3 +207,41 @@ async def test_a_server_that_refuses_us_is_no_server_that_is_away(database_url: 
         with pytest.raises(SetupError) as refused:
             await db.connect(url, pool_size=2, patient=patient)
         assert not isinstance(refused.value, DatabaseAway)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "text", "kind"),
+    [
+        ("53100", "could not extend file", DiskFull),
+        ("58030", "could not write to file: No space left on device", DiskFull),
+        ("58030", "could not read block 7", DatabaseTrouble),
+        ("53200", "out of memory", DatabaseTrouble),
+        ("53300", "too many clients already", DatabaseTrouble),
+        ("57P01", "terminating connection", DatabaseTrouble),
+        ("22012", "division by zero", BadUserInput),
+    ],
+)
+async def test_what_the_database_says_of_its_own_troubles(
+    crm: db.Database, sqlstate: str, text: str, kind: type[CrmError]
+) -> None:
+    token = logs.request_id.set(b"req-7")
+    try:
+        with capture_logs(processors=[logs._of_request]) as lines, pytest.raises(CrmError) as said:
+            async with crm.transaction() as tx:
+                await tx.connection.execute(
+                    f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{text}'; END $$"
+                )
+    finally:
+        logs.request_id.reset(token)
+    assert type(said.value) is kind
+    assert text not in said.value.message
+    assert crm.troubles.disk_full is (kind is DiskFull)
+    expected = [("database trouble", sqlstate, text, "req-7")] if kind is not BadUserInput else []
+    assert [(each["event"], each["sqlstate"], each["reason"], each["request_id"]) for each in lines] == expected
+
+
+async def test_what_goes_wrong_beside_the_database_is_not_its_trouble(crm: db.Database) -> None:
+    for error in (TimeoutError(), FileNotFoundError(), PermissionError(), ZeroDivisionError()):
+        with pytest.raises(type(error)):
+            async with crm.transaction():
+                raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import time
 from pathlib import Path
@@ -12,8 +13,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from crmgql import db
+from crmgql.errors import DiskFull
 from crmgql.schema import health
 from crmgql.schema.metrics import Metrics
+
+FULL = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'"
 
 
 async def hangs() -> None:
@@ -46,6 +51,60 @@ async def test_what_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert response.status_code == 503
     failing = ["PostgreSQL did not answer within 0.1 seconds.", "Valkey can't be reached."]
     assert response.json() == {"status": "unavailable", "failing": failing}
+
+
+async def test_many_who_ask_cost_one_check_a_second() -> None:
+    asked, now, go = 0, 100.0, asyncio.Event()
+
+    async def check() -> None:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+
+    readiness = health.Readiness({"Other": check}, clock=lambda: now)
+    asking = [asyncio.create_task(readiness.failing()) for _ in range(20)]
+    await asyncio.sleep(0.01)
+    asking[0].cancel()
+    now += 60  # a check that takes long is not joined by a second one
+    asking += [asyncio.create_task(readiness.failing()) for _ in range(20)]
+    await asyncio.sleep(0.01)
+    go.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1:] == [[]] * 39
+    assert asked == 1
+    now += 0.9
+    assert (await readiness.failing(), asked) == ([], 1)
+    now += 0.1
+    assert (await readiness.failing(), asked) == ([], 2)
+
+
+async def test_busy_is_not_dead(database_url: str) -> None:
+    crm = await db.connect(database_url, pool_size=2)
+    try:
+        async with crm.transaction(), crm.transaction(), crm.reading(), crm.reading():
+            assert (await ready(PostgreSQL=crm.ping)).status_code == 200
+    finally:
+        await crm.close()
+
+
+async def test_a_full_disk_is_named_until_something_can_be_written(crm: db.Database, database: Any) -> None:
+    """The disk is full for a statement that says so, and for each table that somebody wants to make."""
+    await database.execute(f"""
+        CREATE FUNCTION full_disk() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN {FULL}; END $$;
+        CREATE EVENT TRIGGER full_disk ON ddl_command_start EXECUTE FUNCTION full_disk()""")
+    readiness = health.Readiness({"PostgreSQL": crm.ping}, clock=itertools.count().__next__)
+    assert await readiness.failing() == []
+    with pytest.raises(DiskFull, match="until there is room again"):
+        async with crm.transaction() as tx:
+            await tx.connection.execute(f"DO $$ BEGIN {FULL}; END $$")
+    for _ in range(2):
+        assert await readiness.failing() == ["PostgreSQL can't write: its disk is full."]
+    await database.execute("ALTER EVENT TRIGGER full_disk DISABLE")
+    assert await readiness.failing() == []
+    await database.execute("ALTER EVENT TRIGGER full_disk ENABLE")
+    assert await readiness.failing() == []  # which is not tried again while nothing says that it is full
+    assert await database.fetchval("SELECT to_regclass('crmgql_room')") is None
 
 
 def test_ready_without_valkey(otherwise: Any) -> None:
