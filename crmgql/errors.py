@@ -103,6 +103,10 @@ class TimedOut(CrmError):
     code = "TIMEOUT"
 
 
+DATABASES_OWN = (DatabaseTrouble, TimedOut)
+"""What our own database could not do: no job's failure."""
+
+
 class SetupError(CrmError):
     """Something an operator must mend before the process can start; printed as one line."""
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import orjson
 
 from crmgql.db import Connection
-from crmgql.errors import CrmError
+from crmgql.errors import CrmError, DatabaseTrouble, DiskFull, TimedOut
 
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before its jobs are given to others."""
@@ -26,6 +26,11 @@ RING_AGAIN = timedelta(seconds=20)
 """After this time a ring that nobody answered is held for lost."""
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 600.0
+LONGEST_PAUSE_S = 60.0
+"""For what the database's own troubles put back: once they are over, nobody should have to wait long."""
+
+PATIENCE = 20
+"""Rounds of a job that were no failures, after which the database's troubles are held for the job's own."""
 
 RING = """
 UPDATE jobs SET rung_at = $1 WHERE id IN (
@@ -46,6 +51,9 @@ UPDATE jobs SET status = 'RUNNING', attempts = jobs.attempts + 1, rung_at = NULL
 FROM unnest($1::uuid[], $2::integer[]) AS rung (id, attempts)
 WHERE jobs.id = rung.id AND jobs.attempts = rung.attempts AND status = 'PENDING'
 RETURNING jobs.*"""
+CLAIMED = """
+SELECT jobs.* FROM unnest($1::uuid[], $2::integer[]) AS rung (id, attempts)
+JOIN jobs ON jobs.id = rung.id AND jobs.attempts = rung.attempts + 1 AND status = 'RUNNING' AND lease_by = $3"""
 BEAT = """
 UPDATE jobs SET lease_until = $2 WHERE id IN (
     SELECT id FROM jobs WHERE id = ANY ($3) AND lease_by = $1 FOR NO KEY UPDATE SKIP LOCKED)"""
@@ -238,9 +246,28 @@ async def failed(connection: Connection, lease: Lease, *, now: datetime, error: 
     return await _again(connection, lease, now, due, 1, code, message)
 
 
+async def put_back(connection: Connection, lease: Lease, *, now: datetime, error: DatabaseTrouble | TimedOut) -> bool:
+    """Another attempt later, and no failure: our own database was in trouble. False when the lease was lost meanwhile.
+
+    A statement that is too slow each time, or brings the server down each time, must not go round for ever.
+    """
+    rounds = lease.attempts - lease.failures
+    if rounds > PATIENCE and not isinstance(error, DiskFull):
+        return await failed(connection, lease, now=now, error=error)
+    due = now + timedelta(seconds=min(backoff_s(rounds - 1), LONGEST_PAUSE_S))
+    return await _again(connection, lease, now, due, 0, error.code, error.message)
+
+
 async def give_back(connection: Connection, lease: Lease, *, now: datetime) -> None:
     """The worker is told to stop: somebody else takes the job up at once, and it counts as no failure."""
     await _again(connection, lease, now, now, 0, None, None)
+
+
+async def unclaim(connection: Connection, rings: Sequence[tuple[UUID, int]], *, holder: UUID, now: datetime) -> None:
+    """Gives back what was claimed for these rings, if it was: nobody here does it. In a transaction."""
+    ids, attempts = [each[0] for each in rings], [each[1] for each in rings]
+    for row in await connection.fetch(CLAIMED, ids, attempts, holder):
+        await give_back(connection, _lease(row, holder), now=now)
 
 
 async def cancelled(connection: Connection, lease: Lease, *, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """One worker process's attempts at jobs: claimed, kept alive, stopped when asked to, settled.
 
-Always holds: an attempt never raises, whatever its body does; where its end can't be written, the lease runs out and the
-sweep takes the job.
+Always holds: an attempt never raises, whatever its body does. Where its end can't be written, that is tried again, under a
+lease that is kept, for as long as the process lives; then the lease runs out and the sweep takes the job.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crmgql.db import Database
 from crmgql.domain import leases, records
 from crmgql.domain.kinds import KindUnknown
 from crmgql.domain.leases import Lease, LeaseLost
-from crmgql.errors import CrmError, TimedOut, Unavailable
+from crmgql.errors import DATABASES_OWN, CrmError, TimedOut, Unavailable
 from crmgql.stacks import unbroken
 from crmgql.viewer import Clock, system_clock
 from crmgql.workers.claims import Claims
@@ -29,6 +29,13 @@ log = structlog.get_logger("crmgql")
 
 BEAT_S = 3.0
 """Leases are lengthened, and cancel requests seen, so often."""
+
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
+"""Before the end of an attempt is written again."""
+
+GIVE_BACK_S = 5.0
+"""How long a worker that is told to stop may try to give a job back."""
 
 
 class JobTimedOut(CrmError):
@@ -46,6 +53,8 @@ class Attempts:
         self.running: dict[UUID, asyncio.Task[Any]] = {}
         self.claims = Claims(database, self.holder, clock)
         self._asked_to_stop: set[UUID] = set()
+        self._ending: set[UUID] = set()
+        """Those whose end is being written: there is nothing left to stop."""
 
     async def attempt(self, job_id: UUID, attempts: int) -> None:
         """Does a job, if this attempt at it is still to be made. Raises only when the worker itself is stopped."""
@@ -62,6 +71,7 @@ class Attempts:
             if self.running.get(lease.id) is task:  # not of a later attempt that this process has claimed meanwhile
                 del self.running[lease.id]
                 self._asked_to_stop.discard(lease.id)
+                self._ending.discard(lease.id)
         ms = round((time.perf_counter() - started) * 1000, 1)
         log.info("job", kind=lease.kind, job=str(lease.id), attempt=lease.attempts, outcome=outcome, ms=ms)
 
@@ -73,7 +83,7 @@ class Attempts:
             if lease.id in self._asked_to_stop:
                 await self._settle(lease, "cancelled")
                 return "cancelled"
-            await unbroken(self._settle(lease, "given back"))
+            await unbroken(self._give_back(lease))
             raise
         except LeaseLost:
             await self._settle(lease, "cancelled")  # finds its row only if that is what took the lease away
@@ -81,6 +91,9 @@ class Attempts:
         except records.COLLIDED:
             await self._settle(lease, "failed", Unavailable("Too many changed the same records at once."))
             return "collided"
+        except DATABASES_OWN as error:
+            await self._settle(lease, "put back", error)
+            return error.code
         except CrmError as error:
             await self._settle(lease, "failed", error)
             return error.code
@@ -105,16 +118,40 @@ class Attempts:
             raise JobTimedOut(f"It took longer than {known.kind.timeout_s} s.") from None
 
     async def _settle(self, lease: Lease, how: str, error: CrmError | None = None) -> None:
+        """Writes how it ended, as often as it takes."""
+        self._ending.add(lease.id)
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                await self._write(lease, how, error)
+            except (*DATABASES_OWN, *records.COLLIDED) as trouble:
+                log.warning("job not settled yet", job=str(lease.id), wait_s=wait_s, reason=repr(trouble))
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            except Exception as trouble:
+                log.warning("job not settled; its lease will run out", job=str(lease.id), reason=repr(trouble))
+                return
+            else:
+                return
+
+    async def _write(self, lease: Lease, how: str, error: CrmError | None) -> None:
+        async with self.database.transaction() as tx:
+            if how == "cancelled":
+                await leases.cancelled(tx.connection, lease, now=self.clock())
+            elif how == "given back":
+                await leases.give_back(tx.connection, lease, now=self.clock())
+            elif isinstance(error, DATABASES_OWN):
+                await leases.put_back(tx.connection, lease, now=self.clock(), error=error)
+            else:
+                await leases.failed(tx.connection, lease, now=self.clock(), error=error)
+
+    async def _give_back(self, lease: Lease) -> None:
+        """The process is about to end, and waits no longer than it must."""
         try:
-            async with self.database.transaction() as tx:
-                if how == "cancelled":
-                    await leases.cancelled(tx.connection, lease, now=self.clock())
-                elif how == "given back":
-                    await leases.give_back(tx.connection, lease, now=self.clock())
-                else:
-                    await leases.failed(tx.connection, lease, now=self.clock(), error=error)
-        except Exception as trouble:
-            log.warning("job not settled; its lease will run out", job=str(lease.id), reason=repr(trouble))
+            async with asyncio.timeout(GIVE_BACK_S):
+                await self._settle(lease, "given back")
+        except TimeoutError:
+            log.warning("job not given back; its lease will run out", job=str(lease.id))
 
     async def beat(self) -> None:
         """Until cancelled: keeps the leases, and stops what others want stopped."""
@@ -132,7 +169,7 @@ class Attempts:
             stop = await leases.beat(connection, holder=self.holder, job_ids=list(self.running), now=self.clock())
         for job_id in stop:
             task = self.running.get(job_id)
-            if task is not None:
+            if task is not None and job_id not in self._ending:
                 self._asked_to_stop.add(job_id)
                 task.cancel()
 

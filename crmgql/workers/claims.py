@@ -17,6 +17,9 @@ log = structlog.get_logger("crmgql")
 GATHER_S = 0.002
 """arq starts its jobs one after the other, a fraction of a millisecond apart."""
 
+AGAIN_S = 1.0
+"""What could not be given back is tried again after this time."""
+
 Asked = dict[tuple[UUID, int], asyncio.Future[Lease | None]]
 
 
@@ -29,6 +32,9 @@ class Claims:
         """Rings that were asked about, claimed or not: the relay takes them out of arq."""
 
         self._asked: Asked = {}
+        self._unwanted: set[tuple[UUID, int]] = set()
+        """Rings that may be claimed for us, and that nobody here does."""
+
         self._working: asyncio.Task[None] | None = None
 
     async def take(self, job_id: UUID, attempts: int) -> Lease | None:
@@ -42,27 +48,41 @@ class Claims:
         return await answer
 
     async def _work(self) -> None:
-        while self._asked:
+        """One statement at a time, so that giving back never meets a new claim of the same job."""
+        while self._asked or self._unwanted:
             await asyncio.sleep(GATHER_S)
+            if not await self._unclaim():
+                await asyncio.sleep(AGAIN_S)
             asked, self._asked = self._asked, {}
-            taken: list[Lease] = []
-            try:
-                async with self.database.connection() as connection:
-                    taken = await leases.claim(connection, rings=list(asked), holder=self.holder, now=self.clock())
-            except Exception as trouble:
-                log.warning("jobs not claimed", jobs=len(asked), reason=repr(trouble))
-            found = {(lease.id, lease.attempts - 1): lease for lease in taken}
-            for key, answer in asked.items():
-                if not answer.done():
-                    answer.set_result(found.pop(key, None))
-            for lease in found.values():
-                await self._give_back(lease)
-            self.heard += asked
+            if asked:
+                await self._claim(asked)
 
-    async def _give_back(self, lease: Lease) -> None:
-        """Who asked was stopped meanwhile."""
+    async def _claim(self, asked: Asked) -> None:
+        taken: list[Lease] = []
+        try:
+            async with self.database.connection() as connection:
+                taken = await leases.claim(connection, rings=list(asked), holder=self.holder, now=self.clock())
+        except Exception as trouble:  # the answer may be what was lost
+            log.warning("jobs not claimed", jobs=len(asked), reason=repr(trouble))
+            self._unwanted |= asked.keys()
+        found = {(lease.id, lease.attempts - 1): lease for lease in taken}
+        for key, answer in asked.items():
+            if not answer.done():
+                answer.set_result(lease := found.pop(key, None))
+                if lease is not None:
+                    self._unwanted.discard(key)
+        self._unwanted |= found.keys()  # who asked was stopped meanwhile
+        self.heard += asked
+
+    async def _unclaim(self) -> bool:
+        """Gives back what is unwanted; False where that must be tried again."""
+        if not self._unwanted:
+            return True
         try:
             async with self.database.transaction() as tx:
-                await leases.give_back(tx.connection, lease, now=self.clock())
+                await leases.unclaim(tx.connection, list(self._unwanted), holder=self.holder, now=self.clock())
         except Exception as trouble:  # those who asked after it still wait for their answers
-            log.warning("job not given back; its lease will run out", job=str(lease.id), reason=repr(trouble))
+            log.warning("jobs not given back; trying again", jobs=len(self._unwanted), reason=repr(trouble))
+            return False
+        self._unwanted.clear()
+        return True

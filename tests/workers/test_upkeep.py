@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import os
+import signal
+from datetime import datetime, timedelta
 
-from crmgql.domain import kinds
+import pytest
+
+from crmgql import connections, db
+from crmgql.domain import kinds, leases
 from crmgql.viewer import system_clock
 from crmgql.workers import upkeep
 
-from ..jobs import put, status, until
+from ..jobs import NOW, put, row, status, until
+
+THEIRS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
 
 
 async def test_leases_that_ran_out_and_schedules_that_are_due(crm, database, monkeypatch) -> None:
+    monkeypatch.setattr(leases, "LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr(upkeep, "LOOK_S", 0.05)
     monkeypatch.setattr(upkeep, "EXPIRE_S", 0.05)
     monkeypatch.setattr(upkeep, "TICK_S", 0.05)
     past = system_clock() - timedelta(seconds=1)
@@ -48,3 +57,82 @@ async def test_leases_that_ran_out_and_schedules_that_are_due(crm, database, mon
     finally:
         going.cancel()
         await asyncio.gather(going, return_exceptions=True)
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, steady: upkeep.Steadiness, seconds: int) -> None:
+        """Time in which the database answers once a second."""
+        for _ in range(seconds):
+            self.now += timedelta(seconds=1)
+            steady.answered()
+
+
+def test_how_long_the_database_has_answered() -> None:
+    clock = Hand()
+    steady = upkeep.Steadiness(clock)
+    assert steady.lasts() == timedelta(0)
+    steady.answered()
+    clock.pass_(steady, 30)
+    assert steady.lasts() == timedelta(seconds=30)
+    steady.failed()
+    assert steady.lasts() == timedelta(0)
+    clock.pass_(steady, 6)
+    assert steady.lasts() == timedelta(seconds=5)
+    clock.now += timedelta(seconds=10)  # a slow answer
+    steady.answered()
+    assert steady.lasts() == timedelta(seconds=15)
+
+
+@pytest.mark.parametrize("jump", [11, 3600, -1])
+def test_who_slept_knows_nothing_of_the_time_before(jump: int) -> None:
+    """A machine that was suspended, or whose clock was set: neither answers nor leases say anything."""
+    clock = Hand()
+    steady = upkeep.Steadiness(clock)
+    clock.pass_(steady, 60)
+    clock.now += timedelta(seconds=jump)
+    assert steady.lasts() == timedelta(0)
+    steady.answered()
+    assert steady.lasts() == timedelta(0)
+    clock.pass_(steady, 5)
+    assert steady.lasts() == timedelta(seconds=5)
+
+
+async def test_a_lease_that_ran_out_while_the_database_did_not_answer_is_not_taken(
+    crm, database, database_url, monkeypatch
+) -> None:
+    """Its worker lives, and lengthens it as soon as it can."""
+    monkeypatch.setattr(connections, "GRACE_S", 0.1)
+    monkeypatch.setattr(leases, "LEASE", timedelta(seconds=1.5))
+    for name in ("LOOK_S", "EXPIRE_S", "TICK_S"):
+        monkeypatch.setattr(upkeep, name, 0.05)
+    swept = await db.connect(database_url, pool_size=2, statement_timeout_ms=300)
+    going = asyncio.create_task(upkeep.run(swept, system_clock))
+    try:
+        await asyncio.sleep(1.8)  # long enough to take leases from now on
+        pids = [row["pid"] for row in await database.fetch(THEIRS, await database.fetchval("SELECT pg_backend_pid()"))]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        id = await put(database, status="RUNNING", lease_until=system_clock() - timedelta(seconds=1))
+        await asyncio.sleep(0.8)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(0.8)
+        assert await status(database, id) == "RUNNING"
+
+        async def taken() -> bool:
+            job = await row(database, id)
+            return (job["status"], job["failures"], job["error_code"]) == ("PENDING", 1, "JOB_LEASE_LOST")
+
+        await until(taken)  # a worker that has died
+    finally:
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+        await swept.close()
