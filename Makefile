@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format schema bench bench-growth lock venv clean
+.PHONY: help run test lint format schema bench bench-growth lock venv clean clean-all
 .DELETE_ON_ERROR:
 
 help: ## what you are reading
@@ -55,6 +55,12 @@ venv: .venv/.stamp ## install the dependencies, and do nothing else
 clean: ## remove .venv and caches; the data in .crmgql stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find . -name node_modules -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A user that a running server needs, or that a user of ours may not remove, stays: that is told and no failure.
+clean-all: clean ## remove all that 'make' ever made, WITHOUT ASKING: also the data in .crmgql and the system user
+	rm -rf .crmgql
+	@id crmgql-postgres >/dev/null 2>&1 || exit 0; userdel crmgql-postgres || \
+		echo "The system user crmgql-postgres stays: stop what runs as it, then, as root: userdel crmgql-postgres" >&2
 
 # A venv is kept if it works, lies where it was made and is of this Python; else it is made anew.
 .venv/.stamp: requirements.lock pyproject.toml

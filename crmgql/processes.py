@@ -1,4 +1,4 @@
-"""The processes behind the embedded servers: started, waited for, stopped, and as which user.
+"""The processes behind the embedded servers: started, waited for and stopped.
 
 Enters: a command line, and how to tell that it is ready. Leaves: a server that runs while a context is open.
 Always holds: what an earlier process left running is stopped only if it is that very program on that very directory;
@@ -7,13 +7,9 @@ no server gets a signal of our terminal; a server that does not start is a Setup
 
 from __future__ import annotations
 
-import ctypes
 import os
-import pwd
 import re
-import shutil
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -24,16 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from crmgql import errors, supervise
+from crmgql import errors
 
-SYSTEM_USER = "crmgql-postgres"
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
 POLL_S = 0.01
 PATIENCE_S = 20.0
 # Of PostgreSQL (time and process, or the middle of a sentence) and of Valkey.
 LINE_START = r"^(\d{4}-\d\d-\d\d \S+ \w+ \[\d+\] |but |\d+:\w \d+ \w+ \d{4} \S+ # )\s*"
-CAP_DAC_OVERRIDE = 1
-PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
 
 # How to ask a server to stop: each signal with the seconds it is given before the next one.
 StopPlan = Sequence[tuple[signal.Signals, float]]
@@ -224,67 +217,3 @@ def plain_io_errors(home: Path) -> Iterator[None]:
         raise errors.SetupError(
             f"{home} can't be used ({error.strerror}): set CRMGQL_DATA_DIR to a directory that can be written to."
         ) from None
-
-
-# PostgreSQL refuses to run as root
-
-
-@dataclass(frozen=True)
-class Account:
-    """The user that PostgreSQL runs as; None: we are not root, so ourselves."""
-
-    user: pwd.struct_passwd | None
-    hidden_paths: bool
-
-    def own(self, path: Path) -> None:
-        """Give the user a directory; a data volume may come from a machine where the user had another number."""
-        if self.user is None or path.stat().st_uid == self.user.pw_uid:
-            return
-        for each in [path, *path.rglob("*")]:
-            os.chown(each, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
-
-    def before_exec(self, when_we_die: signal.Signals) -> Callable[[], None]:
-        ask_kernel = supervise.die_with_parent(when_we_die)
-        if self.user is None:
-            return ask_kernel
-        user, libc = self.user, ctypes.CDLL(None)
-
-        def become_user() -> None:
-            if self.hidden_paths:
-                libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-            os.setgroups([])
-            os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-            os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-            if self.hidden_paths:
-                may = 1 << CAP_DAC_OVERRIDE
-                libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", may, may, may, 0, 0, 0))
-                libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
-            ask_kernel()  # last: a change of user takes the request back
-
-        return become_user
-
-
-def account_for(program: Path, data: Path) -> Account:
-    if os.geteuid() != 0:
-        return Account(None, hidden_paths=False)
-    # In a checkout below /root the other user can't reach the programs or the data. Rather than open /root to
-    # everybody, let this one process pass closed directories.
-    paths = {program, *program.parents, *data.parents}
-    hidden = any(not path.stat().st_mode & 0o001 for path in paths)
-    return Account(_make_user(), hidden_paths=hidden and sys.platform == "linux")
-
-
-def _make_user() -> pwd.struct_passwd:
-    """A system user of our own; made at the first start."""
-    for _attempt in range(20):
-        with suppress(KeyError):
-            return pwd.getpwnam(SYSTEM_USER)
-        useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
-        if useradd is None:
-            break
-        argv = [useradd, "--system", "--no-create-home", "--home-dir", "/nonexistent", SYSTEM_USER]
-        if run_tool(argv).returncode != 0:
-            time.sleep(0.1)  # another process is making it right now
-    with suppress(KeyError):
-        return pwd.getpwnam("nobody")
-    raise errors.SetupError("PostgreSQL does not run as root and no user can be made for it: start crmgql as a user.")
