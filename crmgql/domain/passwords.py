@@ -2,41 +2,65 @@
 
 Enters: what somebody typed. Leaves: a hash for `users.password_hash`, or whether one fits. Always holds: at most
 `AT_ONCE` hashes are computed in a process, also when callers give up meanwhile (a thread can't be stopped, so a
-semaphore that a cancelled caller hands back would let more in); a check costs one hash, whoever is asked for.
+semaphore that a cancelled caller hands back would let more in); a check costs one hash, whoever is asked for. At most
+`MOST_WAITING` logins wait for that (`turn`): who would wait longer than anybody does is better told at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import argon2
 from argon2 import exceptions
 
-from crmgql.errors import BadUserInput
+from crmgql.errors import BadUserInput, Throttled
 
 Result = TypeVar("Result")
 
 SHORTEST, LONGEST = 8, 1024
 AT_ONCE = 2
+MOST_WAITING = 40
+"""At 30 ms each the last one waits for about 0.6 seconds."""
+
+RETRY_AFTER_S = 2
 
 # The OWASP Password Storage Cheat Sheet's parameters for argon2id: 19 MiB, two passes, one lane; about 30 ms.
 _hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="passwords")
+_inside = 0
 
 
-async def hash(password: str, *, field: str = "password") -> str:
-    """The hash to keep. Raises `BadUserInput` for a password that is too short, too long or not text."""
+@contextmanager
+def turn() -> Iterator[None]:
+    """Around what hashes for whoever asks. Raises `Throttled`, before anything is done, when too many are inside."""
+    global _inside
+    if _inside >= AT_ONCE + MOST_WAITING:
+        raise Throttled(f"Too many log in just now: try again in {RETRY_AFTER_S} seconds.", retry_after_s=RETRY_AFTER_S)
+    _inside += 1
+    try:
+        yield
+    finally:
+        _inside -= 1
+
+
+def check(password: str, *, field: str = "password") -> bytes:
+    """What is hashed of a password. Raises `BadUserInput` for one that is too short, too long or not text."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise BadUserInput(f"A password has {SHORTEST} to {LONGEST} characters.", field=field)
     try:
-        known = _known(password)
+        return _known(password)
     except UnicodeEncodeError:
         raise BadUserInput("The password has characters that are not text.", field=field) from None
-    return await _off_loop(_hasher.hash, known)
+
+
+async def hash(password: str, *, field: str = "password") -> str:
+    """The hash to keep. Raises `BadUserInput` as `check` does."""
+    return await _off_loop(_hasher.hash, check(password, field=field))
 
 
 async def verify(stored: str | None, password: str) -> bool:

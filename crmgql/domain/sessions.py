@@ -5,39 +5,25 @@ trace (a counted failure, a revoked family), so these verbs take the `Database` 
 outside of any transaction.
 
 Always holds: who changes a user's sessions has locked the user's row, so a refresh and a revocation never pass each
-other; a refresh token works once; a failed login looks and lasts the same for whichever reason.
+other; a refresh token works once; a failed login looks and lasts the same for whichever reason. How many may fail is in
+`login_attempts`.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from crmgql.db import Connection, Database, Transaction
-from crmgql.domain import passwords, tokens
-from crmgql.errors import BadUserInput, Forbidden, NotFound, Throttled, Unauthenticated
+from crmgql.db import Database, Transaction
+from crmgql.domain import clients, login_attempts, passwords, tokens
+from crmgql.domain.login_attempts import Blocks, Client
+from crmgql.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
 from crmgql.viewer import Viewer
 
-WINDOW = timedelta(minutes=15)
-EMAIL_FAILURES = 5
-REMOTE_FAILURES = 50
 LONGEST_EMAIL = 254
 # An access token may outlive its refresh token by less than this; until then its family is looked up.
 KEPT_AFTER_END = timedelta(days=1)
-
-# Counted before the password is looked at, and given back on success: of many tries at once no more than the limit
-# get to see whether they are right. lower() is PostgreSQL's, as in the index: no spelling has a counter of its own.
-COUNT = """
-INSERT INTO login_attempts AS a (key, failures, window_ends_at) VALUES (left($1 || lower($2), 300), 1, $4)
-ON CONFLICT (key) DO UPDATE SET
-    failures = CASE WHEN a.window_ends_at <= $3 THEN 1 ELSE a.failures + 1 END,
-    window_ends_at = CASE WHEN a.window_ends_at <= $3 THEN excluded.window_ends_at ELSE a.window_ends_at END
-RETURNING key, failures, window_ends_at"""
-CLEAR = "DELETE FROM login_attempts WHERE key = $1"
-GIVE_BACK = "UPDATE login_attempts SET failures = greatest(failures - 1, 0) WHERE key = $1"
 
 BY_EMAIL = "SELECT id, password_hash FROM users WHERE lower(email) = lower($1) AND active"
 BY_ID = "SELECT email, password_hash FROM users WHERE id = $1 AND active"
@@ -52,12 +38,9 @@ INSERT = "INSERT INTO sessions (user_id, family, token_hash, expires_at, created
 # A family has one token that may still be used, and lives as long as that is not revoked.
 REVOKE_FAMILY = "UPDATE sessions SET revoked_at = $2 WHERE family = $1 AND used_at IS NULL AND revoked_at IS NULL"
 REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL"
-# Skips what is locked, so that it waits for nobody and ends up in no deadlock.
+# Skips what is locked, as `login_attempts.PURGE` does.
 PURGE = """
 DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)"""
-PURGE_ATTEMPTS = """
-DELETE FROM login_attempts
-WHERE id IN (SELECT id FROM login_attempts WHERE window_ends_at < $1 FOR UPDATE SKIP LOCKED)"""
 
 AUDIT_CHANGE = """
 INSERT INTO audit_entries (actor_id, action, subject_id, subject_type, changes, occurred_at)
@@ -83,40 +66,40 @@ class Tokens:
     user_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """The counters this attempt was added to; None: not counted."""
-
-    remote: str | None
-    email: str | None
-
-
 async def login(
-    database: Database, *, email: str, password: str, remote: str | None, now: datetime, issue: Issue
+    database: Database,
+    *,
+    email: str,
+    password: str,
+    remote: str | None,
+    blocks: Blocks,
+    now: datetime,
+    issue: Issue,
 ) -> Tokens:
     """Starts a session family. Raises `Unauthenticated`, always with the same words, or `Throttled`.
 
-    `remote` is the client's address as a reverse proxy that we trust tells it; None is not counted. Attempts under way
-    count as failures until they succeed: the sixth of six logins of one person at the same instant is throttled.
+    `remote` is the client's address as a reverse proxy that we trust tells it. Attempts under way count as failures until
+    they succeed: the sixth of six logins of one person from one place at the same instant is throttled.
     """
-    wanted = _plain(email, LONGEST_EMAIL)
-    counted = await _count(database, wanted, remote, now)
-    row = None
-    if wanted is not None:
+    wanted = clients.plain(email, LONGEST_EMAIL)
+    client = Client(clients.address(remote), (wanted or "").lower())
+    blocks.check(client, now)
+    with passwords.turn():
         async with database.connection() as connection:
-            row = await connection.fetchrow(BY_EMAIL, wanted)
-    user_id, stored = (row["id"], row["password_hash"]) if row else (None, None)
-    if not await passwords.verify(stored, password) or user_id is None or stored is None:
-        raise _wrong()
-    renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
+            counted = await login_attempts.count(connection, blocks, client, wanted, now)
+        stored = counted.password_hash
+        if not await passwords.verify(stored, password) or stored is None:
+            raise _wrong()
+        renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
+    assert counted.user_id is not None
     async with database.transaction() as tx:
         # Read again under the lock: meanwhile the user may have been deactivated or the password changed.
-        if not await tx.connection.fetchval(LOCK_BY_HASH, user_id, stored):
+        if not await tx.connection.fetchval(LOCK_BY_HASH, counted.user_id, stored):
             raise _wrong()
         if renewed is not None:
-            await tx.connection.execute(SET_HASH, user_id, renewed)
-        await _succeeded(tx, counted)
-        return await _open(tx, user_id, uuid4(), now, issue)
+            await tx.connection.execute(SET_HASH, counted.user_id, renewed)
+        await login_attempts.succeeded(tx, blocks, client, counted)
+        return await _open(tx, counted.user_id, uuid4(), now, issue)
 
 
 async def open_for(database: Database, *, email: str, now: datetime, issue: Issue) -> Tokens:
@@ -156,7 +139,7 @@ async def logout(database: Database, *, refresh_token: str, now: datetime) -> UU
 
 
 async def change_password(
-    database: Database, viewer: Viewer, *, current: str, new: str, remote: str | None, issue: Issue
+    database: Database, viewer: Viewer, *, current: str, new: str, remote: str | None, blocks: Blocks, issue: Issue
 ) -> Tokens:
     """Sets a new password, ends every session of the user and opens a fresh one. API keys stay.
 
@@ -165,21 +148,25 @@ async def change_password(
     """
     if viewer.api_key_id is not None:
         raise Forbidden("An API key can't change a password: log in.")
+    passwords.check(new, field="new")
     now = viewer.now()
-    hashed = await passwords.hash(new, field="new")
-    async with database.connection() as connection:
-        row = await connection.fetchrow(BY_ID, viewer.user_id)
-    email, stored = (row["email"], row["password_hash"]) if row else (None, None)
-    counted = await _count(database, email, remote, now)
-    if not await passwords.verify(stored, current):
-        raise BadUserInput("The current password is wrong.", field="current")
+    client = Client(clients.address(remote), viewer.user_id)
+    blocks.check(client, now)
+    with passwords.turn():
+        async with database.connection() as connection:
+            row = await connection.fetchrow(BY_ID, viewer.user_id)
+            email, stored = (row["email"], row["password_hash"]) if row else (None, None)
+            counted = await login_attempts.count(connection, blocks, client, email, now)
+        if not await passwords.verify(stored, current):
+            raise _wrong_current()
+        hashed = await passwords.hash(new, field="new")
     async with database.transaction() as tx:
         if not await tx.connection.fetchval(LOCK_BY_HASH, viewer.user_id, stored):
-            raise BadUserInput("The current password is wrong.", field="current")
+            raise _wrong_current()
         await tx.connection.execute(SET_HASH, viewer.user_id, hashed)
         await tx.connection.execute(REVOKE_ALL, viewer.user_id, now)
         await tx.connection.execute(AUDIT_CHANGE, viewer.user_id, now)
-        await _succeeded(tx, counted)
+        await login_attempts.succeeded(tx, blocks, client, counted)
         return await _open(tx, viewer.user_id, uuid4(), now, issue)
 
 
@@ -203,7 +190,7 @@ async def revoke_all(tx: Transaction, *, user_id: UUID, now: datetime) -> None:
 async def purge(tx: Transaction, *, now: datetime) -> None:
     """Deletes what no longer matters, tokens that ended and counters whose window is over; harmless to repeat."""
     await tx.connection.execute(PURGE, now - KEPT_AFTER_END)
-    await tx.connection.execute(PURGE_ATTEMPTS, now)
+    await login_attempts.purge(tx, now=now)
 
 
 async def _replace(tx: Transaction, hashed: str, now: datetime, issue: Issue) -> Tokens | Unauthenticated:
@@ -235,57 +222,9 @@ async def _open(tx: Transaction, user_id: UUID, family: UUID, now: datetime, iss
     return Tokens(access_token, refresh_token, now + timedelta(minutes=minutes), user_id)
 
 
-async def _count(database: Database, email: str | None, remote: str | None, now: datetime) -> _Counted:
-    """Adds an attempt to both counters; outside of any transaction, so it stays. Raises `Throttled` past a limit.
-
-    The address comes first: once it is blocked, it can't go on to lock other people out.
-    """
-    address = remote and _address(remote)
-    async with database.connection() as connection:
-        remote_key = await _add(connection, "remote ", address, REMOTE_FAILURES, now) if address else None
-        email_key = await _add(connection, "email ", email, EMAIL_FAILURES, now) if email else None
-    return _Counted(remote_key, email_key)
-
-
-async def _add(connection: Connection, kind: str, text: str, limit: int, now: datetime) -> str:
-    row = await connection.fetchrow(COUNT, kind, text, now, now + WINDOW)
-    if row["failures"] > limit:
-        seconds = max(1, math.ceil((row["window_ends_at"] - now).total_seconds()))
-        raise Throttled(f"Too many failed logins: try again in {seconds} seconds.", retry_after_s=seconds)
-    key: str = row["key"]
-    return key
-
-
-async def _succeeded(tx: Transaction, counted: _Counted) -> None:
-    """Forgets the e-mail's failures; of the address's only this attempt, or one good account would cover for all."""
-    if counted.remote is not None:
-        await tx.connection.execute(GIVE_BACK, counted.remote)
-    if counted.email is not None:
-        await tx.connection.execute(CLEAR, counted.email)
-
-
-def _address(remote: str) -> str | None:
-    """What one client can't easily change: an IPv4 address, or the /64 network that an IPv6 client may roam in."""
-    try:
-        address = ipaddress.ip_address(remote.partition("%")[0])
-    except ValueError:
-        return _plain(remote, LONGEST_EMAIL)
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), 64), strict=False))
-
-
-def _plain(text: str, longest: int) -> str | None:
-    """Text that PostgreSQL takes, or None for what can be nobody's."""
-    text = text.strip()
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return None
-    return text if 0 < len(text) <= longest and "\0" not in text else None
-
-
 def _wrong() -> Unauthenticated:
     return Unauthenticated("E-mail or password is wrong.")
+
+
+def _wrong_current() -> BadUserInput:
+    return BadUserInput("The current password is wrong.", field="current")

@@ -25,6 +25,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from crmgql import db
 from crmgql.config import Settings
 from crmgql.domain.identity import Identities
+from crmgql.domain.login_attempts import Blocks
 from crmgql.domain.sessions import Issue
 from crmgql.errors import CrmError, QueryTooComplex, Unauthenticated
 from crmgql.planner import catalog, selection
@@ -92,6 +93,7 @@ class Engine:
         self.plans = Plans(self.schema, known, size=settings.plan_cache_size, max_cost=settings.max_cost)
         self.sizes = Sizes(settings.max_cost)
         self.shares = Shares(settings.pool_size)
+        self.blocks = Blocks()
         self.mutations = Mutations(self.schema, self.plans, database, self.forget)
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
         self.introspection = Introspection(self.schema)
@@ -205,7 +207,7 @@ class Engine:
         self, prepared: Prepared, variables: Any, viewer: Viewer | None, request: Request, pace: Pace
     ) -> bytes:
         clock = request.clock if viewer is None else viewer.clock
-        visit = Visit(self.database, viewer, request.remote, clock, self._issue())
+        visit = Visit(self.database, viewer, request.remote, clock, self._issue(), self.blocks)
         await self.shares.take(pace.client)
         try:
             return await self.mutations.run(prepared, variables, visit, pace)

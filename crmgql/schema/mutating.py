@@ -26,6 +26,7 @@ from uuid import UUID
 import strawberry
 
 from crmgql.db import Database
+from crmgql.domain.login_attempts import Blocks
 from crmgql.domain.records import Act
 from crmgql.domain.sessions import Issue
 from crmgql.errors import Unavailable
@@ -47,13 +48,17 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Somebody at the door: `viewer` is None before they are known, `remote` their address where it is known."""
+    """Somebody at the door: `viewer` is None before they are known, `remote` their address where it is known.
+
+    `blocks` is what the process knows of those who failed too often.
+    """
 
     database: Database
     viewer: Viewer | None
     remote: str | None
     clock: Clock
     issuing: Issue | None
+    blocks: Blocks
 
     @property
     def now(self) -> datetime:

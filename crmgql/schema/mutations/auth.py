@@ -40,7 +40,10 @@ class PasswordChangeInput:
 @session(LoginInput, extras=TOKENS)
 async def login(visit: Visit, given: Given) -> Done:
     """Logs in. Send the access token as “Authorization: Bearer …”; `expiresAt` is its end."""
-    return _opened(await sessions.login(visit.database, remote=visit.remote, now=visit.now, issue=visit.issue, **given))
+    tokens = await sessions.login(
+        visit.database, remote=visit.remote, blocks=visit.blocks, now=visit.now, issue=visit.issue, **given
+    )
+    return _opened(tokens)
 
 
 @session(RefreshInput, extras=TOKENS)
@@ -63,7 +66,7 @@ async def password_change(visit: Visit, given: Given) -> Done:
     """Sets your password, ends all your sessions and opens a fresh one."""
     assert visit.viewer is not None
     tokens = await sessions.change_password(
-        visit.database, visit.viewer, remote=visit.remote, issue=visit.issue, **given
+        visit.database, visit.viewer, remote=visit.remote, blocks=visit.blocks, issue=visit.issue, **given
     )
     return _opened(tokens, changed=True)
 
