@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 
 UNKNOWN = "unknown"
@@ -27,6 +28,15 @@ def address(remote: str | None) -> str | None:
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((int(found), 64), strict=False))
+
+
+def fingerprint(remote: str | None, agent: str | None) -> str | None:
+    """By what a client is known again: its address and the program that it says it is. None unless both are known.
+
+    No proof: who shares the address may claim the same program.
+    """
+    known = address(remote)
+    return hashlib.sha256(f"{known}\n{agent}".encode()).hexdigest() if known and agent else None
 
 
 def plain(text: str, longest: int) -> str | None:

@@ -23,7 +23,7 @@ TTL = timedelta(seconds=5)
 UNKNOWN_TTL = timedelta(seconds=2)
 MOST_UNKNOWN = 5000
 
-# A family lives as long as it has a token that is neither used nor revoked; revoking it leaves none.
+# A family lives as long as it has a token that is neither used nor revoked, however many; revoking it leaves none.
 SESSION = """
 SELECT u.id AS user_id, u.active, u.roles, NULL::uuid AS api_key_id, NULL::text[] AS scopes,
        NULL::timestamptz AS expires_at,

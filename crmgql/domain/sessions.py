@@ -5,7 +5,7 @@ trace (a counted failure, a revoked family), so these verbs take the `Database` 
 outside of any transaction.
 
 Always holds: who changes a user's sessions has locked the user's row, so a refresh and a revocation never pass each
-other; a refresh token works once; a failed login looks and lasts the same for whichever reason. How many may fail is in
+other; a refresh token works once, but for a lost answer (`GRACE`); a failed login looks and lasts the same for whichever reason. How many may fail is in
 `login_attempts`.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from crmgql.db import Database, Transaction
@@ -22,6 +23,8 @@ from crmgql.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
 from crmgql.viewer import Viewer
 
 LONGEST_EMAIL = 254
+GRACE = timedelta(seconds=30)
+REPEATS = 5
 # An access token may outlive its refresh token by less than this; until then its family is looked up.
 KEPT_AFTER_END = timedelta(days=1)
 
@@ -32,10 +35,15 @@ LOCK_BY_REFRESH = """
 SELECT u.active FROM users u JOIN sessions s ON s.user_id = u.id WHERE s.token_hash = $1 FOR NO KEY UPDATE OF u"""
 SET_HASH = "UPDATE users SET password_hash = $2 WHERE id = $1"
 
-BY_REFRESH = "SELECT id, user_id, family, expires_at, used_at, revoked_at FROM sessions WHERE token_hash = $1"
-USE = "UPDATE sessions SET used_at = $2 WHERE id = $1"
+BY_REFRESH = """
+SELECT id, user_id, family, expires_at, used_at, revoked_at, client, used_again, EXISTS (
+    SELECT FROM sessions other WHERE other.family = s.family AND other.used_at IS NULL AND other.revoked_at IS NULL) AS alive
+FROM sessions s WHERE token_hash = $1"""
+USE = "UPDATE sessions SET used_at = $2, client = $3 WHERE id = $1"
+USE_AGAIN = "UPDATE sessions SET used_again = used_again + 1 WHERE id = $1"
 INSERT = "INSERT INTO sessions (user_id, family, token_hash, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)"
-# A family has one token that may still be used, and lives as long as that is not revoked.
+# A family lives as long as it has a token that is neither used nor revoked: one, or several where a client asked again.
+# Revoking leaves none, and what was used in such a family never gets a new one.
 REVOKE_FAMILY = "UPDATE sessions SET revoked_at = $2 WHERE family = $1 AND used_at IS NULL AND revoked_at IS NULL"
 REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL"
 # Skips what is locked, as `login_attempts.PURGE` does.
@@ -111,14 +119,14 @@ async def open_for(database: Database, *, email: str, now: datetime, issue: Issu
         return await _open(tx, row["id"], uuid4(), now, issue)
 
 
-async def refresh(database: Database, *, refresh_token: str, now: datetime, issue: Issue) -> Tokens:
+async def refresh(database: Database, *, refresh_token: str, client: str | None, now: datetime, issue: Issue) -> Tokens:
     """Replaces a refresh token. Raises `Unauthenticated`.
 
-    Strict: a token that was replaced ends its whole family, with no grace period (RFC 9700, 4.14.2). Nobody can tell
-    a thief from a client that sends the same token twice at once, so a client keeps to one refresh at a time.
+    A token that was replaced ends its whole family (RFC 9700, 4.14.2), unless the client that used it (`client`, a
+    fingerprint; None is nobody's) uses it again within `GRACE`: its answer was lost, or two of its tabs refresh at once.
     """
     async with database.transaction() as tx:
-        outcome = await _replace(tx, tokens.digest(refresh_token), now, issue)
+        outcome = await _replace(tx, tokens.digest(refresh_token), client, now, issue)
     # Raised only here, after the commit: the revocation stays.
     if isinstance(outcome, Unauthenticated):
         raise outcome
@@ -193,7 +201,9 @@ async def purge(tx: Transaction, *, now: datetime) -> None:
     await login_attempts.purge(tx, now=now)
 
 
-async def _replace(tx: Transaction, hashed: str, now: datetime, issue: Issue) -> Tokens | Unauthenticated:
+async def _replace(
+    tx: Transaction, hashed: str, client: str | None, now: datetime, issue: Issue
+) -> Tokens | Unauthenticated:
     # Two statements: the second sees what was committed while the first waited for the lock.
     active = await tx.connection.fetchval(LOCK_BY_REFRESH, hashed)
     row = await tx.connection.fetchrow(BY_REFRESH, hashed)
@@ -201,15 +211,25 @@ async def _replace(tx: Transaction, hashed: str, now: datetime, issue: Issue) ->
         return Unauthenticated("This refresh token is not one of ours.")
     if row["revoked_at"] is not None:
         return Unauthenticated("This session has ended: log in again.")
-    if row["used_at"] is not None:
+    again = row["used_at"] is not None
+    if again and not _may_repeat(row, client, now):
         await tx.connection.execute(REVOKE_FAMILY, row["family"], now)
         return Unauthenticated("This refresh token was used before, so its session has ended: log in again.")
     if now >= row["expires_at"]:
         return Unauthenticated("This refresh token has expired: log in again.")
     if not active:
         return Unauthenticated("The user of this session is not active.")
-    await tx.connection.execute(USE, row["id"], now)
+    if again:
+        await tx.connection.execute(USE_AGAIN, row["id"])
+    else:
+        await tx.connection.execute(USE, row["id"], now, client)
     return await _open(tx, row["user_id"], row["family"], now, issue)
+
+
+def _may_repeat(row: Any, client: str | None, now: datetime) -> bool:
+    """Whether a used token is the same client's once more. Clocks of two processes differ, so `now` may be a bit earlier."""
+    known = client is not None and client == row["client"]
+    return known and row["alive"] and row["used_again"] < REPEATS and abs(now - row["used_at"]) <= GRACE
 
 
 async def _open(tx: Transaction, user_id: UUID, family: UUID, now: datetime, issue: Issue) -> Tokens:

@@ -75,7 +75,10 @@ class User(Editable):
 
 
 class Session(Record):
-    """A refresh token: only its hash is kept. Using one replaces it; using a replaced one ends the family."""
+    """A refresh token: only its hash is kept. Using one replaces it; using a replaced one ends the family.
+
+    `client` is who used it (a fingerprint), `used_again` how often the same client used it again right after.
+    """
 
     user: Any = fields.ForeignKeyField("crm.User", related_name="sessions", on_delete=fields.RESTRICT)
     family = fields.UUIDField()
@@ -83,10 +86,12 @@ class Session(Record):
     expires_at = fields.DatetimeField()
     used_at: Any = fields.DatetimeField(null=True)
     revoked_at: Any = fields.DatetimeField(null=True)
+    client: Any = fields.CharField(max_length=64, null=True)
+    used_again = fields.IntField(db_default=0)
 
     class Meta:
         table = "sessions"
-        constraints = [unique("sessions_token", "token_hash")]
+        constraints = [unique("sessions_token", "token_hash"), check("sessions_used_again", "used_again >= 0")]
         indexes = [
             index("sessions_user", "user_id"),
             index("sessions_family", "family"),

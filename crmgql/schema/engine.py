@@ -54,8 +54,8 @@ HEAVY = 2000
 class Request:
     """One GraphQL request, however it arrived. `variables` are as the client sent them, `values` how many there may be.
 
-    `remote` is the client's address, against which failed logins are counted; `clock` is of those not logged in yet;
-    `budget` is shared by the requests of a batch.
+    `remote` is the client's address, against which failed logins are counted, `client` the program that it says it is (its
+    User-Agent); `clock` is of those not logged in yet; `budget` is shared by the requests of a batch.
     """
 
     query: str
@@ -63,6 +63,7 @@ class Request:
     variables: dict[str, Any] = field(default_factory=dict)
     read_only: bool = False
     remote: str | None = None
+    client: str | None = None
     clock: Clock = system_clock
     values: int = 0
     budget: Budget = field(default_factory=Budget)
@@ -207,7 +208,7 @@ class Engine:
         self, prepared: Prepared, variables: Any, viewer: Viewer | None, request: Request, pace: Pace
     ) -> bytes:
         clock = request.clock if viewer is None else viewer.clock
-        visit = Visit(self.database, viewer, request.remote, clock, self._issue(), self.blocks)
+        visit = Visit(self.database, viewer, request.remote, request.client, clock, self._issue(), self.blocks)
         await self.shares.take(pace.client)
         try:
             return await self.mutations.run(prepared, variables, visit, pace)

@@ -141,7 +141,8 @@ class Endpoint:
             raise Refused(406, "NOT_ACCEPTABLE", message)
         viewer = await self._viewer(headers)
         client = scope.get("client")
-        arrival = Arrival(self.addresses.client(client and client[0], headers.get(b"x-forwarded-for")))
+        remote = self.addresses.client(client and client[0], headers.get(b"x-forwarded-for"))
+        arrival = Arrival(remote, headers.get(b"user-agent"))
         most = STRANGERS_VALUES if viewer is None else MAX_VALUES
         if reads:
             return await self._run(requests.from_query_string(scope["query_string"], arrival, most=most), viewer, media)

@@ -50,12 +50,13 @@ class Done:
 class Visit:
     """Somebody at the door: `viewer` is None before they are known, `remote` their address where it is known.
 
-    `blocks` is what the process knows of those who failed too often.
+    `client` is the program that they say they use, `blocks` what the process knows of those who failed too often.
     """
 
     database: Database
     viewer: Viewer | None
     remote: str | None
+    client: str | None
     clock: Clock
     issuing: Issue | None
     blocks: Blocks

@@ -33,6 +33,7 @@ class Arrival:
     its operations may spend together."""
 
     remote: str | None = None
+    agent: bytes | None = None
     values: int = 0
     budget: Budget = field(default_factory=Budget)
 
@@ -65,7 +66,13 @@ def from_json(value: Any, arrival: Arrival) -> Request:
     if extensions is not None and not isinstance(extensions, dict):
         raise bad("extensions must be an object or null.")
     return Request(
-        query, name or None, variables or {}, remote=arrival.remote, values=arrival.values, budget=arrival.budget
+        query,
+        name or None,
+        variables or {},
+        remote=arrival.remote,
+        client=arrival.agent.decode("latin-1") if arrival.agent else None,
+        values=arrival.values,
+        budget=arrival.budget,
     )
 
 

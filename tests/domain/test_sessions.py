@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from crmgql.db import Database
-from crmgql.domain import passwords, sessions, tokens
+from crmgql.domain import clients, passwords, sessions, tokens
 from crmgql.errors import BadUserInput, CrmError, Forbidden, Unauthenticated
 from crmgql.viewer import Viewer
 from tests.domain.doors import CHEAP, EMAIL, ISSUE, NOW, PASSWORD, add_user, change, login, outcomes, viewer
@@ -28,8 +28,8 @@ async def user_id(database: asyncpg.Connection) -> UUID:
     return await add_user(database, EMAIL)
 
 
-async def refresh(crm: Database, token: str, *, now: datetime = NOW) -> sessions.Tokens:
-    return await sessions.refresh(crm, refresh_token=token, now=now, issue=ISSUE)
+async def refresh(crm: Database, token: str, *, client: str | None = None, now: datetime = NOW) -> sessions.Tokens:
+    return await sessions.refresh(crm, refresh_token=token, client=client, now=now, issue=ISSUE)
 
 
 async def live(database: asyncpg.Connection) -> int:
@@ -195,6 +195,120 @@ async def test_unknown_refresh_tokens_are_refused(crm: Database, token: str):
     with pytest.raises(Unauthenticated, match="not one of ours"):
         await refresh(crm, token)
     assert await sessions.logout(crm, refresh_token=token, now=NOW) is None
+
+
+# A lost answer, a second tab
+
+
+async def family_of(crm: Database, made: sessions.Tokens) -> UUID:
+    return tokens.read_access(ISSUE.secret, made.access_token, now=NOW).family
+
+
+@pytest.mark.usefixtures("user_id")
+@pytest.mark.parametrize("seconds", [0, 29, 30, -2])
+async def test_the_same_client_may_ask_again_right_after(crm: Database, database: asyncpg.Connection, seconds: int):
+    first = await login(crm)
+    await refresh(crm, first.refresh_token, client="me")
+    later = NOW + timedelta(seconds=seconds)
+    again = await refresh(crm, first.refresh_token, client="me", now=later)
+
+    assert await family_of(crm, again) == await family_of(crm, first)
+    assert await live(database) == 2
+    await refresh(crm, again.refresh_token, client="me", now=later)
+
+
+@pytest.mark.usefixtures("user_id")
+@pytest.mark.parametrize(
+    ("used_by", "used_again_by", "seconds"),
+    [("me", "thief", 1), ("thief", "me", 1), ("me", "me", 30.001), (None, None, 1), (None, "me", 1), ("me", None, 1)],
+)
+async def test_another_client_or_a_later_try_ends_the_family(
+    crm: Database, database: asyncpg.Connection, used_by: str | None, used_again_by: str | None, seconds: float
+):
+    """The attack: a stolen refresh token is used beside its owner, in whichever order."""
+    first = await login(crm)
+    second = await refresh(crm, first.refresh_token, client=used_by)
+    with pytest.raises(Unauthenticated, match="was used before"):
+        await refresh(crm, first.refresh_token, client=used_again_by, now=NOW + timedelta(seconds=seconds))
+
+    assert await live(database) == 0
+    for client in (used_by, used_again_by):
+        with pytest.raises(Unauthenticated, match="session has ended"):
+            await refresh(crm, second.refresh_token, client=client)
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_five_times_and_no_more(crm: Database, database: asyncpg.Connection):
+    first = await login(crm)
+    for _ in range(6):
+        await refresh(crm, first.refresh_token, client="me")
+    assert await live(database) == 6
+    with pytest.raises(Unauthenticated, match="was used before"):
+        await refresh(crm, first.refresh_token, client="me")
+    assert await live(database) == 0
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_what_has_ended_stays_ended_within_the_grace(crm: Database, database: asyncpg.Connection, user_id: UUID):
+    """The attack: after a logout, or a new password, the token before is used again in time."""
+    for end in ("logout", "revoke_all"):
+        first = await login(crm)
+        second = await refresh(crm, first.refresh_token, client="me")
+        if end == "logout":
+            await sessions.logout(crm, refresh_token=second.refresh_token, now=NOW)
+        else:
+            async with crm.transaction() as tx:
+                await sessions.revoke_all(tx, user_id=user_id, now=NOW)
+        for token in (first.refresh_token, second.refresh_token):
+            with pytest.raises(Unauthenticated):
+                await refresh(crm, token, client="me")
+        assert await live(database) == 0
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_a_sibling_dies_with_its_family(crm: Database, database: asyncpg.Connection):
+    first = await login(crm)
+    second = await refresh(crm, first.refresh_token, client="me")
+    sibling = await refresh(crm, first.refresh_token, client="me")
+    third = await refresh(crm, second.refresh_token, client="me")
+    with pytest.raises(Unauthenticated, match="was used before"):
+        await refresh(crm, second.refresh_token, client="thief")
+
+    for made in (sibling, third):
+        with pytest.raises(Unauthenticated, match="session has ended"):
+            await refresh(crm, made.refresh_token, client="me")
+    assert await live(database) == 0
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_two_tabs_at_once_both_stay_in(crm: Database, database: asyncpg.Connection):
+    for number in range(1, 6):
+        made = await login(crm)
+        both = await asyncio.gather(*(refresh(crm, made.refresh_token, client="me") for _ in range(2)))
+        await asyncio.gather(*(refresh(crm, each.refresh_token, client="me") for each in both))
+        assert await live(database) == 2 * number
+
+
+@pytest.mark.usefixtures("user_id")
+async def test_neither_the_expired_nor_the_inactive_ask_again(crm: Database, database: asyncpg.Connection):
+    ends = NOW + timedelta(days=30)
+    first = await login(crm)
+    await refresh(crm, first.refresh_token, client="me", now=ends - timedelta(seconds=1))
+    with pytest.raises(Unauthenticated, match="expired"):
+        await refresh(crm, first.refresh_token, client="me", now=ends)
+    await database.execute("UPDATE users SET active = false")
+    with pytest.raises(Unauthenticated, match="not active"):
+        await refresh(crm, first.refresh_token, client="me", now=ends - timedelta(seconds=1))
+
+
+def test_a_client_is_known_by_its_address_and_program():
+    known = clients.fingerprint("192.0.2.1", "Browser 1")
+    assert known == clients.fingerprint("::ffff:192.0.2.1", "Browser 1")
+    assert clients.fingerprint("2001:db8:1:2::1", "B") == clients.fingerprint("2001:db8:1:2::2", "B")
+    others = [("192.0.2.2", "Browser 1"), ("192.0.2.1", "Browser 2"), ("192.0.2.1 ", "Browser 1"), ("a", "\n")]
+    assert len({known, *(clients.fingerprint(*each) for each in others)}) == 4
+    for remote, agent in (("192.0.2.1", None), (None, "Browser 1"), ("192.0.2.1", ""), ("", "B"), ("unknown", "B")):
+        assert clients.fingerprint(remote, agent) is None
 
 
 # Leaving

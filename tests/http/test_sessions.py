@@ -12,6 +12,7 @@ import pytest_asyncio
 from crmgql.domain import passwords
 
 LOGIN = "mutation($input: LoginInput!) { login(input: $input) { accessToken refreshToken userErrors { code } } }"
+REFRESH = "mutation($input: RefreshInput!) { refresh(input: $input) { refreshToken userErrors { code } } }"
 LOGOUT = "mutation($input: LogoutInput!) { logout(input: $input) { userErrors { code } } }"
 ME = {"query": "{ me { name } }"}
 
@@ -23,7 +24,7 @@ def sent(client: httpx.Client, query: str, **given: str) -> dict[str, Any]:
     return dict(payload)
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module")
 async def bo(http_database_url: str) -> None:
     """A seller with a password."""
     connection = await asyncpg.connect(http_database_url)
@@ -59,3 +60,14 @@ async def test_failed_logins_are_counted_by_the_client_that_a_proxy_names(
     assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (429, "THROTTLED")
     assert 0 < int(response.headers["retry-after"]) <= 900
     await connection.close()
+
+
+def test_a_lost_answer_costs_the_same_client_nothing(client: httpx.Client, bo: None) -> None:
+    client.headers["x-forwarded-for"] = "203.0.113.9"
+    token = sent(client, LOGIN, email="bo@example.com", password="correct horse battery")["refreshToken"]
+    query = {"query": REFRESH, "variables": {"input": {"refreshToken": token}}}
+    first = sent(client, REFRESH, refreshToken=token)["refreshToken"]
+    (batched,) = client.post("/graphql", json=[query]).json()
+    assert batched["data"]["refresh"]["refreshToken"] not in (None, first)
+    client.headers["user-agent"] = "Somebody else's"
+    assert sent(client, REFRESH, refreshToken=token)["userErrors"] == [{"code": "UNAUTHENTICATED"}]

@@ -7,7 +7,7 @@ from typing import Any
 
 import strawberry
 
-from crmgql.domain import sessions
+from crmgql.domain import clients, sessions
 from crmgql.errors import Unauthenticated
 from crmgql.schema.mutating import Done, Given, Visit, session
 from crmgql.schema.scalars import DateTimeText
@@ -48,8 +48,9 @@ async def login(visit: Visit, given: Given) -> Done:
 
 @session(RefreshInput, extras=TOKENS)
 async def refresh(visit: Visit, given: Given) -> Done:
-    """Exchanges a refresh token for new tokens, once: using it again ends the session."""
-    return _opened(await sessions.refresh(visit.database, now=visit.now, issue=visit.issue, **given))
+    """Exchanges a refresh token for new tokens. Using it again ends the session, except within 30 seconds by the same client."""
+    client = clients.fingerprint(visit.remote, visit.client)
+    return _opened(await sessions.refresh(visit.database, client=client, now=visit.now, issue=visit.issue, **given))
 
 
 @session(LogoutInput)
