@@ -387,6 +387,7 @@ WRITERS: dict[str, frozenset[str]] = {
     "ScoreRule": frozenset({ADMIN}),
     "Notification": EVERYBODY,
     "Task": EVERYBODY,
+    "EmailMessage": frozenset({ADMIN}),
     "Campaign": frozenset({ADMIN, MARKETER}),
     "IntakeSource": frozenset({ADMIN, MARKETER}),
     "FollowUpRule": frozenset({ADMIN, MARKETER}),

@@ -28,7 +28,7 @@ class Numbered(kinds.Arguments):
 
 
 def kind(name: str, **values: Any) -> Kind[Numbered]:
-    return Kind(name, Numbered, "default", "A test.", **values)
+    return Kind(name, Numbered, "default", "A test.", ("Job",), **values)
 
 
 @contextmanager

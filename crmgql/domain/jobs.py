@@ -111,9 +111,13 @@ async def ask(
     due_at: datetime | None = None,
     priority: int | None = None,
 ) -> UUID:
-    """A job that somebody asks for by hand. Raises `BadUserInput` for an unknown kind and for arguments that do not fit."""
+    """A job that somebody asks for by hand.
+
+    Raises `BadUserInput` for an unknown kind and for arguments that do not fit, `Forbidden` as `require_rights` does.
+    """
     access.require_write(act.viewer, "Job")
     known = manual(kind)
+    require_rights(act, known)
     if priority is not None and not -100 <= priority <= 100:
         raise BadUserInput("A priority is -100 to 100; higher ones are done first.", field="priority")
     id = await enqueue(act, known, known.check(arguments or {}), due_at=due_at, priority=priority)
@@ -131,6 +135,12 @@ def manual(kind: str) -> Kind[Any]:
     return known
 
 
+def require_rights(act: Act, kind: Kind[Any]) -> None:
+    """Raises `Forbidden` unless the viewer may change what such a job changes."""
+    for record in kind.writes:
+        access.require_write(act.viewer, record)
+
+
 async def cancel(act: Act, *, id: UUID) -> UUID:
     """Ends what waits, and what runs within seconds, with all that came of it; what it has done stays done."""
     job = await _lock(act, id, LIVE, "cancel")
@@ -144,9 +154,13 @@ async def cancel(act: Act, *, id: UUID) -> UUID:
 
 
 async def retry(act: Act, *, id: UUID) -> UUID:
-    """Tries a dead or cancelled job again, with all its patience. Raises `Conflict` where its like is under way."""
+    """Tries a dead or cancelled job again, with all its patience. Raises `Conflict` where its like is under way.
+
+    It needs the rights that asking for it needs: somebody with more of them may have asked.
+    """
     job = await _lock(act, id, ("DEAD", "CANCELLED"), "retry")
     known = kinds.find(job["kind"])
+    require_rights(act, known)
     try:
         await act.tx.connection.execute(RETRY, id, act.now, job["failures"] + known.max_failures)
         await leases.reopen_parents(act.tx.connection, job["parent_id"])

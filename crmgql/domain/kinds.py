@@ -49,13 +49,15 @@ A = TypeVar("A", bound=Arguments)
 class Kind(Generic[A]):
     """`max_failures`: attempts that may end badly before it is a dead letter. `timeout_s`: how long one attempt may take.
 
-    `manual`: whether an administrator may enqueue or schedule it through the API.
+    `manual`: whether an administrator may enqueue or schedule it through the API. `writes`: the types of records that it
+    changes; whoever asks for it needs the right to change each of them, or a key for jobs alone would open all doors.
     """
 
     name: str
     arguments: type[A]
     queue: str
     doc: str
+    writes: tuple[str, ...]
     max_failures: int = 5
     timeout_s: int = 300
     priority: int = 0
@@ -148,30 +150,84 @@ class RouteMany(Arguments):
 
 
 LEAD_ROUTE = declare(
-    Kind("lead.route", LeadOf, "routing", "Routes a lead by the active rule set.", max_failures=10, priority=10)
+    Kind(
+        "lead.route",
+        LeadOf,
+        "routing",
+        "Routes a lead by the active rule set.",
+        writes=("Lead",),
+        max_failures=10,
+        priority=10,
+    )
 )
 LEADS_ROUTE = declare(
-    Kind("leads.route", RouteMany, "bulk", "Routes all leads that have no place yet, in batches.", timeout_s=3600)
+    Kind(
+        "leads.route",
+        RouteMany,
+        "bulk",
+        "Routes all leads that have no place yet, in batches.",
+        writes=("Lead",),
+        timeout_s=3600,
+    )
 )
 LEADS_REROUTE = declare(
     Kind(
-        "leads.reroute", Nothing, "routing", "Routes again what was not accepted in time or waited in a queue too long."
+        "leads.reroute",
+        Nothing,
+        "routing",
+        "Routes again what was not accepted in time or waited in a queue too long.",
+        writes=("Lead",),
     )
 )
-LEAD_DUPLICATES = declare(Kind("lead.duplicates", LeadOf, "default", "Looks for leads that are the same as this one."))
+LEAD_DUPLICATES = declare(
+    Kind(
+        "lead.duplicates",
+        LeadOf,
+        "default",
+        "Looks for leads that are the same as this one.",
+        writes=("LeadDuplicate",),
+    )
+)
 LEADS_DUPLICATES = declare(
-    Kind("leads.duplicates", LeadsOf, "bulk", "Looks for leads that are the same, as after an import.", timeout_s=3600)
+    Kind(
+        "leads.duplicates",
+        LeadsOf,
+        "bulk",
+        "Looks for leads that are the same, as after an import.",
+        writes=("LeadDuplicate",),
+        timeout_s=3600,
+    )
 )
 LEAD_FOLLOW_UP = declare(
     Kind(
-        "lead.followUp", FollowUp, "default", "Makes the task or the e-mail that a follow-up rule wants.", manual=False
+        "lead.followUp",
+        FollowUp,
+        "default",
+        "Makes the task or the e-mail that a follow-up rule wants.",
+        writes=("Task", "EmailMessage"),
+        manual=False,
     )
 )
 EMAIL_SEND = declare(
-    Kind("email.send", EmailOf, "email", "Sends an e-mail through SMTP.", max_failures=8, timeout_s=60, manual=False)
+    Kind(
+        "email.send",
+        EmailOf,
+        "email",
+        "Sends an e-mail through SMTP.",
+        writes=("EmailMessage",),
+        max_failures=8,
+        timeout_s=60,
+        manual=False,
+    )
 )
 NOTIFICATIONS_DIGEST = declare(
-    Kind("notifications.digest", Nothing, "email", "E-mails each person what they have not read yet, in one message.")
+    Kind(
+        "notifications.digest",
+        Nothing,
+        "email",
+        "E-mails each person what they have not read yet, in one message.",
+        writes=("EmailMessage",),
+    )
 )
 OPPORTUNITIES_STALE = declare(
     Kind(
@@ -179,6 +235,7 @@ OPPORTUNITIES_STALE = declare(
         Nothing,
         "default",
         "Alerts about opportunities in which nothing happened for too long.",
+        writes=("Opportunity",),
         timeout_s=3600,
     )
 )
@@ -188,11 +245,19 @@ OPPORTUNITIES_SCORE = declare(
         Nothing,
         "bulk",
         "Scores all open opportunities anew, as the rules are now.",
+        writes=("Opportunity",),
         timeout_s=3600,
     )
 )
 POOLS_RECLAIM = declare(
-    Kind("pools.reclaim", Nothing, "default", "Warns of, and then reclaims, what nobody followed up.", timeout_s=3600)
+    Kind(
+        "pools.reclaim",
+        Nothing,
+        "default",
+        "Warns of, and then reclaims, what nobody followed up.",
+        writes=("Lead", "Customer", "PoolItem"),
+        timeout_s=3600,
+    )
 )
 HOUSEKEEPING = declare(
     Kind(
@@ -200,6 +265,7 @@ HOUSEKEEPING = declare(
         Nothing,
         "default",
         "Deletes ended sessions, old counters and keys, and finished jobs.",
+        writes=("Job",),
         timeout_s=1800,
     )
 )

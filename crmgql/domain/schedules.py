@@ -70,9 +70,13 @@ BUILT_IN = (
 
 
 async def create(act: Act, *, kind: str, arguments: dict[str, Any] | None = None, **values: Any) -> UUID:
-    """A schedule. Exactly one of `cron`, `every_s` and `once_at` says when. Raises `BadUserInput`, `Conflict`."""
+    """A schedule. Exactly one of `cron`, `every_s` and `once_at` says when. Raises `BadUserInput`, `Conflict`.
+
+    Its jobs run as the system, so it needs the rights that asking for such a job by hand needs, and so does changing it.
+    """
     access.require_write(act.viewer, "Schedule")
     known = jobs.manual(kind)
+    jobs.require_rights(act, known)
     known.check(arguments or {})
     values |= {"kind": kind, "arguments": arguments or {}, "arguments_version": known.version}
     first = _first(values, act.now)
@@ -85,6 +89,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named. Another way of timing replaces the one there was; what was missed before is not made good."""
     access.require_write(act.viewer, "Schedule")
     schedule = await _lock(act, id, expected_version)
+    if (kind := kinds.KINDS.get(schedule["kind"])) is not None:
+        jobs.require_rights(act, kind)
     if "arguments" in changes:
         known = kinds.find(schedule["kind"])
         changes["arguments"] = changes["arguments"] or {}

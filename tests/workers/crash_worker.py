@@ -19,9 +19,11 @@ class Mark(kinds.Arguments):
     slow_ms: int = Field(0, ge=0, le=2000)
 
 
-MARK = kinds.declare(kinds.Kind("test.mark", Mark, "default", "Writes a row.", max_failures=50))
-WALK = kinds.declare(kinds.Kind("test.walk", Mark, "bulk", "Writes five rows in five steps.", max_failures=50))
-FAIL = kinds.declare(kinds.Kind("test.fail", Mark, "default", "Writes a row and fails.", max_failures=2))
+MARK = kinds.declare(kinds.Kind("test.mark", Mark, "default", "Writes a row.", ("Job",), max_failures=50))
+WALK = kinds.declare(
+    kinds.Kind("test.walk", Mark, "bulk", "Writes five rows in five steps.", ("Job",), max_failures=50)
+)
+FAIL = kinds.declare(kinds.Kind("test.fail", Mark, "default", "Writes a row and fails.", ("Job",), max_failures=2))
 WRITE = "INSERT INTO marks (number, step) VALUES ($1, $2)"
 
 
