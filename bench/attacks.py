@@ -112,7 +112,7 @@ def attacks(token: str, ruleset: str) -> Iterator[Attack]:
     asked = {"query": "query($w: CustomerWhere) { customers(where: $w) { totalCount } }", "variables": values}
     yield Attack("10,000 values in variables", VIEWER, lambda n: graphql(asked, known=True), clients=8)
     for path in ("/readyz", "/metrics"):
-        yield Attack(path, STRANGER, lambda n, path=path: [get(path)], clients=8)
+        yield Attack(path, STRANGER, lambda n, path=path: [get(path)], clients=4)
     long = "Authorization: Bearer " + "x" * 300_000
     yield Attack("300 kB as a token", STRANGER, lambda n: [get("/graphql", long)], clients=8)
     lines = [{"productId": f"prd_{number:032}", "quantity": "1"} for number in range(4900)]

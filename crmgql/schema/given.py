@@ -63,6 +63,10 @@ def convert_arguments(
     }
 
 
+MOST_ITEMS = 1000
+"""Of any list in an input; verbs have lower caps of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Conversion:
     known: catalog.Catalog
@@ -79,6 +83,8 @@ class _Conversion:
             return None
         match get_nullable_type(kind):
             case GraphQLList(of_type=inner):
+                if len(value) > MOST_ITEMS:
+                    raise BadUserInput(f"Has {len(value)} items; at most {MOST_ITEMS} fit.", field=path)
                 return [self.value(inner, name, item, f"{path}.{index}") for index, item in enumerate(value)]
             case GraphQLInputObjectType(name="MoneyInput"):
                 return value["amount"], value["currency"]

@@ -44,6 +44,7 @@ from crmgql.schema.engine import Engine, Request
 from crmgql.schema.errors import STATUS, Rejected, internal, rejected
 from crmgql.schema.json_limits import MAX_VALUES, STRANGERS_VALUES
 from crmgql.schema.metrics import Metrics
+from crmgql.schema.pace import MANY_VALUES
 from crmgql.schema.refusals import Headers, Refused, bad
 from crmgql.schema.requests import Arrival
 from crmgql.viewer import Viewer, system_clock
@@ -119,6 +120,8 @@ class Endpoint:
             answer = Answer(error.status, body, media or negotiation.JSON, error.headers, error.code)
         except Rejected as error:  # the credentials; what an operation raises is caught where it runs
             answer = _failed(error, media or negotiation.JSON, "none")
+        except CrmError as error:
+            answer = _failed(rejected(error), media or negotiation.JSON, "none")
         except Exception:
             log.exception("request failed")
             body = encoded({"errors": [internal()]})
@@ -143,8 +146,8 @@ class Endpoint:
         client = scope.get("client")
         remote = self.addresses.client(client and client[0], headers.get(b"x-forwarded-for"))
         arrival = Arrival(remote, headers.get(b"user-agent"))
-        most = STRANGERS_VALUES if viewer is None else MAX_VALUES
         if reads:
+            most = STRANGERS_VALUES if viewer is None else MAX_VALUES
             return await self._run(requests.from_query_string(scope["query_string"], arrival, most=most), viewer, media)
         if (
             not negotiation.is_json(headers.get(b"content-type"))
@@ -153,11 +156,19 @@ class Endpoint:
             message = "Send the body as application/json in UTF-8, not compressed."
             raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
         body = await self._body(headers, receive, viewer)
-        value = requests.decode(body, most=most)
         arrival.values = body.count(b",") + body.count(b"[") + body.count(b"{")
+        value = await self._decoded(body, arrival, viewer)
         if isinstance(value, list):
             return await self._batch(value, viewer, media, arrival)
         return await self._run(requests.from_json(value, arrival), viewer, media)
+
+    async def _decoded(self, body: bytes, arrival: Arrival, viewer: Viewer | None) -> Any:
+        """The JSON value of a body; of a large one read aside. Raises `Refused`, `Throttled`."""
+        if viewer is None:
+            return requests.decode(body, most=STRANGERS_VALUES)
+        if arrival.values < MANY_VALUES:
+            return requests.decode(body)
+        return await self.engine.reading.run(viewer.user_id, requests.decode, body)
 
     async def _viewer(self, headers: dict[bytes, bytes]) -> Viewer | None:
         """Who asks. Raises `Rejected` when credentials are given that are no good."""
@@ -183,7 +194,7 @@ class Endpoint:
 
     async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes, arrival: Arrival) -> Answer:
         """One after the other: what a client wrote first happens first. What one spends, the others can't."""
-        if viewer is None:
+        if viewer is None and len(values) > 1:
             raise rejected(Unauthenticated(f"{LOG_IN} Without one, requests are sent one by one."))
         if not values:
             raise bad("The batch is empty.")
@@ -202,7 +213,7 @@ class Endpoint:
             started = ended
         return Answer(200, b"[" + b",".join(bodies) + b"]", media, kind="batch")
 
-    async def _element(self, value: Any, viewer: Viewer, media: bytes, arrival: Arrival) -> Answer:
+    async def _element(self, value: Any, viewer: Viewer | None, media: bytes, arrival: Arrival) -> Answer:
         try:
             return await self._run(requests.from_json(value, arrival), viewer, media)
         except Refused as error:
