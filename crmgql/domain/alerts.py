@@ -36,16 +36,6 @@ AUDIT = """
 INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, actor_id, changes, occurred_at)
 SELECT 'opportunity.stale', 'Opportunity', id, customer_id, $1, changes, $2
 FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[]) AS t (id, customer_id, changes)"""
-ABOVE = """
-WITH RECURSIVE up AS (
-    SELECT u.id AS user_id, t.manager_id, t.parent_id, 0 AS height FROM users u
-    JOIN teams t ON t.id = u.team_id OR t.manager_id = u.id WHERE u.id = ANY ($1)
-    UNION ALL
-    SELECT up.user_id, t.manager_id, t.parent_id, height + 1 FROM up JOIN teams t ON t.id = up.parent_id
-    WHERE height < 50
-)
-SELECT DISTINCT ON (user_id) user_id, manager_id FROM up JOIN users m ON m.id = manager_id AND m.active
-WHERE manager_id <> user_id ORDER BY user_id, height, manager_id"""
 ACTIVE = "SELECT id FROM users WHERE active AND id = ANY ($1)"
 KIND = "opportunity.stale"
 
@@ -81,7 +71,7 @@ async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
     connection = act.tx.connection
     owners = list({row["owner_id"] for row in rows if row["owner_id"] is not None})
     active = {row["id"] for row in await connection.fetch(ACTIVE, owners)}
-    managers = {row["user_id"]: row["manager_id"] for row in await connection.fetch(ABOVE, owners)}
+    managers = await people.managers_above(act, owners)
     administrators = tuple(await people.administrators(act))
     alerts = []
     for row in rows:

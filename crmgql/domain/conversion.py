@@ -92,10 +92,10 @@ def _check_input(customer_id: UUID | None, new_customer: bool | None, opportunit
 async def _owner(act: Act, lead: Row) -> UUID | None:
     """Whose everything will be: the lead's owner's, else that of whoever converts it if they sell or manage."""
     if lead["owner_id"] is None:
-        return act.viewer.user_id if act.viewer.roles & people.OWNING else None
+        return await people.own(act)
     if lead["owner_id"] != act.viewer.user_id:
         access.require_read(act.viewer.who, "User")
-    if not await people.is_active(act, lead["owner_id"]):
+    if await people.still_here(act, lead["owner_id"]) is None:
         raise Conflict("The lead's owner is not active any more; assign the lead first.", field="id")
     return lead["owner_id"]  # type: ignore[no-any-return]
 

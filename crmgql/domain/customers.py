@@ -30,8 +30,8 @@ async def create(act: Act, **values: Any) -> UUID:
     access.require_write(act.viewer, "Customer")
     if "owner_id" in values:
         values["owner_id"] = await people.assignable(act, values["owner_id"], field="ownerId")
-    elif act.viewer.roles & people.OWNING:
-        values["owner_id"] = act.viewer.user_id
+    else:
+        values["owner_id"] = await people.own(act)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
     if (revenue := values.pop("annual_revenue", None)) is not None:

@@ -25,7 +25,7 @@ CONFLICTS = {"follow_up_rules_name": ("name", "Another rule has this name.")}
 ACTIVE = "SELECT id, after_h FROM follow_up_rules WHERE active AND lead_status = $1 ORDER BY after_h, id"
 OWNER = """
 SELECT u.id, u.name FROM users u
-WHERE u.active AND u.id = coalesce($1, (SELECT owner_id FROM lead_queues WHERE id = $2))"""
+WHERE u.active AND u.id = coalesce($1, (SELECT owner_id FROM lead_queues WHERE id = $2)) FOR SHARE OF u"""
 DONE = "SELECT id FROM tasks WHERE dedupe_key = $1"
 
 

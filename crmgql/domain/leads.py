@@ -136,7 +136,7 @@ async def reopen(act: Act, *, id: UUID, expected_version: int | None = None) -> 
     """A lost lead is new again: its owner's, or routed when there is none or they have left."""
     lead = await lead_states.lock(act, id, to="NEW", verb="reopen", expected_version=expected_version)
     changes: Row = {"lost_reason": None}
-    if not await people.is_active(act, lead["owner_id"]):
+    if await people.still_here(act, lead["owner_id"]) is None:
         changes |= {"owner_id": None, "assigned_at": None, "accepted_at": None}
     after = await lead_states.move(act, lead, "NEW", kind="lead.reopened", changes=changes)
     if after["owner_id"] is None:
@@ -179,7 +179,7 @@ async def _first_owner(act: Act, route: bool | None, values: Row) -> UUID | None
         return None
     if "owner_id" in values:
         return await people.assignable(act, values["owner_id"], field="ownerId")
-    return act.viewer.user_id if act.viewer.roles & people.OWNING else None
+    return await people.own(act)
 
 
 def _arrival(act: Act, values: Row) -> Row:

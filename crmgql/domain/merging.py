@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 
 from crmgql import access
-from crmgql.domain import jobs, kinds, lead_states, leads, notifications, records, shape
+from crmgql.domain import jobs, kinds, lead_states, leads, notifications, people, records, shape
 from crmgql.domain.lead_states import NOWHERE, spoken
 from crmgql.domain.records import Act, Row
 from crmgql.errors import BadUserInput, IllegalTransition
@@ -73,7 +73,8 @@ async def merge(act: Act, *, id: UUID, other_id: UUID, expected_version: int | N
     access.require_write(act.viewer, "Lead")
     survivor, other = await _lock(act, id, other_id, expected_version)
     await _require_mergeable(act, survivor, other)
-    changes = combine(survivor, other, now=act.now) | await _place(act, survivor, other)
+    changes = combine(survivor, other, now=act.now)
+    changes |= await _place(act, survivor, other, is_open=changes["status"] in lead_states.OPEN)
     changes |= leads.normal_forms(survivor | changes)
     await _close(act, other, id)
     after = await _absorb(act, survivor, other, changes)
@@ -194,17 +195,21 @@ def _json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-async def _place(act: Act, survivor: Row, other: Row) -> Row:
-    """The survivor's owner or queue, or the other's where it has none."""
-    if survivor["owner_id"] is None and other["owner_id"] is not None:
+async def _place(act: Act, survivor: Row, other: Row, *, is_open: bool) -> Row:
+    """The survivor's owner or queue, or the other's where it has none. Who has left owns nothing that is open."""
+    mine, its = survivor["owner_id"], other["owner_id"]
+    if is_open:
+        mine, its = await people.still_here(act, mine), await people.still_here(act, its)
+    if mine is None and its is not None:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that has an owner.")
         why = f"Taken over from {spoken(other['id'])} by merging."
         decision_id = await leads.decide_by_hand(act, survivor, other["owner_id"], why)
         return NOWHERE | {column: other[column] for column in OWNING} | {"routing_id": decision_id}
-    placeless = not any(survivor[name] for name in PLACES)
+    freed: Row = dict.fromkeys(OWNING) if mine != survivor["owner_id"] else {}
+    placeless = not any({**survivor, **freed}[name] for name in PLACES)
     if placeless and survivor["status"] in lead_states.OPEN and other["queue_id"] is not None:
-        return {"queue_id": other["queue_id"], "queue_deadline": other["queue_deadline"]}
-    return {}
+        return {**freed, "queue_id": other["queue_id"], "queue_deadline": other["queue_deadline"]}
+    return freed
 
 
 async def _close(act: Act, other: Row, survivor_id: UUID) -> None:

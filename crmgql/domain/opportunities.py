@@ -60,8 +60,8 @@ async def create(
         values["currency"] = customer["currency"]
     if "owner_id" in values:
         values["owner_id"] = await people.assignable(act, values["owner_id"], field="ownerId")
-    elif act.viewer.roles & people.OWNING:
-        values["owner_id"] = act.viewer.user_id
+    else:
+        values["owner_id"] = await people.own(act)
     await _check(act, customer_id, values)
     values |= {"customer_id": customer_id, "stage_id": stage["id"], "stage_since": act.now, **_amount(amount)}
     opportunity = await records.create(act, Opportunity, values, kind="opportunity.created", conflicts=CONFLICTS)
@@ -125,13 +125,14 @@ async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None 
 
 
 async def reopen(act: Act, *, id: UUID, stage_id: UUID | None = None, expected_version: int | None = None) -> UUID:
-    """Back to an open stage, the last one of its pipeline unless another is named."""
+    """Back to an open stage, the last one of its pipeline unless another is named. Nobody's if its owner has left."""
     opportunity = await _lock(act, id, expected_version, CLOSED, "reopen")
     if stage_id is not None:
         stage = await _open_stage(act, stage_id)
     else:
         stage = await _stage(act, LAST, "OPEN", opportunity["pipeline_id"])
-    changes = {"closed_on": None, "probability": None, "lost_reason": None}
+    owner_id = await people.still_here(act, opportunity["owner_id"])
+    changes = {"closed_on": None, "probability": None, "lost_reason": None, "owner_id": owner_id}
     await _go(act, opportunity, stage, changes, kind="opportunity.reopened")
     return id
 

@@ -1,4 +1,4 @@
-"""Users and teams, kept by administrators; and who may be put in charge of a record.
+"""Users and teams, kept by administrators; and who may be put in charge of a record. Who leaves: see `departures`.
 
 An administrator's API key decides nothing about rights or pay: neither roles, e-mail, password, salary and whether
 somebody is active, nor who stands under whom. So nobody reaches past a key's scopes with it.
@@ -14,7 +14,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain import passwords, records, sessions, shape
 from crmgql.domain.records import Act, Row
-from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition
+from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
 from crmgql.models import Team, User
 
 FREE = frozenset({access.ADMIN, access.FINANCE, access.INTEGRATION})
@@ -30,22 +30,33 @@ STANDING = frozenset({"manager_id", "parent_id"})
 CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
 ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
 ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND 'ADMIN' = ANY (roles) ORDER BY id"
-ACTIVE = "SELECT EXISTS (SELECT FROM users WHERE id = $1 AND active)"
+HOLD = "SELECT active FROM users WHERE id = $1 FOR SHARE"
+MANAGERS_ABOVE = """
+WITH RECURSIVE up AS (
+    SELECT u.id AS user_id, t.manager_id, t.parent_id, 0 AS height FROM users u
+    JOIN teams t ON t.id = u.team_id OR t.manager_id = u.id WHERE u.id = ANY ($1)
+    UNION ALL
+    SELECT up.user_id, t.manager_id, t.parent_id, height + 1 FROM up JOIN teams t ON t.id = up.parent_id
+    WHERE height < 50
+)
+SELECT DISTINCT ON (user_id) user_id, manager_id FROM up JOIN users m ON m.id = manager_id AND m.active
+WHERE manager_id <> user_id ORDER BY user_id, height, manager_id"""
 OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND 'ADMIN' = ANY(roles) AND id <> $1)"
 
 
 async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozenset[str] = FREE) -> UUID | None:
     """The user, if the viewer may put them in charge: an owning role oneself, a manager their team, `free` roles anybody.
 
-    Raises `NotFound`, `Forbidden`, `BadUserInput` for somebody who is not active.
+    They stay active until the transaction ends: who is deactivated at the same moment either is refused here, or hands
+    over what they got here, too. Raises `NotFound`, `Forbidden`, `BadUserInput` for somebody who is not active.
     """
     if user_id is None:
         if not act.viewer.roles & free:
             raise Forbidden("You may name somebody else here, but not nobody.", field=field)
         return None
     if user_id == act.viewer.user_id and act.viewer.roles & (OWNING | free):
-        return user_id
-    user = await records.visible(act, User, user_id, field=field)
+        return await oneself(act)
+    user = await records.visible(act, User, user_id, field=field, steady=True)
     if not user["active"]:
         raise BadUserInput("This user is not active; choose one who is.", field=field)
     if act.viewer.roles & free:
@@ -59,9 +70,27 @@ async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozen
     return user_id
 
 
-async def is_active(act: Act, user_id: UUID | None) -> bool:
-    """Whether there is such a user who has not left."""
-    return bool(await act.tx.connection.fetchval(ACTIVE, user_id))
+async def still_here(act: Act, user_id: UUID | None) -> UUID | None:
+    """The user, who stays active until the transaction ends; None for nobody and for somebody who has left."""
+    return user_id if await act.tx.connection.fetchval(HOLD, user_id) else None
+
+
+async def oneself(act: Act) -> UUID:
+    """The viewer, as `still_here`. Raises `Unauthenticated` when they were deactivated a moment ago."""
+    if await still_here(act, act.viewer.user_id) is None:
+        raise Unauthenticated("This user is not active.")
+    return act.viewer.user_id
+
+
+async def own(act: Act) -> UUID | None:
+    """Whose a new record is when nobody is named: the viewer's if they sell or manage, else nobody's."""
+    return await oneself(act) if act.viewer.roles & OWNING else None
+
+
+async def managers_above(act: Act, user_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """By user, the nearest active manager: of their own team, else of the teams that it is a part of."""
+    rows = await act.tx.connection.fetch(MANAGERS_ABOVE, user_ids)
+    return {row["user_id"]: row["manager_id"] for row in rows}
 
 
 async def administrators(act: Act) -> list[UUID]:
@@ -79,7 +108,7 @@ async def create_user(
 ) -> UUID:
     """A user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
     access.require_write(act.viewer, "User")
-    _require_person(act, [name for name, value in (("roles", roles), ("salary", salary)) if value])
+    require_person(act, [name for name, value in (("roles", roles), ("salary", salary)) if value])
     values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
     await _check_team(act, values)
     if password is not None:
@@ -93,7 +122,7 @@ async def update_user(
 ) -> UUID:
     """Changes what is named. A new password ends the user's sessions."""
     access.require_write(act.viewer, "User")
-    _require_person(act, changes.keys() & PERSONAL)
+    require_person(act, changes.keys() & PERSONAL)
     user = await records.lock(act, User, id, expected_version=expected_version)
     if "roles" in changes:
         changes["roles"] = await _roles(act, user, changes["roles"] or [])
@@ -109,24 +138,9 @@ async def update_user(
     return id
 
 
-async def deactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Ends a user's sessions and API keys' use; what they own stays theirs until it is assigned anew."""
-    access.require_write(act.viewer, "User")
-    _require_person(act, ["active"])
-    user = await records.lock(act, User, id, expected_version=expected_version)
-    if not user["active"]:
-        raise IllegalTransition("The user is not active already.", field="id")
-    if id == act.viewer.user_id:
-        raise Conflict("You can't deactivate yourself; ask another administrator.", field="id")
-    await _require_other_administrator(act, user)
-    await records.change(act, User, user, {"active": False}, kind="user.deactivated")
-    await sessions.revoke_all(act.tx, user_id=id, now=act.now)
-    return id
-
-
 async def reactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     access.require_write(act.viewer, "User")
-    _require_person(act, ["active"])
+    require_person(act, ["active"])
     user = await records.lock(act, User, id, expected_version=expected_version)
     if user["active"]:
         raise IllegalTransition("The user is active already.", field="id")
@@ -140,7 +154,7 @@ async def create_team(act: Act, **values: Any) -> UUID:
     if values.get("parent_id") is not None:
         await records.visible(act, Team, values["parent_id"], field="parentId")
     if values.get("manager_id") is not None:
-        _require_person(act, ["manager_id"])
+        require_person(act, ["manager_id"])
         await assignable(act, values["manager_id"], field="managerId")
     team = await records.create(act, Team, values, kind="team.created")
     return team["id"]  # type: ignore[no-any-return]
@@ -149,7 +163,7 @@ async def create_team(act: Act, **values: Any) -> UUID:
 async def update_team(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. Raises `BadUserInput` for a parent that is below the team."""
     access.require_write(act.viewer, "Team")
-    _require_person(act, changes.keys() & STANDING)
+    require_person(act, changes.keys() & STANDING)
     if changes.get("parent_id") is not None:
         await records.refuse_cycle(act, Team, id, changes["parent_id"])
         await records.visible(act, Team, changes["parent_id"], field="parentId")
@@ -165,11 +179,11 @@ async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
     if set(roles) == set(user["roles"]):
         return user["roles"]  # type: ignore[no-any-return]
     if access.ADMIN not in roles:
-        await _require_other_administrator(act, user)
+        await require_other_administrator(act, user)
     return sorted(set(roles))
 
 
-def _require_person(act: Act, columns: Iterable[str]) -> None:
+def require_person(act: Act, columns: Iterable[str]) -> None:
     """Raises `Forbidden` when an API key names one of these, also with the value that it has: a salary can be guessed."""
     if act.viewer.api_key_id is not None:
         for column in sorted(columns):
@@ -177,7 +191,7 @@ def _require_person(act: Act, columns: Iterable[str]) -> None:
             raise Forbidden(f"An API key can't set {field}: log in.", field=field)
 
 
-async def _require_other_administrator(act: Act, user: Row) -> None:
+async def require_other_administrator(act: Act, user: Row) -> None:
     """One at a time: of two administrators who remove each other at once, one stays."""
     if not user["active"] or access.ADMIN not in user["roles"]:
         return
@@ -187,7 +201,7 @@ async def _require_other_administrator(act: Act, user: Row) -> None:
 
 
 async def _hashed(act: Act, password: str) -> str:
-    _require_person(act, ["password"])
+    require_person(act, ["password"])
     return await passwords.hash(password)
 
 

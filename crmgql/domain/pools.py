@@ -15,7 +15,7 @@ from crmgql.db import Connection
 from crmgql.domain import pool_items, records, shape
 from crmgql.domain.pool_items import KINDS, Kind
 from crmgql.domain.records import Act, Row
-from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound
+from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound, Unauthenticated
 from crmgql.events import outbox
 from crmgql.models import AssignmentDecision, Pool
 from crmgql.viewer import system
@@ -37,7 +37,7 @@ LONGEST = {"reclaim_after_d": LONGEST_D, "warn_before_d": LONGEST_D, "protection
 
 ITEM = "SELECT * FROM pool_items WHERE id = $1"
 STILL_THERE = "SELECT left_at IS NULL FROM pool_items WHERE id = $1"
-CLAIMER = "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE"
+CLAIMER = "SELECT active FROM users WHERE id = $1 FOR NO KEY UPDATE"
 DEFAULT = "SELECT * FROM pools WHERE kind = $1 AND active ORDER BY reclaim_after_d IS NULL, id LIMIT 2 FOR SHARE"
 CLAIMED_TODAY = """
 SELECT count(*) FROM pool_items
@@ -197,7 +197,8 @@ async def claim(act: Act, *, id: UUID) -> UUID:
     access.require_write(act.viewer, "PoolItem")
     access.require_read(act.viewer.who, "PoolItem")
     connection: Connection = act.tx.connection
-    await connection.execute(CLAIMER, act.viewer.user_id)
+    if not await connection.fetchval(CLAIMER, act.viewer.user_id):
+        raise Unauthenticated("This user is not active.")
     item = await connection.fetchrow(ITEM, id)
     if item is None:
         raise NotFound("There is no such pool item.", field="id")

@@ -51,7 +51,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Completes, cancels or reopens."""
+    """Completes, cancels or reopens; what is reopened is nobody's if its assignee has left."""
     access.require_write(act.viewer, "Task")
     task = await records.lock(act, Task, id, expected_version=expected_version)
     sources, target, told = MOVES[verb]
@@ -59,6 +59,8 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
         allowed = " or ".join(sorted(sources))
         raise IllegalTransition(f"This task is {task['status']}; to {verb} it, it must be {allowed}.", field="id")
     changes: Row = {"status": target, "done_at": act.now if target == "DONE" else None}
+    if target == "OPEN":
+        changes["assignee_id"] = await people.still_here(act, task["assignee_id"])
     await records.change(act, Task, task, changes, kind=told)
     if target == "DONE":
         await _touch(act, task)
@@ -84,7 +86,7 @@ async def _touch(act: Act, task: Row) -> None:
 async def _assignee(act: Act, user_id: UUID | None) -> UUID | None:
     """Oneself, whoever one is; others as `people.assignable` allows."""
     if user_id == act.viewer.user_id:
-        return act.viewer.actor_id
+        return None if act.viewer.actor_id is None else await people.oneself(act)
     return await people.assignable(act, user_id, field="assigneeId")
 
 

@@ -50,7 +50,7 @@ async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_versi
 
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Holds, resolves, reopens or closes."""
+    """Holds, resolves, reopens or closes; what is reopened is nobody's if its assignee has left."""
     access.require_write(act.viewer, "Ticket")
     ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
     sources, target, told = MOVES[verb]
@@ -60,6 +60,8 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
     changes: Row = {"status": target}
     if target != "CLOSED":
         changes["resolved_at"] = act.now if target == "RESOLVED" else None
+    if target == "OPEN":
+        changes["assignee_id"] = await people.still_here(act, ticket["assignee_id"])
     await records.change(act, Ticket, ticket, changes, kind=told)
     return id
 

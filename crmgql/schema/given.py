@@ -41,6 +41,7 @@ RECORDS = {
     "targetUser": "User",
     "targetTeam": "Team",
     "targetQueue": "LeadQueue",
+    "handOverTo": "User",
 }
 """Types of ids whose name does not say it; `parentId` and `id` are of the mutation's own type."""
 

@@ -7,12 +7,13 @@ from uuid import UUID
 import strawberry
 
 from crmgql import access
-from crmgql.domain import apikeys, people
+from crmgql.domain import apikeys, departures, people
 from crmgql.domain.records import Act
 from crmgql.models import Role
 from crmgql.schema.mutating import Done, Given, input, mutation
 from crmgql.schema.mutations.inputs import UNSET, MoneyInput, MoveInput
 from crmgql.schema.scalars import DateTimeText, EmailAddress
+from crmgql.schema.strawberries import Field, lazy, object_type
 
 
 @input
@@ -49,6 +50,30 @@ class UserUpdateInput:
     state: str | None = UNSET
     postal_code: str | None = UNSET
     salary: MoneyInput | None = UNSET
+
+
+@input
+class UserDeactivateInput:
+    """Everything open goes to `handOverTo`. Without one, leads are routed anew, and the rest goes to the nearest active
+    manager above the user, or is nobody's where there is none."""
+
+    id: strawberry.ID
+    expected_version: int | None = UNSET
+    hand_over_to: strawberry.ID | None = UNSET
+
+
+object_type(
+    "HandedOver",
+    [
+        Field("leads", int, "Open leads."),
+        Field("opportunities", int, "Open opportunities."),
+        Field("tasks", int, "Open tasks."),
+        Field("tickets", int, "Tickets that are OPEN or PENDING."),
+        Field("customers", int, "Customers that they owned."),
+        Field("queues", int, "Queues of leads that they owned."),
+    ],
+    "How many records went from somebody who was deactivated to others.",
+)
 
 
 @input
@@ -99,11 +124,11 @@ async def user_update(act: Act, given: Given) -> Done:
     return Done(id, changed_user=id)
 
 
-@mutation("User", MoveInput)
+@mutation("User", UserDeactivateInput, extras={"handedOver": lazy("HandedOver")})
 async def user_deactivate(act: Act, given: Given) -> Done:
-    """Locks a user out: sessions and API keys end at once."""
-    id = await people.deactivate(act, **given)
-    return Done(id, changed_user=id)
+    """Locks a user out: sessions and API keys end at once. What they hold open is handed over; `handedOver` says how much."""
+    handed_over = await departures.deactivate(act, **given)
+    return Done(given["id"], {"handedOver": handed_over}, given["id"])
 
 
 @mutation("User", MoveInput)
