@@ -410,3 +410,20 @@ def require_write(viewer: Viewer, record: str) -> None:
         raise Forbidden(f"Changing {NOUNS[record]} needs one of the roles {allowed}.")
     if not has_scope(viewer.who, record, "write"):
         raise Forbidden(f"This API key lacks the scope {NOUNS[record]}:write.")
+
+
+def sees_all(who: Who, record: str) -> bool:
+    """Whether these roles see every row of a type. A key's scopes count for nothing: they narrow what its user may see."""
+    return ROWS[record](Who(who.roles), "t", False) == ast.TRUE
+
+
+def require_all(viewer: Viewer, record: str, *, field: str) -> None:
+    """Raises `Forbidden` unless the viewer's roles see every row of a type: for values that no two rows may have in common.
+
+    Others would learn from a conflict that there is a row which is hidden from them. So they are refused whatever the value.
+    """
+    if not sees_all(viewer.who, record):
+        raise Forbidden(
+            f"Setting {field} is for those who see all {NOUNS[record]}, as no two may have the same. Leave it out.",
+            field=field,
+        )

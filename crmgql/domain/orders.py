@@ -100,8 +100,13 @@ async def create(
     discount: tuple[Decimal, str] | None = None,
     **origin: Any,
 ) -> UUID:
-    """A draft order in one currency: the given one or the customer's. The viewer sells it unless another is named."""
+    """A draft order in one currency: the given one or the customer's. The viewer sells it unless another is named.
+
+    A number of one's own takes somebody who sees all orders; without one it is drawn.
+    """
     access.require_write(act.viewer, "Order")
+    if number is not None:
+        access.require_all(act.viewer, "Order", field="number")
     customer = await records.visible(act, Customer, customer_id, field="customerId")
     currency = currency or customer["currency"]
     seller_id = await people.assignable(act, seller_id or act.viewer.user_id, field="sellerId")
@@ -153,9 +158,11 @@ async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_versi
 
 
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes note, seller, dates; tax and discount while the order is a draft."""
+    """Changes note, seller, dates; tax and discount while the order is a draft; the number, as `create` takes it."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
+    if changes.get("number", order["number"]) != order["number"]:
+        access.require_all(act.viewer, "Order", field="number")
     if "seller_id" in changes and changes["seller_id"] != order["seller_id"]:
         await people.assignable(act, changes["seller_id"], field="sellerId")
     if "tax" in changes or "discount" in changes:

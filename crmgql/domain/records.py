@@ -134,8 +134,11 @@ def require_role(act: Act, roles: frozenset[str], *, field: str) -> None:
 async def create(act: Act, model: type[Model], values: Row, *, kind: str, conflicts: Conflicts | None = None) -> Row:
     """Makes a record with its event and audit row; a value of None is left to the column's default.
 
-    Raises `BadUserInput`, `Conflict`.
+    An external id is unique among all rows, so it takes somebody who sees them. Raises `BadUserInput`, `Conflict`,
+    `Forbidden`.
     """
+    if values.get("external_id") is not None:
+        access.require_all(act.viewer, model.__name__, field="externalId")
     values = {column: value for column, value in values.items() if value is not None}
     if "external_id" in values and "source" not in values:
         raise BadUserInput("An externalId needs the source that it is unique in.", field="source")
