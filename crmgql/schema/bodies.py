@@ -14,7 +14,7 @@ from starlette.types import Receive
 
 from crmgql.schema.refusals import Headers, Refused
 
-MOST_ARRIVING = 400
+MOST_ARRIVING = 1000
 """Fewer than the requests that the server takes up at once: it must never stop taking up others for these."""
 
 MOST_BYTES = 32 * 1024 * 1024
