@@ -19,8 +19,9 @@ log = structlog.get_logger("crmgql")
 LOOK_S = 1.0
 EXPIRE_S = 5.0
 TICK_S = 1.0
-STALL = timedelta(seconds=10)
-"""A longer time without an answer is a stall: the database's, this process's own, or the whole machine's."""
+STALL = 3
+"""A longer time without an answer than this part of a lease is a stall: the database's, this process's own, or the whole
+machine's. In a shorter one, who lives loses no lease."""
 
 
 class Steadiness:
@@ -49,7 +50,7 @@ class Steadiness:
         return timedelta(0) if self._since is None or self._is_stalled(now) else now - self._since
 
     def _is_stalled(self, now: datetime) -> bool:
-        return self._last is None or not timedelta(0) <= now - self._last <= STALL
+        return self._last is None or not timedelta(0) <= now - self._last <= leases.LEASE / STALL
 
 
 async def run(database: Database, clock: Clock) -> None:
@@ -57,17 +58,13 @@ async def run(database: Database, clock: Clock) -> None:
     steady = Steadiness(clock)
 
     async def look() -> None:
-        try:
-            await database.ping()
-        except DATABASES_OWN:  # which is in the log already
-            steady.failed()
-        else:
-            steady.answered()
+        await database.ping()
+        steady.answered()
 
     async def expire() -> None:
-        if steady.lasts() < leases.LEASE:
-            return
         async with database.transaction() as tx:
+            if steady.lasts() < leases.LEASE:  # asked in here: getting here may be what took so long
+                return
             lost = await leases.expire(tx.connection, now=clock())
         if lost:
             log.warning("took jobs from workers that fell silent", jobs=lost)
@@ -84,8 +81,8 @@ async def _each(seconds: float, what: str, work: Callable[[], Awaitable[None]], 
     while True:
         try:
             await work()
+        except DATABASES_OWN:  # which is in the log already
+            steady.failed()
         except Exception as trouble:
-            if isinstance(trouble, DATABASES_OWN):
-                steady.failed()
             log.warning("upkeep failed", what=what, reason=repr(trouble))
         await asyncio.sleep(seconds)

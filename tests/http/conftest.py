@@ -72,8 +72,13 @@ async def http_database_url(servers: embedded.Servers, template: str) -> str:
 @pytest_asyncio.fixture(scope="session")
 async def token(http_database_url: str) -> str:
     """An administrator's access token."""
+    return await administrator(http_database_url)
+
+
+async def administrator(database_url: str) -> str:
+    """A new administrator's access token."""
     family, now = uuid.uuid4(), datetime.now(UTC)
-    connection = await asyncpg.connect(http_database_url)
+    connection = await asyncpg.connect(database_url)
     user_id = await connection.fetchval(
         "INSERT INTO users (name, email, roles) VALUES ('Ada', 'ada@example.com', '{ADMIN}') RETURNING id"
     )

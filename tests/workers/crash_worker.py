@@ -56,6 +56,7 @@ def main() -> None:
     leases.RING_AGAIN = timedelta(seconds=2)
     leases.FIRST_BACKOFF_S = 0.1
     upkeep.EXPIRE_S = attempts.BEAT_S = relay.SWEEP_S = 0.5
+    upkeep.LOOK_S = 0.2
     settings = config.settings()
     logs.set_up(settings)
     runner.run(settings)

@@ -20,7 +20,7 @@ THEIRS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AN
 
 
 async def test_leases_that_ran_out_and_schedules_that_are_due(crm, database, monkeypatch) -> None:
-    monkeypatch.setattr(leases, "LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr(leases, "LEASE", timedelta(seconds=1.5))
     monkeypatch.setattr(upkeep, "LOOK_S", 0.05)
     monkeypatch.setattr(upkeep, "EXPIRE_S", 0.05)
     monkeypatch.setattr(upkeep, "TICK_S", 0.05)
