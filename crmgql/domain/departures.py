@@ -1,8 +1,9 @@
 """Somebody leaves: their sessions and keys end, and what they hold goes to others, all in one transaction.
 
 Enters: who leaves and, if named, who gets what they held. Leaves: how many records of each type were handed over. Always
-holds: nobody who is not active holds anything open. Who puts somebody in charge holds that user active until the commit
-(`people.assignable`), which waits for this, or this for it; so what was given to them a moment before goes on, too.
+holds, but for what imports bring: nobody who is not active holds anything open. Who puts somebody in charge holds that user
+active until the commit (`people.assignable`), which waits for this, or this for it; so what was given to them a moment before
+goes on, too.
 
 As many statements for one record as for thousands.
 """
@@ -47,6 +48,16 @@ HOLDINGS = (
     Holding("queues", "LeadQueue", "lead_queues", "owner_id", "leadQueue.updated", customer="NULL::uuid"),
 )
 """Beside leads. What is closed keeps the name of who closed it; a team without an active manager is its parent's manager's."""
+
+ONE = {
+    "leads": "lead",
+    "opportunities": "opportunity",
+    "tasks": "task",
+    "tickets": "ticket",
+    "customers": "customer",
+    "queues": "queue",
+}
+"""The names of what is handed over, as one has one of it."""
 
 TELL = """
 told AS (
@@ -156,13 +167,3 @@ async def _tell(act: Act, user: Row, heir: UUID | None, counts: dict[str, int]) 
     title = f"Yours now: {got}"
     body = f"{user['name']} was deactivated, and what was open of theirs was handed over to you: {got}."
     await notifications.tell(act, user_ids=[heir], kind="work.handedOver", title=title, body=body)
-
-
-ONE = {
-    "leads": "lead",
-    "opportunities": "opportunity",
-    "tasks": "task",
-    "tickets": "ticket",
-    "customers": "customer",
-    "queues": "queue",
-}

@@ -117,7 +117,7 @@ class ApiKey(Record):
 
 
 class LoginAttempt(Record):
-    """Failed logins of one e-mail or address in the running window."""
+    """Failed logins in the running window: of one e-mail at one address, of one address, or of one e-mail."""
 
     key = fields.CharField(max_length=300)
     failures = fields.IntField(db_default=0)

@@ -383,6 +383,34 @@ async def test_whatever_happens_at_once_nobody_who_left_holds_anything(world: Wo
         assert await held(world, user) == 0
 
 
+@pytest.mark.parametrize("given_away", [True, False])
+async def test_a_change_under_way_is_neither_lost_nor_passed_over(world: World, given_away: bool) -> None:
+    user, heir, other = await world.user("SELLER"), await world.user("SELLER"), await world.user("SELLER")
+    id = await world.opportunity(owner_id=user)
+    changes: dict[str, Any] = {"name": "Changed", **({"owner_id": other} if given_away else {})}
+    begun, go, free = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    free.set()
+    one = asyncio.create_task(
+        within(world, world.viewer(), lambda act: opportunities.update(act, id=uuid_of(id), **changes), begun, go)
+    )
+    await begun.wait()
+    two = asyncio.create_task(
+        within(
+            world,
+            world.viewer(),
+            lambda act: departures.deactivate(act, id=user, hand_over_to=heir),
+            asyncio.Event(),
+            free,
+        )
+    )
+    await asyncio.sleep(0.1)
+    go.set()
+    _, counts = await asyncio.gather(one, two)
+    row = await world.row("opportunities", id)
+    assert (row["name"], row["owner_id"]) == ("Changed", other if given_away else heir)
+    assert (row["version"], counts["opportunities"]) == ((2, 0) if given_away else (3, 1))
+
+
 async def test_two_who_leave_at_once_to_each_other(world: World) -> None:
     one, other = await world.user("SELLER"), await world.user("SELLER")
     for user in (one, other):
