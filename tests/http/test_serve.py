@@ -29,8 +29,9 @@ def test_a_taken_port_is_one_clear_line(serve: Any, served: Any) -> None:
         assert f"crmgql: Port {served.port} on 127.0.0.1 is taken, set CRMGQL_PORT to another one." in second.log
 
 
-def test_a_database_that_is_not_there_is_one_clear_line(serve: Any) -> None:
-    with serve(ready=False, CRMGQL_DATABASE_URL="postgresql://postgres@127.0.0.1:1/none") as served:
+def test_a_database_that_refuses_us_is_one_clear_line(serve: Any, http_database_url: str) -> None:
+    address, _, options = http_database_url.partition("?")
+    with serve(ready=False, CRMGQL_DATABASE_URL=f"{address}_not?{options}") as served:
         assert served.process.wait(15) == 1
         assert "PostgreSQL can't be reached" in served.log
         assert "Traceback" not in served.log
