@@ -74,13 +74,13 @@ def dev() -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(standby: Annotated[bool, typer.Option("--standby", hidden=True)] = False) -> None:
     """Serve the API. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
     from crmgql import serve as server  # here, because it brings the whole schema along
 
     settings = config.checked()
     _database_url(settings)
-    server.serve(settings)
+    server.serve(settings, standby=standby)
 
 
 @app.command()

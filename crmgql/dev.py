@@ -67,11 +67,10 @@ def run(settings: Settings) -> int:
             "CRMGQL_REDIS_URL": servers.redis_url,
             **{name: os.environ.get(name) or value for name, value in COMFORT.items()},
         }
+        program = [sys.executable, "-m", "crmgql"]
         children = [
-            supervise.Child(
-                "the API", [sys.executable, "-m", "crmgql", "serve"], environment, restart=True, settles_s=10
-            ),
-            supervise.Child("the worker", [sys.executable, "-m", "crmgql", "worker"], environment, restart=True),
+            supervise.Child("the API", [*program, "serve", "--standby"], environment, standby=True, settles_s=10),
+            supervise.Child("the worker", [*program, "worker"], environment, restart=True),
         ]
         threading.Thread(target=_welcome, args=(settings, servers.database_url, console), daemon=True).start()
         with _watched(servers, console) as deaths:

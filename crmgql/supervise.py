@@ -30,6 +30,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 POLL_S = 0.05
+SPARE_AFTER_S = 1.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -37,13 +38,16 @@ PR_SET_PDEATHSIG = 1
 class Child:
     """A program to keep running. `env` is its whole environment; None: ours.
 
-    With `restart` a death is made good, unless it comes before `settles_s`: then it can't start, and it ends everything.
+    With `restart` a death is made good, unless the program gave up before `settles_s`: then it can't start, and that
+    ends everything. With `standby` too, and at once: the program waits for a line on stdin before it begins to work, and
+    a second one is kept waiting.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     restart: bool = False
+    standby: bool = False
     settles_s: float = 0.0
 
 
@@ -108,27 +112,42 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None]:
 
 @dataclass
 class _Running:
-    """One child and what is known about its current process."""
+    """One child and what is known about its current process, and about the one that waits to take over."""
 
     child: Child
     guard: subprocess.Popen[str]
     process: subprocess.Popen[bytes] | None = None
+    spare: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
+    start_spare_at: float = 0.0
     backoff_s: float = field(default=FIRST_BACKOFF_S)
 
     def start(self) -> None:
+        """Begin with the spare, if there is one; the next one is not to take the processor from who begins."""
+        spare, self.spare = self.spare, None
+        self.process = spare or self._launch()
+        self.started_at = time.monotonic()
+        self.start_spare_at = self.started_at + (self.child.settles_s if spare is None else SPARE_AFTER_S)
+        if self.process.stdin is not None:
+            with suppress(OSError):  # it is dead already, which the next check finds
+                self.process.stdin.write(b"\n")
+                self.process.stdin.close()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         try:
-            self.process = subprocess.Popen(  # noqa: S603 (our own command lines)
+            process = subprocess.Popen(  # noqa: S603 (our own command lines)
                 list(self.child.argv),
+                bufsize=0,
+                stdin=subprocess.PIPE if self.child.standby else None,
                 env=self.child.env,
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGTERM),
             )
         except OSError as error:
             raise errors.SetupError(f"{self.child.name} can't be started: {error}.") from None
-        self.started_at = time.monotonic()
-        self._tell_guard("+")
+        self._tell_guard("+", process)
+        return process
 
     def check(self) -> int | None:
         """Restart what died and may be restarted; an exit code when the death ends everything."""
@@ -137,22 +156,43 @@ class _Running:
             if now >= self.start_again_at:
                 self.start()
             return None
+        if self.child.standby:
+            self._keep_spare(now)
         code = self.process.poll()
         if code is None:
             return None
-        self._forget()
+        self._bury(self.process)
+        self.process = None
         ending = f"signal {-code}" if code < 0 else f"exit code {code}"
-        if not self.child.restart or now - self.started_at < self.child.settles_s:
+        gave_up = code >= 0 and now - self.started_at < self.child.settles_s
+        if gave_up or not (self.child.restart or self.child.standby):
             _say(f"{self.child.name} ended ({ending}): stopping the rest.")
             return code if code > 0 else 1
+        self._start_again(now, ending)
+        return None
+
+    def _start_again(self, now: float, ending: str) -> None:
+        if self.child.standby:  # the time that a spare needs to get ready is back-off enough
+            _say(f"{self.child.name} ended ({ending}): starting it again.")
+            self.start()
+            return
         if now - self.started_at > LONGEST_BACKOFF_S:
             self.backoff_s = FIRST_BACKOFF_S
         _say(f"{self.child.name} ended ({ending}): starting it again in {self.backoff_s:g} s.")
         self.start_again_at = now + self.backoff_s
         self.backoff_s = min(self.backoff_s * 2, LONGEST_BACKOFF_S)
-        return None
+
+    def _keep_spare(self, now: float) -> None:
+        if self.spare is not None and self.spare.poll() is not None:
+            self._bury(self.spare)
+            self.spare = None
+            self.start_spare_at = now + LONGEST_BACKOFF_S
+        if self.spare is None and now >= self.start_spare_at:
+            self.spare = self._launch()
 
     def stop(self, timeout_s: float, *, hurry: Callable[[], bool]) -> None:
+        if self.spare is not None:
+            self._bury(self.spare)  # it has nothing to finish
         if self.process is None:
             return
         self.process.terminate()
@@ -161,21 +201,20 @@ class _Running:
             time.sleep(POLL_S)
         if self.process.poll() is None:
             _say(f"{self.child.name} did not stop in {timeout_s:g} s: killed.")
-        self._forget()
+        self._bury(self.process)
 
-    def _forget(self) -> None:
-        """Nothing of the child's session may stay: its own children are killed with it."""
-        assert self.process is not None
-        _signal_group(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._tell_guard("-")
-        self.process = None
+    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        """Nothing of the process's session may stay: its own children are killed with it."""
+        _signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        self._tell_guard("-", process)
 
-    def _tell_guard(self, change: str) -> None:
-        assert self.process is not None
+    def _tell_guard(self, change: str, process: subprocess.Popen[bytes]) -> None:
         assert self.guard.stdin is not None
         with suppress(OSError):  # a dead guard is no reason to stop working
-            self.guard.stdin.write(f"{change}{self.process.pid}\n")
+            self.guard.stdin.write(f"{change}{process.pid}\n")
             self.guard.stdin.flush()
 
 

@@ -14,12 +14,16 @@ import pytest
 
 from crmgql import errors, supervise
 
-# A supervisor in a process of its own: argv is stop_timeout_s, then `name|restart|shell command` for each child.
+# A supervisor in a process of its own: argv is stop_timeout_s, then `name|restart or standby|shell command` for each child.
 SUPERVISOR = """
 import sys
 from crmgql import supervise
 children = [a.split("|", 2) for a in sys.argv[2:]]
-children = [supervise.Child(name, ["/bin/sh", "-c", code], restart=bool(restart)) for name, restart, code in children]
+children = [
+    supervise.Child(name, ["/bin/sh", "-c", code], restart=how == "restart", standby=how == "standby",
+                    settles_s=0.2 if how == "standby" else 0)
+    for name, how, code in children
+]
 sys.exit(supervise.run(children, stop_timeout_s=float(sys.argv[1])))
 """
 
@@ -111,6 +115,38 @@ def test_restarts_with_back_off(tmp_path: Path) -> None:
     waits = [line.rsplit(" ", 2)[1] for line in stderr.splitlines()]
     assert waits[:2] == ["0.5", "1"]
     assert stderr.startswith("worker ended (exit code 3): starting it again in 0.5 s.\n")
+
+
+WAITS = "api|standby|echo $$ >> {0}/made; read line || exit 0; echo $$ >> {0}/began; exec sleep 60"
+
+
+def test_a_spare_takes_over_at_once(tmp_path: Path) -> None:
+    supervisor = launch(WAITS.format(tmp_path))
+    [first] = read_pids(tmp_path / "began")
+    _, spare = read_pids(tmp_path / "made", count=2)
+    killed = time.monotonic()
+    os.kill(first, signal.SIGKILL)
+    assert read_pids(tmp_path / "began", count=2) == [first, spare]
+    assert time.monotonic() - killed < 0.5
+    next_spare = read_pids(tmp_path / "made", count=3)[2]
+    code, stderr = finish(supervisor, signal.SIGTERM)
+    assert (code, stderr) == (0, "api ended (signal 9): starting it again.\n")
+    assert not is_alive(spare)
+    assert not is_alive(next_spare)
+
+
+def test_it_goes_on_when_the_spare_is_killed_too(tmp_path: Path) -> None:
+    supervisor = launch(WAITS.format(tmp_path))
+    both = read_pids(tmp_path / "made", count=2)
+    for pid in both:
+        os.kill(pid, signal.SIGKILL)
+    assert read_pids(tmp_path / "began", count=2)[1] not in both
+    assert finish(supervisor, signal.SIGTERM)[0] == 0
+
+
+def test_a_standby_that_gives_up_ends_everything(tmp_path: Path) -> None:
+    supervisor = launch("api|standby|read line; exit 3")
+    assert finish(supervisor) == (3, "api ended (exit code 3): stopping the rest.\n")
 
 
 def test_no_orphan_stays_when_the_supervisor_is_killed(tmp_path: Path) -> None:

@@ -34,8 +34,14 @@ def engine(database: db.Database, settings: Settings, *, secret: str | None = No
     return Engine(schema, known, database, settings, secret)
 
 
-async def printed() -> str:
-    """The schema as SDL, without a database."""
+async def prepare() -> None:
+    """Builds the schema ahead, without a database: a process that is forked afterwards has it."""
     config = db.tortoise_config("postgresql://nobody@localhost/none", pool_size=1, statement_timeout_ms=1000)
     await Tortoise.init(config=config, init_connections=False)
+    built()
+
+
+async def printed() -> str:
+    """The schema as SDL, without a database."""
+    await prepare()
     return built()[0].as_str() + "\n"

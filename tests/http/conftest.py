@@ -95,7 +95,7 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
     """`with serve(CRMGQL_WORKERS="2") as served`: a server of the test's own."""
 
     @contextmanager
-    def started(*, ready: bool = True, **variables: str) -> Iterator[Served]:
+    def started(*, ready: bool = True, program: str = SERVE, **variables: str) -> Iterator[Served]:
         home, port = tmp_path_factory.mktemp("serve"), free_port()
         given = {
             "CRMGQL_DATABASE_URL": http_database_url,
@@ -111,7 +111,7 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRMGQL_")}
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", SERVE], env={**inherited, **given}, stdout=log, stderr=log
+                [sys.executable, "-c", program], env={**inherited, **given}, stdout=log, stderr=log
             )
         served = Served(f"http://127.0.0.1:{given['CRMGQL_PORT']}", port, process, home / "log")
         try:

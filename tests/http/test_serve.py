@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import stat
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -121,3 +123,84 @@ def test_secrets_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupError, match="set CRMGQL_SECRET_KEY"):
         secrets_file.secret(Settings(data_dir=tmp_path / "file"))
+
+
+# Killed for real; every kill is of a process that the test itself started.
+
+LONGEST_GAP_S = 4
+"""Generous, for a busy machine; docs/decisions/0015-killed-processes.md has what was measured."""
+
+
+def gap(url: str, token: str, pid: int) -> float:
+    """Kills the process; the seconds from then until GraphQL has answered for a while without a failure."""
+    killed = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    answers_since = None
+    while answers_since is None or time.monotonic() - answers_since < 0.5:
+        assert time.monotonic() - killed < 30
+        asked = time.monotonic()
+        try:
+            response = httpx.post(f"{url}/graphql", json=ME, headers=bearer(token), timeout=0.5, verify=False)
+            answers = response.json()["data"] == {"me": {"name": "Ada"}}
+        except httpx.TransportError:
+            answers = False
+        answers_since = (answers_since or asked) if answers else None
+        time.sleep(0.01)
+    return answers_since - killed
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_killed_worker_is_made_good_at_once_however_often(serve: Any, token: str) -> None:
+    with serve() as served:
+        gaps = [gap(served.url, token, children(served.process.pid)[-1]) for _ in range(4)]
+        print("without answers:", *(f"{each:.2f} s" for each in gaps))
+        assert max(gaps) < LONGEST_GAP_S
+        assert served.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_one_of_several_workers_may_be_killed(serve: Any, token: str) -> None:
+    with serve(CRMGQL_WORKERS="2") as served:
+        first = children(served.process.pid)[-1]
+        assert gap(served.url, token, first) < LONGEST_GAP_S
+        assert children(served.process.pid)[-1] != first
+        assert served.stop() == 0
+
+
+SUPERVISED = """
+import sys
+from crmgql import supervise
+serve = [sys.executable, "-m", "crmgql", "serve", "--standby"]
+sys.exit(supervise.run([supervise.Child("the API", serve, standby=True, settles_s=1)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_killed_server_is_made_good_at_once(serve: Any, token: str) -> None:
+    with serve(program=SUPERVISED) as served:
+        spare = wait_for_spare(served.process.pid)
+        assert not any(os.readlink(each).startswith("socket:") for each in Path(f"/proc/{spare}/fd").iterdir())
+        [server] = [each for each in children(served.process.pid) if children(each)]
+        took = gap(served.url, token, server)
+        print(f"without answers: {took:.2f} s")
+        assert took < LONGEST_GAP_S
+        assert children(spare), "it serves now"
+        assert wait_for_spare(served.process.pid) != spare
+        assert served.stop() == 0
+    assert "the API ended (signal 9): starting it again." in served.log
+
+
+def wait_for_spare(supervisor: int) -> int:
+    """The process that has prepared everything and waits for its line."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for each in children(supervisor):
+            program = Path(f"/proc/{each}/cmdline").read_text()
+            if "--standby" in program and "pipe_read" in Path(f"/proc/{each}/wchan").read_text():
+                return each
+        time.sleep(0.05)
+    raise AssertionError("no spare")
