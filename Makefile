@@ -59,7 +59,7 @@ clean: ## remove .venv and caches; the data in .crmgql stays
 # A user that a running server needs, or that a user of ours may not remove, stays: that is told and no failure.
 clean-all: clean ## remove all that 'make' ever made, WITHOUT ASKING: also the data in .crmgql and the system user
 	rm -rf .crmgql
-	@id crmgql-postgres >/dev/null 2>&1 || exit 0; userdel crmgql-postgres || \
+	@id crmgql-postgres >/dev/null 2>&1 || exit 0; PATH="$$PATH:/usr/sbin:/sbin" userdel crmgql-postgres 2>/dev/null || \
 		echo "The system user crmgql-postgres stays: stop what runs as it, then, as root: userdel crmgql-postgres" >&2
 
 # A venv is kept if it works, lies where it was made and is of this Python; else it is made anew.
