@@ -79,24 +79,22 @@ WITH held AS (
 ), """
 LEADS = """
 WITH held AS (
-    SELECT id, assigned_at, accepted_at, accept_by, routing_id FROM leads
-    WHERE owner_id = $1 AND status IN ('NEW', 'NURTURING', 'QUALIFIED') ORDER BY id FOR NO KEY UPDATE
+    SELECT id, assigned_at, accepted_at, accept_by, routing_id, uuidv7() AS decision_id,
+        CASE WHEN $2::uuid IS NOT NULL THEN $3::timestamptz END AS since
+    FROM leads WHERE owner_id = $1 AND status IN ('NEW', 'NURTURING', 'QUALIFIED') ORDER BY id FOR NO KEY UPDATE
 ), decided AS (
-    INSERT INTO assignment_decisions (lead_id, reason, chosen_id, previous_id, explanation, actor_id, decided_at)
-    SELECT id, 'MANUAL', $2::uuid, $1, $5, $4, $3 FROM held RETURNING id, lead_id
-), placed AS (
-    SELECT held.*, decided.id AS decision_id, CASE WHEN $2::uuid IS NOT NULL THEN $3::timestamptz END AS since
-    FROM held JOIN decided ON lead_id = held.id
+    INSERT INTO assignment_decisions (id, lead_id, reason, chosen_id, previous_id, explanation, actor_id, decided_at)
+    SELECT decision_id, id, 'MANUAL', $2::uuid, $1, $5, $4, $3 FROM held
 ), moved AS (
     UPDATE leads t SET owner_id = $2::uuid, assigned_at = since, accepted_at = since, accept_by = NULL, routing_id = decision_id,
         last_activity_at = $3, reclaim_warned_at = NULL, version = t.version + 1, updated_at = $3
-    FROM placed WHERE t.id = placed.id
+    FROM held WHERE t.id = held.id
     RETURNING t.id, t.version, t.customer_id, '{"reason": "MANUAL"}'::jsonb AS payload, jsonb_build_object(
         'owner_id', jsonb_build_array($1::uuid, $2::uuid),
-        'assigned_at', jsonb_build_array(placed.assigned_at, since),
-        'accepted_at', jsonb_build_array(placed.accepted_at, since),
-        'accept_by', jsonb_build_array(placed.accept_by, NULL),
-        'routing_id', jsonb_build_array(placed.routing_id, decision_id)) AS changes
+        'assigned_at', jsonb_build_array(held.assigned_at, since),
+        'accepted_at', jsonb_build_array(held.accepted_at, since),
+        'accept_by', jsonb_build_array(held.accept_by, NULL),
+        'routing_id', jsonb_build_array(held.routing_id, decision_id)) AS changes
 ), """ + TELL.format(told="CASE WHEN $2::uuid IS NULL THEN 'lead.unassigned' ELSE 'lead.assigned' END", record="Lead")
 
 
