@@ -182,7 +182,10 @@ def _parent(process: Path) -> int:
 async def test_postgresql_stands_still(servers: embedded.Servers, serve: Serve, home: Path, tmp_path: Path) -> None:
     with postgres(home) as own:
         url, token = await fresh(own.database_url, "still")
-        with worker(url, servers.redis_url, tmp_path), serve(CRMGQL_DATABASE_URL=url, **HASTY) as served:
+        with (
+            worker(url, servers.redis_url, tmp_path),
+            serve(CRMGQL_DATABASE_URL=url, **{**HASTY, "CRMGQL_POOL_SIZE": "8"}) as served,
+        ):
             client = Asking(served.url, token)
             async with client.http:
                 await client.until_well()

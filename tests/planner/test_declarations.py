@@ -13,7 +13,7 @@ from crmgql.schema import catalog, computed, declare
 from tests.access.workshop import Company, role
 from tests.planner.bench import Bench
 
-ANSWERED_WITH_THE_RECORD = ("Mutation", "Subscription")
+ANSWERED_WITH_THE_RECORD = ("Mutation", "Subscription", "HandedOver")
 
 
 def subselection(made: Any) -> str:
