@@ -19,7 +19,7 @@ from crmgql.workers import relay, runner
 from crmgql.workers.tasks import Result, task
 
 QUEUE = "bench:noop"
-NOOP = kinds.declare(kinds.Kind("bench.noop", kinds.Nothing, "default", "Nothing."))
+NOOP = kinds.declare(kinds.Kind("bench.noop", kinds.Nothing, "default", "Nothing.", writes=()))
 
 
 @task(NOOP)
