@@ -15,9 +15,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakSet
 
 import asyncpg
 import uvloop
@@ -97,6 +98,7 @@ def attacking(target: Target, attack: Attack) -> Iterator[None]:
     stop = threading.Event()
     numbers = iter(range(1 << 40))
     lock = threading.Lock()
+    connections: WeakSet[socket.socket] = WeakSet()
 
     def number() -> int:
         with lock:
@@ -105,6 +107,7 @@ def attacking(target: Target, attack: Attack) -> Iterator[None]:
     def work() -> None:
         while not stop.is_set():
             with suppress(OSError), _connected(target.port) as connection:
+                connections.add(connection)
                 while not stop.is_set():
                     _send(connection, attack, number(), stop)
                     _answered(connection, stop)
@@ -116,6 +119,9 @@ def attacking(target: Target, attack: Attack) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        for connection in list(connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(5)
 
@@ -163,8 +169,6 @@ def run(console: Console, *, rounds: int, seconds: float, together_s: float, che
 
 
 def _together(target: Target, seconds: float, console: Console) -> None:
-    from contextlib import ExitStack
-
     started, probe = time.monotonic(), Probe(target)
     with ExitStack() as stack:
         for attack in target.attacks:
@@ -173,7 +177,7 @@ def _together(target: Target, seconds: float, console: Console) -> None:
         while (passed := time.monotonic() - started) < seconds:
             time.sleep(min(15.0, seconds - passed))
             console.print(f"all at once for {time.monotonic() - started:,.0f} s: {rss_mb(target.pid):,.0f} MB")
-    waits = sorted(probe.waits)
+        waits = sorted(probe.waits)
     console.print(
         f"others waited {statistics.median(waits):,.0f} ms (median), {waits[int(len(waits) * 0.99)]:,.0f} ms (99 %), "
         f"{waits[-1]:,.0f} ms (longest); {probe.failures} of {len(waits)} refused"
