@@ -130,7 +130,7 @@ def longest_wait(target: Target, attack: Attack, seconds: float) -> float:
     """Of the other clients, in milliseconds. Raises when one of them was refused."""
     probe = Probe(target)
     with attacking(target, attack):
-        time.sleep(0.3)
+        time.sleep(0.15)
         with probe.running():
             time.sleep(seconds)
     if probe.failures:

@@ -26,7 +26,7 @@ from crmgql.domain import tokens
 from tests.conftest import named
 from tests.http.conftest import SECRET, Serve, Served
 
-ROUNDS, SECONDS = 3, 0.3
+ROUNDS, SECONDS = 5, 0.25
 FAMILY = "INSERT INTO sessions (family, token_hash, expires_at, user_id) VALUES ($1, $2, $3, $4)"
 BODY_TIMEOUT_S = 1.5
 
