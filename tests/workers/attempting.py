@@ -1,0 +1,44 @@
+"""What tests of attempts share: a kind of the test's own, an effect to see, attempts one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from crmgql.domain import kinds
+from crmgql.domain.records import Act
+from crmgql.workers import bodies  # noqa: F401 - declares
+from crmgql.workers.attempts import Attempts
+from crmgql.workers.tasks import task
+
+from ..jobs import kind, row
+
+EFFECT = "INSERT INTO teams (name) VALUES ($1)"
+LONG = timedelta(hours=1)
+
+
+def body(run: Any, **values: Any) -> None:
+    task(kinds.declare(kind("test", **values)))(run)
+
+
+async def effect(act: Act, name: str = "effect") -> None:
+    await act.tx.connection.execute(EFFECT, name)
+
+
+async def effects(database) -> list[str]:
+    return [row["name"] for row in await database.fetch("SELECT name FROM teams ORDER BY id")]
+
+
+async def again(database, id: UUID, attempts: Attempts) -> dict[str, Any]:
+    """The next attempt, without waiting for its time; the job after it."""
+    await attempts.attempt(id, await database.fetchval("SELECT attempts FROM jobs WHERE id = $1", id))
+    return await row(database, id)
+
+
+async def started(attempts: Attempts, id: UUID, inside: asyncio.Event, number: int = 0) -> asyncio.Task[None]:
+    going = asyncio.create_task(attempts.attempt(id, number))
+    async with asyncio.timeout(10):
+        await inside.wait()
+    return going
