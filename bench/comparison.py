@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import data, processes, queries, servers
-from crmgql import embedded
+from crmgql.dev import embedded
 
 RESULTS = processes.ROOT / "bench" / "results"
 CONNECTIONS = 8

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench import processes
-from crmgql import demo, embedded
+from crmgql.dev import demo, embedded
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SEED = 360
@@ -64,7 +64,7 @@ def prepare(url: str, shape: Shape, console: Console) -> None:
 
 def migrate(url: str) -> None:
     """Create the tables: by the product's own command, or from its SQL while there is none."""
-    if util.find_spec("crmgql.cli"):
+    if util.find_spec("crmgql.cli.commands"):
         processes.run_crmgql(["migrate"], {"CRMGQL_DATABASE_URL": url})
     else:
         uvloop.run(_run_migrations(url))

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from bench import processes
 from bench.attacks import Attack, attacks, post
-from crmgql import embedded
+from crmgql.dev import embedded
 
 SECRET = "a secret of thirty-two bytes, or more"
 ATTACKER, OTHER = "manager@demo.example", "admin@demo.example"

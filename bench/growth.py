@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import comparison, data, processes, queries, servers
-from crmgql import embedded
+from crmgql.dev import embedded
 
 SMALL_CUSTOMERS = 10_000
 STATUSES = ("CUSTOMER", "DORMANT", "CHURNED")

@@ -25,9 +25,9 @@ from rich.table import Table
 
 from bench.peers.jobs import NOOP, QUEUE
 from crmgql import db, migrate
-from crmgql.domain import jobs, kinds
-from crmgql.domain.records import Act
-from crmgql.embedded import Servers
+from crmgql.dev.embedded import Servers
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.records.records import Act
 from crmgql.viewer import system
 
 RESULT = Path(__file__).parent / "results" / "jobs.json"

@@ -16,8 +16,9 @@ from tortoise import Tortoise
 
 from bench import queries
 from crmgql import db
+from crmgql.engine import documents
 from crmgql.planner.plan import Plans
-from crmgql.schema import build, documents
+from crmgql.schema import build
 from crmgql.viewer import Who
 
 RESULT = Path(__file__).parent / "results" / "planning.json"

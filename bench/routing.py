@@ -13,8 +13,8 @@ from rich.table import Table
 
 from bench import comparison, data
 from crmgql import db
-from crmgql.domain.records import Act
 from crmgql.domain.routing import bulk
+from crmgql.records.records import Act
 from crmgql.viewer import system
 
 SELLERS = 20

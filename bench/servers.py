@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import data, processes, queries
-from crmgql import embedded
+from crmgql.dev import embedded
 
 POSTGRAPHILE = processes.ROOT / "bench" / "peers" / "postgraphile"
 NPM_S = 600

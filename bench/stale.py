@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import comparison, data
-from crmgql import db, embedded
-from crmgql.domain import alerts
-from crmgql.domain.records import Act
+from crmgql import db
+from crmgql.dev import embedded
+from crmgql.domain.opportunities import stale_alerts
+from crmgql.records.records import Act
 from crmgql.viewer import system
 
 RESULT = Path(__file__).parent / "results" / "stale.json"
@@ -92,11 +93,11 @@ async def _measure(url: str, size: int, rounds: int, console: Console) -> dict[s
         "due": due,
         "bare_index_only_scan_all_ms": await _server_ms(connection, BARE, due, rounds, "on"),
         "bare_scan_all_ms": await _server_ms(connection, BARE, due, rounds),
-        "find_all_ms": await _server_ms(connection, alerts.DUE, due, rounds),
-        "find_and_lock_all_ms": await _server_ms(connection, alerts.TAKE, due, rounds),
+        "find_all_ms": await _server_ms(connection, stale_alerts.DUE, due, rounds),
+        "find_and_lock_all_ms": await _server_ms(connection, stale_alerts.TAKE, due, rounds),
         "bare_scan_batch_ms": await _server_ms(connection, BARE, BATCH, rounds),
-        "find_batch_ms": await _server_ms(connection, alerts.DUE, BATCH, rounds),
-        "find_and_lock_batch_ms": await _server_ms(connection, alerts.TAKE, BATCH, rounds),
+        "find_batch_ms": await _server_ms(connection, stale_alerts.DUE, BATCH, rounds),
+        "find_and_lock_batch_ms": await _server_ms(connection, stale_alerts.TAKE, BATCH, rounds),
     }
     figures |= await _sweep(url)
     written = await connection.fetchval("SELECT count(*) FROM stale_alerts")
@@ -124,7 +125,7 @@ async def _once(database: db.Database) -> tuple[int, float]:
     started, swept = time.perf_counter(), 0
     while True:
         async with database.transaction() as tx:
-            step = await alerts.sweep(Act(tx, system(lambda: NOW)), limit=BATCH)
+            step = await stale_alerts.sweep(Act(tx, system(lambda: NOW)), limit=BATCH)
         swept += step
         if not step:
             return swept, (time.perf_counter() - started) * 1000

@@ -1,5 +1,5 @@
 """`python -m crmgql` is `crmgql`."""
 
-from crmgql.cli import main
+from crmgql.cli.commands import main
 
 main()

@@ -17,17 +17,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crmgql import db, secrets_file
+from crmgql import db, secrets_file, telemetry
 from crmgql.config import Settings
-from crmgql.domain.identity import Identities
+from crmgql.domain.people.identity import Identities
+from crmgql.engine import table_sizes
+from crmgql.engine.errors import internal
+from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
-from crmgql.schema import build, cors, health, http, intake, table_sizes, telemetry
-from crmgql.schema.addresses import Addresses, networks
-from crmgql.schema.bodies import Bodies
-from crmgql.schema.engine import Engine
-from crmgql.schema.errors import internal
-from crmgql.schema.metrics import Gauges, Metrics
-from crmgql.schema.throttling import Throttle
+from crmgql.http import cors, graphql, health, intake
+from crmgql.http.addresses import Addresses, networks
+from crmgql.http.bodies import Bodies
+from crmgql.http.metrics import Gauges, Metrics
+from crmgql.http.throttling import Throttle
+from crmgql.schema import build
 
 log = structlog.get_logger("crmgql")
 
@@ -97,7 +99,8 @@ class App:
             metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
             bodies, throttle = Bodies(settings.body_timeout_s), Throttle(valkey, "crmgql:intake")
             self.graphql = _shared(
-                http.Endpoint(engine, engine.identities, settings, metrics, bodies=bodies, addresses=addresses), allowed
+                graphql.Endpoint(engine, engine.identities, settings, metrics, bodies=bodies, addresses=addresses),
+                allowed,
             )
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
@@ -173,13 +176,13 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "BAD_REQUEST")
     message = "There is nothing here; the API is at /graphql." if code == "NOT_FOUND" else error.detail
-    body = http.encoded({"errors": [{"message": message, "extensions": {"code": code}}]})
+    body = graphql.encoded({"errors": [{"message": message, "extensions": {"code": code}}]})
     return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     log.error("request failed", path=request.url.path, exc_info=error)
-    return Response(http.encoded({"errors": [internal()]}), 500, media_type="application/json")
+    return Response(graphql.encoded({"errors": [internal()]}), 500, media_type="application/json")
 
 
 def _gauges(engine: Engine) -> Gauges:
@@ -194,4 +197,4 @@ async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
     """Nothing is routed before everything is open; servers wait for the lifespan, so nobody should see this."""
     await send({"type": "http.response.start", "status": 503, "headers": [(b"content-type", b"application/json")]})
     body = {"errors": [{"message": "The API is starting.", "extensions": {"code": "SERVICE_UNAVAILABLE"}}]}
-    await send({"type": "http.response.body", "body": http.encoded(body)})
+    await send({"type": "http.response.body", "body": graphql.encoded(body)})

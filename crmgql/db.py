@@ -20,10 +20,10 @@ import asyncpg
 import structlog
 from tortoise import Tortoise
 
-from crmgql.connections import GRACE_S, Connection, open_one, server_settings
 from crmgql.errors import DatabaseAway, DatabaseTrouble, SetupError
-from crmgql.stacks import Stack, unbroken
-from crmgql.troubles import Troubles
+from crmgql.postgres.connection import GRACE_S, Connection, open_one, server_settings
+from crmgql.postgres.stacks import Stack, unbroken
+from crmgql.postgres.troubles import Troubles
 
 __all__ = ["Connection", "Database", "Transaction", "connect", "tortoise_config", "unbroken"]
 

@@ -22,10 +22,12 @@ from granian.http import HTTP1Settings
 from granian.server import MPServer
 from starlette.types import ASGIApp
 
-from crmgql import app, logs, secrets_file, supervise
+from crmgql import app, logs, secrets_file
 from crmgql.config import Settings
+from crmgql.dev import supervise
 from crmgql.errors import SetupError
-from crmgql.schema import addresses, build, cors
+from crmgql.http import addresses, cors
+from crmgql.schema import build
 
 STOP_S = 5
 """How long requests in flight may take when the server stops."""

@@ -15,10 +15,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from crmgql import db, embedded, migrate
+from crmgql import db, migrate
 from crmgql.config import Settings
+from crmgql.dev import embedded
+from crmgql.engine.operations import Engine
 from crmgql.schema import build
-from crmgql.schema.engine import Engine
 from crmgql.viewer import Viewer, Who
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

@@ -11,14 +11,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from crmgql.db import Database
-from crmgql.domain import kinds, leases
-from crmgql.domain.kinds import Kind
-from crmgql.domain.leases import Lease
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import kinds, leases
+from crmgql.domain.jobs.kinds import Kind
+from crmgql.domain.jobs.leases import Lease
+from crmgql.records.records import Act
 from crmgql.viewer import system
-from crmgql.workers.tasks import TASKS
-
-from .conftest import NOW
+from crmgql.workers.bodies import TASKS
+from tests.conftest import NOW
 
 
 class Numbered(kinds.Arguments):

@@ -8,8 +8,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from crmgql.schema import telemetry
-from crmgql.schema.engine import Engine, Request
+from crmgql import telemetry
+from crmgql.engine.operations import Engine, Request
 from tests.conftest import viewer
 
 

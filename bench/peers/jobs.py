@@ -13,10 +13,10 @@ from arq import func, run_worker
 from arq.connections import RedisSettings
 
 from crmgql import config, logs
-from crmgql.domain import kinds
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import kinds
+from crmgql.records.records import Act
 from crmgql.workers import relay, runner
-from crmgql.workers.tasks import Result, task
+from crmgql.workers.bodies import Result, task
 
 QUEUE = "bench:noop"
 NOOP = kinds.declare(kinds.Kind("bench.noop", kinds.Nothing, "default", "Nothing.", writes=()))

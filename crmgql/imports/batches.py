@@ -13,8 +13,8 @@ from typing import Any
 
 import asyncpg
 
-from crmgql.imports import sql
-from crmgql.imports.plan import Plan, Record
+from crmgql.imports import statements
+from crmgql.imports.bindings import Plan, Record
 from crmgql.imports.reader import Row
 
 # What a row itself is to blame for; anything else (a lost connection, a full disk) ends the import.
@@ -42,21 +42,21 @@ class Writer:
         self._plan = plan
         self._source = source
         self._now = now
-        self._upsert = sql.upsert(plan)
+        self._upsert = statements.upsert(plan)
 
     async def open(self) -> None:
-        await self._connection.execute(sql.DROP_STAGE)
-        await self._connection.execute(sql.create_stage(self._plan))
+        await self._connection.execute(statements.DROP_STAGE)
+        await self._connection.execute(statements.create_stage(self._plan))
 
     async def write(self, entries: list[Entry]) -> Written:
         written = Written()
         if not entries:
             return written
-        await self._connection.execute(sql.EMPTY_STAGE)
+        await self._connection.execute(statements.EMPTY_STAGE)
         await self._connection.copy_records_to_table(
-            sql.STAGE,
+            statements.STAGE,
             records=[(n, *entry.record) for n, entry in enumerate(entries)],
-            columns=sql.columns(self._plan),
+            columns=statements.columns(self._plan),
         )
         await self._apply(entries, 0, len(entries) - 1, written)
         return written
@@ -68,7 +68,7 @@ class Writer:
                 await self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
                 row = await self._connection.fetchrow(self._upsert, self._source, self._now, first, last)
                 if row["orders"]:
-                    await self._connection.execute(sql.ORDER_TOTALS, row["orders"], self._now)
+                    await self._connection.execute(statements.ORDER_TOTALS, row["orders"], self._now)
                 await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             written.inserted += row["inserted"]
             written.updated += row["updated"]

@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 
 import orjson
 
-from crmgql.imports import nouns, templates, values
+from crmgql.imports import nouns, placeholders, values
 from crmgql.imports.mapping import FieldSpec
 from crmgql.imports.nouns import Field, Kind
-from crmgql.imports.templates import Rejected, Render
+from crmgql.imports.placeholders import Rejected, Render
 
 Fail = Callable[[str, str], NoReturn]
 Read = Callable[[list[str], list[Any]], Any]
@@ -119,8 +119,8 @@ class Builder:
 
         return read
 
-    def _render(self, template: templates.Template, *, whole: bool = False) -> Render:
-        return templates.bind(template, self.positions, self.blanks, whole=whole)
+    def _render(self, template: placeholders.Template, *, whole: bool = False) -> Render:
+        return placeholders.bind(template, self.positions, self.blanks, whole=whole)
 
     def _when_blank(self, finish: Finish, *, may_wait: bool) -> Read:
         """What a blank becomes. `may_wait`: the value may still come from the order or contact of the row."""
@@ -138,7 +138,7 @@ class Builder:
             return (lambda row, record: None) if may_wait else _reject_blank
         return self._default(finish) if spec.blank == "default" else otherwise
 
-    def _stand_in(self, template: templates.Template, finish: Finish, otherwise: Read) -> Read:
+    def _stand_in(self, template: placeholders.Template, finish: Finish, otherwise: Read) -> Read:
         """`blank = { value = … }`; when that is blank too, what happens to a blank without it."""
         render = self._render(template, whole=self.field.kind is Kind.REFERENCE)
 

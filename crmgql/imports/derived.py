@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crmgql.domain import lead_contacts
+from crmgql.domain.leads import lead_contacts
 from crmgql.imports.nouns import Field, Kind
 
 Read = Callable[[list[str], list[Any]], Any]

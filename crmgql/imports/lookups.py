@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from crmgql.errors import SetupError
-from crmgql.imports import reader, templates
+from crmgql.imports import placeholders, reader
+from crmgql.imports.bindings import BoundJoin, used_columns
 from crmgql.imports.mapping import Lookup, Mapping
-from crmgql.imports.plan import BoundJoin, used_columns
+from crmgql.imports.placeholders import Rejected, Render
 from crmgql.imports.reader import Row
 from crmgql.imports.rejects import Rejects
 from crmgql.imports.reports import StepReport
-from crmgql.imports.templates import Rejected, Render
 
 
 def _table(lookup: Lookup) -> str:
@@ -27,7 +27,7 @@ class _Loader:
         self.lookup = lookup
         self.columns = columns
         self.places = [header.index(column) for column in columns]
-        self.key: Render = templates.bind(
+        self.key: Render = placeholders.bind(
             lookup.key, {name: place for place, name in enumerate(header)}, frozenset({""}), whole=True
         )
         self.rejects = rejects
@@ -51,7 +51,7 @@ class _Loader:
             raise Rejected(", ".join(self.lookup.key.columns), "key: is blank")
         cells = [row.cells[place] for place in self.places]
         for column, cell in zip(self.columns, cells, strict=True):
-            templates.check_text(cell, column)
+            placeholders.check_text(cell, column)
         return (key, row.line, *cells)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from crmgql.errors import SetupError
 from crmgql.imports import styles
 from crmgql.imports.nouns import MODELS
+from crmgql.imports.placeholders import Template
 from crmgql.imports.sections import Section, suggest
-from crmgql.imports.templates import Template
 from crmgql.imports.values import DEFAULT_STYLE, Style
 
 

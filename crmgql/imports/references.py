@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from crmgql.imports import sql
-from crmgql.imports.plan import Plan, Record, Reference
-from crmgql.imports.templates import Rejected
+from crmgql.imports import statements
+from crmgql.imports.bindings import Plan, Record, Reference
+from crmgql.imports.placeholders import Rejected
 
 _CACHE_LIMIT = 200_000
 
@@ -46,7 +46,7 @@ class Resolver:
             wanted = list(keys - known.keys())
             if not wanted:
                 continue
-            statement = sql.find(reference.table, reference.by, customer=reference.inherited)
+            statement = statements.find(reference.table, reference.by, customer=reference.inherited)
             source = (reference.source,) if reference.by == "external_id" else ()
             for row in await self._connection.fetch(statement, wanted, *source):
                 key = row["key"]

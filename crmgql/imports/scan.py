@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Any
 
 from crmgql.imports import lookups, reader
-from crmgql.imports.plan import Plan
+from crmgql.imports.bindings import Plan
+from crmgql.imports.placeholders import Rejected
 from crmgql.imports.reader import Row
-from crmgql.imports.templates import Rejected
 
 _BUCKETS = 256
 _CHUNK = 5000

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from crmgql.errors import SetupError
-from crmgql.imports import templates
-from crmgql.imports.templates import Template
+from crmgql.imports import placeholders
+from crmgql.imports.placeholders import Template
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -94,7 +94,7 @@ class Section:
 
     def parse(self, key: str, source: str) -> Template:
         try:
-            return templates.parse(source)
+            return placeholders.parse(source)
         except ValueError as error:
             self.fail(key, str(error))
 

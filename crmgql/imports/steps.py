@@ -15,14 +15,14 @@ from typing import Any
 
 from crmgql.imports import lookups, reader, runs
 from crmgql.imports.batches import Entry, Writer
-from crmgql.imports.plan import Plan
+from crmgql.imports.bindings import Plan
+from crmgql.imports.placeholders import Rejected
 from crmgql.imports.reader import Row
 from crmgql.imports.references import NotYet, Resolver
 from crmgql.imports.rejects import Rejects
 from crmgql.imports.reports import StepReport
 from crmgql.imports.runs import Run
 from crmgql.imports.scan import Scan, chunks, scan
-from crmgql.imports.templates import Rejected
 
 _LONGEST_KEY = 200
 

@@ -1,19 +1,19 @@
 """Tortoise models: shape only."""
 
-from crmgql.models.catalog import Product, ProductStatus
-from crmgql.models.commissions import Commission, CommissionStatus
-from crmgql.models.customers import (
-    Contact,
-    Customer,
-    CustomerKind,
-    CustomerStatus,
+from crmgql.models.activities import (
     Interaction,
     InteractionKind,
+    Task,
+    TaskStatus,
     Ticket,
     TicketPriority,
     TicketStatus,
 )
-from crmgql.models.events import AuditEntry, Event, IdempotencyRecord, ImportRun, ImportStatus
+from crmgql.models.catalog import Product, ProductStatus
+from crmgql.models.compensation import Commission, CommissionStatus
+from crmgql.models.customers import Contact, Customer, CustomerKind, CustomerStatus
+from crmgql.models.events import AuditEntry, Event
+from crmgql.models.imports import ImportRun, ImportStatus
 from crmgql.models.jobs import CatchUp, Job, JobStatus, Schedule
 from crmgql.models.leads import DuplicateStatus, Lead, LeadDuplicate, LeadStatus, LeadTransition
 from crmgql.models.marketing import (
@@ -24,14 +24,11 @@ from crmgql.models.marketing import (
     FollowUpRule,
     IntakeSource,
 )
-from crmgql.models.notifications import EmailMessage, EmailStatus, Notification, Task, TaskStatus
-from crmgql.models.opportunities import Opportunity
-from crmgql.models.orders import Order, OrderLine, OrderStatus
-from crmgql.models.payments import Payment, PaymentMethod, PaymentStatus
-from crmgql.models.people import ApiKey, LoginAttempt, Role, Session, Team, User
-from crmgql.models.pipelines import (
-    BusinessCalendar,
+from crmgql.models.messages import EmailMessage, EmailStatus, Notification
+from crmgql.models.money import Payment, PaymentMethod, PaymentStatus
+from crmgql.models.opportunities import (
     KeyAction,
+    Opportunity,
     OpportunityAction,
     OpportunityStatus,
     Pipeline,
@@ -43,7 +40,9 @@ from crmgql.models.pipelines import (
     StaleAlert,
     StaleThreshold,
 )
+from crmgql.models.people import ApiKey, LoginAttempt, Role, Session, Team, User
 from crmgql.models.pools import Pool, PoolItem, PoolKind, PoolMove, PoolMoveKind
+from crmgql.models.records import IdempotencyRecord
 from crmgql.models.routing import (
     Absence,
     AssignmentDecision,
@@ -57,6 +56,8 @@ from crmgql.models.routing import (
     RulesetStatus,
     SellerProfile,
 )
+from crmgql.models.sales import Order, OrderLine, OrderStatus
+from crmgql.models.settings import BusinessCalendar
 
 __all__ = [
     "Absence",

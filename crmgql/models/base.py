@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -109,3 +110,7 @@ class Editable(Record):
 def currency_field(**options: Any) -> Any:
     """ISO 4217 code."""
     return fields.CharField(max_length=3, **options)
+
+
+def one_of(column: str, values: type[StrEnum]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"

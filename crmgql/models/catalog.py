@@ -7,8 +7,7 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import AmountField, Editable, amounts, check, index, origin_unique, unique
-from crmgql.models.customers import one_of
+from crmgql.models.base import AmountField, Editable, amounts, check, index, one_of, origin_unique, unique
 
 
 class ProductStatus(StrEnum):

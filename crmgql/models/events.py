@@ -1,14 +1,12 @@
-"""The outbox and the audit trail (append-only), idempotency records, import runs."""
+"""The outbox and the audit trail, both append-only."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Record, check, index, unique
-from crmgql.models.customers import one_of
+from crmgql.models.base import Record, index, unique
 
 
 class Event(Record):
@@ -56,43 +54,4 @@ class AuditEntry(Record):
             index("audit_entries_subject", "subject_id", "id"),
             index("audit_entries_actor", "actor_id", "id"),
             index("audit_entries_api_key", "api_key_id", "id"),
-        ]
-
-
-class IdempotencyRecord(Record):
-    """The outcome of a mutation under a client's key. Same body: same record again; other body: a conflict."""
-
-    actor: Any = fields.ForeignKeyField("crm.User", related_name="idempotency_records", on_delete=fields.RESTRICT)
-    key = fields.CharField(max_length=200)
-    mutation = fields.CharField(max_length=60)
-    request_hash = fields.CharField(max_length=64)
-    result: Any = fields.JSONField()
-
-    class Meta:
-        table = "idempotency_records"
-        constraints = [unique("idempotency_records_key", "actor_id", "key")]
-
-
-class ImportStatus(StrEnum):
-    RUNNING = "RUNNING"
-    DONE = "DONE"
-
-
-class ImportRun(Record):
-    """How far one step of an import came; written in the transaction of each batch, so that a rerun resumes."""
-
-    source = fields.CharField(max_length=50)
-    step = fields.CharField(max_length=100)
-    fingerprint = fields.CharField(max_length=64)
-    status = fields.CharField(max_length=20)
-    lines_done = fields.BigIntField(db_default=0)
-    accepted = fields.BigIntField(db_default=0)
-    rejected = fields.BigIntField(db_default=0)
-    finished_at: Any = fields.DatetimeField(null=True)
-
-    class Meta:
-        table = "import_runs"
-        constraints = [
-            unique("import_runs_step", "source", "step", "fingerprint"),
-            check("import_runs_status", one_of("status", ImportStatus)),
         ]

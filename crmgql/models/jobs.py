@@ -7,8 +7,7 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Editable, Record, check, index, origin_unique, partial, unique
-from crmgql.models.customers import one_of
+from crmgql.models.base import Editable, Record, check, index, one_of, origin_unique, partial, unique
 
 LIVE = "status IN ('PENDING', 'RUNNING', 'WAITING')"
 

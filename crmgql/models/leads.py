@@ -7,8 +7,18 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import AmountField, Editable, Record, amounts, check, index, origin_unique, partial, unique
-from crmgql.models.customers import one_of
+from crmgql.models.base import (
+    AmountField,
+    Editable,
+    Record,
+    amounts,
+    check,
+    index,
+    one_of,
+    origin_unique,
+    partial,
+    unique,
+)
 
 
 class LeadStatus(StrEnum):

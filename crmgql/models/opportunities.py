@@ -1,14 +1,216 @@
-"""Opportunities; how they go is in `pipelines`."""
+"""Opportunities and how they go: pipelines, their stages and key actions, the history of moves, scoring, stale alerts."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import AmountField, CompositeKey, Editable, amounts, check, index, origin_unique, partial
-from crmgql.models.customers import one_of
-from crmgql.models.pipelines import OpportunityStatus, Risk
+from crmgql.models.base import (
+    AmountField,
+    CompositeKey,
+    Editable,
+    Record,
+    amounts,
+    check,
+    index,
+    one_of,
+    origin_unique,
+    partial,
+    unique,
+)
+
+
+class OpportunityStatus(StrEnum):
+    OPEN = "OPEN"
+    WON = "WON"
+    LOST = "LOST"
+
+
+class Risk(StrEnum):
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+class ScoreOperator(StrEnum):
+    """EQ and IN compare text; GTE and LTE numbers and amounts; IS_SET whether there is a value at all."""
+
+    EQ = "EQ"
+    IN = "IN"
+    GTE = "GTE"
+    LTE = "LTE"
+    IS_SET = "IS_SET"
+
+
+class StaleThreshold(StrEnum):
+    OWNER = "OWNER"
+    MANAGER = "MANAGER"
+
+
+class Pipeline(Editable):
+    """A way from first talk to deal. Exactly one is the default."""
+
+    name = fields.CharField(max_length=100)
+    is_default = fields.BooleanField(db_default=False)
+    calendar: Any = fields.ForeignKeyField(
+        "crm.BusinessCalendar", related_name="pipelines", null=True, on_delete=fields.RESTRICT
+    )
+
+    class Meta:
+        table = "pipelines"
+        constraints = [
+            origin_unique("pipelines"),
+            unique("pipelines_name", "name"),
+            unique("pipelines_one_default", "is_default", where="is_default"),
+        ]
+        indexes = [index("pipelines_calendar", "calendar_id", "id"), index("pipelines_created", "created_at", "id")]
+
+
+class Stage(Editable):
+    """A step of a pipeline. After `stale_after_h` hours of silence the owner is alerted, after `escalate_after_h` more
+    the manager. `conversion_goal` is the per cent of opportunities that should go on from here."""
+
+    pipeline: Any = fields.ForeignKeyField("crm.Pipeline", related_name="stages", on_delete=fields.RESTRICT)
+    name = fields.CharField(max_length=60)
+    position = fields.IntField()
+    status = fields.CharField(max_length=10, db_default="OPEN")
+    probability: Any = fields.IntField(null=True)
+    conversion_goal: Any = fields.IntField(null=True)
+    stale_after_h: Any = fields.IntField(null=True)
+    escalate_after_h: Any = fields.IntField(null=True)
+    archived_at: Any = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "stages"
+        constraints = [
+            origin_unique("stages"),
+            check("stages_status", one_of("status", OpportunityStatus)),
+            check("stages_probability", "probability BETWEEN 0 AND 100"),
+            check("stages_conversion_goal", "conversion_goal BETWEEN 0 AND 100"),
+            check("stages_stale_after", "stale_after_h > 0"),
+            check("stages_escalate_after", "escalate_after_h > 0 AND (escalate_after_h IS NULL OR stale_after_h > 0)"),
+            unique("stages_position", "pipeline_id", "position"),
+            unique("stages_name", "pipeline_id", "lower(name)"),
+            unique("stages_place", "id", "pipeline_id", "status"),
+            unique("stages_one_won", "pipeline_id", "status", where="status <> 'OPEN'"),
+        ]
+        indexes = [index("stages_created", "created_at", "id")]
+
+
+class KeyAction(Editable):
+    """What is to be done in a stage. A required one gates the move onwards."""
+
+    stage: Any = fields.ForeignKeyField("crm.Stage", related_name="key_actions", on_delete=fields.RESTRICT)
+    position = fields.IntField()
+    name = fields.CharField(max_length=200)
+    required = fields.BooleanField(db_default=True)
+    archived_at: Any = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "key_actions"
+        constraints = [origin_unique("key_actions"), unique("key_actions_position", "stage_id", "position")]
+        indexes = [index("key_actions_created", "created_at", "id")]
+
+
+class OpportunityAction(Record):
+    """A key action that was done for an opportunity."""
+
+    opportunity: Any = fields.ForeignKeyField("crm.Opportunity", related_name="actions", on_delete=fields.RESTRICT)
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
+    key_action: Any = fields.ForeignKeyField("crm.KeyAction", related_name="done", on_delete=fields.RESTRICT)
+    done_at = fields.DatetimeField()
+    done_by: Any = fields.ForeignKeyField("crm.User", related_name=False, null=True, on_delete=fields.RESTRICT)
+
+    class Meta:
+        table = "opportunity_actions"
+        constraints = [unique("opportunity_actions_once", "opportunity_id", "key_action_id")]
+        indexes = [
+            index("opportunity_actions_customer", "customer_id", "id"),
+            index("opportunity_actions_key_action", "key_action_id", "id"),
+            index("opportunity_actions_done_by", "done_by_id", "id"),
+            index("opportunity_actions_created", "created_at", "id"),
+        ]
+
+
+class StageTransition(Record):
+    """A move, append-only: from where, for how long it stayed there, and the figures before and after."""
+
+    opportunity: Any = fields.ForeignKeyField("crm.Opportunity", related_name="transitions", on_delete=fields.RESTRICT)
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
+    from_stage: Any = fields.ForeignKeyField("crm.Stage", related_name=False, null=True, on_delete=fields.RESTRICT)
+    to_stage: Any = fields.ForeignKeyField("crm.Stage", related_name=False, on_delete=fields.RESTRICT)
+    actor: Any = fields.ForeignKeyField("crm.User", related_name=False, null=True, on_delete=fields.RESTRICT)
+    seconds_in_stage: Any = fields.BigIntField(null=True)
+    amount_before: Any = AmountField(null=True)
+    amount_after: Any = AmountField(null=True)
+    currency: Any = fields.CharField(max_length=3, null=True)
+    expected_close_before: Any = fields.DateField(null=True)
+    expected_close_after: Any = fields.DateField(null=True)
+    occurred_at = fields.DatetimeField()
+    source: Any = fields.CharField(max_length=50, null=True)
+    external_id: Any = fields.CharField(max_length=200, null=True)
+
+    class Meta:
+        table = "stage_transitions"
+        constraints = [
+            origin_unique("stage_transitions"),
+            check("stage_transitions_seconds", "seconds_in_stage >= 0"),
+        ]
+        indexes = [
+            index("stage_transitions_opportunity", "opportunity_id", "occurred_at", "id"),
+            index("stage_transitions_customer", "customer_id", "id"),
+            index("stage_transitions_from", "from_stage_id", "occurred_at", "id"),
+            index("stage_transitions_to", "to_stage_id", "occurred_at", "id"),
+            index("stage_transitions_actor", "actor_id", "id"),
+            index("stage_transitions_occurred", "occurred_at", "id"),
+        ]
+
+
+class ScoreRule(Editable):
+    """Points for what an opportunity has: `field` names one that `domain/opportunities/scores.py` knows."""
+
+    name = fields.CharField(max_length=100)
+    field = fields.CharField(max_length=60)
+    operator = fields.CharField(max_length=10)
+    value: Any = fields.JSONField(db_default={})
+    points = fields.IntField()
+    active = fields.BooleanField(db_default=True)
+
+    class Meta:
+        table = "score_rules"
+        constraints = [
+            origin_unique("score_rules"),
+            unique("score_rules_name", "name"),
+            check("score_rules_operator", one_of("operator", ScoreOperator)),
+            check("score_rules_points", "points BETWEEN -100 AND 100"),
+        ]
+        indexes = [index("score_rules_created", "created_at", "id")]
+
+
+class StaleAlert(Record):
+    """That nothing happened for too long was told: once per episode and threshold, however often the sweep runs."""
+
+    opportunity: Any = fields.ForeignKeyField("crm.Opportunity", related_name="stale_alerts", on_delete=fields.RESTRICT)
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
+    episode = fields.IntField()
+    threshold = fields.CharField(max_length=10)
+    user: Any = fields.ForeignKeyField("crm.User", related_name=False, null=True, on_delete=fields.RESTRICT)
+    due_at = fields.DatetimeField()
+    alerted_at = fields.DatetimeField()
+
+    class Meta:
+        table = "stale_alerts"
+        constraints = [
+            unique("stale_alerts_once", "opportunity_id", "episode", "threshold"),
+            check("stale_alerts_threshold", one_of("threshold", StaleThreshold)),
+        ]
+        indexes = [
+            index("stale_alerts_customer", "customer_id", "id"),
+            index("stale_alerts_user", "user_id", "id"),
+            index("stale_alerts_alerted", "alerted_at", "id"),
+        ]
 
 
 class Opportunity(Editable):

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crmgql.planner import catalog, levels, objects, paging, selection
-from crmgql.planner.build import NULL, Build, entries, or_else
+from crmgql.planner import levels, metadata, paging, selection
+from crmgql.planner.compiling import NULL, Build, entries, money_text, or_else
 from crmgql.planner.levels import Level
 from crmgql.sql import ast
 
 Total = Callable[[ast.Select, str, ast.Expr], ast.Expr]
 """(select of `v`, name for its CTE, text when there is no row) → text."""
 
+ObjectText = Callable[[Build, Level, selection.Object], ast.Expr]
+"""What `objects` makes of a row. It comes as an argument, as `objects` needs this module for what hangs on a row."""
+
 PAGE_PARTS = (selection.Nodes, selection.Edges, selection.PageInfo)
 
 
 @dataclass
 class _Parts:
-    """A connection in the making: its level (if rows are wanted) and its grouped columns."""
+    """A connection in the making: its level (if rows are wanted), its grouped columns, and how a row becomes text."""
 
     level: Level | None
     page: paging.Page
+    object_text: ObjectText
     columns: list[tuple[ast.Expr, str]]
 
     def add(self, expr: ast.Expr) -> str:
@@ -30,7 +34,13 @@ class _Parts:
         return name
 
 
-def nested(build: Build, parent: Level, field: catalog.Many, connection: selection.Connection) -> ast.Expr:
+def nested(
+    build: Build,
+    parent: Level,
+    field: metadata.Many,
+    connection: selection.Connection,
+    object_text: ObjectText,
+) -> ast.Expr:
     """A connection on a row of `parent`."""
     node = connection.node
     where = build.filters.where(node, levels.INNER, connection.arguments.get("where"))
@@ -38,7 +48,7 @@ def nested(build: Build, parent: Level, field: catalog.Many, connection: selecti
     link = levels.Few(parent, field.column) if field.few else levels.PerParent(parent, field.column)
     if field.few:
         parent.column("customer_id")
-    rows = _rows(build, connection, page, link, where, field.trusted)
+    rows = _rows(build, connection, page, link, where, field.trusted, object_text)
     group = f"j{rows.level.name}" if rows.level else ""
     wanted = (
         list(levels.children(parent, field.column))
@@ -66,12 +76,12 @@ def nested(build: Build, parent: Level, field: catalog.Many, connection: selecti
     return entries(parts)
 
 
-def root(build: Build, connection: selection.Connection) -> ast.Expr:
+def root(build: Build, connection: selection.Connection, object_text: ObjectText) -> ast.Expr:
     """A connection at the root of the query."""
     node = connection.node
     where = build.filters.where(node, levels.INNER, connection.arguments.get("where"))
     page = paging.read_page(node, connection.default_order, connection.arguments, build.who)
-    rows = _rows(build, connection, page, levels.Root(), where, False)
+    rows = _rows(build, connection, page, levels.Root(), where, False, object_text)
     group = f"j{rows.level.name}" if rows.level else ""
 
     def total(text: ast.Select, name: str, empty: ast.Expr) -> ast.Expr:
@@ -99,18 +109,19 @@ def _rows(
     link: levels.Link,
     where: ast.Expr,
     trusted: bool,
+    object_text: ObjectText,
 ) -> _Parts:
     """The level behind a connection; none when only counts and sums are asked for."""
     if not any(isinstance(part, PAGE_PARTS) for _, part in connection.parts):
         build.rule(connection.node, trusted=trusted)
-        return _Parts(None, page, [])
+        return _Parts(None, page, object_text, [])
     level = build.level(connection.node, link, [where], trusted=trusted)
     level.page = page
     level.has_more = any(
         isinstance(part, selection.PageInfo) and any(name.startswith("has") for _, name in part.parts)
         for _, part in connection.parts
     )
-    return _Parts(level, page, [])
+    return _Parts(level, page, object_text, [])
 
 
 def _grouped(rows: _Parts, key: ast.Expr | None) -> ast.Select:
@@ -133,7 +144,7 @@ def _part(build: Build, part: selection.Part, rows: _Parts, group: str) -> ast.E
             return ast.Text(f'"{name}"')
         case selection.Nodes(wanted):
             assert rows.level is not None
-            return _listed(rows, group, objects.object_text(build, rows.level, wanted))
+            return _listed(rows, group, rows.object_text(build, rows.level, wanted))
         case selection.Edges(parts):
             return _listed(rows, group, _edge(build, rows, parts))
         case selection.PageInfo(parts):
@@ -155,7 +166,7 @@ def _edge(build: Build, rows: _Parts, parts: tuple[tuple[str, str | selection.Ob
     texts: list[tuple[str, ast.Expr]] = []
     for key, part in parts:
         if isinstance(part, selection.Object):
-            texts.append((key, objects.object_text(build, rows.level, part)))
+            texts.append((key, rows.object_text(build, rows.level, part)))
         elif part == "cursor":
             texts.append((key, ast.Concat((ast.Text('"'), _cursor(rows), ast.Text('"')))))
         else:
@@ -191,7 +202,7 @@ def _page_info(rows: _Parts, group: str, name: str) -> ast.Expr:
 class _Scope:
     """All rows of a connection, before paging; `key` is the parent's key column, if nested."""
 
-    node: catalog.Node
+    node: metadata.Node
     conditions: list[ast.Expr]
     key: str | None
 
@@ -216,14 +227,14 @@ def _totals(build: Build, scope: _Scope, part: selection.TotalCount | selection.
     return entries(texts)
 
 
-def _sum(build: Build, scope: _Scope, field: catalog.Money, parts: tuple[tuple[str, str], ...]) -> ast.Select:
+def _sum(build: Build, scope: _Scope, field: metadata.Money, parts: tuple[tuple[str, str], ...]) -> ast.Select:
     """One entry per currency: the sum of a money field over all rows of the connection."""
     rule = build.field_rule(scope.node, field.name)
     amount, currency = ast.Col(levels.INNER, field.column), ast.Col(levels.INNER, field.currency)
     known = ast.all_of([ast.IsNull(amount, negated=True), rule])
     inner_scope = _Scope(scope.node, [*scope.conditions, known], scope.key)
     inner = inner_scope.select(((ast.Func("sum", (amount,)), "amount"), (currency, "currency")), currency)
-    text = objects.money_text(ast.Col("s", "amount"), ast.Col("s", "currency"), parts)
+    text = money_text(ast.Col("s", "amount"), ast.Col("s", "currency"), parts)
     listed = ast.Aggregate("string_agg", (text, ast.Text(",")), (ast.Order(ast.Col("s", "currency")),))
     keys = () if scope.key is None else (ast.Col("s", "k"),)
     columns = (*((key, "k") for key in keys), (listed, "v"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from crmgql.planner import catalog, paging, selection
+from crmgql.planner import metadata, paging, selection
 from crmgql.planner.arguments import Scalar
 from crmgql.planner.sizes import Scan
 from crmgql.viewer import Who
@@ -51,7 +51,7 @@ class Worst:
             elif isinstance(item, selection.ManyField):
                 self._connection(item.connection, wanted.node.table, times)
             elif isinstance(item, selection.DerivedField) or (
-                isinstance(item, selection.MoneyField) and isinstance(item.field, catalog.Derived)
+                isinstance(item, selection.MoneyField) and isinstance(item.field, metadata.Derived)
             ):
                 self.nodes += times
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from crmgql import access
 from crmgql.errors import BadUserInput, Forbidden
-from crmgql.planner import catalog, codecs
+from crmgql.planner import codecs, metadata
 from crmgql.planner.arguments import MAX_LIST, Argument, Bound, Object, Objects, Scalar
 from crmgql.sql import ast
 from crmgql.viewer import Who
@@ -21,8 +21,8 @@ COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 class Filters:
     """Compiles `where` trees. Each related table gets an alias of its own."""
 
-    def __init__(self, known: catalog.Catalog, who: Who) -> None:
-        self.catalog = known
+    def __init__(self, known: metadata.Metadata, who: Who) -> None:
+        self.metadata = known
         self.who = who
         self._aliases = 0
         self._conditions = 0
@@ -30,7 +30,7 @@ class Filters:
         self._relations = 0
         self._all_relations = 0
 
-    def where(self, node: catalog.Node, t: str, tree: Argument) -> ast.Expr:
+    def where(self, node: metadata.Node, t: str, tree: Argument) -> ast.Expr:
         """The condition on row `t`. An absent or null tree is TRUE."""
         if not isinstance(tree, Object):
             return ast.TRUE
@@ -44,7 +44,7 @@ class Filters:
         self._nesting -= 1
         return condition
 
-    def _entry(self, node: catalog.Node, t: str, name: str, value: Argument) -> ast.Expr:
+    def _entry(self, node: metadata.Node, t: str, name: str, value: Argument) -> ast.Expr:
         if name in ("and", "or"):
             items = value.items if isinstance(value, Objects) else ()
             combine = ast.all_of if name == "and" else ast.any_of
@@ -56,15 +56,15 @@ class Filters:
         if access.field(node.name, name, self.who, t) != ast.TRUE:
             raise Forbidden(f"You may not filter by {node.name}.{name}.")
         match field:
-            case catalog.One():
+            case metadata.One():
                 return self._one(field, t, value)
-            case catalog.Many():
+            case metadata.Many():
                 return self._many(field, t, value)
-            case catalog.Money():
+            case metadata.Money():
                 return self._money(field, t, value)
-            case catalog.Leaf():
+            case metadata.Leaf():
                 return ast.all_of(list(_leaf(field.codec, ast.Col(t, field.column), value, f"{node.name}.{name}")))
-            case catalog.Derived():
+            case metadata.Derived():
                 raise BadUserInput(f"{node.name}.{name} can't be filtered by.")
 
     def _alias(self) -> str:
@@ -79,7 +79,7 @@ class Filters:
         if self._all_relations > MAX_RELATIONS_IN_ALL:
             raise BadUserInput(f"A query's filters can look into {MAX_RELATIONS_IN_ALL} relations; split the query.")
 
-    def _related(self, target: catalog.Node, link: ast.Expr, alias: str, trusted: bool, *more: ast.Expr) -> ast.Expr:
+    def _related(self, target: metadata.Node, link: ast.Expr, alias: str, trusted: bool, *more: ast.Expr) -> ast.Expr:
         access.require_read(self.who, target.name)
         self._count_relation()
         rule = access.rows(target.name, self.who, alias, trusted=trusted)
@@ -88,15 +88,15 @@ class Filters:
             return ast.FALSE
         return ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table(target.table, alias), where=condition))
 
-    def _one(self, field: catalog.One, t: str, value: Argument) -> ast.Expr:
-        target, alias = self.catalog.nodes[field.target], self._alias()
+    def _one(self, field: metadata.One, t: str, value: Argument) -> ast.Expr:
+        target, alias = self.metadata.nodes[field.target], self._alias()
         link = ast.eq(ast.Col(alias, "id"), ast.Col(t, field.column))
         if value is None:
             return ast.Not(self._related(target, link, alias, field.trusted))
         return self._related(target, link, alias, field.trusted, self.where(target, alias, value))
 
-    def _many(self, field: catalog.Many, t: str, value: Argument) -> ast.Expr:
-        target = self.catalog.nodes[field.target]
+    def _many(self, field: metadata.Many, t: str, value: Argument) -> ast.Expr:
+        target = self.metadata.nodes[field.target]
         conditions = []
         for quantifier, tree in value.fields.items() if isinstance(value, Object) else ():
             if tree is None:
@@ -113,7 +113,7 @@ class Filters:
             conditions.append(exists if quantifier == "some" else ast.Not(exists))
         return ast.all_of(conditions)
 
-    def _money(self, field: catalog.Money, t: str, value: Argument) -> ast.Expr:
+    def _money(self, field: metadata.Money, t: str, value: Argument) -> ast.Expr:
         if not isinstance(value, Object):
             return ast.IsNull(ast.Col(t, field.column)) if value is None else ast.TRUE
         amount = Object({name: item for name, item in value.fields.items() if name != "currency"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from crmgql.planner import catalog, paging
+from crmgql.planner import metadata, paging
 from crmgql.sql import ast
 
 INNER = "t"
@@ -25,7 +25,7 @@ class Level:
     """
 
     name: str
-    node: catalog.Node
+    node: metadata.Node
     conditions: list[ast.Expr]
     link: Link
     page: paging.Page | None = None
@@ -240,7 +240,7 @@ def children(parent: Level, column: str) -> tuple[ast.Expr, ast.Expr]:
 class Joined:
     """A single related record that is joined to its parent's rows where their JSON is made; nothing hangs on it."""
 
-    node: catalog.Node
+    node: metadata.Node
     alias: str
 
     def column(self, name: str) -> ast.Col:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from crmgql import access
 from crmgql.errors import BadUserInput
-from crmgql.planner import arguments, catalog, codecs, connections, levels, selection
-from crmgql.planner.build import NULL, Build, entries, or_else
+from crmgql.planner import arguments, codecs, connections, levels, metadata, selection
+from crmgql.planner.compiling import NULL, Build, entries, money_text, or_else
 from crmgql.planner.levels import Level
 from crmgql.sql import ast
 
@@ -26,7 +26,7 @@ def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
         case selection.LeafField(field):
             return _leaf(build, level, field)
         case selection.MoneyField(field, parts, given):
-            if isinstance(field, catalog.Derived):
+            if isinstance(field, metadata.Derived):
                 return _derived_money(build, level, field, parts, given)
             return _money(build, level, field, parts)
         case selection.DerivedField(field):
@@ -34,10 +34,10 @@ def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
         case selection.OneField(field, wanted):
             return _one(build, level, field, wanted)
         case selection.ManyField(field, connection):
-            return connections.nested(build, level, field, connection)
+            return connections.nested(build, level, field, connection, object_text)
 
 
-def _leaf(build: Build, level: Level | levels.Joined, field: catalog.Leaf) -> ast.Expr:
+def _leaf(build: Build, level: Level | levels.Joined, field: metadata.Leaf) -> ast.Expr:
     rule = access.field(level.node.name, field.name, build.who, level.alias)
     if rule == ast.FALSE:
         return NULL
@@ -49,7 +49,7 @@ def _leaf(build: Build, level: Level | levels.Joined, field: catalog.Leaf) -> as
 
 
 def _money(
-    build: Build, level: Level | levels.Joined, field: catalog.Money, parts: tuple[tuple[str, str], ...]
+    build: Build, level: Level | levels.Joined, field: metadata.Money, parts: tuple[tuple[str, str], ...]
 ) -> ast.Expr:
     rule = access.field(level.node.name, field.name, build.who, level.alias)
     if rule == ast.FALSE:
@@ -61,16 +61,7 @@ def _money(
     return ast.Case(ast.IsNull(amount), NULL, text)
 
 
-def money_text(amount: ast.Expr, currency: ast.Expr, parts: tuple[tuple[str, str], ...]) -> ast.Expr:
-    texts = {
-        "amount": codecs.DECIMAL.json(amount),
-        "currency": codecs.CURRENCY.json(currency),
-        "__typename": ast.Text('"Money"'),
-    }
-    return entries([(key, texts[name]) for key, name in parts])
-
-
-def _derived(build: Build, level: Level, field: catalog.Derived) -> ast.Expr:
+def _derived(build: Build, level: Level, field: metadata.Derived) -> ast.Expr:
     assert field.codec is not None
     rule = access.field(level.node.name, field.name, build.who, levels.OUTER)
     if rule == ast.FALSE:
@@ -85,7 +76,7 @@ def _derived(build: Build, level: Level, field: catalog.Derived) -> ast.Expr:
 def _derived_money(
     build: Build,
     level: Level,
-    field: catalog.Derived,
+    field: metadata.Derived,
     parts: tuple[tuple[str, str], ...],
     given: selection.Arguments,
 ) -> ast.Expr:
@@ -107,12 +98,12 @@ def _derived_money(
     return ast.Case(ast.IsNull(amount_column), NULL, text) if field.nullable else text
 
 
-def _needs(level: Level, field: catalog.Derived) -> None:
+def _needs(level: Level, field: metadata.Derived) -> None:
     for column in field.needs:
         level.column(column)
 
 
-def _one(build: Build, level: Level, field: catalog.One, wanted: selection.Object) -> ast.Expr:
+def _one(build: Build, level: Level, field: metadata.One, wanted: selection.Object) -> ast.Expr:
     if all(_is_plain(item) for _, item in wanted.items):
         return _joined(build, level, field, wanted)
     target = build.level(wanted.node, levels.ByKey(level, field.column), [], trusted=field.trusted)
@@ -127,11 +118,11 @@ def _one(build: Build, level: Level, field: catalog.One, wanted: selection.Objec
 def _is_plain(item: selection.Item) -> bool:
     """Whether a field is read from the row alone."""
     if isinstance(item, selection.MoneyField):
-        return isinstance(item.field, catalog.Money)
+        return isinstance(item.field, metadata.Money)
     return isinstance(item, selection.TypeName | selection.LeafField)
 
 
-def _joined(build: Build, level: Level, field: catalog.One, wanted: selection.Object) -> ast.Expr:
+def _joined(build: Build, level: Level, field: metadata.One, wanted: selection.Object) -> ast.Expr:
     """A related record of which only its own columns are wanted: a join instead of a level of its own."""
     access.require_read(build.who, wanted.node.name)
     build.count_relation()
@@ -150,7 +141,7 @@ def _plain_text(build: Build, record: levels.Joined, item: selection.Item) -> as
     match item:
         case selection.LeafField(field):
             return _leaf(build, record, field)
-        case selection.MoneyField(field=catalog.Money() as field, parts=parts):
+        case selection.MoneyField(field=metadata.Money() as field, parts=parts):
             return _money(build, record, field, parts)
         case _:
             return ast.Text(f'"{record.node.name}"')

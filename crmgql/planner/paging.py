@@ -14,7 +14,7 @@ from decimal import InvalidOperation
 
 from crmgql import access
 from crmgql.errors import BadUserInput, Forbidden
-from crmgql.planner import arguments, catalog, codecs
+from crmgql.planner import arguments, codecs, metadata
 from crmgql.planner.arguments import Origin, Variables
 from crmgql.planner.selection import Arguments
 from crmgql.sql import ast
@@ -64,7 +64,7 @@ class CursorValue:
         return _decode(str(arguments.current(self.origin, variables)), self.signature, self.codecs)[self.index]
 
 
-def read_page(node: catalog.Node, default: tuple[tuple[str, bool], ...], given: Arguments, who: Who) -> Page:
+def read_page(node: metadata.Node, default: tuple[tuple[str, bool], ...], given: Arguments, who: Who) -> Page:
     """The page that a connection's arguments ask for. Raises `BadUserInput`, `Forbidden`."""
     first, last = _size(given, "first"), _size(given, "last")
     if first is not None and last is not None:
@@ -94,7 +94,7 @@ def _origin(given: Arguments, name: str) -> Origin | None:
     return argument.origin if isinstance(argument, arguments.Scalar) else None
 
 
-def _keys(node: catalog.Node, default: tuple[tuple[str, bool], ...], given: Arguments, who: Who) -> tuple[Key, ...]:
+def _keys(node: metadata.Node, default: tuple[tuple[str, bool], ...], given: Arguments, who: Who) -> tuple[Key, ...]:
     wanted: list[tuple[str, bool]] = []
     argument = given.get("orderBy")
     if isinstance(argument, arguments.Objects):
@@ -129,10 +129,10 @@ def _field_name(constant: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-def _key(node: catalog.Node, name: str, descending: bool) -> Key:
+def _key(node: metadata.Node, name: str, descending: bool) -> Key:
     field = node.fields[name]
-    assert isinstance(field, catalog.Leaf | catalog.Money)
-    codec = field.codec if isinstance(field, catalog.Leaf) else codecs.DECIMAL
+    assert isinstance(field, metadata.Leaf | metadata.Money)
+    codec = field.codec if isinstance(field, metadata.Leaf) else codecs.DECIMAL
     return Key(name, field.column, codec, descending, field.nullable)
 
 

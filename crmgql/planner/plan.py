@@ -1,7 +1,8 @@
 """A plan: SQL, where its parameters come from, its cost. Plans are kept, bounded, by everything that shaped them.
 
-plans = Plans(schema, catalog, size=1000, max_cost=50_000)
-plan = plans.plan(document, operation, variables, viewer.who)
+plans = Plans(schema, metadata, size=1000, max_cost=50_000)
+prepared = prepare(schema, text, document, operation)
+plan = plans.plan(prepared, variables, viewer.who)
 row = await database.fetch_json(plan.sql, plan.values(variables, viewer))
 """
 
@@ -23,7 +24,7 @@ from graphql import (
 
 from crmgql import access
 from crmgql.errors import MaxCostExceeded
-from crmgql.planner import arguments, catalog, codecs, cost, paging, selection, shapes, statement
+from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, statement
 from crmgql.planner.arguments import Variables
 from crmgql.planner.sizes import Scan
 from crmgql.sql.render import render
@@ -75,9 +76,9 @@ def prepare(schema: GraphQLSchema, text: str, document: DocumentNode, operation:
 class Plans:
     """Makes and keeps plans. The least recently used goes first. `make` and `compile` may run in a thread."""
 
-    def __init__(self, schema: GraphQLSchema, known: catalog.Catalog, *, size: int, max_cost: int) -> None:
+    def __init__(self, schema: GraphQLSchema, known: metadata.Metadata, *, size: int, max_cost: int) -> None:
         self.schema = schema
-        self.catalog = known
+        self.metadata = known
         self.size = size
         self.max_cost = max_cost
         self._kept: OrderedDict[Key, Plan] = OrderedDict()
@@ -123,7 +124,7 @@ class Plans:
 
     def make(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
         """A plan made anew."""
-        reader = selection.Reader(self.schema, self.catalog, prepared.fragments, variables)
+        reader = selection.Reader(self.schema, self.metadata, prepared.fragments, variables)
         return self.compile(reader.root(prepared.operation), who)
 
     def compile(self, root: Root, who: Who) -> Plan:
@@ -132,7 +133,7 @@ class Plans:
             raise MaxCostExceeded(
                 f"This query may answer with {worst.nodes} nodes; {self.max_cost} are allowed. Ask for smaller pages."
             )
-        sql, sources = render(statement.compile_statement(root, self.catalog, who))
+        sql, sources = render(statement.compile_statement(root, self.metadata, who))
         return Plan(sql, tuple(_binder(source) for source in sources), worst.nodes, tuple(worst.scans))
 
 

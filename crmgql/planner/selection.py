@@ -1,4 +1,4 @@
-"""GraphQL selection → tree of what is wanted, resolved against the catalog.
+"""GraphQL selection → tree of what is wanted, resolved against the metadata.
 
 First stage of a plan. Fragments are opened, directives applied, fields with the same response key merged, arguments
 read; nothing is said yet about SQL. Enters only validated documents: unknown fields and wrong types are not met here.
@@ -24,7 +24,7 @@ from graphql import (
 )
 
 from crmgql.errors import BadUserInput
-from crmgql.planner import arguments, catalog
+from crmgql.planner import arguments, metadata
 from crmgql.planner.arguments import Argument, Variables
 
 Arguments = dict[str, Argument]
@@ -38,32 +38,32 @@ class TypeName:
 
 @dataclass(frozen=True, slots=True)
 class LeafField:
-    field: catalog.Leaf
+    field: metadata.Leaf
 
 
 @dataclass(frozen=True, slots=True)
 class MoneyField:
     """`parts` are (response key, amount | currency | __typename)."""
 
-    field: catalog.Money | catalog.Derived
+    field: metadata.Money | metadata.Derived
     parts: tuple[tuple[str, str], ...]
     arguments: Arguments
 
 
 @dataclass(frozen=True, slots=True)
 class DerivedField:
-    field: catalog.Derived
+    field: metadata.Derived
 
 
 @dataclass(frozen=True, slots=True)
 class OneField:
-    field: catalog.One
+    field: metadata.One
     object: Object
 
 
 @dataclass(frozen=True, slots=True)
 class ManyField:
-    field: catalog.Many
+    field: metadata.Many
     connection: Connection
 
 
@@ -72,7 +72,7 @@ Item = TypeName | LeafField | MoneyField | DerivedField | OneField | ManyField
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    node: catalog.Node
+    node: metadata.Node
     items: tuple[tuple[str, Item], ...]
 
 
@@ -102,7 +102,7 @@ class TotalCount:
 class Sums:
     """Sums of money fields, each a list with one entry per currency."""
 
-    parts: tuple[tuple[str, catalog.Money | TypeName, tuple[tuple[str, str], ...]], ...]
+    parts: tuple[tuple[str, metadata.Money | TypeName, tuple[tuple[str, str], ...]], ...]
 
 
 Part = Nodes | Edges | PageInfo | TotalCount | Sums | TypeName
@@ -110,7 +110,7 @@ Part = Nodes | Edges | PageInfo | TotalCount | Sums | TypeName
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    node: catalog.Node
+    node: metadata.Node
     default_order: tuple[tuple[str, bool], ...]
     arguments: Arguments
     parts: tuple[tuple[str, Part], ...]
@@ -147,17 +147,17 @@ Root = RootOne | RootViewer | RootMany | RootNodes | TypeName | Nothing
 
 
 class Reader:
-    """Reads one operation. `select_root` is the entry."""
+    """Reads one operation. `root` is the way in."""
 
     def __init__(
         self,
         schema: GraphQLSchema,
-        known: catalog.Catalog,
+        known: metadata.Metadata,
         fragments: Mapping[str, FragmentDefinitionNode],
         variables: Variables,
     ) -> None:
         self.schema = schema
-        self.catalog = known
+        self.metadata = known
         self.fragments = fragments
         self.variables = variables
 
@@ -173,20 +173,20 @@ class Reader:
         assert self.schema.query_type is not None
         given = self.read_arguments(nodes[0], self.schema.query_type.fields[name])
         if name == "me":
-            return RootViewer(self.object(self.catalog.nodes["User"], nodes))
+            return RootViewer(self.object(self.metadata.nodes["User"], nodes))
         if name == "node":
             return self._any_node(nodes, given["id"])
         if name == "nodes":
             return self._any_nodes(nodes, given["ids"])
-        if name in self.catalog.by_singular:
-            return RootOne(self.object(self.catalog.by_singular[name], nodes), given["id"])
-        record = self.catalog.by_plural[name]
+        if name in self.metadata.by_singular:
+            return RootOne(self.object(self.metadata.by_singular[name], nodes), given["id"])
+        record = self.metadata.by_plural[name]
         return RootMany(self._connection(record, record.order, nodes, given))
 
     def _any_node(self, nodes: list[FieldNode], id: Argument) -> Root:
         """`node(id:)`: the prefix says the type, and so which fragments apply; an unknown prefix is a missing record."""
         assert isinstance(id, arguments.Scalar)
-        node = self.catalog.by_prefix.get(str(id.value)[:3])
+        node = self.metadata.by_prefix.get(str(id.value)[:3])
         return Nothing() if node is None else RootOne(self.object(node, nodes), id)
 
     def _any_nodes(self, nodes: list[FieldNode], ids: Argument) -> Root:
@@ -194,43 +194,43 @@ class Reader:
         if len(ids.value) > MAX_IDS:
             raise BadUserInput(f"nodes has {len(ids.value)} ids; {MAX_IDS} are the most.")
         prefixes = sorted({str(id)[:3] for id in ids.value})
-        known = [self.catalog.by_prefix[prefix] for prefix in prefixes if prefix in self.catalog.by_prefix]
+        known = [self.metadata.by_prefix[prefix] for prefix in prefixes if prefix in self.metadata.by_prefix]
         return RootNodes(tuple(self.object(node, nodes) for node in known), ids)
 
-    def object(self, node: catalog.Node, fields: list[FieldNode]) -> Object:
+    def object(self, node: metadata.Node, fields: list[FieldNode]) -> Object:
         selected = self.collect(node.name, [field.selection_set for field in fields if field.selection_set])
         kind = self.schema.type_map[node.name]
         assert isinstance(kind, GraphQLObjectType)
         items = tuple((key, self._item(node, kind, nodes)) for key, nodes in selected.items())
         return Object(node, items)
 
-    def _item(self, node: catalog.Node, kind: GraphQLObjectType, nodes: list[FieldNode]) -> Item:
+    def _item(self, node: metadata.Node, kind: GraphQLObjectType, nodes: list[FieldNode]) -> Item:
         name = nodes[0].name.value
         if name == "__typename":
             return TypeName(node.name)
         field = node.fields[name]
         match field:
-            case catalog.Leaf():
+            case metadata.Leaf():
                 return LeafField(field)
-            case catalog.Derived() if field.codec is not None:
+            case metadata.Derived() if field.codec is not None:
                 return DerivedField(field)
-            case catalog.Money() | catalog.Derived():
+            case metadata.Money() | metadata.Derived():
                 return MoneyField(field, self._plain(nodes, "Money"), self.read_arguments(nodes[0], kind.fields[name]))
-            case catalog.One():
-                return OneField(field, self.object(self.catalog.nodes[field.target], nodes))
-            case catalog.Many():
+            case metadata.One():
+                return OneField(field, self.object(self.metadata.nodes[field.target], nodes))
+            case metadata.Many():
                 given = self.read_arguments(nodes[0], kind.fields[name])
-                return ManyField(field, self._connection(self.catalog.nodes[field.target], field.order, nodes, given))
+                return ManyField(field, self._connection(self.metadata.nodes[field.target], field.order, nodes, given))
 
     def _connection(
-        self, node: catalog.Node, order: tuple[tuple[str, bool], ...], fields: list[FieldNode], given: Arguments
+        self, node: metadata.Node, order: tuple[tuple[str, bool], ...], fields: list[FieldNode], given: Arguments
     ) -> Connection:
         name = f"{node.name}Connection"
         selected = self.collect(name, [field.selection_set for field in fields if field.selection_set])
         parts = tuple((key, self._part(node, nodes)) for key, nodes in selected.items())
         return Connection(node, order, given, parts)
 
-    def _part(self, node: catalog.Node, nodes: list[FieldNode]) -> Part:
+    def _part(self, node: metadata.Node, nodes: list[FieldNode]) -> Part:
         match nodes[0].name.value:
             case "nodes":
                 return Nodes(self.object(node, nodes))
@@ -245,7 +245,7 @@ class Reader:
             case _:
                 return TypeName(f"{node.name}Connection")
 
-    def _edge(self, node: catalog.Node, fields: list[FieldNode]) -> Iterator[tuple[str, str | Object]]:
+    def _edge(self, node: metadata.Node, fields: list[FieldNode]) -> Iterator[tuple[str, str | Object]]:
         for key, nodes in self.collect(
             f"{node.name}Edge", [f.selection_set for f in fields if f.selection_set]
         ).items():
@@ -253,8 +253,8 @@ class Reader:
             yield key, self.object(node, nodes) if name == "node" else name
 
     def _sums(
-        self, node: catalog.Node, fields: list[FieldNode]
-    ) -> Iterator[tuple[str, catalog.Money | TypeName, tuple[tuple[str, str], ...]]]:
+        self, node: metadata.Node, fields: list[FieldNode]
+    ) -> Iterator[tuple[str, metadata.Money | TypeName, tuple[tuple[str, str], ...]]]:
         for key, nodes in self.collect(
             f"{node.name}Sums", [f.selection_set for f in fields if f.selection_set]
         ).items():
@@ -263,7 +263,7 @@ class Reader:
                 yield key, TypeName(f"{node.name}Sums"), ()
                 continue
             field = node.fields[name]
-            assert isinstance(field, catalog.Money)
+            assert isinstance(field, metadata.Money)
             yield key, field, self._plain(nodes, "Money")
 
     def _plain(self, fields: list[FieldNode], kind: str) -> tuple[tuple[str, str], ...]:
@@ -297,7 +297,7 @@ class Reader:
                     self._collect(kind, fragment.selection_set, fields, seen)
 
     def _applies(self, condition: str, kind: str) -> bool:
-        return condition == kind or (condition == "Node" and kind in self.catalog.nodes)
+        return condition == kind or (condition == "Node" and kind in self.metadata.nodes)
 
     def _included(self, selection: SelectionNode) -> bool:
         for directive in selection.directives or ():

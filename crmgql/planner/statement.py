@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crmgql import access
-from crmgql.planner import arguments, catalog, codecs, connections, levels, objects, selection
-from crmgql.planner.build import NULL, Build, entries, or_else
+from crmgql.planner import arguments, codecs, connections, levels, metadata, objects, selection
+from crmgql.planner.compiling import NULL, Build, entries, or_else
 from crmgql.planner.filters import Filters
 from crmgql.planner.levels import Level
 from crmgql.sql import ast
@@ -25,7 +25,9 @@ class IdsOf:
     prefix: str
 
 
-def compile_statement(root: tuple[tuple[str, selection.Root], ...], known: catalog.Catalog, who: Who) -> ast.Statement:
+def compile_statement(
+    root: tuple[tuple[str, selection.Root], ...], known: metadata.Metadata, who: Who
+) -> ast.Statement:
     """The whole operation. Raises `BadUserInput` and `Forbidden` for arguments that can't be planned."""
     build = Build(known, who, Filters(known, who))
     data = entries([(key, _root(build, item)) for key, item in root])
@@ -57,7 +59,7 @@ def _root(build: Build, item: selection.Root) -> ast.Expr:
         case selection.RootViewer(wanted):
             return _single(build, wanted, access.VIEWER_ID)
         case selection.RootMany(connection):
-            return connections.root(build, connection)
+            return connections.root(build, connection, objects.object_text)
         case selection.RootNodes(wanted_objects, ids):
             return _any_nodes(build, wanted_objects, ids)
 

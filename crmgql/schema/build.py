@@ -1,4 +1,4 @@
-"""Boot: declarations → catalog → Strawberry schema → engine. A wrong declaration stops here."""
+"""Boot: declarations → metadata → Strawberry schema → engine. A wrong declaration stops here."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tortoise import Tortoise
 
 from crmgql import db
 from crmgql.config import Settings
-from crmgql.planner import catalog
-from crmgql.schema import catalog as freezer
-from crmgql.schema import computed_fields as _computed  # noqa: F401 - importing them is what declares
-from crmgql.schema import declare, mutating, objects, scalars
-from crmgql.schema import mutations as _mutations  # noqa: F401
-from crmgql.schema import types as _types  # noqa: F401
-from crmgql.schema.engine import Engine
+from crmgql.engine import declare, freeze, mutations, object_types, scalars
+from crmgql.engine.operations import Engine
+from crmgql.planner import metadata
+from crmgql.schema import chapters
+
+# Importing the chapters is what declares.
+chapters.load()
 
 
 @cache
-def built() -> tuple[strawberry.Schema, catalog.Catalog]:
-    """The schema and the catalog of this process; needs Tortoise's models to be initialised."""
-    known = freezer.freeze(declare.DECLARED)
-    query = objects.build(known, declare.DECLARED)
+def built() -> tuple[strawberry.Schema, metadata.Metadata]:
+    """The schema and the metadata of this process; needs Tortoise's models to be initialised."""
+    known = freeze.freeze(declare.DECLARED)
+    query = object_types.build(known, declare.DECLARED)
     config = StrawberryConfig(scalar_map=scalars.SCALARS)
-    return strawberry.Schema(query=query, mutation=mutating.build(), config=config), known
+    return strawberry.Schema(query=query, mutation=mutations.build(), config=config), known
 
 
 def engine(database: db.Database, settings: Settings, *, secret: str | None = None) -> Engine:

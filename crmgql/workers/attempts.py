@@ -16,14 +16,15 @@ import structlog
 
 from crmgql.config import Settings
 from crmgql.db import Database
-from crmgql.domain import leases, records
-from crmgql.domain.kinds import KindUnknown
-from crmgql.domain.leases import Lease, LeaseLost
+from crmgql.domain.jobs import leases
+from crmgql.domain.jobs.kinds import KindUnknown
+from crmgql.domain.jobs.leases import Lease, LeaseLost
 from crmgql.errors import DATABASES_OWN, CrmError, TimedOut, Unavailable
-from crmgql.stacks import unbroken
+from crmgql.postgres.stacks import unbroken
+from crmgql.records import records
 from crmgql.viewer import Clock, system_clock
+from crmgql.workers.bodies import TASKS, Run
 from crmgql.workers.claims import Claims
-from crmgql.workers.tasks import TASKS, Run
 
 log = structlog.get_logger("crmgql")
 

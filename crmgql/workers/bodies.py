@@ -1,5 +1,124 @@
-"""The declared bodies of jobs, one module per noun."""
+"""The words in which a job's body is declared, and the one way in which bodies are run.
 
-from crmgql.workers import emails, follow_ups, housekeeping, leads, opportunities, pools, routing
+    @task(kinds.LEAD_ROUTE)
+    async def lead_route(act: Act, arguments: kinds.LeadOf) -> Result:
+        return await assign.route(act, lead_id=arguments.lead_id)
 
-__all__ = ["emails", "follow_ups", "housekeeping", "leads", "opportunities", "pools", "routing"]
+Such a body runs in one transaction, which also writes the job's end. A long one works in steps:
+
+    @long_task(kinds.LEADS_ROUTE)
+    async def leads_route(run: Run, arguments: kinds.RouteMany) -> Result:
+        while True:
+            async with run.step() as act:
+                moved = await bulk.route_batch(act, limit=arguments.batch_size)
+                run.progress(done=run.done + moved)
+            if not moved:
+                return {"routed": run.done}
+
+Each step is a transaction that also writes checkpoint and progress; a new attempt goes on from there. A body may run
+any number of times; what its transactions do is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from crmgql.config import Settings
+from crmgql.db import Database
+from crmgql.domain.jobs import leases
+from crmgql.domain.jobs.kinds import A, Kind
+from crmgql.domain.jobs.leases import Lease
+from crmgql.records.records import Act
+from crmgql.viewer import Clock, system
+
+Result = dict[str, Any] | None
+Body = Callable[[Act, A], Awaitable[Result]]
+LongBody = Callable[["Run", A], Awaitable[Result]]
+
+
+@dataclass
+class Run:
+    """One attempt at a long job: how far it is, and the transactions in which it gets further."""
+
+    database: Database
+    settings: Settings
+    clock: Clock
+    lease: Lease
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    done: int = 0
+    total: int | None = None
+    message: str | None = None
+
+    @property
+    def now(self) -> datetime:
+        return self.clock()
+
+    def progress(self, *, done: int | None = None, total: int | None = None, message: str | None = None) -> None:
+        """What the next commit tells those who watch; what is not given stays as it was."""
+        self.done = self.done if done is None else done
+        self.total = self.total if total is None else total
+        self.message = self.message if message is None else message
+
+    @asynccontextmanager
+    async def step(self) -> AsyncIterator[Act]:
+        """A transaction. Raises `LeaseLost` at its end, and undoes it, when the job is no longer ours."""
+        async with self.database.transaction() as tx:
+            yield Act(tx, system(self.clock))
+            await leases.keep(
+                tx.connection,
+                self.lease,
+                now=self.now,
+                checkpoint=self.checkpoint,
+                done=self.done,
+                total=self.total,
+                message=self.message,
+            )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind with its body."""
+
+    kind: Kind[Any]
+    body: Body[Any] | None = None
+    long_body: LongBody[Any] | None = None
+
+    async def perform(self, run: Run) -> None:
+        """The body, and the job's end with it. Raises what the body raises, and `LeaseLost`."""
+        arguments = self.kind.read(run.lease.arguments, run.lease.arguments_version)
+        if self.body is not None:
+            async with run.database.transaction() as tx:
+                result = await self.body(Act(tx, system(run.clock)), arguments)
+                await leases.done(tx.connection, run.lease, now=run.now, result=result)
+            return
+        assert self.long_body is not None
+        result = await self.long_body(run, arguments)
+        async with run.database.transaction() as tx:
+            await leases.done(tx.connection, run.lease, now=run.now, result=result)
+
+
+TASKS: dict[str, Task] = {}
+
+
+def task(kind: Kind[A]) -> Callable[[Body[A]], Body[A]]:
+    """Declares the body of a kind that is done in one transaction."""
+
+    def declared(body: Body[A]) -> Body[A]:
+        TASKS[kind.name] = Task(kind, body=body)
+        return body
+
+    return declared
+
+
+def long_task(kind: Kind[A]) -> Callable[[LongBody[A]], LongBody[A]]:
+    """Declares the body of a kind that works in steps."""
+
+    def declared(body: LongBody[A]) -> LongBody[A]:
+        TASKS[kind.name] = Task(kind, long_body=body)
+        return body
+
+    return declared

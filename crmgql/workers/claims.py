@@ -8,8 +8,8 @@ from uuid import UUID
 import structlog
 
 from crmgql.db import Database
-from crmgql.domain import leases
-from crmgql.domain.leases import Lease
+from crmgql.domain.jobs import leases
+from crmgql.domain.jobs.leases import Lease
 from crmgql.viewer import Clock
 
 log = structlog.get_logger("crmgql")

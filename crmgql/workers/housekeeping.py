@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crmgql.domain import idempotency, jobs, kinds, records, sessions
-from crmgql.domain.records import Act
-from crmgql.workers.tasks import Result, task
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.people import sessions
+from crmgql.records import idempotency, records
+from crmgql.records.records import Act
+from crmgql.workers.bodies import Result, task
 
 KEYS_KEPT = timedelta(days=30)
 JOBS_KEPT = timedelta(days=14)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from crmgql.domain import duplicates, kinds
-from crmgql.domain.records import Act
-from crmgql.workers.tasks import Result, Run, long_task, task
+from crmgql.domain.jobs import kinds
+from crmgql.domain.leads import duplicates
+from crmgql.records.records import Act
+from crmgql.workers.bodies import Result, Run, long_task, task
 
 AT_A_TIME = 50
 

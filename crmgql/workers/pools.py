@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from crmgql.domain import kinds, pool_sweeps
-from crmgql.workers.tasks import Result, Run, long_task
+from crmgql.domain.jobs import kinds
+from crmgql.domain.pools import pool_sweeps
+from crmgql.workers.bodies import Result, Run, long_task
 
 
 @long_task(kinds.POOLS_RECLAIM)

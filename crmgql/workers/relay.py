@@ -18,8 +18,8 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_pref
 from arq.jobs import serialize_job
 
 from crmgql.db import Database
-from crmgql.domain import leases
-from crmgql.domain.leases import Ring
+from crmgql.domain.jobs import leases
+from crmgql.domain.jobs.leases import Ring
 from crmgql.errors import CrmError
 from crmgql.viewer import Clock
 

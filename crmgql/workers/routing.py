@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from crmgql.domain import kinds
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import kinds
 from crmgql.domain.routing import assign, bulk
-from crmgql.workers.tasks import Result, Run, long_task, task
+from crmgql.records.records import Act
+from crmgql.workers.bodies import Result, Run, long_task, task
 
 
 @task(kinds.LEAD_ROUTE)

@@ -26,11 +26,11 @@ from redis.exceptions import RedisError
 
 from crmgql import db
 from crmgql.config import Settings
-from crmgql.domain import kinds, schedules
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import kinds, schedules
 from crmgql.errors import CrmError, DatabaseAway, SetupError
+from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
-from crmgql.workers import bodies as _bodies  # noqa: F401 - importing them is what declares
+from crmgql.workers import chapters as _bodies  # noqa: F401 - importing them is what declares
 from crmgql.workers import upkeep
 from crmgql.workers.attempts import Attempts
 from crmgql.workers.relay import ANSWER_S, FUNCTION, POLL_S, Relay, queue_name

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from crmgql.db import Database
-from crmgql.domain import leases, schedules
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import leases, schedules
 from crmgql.errors import DATABASES_OWN
+from crmgql.records.records import Act
 from crmgql.viewer import Clock, system
 
 log = structlog.get_logger("crmgql")

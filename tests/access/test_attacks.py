@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crmgql.schema.engine import Request
+from crmgql.engine.operations import Request
 from crmgql.viewer import Viewer
 from tests.access import company as rows_of
 from tests.access.relations import PREFIXES

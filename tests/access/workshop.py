@@ -13,8 +13,8 @@ import asyncpg
 
 from crmgql import db
 from crmgql.config import Settings
+from crmgql.engine.operations import Engine, Rejected, Request
 from crmgql.schema import build
-from crmgql.schema.engine import Engine, Rejected, Request
 from crmgql.viewer import Viewer, Who
 from tests.access import company
 from tests.access.oracle import Oracle

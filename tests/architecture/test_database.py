@@ -16,8 +16,8 @@ from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
 from tortoise.models import Model
 
 from crmgql import models
-from crmgql.domain import shape
 from crmgql.models.base import AmountField, TextArrayField
+from crmgql.records import checks
 from crmgql.schema import build
 from tests.conftest import fresh_database
 
@@ -174,9 +174,9 @@ async def test_foreign_keys(schema: asyncpg.Connection, model: type[Model]) -> N
 
 @pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
 async def test_checks(schema: asyncpg.Connection, model: type[Model]) -> None:
-    checks = [each for each in declared(model, "constraints") if isinstance(each, CheckConstraint)]
+    wanted = [each for each in declared(model, "constraints") if isinstance(each, CheckConstraint)]
     async with probe(schema, model) as twin:
-        for each in checks:
+        for each in wanted:
             await schema.execute(f"ALTER TABLE {twin} ADD CONSTRAINT {each.name} CHECK ({each.check})")
         assert await checks_of(schema, table(model)) == await checks_of(schema, twin)
 
@@ -248,7 +248,7 @@ async def test_both_sides_know_the_same_decimals(schema: asyncpg.Connection) -> 
     codes = sorted(code for code in list_currencies() if len(code) == 3 and code.isascii())
     assert len(codes) > 150
     rows = await schema.fetch("SELECT code, currency_scale(code) AS scale FROM unnest($1::text[]) AS code", codes)
-    assert {row["code"]: row["scale"] for row in rows} == {code: shape.scale(code) for code in codes}
+    assert {row["code"]: row["scale"] for row in rows} == {code: checks.scale(code) for code in codes}
     for none in ("usd", "US", "USDX", "", "U$D", None):
         assert await schema.fetchval("SELECT currency_scale($1::text)", none) is None
 

@@ -12,8 +12,8 @@ import argon2
 import asyncpg
 
 from crmgql.db import Database
-from crmgql.domain import sessions
-from crmgql.domain.login_attempts import Blocks
+from crmgql.domain.people import sessions
+from crmgql.domain.people.login_attempts import Blocks
 from crmgql.viewer import Viewer, Who
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)

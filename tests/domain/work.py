@@ -11,11 +11,15 @@ import orjson
 
 from crmgql import db
 from crmgql.config import Settings
-from crmgql.domain import jobs, kinds
-from crmgql.domain.kinds import Kind
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.jobs.kinds import Kind
+from crmgql.records.records import Act
 from crmgql.viewer import system
-from crmgql.workers import emails, follow_ups, pools  # noqa: F401 - they declare what is done
+from crmgql.workers import (
+    marketing,  # noqa: F401 - they declare what is done
+    messages,  # noqa: F401 - they declare what is done
+    pools,  # noqa: F401 - they declare what is done
+)
 from crmgql.workers.attempts import Attempts
 
 DUE = "SELECT id, attempts FROM jobs WHERE kind = $1 AND status = 'PENDING' AND due_at <= $2 ORDER BY id"

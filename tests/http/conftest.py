@@ -23,11 +23,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from crmgql import embedded
-from crmgql.domain import tokens
+from crmgql.dev import embedded
+from crmgql.domain.people import tokens
 
 SECRET = "a secret of thirty-two bytes, or more"
-SERVE = "import sys; sys.argv = ['crmgql', 'serve']; from crmgql.cli import main; main()"
+SERVE = "import sys; sys.argv = ['crmgql', 'serve']; from crmgql.cli.commands import main; main()"
 ORIGIN = "https://app.example.com"
 MAX_BODY = 20_000
 COMFORT = {"CRMGQL_INTROSPECTION": "anyone", "CRMGQL_GET_QUERIES": "true", "CRMGQL_IDE": "true"}

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from crmgql.errors import SetupError
-from crmgql.schema.addresses import Addresses, networks
+from crmgql.http.addresses import Addresses, networks
 
 
 @pytest.mark.parametrize(

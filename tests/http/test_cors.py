@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from crmgql.errors import SetupError
-from crmgql.schema import cors
+from crmgql.http import cors
 
 ORIGIN = "https://app.example.com"
 PREFLIGHT = {

@@ -21,8 +21,8 @@ import pytest_asyncio
 
 from bench import doors
 from bench.attacks import Attack, attacks, post
-from crmgql import demo
-from crmgql.domain import tokens
+from crmgql.dev import demo
+from crmgql.domain.people import tokens
 from tests.conftest import named
 from tests.http.conftest import SECRET, Serve, Served
 

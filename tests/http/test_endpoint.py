@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 
 from crmgql import logs
 from crmgql.config import Settings
+from crmgql.engine.errors import formatted, rejected
+from crmgql.engine.operations import Request
 from crmgql.errors import CrmError, Forbidden, Throttled, TimedOut, Unauthenticated, Unavailable
-from crmgql.schema.engine import Request
-from crmgql.schema.errors import formatted, rejected
-from crmgql.schema.http import Endpoint
-from crmgql.schema.metrics import Metrics
+from crmgql.http.graphql import Endpoint
+from crmgql.http.metrics import Metrics
 from crmgql.viewer import Viewer, system
 
 RESPONSE_JSON = "application/graphql-response+json"

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from crmgql.engine import lanes, shares
+from crmgql.engine.lanes import Lane
+from crmgql.engine.shares import Shares
 from crmgql.errors import Throttled
-from crmgql.schema import bodies, lanes, shares
-from crmgql.schema.bodies import Bodies, Disconnected
-from crmgql.schema.lanes import Lane
-from crmgql.schema.refusals import Refused
-from crmgql.schema.shares import Shares
+from crmgql.http import bodies
+from crmgql.http.bodies import Bodies, Disconnected
+from crmgql.http.refusals import Refused
 
 
 @pytest_asyncio.fixture

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 
 from crmgql import db
 from crmgql.errors import DiskFull
-from crmgql.schema import health
-from crmgql.schema.metrics import Metrics
+from crmgql.http import health
+from crmgql.http.metrics import Metrics
 
 FULL = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'"
 

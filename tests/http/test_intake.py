@@ -18,12 +18,12 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crmgql import embedded
 from crmgql.db import Database
-from crmgql.domain import tokens
-from crmgql.schema import intake
-from crmgql.schema.metrics import Metrics
-from crmgql.schema.throttling import Throttle
+from crmgql.dev import embedded
+from crmgql.domain.people import tokens
+from crmgql.http import intake
+from crmgql.http.metrics import Metrics
+from crmgql.http.throttling import Throttle
 from tests.http.conftest import ORIGIN, Served
 
 URL = "/intake/leads"

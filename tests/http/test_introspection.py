@@ -9,9 +9,9 @@ import orjson
 import pytest
 from graphql import ExecutionResult, execute_sync, get_introspection_query, parse
 
-from crmgql.schema import introspection
-from crmgql.schema.engine import Engine, Request
-from crmgql.schema.errors import Rejected
+from crmgql.engine import introspection
+from crmgql.engine.errors import Rejected
+from crmgql.engine.operations import Engine, Request
 from tests.conftest import viewer
 
 ADMIN = viewer(uuid.UUID(int=1), "ADMIN")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crmgql.schema import negotiation
-from crmgql.schema.negotiation import JSON, RESPONSE_JSON
+from crmgql.http import negotiation
+from crmgql.http.negotiation import JSON, RESPONSE_JSON
 
 NEWER = b"application/graphql-response+json"
 

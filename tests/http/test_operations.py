@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from graphql.execution.values import get_variable_values
 
-from crmgql.schema.budget import Budget
-from crmgql.schema.engine import Engine, Request
-from crmgql.schema.errors import Rejected
-from crmgql.schema.pace import Pace
+from crmgql.engine.budget import Budget
+from crmgql.engine.errors import Rejected
+from crmgql.engine.operations import Engine, Request
+from crmgql.engine.pace import Pace
 from tests.conftest import viewer
 
 ADMIN = viewer(uuid.UUID(int=1), "ADMIN")

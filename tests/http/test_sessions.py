@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest_asyncio
 
-from crmgql.domain import passwords
+from crmgql.domain.people import passwords
 
 LOGIN = "mutation($input: LoginInput!) { login(input: $input) { accessToken refreshToken userErrors { code } } }"
 REFRESH = "mutation($input: RefreshInput!) { refresh(input: $input) { refreshToken userErrors { code } } }"

@@ -22,15 +22,15 @@ import asyncpg
 import httpx
 import pytest
 
-from crmgql import db, embedded, migrate
-from crmgql.domain import jobs
-from crmgql.domain.records import Act
-from crmgql.schema.health import SHARED_S
+from crmgql import db, migrate
+from crmgql.dev import embedded
+from crmgql.domain.jobs import jobs
+from crmgql.http.health import SHARED_S
+from crmgql.records.records import Act
 from crmgql.viewer import system
-
-from ..conftest import named
-from ..workers.crash_worker import MARK, WALK, Mark
-from .conftest import Serve, administrator
+from tests.conftest import named
+from tests.http.conftest import Serve, administrator
+from tests.workers.crash_worker import MARK, WALK, Mark
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="freezes and fills as Linux lets it")
 

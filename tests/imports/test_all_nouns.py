@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from crmgql.imports import nouns
-
-from .conftest import Workshop
+from tests.imports.conftest import Workshop
 
 STEPS = {
     "users": 'name = "U"\nemail = "u@x.org"\nroles = ["ADMIN", "SELLER"]\nactive = true\nsalary_amount = "1000"',

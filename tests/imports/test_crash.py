@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from crmgql.imports import Progress
-
-from .conftest import ROOT, Workshop
+from tests.imports.conftest import ROOT, Workshop
 
 ROWS = 6000
 MAPPING = """
@@ -153,11 +152,11 @@ async def test_one_import_of_a_source_at_a_time(shop: Workshop, monkeypatch: pyt
     import asyncpg
 
     from crmgql.errors import SetupError
-    from crmgql.imports import engine
+    from crmgql.imports import execution
 
     _write(shop)
-    monkeypatch.setattr(engine, "_LOCK_ATTEMPTS", 2)
-    monkeypatch.setattr(engine, "_LOCK_PAUSE_S", 0.01)
+    monkeypatch.setattr(execution, "_LOCK_ATTEMPTS", 2)
+    monkeypatch.setattr(execution, "_LOCK_PAUSE_S", 0.01)
     other = await asyncpg.connect(await _dsn(shop.connection))
     await other.execute("SELECT pg_advisory_lock(hashtext('crmgql.import'), hashtext('test'))")
     with pytest.raises(SetupError, match="another import of source 'test' is running"):

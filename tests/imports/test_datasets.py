@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from crmgql.imports import Report, run
-
-from .conftest import DATA, NOW, ROOT, STATUSES, Workshop
+from tests.imports.conftest import DATA, NOW, ROOT, STATUSES, Workshop
 
 TABLES = ("users", "teams", "products", "customers", "opportunities", "orders", "order_lines", "payments")
 

@@ -9,8 +9,7 @@ from decimal import Decimal
 import pytest
 
 from crmgql.imports import references
-
-from .conftest import NOW, Workshop
+from tests.imports.conftest import NOW, Workshop
 
 LATER = NOW + timedelta(days=1)
 PEOPLE = """

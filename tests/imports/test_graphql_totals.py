@@ -9,8 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.engine.operations import Engine, Request
 from crmgql.imports import run
-from crmgql.schema.engine import Engine, Request
 from tests.conftest import NOW, viewer
 from tests.imports.conftest import STATUSES
 

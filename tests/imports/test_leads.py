@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from crmgql.errors import SetupError
-
-from .conftest import NOW, Workshop
+from tests.imports.conftest import NOW, Workshop
 
 HEAD = 'source = "test"\ncurrency = "EUR"\n'
 

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 
 from crmgql import db
-from crmgql.domain import alerts
-from crmgql.domain.records import Act
+from crmgql.domain.opportunities import stale_alerts
+from crmgql.engine.operations import Engine
 from crmgql.imports import run
-from crmgql.schema.engine import Engine
+from crmgql.records.records import Act
 from crmgql.viewer import system
-
-from .test_graphql_totals import ROOT, ask, imported, same_sums
+from tests.imports.test_graphql_totals import ROOT, ask, imported, same_sums
 
 DAY = date(2017, 6, 30)
 AS_OF = datetime(2017, 6, 30, 18, tzinfo=UTC)
@@ -149,7 +148,7 @@ async def test_who_was_silent_on_a_day(
     assert report.total.rejected == 0
     while True:
         async with crm.transaction() as tx:
-            if not await alerts.sweep(Act(tx, system(lambda: AS_OF))):
+            if not await stale_alerts.sweep(Act(tx, system(lambda: AS_OF))):
                 break
     open_since = {
         row["opportunity_id"]: datetime.combine(date.fromisoformat(row["engage_date"]), datetime.min.time(), UTC)

@@ -7,8 +7,7 @@ import re
 import pytest
 
 from crmgql.errors import SetupError
-
-from .conftest import Workshop
+from tests.imports.conftest import Workshop
 
 GOOD = """
 source = "test"
@@ -151,8 +150,7 @@ async def test_a_lookup_key_with_two_meanings(shop: Workshop) -> None:
 
 async def test_a_missing_mapping(shop: Workshop) -> None:
     from crmgql.imports import run
-
-    from .conftest import NOW
+    from tests.imports.conftest import NOW
 
     with pytest.raises(SetupError, match=r"none\.toml: can't be read"):
         await run(shop.connection, shop.folder / "none.toml", now=NOW)

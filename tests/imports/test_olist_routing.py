@@ -11,12 +11,12 @@ import orjson
 
 from crmgql import db
 from crmgql.config import Settings
-from crmgql.domain import jobs, kinds
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.engine.operations import Engine, Request
 from crmgql.imports import run
-from crmgql.schema.engine import Engine, Request
+from crmgql.records.records import Act
 from crmgql.viewer import system
-from crmgql.workers import bodies  # noqa: F401 - importing it is what declares
+from crmgql.workers import chapters  # noqa: F401 - importing it is what declares
 from crmgql.workers.attempts import Attempts
 from tests.conftest import NOW, viewer
 from tests.imports.test_graphql_totals import ROOT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from .conftest import NOW, Workshop
+from tests.imports.conftest import NOW, Workshop
 
 DEALS = """source = "test"
 currency = "EUR"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crmgql.errors import SetupError
-
-from .conftest import Workshop
+from tests.imports.conftest import Workshop
 
 HEAD = """
 source = "test"

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmgql.imports import templates
-from crmgql.imports.templates import Rejected
+from crmgql.imports import placeholders
+from crmgql.imports.placeholders import Rejected
 
 BLANKS = frozenset({"", "NULL"})
 POSITIONS = {"a": 0, "b": 1, "with space": 2}
 
 
 def render(source: str, cells: list[str], *, whole: bool = False) -> str:
-    return templates.bind(templates.parse(source), POSITIONS, BLANKS, whole=whole)(cells)
+    return placeholders.bind(placeholders.parse(source), POSITIONS, BLANKS, whole=whole)(cells)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_key_with_a_blank_part_is_blank() -> None:
 @pytest.mark.parametrize("source", ["{a", "a}", "{}", "{a}{"])
 def test_a_lone_brace_is_a_mistake(source: str) -> None:
     with pytest.raises(ValueError, match="lone"):
-        templates.parse(source)
+        placeholders.parse(source)
 
 
 @pytest.mark.parametrize("text", ["a\0b", b"caf\xe9".decode("utf-8", "surrogateescape")])

@@ -1,4 +1,4 @@
-"""Plans without a database: the catalog, the schema and the stages from text to SQL."""
+"""Plans without a database: the metadata, the schema and the stages from text to SQL."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from graphql import GraphQLSchema
 from graphql.execution.values import VariableValues, get_variable_values
 
-from crmgql.planner.catalog import Catalog
+from crmgql.engine.documents import Documents, Limits
+from crmgql.planner.metadata import Metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.schema import build
-from crmgql.schema.documents import Documents, Limits
 from crmgql.viewer import Who
 
 LIMITS = Limits(tokens=4000, depth=15, aliases=50, directives=50, introspection=True)
@@ -20,13 +20,13 @@ LIMITS = Limits(tokens=4000, depth=15, aliases=50, directives=50, introspection=
 @dataclass(frozen=True)
 class Bench:
     schema: GraphQLSchema
-    catalog: Catalog
+    metadata: Metadata
 
     def documents(self, limits: Limits = LIMITS, *, size: int = 10) -> Documents:
         return Documents(self.schema, limits, size=size)
 
     def plans(self, *, size: int = 10, max_cost: int = 50_000) -> Plans:
-        return Plans(self.schema, self.catalog, size=size, max_cost=max_cost)
+        return Plans(self.schema, self.metadata, size=size, max_cost=max_cost)
 
     def read(self, query: str, variables: dict[str, Any]) -> tuple[Prepared, dict[str, Any]]:
         """A validated operation and its coerced variables."""

@@ -6,9 +6,9 @@ import uuid
 
 import pytest
 
-from crmgql.planner import build, filters
-from crmgql.schema.engine import Engine, Request
-from crmgql.schema.errors import Rejected
+from crmgql.engine.errors import Rejected
+from crmgql.engine.operations import Engine, Request
+from crmgql.planner import compiling, filters
 from tests.conftest import viewer
 
 ADMIN = viewer(uuid.UUID(int=1), "ADMIN")
@@ -40,7 +40,7 @@ async def test_lists_and_related_records_are_bounded(engine: Engine) -> None:
     wide = " ".join(f"o{index}: owner {{ ...F }}" for index in range(14))
     code, message = await refused(engine, f"{{ customers(first: 1) {{ nodes {{ {wide} }} }} }} {fragment}")
     assert code == "QUERY_TOO_COMPLEX"
-    assert str(build.MAX_RELATIONS) in message or "aliases" in message
+    assert str(compiling.MAX_RELATIONS) in message or "aliases" in message
 
 
 async def test_never_unknown_conditions_are_not_wrapped(engine: Engine) -> None:

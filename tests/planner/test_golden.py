@@ -7,8 +7,8 @@ import json
 import pytest
 
 from crmgql.config import Settings
+from crmgql.engine.operations import Engine, Rejected, Request
 from crmgql.errors import CrmError
-from crmgql.schema.engine import Engine, Rejected, Request
 from tests.access.workshop import Company
 from tests.planner.bench import Bench
 from tests.planner.golden import Case, cases, pretty
@@ -34,7 +34,7 @@ async def test_the_sql(case: Case, bench: Bench) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=named)
 async def test_the_answer(case: Case, company: Company) -> None:
-    engine = Engine(company.engine.strawberry, company.engine.plans.catalog, company.database, SETTINGS)
+    engine = Engine(company.engine.strawberry, company.engine.plans.metadata, company.database, SETTINGS)
     try:
         body = await engine.answer(Request(case.query, None, case.variables), case.viewer)
     except Rejected as error:

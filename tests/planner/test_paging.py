@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crmgql.errors import BadUserInput, Forbidden
-from crmgql.planner import arguments, catalog, codecs, paging
+from crmgql.planner import arguments, codecs, metadata, paging
 from crmgql.viewer import Who
 from tests.access.oracle import PLURAL, ROOT_ORDER
 from tests.access.workshop import Company, person
@@ -39,17 +39,17 @@ def order(*fields: str) -> arguments.Objects:
 )
 def test_pages_that_cannot_be(bench: Bench, given_arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(BadUserInput, match=message):
-        paging.read_page(bench.catalog.nodes["Customer"], ORDER, given_arguments, ADMIN)
+        paging.read_page(bench.metadata.nodes["Customer"], ORDER, given_arguments, ADMIN)
 
 
 def test_what_is_not_given(bench: Bench) -> None:
-    page = paging.read_page(bench.catalog.nodes["Customer"], ORDER, {"first": None, "after": None}, ADMIN)
+    page = paging.read_page(bench.metadata.nodes["Customer"], ORDER, {"first": None, "after": None}, ADMIN)
     assert (page.size, page.backward, page.after, page.before) == (20, False, None, None)
     assert page.signature == "name,id"
 
 
 def test_the_key_ends_every_order(bench: Bench) -> None:
-    node = bench.catalog.nodes["Customer"]
+    node = bench.metadata.nodes["Customer"]
     assert paging.read_page(node, ORDER, {"orderBy": order("EMAIL", "NAME")}, ADMIN).signature == "email,name,id"
     assert paging.read_page(node, ORDER, {"orderBy": order("EMAIL", "ID", "NAME")}, ADMIN).signature == "email,id"
     assert paging.read_page(node, ORDER, {"orderBy": order("EMAIL", "EMAIL")}, ADMIN).signature == "email,id"
@@ -58,9 +58,11 @@ def test_the_key_ends_every_order(bench: Bench) -> None:
 
 def test_a_hidden_field_is_no_order_even_where_the_schema_had_it() -> None:
     """Attack: order by cost, should it ever be declared sortable."""
-    cost = catalog.Money("cost", "cost_amount", "currency", nullable=True, sortable=True)
-    key = catalog.Leaf("id", "id", codecs.id_codec("prd"), nullable=False, sortable=True)
-    node = catalog.Node("Product", "prd", "products", "product", "products", {"cost": cost, "id": key}, (("id", True),))
+    cost = metadata.Money("cost", "cost_amount", "currency", nullable=True, sortable=True)
+    key = metadata.Leaf("id", "id", codecs.id_codec("prd"), nullable=False, sortable=True)
+    node = metadata.Node(
+        "Product", "prd", "products", "product", "products", {"cost": cost, "id": key}, (("id", True),)
+    )
     given_arguments = {"orderBy": order("COST")}
     assert paging.read_page(node, ORDER, given_arguments, ADMIN).signature == "cost,id"
     with pytest.raises(Forbidden, match=r"order by Product\.cost"):
@@ -158,6 +160,6 @@ async def test_nested_pages_too(company: Company, parent: str, child: str) -> No
 
 
 def test_default_orders_are_what_the_types_say(bench: Bench) -> None:
-    for kind, node in bench.catalog.nodes.items():
+    for kind, node in bench.metadata.nodes.items():
         ((name, descending),) = node.order
         assert ("-" if descending else "") + name == ROOT_ORDER[kind]

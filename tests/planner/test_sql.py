@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmgql.planner import build
+from crmgql.planner import compiling
 from crmgql.sql import ast, render
 from tests.access.workshop import Company
 
@@ -53,7 +53,7 @@ def test_neighbouring_constants_become_one() -> None:
     text, _ = one(ast.Concat((ast.Text("a"), inner, ast.Text("c"), ast.Text("d"))))
     assert text == """('ab' || "t"."x" || 'cd')"""
     assert one(ast.Concat(())) == ("('')", ())
-    assert one(build.entries([])) == ("('{}')", ())
+    assert one(compiling.entries([])) == ("('{}')", ())
 
 
 def test_equal_sources_share_a_number() -> None:

@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain import kinds
-from crmgql.domain.records import Act
-from crmgql.workers import bodies  # noqa: F401 - declares
+from crmgql.domain.jobs import kinds
+from crmgql.records.records import Act
+from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.tasks import task
-
-from ..jobs import kind, row
+from crmgql.workers.bodies import task
+from tests.jobs import kind, row
 
 EFFECT = "INSERT INTO teams (name) VALUES ($1)"
 LONG = timedelta(hours=1)

@@ -8,10 +8,10 @@ from datetime import timedelta
 from pydantic import Field
 
 from crmgql import config, logs
-from crmgql.domain import kinds, leases
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import kinds, leases
+from crmgql.records.records import Act
 from crmgql.workers import attempts, relay, runner, upkeep
-from crmgql.workers.tasks import Result, Run, long_task, task
+from crmgql.workers.bodies import Result, Run, long_task, task
 
 
 class Mark(kinds.Arguments):

@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 
 from crmgql.config import Settings
-from crmgql.domain import kinds, leases
-from crmgql.domain.records import Act, Collided
+from crmgql.domain.jobs import kinds, leases
 from crmgql.errors import BadUserInput, Conflict, CrmError, NotFound
+from crmgql.records.records import Act, Collided
 from crmgql.viewer import system_clock
-from crmgql.workers import bodies  # noqa: F401 - declares
+from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.tasks import TASKS
-
-from ..jobs import Numbered, put, row, undone, until
-from .attempting import LONG, again, body, effect, effects, started
+from crmgql.workers.bodies import TASKS
+from tests.jobs import Numbered, put, row, undone, until
+from tests.workers.attempting import LONG, again, body, effect, effects, started
 
 
 @pytest.fixture(autouse=True)

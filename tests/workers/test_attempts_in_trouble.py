@@ -10,15 +10,14 @@ import pytest
 
 from crmgql.config import Settings
 from crmgql.db import Database
-from crmgql.domain import leases
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import leases
 from crmgql.errors import Conflict, DiskFull, Unavailable
+from crmgql.records.records import Act
 from crmgql.viewer import system_clock
-from crmgql.workers import bodies  # noqa: F401 - declares
+from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-
-from ..jobs import Numbered, put, row, undone
-from .attempting import again, body, effect, effects, started
+from tests.jobs import Numbered, put, row, undone
+from tests.workers.attempting import again, body, effect, effects, started
 
 
 @pytest.fixture(autouse=True)

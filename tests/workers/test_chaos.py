@@ -14,14 +14,13 @@ import asyncpg
 import pytest
 
 from crmgql.config import Settings
-from crmgql.domain import jobs, kinds, leases
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import jobs, kinds, leases
 from crmgql.errors import Conflict, CrmError
+from crmgql.records.records import Act
 from crmgql.viewer import system_clock
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.tasks import Run, long_task, task
-
-from ..jobs import Numbered, acting, kind, undone
+from crmgql.workers.bodies import Run, long_task, task
+from tests.jobs import Numbered, acting, kind, undone
 
 COUNT, STEPS = 80, 3
 EFFECT = "INSERT INTO teams (name) VALUES ($1)"

@@ -9,12 +9,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from crmgql.db import Database
-from crmgql.domain import leases
+from crmgql.domain.jobs import leases
 from crmgql.errors import DatabaseTrouble, Unavailable
 from crmgql.viewer import system_clock
 from crmgql.workers.claims import Claims
-
-from ..jobs import put, row, status, until
+from tests.jobs import put, row, status, until
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ import asyncpg
 import redis.asyncio
 
 from crmgql import db
-from crmgql.domain import jobs
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import jobs
+from crmgql.records.records import Act
 from crmgql.viewer import system
-
-from .crash_worker import FAIL, MARK, WALK, Mark
+from tests.workers.crash_worker import FAIL, MARK, WALK, Mark
 
 MARKS, WALKS, FAILS = 1800, 150, 50
 WORKERS = 3

@@ -10,12 +10,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from crmgql.config import Settings
-from crmgql.domain import schedules
+from crmgql.domain.jobs import schedules
 from crmgql.viewer import system_clock
-from crmgql.workers import bodies  # noqa: F401 - declares
+from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-
-from ..jobs import put, row, status, until
+from tests.jobs import put, row, status, until
 
 
 async def fill(database) -> None:

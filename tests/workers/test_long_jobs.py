@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from crmgql.config import Settings
-from crmgql.domain import jobs, kinds, leases
+from crmgql.domain.jobs import jobs, kinds, leases
 from crmgql.viewer import system_clock
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.tasks import Run, long_task
-
-from ..jobs import Numbered, acting, kind, put, row, undone
-from .test_attempts import again, effect, effects, started
+from crmgql.workers.bodies import Run, long_task
+from tests.jobs import Numbered, acting, kind, put, row, undone
+from tests.workers.test_attempts import again, effect, effects, started
 
 LONG = timedelta(hours=1)
 

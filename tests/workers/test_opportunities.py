@@ -7,13 +7,13 @@ from datetime import timedelta
 import asyncpg
 
 from crmgql import db
-from crmgql.domain import kinds, scoring
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import kinds
+from crmgql.domain.opportunities import score_rules
+from crmgql.records.records import Act
 from crmgql.viewer import system
 from crmgql.workers import opportunities  # noqa: F401 - declares what is done
-
-from ..conftest import NOW
-from ..domain import work
+from tests.conftest import NOW
+from tests.domain import work
 
 LATER = NOW + timedelta(hours=49)
 
@@ -36,7 +36,7 @@ async def test_a_changed_rule_scores_all_open_ones(crm: db.Database, database: a
     await deals(database, 3)
     async with crm.transaction() as tx:
         act = Act(tx, system(lambda: NOW))
-        await scoring.create(act, name="All", field="probability", operator="EQ", value={"value": 10}, points=25)
+        await score_rules.create(act, name="All", field="probability", operator="EQ", value={"value": 10}, points=25)
     (job,) = await work.work(crm, database, kinds.OPPORTUNITIES_SCORE, now=NOW)
     assert (job["status"], job["result"]) == ("DONE", '{"scored": 3}')
     again = await work.run(crm, database, kinds.OPPORTUNITIES_SCORE, now=NOW)

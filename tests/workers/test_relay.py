@@ -15,13 +15,12 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_pref
 from arq.jobs import Job as Rung
 from redis.exceptions import RedisError
 
-from crmgql.domain import leases
+from crmgql.domain.jobs import leases
 from crmgql.workers import relay as relays
 from crmgql.workers import runner
 from crmgql.workers.relay import Relay, queue_name
-
-from ..conftest import NOW
-from ..jobs import claimed, end, put, row, until
+from tests.conftest import NOW
+from tests.jobs import claimed, end, put, row, until
 
 DEFAULT = queue_name("default")
 

@@ -8,8 +8,8 @@ import asyncpg
 import orjson
 
 from crmgql import db
-from crmgql.domain import jobs, kinds
-from crmgql.domain.records import Act
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.records.records import Act
 from crmgql.viewer import system
 from crmgql.workers import routing  # noqa: F401 - declares what is done
 from tests.conftest import NOW

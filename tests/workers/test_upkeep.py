@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from crmgql import connections, db
-from crmgql.domain import kinds, leases
+from crmgql import db
+from crmgql.domain.jobs import kinds, leases
+from crmgql.postgres import connection
 from crmgql.viewer import system_clock
 from crmgql.workers import upkeep
-
-from ..jobs import NOW, put, row, status, until
+from tests.jobs import NOW, put, row, status, until
 
 THEIRS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
 
@@ -109,7 +109,7 @@ async def test_a_lease_that_ran_out_while_the_database_did_not_answer_is_not_tak
     crm, database, database_url, monkeypatch
 ) -> None:
     """Its worker lives, and lengthens it as soon as it can."""
-    monkeypatch.setattr(connections, "GRACE_S", 0.1)
+    monkeypatch.setattr(connection, "GRACE_S", 0.1)
     monkeypatch.setattr(leases, "LEASE", timedelta(seconds=1.5))
     for name in ("LOOK_S", "EXPIRE_S", "TICK_S"):
         monkeypatch.setattr(upkeep, name, 0.05)

@@ -17,12 +17,12 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import lead_states
-from crmgql.domain.records import Act, Row
+from crmgql.domain.leads import lead_states
 from crmgql.domain.routing import bulk, decide, facts, placing
 from crmgql.domain.routing.candidates import Seller
 from crmgql.domain.routing.decide import LONGEST, Board, Decision, Lead
 from crmgql.errors import Conflict, Forbidden, IllegalTransition
+from crmgql.records.records import Act, Row
 
 ROUTERS = frozenset({access.ADMIN, access.MANAGER, access.MARKETER})
 NO_RULESET = Decision("NO_RULE", "No rule set is active.")

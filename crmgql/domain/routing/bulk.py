@@ -6,8 +6,8 @@ Each lead is decided by the same `decide` as alone, one after the other, so that
 from __future__ import annotations
 
 from crmgql.db import Connection
-from crmgql.domain.records import Act
 from crmgql.domain.routing import decide, facts, placing
+from crmgql.records.records import Act
 
 COLUMNS = """id, name, company, title, email, industry, region, country, city, segment, employee_count, budget_amount, currency,
     attributes, lead_source, campaign_id, score, normal_email, domain, received_at, owner_id, assigned_at, accepted_at,

@@ -15,13 +15,14 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.db import Connection, Database, Transaction
-from crmgql.domain import lead_states, records
-from crmgql.domain.records import Act
+from crmgql.domain.leads import lead_states
 from crmgql.domain.routing import decide, facts, hours
 from crmgql.domain.routing.decide import Board, Decision, Lead
 from crmgql.domain.routing.validation import api_id
 from crmgql.errors import BadUserInput
 from crmgql.models import RoutingRuleset
+from crmgql.records import records
+from crmgql.records.records import Act
 from crmgql.sql import ast
 from crmgql.sql.render import render_select
 from crmgql.viewer import Viewer

@@ -12,13 +12,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain import notifications, people
-from crmgql.domain.notifications import News
-from crmgql.domain.records import Act, Collided
+from crmgql.domain.messages import notifications
+from crmgql.domain.messages.notifications import News
+from crmgql.domain.people import users
 from crmgql.domain.routing import facts
 from crmgql.domain.routing.decide import Board, Decision, Lead
 from crmgql.domain.routing.distribution import TURN
 from crmgql.events import outbox
+from crmgql.records.records import Act, Collided
 
 STILL_ACTIVE = "SELECT id FROM users WHERE id = ANY ($1::uuid[]) AND active ORDER BY id FOR SHARE"
 IDS = "SELECT array_agg(uuidv7()) FROM generate_series(1, $1)"
@@ -188,7 +189,7 @@ async def _tell_administrators(act: Act, lost: Sequence[Lead]) -> None:
     alone = lost[0] if len(lost) == 1 else None
     await notifications.tell(
         act,
-        user_ids=await people.administrators(act),
+        user_ids=await users.administrators(act),
         kind="lead.unrouted",
         title=f"Nobody gets the lead {alone.name}" if alone else f"{len(lost)} leads found no place",
         body="Routing found neither a seller nor a fallback queue; its decisions say why. It will be tried again.",
@@ -202,7 +203,7 @@ async def tell_administrators(act: Act, lead: Lead, *, title: str, body: str, ke
     key = f"{key}:{lead.id}"
     await notifications.tell(
         act,
-        user_ids=await people.administrators(act),
+        user_ids=await users.administrators(act),
         kind=key.partition(":")[0],
         title=title,
         body=body,

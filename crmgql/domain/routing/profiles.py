@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import people, records
-from crmgql.domain.records import Act
+from crmgql.domain.people import users
 from crmgql.domain.routing import hours
 from crmgql.errors import BadUserInput, Forbidden, IllegalTransition, VersionConflict
 from crmgql.models import Absence, LeadQueue, SellerProfile, User
+from crmgql.records import records
+from crmgql.records.records import Act
 
 CONFLICTS = {
     "seller_profiles_user": ("userId", "The profile was made by somebody else just now; read it and decide anew."),
@@ -22,7 +23,7 @@ CONFLICTS = {
     "lead_queues_name": ("name", "There is a queue of this name; choose another."),
     "lead_queues_deadline": ("deadlineMin", "Must be more than 0."),
 }
-QUEUE_OWNERS = people.FREE | {access.MARKETER}
+QUEUE_OWNERS = users.FREE | {access.MARKETER}
 
 PROFILE_OF = "SELECT id FROM seller_profiles WHERE user_id = $1"
 IN_REACH = "SELECT $1 = ANY (team_reach($2))"
@@ -76,7 +77,7 @@ async def create_queue(act: Act, **values: Any) -> UUID:
     """A queue. After its deadline a lead that nobody else gets goes to its owner."""
     access.require_write(act.viewer, "LeadQueue")
     if values.get("owner_id") is not None:
-        await people.assignable(act, values["owner_id"], field="ownerId", free=QUEUE_OWNERS)
+        await users.assignable(act, values["owner_id"], field="ownerId", free=QUEUE_OWNERS)
     queue = await records.create(act, LeadQueue, values, kind="leadQueue.created", conflicts=CONFLICTS)
     return queue["id"]  # type: ignore[no-any-return]
 
@@ -86,7 +87,7 @@ async def update_queue(act: Act, *, id: UUID, expected_version: int | None = Non
     access.require_write(act.viewer, "LeadQueue")
     queue = await records.lock(act, LeadQueue, id, expected_version=expected_version)
     if changes.get("owner_id") not in (None, queue["owner_id"]):
-        await people.assignable(act, changes["owner_id"], field="ownerId", free=QUEUE_OWNERS)
+        await users.assignable(act, changes["owner_id"], field="ownerId", free=QUEUE_OWNERS)
     await records.change(act, LeadQueue, queue, changes, kind="leadQueue.updated", conflicts=CONFLICTS)
     return id
 

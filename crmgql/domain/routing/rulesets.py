@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain import records
-from crmgql.domain.records import Act, Row
 from crmgql.domain.routing import conditions, facts, matching, validation
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import LeadQueue, RoutingRule, RoutingRuleset, Team, User
+from crmgql.records import records
+from crmgql.records.records import Act, Row
 
 CONFLICTS = {
     "routing_rulesets_one_active": ("id", "Another rule set was made active at the same time; look at it first."),

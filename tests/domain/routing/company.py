@@ -10,10 +10,10 @@ import asyncpg
 import orjson
 
 from crmgql import db
-from crmgql.domain.records import Act
 from crmgql.domain.routing import conditions, decide
 from crmgql.domain.routing.candidates import Load, Seller
 from crmgql.domain.routing.decide import Board, Lead, Queue, Rule, Ruleset
+from crmgql.records.records import Act
 from crmgql.viewer import Viewer, system
 from tests.conftest import NOW
 

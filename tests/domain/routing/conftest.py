@@ -4,8 +4,7 @@ import asyncpg
 import pytest
 
 from crmgql import db
-
-from .company import Firm
+from tests.domain.routing.company import Firm
 
 
 @pytest.fixture

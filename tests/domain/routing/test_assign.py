@@ -12,8 +12,7 @@ import orjson
 
 from crmgql.domain.routing import assign
 from tests.conftest import NOW, viewer
-
-from .company import Firm
+from tests.domain.routing.company import Firm
 
 HOUR = timedelta(hours=1)
 

@@ -11,8 +11,7 @@ import pytest
 
 from crmgql.domain.routing import assign, bulk
 from tests.conftest import NOW
-
-from .company import Firm
+from tests.domain.routing.company import Firm
 
 
 async def route_all(firm: Firm, limit: int = 1000) -> int:

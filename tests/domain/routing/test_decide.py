@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from crmgql.domain.routing import decide, hours, matching
 from crmgql.domain.routing.candidates import Load, Seller
 from tests.conftest import NOW
-
-from .company import QUEUE, board, decided, lead, rule, seller
+from tests.domain.routing.company import QUEUE, board, decided, lead, rule, seller
 
 ABSENT = ((NOW - timedelta(days=1), NOW + timedelta(days=1)),)
 NIGHT = hours.parse({"timezone": "UTC", "mon": ["00:00-01:00"]})

@@ -9,10 +9,9 @@ import orjson
 import pytest
 
 from crmgql.domain.routing import assign, bulk
-from crmgql.schema.engine import Engine, Request
+from crmgql.engine.operations import Engine, Request
 from tests.conftest import NOW, viewer
-
-from .company import Firm
+from tests.domain.routing.company import Firm
 
 QUERY = """
 query($id: ID!, $n: Int) {

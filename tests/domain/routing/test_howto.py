@@ -10,11 +10,10 @@ from typing import Any
 import orjson
 
 from crmgql.domain.routing import bulk, candidates
+from crmgql.engine.operations import Engine, Request
 from crmgql.models import RoutingReason
-from crmgql.schema.engine import Engine, Request
 from tests.conftest import NOW, viewer
-
-from .company import Firm
+from tests.domain.routing.company import Firm
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "routing.md"
 

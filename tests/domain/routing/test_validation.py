@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from crmgql.domain.routing import conditions, matching, validation
 from crmgql.domain.routing.conditions import Exchange
 from crmgql.domain.routing.decide import Rule, Ruleset
-
-from .company import QUEUE, rule, seller
+from tests.domain.routing.company import QUEUE, rule, seller
 
 EVERYBODY = [seller(1, values={"region": "north"})]
 

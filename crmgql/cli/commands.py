@@ -1,0 +1,268 @@
+"""The command line. Each command opens what it needs, calls one thing, and says plainly what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import asyncpg
+import typer
+from redis.exceptions import RedisError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from crmgql import config, db, logs, migrate, secrets_file
+from crmgql.cli import jobs
+from crmgql.dev import demo
+from crmgql.dev import machine as development
+from crmgql.domain.jobs import kinds
+from crmgql.domain.people import passwords, sessions
+from crmgql.errors import CrmError, SetupError
+from crmgql.imports.reports import Progress, Report
+
+console = Console(stderr=True)
+app = typer.Typer(
+    help="crmgql: a CRM back end with one GraphQL API and async workers.\n\nFirst time? “crmgql dev” starts everything "
+    "on this machine and tells you where it is. Settings are CRMGQL_* variables; see docs/reference/settings.md.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.add_typer(jobs.app, name="jobs")
+DEMO_CUSTOMERS = development.DEMO_CUSTOMERS
+ALWAYS_TOLD = ("read", "inserted", "rejected")
+
+
+def main() -> None:
+    """Runs a command; what an operator can mend is one line, not a traceback."""
+    try:
+        app()
+    except CrmError as error:
+        _fail(error.message)
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+        _fail("The database is empty or of an older version: run “crmgql migrate”.")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _fail(f"PostgreSQL: {str(error).partition(chr(10))[0]}")
+    except RedisError as error:
+        _fail(f"Valkey: {str(error).partition(chr(10))[0]}")
+    except OSError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    console.print(f"crmgql: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def _database_url(settings: config.Settings) -> str:
+    if settings.database_url is None:
+        raise SetupError("Set CRMGQL_DATABASE_URL, or use “crmgql dev”, which starts a database of its own.")
+    return settings.database_url
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+@app.command()
+def dev() -> None:
+    """Start everything on this machine: databases, demo company (first time), API and worker."""
+    raise SystemExit(development.run(config.checked()))
+
+
+@app.command()
+def serve(standby: Annotated[bool, typer.Option("--standby", hidden=True)] = False) -> None:
+    """Serve the API. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
+    from crmgql import serve as server  # here, because it brings the whole schema along
+
+    settings = config.checked()
+    _database_url(settings)
+    server.serve(settings, standby=standby)
+
+
+@app.command()
+def worker(
+    queues: Annotated[
+        str, typer.Option(help="Only these queues, comma-separated; run several workers to keep kinds apart.")
+    ] = ",".join(kinds.QUEUES),
+) -> None:
+    """Run a worker for background jobs. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
+    from crmgql.workers import runner
+
+    settings = config.checked()
+    wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
+    if not wanted or set(wanted) - set(kinds.QUEUES):
+        raise SetupError(f"--queues takes some of {', '.join(kinds.QUEUES)}, not {queues!r}.")
+    logs.set_up(settings)
+    runner.run(settings, wanted)
+
+
+@app.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the database to this version's tables."""
+    with development.embedded_unless_set(config.checked()) as url:
+        applied = _run(migrate.migrate(url))
+    console.print("Applied " + ", ".join(applied) if applied else "Nothing to do: the database is up to date.")
+
+
+@app.command(name="demo")
+def demo_command(
+    customers: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many customers.")] = DEMO_CUSTOMERS,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same company.")] = 1,
+    orders: Annotated[
+        int | None, typer.Option(min=1, max=999, help="Exactly so many orders each, as benchmarks need.")
+    ] = None,
+) -> None:
+    """Load a believable demo company into an empty database."""
+    with development.embedded_unless_set(config.checked()) as url:
+        _run(migrate.migrate(url))
+        company = _run(development.load_demo(url, customers=customers, seed=seed, orders=orders, console=console))
+    _introduce(company)
+
+
+@app.command(name="import")
+def import_command(
+    mapping: Annotated[
+        Path, typer.Argument(help="The mapping file (TOML); docs/howto/import.md teaches its language.")
+    ],
+    files: Annotated[Path | None, typer.Option(help="Where the CSV files are; else beside the mapping.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
+    rejects: Annotated[Path | None, typer.Option(help="Where rejected rows go (CSV).")] = None,
+) -> None:
+    """Import CSV files. Safe to run again: rows are known by source and external id."""
+    with development.embedded_unless_set(config.checked()) as url:
+        _run(migrate.migrate(url))
+        report = _run(_import(url, mapping, files, dry_run, rejects))
+    _tell(report, dry_run)
+
+
+def _tell(report: Report, dry_run: bool) -> None:
+    """The counts of an import as a table, and where the rejected rows went."""
+    # What happened to no row has no column: all nine need more than a terminal's usual width.
+    total = report.total.counts()
+    kept = [name for name in total if total[name] or name in ALWAYS_TOLD]
+    table = Table(title="What would happen" if dry_run else "Imported", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("step", *kept, "seconds"):
+        table.add_column(name.replace("_", " "), justify="left" if name == "step" else "right", overflow="fold")
+    for step in [*report.steps, report.total]:
+        counts = step.counts()
+        table.add_row(step.name, *(f"{counts[name]:,}" for name in kept), f"{step.elapsed_s:.1f}")
+    Console().print(table)
+    if report.total.rejected:
+        console.print(f"Rejected rows, with their reasons: {report.rejects_path}", highlight=False, soft_wrap=True)
+
+
+async def _import(url: str, mapping: Path, files: Path | None, dry_run: bool, rejects: Path | None) -> Any:
+    from crmgql.imports import execution as imports
+
+    with development.progress(console) as tell:
+        tasks: dict[str, Any] = {}
+
+        def show(moment: Progress) -> None:
+            label = f"{moment.index}/{moment.steps} {moment.step}"
+            if moment.step not in tasks:
+                tasks[moment.step] = tell.add_task(label, total=moment.total)
+            task = tasks[moment.step]
+            tell.update(
+                task, completed=moment.read, total=moment.total, description=f"{label}, {moment.rejected} rejected"
+            )
+
+        database = await db.connect(url, pool_size=2, statement_timeout_ms=0x7FFFFFFF)
+        try:
+            async with database.connection() as connection:
+                return await imports.run(
+                    connection,
+                    mapping,
+                    dry_run=dry_run,
+                    rejects_path=rejects,
+                    base_dir=files,
+                    progress=show,
+                    now=datetime.now(UTC),
+                )
+        finally:
+            await database.close()
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether schema.graphql is current.")] = False,
+) -> None:
+    """Write schema.graphql from the declarations."""
+    from crmgql.schema import build
+
+    path = Path("schema.graphql")
+    text = _run(build.printed())
+    current = path.read_text("utf-8") if path.exists() else ""
+    if text == current:
+        console.print("schema.graphql is current.")
+    elif check:
+        raise SetupError("schema.graphql is not what the declarations say; run “make schema” and commit it.")
+    else:
+        path.write_text(text, "utf-8")
+        console.print("schema.graphql written.")
+
+
+@app.command()
+def token(
+    email: Annotated[str, typer.Option(help="Whose token: the e-mail of an active user.")],
+    minutes: Annotated[int, typer.Option(min=1, max=43_200, help="How long it is good for.")] = 60,
+) -> None:
+    """Print an access token for a user of this installation, without a password."""
+    settings = config.checked()
+    with development.embedded_unless_set(settings) as url:
+        print(_run(_token(url, settings, email, minutes)))
+
+
+async def _token(url: str, settings: config.Settings, email: str, minutes: int) -> str:
+    database = await db.connect(url, pool_size=2)
+    try:
+        issue = sessions.Issue(secrets_file.secret(settings), minutes, max(1, minutes // 1440 + 1))
+        opened = await sessions.open_for(database, email=email, now=datetime.now(UTC), issue=issue)
+        return opened.access_token
+    finally:
+        await database.close()
+
+
+@app.command()
+def password(
+    email: Annotated[str, typer.Option(help="Whose password: the e-mail of an active user.")],
+) -> None:
+    """Set a user's password; it is asked for, or one line of a pipe, but not given on the command line."""
+    settings = config.checked()
+    if sys.stdin.isatty():
+        text = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
+    else:
+        text = sys.stdin.readline().rstrip("\r\n")
+    with development.embedded_unless_set(settings) as url:
+        _run(_set_password(url, email, text))
+    console.print(f"The password of {email} is set, and all their sessions are ended.")
+
+
+async def _set_password(url: str, email: str, text: str) -> None:
+    hashed = await passwords.hash(text)
+    database = await db.connect(url, pool_size=2)
+    try:
+        await sessions.reset_password(database, email=email, hashed=hashed, now=datetime.now(UTC))
+    finally:
+        await database.close()
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def bench(context: typer.Context) -> None:
+    """Measure requests per second beside other servers (in a checkout; “crmgql bench --help” tells the options)."""
+    import subprocess
+
+    if not Path("bench/__main__.py").exists():
+        raise SetupError("The benchmarks are in the repository, not in the package: run this in a checkout.")
+    raise SystemExit(subprocess.call([sys.executable, "-m", "bench", *context.args]))  # noqa: S603 (our own program)
+
+
+def _introduce(company: demo.DemoCompany) -> None:
+    for role in ("admin", "finance", "manager", "seller", "support", "marketer"):
+        console.print(f"  {role:<9} {getattr(company, role)}  password: {development.DEMO_PASSWORD}", highlight=False)

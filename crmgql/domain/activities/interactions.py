@@ -1,0 +1,56 @@
+"""Interactions: calls, e-mails, meetings, chats and notes, as they were logged."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.opportunities import opportunities
+from crmgql.domain.people import users
+from crmgql.errors import BadUserInput
+from crmgql.models import Contact, Customer, Interaction, Opportunity
+from crmgql.records import records
+from crmgql.records.records import Act, Row
+
+
+async def log(
+    act: Act, *, customer_id: UUID, author_id: UUID | None = None, occurred_at: datetime | None = None, **values: Any
+) -> UUID:
+    """What happened, now unless a time is named, by the viewer unless an author is."""
+    access.require_write(act.viewer, "Interaction")
+    await records.visible(act, Customer, customer_id, field="customerId")
+    await _check(act, customer_id, values)
+    if author_id not in (None, act.viewer.user_id):
+        await users.assignable(act, author_id, field="authorId")
+    values |= {
+        "customer_id": customer_id,
+        "author_id": author_id or act.viewer.user_id,
+        "occurred_at": occurred_at or act.now,
+    }
+    interaction = await records.create(act, Interaction, values, kind="interaction.logged")
+    if interaction["opportunity_id"] is not None:
+        await opportunities.touched(act, interaction["opportunity_id"], at=interaction["occurred_at"])
+    return interaction["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named."""
+    access.require_write(act.viewer, "Interaction")
+    interaction = await records.lock(act, Interaction, id, expected_version=expected_version)
+    references = ("contact_id", "opportunity_id")
+    await _check(act, interaction["customer_id"], {n: changes[n] for n in references if n in changes})
+    await records.change(act, Interaction, interaction, changes, kind="interaction.updated")
+    return id
+
+
+async def _check(act: Act, customer_id: UUID, values: Row) -> None:
+    """The contact is the customer's; the opportunity too, or nobody's yet."""
+    if values.get("contact_id") is not None:
+        contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
+        records.require_same_customer(contact, customer_id, field="contactId")
+    if values.get("opportunity_id") is not None:
+        opportunity = await records.visible(act, Opportunity, values["opportunity_id"], field="opportunityId")
+        if opportunity["customer_id"] not in (None, customer_id):
+            raise BadUserInput("The opportunity belongs to another customer.", field="opportunityId")

@@ -1,0 +1,121 @@
+"""Tasks: what a person is to do by a time. State changes and from where they are allowed are one table, `MOVES`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.messages import notifications
+from crmgql.domain.opportunities import opportunities, standings
+from crmgql.domain.people import users
+from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.models import Customer, Lead, Opportunity, Task
+from crmgql.records import records
+from crmgql.records.records import Act, Row
+
+MOVES = {
+    "complete": (frozenset({"OPEN"}), "DONE", "task.completed"),
+    "cancel": (frozenset({"OPEN"}), "CANCELLED", "task.cancelled"),
+    "reopen": (frozenset({"DONE", "CANCELLED"}), "OPEN", "task.reopened"),
+}
+LEAD_ACTIVE = """
+UPDATE leads SET last_activity_at = $2, reclaim_warned_at = NULL WHERE id = $1 AND last_activity_at < $2"""
+REFERENCES = ("customer_id", "lead_id", "opportunity_id")
+
+
+async def create(act: Act, **values: Any) -> UUID:
+    """A task, one's own unless an assignee is named. With an opportunity it is of that one's customer."""
+    access.require_write(act.viewer, "Task")
+    values["assignee_id"] = await _assignee(act, values.get("assignee_id", act.viewer.user_id))
+    values |= await _references(act, {column: values[column] for column in REFERENCES if column in values}, {})
+    task = await records.create(act, Task, values, kind="task.created")
+    await _planned(act, task)
+    await _tell_assignee(act, task)
+    return task["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named, while the task is open."""
+    access.require_write(act.viewer, "Task")
+    task = await records.lock(act, Task, id, expected_version=expected_version)
+    if task["status"] != "OPEN":
+        raise IllegalTransition(f"This task is {task['status']}; reopen it to change it.", field="id")
+    if "assignee_id" in changes and changes["assignee_id"] != task["assignee_id"]:
+        await _assignee(act, changes["assignee_id"])
+    different = {name: changes[name] for name in REFERENCES if name in changes and changes[name] != task[name]}
+    changes |= await _references(act, different, task)
+    after = await records.change(act, Task, task, changes, kind="task.updated")
+    if after["opportunity_id"] != task["opportunity_id"]:
+        await _planned(act, task, after)
+    if after["assignee_id"] != task["assignee_id"]:
+        await _tell_assignee(act, after)
+    return id
+
+
+async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Completes, cancels or reopens; what is reopened is nobody's if its assignee has left."""
+    access.require_write(act.viewer, "Task")
+    task = await records.lock(act, Task, id, expected_version=expected_version)
+    sources, target, told = MOVES[verb]
+    if task["status"] not in sources:
+        allowed = " or ".join(sorted(sources))
+        raise IllegalTransition(f"This task is {task['status']}; to {verb} it, it must be {allowed}.", field="id")
+    changes: Row = {"status": target, "done_at": act.now if target == "DONE" else None}
+    if target == "OPEN":
+        changes["assignee_id"] = await users.still_here(act, task["assignee_id"])
+    await records.change(act, Task, task, changes, kind=told)
+    if target == "DONE":
+        await _touch(act, task)
+    else:
+        await _planned(act, task)
+    return id
+
+
+async def _planned(act: Act, *tasks: Row) -> None:
+    """An opportunity for which nothing is planned is at risk: what the tasks are about is looked at anew."""
+    if ids := sorted({task["opportunity_id"] for task in tasks} - {None}):
+        await standings.settle(act, ids)
+
+
+async def _touch(act: Act, task: Row) -> None:
+    """Something was done about what the task is about."""
+    if task["opportunity_id"] is not None:
+        await opportunities.touched(act, task["opportunity_id"])
+    if task["lead_id"] is not None:
+        await act.tx.connection.execute(LEAD_ACTIVE, task["lead_id"], act.now)
+
+
+async def _assignee(act: Act, user_id: UUID | None) -> UUID | None:
+    """Oneself, whoever one is; others as `people.assignable` allows."""
+    if user_id == act.viewer.user_id:
+        return None if act.viewer.actor_id is None else await users.oneself(act)
+    return await users.assignable(act, user_id, field="assigneeId")
+
+
+async def _tell_assignee(act: Act, task: Row) -> None:
+    """Who gets a task from somebody else is told."""
+    if task["assignee_id"] in (None, act.viewer.actor_id):
+        return
+    about = {name: task[name] for name in REFERENCES}
+    title = f"A task for you: {task['subject']}"
+    await notifications.tell(act, user_ids=[task["assignee_id"]], kind="task.assigned", title=title, **about)
+
+
+async def _references(act: Act, given: Row, before: Row) -> Row:
+    """The references as they will be: visible ones, and the customer the opportunity's.
+
+    Raises `NotFound`, `BadUserInput`.
+    """
+    for column, model, field in (("customer_id", Customer, "customerId"), ("lead_id", Lead, "leadId")):
+        if given.get(column) is not None:
+            await records.visible(act, model, given[column], field=field)
+    after = {**{name: before.get(name) for name in REFERENCES}, **given}
+    if after["opportunity_id"] is None or not given:
+        return given
+    opportunity = await records.visible(act, Opportunity, after["opportunity_id"], field="opportunityId")
+    if "customer_id" not in given:
+        return {**given, "customer_id": opportunity["customer_id"]}
+    if given["customer_id"] != opportunity["customer_id"]:
+        raise BadUserInput("The opportunity belongs to another customer; name that one, or none.", field="customerId")
+    return given

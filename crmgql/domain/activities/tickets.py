@@ -1,0 +1,85 @@
+"""Tickets: opened, worked on, resolved, closed. State changes and from where they are allowed are one table, `MOVES`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.people import users
+from crmgql.errors import IllegalTransition
+from crmgql.models import Contact, Customer, Order, Ticket
+from crmgql.records import records
+from crmgql.records.records import Act, Row
+
+MOVES = {
+    "hold": (frozenset({"OPEN"}), "PENDING", "ticket.held"),
+    "resolve": (frozenset({"OPEN", "PENDING"}), "RESOLVED", "ticket.resolved"),
+    "reopen": (frozenset({"PENDING", "RESOLVED", "CLOSED"}), "OPEN", "ticket.reopened"),
+    "close": (frozenset({"RESOLVED"}), "CLOSED", "ticket.closed"),
+}
+ASSIGNING = users.FREE | {access.SUPPORT}
+
+
+async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, **values: Any) -> UUID:
+    """A ticket of a customer."""
+    access.require_write(act.viewer, "Ticket")
+    await records.visible(act, Customer, customer_id, field="customerId")
+    await _check(act, customer_id, values)
+    if assignee_id is not None:
+        values["assignee_id"] = await users.assignable(act, assignee_id, field="assigneeId", free=ASSIGNING)
+    values["customer_id"] = customer_id
+    ticket = await records.create(act, Ticket, values, kind="ticket.opened")
+    return ticket["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named, unless the ticket is closed."""
+    ticket = await _lock(act, id, expected_version)
+    await _check(act, ticket["customer_id"], changes)
+    await records.change(act, Ticket, ticket, changes, kind="ticket.updated")
+    return id
+
+
+async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_version: int | None = None) -> UUID:
+    """Gives the ticket to somebody, or to nobody yet."""
+    ticket = await _lock(act, id, expected_version)
+    if assignee_id != ticket["assignee_id"]:
+        await users.assignable(act, assignee_id, field="assigneeId", free=ASSIGNING)
+    await records.change(act, Ticket, ticket, {"assignee_id": assignee_id}, kind="ticket.assigned")
+    return id
+
+
+async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Holds, resolves, reopens or closes; what is reopened is nobody's if its assignee has left."""
+    access.require_write(act.viewer, "Ticket")
+    ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
+    sources, target, told = MOVES[verb]
+    if ticket["status"] not in sources:
+        allowed = " or ".join(sorted(sources))
+        raise IllegalTransition(f"This ticket is {ticket['status']}; to {verb} it, it must be {allowed}.", field="id")
+    changes: Row = {"status": target}
+    if target != "CLOSED":
+        changes["resolved_at"] = act.now if target == "RESOLVED" else None
+    if target == "OPEN":
+        changes["assignee_id"] = await users.still_here(act, ticket["assignee_id"])
+    await records.change(act, Ticket, ticket, changes, kind=told)
+    return id
+
+
+async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:
+    access.require_write(act.viewer, "Ticket")
+    ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
+    if ticket["status"] == "CLOSED":
+        raise IllegalTransition("A CLOSED ticket can't change; reopen it first.", field="id")
+    return ticket
+
+
+async def _check(act: Act, customer_id: UUID, values: Row) -> None:
+    """Contact and order are the customer's."""
+    if values.get("contact_id") is not None:
+        contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
+        records.require_same_customer(contact, customer_id, field="contactId")
+    if values.get("order_id") is not None:
+        order = await records.visible(act, Order, values["order_id"], field="orderId")
+        records.require_same_customer(order, customer_id, field="orderId")

@@ -1,0 +1,52 @@
+"""Contacts: people at a customer, at most one of whom is the primary one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.models import Contact, Customer
+from crmgql.records import records
+from crmgql.records.records import Act
+
+LOCK_CUSTOMER = "SELECT FROM customers WHERE id = $1 FOR NO KEY UPDATE"
+PRIMARY = "SELECT id FROM contacts WHERE customer_id = $1 AND is_primary AND id IS DISTINCT FROM $2"
+
+
+async def create(act: Act, *, customer_id: UUID, primary: bool | None = None, **values: Any) -> UUID:
+    """A contact; as the primary one it takes the place of the one before."""
+    access.require_write(act.viewer, "Contact")
+    await records.visible(act, Customer, customer_id, field="customerId")
+    if primary:
+        await _step_down(act, customer_id, None)
+    values |= {"customer_id": customer_id, "is_primary": primary}
+    contact = await records.create(act, Contact, values, kind="contact.created")
+    return contact["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named."""
+    access.require_write(act.viewer, "Contact")
+    contact = await records.lock(act, Contact, id, expected_version=expected_version)
+    await records.change(act, Contact, contact, changes, kind="contact.updated")
+    return id
+
+
+async def make_primary(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Makes this the customer's primary contact, and the one before an ordinary one, at once."""
+    access.require_write(act.viewer, "Contact")
+    contact = await records.visible(act, Contact, id, field="id")
+    await _step_down(act, contact["customer_id"], id)
+    contact = await records.lock(act, Contact, id, expected_version=expected_version)
+    await records.change(act, Contact, contact, {"is_primary": True}, kind="contact.madePrimary")
+    return id
+
+
+async def _step_down(act: Act, customer_id: UUID, successor: UUID | None) -> None:
+    """The primary contact steps down. The customer's row is held: of two switches at once the second waits."""
+    await act.tx.connection.execute(LOCK_CUSTOMER, customer_id)
+    before = await act.tx.connection.fetchval(PRIMARY, customer_id, successor)
+    if before is not None:
+        contact = await records.lock(act, Contact, before)
+        await records.change(act, Contact, contact, {"is_primary": False}, kind="contact.updated")

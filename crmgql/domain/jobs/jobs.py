@@ -1,0 +1,204 @@
+"""Jobs as people and verbs see them: asked for, watched, cancelled, retried, dropped.
+
+Always holds: a job is written in the transaction that wants it, so that it exists exactly when what wanted it happened.
+How workers take jobs up and settle them is in `leases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from crmgql import access
+from crmgql.domain.jobs import kinds, leases
+from crmgql.domain.jobs.kinds import A, Kind
+from crmgql.errors import BadUserInput, Conflict, IllegalTransition
+from crmgql.events import outbox
+from crmgql.models import Job
+from crmgql.records import records
+from crmgql.records.records import Act, Row
+
+INSERT = """
+INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, unique_key, parent_id, actor_id)
+SELECT $1, $2, given::jsonb, $4, $5, $6, $7, $8, $9, $10 FROM unnest($3::text[]) WITH ORDINALITY AS g (given, n) ORDER BY n
+ON CONFLICT (kind, unique_key) WHERE unique_key IS NOT NULL AND status IN ('PENDING', 'RUNNING', 'WAITING') DO NOTHING
+RETURNING id"""
+LIVE_WITH_KEY = """
+SELECT id FROM jobs WHERE kind = $1 AND unique_key = $2 AND status IN ('PENDING', 'RUNNING', 'WAITING')"""
+LIVE = ("PENDING", "RUNNING", "WAITING")
+CANCEL = """
+WITH RECURSIVE family AS (
+    SELECT id FROM jobs WHERE id = $1
+    UNION ALL
+    SELECT jobs.id FROM jobs JOIN family ON jobs.parent_id = family.id
+    WHERE jobs.status IN ('PENDING', 'RUNNING', 'WAITING')
+)
+UPDATE jobs SET cancel_requested_at = $2,
+    status = CASE status WHEN 'RUNNING' THEN status ELSE 'CANCELLED' END,
+    finished_at = CASE status WHEN 'RUNNING' THEN NULL ELSE $2::timestamptz END
+WHERE id IN (SELECT id FROM family) AND status IN ('PENDING', 'RUNNING', 'WAITING')"""
+RETRY = """
+UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, rung_at = NULL, finished_at = NULL,
+    cancel_requested_at = NULL, error_code = NULL, error_message = NULL
+WHERE id = $1"""
+PURGE = """
+WITH gone AS (
+    DELETE FROM jobs WHERE id IN (
+        SELECT id FROM jobs WHERE finished_at < $1 AND status <> 'DEAD'
+            AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id)
+        LIMIT $2)
+    RETURNING id)
+SELECT count(*) FROM gone"""
+PURGED_AT_ONCE, PURGES = 50_000, 20
+"""Rows a statement, so that none takes too long, and statements a run: what is left then is the next run's."""
+
+
+async def enqueue(
+    act: Act,
+    kind: Kind[A],
+    arguments: A,
+    *,
+    due_at: datetime | None = None,
+    priority: int | None = None,
+    unique_key: str | None = None,
+    parent_id: UUID | None = None,
+) -> UUID:
+    """The id of a new job, due now unless said otherwise. With a `unique_key` that a live job of the kind has: its id."""
+    while True:
+        made = await enqueue_many(
+            act, kind, [arguments], due_at=due_at, priority=priority, unique_key=unique_key, parent_id=parent_id
+        )
+        live = made[0] if made else await act.tx.connection.fetchval(LIVE_WITH_KEY, kind.name, unique_key)
+        if live is not None:  # the one that stood in the way may have ended meanwhile
+            return live
+
+
+async def enqueue_many(
+    act: Act,
+    kind: Kind[A],
+    arguments: Sequence[A],
+    *,
+    due_at: datetime | None = None,
+    priority: int | None = None,
+    unique_key: str | None = None,
+    parent_id: UUID | None = None,
+) -> list[UUID]:
+    """As `enqueue`, in one statement."""
+    rows = await act.tx.connection.fetch(
+        INSERT,
+        kind.name,
+        kind.queue,
+        [each.model_dump_json() for each in arguments],
+        kind.version,
+        kind.priority if priority is None else priority,
+        due_at or act.now,
+        kind.max_failures,
+        unique_key,
+        parent_id,
+        act.viewer.actor_id,
+    )
+    return [row["id"] for row in rows]
+
+
+async def ask(
+    act: Act,
+    *,
+    kind: str,
+    arguments: dict[str, Any] | None = None,
+    due_at: datetime | None = None,
+    priority: int | None = None,
+) -> UUID:
+    """A job that somebody asks for by hand.
+
+    Raises `BadUserInput` for an unknown kind and for arguments that do not fit, `Forbidden` as `require_rights` does.
+    """
+    access.require_write(act.viewer, "Job")
+    known = manual(kind)
+    require_rights(act, known)
+    if priority is not None and not -100 <= priority <= 100:
+        raise BadUserInput("A priority is -100 to 100; higher ones are done first.", field="priority")
+    id = await enqueue(act, known, known.check(arguments or {}), due_at=due_at, priority=priority)
+    await _tell(act, id, "job.enqueued", {"kind": (None, kind)})
+    return id
+
+
+def manual(kind: str) -> Kind[Any]:
+    """A kind that may be asked for by hand. Raises `BadUserInput`."""
+    known = kinds.KINDS.get(kind)
+    if known is None:
+        raise BadUserInput("There is no such kind of job; jobKinds lists them.", field="kind")
+    if not known.manual:
+        raise BadUserInput(f"Jobs of the kind {kind} are made by what needs them, not by hand.", field="kind")
+    return known
+
+
+def require_rights(act: Act, kind: Kind[Any]) -> None:
+    """Raises `Forbidden` unless the viewer may change what such a job changes."""
+    for record in kind.writes:
+        access.require_write(act.viewer, record)
+
+
+async def cancel(act: Act, *, id: UUID) -> UUID:
+    """Ends what waits, and what runs within seconds, with all that came of it; what it has done stays done."""
+    job = await _lock(act, id, LIVE, "cancel")
+    await act.tx.connection.execute(CANCEL, id, act.now)
+    if job["status"] == "RUNNING":  # it may end well before its worker hears of it
+        await _tell(act, id, "job.cancelRequested", {"cancel_requested_at": (job["cancel_requested_at"], act.now)})
+        return id
+    await leases.close_parents(act.tx.connection, job["parent_id"], now=act.now)
+    await _tell(act, id, "job.cancelled", {"status": (job["status"], "CANCELLED")})
+    return id
+
+
+async def retry(act: Act, *, id: UUID) -> UUID:
+    """Tries a dead or cancelled job again, with all its patience. Raises `Conflict` where its like is under way.
+
+    It needs the rights that asking for it needs: somebody with more of them may have asked.
+    """
+    job = await _lock(act, id, ("DEAD", "CANCELLED"), "retry")
+    known = kinds.find(job["kind"])
+    require_rights(act, known)
+    try:
+        await act.tx.connection.execute(RETRY, id, act.now, job["failures"] + known.max_failures)
+        await leases.reopen_parents(act.tx.connection, job["parent_id"])
+    except asyncpg.UniqueViolationError:
+        raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
+    await _tell(act, id, "job.retried", {"status": (job["status"], "PENDING")})
+    return id
+
+
+async def drop(act: Act, *, id: UUID) -> UUID:
+    """Gives a dead job up; it stays to be read until housekeeping deletes it."""
+    job = await _lock(act, id, ("DEAD",), "drop")
+    await act.tx.connection.execute("UPDATE jobs SET status = 'DROPPED' WHERE id = $1", id)
+    await _tell(act, id, "job.dropped", {"status": (job["status"], "DROPPED")})
+    return id
+
+
+async def purge(act: Act, *, before: datetime) -> int:
+    """Deletes jobs that ended before a time, but for dead ones, and those whose children are still there."""
+    total = 0
+    for _ in range(PURGES):
+        gone = await act.tx.connection.fetchval(PURGE, before, PURGED_AT_ONCE)
+        total += gone
+        if gone < PURGED_AT_ONCE:
+            break
+    return total
+
+
+async def _lock(act: Act, id: UUID, sources: tuple[str, ...], verb: str) -> Row:
+    access.require_write(act.viewer, "Job")
+    job = await records.lock(act, Job, id)
+    if job["status"] not in sources:
+        raise IllegalTransition(
+            f"This job is {job['status']}; to {verb} it, it must be one of {', '.join(sources)}.", field="id"
+        )
+    return job
+
+
+async def _tell(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:
+    await outbox.tell(act.tx, act.viewer, kind=kind, subject=("Job", id), customer_id=None, changes=changes)

@@ -1,0 +1,239 @@
+"""Schedules: when kinds of jobs run by themselves. By cron in a time zone, every so many seconds, or once.
+
+Always holds: of one schedule never two runs are alive at once; the database says so. A time that passes while a run is
+going on, or while nothing ran at all, is passed over or made good as `catch_up` says, and counted where it is passed over.
+
+Cron is read by cronsim, which treats a change of the clocks as Debian's cron does: a time that the clocks skip runs right
+after, one that comes twice runs once; a job that runs every hour or more often goes by real time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+import structlog
+from cronsim import CronSim, CronSimError
+
+from crmgql import access
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.models import Schedule
+from crmgql.records import records
+from crmgql.records.records import Act, Row
+
+log = structlog.get_logger("crmgql")
+
+GRACE = timedelta(seconds=60)
+"""A time that passed less long ago is not missed, only late."""
+
+MAX_COUNTED = 1000
+WAYS = ("cron", "every_s", "once_at")
+TIMING = frozenset({*WAYS, "timezone"})
+CONFLICTS = {"schedules_name": ("name", "There is a schedule of this name; choose another.")}
+
+DUE = """
+SELECT * FROM schedules WHERE enabled AND deleted_at IS NULL AND next_at <= $1
+    AND NOT (catch_up = 'ALL' AND EXISTS (
+        SELECT FROM jobs WHERE schedule_id = schedules.id AND status IN ('PENDING', 'RUNNING', 'WAITING')))
+ORDER BY next_at LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED"""
+MOVE_ON = """
+UPDATE schedules SET next_at = $2, last_at = coalesce($3, last_at), skipped = skipped + $4 WHERE id = $1"""
+RUN = """
+INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, schedule_id, scheduled_for)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (schedule_id) WHERE schedule_id IS NOT NULL AND status IN ('PENDING', 'RUNNING', 'WAITING') DO NOTHING
+RETURNING id"""
+SEED = """
+INSERT INTO schedules (name, kind, every_s, next_at, catch_up, source, external_id)
+VALUES ($1, $2, $3, $4, 'ONE', 'built-in', $2)
+ON CONFLICT DO NOTHING"""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    name: str
+    kind: kinds.Kind[kinds.Nothing]
+    every_s: int
+
+
+BUILT_IN = (
+    BuiltIn("Stale opportunities", kinds.OPPORTUNITIES_STALE, 60),
+    BuiltIn("Leads not accepted or waiting", kinds.LEADS_REROUTE, 60),
+    BuiltIn("Digests by e-mail", kinds.NOTIFICATIONS_DIGEST, 300),
+    BuiltIn("Public pools", kinds.POOLS_RECLAIM, 3600),
+    BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
+)
+"""What a fresh installation runs by itself. They may be changed and deleted like any other."""
+
+
+async def create(act: Act, *, kind: str, arguments: dict[str, Any] | None = None, **values: Any) -> UUID:
+    """A schedule. Exactly one of `cron`, `every_s` and `once_at` says when. Raises `BadUserInput`, `Conflict`.
+
+    Its jobs run as the system, so it needs the rights that asking for such a job by hand needs, and so does changing it.
+    """
+    access.require_write(act.viewer, "Schedule")
+    known = jobs.manual(kind)
+    jobs.require_rights(act, known)
+    known.check(arguments or {})
+    values |= {"kind": kind, "arguments": arguments or {}, "arguments_version": known.version}
+    first = _first(values, act.now)
+    values["next_at"] = None if values.get("enabled") is False else first
+    schedule = await records.create(act, Schedule, values, kind="schedule.created", conflicts=CONFLICTS)
+    return schedule["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named. Another way of timing replaces the one there was; what was missed before is not made good."""
+    access.require_write(act.viewer, "Schedule")
+    schedule = await _lock(act, id, expected_version)
+    if (kind := kinds.KINDS.get(schedule["kind"])) is not None:
+        jobs.require_rights(act, kind)
+    if "arguments" in changes:
+        known = kinds.find(schedule["kind"])
+        changes["arguments"] = changes["arguments"] or {}
+        known.check(changes["arguments"])
+        changes["arguments_version"] = known.version
+    given = [way for way in WAYS if changes.get(way) is not None]
+    if given:
+        changes = {**dict.fromkeys(WAYS), **changes}
+    after = {**schedule, **changes, "next_at": None}
+    timed = changes.keys() & TIMING
+    if timed or after["enabled"] != schedule["enabled"]:
+        first = _first(after, act.now) if timed or after["enabled"] else None
+        changes["next_at"] = first if after["enabled"] else None
+    await records.change(act, Schedule, schedule, changes, kind="schedule.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def delete(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Ends it; a run that is going on goes on, and its past runs can still be read."""
+    access.require_write(act.viewer, "Schedule")
+    schedule = await _lock(act, id, expected_version)
+    changes = {"deleted_at": act.now, "enabled": False, "next_at": None}
+    await records.change(act, Schedule, schedule, changes, kind="schedule.deleted")
+    return id
+
+
+async def seed(act: Act) -> None:
+    """Makes the built-in schedules, each once in an installation's life: one that was deleted or renamed stays so."""
+    for each in BUILT_IN:
+        await act.tx.connection.execute(SEED, each.name, each.kind.name, each.every_s, act.now)
+
+
+async def tick(act: Act) -> int:
+    """Makes the jobs of all schedules that are due; answers how many. Several may tick at once."""
+    made = 0
+    for schedule in await act.tx.connection.fetch(DUE, act.now):
+        try:
+            plan = plan_run(dict(schedule), act.now)
+        except ValueError as trouble:  # written past the API: it must not keep the others from running
+            log.error("schedule can't be read; it is stopped", schedule=schedule["name"], reason=str(trouble))
+            await act.tx.connection.execute(MOVE_ON, schedule["id"], None, None, 0)
+            continue
+        made += await _run(act, dict(schedule), plan)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`run_for`: the time that a run now stands for, if there is to be one; `then`: when the schedule is due next."""
+
+    run_for: datetime | None
+    then: datetime | None
+    skipped: int
+
+
+def plan_run(schedule: Row, now: datetime) -> Plan:
+    """What a due schedule comes to. Raises `ValueError` for a timing that can't be read."""
+    due: datetime = schedule["next_at"]
+    if schedule["catch_up"] == "ALL":
+        return Plan(due, next_after(schedule, due), 0)
+    missed, latest = _missed(schedule, due, now)
+    then = next_after(schedule, now)
+    if schedule["catch_up"] == "SKIP" and now - latest > GRACE:
+        return Plan(None, then, missed + 1)
+    return Plan(latest, then, missed)
+
+
+def _missed(schedule: Row, due: datetime, now: datetime) -> tuple[int, datetime]:
+    """How many times have passed since the one that is due, and the last of them; a cron's only up to `MAX_COUNTED`."""
+    if schedule["every_s"] is not None:
+        every = timedelta(seconds=schedule["every_s"])
+        return (now - due) // every, due + (now - due) // every * every
+    missed, latest = 0, due
+    while missed < MAX_COUNTED and (later := next_after(schedule, latest)) is not None and later <= now:
+        missed, latest = missed + 1, later
+    return missed, latest
+
+
+def next_after(schedule: Row, moment: datetime) -> datetime | None:
+    """The first time of a schedule after a moment, in UTC; None when there is none. Raises `ValueError`."""
+    if schedule.get("once_at") is not None:
+        once: datetime = schedule["once_at"]
+        return once if once > moment else None
+    if schedule.get("every_s") is not None:
+        start: datetime = schedule.get("next_at") or moment
+        every = timedelta(seconds=schedule["every_s"])
+        return start + every * ((moment - start) // every + 1)
+    try:
+        zone = ZoneInfo(schedule.get("timezone") or "UTC")
+        return next(CronSim(str(schedule["cron"]), moment.astimezone(zone))).astimezone(UTC)
+    except StopIteration:
+        return None
+    except (CronSimError, ZoneInfoNotFoundError) as error:
+        raise ValueError(str(error)) from None
+
+
+async def _run(act: Act, schedule: Row, plan: Plan) -> int:
+    id = None
+    if plan.run_for is not None:
+        known = kinds.KINDS.get(schedule["kind"])
+        id = await act.tx.connection.fetchval(
+            RUN,
+            schedule["kind"],
+            known.queue if known else "default",
+            schedule["arguments"],
+            schedule["arguments_version"],
+            known.priority if known else 0,
+            act.now,
+            known.max_failures if known else 1,
+            schedule["id"],
+            plan.run_for,
+        )
+        if id is None and schedule["catch_up"] == "ALL":
+            return 0  # its turn comes when the run that is going on has ended
+    busy = plan.run_for is not None and id is None
+    last = plan.run_for if id is not None else None
+    await act.tx.connection.execute(MOVE_ON, schedule["id"], plan.then, last, plan.skipped + busy)
+    return int(id is not None)
+
+
+async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:
+    schedule = await records.lock(act, Schedule, id, expected_version=expected_version)
+    if schedule["deleted_at"] is not None:
+        raise IllegalTransition("The schedule was deleted; make a new one.", field="id")
+    return schedule
+
+
+def _first(values: Row, now: datetime) -> datetime:
+    """When it is due first. Raises `BadUserInput` for a timing that is none, not one, or over already."""
+    given = [way for way in WAYS if values.get(way) is not None]
+    if len(given) != 1:
+        raise BadUserInput("Say when with exactly one of cron, everyS and onceAt.", field="cron")
+    if (values.get("timezone") or "UTC") not in available_timezones():
+        raise BadUserInput("There is no such time zone; use a name such as Europe/Berlin.", field="timezone")
+    if given == ["every_s"] and values["every_s"] < 1:
+        raise BadUserInput("At least every 1 second.", field="everyS")
+    try:
+        first = next_after(values, now)
+    except ValueError as error:
+        raise BadUserInput(f"{error}; a cron expression is such as “30 8 * * 1-5”.", field="cron") from None
+    if first is None:
+        raise BadUserInput(
+            "That never comes again; choose a time ahead.", field="onceAt" if "once_at" in given else "cron"
+        )
+    return first

@@ -1,0 +1,158 @@
+"""Leads that look like one: found after they came in or changed, then merged or dismissed by a person.
+
+The database names candidates by index (equal e-mail, phone or domain, names that share trigrams); how alike they are is
+judged here, on names without accents, titles and legal forms. A pair is one row, whoever finds it and how often.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.leads import lead_contacts
+from crmgql.errors import IllegalTransition
+from crmgql.events import outbox
+from crmgql.models import Lead, LeadDuplicate
+from crmgql.records import records
+from crmgql.records.records import Act, Row
+
+SAME_EMAIL, SAME_PHONE = 100, 95
+LEAST_ALIKE, MOST_ALIKE = 60, 90
+NAMES_ALIKE, COMPANIES_ALIKE = 0.5, 0.6
+"""From here on two names are one person's, two companies one company. Half of the trigrams is “J. Smith” and “John Smith”."""
+
+BEST = 20
+"""Pairs that one lead may bring at a time: more would be a shared address, not duplicates."""
+
+ROUGHLY_ALIKE = 0.3
+"""Of companies as they were typed: “Acme GmbH” and “Acme Ltd” share a third of their trigrams."""
+
+NAMES_ROUGHLY_ALIKE = "SELECT set_config('pg_trgm.similarity_threshold', '0.4', true)"
+"""What `%` means in this transaction. Names are rarer than companies, most of which share a legal form: so the index is
+on names, and companies are compared where names are alike."""
+
+CANDIDATES = f"""
+WITH RECURSIVE hits AS (
+    (SELECT id, merged_into_id FROM leads WHERE normal_email = $2 AND id <> $1 ORDER BY id DESC LIMIT {BEST})
+    UNION
+    (SELECT id, merged_into_id FROM leads WHERE normal_phone = $3 AND id <> $1 ORDER BY id DESC LIMIT {BEST})
+    UNION
+    (SELECT id, merged_into_id FROM leads
+     WHERE domain = $4 AND id <> $1 ORDER BY similarity(name, $5) DESC, id DESC LIMIT {BEST})
+    UNION
+    (SELECT id, merged_into_id FROM leads
+     WHERE name % $5 AND similarity(company, $6) >= {ROUGHLY_ALIKE} AND id <> $1
+     ORDER BY similarity(name, $5) + similarity(company, $6) DESC, id DESC LIMIT {BEST})
+), chains AS (
+    SELECT id AS hit, id, merged_into_id FROM hits
+    UNION ALL
+    SELECT hit, next.* FROM chains
+    CROSS JOIN LATERAL (SELECT id, merged_into_id FROM leads WHERE id = chains.merged_into_id LIMIT 1) next
+)
+SELECT hit, id AS survivor FROM chains WHERE merged_into_id IS NULL AND id <> $1"""
+"""Leads that share something with $1, and those in which they live on, if they were merged."""
+
+NEXT = """
+SELECT id FROM leads WHERE ($1::uuid IS NULL OR id > $1) AND ($2::text IS NULL OR source = $2)
+    AND status IN ('NEW', 'NURTURING', 'QUALIFIED')
+ORDER BY id LIMIT $3"""
+STILL = "SELECT * FROM leads WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
+"""Held until the pairs are written, so that no pair is made of a lead that is being merged."""
+
+PAIR = """
+INSERT INTO lead_duplicates (lead_id, other_id, reasons, similarity)
+SELECT greatest($1::uuid, $2::uuid), least($1::uuid, $2::uuid), $3::jsonb, $4
+ON CONFLICT (least(lead_id, other_id), greatest(lead_id, other_id)) DO NOTHING RETURNING id, lead_id, other_id"""
+SETTLE = "UPDATE lead_duplicates SET status = $2, settled_at = $3 WHERE id = $1"
+
+
+async def find(act: Act, *, lead_id: UUID) -> dict[str, Any]:
+    """Writes down which leads look like this one; pairs that are known stay as they are. May run any number of times."""
+    lead = await records.visible(act, Lead, lead_id, field="leadId")
+    given = [lead[name] for name in ("normal_email", "normal_phone", "domain", "name", "company")]
+    await act.tx.connection.execute(NAMES_ROUGHLY_ALIKE)
+    hits = await act.tx.connection.fetch(CANDIDATES, lead_id, *given)
+    if not hits:
+        return {"found": 0}
+    wanted = {id for hit in hits for id in (hit["hit"], hit["survivor"])}
+    rows = {row["id"]: dict(row) for row in await act.tx.connection.fetch(STILL, [*wanted, lead_id])}
+    lead = rows.pop(lead_id)
+    best: dict[UUID, tuple[int, list[Row]]] = {}
+    for hit in hits:
+        survivor, judged = rows[hit["survivor"]], judge(lead, rows[hit["hit"]])
+        if "MERGED" not in (lead["status"], survivor["status"]) and judged[0] > best.get(survivor["id"], (0, []))[0]:
+            best[survivor["id"]] = judged
+    ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:BEST]
+    written = [await _pair(act, lead_id, other_id, *judged) for other_id, judged in ranked]
+    return {"found": sum(written)}
+
+
+async def find_some(act: Act, *, after: UUID | None, limit: int, source: str | None = None) -> tuple[int, UUID | None]:
+    """Does the same for the next open leads by id, such as imported ones; answers how many pairs and the last lead."""
+    ids = [row["id"] for row in await act.tx.connection.fetch(NEXT, after, source, limit)]
+    found = [await find(act, lead_id=id) for id in ids]
+    return sum(each["found"] for each in found), ids[-1] if ids else None
+
+
+def judge(lead: Row, other: Row) -> tuple[int, list[Row]]:
+    """How alike two leads are, in per cent, and why, the strongest reason first. (0, []): not alike."""
+    reasons = []
+    for column, field, similarity in (("normal_email", "email", SAME_EMAIL), ("normal_phone", "phone", SAME_PHONE)):
+        if lead[column] is not None and lead[column] == other[column]:
+            reasons.append({"field": field, "value": lead[column], "similarity": similarity})
+    if reason := _alike(lead, other):
+        reasons.append(reason)
+    return (reasons[0]["similarity"], reasons) if reasons else (0, [])
+
+
+def _alike(lead: Row, other: Row) -> Row | None:
+    """The same person at the same company, as far as names can tell."""
+    names = lead_contacts.alike(lead_contacts.name(lead["name"]), lead_contacts.name(other["name"]))
+    if names < NAMES_ALIKE:
+        return None
+    if lead["domain"] is not None and lead["domain"] == other["domain"]:
+        companies, told = 1.0, {"field": "domain", "value": lead["domain"]}
+    else:
+        mine, its = lead_contacts.company(lead["company"]), lead_contacts.company(other["company"])
+        companies, told = lead_contacts.alike(mine, its), {"field": "company", "value": other["company"]}
+    if companies < COMPANIES_ALIKE:
+        return None
+    share = (names - NAMES_ALIKE + companies - COMPANIES_ALIKE) / (2 - NAMES_ALIKE - COMPANIES_ALIKE)
+    similarity = round(LEAST_ALIKE + (MOST_ALIKE - LEAST_ALIKE) * share)
+    return {**told, "name": other["name"], "similarity": similarity}
+
+
+async def _pair(act: Act, lead_id: UUID, other_id: UUID, similarity: int, reasons: list[Row]) -> bool:
+    """Whether the pair is new."""
+    pair = await write_pair(act, lead_id, other_id, {"reasons": reasons}, similarity)
+    if pair is not None:
+        payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"], "similarity": similarity}
+        await _tell(act, pair["id"], "lead.duplicateFound", {"status": (None, "OPEN")}, payload)
+    return pair is not None
+
+
+async def write_pair(act: Act, lead_id: UUID, other_id: UUID, reasons: Row, similarity: int) -> Row | None:
+    """A new open pair, the later lead first; None when there is one already, whatever became of it."""
+    row = await act.tx.connection.fetchrow(PAIR, lead_id, other_id, outbox.as_json(reasons), similarity)
+    return None if row is None else dict(row)
+
+
+async def dismiss(act: Act, *, id: UUID) -> UUID:
+    """The two are not one; the pair is not found again. Raises `NotFound`, `IllegalTransition`."""
+    access.require_write(act.viewer, "LeadDuplicate")
+    pair = await records.lock(act, LeadDuplicate, id)
+    if pair["status"] != "OPEN":
+        raise IllegalTransition(f"This pair is {pair['status']} already; only an OPEN one is dismissed.", field="id")
+    await act.tx.connection.execute(SETTLE, id, "DISMISSED", act.now)
+    changes = {"status": ("OPEN", "DISMISSED"), "settled_at": (None, act.now)}
+    payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"]}
+    await _tell(act, id, "lead.duplicateDismissed", changes, payload)
+    return id
+
+
+async def _tell(act: Act, id: UUID, kind: str, changes: outbox.Changes, payload: Row) -> None:
+    subject = ("LeadDuplicate", id)
+    await outbox.tell(
+        act.tx, act.viewer, kind=kind, subject=subject, customer_id=None, changes=changes, payload=payload
+    )

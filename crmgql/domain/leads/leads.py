@@ -1,0 +1,239 @@
+"""Leads: taken in, given to somebody, followed up, won over or lost.
+
+Always holds: a lead without an owner has a job that finds it one; what the duplicates are found by (`normal_email`,
+`normal_phone`, `domain`) fits what people typed. Merging and converting are in `merging` and `conversion`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.leads import lead_contacts, lead_states
+from crmgql.domain.leads.lead_states import CONFLICTS, NOWHERE
+from crmgql.domain.marketing import follow_ups
+from crmgql.domain.messages import notifications
+from crmgql.domain.people import users
+from crmgql.domain.pools import pool_items
+from crmgql.errors import BadUserInput, CurrencyMismatch, Forbidden, IllegalTransition
+from crmgql.models import AssignmentDecision, Campaign, Lead
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+CHANGES_WHEN_CLOSED = frozenset({"email_opt_out", "campaign_id", "lead_source"})
+"""What may still be said of a lead that is closed: that it wants no mail, and where it came from."""
+
+COMPARED = frozenset({"name", "company", "normal_email", "normal_phone", "domain"})
+"""Columns whose change may show that two leads are one."""
+
+NOTED = "merged"
+"""The attribute in which merging notes what it could not keep elsewhere."""
+
+SET_ROUTING = "UPDATE leads SET routing_id = $2 WHERE id = $1"
+
+
+async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
+    """A lead: the viewer's own if they sell or manage, else routed, unless an owner is named.
+
+    `route`: routed in any case. Raises `BadUserInput`, `Conflict`, `Forbidden`, `NotFound`.
+    """
+    access.require_write(act.viewer, "Lead")
+    values["owner_id"] = await _first_owner(act, route, values)
+    await _check_campaign(act, values)
+    if (budget := values.pop("budget", None)) is not None:
+        values["currency"] = values.get("currency") or budget[1]
+        values["budget_amount"] = checks.money(budget, values["currency"], field="budget")
+    lead = await records.create(act, Lead, values | _arrival(act, values), kind="lead.created", conflicts=CONFLICTS)
+    await lead_states.note(act, lead["id"], None, lead["status"])
+    await _place(act, lead)
+    await look_for_duplicates(act, lead["id"])
+    await follow_ups.plan(act, lead)
+    return lead["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named. Of a closed lead: only whether it wants mail, and where it came from."""
+    access.require_write(act.viewer, "Lead")
+    lead = await records.lock(act, Lead, id, expected_version=expected_version)
+    await _check_closed(act, lead, changes)
+    if changes.get("campaign_id") != lead["campaign_id"]:
+        await _check_campaign(act, changes)
+    changes |= _budget(lead, changes)
+    if changes.get("attributes") is not None:
+        changes["attributes"] = _with_notes(lead, changes["attributes"])
+    changes |= normal_forms(lead | changes)
+    if any(lead[name] != value for name, value in changes.items()):
+        changes |= lead_states.touched(act)
+    after = await records.change(act, Lead, lead, changes, kind="lead.updated", conflicts=CONFLICTS)
+    await pool_items.refresh_one(act, pool_items.LEAD, after)
+    if any(lead[name] != after[name] for name in COMPARED):
+        await look_for_duplicates(act, id)
+    return id
+
+
+async def accept(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """The owner takes the lead on, so that it is not routed to somebody else."""
+    lead = await lead_states.lock_open(act, id, verb="accept", expected_version=expected_version)
+    if lead["owner_id"] is None or lead["owner_id"] != act.viewer.actor_id:
+        raise Forbidden("Only its owner accepts a lead; leadAssign gives it another owner.", field="id")
+    if lead["accepted_at"] is not None:
+        raise IllegalTransition("You have accepted this lead already.", field="id")
+    changes = {"accepted_at": act.now, "accept_by": None, **lead_states.touched(act)}
+    await records.change(act, Lead, lead, changes, kind="lead.accepted")
+    return id
+
+
+async def assign(act: Act, *, id: UUID, owner_id: UUID, expected_version: int | None = None) -> UUID:
+    """Gives the lead to somebody by hand, out of queue and pool; there is nothing for them to accept."""
+    lead = await lead_states.lock_open(act, id, verb="assign", expected_version=expected_version)
+    await users.assignable(act, owner_id, field="ownerId")
+    if lead["owner_id"] == owner_id and lead["accept_by"] is None:
+        return id
+    await lead_states.leave_pool(act, lead, reason="Assigned by hand.")
+    decision_id = await decide_by_hand(act, lead, owner_id, "Assigned by hand.")
+    changes = {**NOWHERE, **_owned(act, owner_id), "routing_id": decision_id, **lead_states.touched(act)}
+    await records.change(act, Lead, lead, changes, kind="lead.assigned", payload={"reason": "MANUAL"})
+    await _tell_owner(act, lead, owner_id)
+    return id
+
+
+async def nurture(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Not ready to buy yet: stays in touch."""
+    lead = await lead_states.lock(act, id, to="NURTURING", verb="nurture", expected_version=expected_version)
+    await lead_states.move(act, lead, "NURTURING", kind="lead.nurtured")
+    return id
+
+
+async def qualify(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Worth a seller's time."""
+    lead = await lead_states.lock(act, id, to="QUALIFIED", verb="qualify", expected_version=expected_version)
+    await lead_states.move(act, lead, "QUALIFIED", kind="lead.qualified")
+    return id
+
+
+async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
+    """Closes it; the reason is for those who want to do better."""
+    checks.check_text(reason, "reason", longest=300)
+    if checks.is_blank(reason):
+        raise BadUserInput("Say why it was lost.", field="reason")
+    lead = await lead_states.lock(act, id, to="LOST", verb="lose", expected_version=expected_version)
+    await lead_states.leave_pool(act, lead, reason="Lost.")
+    changes = {**NOWHERE, "lost_reason": reason}
+    await lead_states.move(act, lead, "LOST", kind="lead.lost", reason=reason, changes=changes)
+    return id
+
+
+async def reopen(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """A lost lead is new again: its owner's, or routed when there is none or they have left."""
+    lead = await lead_states.lock(act, id, to="NEW", verb="reopen", expected_version=expected_version)
+    changes: Row = {"lost_reason": None}
+    if await users.still_here(act, lead["owner_id"]) is None:
+        changes |= {"owner_id": None, "assigned_at": None, "accepted_at": None}
+    after = await lead_states.move(act, lead, "NEW", kind="lead.reopened", changes=changes)
+    if after["owner_id"] is None:
+        await jobs.enqueue(act, kinds.LEAD_ROUTE, kinds.LeadOf(lead_id=id))
+    return id
+
+
+def normal_forms(values: Row) -> Row:
+    """The columns that duplicates are found by, from what people typed."""
+    return {
+        "normal_email": lead_contacts.email(values.get("email")),
+        "normal_phone": lead_contacts.phone(values.get("phone"), values.get("country")),
+        "domain": lead_contacts.domain(values.get("email"), values.get("website")),
+    }
+
+
+async def look_for_duplicates(act: Act, id: UUID) -> None:
+    """After the commit. Every change has a job of its own: one that runs already may not see it."""
+    await jobs.enqueue(act, kinds.LEAD_DUPLICATES, kinds.LeadOf(lead_id=id))
+
+
+async def decide_by_hand(act: Act, lead: Row, owner_id: UUID, explanation: str) -> UUID:
+    """Writes down that a person, not a rule, chose the owner; answers the decision's id."""
+    values: Row = {
+        "lead_id": lead["id"],
+        "reason": "MANUAL",
+        "chosen_id": owner_id,
+        "previous_id": lead["owner_id"],
+        "explanation": explanation,
+        "actor_id": act.viewer.actor_id,
+        "decided_at": act.now,
+    }
+    return (await records.insert(act, AssignmentDecision, values))["id"]  # type: ignore[no-any-return]
+
+
+async def _first_owner(act: Act, route: bool | None, values: Row) -> UUID | None:
+    if route:
+        if values.get("owner_id") is not None:
+            raise BadUserInput("A lead has an owner named or is routed, not both.", field="route")
+        return None
+    if "owner_id" in values:
+        return await users.assignable(act, values["owner_id"], field="ownerId")
+    return await users.own(act)
+
+
+def _arrival(act: Act, values: Row) -> Row:
+    received_at = values.get("received_at") or act.now
+    if received_at > act.now + CLOCKS_DIFFER:
+        raise BadUserInput("A lead can't be received in the future.", field="receivedAt")
+    owned = {} if values["owner_id"] is None else _owned(act, values["owner_id"])
+    times = {"received_at": received_at, "status_since": act.now, "last_activity_at": act.now}
+    return {**times, **owned, **normal_forms(values)}
+
+
+def _owned(act: Act, owner_id: UUID) -> Row:
+    return {"owner_id": owner_id, "assigned_at": act.now, "accepted_at": act.now}
+
+
+async def _place(act: Act, lead: Row) -> None:
+    """A new lead's owner was somebody's decision; without one it is routed after the commit."""
+    if lead["owner_id"] is None:
+        arguments = kinds.LeadOf(lead_id=lead["id"])
+        await jobs.enqueue(act, kinds.LEAD_ROUTE, arguments, unique_key=str(lead["id"]))
+        return
+    decision_id = await decide_by_hand(act, lead | {"owner_id": None}, lead["owner_id"], "Came with its owner.")
+    await act.tx.connection.execute(SET_ROUTING, lead["id"], decision_id)
+    await _tell_owner(act, lead, lead["owner_id"])
+
+
+async def _tell_owner(act: Act, lead: Row, owner_id: UUID) -> None:
+    """Who gets a lead from somebody else is told."""
+    if owner_id != act.viewer.actor_id:
+        title = f"A lead for you: {lead['name']}"
+        await notifications.tell(act, user_ids=[owner_id], kind="lead.assigned", title=title, lead_id=lead["id"])
+
+
+async def _check_campaign(act: Act, values: Row) -> None:
+    if values.get("campaign_id") is not None:
+        await records.visible(act, Campaign, values["campaign_id"], field="campaignId")
+
+
+async def _check_closed(act: Act, lead: Row, changes: Row) -> None:
+    closed = lead["status"] not in lead_states.OPEN
+    if closed and (lead["status"] == "MERGED" or not changes.keys() <= CHANGES_WHEN_CLOSED):
+        way_out = await lead_states.way_out_of(act, lead)
+        raise IllegalTransition(f"This lead is {lead['status']} and stays as it is. {way_out}", field="id")
+
+
+def _budget(lead: Row, changes: Row) -> Row:
+    """The budget as a column. It is in the lead's currency, so that can't change under it."""
+    currency = changes.get("currency") or lead["currency"]
+    if "budget" in changes:
+        budget = changes.pop("budget")
+        if budget is not None and "currency" not in changes:
+            currency = budget[1]
+        return {"budget_amount": checks.money(budget, currency, field="budget"), "currency": currency}
+    if currency != lead["currency"] and lead["budget_amount"] is not None:
+        raise CurrencyMismatch(f"The budget is in {lead['currency']}; give it anew in {currency}.", field="currency")
+    return {}
+
+
+def _with_notes(lead: Row, attributes: Any) -> Any:
+    """New attributes, with what merging noted as it was."""
+    notes = lead["attributes"].get(NOTED)
+    return attributes | {NOTED: notes} if isinstance(attributes, dict) and isinstance(notes, list) else attributes

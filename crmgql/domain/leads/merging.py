@@ -1,0 +1,259 @@
+"""Two leads that are one: the survivor takes over what the other has, and nothing is lost.
+
+Always holds: of two values the survivor's stays and the other's is noted under the attribute "merged", except that where a
+lead came from is what the earlier one says. What only ever is added to (transitions, decisions, moves of the pool) stays with
+the merged lead, which stays readable and says in whom it lives on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from crmgql import access
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.leads import lead_states, leads
+from crmgql.domain.leads.lead_states import NOWHERE, spoken
+from crmgql.domain.messages import notifications
+from crmgql.domain.people import users
+from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.models import Lead
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+KEPT = (
+    *("name", "company", "title", "email", "phone", "website", "industry", "region", "country", "city", "segment"),
+    *("employee_count", "message"),
+)
+FIRST_TOUCH = ("campaign_id", "lead_source", "intake_source_id")
+CONVERSION = ("converted_at", "customer_id", "contact_id", "opportunity_id")
+OWNING = ("owner_id", "assigned_at", "accepted_at", "accept_by")
+PLACES = ("owner_id", "queue_id", "pool_id")
+FURTHER = ("LOST", "NEW", "NURTURING", "QUALIFIED", "CONVERTED")
+"""The later one of two statuses stays; an open lead is further than a lost one, because somebody asked again."""
+
+PREFIXES = {"campaign_id": "cam", "intake_source_id": "isr"}
+
+MOVE_TASKS = """
+WITH moved AS (
+    UPDATE tasks SET lead_id = $2, version = version + 1, updated_at = $3 WHERE lead_id = $1
+    RETURNING id, version, customer_id
+), told AS (
+    INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
+    SELECT 'task.updated', 'Task', id, customer_id, $4, jsonb_build_object('version', version), $3 FROM moved
+), audited AS (
+    INSERT INTO audit_entries
+        (action, subject_type, subject_id, customer_id, actor_id, api_key_id, changes, occurred_at)
+    SELECT 'task.updated', 'Task', id, customer_id, $4, $5,
+        jsonb_build_object('lead_id', jsonb_build_array($1::uuid, $2::uuid)), $3 FROM moved
+)
+SELECT count(*) FROM moved"""
+MOVE_EMAILS = """
+WITH moved AS (UPDATE email_messages SET lead_id = $2 WHERE lead_id = $1 RETURNING id) SELECT count(*) FROM moved"""
+SETTLE_PAIR = """
+UPDATE lead_duplicates SET status = 'MERGED', settled_at = $3
+WHERE least(lead_id, other_id) = least($1::uuid, $2) AND greatest(lead_id, other_id) = greatest($1::uuid, $2)"""
+REPOINT_PAIRS = """
+WITH settled AS (
+    UPDATE lead_duplicates SET status = 'MERGED', settled_at = $3
+    WHERE (lead_id = $1 OR other_id = $1) AND status = 'OPEN'
+    RETURNING CASE WHEN lead_id = $1 THEN other_id ELSE lead_id END AS third_id, reasons, similarity
+)
+INSERT INTO lead_duplicates (lead_id, other_id, reasons, similarity)
+SELECT greatest(third_id, $2), least(third_id, $2), reasons, similarity FROM settled WHERE third_id <> $2
+ON CONFLICT (least(lead_id, other_id), greatest(lead_id, other_id)) DO NOTHING"""
+"""The loser's other open pairs are the survivor's from now on, except those that it has had already."""
+
+
+async def merge(act: Act, *, id: UUID, other_id: UUID, expected_version: int | None = None) -> UUID:
+    """Merges `other_id` into `id`, which survives. Raises `NotFound`, `IllegalTransition`, `BadUserInput`.
+
+    Both rows are locked in the order of their ids, so of two opposite merges at once one is done and one refused.
+    """
+    access.require_write(act.viewer, "Lead")
+    survivor, other = await _lock(act, id, other_id, expected_version)
+    await _require_mergeable(act, survivor, other)
+    changes = combine(survivor, other, now=act.now)
+    changes |= await _place(act, survivor, other, is_open=changes["status"] in lead_states.OPEN)
+    changes |= leads.normal_forms(survivor | changes)
+    await _close(act, other, id)
+    after = await _absorb(act, survivor, other, changes)
+    if after["status"] in lead_states.OPEN and not any(after[name] for name in PLACES):
+        await jobs.enqueue(act, kinds.LEAD_ROUTE, kinds.LeadOf(lead_id=id))
+    if any(survivor[name] != after[name] for name in leads.COMPARED):
+        await leads.look_for_duplicates(act, id)
+    return id
+
+
+async def _lock(act: Act, id: UUID, other_id: UUID, expected_version: int | None) -> tuple[Row, Row]:
+    if id == other_id:
+        raise BadUserInput("A lead can't be merged into itself; name another one.", field="otherId")
+    await records.visible(act, Lead, id, field="id")
+    await records.visible(act, Lead, other_id, field="otherId")
+    versions = {id: expected_version, other_id: None}
+    locked = {each: await records.lock(act, Lead, each, expected_version=versions[each]) for each in sorted(versions)}
+    return locked[id], locked[other_id]
+
+
+async def _require_mergeable(act: Act, survivor: Row, other: Row) -> None:
+    for lead, field in ((survivor, "id"), (other, "otherId")):
+        if lead["status"] == "MERGED":
+            lives_on = spoken(await lead_states.survivor_of(act, lead["id"]))
+            raise IllegalTransition(f"{spoken(lead['id'])} is merged already and lives on in {lives_on}.", field=field)
+    if survivor["status"] == other["status"] == "CONVERTED":
+        customers = " and ".join(f"cus_{lead['customer_id'].hex}" for lead in (survivor, other))
+        raise IllegalTransition(f"Both are converted, to {customers}; they stay two.", field="otherId")
+
+
+def combine(survivor: Row, other: Row, *, now: datetime) -> Row:
+    """The survivor's columns after the merge, without its place: pure, so that the law “nothing is lost” can be tested."""
+    changes: Row = {}
+    kept_out: tuple[Row, Row] = ({}, {})  # values of the survivor and of the other that found no column
+    for column in KEPT:
+        _choose(changes, kept_out, column, survivor, other)
+    earlier, later = (other, survivor) if other["received_at"] < survivor["received_at"] else (survivor, other)
+    for column in FIRST_TOUCH:
+        _choose(changes, kept_out, column, survivor, other, first=earlier, second=later)
+    better, worse = (other, survivor) if other["score"] > survivor["score"] else (survivor, other)
+    _choose(changes, kept_out, "score", survivor, other, first=better, second=worse)
+    changes |= _further(survivor, other, kept_out) | _budget(survivor, other, kept_out)
+    changes["received_at"] = earlier["received_at"]
+    changes["email_opt_out"] = survivor["email_opt_out"] or other["email_opt_out"]
+    protected = [lead["protected_until"] for lead in (survivor, other) if lead["protected_until"] is not None]
+    changes["protected_until"] = max(protected, default=None)
+    changes["attributes"] = _attributes(survivor, other, kept_out, now)
+    return changes
+
+
+def _choose(
+    changes: Row,
+    kept_out: tuple[Row, Row],
+    column: str,
+    survivor: Row,
+    other: Row,
+    *,
+    first: Row | None = None,
+    second: Row | None = None,
+) -> None:
+    """The first one's value, or the second one's where the first has none. What is not chosen is kept out."""
+    first, second = first or survivor, second or other
+    chosen = changes[column] = second[column] if first[column] is None else first[column]
+    for lead, out in zip((survivor, other), kept_out, strict=True):
+        if lead[column] is not None and lead[column] != chosen:
+            out[checks.api_name(column)] = _noted(column, lead[column])
+
+
+def _further(survivor: Row, other: Row, kept_out: tuple[Row, Row]) -> Row:
+    """Status, and what belongs to it, of the one that got further."""
+    taken = FURTHER.index(other["status"]) > FURTHER.index(survivor["status"])
+    status = other["status"] if taken else survivor["status"]
+    changes: Row = {"status": status, "lost_reason": survivor["lost_reason"] if status == "LOST" else None}
+    if status == "CONVERTED" and taken:
+        changes |= {column: other[column] for column in CONVERSION}
+    for lead, out in zip((survivor, other), kept_out, strict=True):
+        if lead["lost_reason"] not in (None, changes["lost_reason"]):
+            out["lostReason"] = lead["lost_reason"]
+    return changes
+
+
+def _budget(survivor: Row, other: Row, kept_out: tuple[Row, Row]) -> Row:
+    mine, its = ((lead["budget_amount"], lead["currency"]) for lead in (survivor, other))
+    if mine[0] is None and its[0] is not None:
+        return {"budget_amount": its[0], "currency": its[1]}
+    if its[0] is not None and its != mine:
+        kept_out[1]["budget"] = {"amount": str(its[0]), "currency": its[1]}
+    return {}
+
+
+def _attributes(survivor: Row, other: Row, kept_out: tuple[Row, Row], now: datetime) -> Row:
+    """All of both; what both have differently is noted, after what was noted before."""
+    mine, its = dict(survivor["attributes"]), dict(other["attributes"])
+    notes = [*_take_notes(mine), *_take_notes(its)]
+    note: Row = {"lead": spoken(other["id"]), "at": now.isoformat(), "receivedAt": other["received_at"].isoformat()}
+    origin = {"source": other["source"], "externalId": other["external_id"]}
+    parts = {"replaced": kept_out[0], "values": kept_out[1] | {k: v for k, v in origin.items() if v is not None}}
+    parts["attributes"] = {
+        name: its[name] for name in mine.keys() & its.keys() if _json(mine[name]) != _json(its[name])
+    }
+    note |= {name: part for name, part in parts.items() if part}
+    return {**its, **mine, leads.NOTED: [*notes, note]}
+
+
+def _take_notes(attributes: Row) -> list[Any]:
+    """The notes of earlier merges, taken out. Somebody's own attribute of that name is noted like a note."""
+    notes = attributes.pop(leads.NOTED, [])
+    return notes if isinstance(notes, list) else [{"attributes": {leads.NOTED: notes}}]
+
+
+def _noted(column: str, value: Any) -> Any:
+    if isinstance(value, UUID):
+        return f"{PREFIXES[column]}_{value.hex}"
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+async def _place(act: Act, survivor: Row, other: Row, *, is_open: bool) -> Row:
+    """The survivor's owner or queue, or the other's where it has none. Who has left owns nothing that is open."""
+    mine, its = survivor["owner_id"], other["owner_id"]
+    if is_open:
+        mine, its = await users.still_here(act, mine), await users.still_here(act, its)
+    if mine is None and its is not None:
+        await lead_states.leave_pool(act, survivor, reason="Merged with a lead that has an owner.")
+        why = f"Taken over from {spoken(other['id'])} by merging."
+        decision_id = await leads.decide_by_hand(act, survivor, other["owner_id"], why)
+        return NOWHERE | {column: other[column] for column in OWNING} | {"routing_id": decision_id}
+    freed: Row = dict.fromkeys(OWNING) if mine != survivor["owner_id"] else {}
+    placeless = not any({**survivor, **freed}[name] for name in PLACES)
+    if placeless and survivor["status"] in lead_states.OPEN and other["queue_id"] is not None:
+        return {**freed, "queue_id": other["queue_id"], "queue_deadline": other["queue_deadline"]}
+    return freed
+
+
+async def _close(act: Act, other: Row, survivor_id: UUID) -> None:
+    """The other lead becomes MERGED; what hangs on it and may change goes to the survivor."""
+    await lead_states.leave_pool(act, other, reason="Merged.")
+    connection = act.tx.connection
+    who = (act.viewer.actor_id, act.viewer.api_key_id)
+    tasks = await connection.fetchval(MOVE_TASKS, other["id"], survivor_id, act.now, *who)
+    emails = await connection.fetchval(MOVE_EMAILS, other["id"], survivor_id)
+    await connection.execute(SETTLE_PAIR, other["id"], survivor_id, act.now)
+    await connection.execute(REPOINT_PAIRS, other["id"], survivor_id, act.now)
+    changes: Row = {**NOWHERE, "merged_into_id": survivor_id}
+    if other["status"] == "CONVERTED":
+        changes |= dict.fromkeys(CONVERSION)
+    payload = {"into": survivor_id, "tasks": tasks, "emails": emails}
+    await lead_states.move(act, other, "MERGED", kind="lead.merged", changes=changes, payload=payload)
+
+
+async def _absorb(act: Act, survivor: Row, other: Row, changes: Row) -> Row:
+    status = changes.pop("status")
+    changes |= lead_states.touched(act)
+    if status not in lead_states.OPEN:
+        await lead_states.leave_pool(act, survivor, reason="Merged with a lead that is closed.")
+        changes |= NOWHERE
+    payload, reason = {"merged": other["id"]}, f"Merged with {spoken(other['id'])}."
+    if status == survivor["status"]:
+        kind, conflicts = "lead.absorbed", lead_states.CONFLICTS
+        after = await records.change(act, Lead, survivor, changes, kind=kind, conflicts=conflicts, payload=payload)
+    else:
+        after = await lead_states.move(
+            act, survivor, status, kind="lead.absorbed", reason=reason, changes=changes, payload=payload
+        )
+    await _tell_owner(act, other, after)
+    return after
+
+
+async def _tell_owner(act: Act, other: Row, survivor: Row) -> None:
+    """Who looked after the merged lead, and now does not any more, is told."""
+    if other["owner_id"] not in (None, survivor["owner_id"], act.viewer.actor_id):
+        title = f"Your lead {other['name']} was merged into another one's"
+        await notifications.tell(
+            act, user_ids=[other["owner_id"]], kind="lead.merged", title=title, lead_id=survivor["id"]
+        )

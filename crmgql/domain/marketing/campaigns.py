@@ -1,0 +1,112 @@
+"""Campaigns: what they are, what they may cost and what they did cost, when they run.
+
+Always holds: budget and spend are in the campaign's currency, which therefore changes only together with them. What came
+of a campaign is computed where it is read, never kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.people import users
+from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
+from crmgql.models import Campaign
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+AMOUNTS = ("budget", "spend")
+CONFLICTS = {
+    "campaigns_name": ("name", "Another campaign has this name, in upper or lower case."),
+    "campaigns_period": ("endsOn", "A campaign can't end before it starts."),
+}
+
+
+async def create(act: Act, **values: Any) -> UUID:
+    """A planned campaign: the viewer's own unless an owner is named. Without a currency it is that of its amounts.
+
+    Raises `Conflict` for a name that is taken, `CurrencyMismatch`, `BadUserInput`.
+    """
+    access.require_write(act.viewer, "Campaign")
+    given = next((values[name] for name in AMOUNTS if values.get(name)), None)
+    currency = values.get("currency") or (given and given[1])
+    values |= {"currency": currency, **_amounts(values, currency)}
+    if "owner_id" in values:
+        values["owner_id"] = await _owner(act, values["owner_id"])
+    elif access.MARKETER in act.viewer.roles:
+        values["owner_id"] = act.viewer.user_id
+    campaign = await records.create(act, Campaign, values, kind="campaign.created", conflicts=CONFLICTS)
+    return campaign["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named, in any state: what a campaign did cost is often known after its end."""
+    access.require_write(act.viewer, "Campaign")
+    campaign = await records.lock(act, Campaign, id, expected_version=expected_version)
+    if "owner_id" in changes and changes["owner_id"] != campaign["owner_id"]:
+        await _owner(act, changes["owner_id"])
+    currency = changes.get("currency") or campaign["currency"]
+    changes |= _amounts(changes, currency)
+    if currency != campaign["currency"]:
+        _require_given_anew(campaign, changes, currency)
+    await records.change(act, Campaign, campaign, changes, kind="campaign.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def start(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """From now on, or since the day in the past that it says. Raises `IllegalTransition` unless it is planned."""
+    campaign = await _lock(act, id, expected_version, ("PLANNED",), "start")
+    today = act.now.date()
+    if campaign["ends_on"] is not None and campaign["ends_on"] < today:
+        raise BadUserInput(
+            f"The campaign was to end on {campaign['ends_on']}; change endsOn, then start it.", field="endsOn"
+        )
+    starts_on = min(campaign["starts_on"] or today, today)
+    changes = {"status": "ACTIVE", "starts_on": starts_on}
+    await records.change(act, Campaign, campaign, changes, kind="campaign.started", conflicts=CONFLICTS)
+    return id
+
+
+async def end(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Today, or on the day in the past that it says; one that never started keeps its days. Leads may still come in."""
+    campaign = await _lock(act, id, expected_version, ("PLANNED", "ACTIVE"), "end")
+    changes: Row = {"status": "ENDED"}
+    if campaign["status"] == "ACTIVE":
+        today = act.now.date()
+        changes["ends_on"] = min(campaign["ends_on"] or today, today)
+    await records.change(act, Campaign, campaign, changes, kind="campaign.ended", conflicts=CONFLICTS)
+    return id
+
+
+async def _lock(act: Act, id: UUID, expected_version: int | None, states: tuple[str, ...], verb: str) -> Row:
+    access.require_write(act.viewer, "Campaign")
+    campaign = await records.lock(act, Campaign, id, expected_version=expected_version)
+    if campaign["status"] not in states:
+        raise IllegalTransition(
+            f"Can't {verb} a campaign that is {campaign['status']}, only one that is {' or '.join(states)}.", field="id"
+        )
+    return campaign
+
+
+async def _owner(act: Act, owner_id: UUID | None) -> UUID | None:
+    return await users.assignable(act, owner_id, field="ownerId", free=access.WRITERS["Campaign"])
+
+
+def _amounts(values: Row, currency: str | None) -> Row:
+    """Budget and spend as columns, taken out of the values."""
+    return {
+        f"{name}_amount": checks.money(values.pop(name), str(currency), field=name)
+        for name in AMOUNTS
+        if name in values
+    }
+
+
+def _require_given_anew(campaign: Row, changes: Row, currency: str) -> None:
+    """Raises `CurrencyMismatch` when an amount would change its currency and keep its number."""
+    for name in AMOUNTS:
+        column = f"{name}_amount"
+        if campaign[column] is not None and column not in changes:
+            raise CurrencyMismatch(
+                f"The {name} is in {campaign['currency']}; give it anew in {currency}.", field="currency"
+            )

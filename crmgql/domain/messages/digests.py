@@ -1,0 +1,82 @@
+"""One e-mail per person with everything that they were told and have not read, and that no e-mail said before."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from datetime import timedelta
+
+from crmgql.db import Connection
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.messages.emails import SUBJECT, one_line
+from crmgql.records.records import Act, Row
+
+QUIET = timedelta(minutes=2)
+"""What is newer may still be read where it appears."""
+
+OLD = timedelta(days=7)
+"""What is older is history; nobody is e-mailed it any more."""
+
+LINES = 50
+"""Notifications in one e-mail; of the others only the number is told."""
+
+TAKE = """
+WITH due AS (
+    SELECT DISTINCT n.user_id FROM notifications n JOIN users u ON u.id = n.user_id
+    WHERE n.emailed_at IS NULL AND n.read_at IS NULL AND n.occurred_at > $1 AND n.occurred_at <= $2
+      AND u.active AND u.email IS NOT NULL
+    ORDER BY n.user_id LIMIT $4
+), taken AS (
+    UPDATE notifications n SET emailed_at = $3 FROM due
+    WHERE n.user_id = due.user_id
+      AND n.emailed_at IS NULL AND n.read_at IS NULL AND n.occurred_at > $1 AND n.occurred_at <= $2
+    RETURNING n.id, n.user_id, n.kind, n.title, n.occurred_at
+)
+SELECT taken.*, u.name, u.email FROM taken JOIN users u ON u.id = taken.user_id ORDER BY taken.user_id, taken.id"""
+WRITE = """
+WITH written AS (
+    INSERT INTO email_messages (user_id, to_address, subject, body, dedupe_key)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) RETURNING id
+), told AS (
+    INSERT INTO events (kind, subject_type, subject_id, payload, occurred_at)
+    SELECT 'email.written', 'EmailMessage', id, '{}', $6 FROM written
+), audited AS (
+    INSERT INTO audit_entries (action, subject_type, subject_id, changes, occurred_at)
+    SELECT 'email.written', 'EmailMessage', id, '{"status": [null, "PENDING"]}', $6 FROM written
+)
+SELECT id FROM written ORDER BY id"""
+
+
+async def write(act: Act, *, limit: int = 200) -> int:
+    """Writes the e-mails of up to `limit` people, each with the job that sends it; answers how many, 0 when none is due."""
+    connection: Connection = act.tx.connection
+    news = await connection.fetch(TAKE, act.now - OLD, act.now - QUIET, act.now, limit)
+    people: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in news:
+        people[row["user_id"]].append(dict(row))
+    texts = [(user_id, rows[0]["email"], *text(rows), f"digest:{rows[0]['id']}") for user_id, rows in people.items()]
+    if not texts:
+        return 0
+    written = await connection.fetch(WRITE, *(list(column) for column in zip(*texts, strict=True)), act.now)
+    await jobs.enqueue_many(act, kinds.EMAIL_SEND, [kinds.EmailOf(email_id=row["id"]) for row in written])
+    return len(written)
+
+
+def text(rows: list[Row]) -> tuple[str, str]:
+    """Subject and body for one person, the news grouped by its kind."""
+    shown: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows[:LINES]:
+        shown[row["kind"]].append(f"- {one_line(row['title'], SUBJECT)}")
+    parts = [f"Hello {one_line(rows[0]['name'], SUBJECT)},"]
+    parts += ["\n".join([f"{heading(kind)}:", *lines]) for kind, lines in shown.items()]
+    if len(rows) > LINES:
+        parts.append(f"and {len(rows) - LINES} more.")
+    if len(rows) == 1:
+        return one_line(rows[0]["title"], SUBJECT), "\n\n".join(parts) + "\n"
+    return f"{len(rows)} things to know", "\n\n".join(parts) + "\n"
+
+
+def heading(kind: str) -> str:
+    """`lead.followUp` → `Lead follow up`."""
+    words = re.sub(r"[._]|(?<=[a-z])(?=[A-Z])", " ", kind).lower().strip()
+    return words[:1].upper() + words[1:]

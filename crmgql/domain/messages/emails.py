@@ -1,0 +1,204 @@
+"""E-mails: written with what wanted them, sent by a job, settled when the SMTP server took or refused them.
+
+Plain text only. Always holds: the text of an e-mail reaches headers only through `email.message`, which refuses line
+ends; and a crash between sending and settling sends again under the same Message-ID, by which mail programs know it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage as Message
+from email.policy import SMTP
+from email.utils import parseaddr
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import aiosmtplib
+from email_validator import validate_email
+
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.messages.notifications import cut
+from crmgql.errors import CrmError
+from crmgql.events import outbox
+from crmgql.models import EmailMessage
+from crmgql.records import records
+from crmgql.records.records import Act, Row
+
+SUBJECT, BODY, ERROR = 300, 100_000, 500
+"""Characters that fit their columns."""
+
+UNWANTED = "the lead wants no e-mails"
+"""They may have said so after it was written."""
+
+PORTS = {"smtp": 587, "smtps": 465}
+ONCE = "SELECT id FROM email_messages WHERE dedupe_key = $1"
+PENDING = """
+SELECT e.*, coalesce(l.email_opt_out, false) AS unwanted FROM email_messages e LEFT JOIN leads l ON l.id = e.lead_id
+WHERE e.id = $1 AND e.status = 'PENDING'"""
+SETTLE = """
+UPDATE email_messages SET status = $2::text, error = $3, sent_at = CASE WHEN $2::text = 'SENT' THEN $4::timestamptz END
+WHERE id = $1 AND status = 'PENDING' RETURNING id"""
+
+
+class MailTrouble(CrmError):
+    """The SMTP server was not there, or would not take it now; later it may."""
+
+    code = "MAIL_TROUBLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an e-mail: SENT, FAILED for good, or SKIPPED, with the reason."""
+
+    status: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How to reach the SMTP server, and who sends. `url` and `sender` as in the settings of that name."""
+
+    url: str | None
+    sender: str | None
+    timeout_s: float
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing can be sent."""
+        if self.url is None:
+            return "no SMTP server is set"
+        return "no sender is set (CRMGQL_MAIL_FROM)" if self.sender is None else None
+
+
+def one_line(text: str, longest: int) -> str:
+    """The text as a subject: without line ends and control characters, no longer than fits."""
+    return cut(" ".join("".join(c if c.isprintable() else " " for c in text).split()), longest)
+
+
+async def write(
+    act: Act,
+    *,
+    to_address: str,
+    subject: str,
+    body: str,
+    dedupe_key: str,
+    lead_id: UUID | None = None,
+    user_id: UUID | None = None,
+    skip: str | None = None,
+) -> UUID:
+    """An e-mail to send, with the job that does; the same key again is the e-mail that is there already.
+
+    `skip`: why it is kept, but not sent. The caller holds what the key is about locked.
+    """
+    known = await act.tx.connection.fetchval(ONCE, dedupe_key)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    values: dict[str, Any] = {
+        "to_address": to_address,
+        "subject": one_line(subject, SUBJECT),
+        "body": cut(body, BODY),
+        "status": "SKIPPED" if skip else "PENDING",
+        "error": skip,
+        "lead_id": lead_id,
+        "user_id": user_id,
+        "dedupe_key": dedupe_key,
+    }
+    email = await records.insert(
+        act, EmailMessage, {name: value for name, value in values.items() if value is not None}
+    )
+    await _tell(act, email["id"], "email.skipped" if skip else "email.written", {"status": (None, email["status"])})
+    if not skip:
+        await jobs.enqueue(act, kinds.EMAIL_SEND, kinds.EmailOf(email_id=email["id"]), unique_key=str(email["id"]))
+    return email["id"]  # type: ignore[no-any-return]
+
+
+async def pending(act: Act, *, id: UUID) -> Row | None:
+    """The e-mail, if it is still to be sent."""
+    row = await act.tx.connection.fetchrow(PENDING, id)
+    return None if row is None else dict(row)
+
+
+async def deliver(email: Row, server: Server, *, now: datetime) -> Outcome:
+    """Hands it to the SMTP server, outside of any transaction. Raises `MailTrouble` when a later try may do better."""
+    if server.missing is not None:
+        return Outcome("SKIPPED", server.missing)
+    if email["unwanted"]:
+        return Outcome("SKIPPED", UNWANTED)
+    try:
+        message = compose(email, server, now=now)
+    except ValueError as error:
+        return Outcome("FAILED", f"It can't be addressed: {error}")
+    try:
+        async with asyncio.timeout(server.timeout_s):
+            await aiosmtplib.send(message, timeout=server.timeout_s, **_connection(server))
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        return _refused(error.recipients[0])
+    except aiosmtplib.SMTPDataError as error:
+        return _refused(error)
+    except aiosmtplib.SMTPNotSupported as error:
+        return Outcome("FAILED", str(error))
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+        raise MailTrouble(f"The SMTP server did not take it: {error or 'no answer in time'}.") from error
+    return Outcome("SENT")
+
+
+def _refused(error: aiosmtplib.SMTPResponseException) -> Outcome:
+    """4xx asks to come back later, 5xx is the last word on this e-mail."""
+    if 400 <= error.code < 500:
+        raise MailTrouble(f"The SMTP server asks to try later: {error.code} {error.message}") from error
+    return Outcome("FAILED", f"{error.code} {error.message}")
+
+
+def compose(email: Row, server: Server, *, now: datetime) -> Message:
+    """The e-mail as it goes out. Raises `ValueError` for an address or a subject that no header can hold."""
+    assert server.sender is not None
+    name, address = parseaddr(server.sender)
+    sender = _mailbox(address, name)
+    message = Message(policy=SMTP)
+    message["Message-ID"] = f"<{email['id']}@{sender.domain}>"
+    message["Date"] = now
+    message["From"] = sender
+    message["To"] = _mailbox(email["to_address"])
+    message["Subject"] = email["subject"]
+    message["Auto-Submitted"] = "auto-generated"
+    if email["lead_id"] is not None:
+        message["List-Unsubscribe"] = f"<mailto:{sender.addr_spec}?subject=unsubscribe>"
+    message.set_content(email["body"])
+    return message
+
+
+def _mailbox(address: str, name: str = "") -> Address:
+    """One address, in any script. Raises `ValueError`."""
+    known = validate_email(
+        address, check_deliverability=False, globally_deliverable=False, allow_quoted_local=True, allow_smtputf8=True
+    )
+    return Address(name, known.local_part, known.ascii_domain)
+
+
+def _connection(server: Server) -> dict[str, Any]:
+    """Without TLS from the start, it is begun where the server offers it."""
+    parts = urlsplit(server.url or "")
+    return {
+        "hostname": parts.hostname,
+        "port": parts.port or PORTS[parts.scheme],
+        "username": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        "use_tls": parts.scheme == "smtps",
+    }
+
+
+async def settle(act: Act, *, id: UUID, outcome: Outcome) -> Row:
+    """Writes what became of it, once. Answers it as a job's result."""
+    error = outcome.error and one_line(outcome.error, ERROR)
+    if await act.tx.connection.fetchval(SETTLE, id, outcome.status, error, act.now):
+        changes = {"status": ("PENDING", outcome.status), "error": (None, error)}
+        await _tell(act, id, f"email.{outcome.status.lower()}", changes)
+    return {"status": outcome.status, "error": error}
+
+
+async def _tell(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:
+    await outbox.tell(act.tx, act.viewer, kind=kind, subject=("EmailMessage", id), customer_id=None, changes=changes)

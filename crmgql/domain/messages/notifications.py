@@ -1,0 +1,132 @@
+"""What people are told. News is written in the transaction of what it is about, so that there is no news of what was undone.
+
+`dedupe_key` makes the same news told twice one row, for jobs that may run twice. News is no event of its own: it is
+news already. That somebody read it is one, outside of every customer's timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from crmgql import access
+from crmgql.db import Connection
+from crmgql.events import outbox
+from crmgql.models import Notification
+from crmgql.records import records
+from crmgql.records.records import Act
+
+TITLE, BODY = 200, 2000
+"""Characters that fit their columns."""
+
+TELL = """
+INSERT INTO notifications (user_id, kind, title, body, dedupe_key, lead_id, opportunity_id, customer_id, occurred_at)
+SELECT users.id, news.kind, news.title, news.body, news.dedupe_key, news.lead_id, news.opportunity_id, news.customer_id, $1
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::uuid[], $9::uuid[]) WITH ORDINALITY
+    AS news (user_id, kind, title, body, dedupe_key, lead_id, opportunity_id, customer_id, n)
+JOIN users ON users.id = news.user_id AND users.active
+ORDER BY users.id, news.n
+ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"""
+NEWEST = "SELECT id FROM notifications WHERE user_id = $1 ORDER BY id DESC LIMIT 1"
+READ = "UPDATE notifications SET read_at = $2 WHERE id = $1"
+READ_ALL = """
+WITH seen AS (UPDATE notifications SET read_at = $3 WHERE user_id = $1 AND id <= $2 AND read_at IS NULL RETURNING 1)
+SELECT count(*) FROM seen"""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing for one person. `kind` is in the past tense, such as `lead.assigned`."""
+
+    user_id: UUID
+    kind: str
+    title: str
+    body: str | None = None
+    dedupe_key: str | None = None
+    lead_id: UUID | None = None
+    opportunity_id: UUID | None = None
+    customer_id: UUID | None = None
+
+
+async def tell(
+    act: Act,
+    *,
+    user_ids: Sequence[UUID],
+    kind: str,
+    title: str,
+    body: str | None = None,
+    dedupe_key: str | None = None,
+    lead_id: UUID | None = None,
+    opportunity_id: UUID | None = None,
+    customer_id: UUID | None = None,
+) -> int:
+    """Tells the same to several; answers how many were told. Who is not active, or was told before, is left out."""
+    about = (lead_id, opportunity_id, customer_id)
+    return await tell_many(act, [News(id, kind, title, body, dedupe_key, *about) for id in dict.fromkeys(user_ids)])
+
+
+async def tell_many(act: Act, news: Sequence[News]) -> int:
+    """As `tell`, each with their own, in one statement."""
+    if not news:
+        return 0
+    status = await act.tx.connection.execute(
+        TELL,
+        act.now,
+        [each.user_id for each in news],
+        [each.kind for each in news],
+        [cut(each.title, TITLE) for each in news],
+        [each.body and cut(each.body, BODY) for each in news],
+        [each.dedupe_key for each in news],
+        [each.lead_id for each in news],
+        [each.opportunity_id for each in news],
+        [each.customer_id for each in news],
+    )
+    return int(status.rpartition(" ")[2])
+
+
+def cut(text: str, longest: int) -> str:
+    """The text, or as much of it as fits, with a sign that there was more."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+async def mark_read(act: Act, *, id: UUID) -> UUID:
+    """The viewer has read one of their notifications. Read before: nothing happens. Raises `NotFound`."""
+    access.require_write(act.viewer, "Notification")
+    notification = await records.lock(act, Notification, id)
+    if notification["read_at"] is None:
+        await act.tx.connection.execute(READ, id, act.now)
+        await _tell_read(act, "notification.read", id, 1)
+    return id
+
+
+async def mark_all_read(act: Act, *, id: UUID | None = None) -> tuple[UUID | None, int]:
+    """The viewer has read everything, or all up to one of their notifications: what came later stays unread.
+
+    Answers the newest of what was read (or had been) and how many were unread. Raises `NotFound`.
+    """
+    access.require_write(act.viewer, "Notification")
+    newest = await _newest(act) if id is None else (await records.visible(act, Notification, id, field="id"))["id"]
+    if newest is None:
+        return None, 0
+    count = await act.tx.connection.fetchval(READ_ALL, act.viewer.user_id, newest, act.now)
+    if count:
+        await _tell_read(act, "notification.allRead", newest, count)
+    return newest, count
+
+
+async def _newest(act: Act) -> UUID | None:
+    connection: Connection = act.tx.connection
+    return await connection.fetchval(NEWEST, act.viewer.user_id)  # type: ignore[no-any-return]
+
+
+async def _tell_read(act: Act, kind: str, id: UUID, count: int) -> None:
+    await outbox.tell(
+        act.tx,
+        act.viewer,
+        kind=kind,
+        subject=("Notification", id),
+        customer_id=None,
+        changes={"read_at": (None, act.now)},
+        payload={"count": count},
+    )

@@ -1,0 +1,105 @@
+"""Payments: recorded as received or pending, then received, failed or cancelled."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
+from crmgql.models import Customer, Order, Payment
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+CONFLICTS = {
+    "payments_provider_reference": ("providerReference", "This provider's payment is recorded already."),
+}
+MOVES = {
+    "receive": (frozenset({"PENDING"}), "RECEIVED", "payment.received"),
+    "fail": (frozenset({"PENDING"}), "FAILED", "payment.failed"),
+    "cancel": (frozenset({"PENDING"}), "CANCELLED", "payment.cancelled"),
+}
+
+
+async def record(
+    act: Act,
+    *,
+    amount: tuple[Decimal, str],
+    method: str,
+    order_id: UUID | None = None,
+    customer_id: UUID | None = None,
+    pending: bool = False,
+    received_at: datetime | None = None,
+    **more: Any,
+) -> UUID:
+    """A payment for an order, in its currency, or a prepayment of a customer. `more`: reference, provider, ….
+
+    Raises `CurrencyMismatch`, `IllegalTransition` for an order that takes no money, `Conflict` for one recorded twice.
+    """
+    access.require_write(act.viewer, "Payment")
+    if pending and received_at is not None:
+        raise BadUserInput(
+            "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
+        )
+    value, currency = amount
+    if order_id is not None:
+        order = await _order(act, order_id, customer_id, currency)
+        customer_id = order["customer_id"]
+    elif customer_id is not None:
+        await records.visible(act, Customer, customer_id, field="customerId")
+    else:
+        raise BadUserInput("Name the order, or the customer of a prepayment.", field="orderId")
+    values = {
+        "customer_id": customer_id,
+        "order_id": order_id,
+        "amount": checks.positive(checks.exact(value, currency, field="amount"), field="amount"),
+        "currency": currency,
+        "method": method,
+        "status": "PENDING" if pending else "RECEIVED",
+        "received_at": None if pending else received_at or act.now,
+        **more,
+    }
+    if not 0 <= values.get("installments", 1) <= 360:
+        raise BadUserInput("Installments are 0 to 360.", field="installments")
+    if (values.get("provider") is None) != (values.get("provider_reference") is None):
+        raise BadUserInput("Give provider and providerReference together.", field="providerReference")
+    kind = "payment.expected" if pending else "payment.received"
+    payment = await records.create(act, Payment, values, kind=kind, conflicts=CONFLICTS)
+    return payment["id"]  # type: ignore[no-any-return]
+
+
+async def _order(act: Act, order_id: UUID, customer_id: UUID | None, currency: str) -> Row:
+    order = await records.visible(act, Order, order_id, field="orderId", steady=True)
+    if customer_id is not None and order["customer_id"] != customer_id:
+        raise BadUserInput("The order belongs to another customer.", field="customerId")
+    if order["currency"] != currency:
+        raise CurrencyMismatch(f"The order is in {order['currency']}, the payment in {currency}.", field="amount")
+    if order["status"] in ("DRAFT", "CANCELLED"):
+        raise IllegalTransition(f"A {order['status']} order takes no payments; confirm it first.", field="orderId")
+    return order
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes the reference; amounts and states have verbs of their own."""
+    access.require_write(act.viewer, "Payment")
+    payment = await records.lock(act, Payment, id, expected_version=expected_version)
+    await records.change(act, Payment, payment, changes, kind="payment.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def move(
+    act: Act, verb: str, *, id: UUID, expected_version: int | None = None, received_at: datetime | None = None
+) -> UUID:
+    """Receives, fails or cancels a pending payment."""
+    access.require_write(act.viewer, "Payment")
+    payment = await records.lock(act, Payment, id, expected_version=expected_version)
+    sources, target, told = MOVES[verb]
+    if payment["status"] not in sources:
+        raise IllegalTransition(f"A {payment['status']} payment can't {verb}; only a PENDING one.", field="id")
+    changes: Row = {"status": target}
+    if target == "RECEIVED":
+        changes["received_at"] = received_at or act.now
+    await records.change(act, Payment, payment, changes, kind=told)
+    return id

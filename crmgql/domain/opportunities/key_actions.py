@@ -1,0 +1,43 @@
+"""The key actions of a stage: what is to be done in it; a required one gates the move onwards."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.errors import IllegalTransition
+from crmgql.models import KeyAction, Stage
+from crmgql.records import records
+from crmgql.records.records import Act
+
+NEXT_POSITION = "SELECT coalesce(max(position), 0) + 1 FROM key_actions WHERE stage_id = $1"
+
+
+async def create_action(act: Act, *, stage_id: UUID, **values: Any) -> UUID:
+    """A key action of an open stage, after the others."""
+    access.require_write(act.viewer, "KeyAction")
+    stage = await records.visible(act, Stage, stage_id, field="stageId")
+    if stage["status"] != "OPEN" or stage["archived_at"] is not None:
+        raise IllegalTransition("Key actions belong to open stages that are not archived.", field="stageId")
+    values |= {"stage_id": stage_id, "position": await act.tx.connection.fetchval(NEXT_POSITION, stage_id)}
+    action = await records.create(act, KeyAction, values, kind="keyAction.created")
+    return action["id"]  # type: ignore[no-any-return]
+
+
+async def update_action(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named."""
+    access.require_write(act.viewer, "KeyAction")
+    action = await records.lock(act, KeyAction, id, expected_version=expected_version)
+    await records.change(act, KeyAction, action, changes, kind="keyAction.updated")
+    return id
+
+
+async def archive_action(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """It gates nothing any more; where it was done stays known."""
+    access.require_write(act.viewer, "KeyAction")
+    action = await records.lock(act, KeyAction, id, expected_version=expected_version)
+    if action["archived_at"] is not None:
+        raise IllegalTransition("The key action is archived already.", field="id")
+    await records.change(act, KeyAction, action, {"archived_at": act.now}, kind="keyAction.archived")
+    return id

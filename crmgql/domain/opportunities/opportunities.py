@@ -1,0 +1,306 @@
+"""Opportunities: deals in the making, moved between the open stages, then won or lost.
+
+Always holds: only `win` and `lose` close one and only `reopen` opens it again; what was closed keeps its figures; each
+move leaves a `StageTransition`. How an opportunity stands after a change (alerts, score, risk) is worked out in
+`standings`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.opportunities import standings
+from crmgql.domain.people import users
+from crmgql.errors import BadUserInput, Conflict, CrmError, IllegalTransition, NotFound
+from crmgql.events import outbox
+from crmgql.models import Contact, Customer, KeyAction, Opportunity, OpportunityAction, Product, Stage, StageTransition
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+OPEN = ("OPEN",)
+CLOSED = ("WON", "LOST")
+FIND = """
+SELECT stages.* FROM stages JOIN pipelines ON pipelines.id = pipeline_id
+WHERE stages.status = $1 AND archived_at IS NULL AND CASE WHEN $2::uuid IS NULL THEN is_default ELSE pipelines.id = $2 END
+ORDER BY position {} LIMIT 1 FOR SHARE OF stages"""
+FIRST, LAST = FIND.format("ASC"), FIND.format("DESC")
+POSITION = "SELECT pipeline_id, position FROM stages WHERE id = $1"
+ACTIONS_LEFT = """
+SELECT name FROM key_actions k WHERE stage_id = $1 AND required AND archived_at IS NULL
+    AND NOT EXISTS (SELECT FROM opportunity_actions d WHERE d.opportunity_id = $2 AND d.key_action_id = k.id)
+ORDER BY position"""
+CAME_IN = """
+SELECT amount_after, currency, expected_close_after FROM stage_transitions WHERE opportunity_id = $1
+ORDER BY occurred_at DESC, id DESC LIMIT 1"""
+CUSTOMER = "SELECT customer_id FROM opportunities WHERE id = $1"
+DONE = "SELECT id FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2"
+UNDO = "DELETE FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2 RETURNING id"
+CHANGES_WHEN_CLOSED = frozenset({"name", "owner_id"})
+CONFLICTS = {"opportunities_probability": ("probability", "A probability is 0 to 100 per cent.")}
+LONGEST_SNOOZE = timedelta(days=366)
+
+
+class KeyActionsOpen(CrmError):
+    """What has to be done in a stage before the next one is not done yet."""
+
+    code = "KEY_ACTIONS_OPEN"
+
+
+async def create(
+    act: Act, *, customer_id: UUID | None = None, amount: tuple[Decimal, str] | None = None, **values: Any
+) -> UUID:
+    """An open opportunity: the viewer's own if they sell or manage, unless an owner is named."""
+    access.require_write(act.viewer, "Opportunity")
+    stage_id = values.pop("stage_id", None)
+    stage = await _open_stage(act, stage_id) if stage_id is not None else await _stage(act, FIRST, "OPEN", None)
+    if customer_id is not None:
+        customer = await records.visible(act, Customer, customer_id, field="customerId")
+        values["currency"] = customer["currency"]
+    if "owner_id" in values:
+        values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
+    else:
+        values["owner_id"] = await users.own(act)
+    await _check(act, customer_id, values)
+    values |= {"customer_id": customer_id, "stage_id": stage["id"], "stage_since": act.now, **_amount(amount)}
+    opportunity = await records.create(act, Opportunity, values, kind="opportunity.created", conflicts=CONFLICTS)
+    await _passed(act, None, opportunity)
+    await standings.settle(act, [opportunity["id"]])
+    return opportunity["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named; a closed one's name and owner only."""
+    access.require_write(act.viewer, "Opportunity")
+    opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
+    if opportunity["status"] in CLOSED and not changes.keys() <= CHANGES_WHEN_CLOSED:
+        raise IllegalTransition(f"A {opportunity['status']} opportunity's figures are fixed; reopen it.", field="id")
+    if "owner_id" in changes and changes["owner_id"] != opportunity["owner_id"]:
+        await users.assignable(act, changes["owner_id"], field="ownerId")
+    customer_id = await _customer(act, opportunity, changes)
+    await _check(act, customer_id, {name: value for name, value in changes.items() if value != opportunity[name]})
+    if "amount" in changes:
+        changes |= _amount(changes["amount"])
+    await records.change(act, Opportunity, opportunity, changes, kind="opportunity.updated", conflicts=CONFLICTS)
+    await standings.settle(act, [id])
+    return id
+
+
+async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | None = None) -> UUID:
+    """To another open stage, onwards or back, of another pipeline too. Leaving the first one starts the engagement.
+
+    Raises `KeyActionsOpen` for a move onwards while a required key action of its stage is not done.
+    """
+    stage = await _open_stage(act, stage_id)
+    opportunity = await _lock(act, id, expected_version, OPEN, "move")
+    changes: Row = {}
+    if stage["position"] > 1 and opportunity["engaged_on"] is None:
+        changes["engaged_on"] = act.now.date()
+    await _go(act, opportunity, stage, changes, kind="opportunity.moved", payload={"to": stage["name"]})
+    return id
+
+
+async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Raises `KeyActionsOpen` while a required key action of its stage is not done."""
+    opportunity = await _lock(act, id, expected_version, OPEN, "win")
+    if opportunity["customer_id"] is None:
+        raise IllegalTransition("An opportunity without a customer can't be won; name the customer first.", field="id")
+    stage = await _stage(act, FIRST, "WON", opportunity["pipeline_id"])
+    changes = {"closed_on": act.now.date(), "probability": 100, "snoozed_until": None}
+    await _go(act, opportunity, stage, changes, kind="opportunity.won")
+    return id
+
+
+async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
+    """Closes it without a deal; the reason is for those who want to do better."""
+    opportunity = await _lock(act, id, expected_version, OPEN, "lose")
+    checks.check_text(reason, "reason", longest=300)
+    if checks.is_blank(reason):
+        raise BadUserInput("Say why it was lost.", field="reason")
+    stage = await _stage(act, FIRST, "LOST", opportunity["pipeline_id"])
+    changes = {"closed_on": act.now.date(), "probability": 0, "lost_reason": reason, "snoozed_until": None}
+    await _go(act, opportunity, stage, changes, kind="opportunity.lost")
+    return id
+
+
+async def reopen(act: Act, *, id: UUID, stage_id: UUID | None = None, expected_version: int | None = None) -> UUID:
+    """Back to an open stage, the last one of its pipeline unless another is named. Nobody's if its owner has left."""
+    opportunity = await _lock(act, id, expected_version, CLOSED, "reopen")
+    if stage_id is not None:
+        stage = await _open_stage(act, stage_id)
+    else:
+        stage = await _stage(act, LAST, "OPEN", opportunity["pipeline_id"])
+    owner_id = await users.still_here(act, opportunity["owner_id"])
+    changes = {"closed_on": None, "probability": None, "lost_reason": None, "owner_id": owner_id}
+    await _go(act, opportunity, stage, changes, kind="opportunity.reopened")
+    return id
+
+
+async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
+    """Notes that a key action was done. Raises `IllegalTransition` when it is noted already."""
+    opportunity = await _lock(act, id, expected_version, OPEN, "do an action of")
+    action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
+    stage = await act.tx.connection.fetchrow(POSITION, action["stage_id"])
+    if stage["pipeline_id"] != opportunity["pipeline_id"] or action["archived_at"] is not None:
+        raise BadUserInput("This key action is not one of the opportunity's pipeline (any more).", field="keyActionId")
+    if await act.tx.connection.fetchval(DONE, id, key_action_id):
+        raise IllegalTransition("This key action is done already.", field="keyActionId")
+    done = {"opportunity_id": id, "key_action_id": key_action_id, "done_at": act.now, "done_by_id": act.viewer.actor_id}
+    customer = {"customer_id": opportunity["customer_id"]} if opportunity["customer_id"] else {}
+    await records.insert(act, OpportunityAction, {**done, **customer})
+    payload = {"action": action["name"]}
+    await records.change(act, Opportunity, opportunity, {}, kind="opportunity.actionDone", payload=payload, touch=True)
+    await standings.settle(act, [id], active_at=act.now)
+    return id
+
+
+async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
+    """Takes back that a key action was done. Raises `IllegalTransition` when it was not."""
+    opportunity = await _lock(act, id, expected_version, OPEN, "undo an action of")
+    action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
+    if not await act.tx.connection.fetchval(UNDO, id, key_action_id):
+        raise IllegalTransition("This key action is not done.", field="keyActionId")
+    payload = {"action": action["name"]}
+    kind = "opportunity.actionUndone"
+    await records.change(act, Opportunity, opportunity, {}, kind=kind, payload=payload, touch=True)
+    return id
+
+
+async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int | None = None) -> UUID:
+    """No alert before then, at most a year ahead; one is due then unless something happens. Ends being stale."""
+    opportunity = await _lock(act, id, expected_version, OPEN, "snooze")
+    if not act.now < until <= act.now + LONGEST_SNOOZE:
+        raise BadUserInput(f"Must be ahead of now, by at most {LONGEST_SNOOZE.days} days.", field="until")
+    await records.change(act, Opportunity, opportunity, {"snoozed_until": until}, kind="opportunity.snoozed")
+    await standings.settle(act, [id])
+    return id
+
+
+async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Alerts come again as if it had never been snoozed."""
+    opportunity = await _lock(act, id, expected_version, OPEN, "unsnooze")
+    if opportunity["snoozed_until"] is None:
+        raise IllegalTransition("The opportunity is not snoozed.", field="id")
+    await records.change(act, Opportunity, opportunity, {"snoozed_until": None}, kind="opportunity.unsnoozed")
+    await standings.settle(act, [id])
+    return id
+
+
+async def touched(act: Act, opportunity_id: UUID, *, at: datetime | None = None) -> None:
+    """Something happened to it, now or `at` a time before: silence begins anew. Told as `opportunity.revived` if stale.
+
+    Needs no right to the opportunity: the caller had one to what happened.
+    """
+    active_at = act.now if at is None else min(at, act.now)
+    if await standings.settle(act, [opportunity_id], active_at=active_at):
+        customer_id = await act.tx.connection.fetchval(CUSTOMER, opportunity_id)
+        subject = ("Opportunity", opportunity_id)
+        kind = "opportunity.revived"
+        await outbox.tell(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
+
+
+async def _go(act: Act, opportunity: Row, stage: Row, changes: Row, *, kind: str, payload: Row | None = None) -> None:
+    """Into a stage, with what changes besides. Already there: nothing happens."""
+    if stage["id"] == opportunity["stage_id"]:
+        return
+    await _require_done(act, opportunity, stage)
+    place = {"stage_id": stage["id"], "pipeline_id": stage["pipeline_id"], "status": stage["status"]}
+    changes = {**changes, **place, "stage_since": act.now}
+    after = await records.change(act, Opportunity, opportunity, changes, kind=kind, payload=payload)
+    await _passed(act, opportunity, after)
+    await standings.settle(act, [opportunity["id"]], active_at=act.now)
+
+
+async def _require_done(act: Act, opportunity: Row, stage: Row) -> None:
+    left = await act.tx.connection.fetchrow(POSITION, opportunity["stage_id"])
+    onwards = left["pipeline_id"] == stage["pipeline_id"] and stage["position"] > left["position"]
+    if opportunity["status"] != "OPEN" or stage["status"] == "LOST" or not onwards:
+        return
+    rows = await act.tx.connection.fetch(ACTIONS_LEFT, opportunity["stage_id"], opportunity["id"])
+    if rows:
+        names = ", ".join(row["name"] for row in rows)
+        raise KeyActionsOpen(f"Before it can go on, this has to be done: {names}.", field="id")
+
+
+async def _passed(act: Act, before: Row | None, after: Row) -> None:
+    """The history's line about a move; `before` is None for a new one. The figures before are those it came in with."""
+    was = await act.tx.connection.fetchrow(CAME_IN, after["id"]) if before else None
+    figures = dict(was) if was else dict.fromkeys(("amount_after", "currency", "expected_close_after"))
+    comparable = figures["currency"] == after["currency"]
+    values = {
+        "opportunity_id": after["id"],
+        "customer_id": after["customer_id"],
+        "from_stage_id": before and before["stage_id"],
+        "to_stage_id": after["stage_id"],
+        "actor_id": act.viewer.actor_id,
+        "seconds_in_stage": before and max(0, int((act.now - before["stage_since"]).total_seconds())),
+        "amount_before": figures["amount_after"] if comparable else None,
+        "amount_after": after["amount"],
+        "currency": after["currency"],
+        "expected_close_before": figures["expected_close_after"],
+        "expected_close_after": after["expected_close"],
+        "occurred_at": act.now,
+    }
+    await records.insert(act, StageTransition, {name: each for name, each in values.items() if each is not None})
+
+
+async def _stage(act: Act, sql: str, status: str, pipeline_id: UUID | None) -> Row:
+    """The first or last live stage of a status; of the default pipeline when none is named."""
+    found = await act.tx.connection.fetchrow(sql, status, pipeline_id)
+    if found is None:
+        raise NotFound("There is no such pipeline with an open stage.", field="stageId")
+    return dict(found)
+
+
+async def _open_stage(act: Act, stage_id: UUID) -> Row:
+    stage = await records.visible(act, Stage, stage_id, field="stageId", steady=True)
+    if stage["status"] != "OPEN":
+        raise IllegalTransition(
+            "A stage of WON or LOST is reached by opportunityWin and opportunityLose.", field="stageId"
+        )
+    if stage["archived_at"] is not None:
+        raise IllegalTransition("This stage is archived; choose one that is not.", field="stageId")
+    return stage
+
+
+async def _lock(act: Act, id: UUID, expected_version: int | None, sources: tuple[str, ...], verb: str) -> Row:
+    access.require_write(act.viewer, "Opportunity")
+    opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
+    if opportunity["status"] not in sources:
+        allowed = ", ".join(sources)
+        raise IllegalTransition(
+            f"This opportunity is {opportunity['status']}; to {verb} it, it must be one of {allowed}.", field="id"
+        )
+    return opportunity
+
+
+async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
+    """Whose it is after the change. Orders and interactions may hang on it, so a customer once named stays."""
+    before: UUID | None = opportunity["customer_id"]
+    after: UUID | None = changes.get("customer_id", before)
+    if after == before:
+        return before
+    if before is not None:
+        raise Conflict("The opportunity belongs to a customer already; make another one.", field="customerId")
+    if after is not None:
+        await records.visible(act, Customer, after, field="customerId")
+    return after
+
+
+async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
+    """The contact is the customer's; the product is there."""
+    if values.get("contact_id") is not None:
+        contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
+        records.require_same_customer(contact, customer_id, field="contactId")
+    if values.get("product_id") is not None:
+        await records.visible(act, Product, values["product_id"], field="productId")
+
+
+def _amount(amount: tuple[Decimal, str] | None) -> Row:
+    """The columns of an amount. Without one the currency stays as it was."""
+    if amount is None:
+        return {"amount": None}
+    return {"amount": checks.money(amount, amount[1], field="amount"), "currency": amount[1]}

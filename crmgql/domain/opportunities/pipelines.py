@@ -1,0 +1,249 @@
+"""Pipelines and their stages, kept by administrators. Key actions are in `key_actions`.
+
+Always holds: exactly one pipeline is the default; each has one stage for WON, one for LOST, and an open one; the open
+stages come first, in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.errors import BadUserInput, Conflict, IllegalTransition
+from crmgql.models import BusinessCalendar, Pipeline, Stage
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+MOST_STAGES = 50
+LONGEST_H = 8_760
+"""Hours in a year: silence is told before."""
+
+ENDS = (("Won", "WON", 100), ("Lost", "LOST", 0))
+PATIENCE = ("stale_after_h", "escalate_after_h")
+END_NAMES = frozenset(name.lower() for name, *_ in ENDS)
+CONFLICTS = {
+    "pipelines_name": ("name", "Another pipeline has this name."),
+    "stages_name": ("name", "Another stage of this pipeline has this name."),
+    "stages_probability": ("probability", "A probability is 0 to 100 per cent."),
+    "stages_conversion_goal": ("conversionGoal", "A goal is 0 to 100 per cent."),
+}
+DEFAULT_LOCK = "SELECT pg_advisory_xact_lock(hashtext('pipelines.is_default'))"
+DEFAULT = "SELECT id FROM pipelines WHERE is_default"
+LOCK = "SELECT FROM pipelines WHERE id = $1 FOR NO KEY UPDATE"
+STAGES = """
+SELECT * FROM stages WHERE pipeline_id = $1 ORDER BY status <> 'OPEN', archived_at IS NOT NULL, position FOR NO KEY UPDATE"""
+# Positions are unique row by row, so all step aside first.
+ASIDE = "UPDATE stages SET position = -position WHERE pipeline_id = $1"
+PLACE = """
+UPDATE stages SET position = place FROM unnest($1::uuid[]) WITH ORDINALITY AS new (id, place) WHERE stages.id = new.id"""
+AT_ONCE = 10_000
+"""Opportunities that a mutation leaves to the next sweep; of more, a job works out all."""
+
+UNSETTLE = """
+WITH unsettled AS (
+    UPDATE opportunities SET stale_known = false WHERE id IN (
+        SELECT id FROM opportunities WHERE status = 'OPEN' AND stale_known
+            AND (stage_id = $1 OR pipeline_id = ANY ($2::uuid[])) LIMIT $3)
+    RETURNING id)
+SELECT count(*) FROM unsettled"""
+EMPTY_STAGE = """
+WITH moved AS (
+    UPDATE opportunities SET stage_id = $2, stage_since = $3, stale_known = false, version = version + 1, updated_at = $3
+    WHERE stage_id = $1 AND status = 'OPEN'
+    RETURNING new.id, new.customer_id, old.stage_since, new.amount, new.currency, new.expected_close, new.version
+), passed AS (
+    INSERT INTO stage_transitions (opportunity_id, customer_id, from_stage_id, to_stage_id, actor_id, seconds_in_stage,
+        amount_before, amount_after, currency, expected_close_before, expected_close_after, occurred_at)
+    SELECT id, customer_id, $1, $2, $4, greatest(0, extract(epoch FROM $3 - stage_since))::bigint,
+        amount, amount, currency, expected_close, expected_close, $3 FROM moved
+), told AS (
+    INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
+    SELECT 'opportunity.moved', 'Opportunity', id, customer_id, $4,
+        jsonb_build_object('version', version, 'to', $6::text), $3 FROM moved
+), audited AS (
+    INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, actor_id, api_key_id, changes, occurred_at)
+    SELECT 'opportunity.moved', 'Opportunity', id, customer_id, $4, $5,
+        jsonb_build_object('stage_id', jsonb_build_array($1::uuid, $2::uuid)), $3 FROM moved
+)
+SELECT count(*) FROM moved"""
+ANY_OPEN = "SELECT EXISTS (SELECT FROM opportunities WHERE stage_id = $1 AND status = 'OPEN')"
+
+
+async def create(
+    act: Act, *, name: str, stages: Sequence[Row], default: bool | None = None, calendar_id: UUID | None = None
+) -> UUID:
+    """A pipeline with its open stages in order; those for WON and LOST come by themselves."""
+    access.require_write(act.viewer, "Pipeline")
+    if not 0 < len(stages) <= MOST_STAGES:
+        raise BadUserInput(f"A pipeline has 1 to {MOST_STAGES} open stages.", field="stages")
+    if calendar_id is not None:
+        await records.visible(act, BusinessCalendar, calendar_id, field="calendarId")
+    if default:
+        await _undo_default(act)
+    values = {"name": name, "is_default": bool(default), "calendar_id": calendar_id}
+    pipeline = await records.create(act, Pipeline, values, kind="pipeline.created", conflicts=CONFLICTS)
+    for index, stage in enumerate(stages):
+        if stage["name"].lower() in END_NAMES:
+            raise BadUserInput("Stages for won and lost come by themselves.", field=f"stages.{index}.name")
+        await _insert_stage(act, pipeline, stage, index + 1, prefix=f"stages.{index}.")
+    for index, (end, status, probability) in enumerate(ENDS, start=len(stages) + 1):
+        await _insert_stage(act, pipeline, {"name": end, "status": status, "probability": probability}, index)
+    return pipeline["id"]  # type: ignore[no-any-return]
+
+
+async def update(
+    act: Act, *, id: UUID, expected_version: int | None = None, default: bool | None = None, **changes: Any
+) -> UUID:
+    """Changes what is named. A new calendar works alerts out anew; the default moves here, it can't be given away."""
+    access.require_write(act.viewer, "Pipeline")
+    if changes.get("calendar_id") is not None:
+        await records.visible(act, BusinessCalendar, changes["calendar_id"], field="calendarId")
+    if default:
+        await _undo_default(act, unless=id)
+    pipeline = await records.lock(act, Pipeline, id, expected_version=expected_version)
+    if default is False and pipeline["is_default"]:
+        raise Conflict("There must be a default; make another pipeline it.", field="default")
+    changes |= {"is_default": True} if default else {}
+    if "calendar_id" in changes and changes["calendar_id"] != pipeline["calendar_id"]:
+        await unsettle(act, pipeline_ids=[id])
+    await records.change(act, Pipeline, pipeline, changes, kind="pipeline.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def create_stage(act: Act, *, pipeline_id: UUID, after_id: UUID | None = None, **values: Any) -> UUID:
+    """An open stage, the last one unless it comes after a named one."""
+    access.require_write(act.viewer, "Stage")
+    pipeline = await records.visible(act, Pipeline, pipeline_id, field="pipelineId")
+    stages = await _stages(act, pipeline_id)
+    if len(stages) >= 2 * MOST_STAGES:
+        raise Conflict(f"A pipeline has at most {2 * MOST_STAGES} stages, archived ones included.", field="pipelineId")
+    position = max(each["position"] for each in stages) + 1
+    values = _checked({**values, "pipeline_id": pipeline["id"], "position": position})
+    stage = await records.create(act, Stage, values, kind="stage.created", conflicts=CONFLICTS)
+    live = [each["id"] for each in stages if _is_live(each)]
+    place = len(live)
+    if after_id is not None:
+        if after_id not in live:
+            raise BadUserInput("This is no open stage of the pipeline.", field="afterId")
+        place = live.index(after_id) + 1
+    await _place(act, pipeline_id, [*live[:place], stage["id"], *live[place:]])
+    return stage["id"]  # type: ignore[no-any-return]
+
+
+async def update_stage(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named. Other hours of patience work the alerts of its opportunities out anew, with the next sweep."""
+    access.require_write(act.viewer, "Stage")
+    stage = await records.lock(act, Stage, id, expected_version=expected_version)
+    _checked({**stage, **changes})
+    await records.change(act, Stage, stage, changes, kind="stage.updated", conflicts=CONFLICTS)
+    if any(changes.get(name, stage[name]) != stage[name] for name in PATIENCE):
+        await unsettle(act, stage_id=id)
+    return id
+
+
+async def archive_stage(
+    act: Act, *, id: UUID, stage_id: UUID | None = None, expected_version: int | None = None
+) -> UUID:
+    """Nothing comes into the stage any more. Its open opportunities go to `stage_id`, which has to be named if there are any."""
+    access.require_write(act.viewer, "Stage")
+    stages = await _siblings(act, id)
+    stage = await records.lock(act, Stage, id, expected_version=expected_version)
+    if not _is_live(stage):
+        said = "archived already" if stage["archived_at"] else f"where {stage['status']} opportunities are"
+        raise IllegalTransition(f"This stage is {said}; it can't be archived.", field="id")
+    if sum(map(_is_live, stages)) == 1:
+        raise Conflict("This is the pipeline's last open stage; make another one first.", field="id")
+    target = await _target(act, stage, stage_id)
+    if target is not None:
+        who = (act.viewer.actor_id, act.viewer.api_key_id)
+        await records.unhurried(act)
+        await act.tx.connection.fetchval(EMPTY_STAGE, id, target["id"], act.now, *who, target["name"])
+    elif await act.tx.connection.fetchval(ANY_OPEN, id):
+        raise Conflict("The stage has open opportunities; name the stage that they go to.", field="stageId")
+    await records.change(act, Stage, stage, {"archived_at": act.now}, kind="stage.archived")
+    await _place(act, stage["pipeline_id"], [each["id"] for each in stages if _is_live(each) and each["id"] != id])
+    return id
+
+
+async def reorder(act: Act, *, id: UUID, stages: Sequence[Row], expected_version: int | None = None) -> UUID:
+    """Puts a pipeline's open stages into this order; all of them are named, each once."""
+    access.require_write(act.viewer, "Stage")
+    pipeline = await records.lock(act, Pipeline, id, expected_version=expected_version)
+    live = [each["id"] for each in await _stages(act, id) if _is_live(each)]
+    wanted = [each["stage_id"] for each in stages]
+    if sorted(wanted) != sorted(live):
+        raise BadUserInput("Name each open stage of the pipeline once, and no other.", field="stages")
+    await _place(act, id, wanted)
+    kind = "pipeline.stagesReordered"
+    await records.change(act, Pipeline, pipeline, {}, kind=kind, touch=wanted != live)
+    return id
+
+
+async def unsettle(act: Act, *, stage_id: UUID | None = None, pipeline_ids: Sequence[UUID] = ()) -> None:
+    """Has it worked out anew when the open opportunities of these are due: by the next sweep, or by a job if there are many."""
+    count = await act.tx.connection.fetchval(UNSETTLE, stage_id, pipeline_ids, AT_ONCE)
+    if count == AT_ONCE:
+        await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing())
+
+
+def _is_live(stage: Row) -> bool:
+    return stage["status"] == "OPEN" and stage["archived_at"] is None
+
+
+async def _siblings(act: Act, id: UUID) -> list[Row]:
+    """The stages of a stage's pipeline, locked in one order, whoever asks."""
+    stage = await records.visible(act, Stage, id, field="id")
+    return await _stages(act, stage["pipeline_id"])
+
+
+async def _stages(act: Act, pipeline_id: UUID) -> list[Row]:
+    """A pipeline's stages, locked with it, the open ones first."""
+    await act.tx.connection.execute(LOCK, pipeline_id)
+    return [dict(row) for row in await act.tx.connection.fetch(STAGES, pipeline_id)]
+
+
+async def _place(act: Act, pipeline_id: UUID, live: Sequence[UUID]) -> None:
+    """Numbers the open stages in this order, then the archived ones, then WON and LOST."""
+    others = [each["id"] for each in await _stages(act, pipeline_id) if each["id"] not in live]
+    await act.tx.connection.execute(ASIDE, pipeline_id)
+    await act.tx.connection.execute(PLACE, [*live, *others])
+
+
+async def _target(act: Act, stage: Row, stage_id: UUID | None) -> Row | None:
+    if stage_id is None:
+        return None
+    target = await records.visible(act, Stage, stage_id, field="stageId", steady=True)
+    if stage_id == stage["id"] or target["pipeline_id"] != stage["pipeline_id"] or not _is_live(target):
+        raise BadUserInput("They can go to another open stage of the same pipeline.", field="stageId")
+    return target
+
+
+async def _insert_stage(act: Act, pipeline: Row, values: Row, position: int, *, prefix: str = "") -> None:
+    values = {**values, "pipeline_id": pipeline["id"], "position": position}
+    values = {name: value for name, value in _checked(values, prefix).items() if value is not None}
+    conflicts = {name: (f"{prefix}{field}", said) for name, (field, said) in CONFLICTS.items()}
+    await records.insert(act, Stage, values, conflicts=conflicts, prefix=prefix)
+
+
+def _checked(values: Row, prefix: str = "") -> Row:
+    for name in PATIENCE:
+        hours = values.get(name)
+        if hours is not None and not 0 < hours <= LONGEST_H:
+            raise BadUserInput(f"Hours are 1 to {LONGEST_H}.", field=prefix + checks.api_name(name))
+    if values.get("escalate_after_h") is not None and values.get("stale_after_h") is None:
+        raise BadUserInput(
+            "Nothing is escalated that is not stale: give staleAfterH too.", field=f"{prefix}escalateAfterH"
+        )
+    return values
+
+
+async def _undo_default(act: Act, *, unless: UUID | None = None) -> None:
+    """Takes the default from the pipeline that has it; one such change at a time."""
+    await act.tx.connection.execute(DEFAULT_LOCK)
+    default = await act.tx.connection.fetchval(DEFAULT)
+    if default is not None and default != unless:
+        pipeline = await records.lock(act, Pipeline, default)
+        await records.change(act, Pipeline, pipeline, {"is_default": False}, kind="pipeline.updated")

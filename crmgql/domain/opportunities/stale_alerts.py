@@ -1,0 +1,133 @@
+"""The sweep for stale opportunities: what is due is told, once per episode and threshold, however often it runs.
+
+Always holds: only what is due is read, by a range of the partial index `opportunities_stale`. What another sweep, or a
+verb, has locked is left to it. After downtime an opportunity that passed both thresholds gets one alert for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from crmgql.domain.messages import notifications
+from crmgql.domain.messages.notifications import News
+from crmgql.domain.opportunities import standings
+from crmgql.domain.opportunities.stale import NEXT, OWNER
+from crmgql.domain.people import users
+from crmgql.events.outbox import as_json
+from crmgql.records.records import Act
+
+UNKNOWN = """
+SELECT id FROM opportunities WHERE status = 'OPEN' AND NOT stale_known
+ORDER BY id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED"""
+DUE = """
+SELECT id, name, owner_id, customer_id, version, stale_at, stale_level, stale_episode FROM opportunities
+WHERE status = 'OPEN' AND stale_at <= $1 AND stale_known ORDER BY stale_at, id LIMIT $2"""
+TAKE = f"{DUE} FOR NO KEY UPDATE SKIP LOCKED"
+ALERT = """
+INSERT INTO stale_alerts (opportunity_id, customer_id, user_id, episode, threshold, due_at, alerted_at)
+SELECT *, $1 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::timestamptz[])
+ON CONFLICT (opportunity_id, episode, threshold) DO NOTHING RETURNING opportunity_id"""
+EVENTS = """
+INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
+SELECT 'opportunity.stale', 'Opportunity', id, customer_id, $1, payload, $2
+FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[]) AS t (id, customer_id, payload)"""
+AUDIT = """
+INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, actor_id, changes, occurred_at)
+SELECT 'opportunity.stale', 'Opportunity', id, customer_id, $1, changes, $2
+FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[]) AS t (id, customer_id, changes)"""
+ACTIVE = "SELECT id FROM users WHERE active AND id = ANY ($1)"
+KIND = "opportunity.stale"
+
+
+@dataclass(frozen=True, slots=True)
+class _Alert:
+    """One opportunity's turn. `users` are all that are told; `user_id` the one it is the business of, if it is one's."""
+
+    row: Any
+    threshold: str
+    users: tuple[UUID, ...]
+
+    @property
+    def user_id(self) -> UUID | None:
+        return self.users[0] if len(self.users) == 1 else None
+
+
+async def sweep(act: Act, *, limit: int = 1000) -> int:
+    """One batch: those of which it is not known when they are due, else those that are. Answers how many; 0: all done."""
+    unknown = [row["id"] for row in await act.tx.connection.fetch(UNKNOWN, limit)]
+    if unknown:
+        await standings.settle(act, unknown)
+        return len(unknown)
+    rows = await act.tx.connection.fetch(TAKE, act.now, limit)
+    if rows:
+        await _tell(act, await _addressed(act, rows))
+        await standings.settle(act, [row["id"] for row in rows], alerted=True)
+    return len(rows)
+
+
+async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
+    """Whom to tell: the owner, the next manager above them, or administrators where there is nobody else."""
+    connection = act.tx.connection
+    owners = list({row["owner_id"] for row in rows if row["owner_id"] is not None})
+    active = {row["id"] for row in await connection.fetch(ACTIVE, owners)}
+    managers = await users.managers_above(act, owners)
+    administrators = tuple(await users.administrators(act))
+    alerts = []
+    for row in rows:
+        threshold, owner = NEXT[row["stale_level"]], row["owner_id"]
+        if threshold == OWNER and owner in active:
+            receivers: tuple[UUID, ...] = (owner,)
+        else:
+            receivers = (managers[owner],) if owner in managers else administrators
+        alerts.append(_Alert(row, threshold, receivers))
+    return alerts
+
+
+async def _tell(act: Act, alerts: list[_Alert]) -> None:
+    """Alerts, events, audit rows and news of what was not told before."""
+    written = await act.tx.connection.fetch(
+        ALERT,
+        act.now,
+        [each.row["id"] for each in alerts],
+        [each.row["customer_id"] for each in alerts],
+        [each.user_id for each in alerts],
+        [each.row["stale_episode"] for each in alerts],
+        [each.threshold for each in alerts],
+        [each.row["stale_at"] for each in alerts],
+    )
+    new = {row["opportunity_id"] for row in written}
+    alerts = [each for each in alerts if each.row["id"] in new]
+    subjects = [each.row["id"] for each in alerts], [each.row["customer_id"] for each in alerts]
+    payloads = [
+        as_json({"version": each.row["version"], "threshold": each.threshold, "dueAt": each.row["stale_at"]})
+        for each in alerts
+    ]
+    await act.tx.connection.execute(EVENTS, act.viewer.actor_id, act.now, *subjects, payloads)
+    levels = [as_json({"stale_level": [each.row["stale_level"], each.row["stale_level"] + 1]}) for each in alerts]
+    await act.tx.connection.execute(AUDIT, act.viewer.actor_id, act.now, *subjects, levels)
+    await notifications.tell_many(act, _news(alerts))
+
+
+def _news(alerts: list[_Alert]) -> list[News]:
+    return [_item(each, user) for each in alerts for user in each.users]
+
+
+def _item(alert: _Alert, user_id: UUID) -> News:
+    row, first = alert.row, alert.threshold == OWNER
+    body = f"Nothing has happened in it; this was due at {row['stale_at']:%Y-%m-%d %H:%M} UTC."
+    if row["owner_id"] is None:
+        body += " It has no owner."
+    elif not first:
+        body += " Its owner was told before."
+    return News(
+        user_id,
+        KIND,
+        f"{'Stale' if first else 'Still stale'}: {row['name']}",
+        body,
+        f"stale:{row['id']}:{row['stale_episode']}:{alert.threshold}",
+        opportunity_id=row["id"],
+        customer_id=row["customer_id"],
+    )

@@ -1,0 +1,193 @@
+"""How opportunities stand: when they are due for an alert, what they score, what they risk. Worked out here, nowhere else.
+
+Enters: ids of opportunities whose facts may have changed. Leaves: their columns as the facts, the rules and the clock
+say. What is worked out is no change of the record: it counts no version and tells no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from crmgql.domain.opportunities import risks, scores, stale
+from crmgql.records.records import Act, Row
+
+READ = """
+SELECT o.id, o.status, o.stage_since, o.last_activity_at, o.stale_known, o.stale_level, o.stale_episode, o.stale_since,
+    o.stale_at, o.snoozed_until, o.amount, o.currency, coalesce(o.probability, s.probability) AS probability,
+    o.expected_close, o.contact_id, o.product_id, o.customer_id, o.score, o.score_factors, o.risk, o.risk_factors,
+    s.position, s.stale_after_h, s.escalate_after_h, p.calendar_id, k.title AS contact_title,
+    c.industry, c.region, c.country, c.status AS customer_status, c.employee_count,
+    (SELECT count(*) FROM interactions i WHERE i.opportunity_id = o.id AND i.occurred_at > $2) AS interactions,
+    (SELECT count(*) FROM tasks t WHERE t.opportunity_id = o.id AND t.status = 'OPEN') AS open_tasks,
+    (SELECT lead_source FROM leads l WHERE l.opportunity_id = o.id ORDER BY l.id LIMIT 1) AS lead_source,
+    (SELECT jsonb_agg(h.changes ORDER BY h.id) FROM (
+        SELECT a.id, a.changes FROM audit_entries a WHERE a.subject_id = o.id
+            AND a.changes ?| ARRAY['amount', 'currency', 'expected_close'] ORDER BY a.id DESC LIMIT 200) h) AS history
+FROM opportunities o JOIN stages s ON s.id = o.stage_id JOIN pipelines p ON p.id = o.pipeline_id
+LEFT JOIN customers c ON c.id = o.customer_id LEFT JOIN contacts k ON k.id = o.contact_id
+WHERE o.id = ANY ($1) ORDER BY o.id FOR NO KEY UPDATE OF o"""
+WRITE = """
+UPDATE opportunities o SET stale_known = true, last_activity_at = new.last_activity_at, stale_level = new.stale_level,
+    stale_episode = new.stale_episode, stale_since = new.stale_since, stale_at = new.stale_at, score = new.score,
+    score_factors = new.score_factors, risk = new.risk, risk_factors = new.risk_factors
+FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::int[],
+    $8::jsonb[], $9::text[], $10::jsonb[]) AS new (id, last_activity_at, stale_level, stale_episode, stale_since,
+    stale_at, score, score_factors, risk, risk_factors)
+WHERE o.id = new.id"""
+WRITTEN = [
+    "last_activity_at",
+    "stale_level",
+    "stale_episode",
+    "stale_since",
+    "stale_at",
+    "score",
+    "score_factors",
+    "risk",
+    "risk_factors",
+]
+RULES = "SELECT name, field, operator, value, points FROM score_rules WHERE active ORDER BY name"
+CALENDARS = "SELECT id, timezone, working_days, holidays FROM business_calendars WHERE id = ANY ($1)"
+RECENT = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What all opportunities of a batch are measured by."""
+
+    now: datetime
+    rules: tuple[scores.Rule, ...]
+    calendars: dict[UUID, stale.Calendar]
+
+
+async def settle(
+    act: Act, ids: Sequence[UUID], *, active_at: datetime | None = None, alerted: bool = False
+) -> list[UUID]:
+    """Works out where these stand and writes what differs. Answers those that were stale and are not any more.
+
+    `active_at`: when something happened to them, if it did. `alerted`: the alert that was due for each has been told.
+    """
+    rows = await act.tx.connection.fetch(READ, ids, act.now - RECENT)
+    setting = await _setting(act, rows)
+    before = [_read(row) for row in rows]
+    after = [_stand(_raised(row) if alerted else row, setting, active_at) for row in before]
+    changed = [
+        new
+        for old, new in zip(before, after, strict=True)
+        if not old["stale_known"] or any(old[name] != new[name] for name in WRITTEN)
+    ]
+    if changed:
+        await act.tx.connection.execute(WRITE, *_columns(changed))
+    pairs = zip(before, after, strict=True)
+    return [old["id"] for old, new in pairs if old["stale_level"] and not new["stale_level"]]
+
+
+async def _setting(act: Act, rows: Iterable[Any]) -> _Setting:
+    rules = [
+        scores.Rule(**{**row, "value": orjson.loads(row["value"])}) for row in await act.tx.connection.fetch(RULES)
+    ]
+    wanted = {row["calendar_id"] for row in rows if row["calendar_id"] is not None}
+    found = await act.tx.connection.fetch(CALENDARS, wanted) if wanted else []
+    return _Setting(act.now, tuple(rules), {row["id"]: _calendar(row) for row in found})
+
+
+def _calendar(row: Any) -> stale.Calendar:
+    days, holidays = orjson.loads(row["working_days"])["days"], orjson.loads(row["holidays"])["dates"]
+    return stale.Calendar(row["timezone"], frozenset(days), frozenset(map(date.fromisoformat, holidays)))
+
+
+def _read(row: Any) -> Row:
+    facts = dict(row)
+    for name in ("score_factors", "risk_factors", "history"):
+        facts[name] = orjson.loads(facts[name] or "[]")
+    return facts
+
+
+def _raised(row: Row) -> Row:
+    """One alert later; stale since the first one was due."""
+    return {**row, "stale_level": row["stale_level"] + 1, "stale_since": row["stale_since"] or row["stale_at"]}
+
+
+def _stand(row: Row, setting: _Setting, active_at: datetime | None) -> Row:
+    """The written columns of one opportunity."""
+    active = max((each for each in (row["last_activity_at"], active_at) if each is not None), default=None)
+    row = {**row, "last_activity_at": active}
+    row |= _silence(row, setting)
+    if row["status"] != "OPEN":
+        return {**row, "risk": risks.LOW, "risk_factors": []}
+    row["score"], row["score_factors"] = scores.score(setting.rules, _to_score(row, setting.now))
+    row["risk"], row["risk_factors"] = risks.assess(_to_assess(row, setting.now))
+    return row
+
+
+def _silence(row: Row, setting: _Setting) -> Row:
+    before = stale.Silence(row["stale_level"], row["stale_episode"], row["stale_since"], row["stale_at"])
+    patience = stale.Patience(None, None)
+    if row["status"] == "OPEN":
+        calendar = setting.calendars.get(row["calendar_id"])
+        patience = stale.Patience(row["stale_after_h"], row["escalate_after_h"], calendar)
+    after = stale.settle(
+        before,
+        patience,
+        since=max(each for each in (row["stage_since"], row["last_activity_at"]) if each is not None),
+        snoozed_until=row["snoozed_until"],
+        now=setting.now,
+    )
+    return {
+        "stale_level": after.level,
+        "stale_episode": after.episode,
+        "stale_since": after.stale_since,
+        "stale_at": after.stale_at,
+    }
+
+
+def _to_score(row: Row, now: datetime) -> Row:
+    closes = row["expected_close"]
+    return {
+        "amount": None if row["amount"] is None else (row["amount"], row["currency"]),
+        "probability": row["probability"],
+        "expectedCloseInDays": None if closes is None else (closes - now.date()).days,
+        "daysInStage": (now - row["stage_since"]).days,
+        "stagePosition": row["position"],
+        "interactionsLast30Days": row["interactions"],
+        "hasContact": row["contact_id"] is not None,
+        "hasProduct": row["product_id"] is not None,
+        "hasCustomer": row["customer_id"] is not None,
+        "contactTitle": row["contact_title"],
+        "customer.industry": row["industry"],
+        "customer.region": row["region"],
+        "customer.country": row["country"],
+        "customer.status": row["customer_status"],
+        "customer.employeeCount": row["employee_count"],
+        "leadSource": row["lead_source"],
+    }
+
+
+def _to_assess(row: Row, now: datetime) -> risks.Facts:
+    pushes, highest = risks.history(row["history"], row["amount"])
+    due = row["stale_at"] is not None and row["stale_at"] <= now
+    return risks.Facts(
+        level=row["stale_level"],
+        stale_since=row["stale_since"],
+        manager_overdue=row["stale_level"] == 1 and due,
+        expected_close=row["expected_close"],
+        pushes=pushes,
+        amount=row["amount"],
+        highest=highest,
+        has_contact=row["contact_id"] is not None,
+        open_tasks=row["open_tasks"],
+        today=now.date(),
+    )
+
+
+def _columns(rows: list[Row]) -> list[list[Any]]:
+    columns = [[row["id"] for row in rows]]
+    for name in WRITTEN:
+        plain = name not in ("score_factors", "risk_factors")
+        columns.append([row[name] if plain else orjson.dumps(row[name]).decode() for row in rows])
+    return columns

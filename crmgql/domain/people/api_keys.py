@@ -1,0 +1,125 @@
+"""API keys: an integrator's way in, made and revoked by an administrator.
+
+Enters: a transaction, the viewer, a name and scopes. Leaves: the key, shown this once; only its hash is kept. Always
+holds: a key never makes or revokes keys, so that no key can reach past its own scopes.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from crmgql.db import Transaction
+from crmgql.domain.people import tokens
+from crmgql.errors import BadUserInput, Forbidden, NotFound
+from crmgql.records import checks
+from crmgql.viewer import Viewer
+
+LONGEST_NAME = 100
+
+INSERT = """
+INSERT INTO api_keys (user_id, name, hint, key_hash, scopes, expires_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"""
+
+AUDIT = """
+INSERT INTO audit_entries (actor_id, action, subject_id, subject_type, changes, occurred_at)
+VALUES ($1, $2, $3, 'ApiKey', $4::text::jsonb, $5)"""
+
+EVENT = """
+INSERT INTO events (actor_id, kind, subject_id, subject_type, payload, occurred_at)
+VALUES ($1, $2, $3, 'ApiKey', '{}', $4)"""
+
+
+def known_scopes(plurals: Collection[str]) -> frozenset[str]:
+    """Reading and writing of each record type, and of all: `customers:read`, …, `*:write`."""
+    return frozenset(f"{plural}:{act}" for plural in ("*", *plurals) for act in ("read", "write"))
+
+
+async def create(
+    tx: Transaction,
+    viewer: Viewer,
+    *,
+    user_id: UUID,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+    known: Collection[str],
+) -> tuple[UUID, str]:
+    """Makes a key that acts as the user within its scopes: (id, key).
+
+    Raises `Forbidden` unless an administrator asks in person, `NotFound` for a user who is absent or not active,
+    `BadUserInput` for a name, scope or time that can't be.
+    """
+    _may(viewer)
+    now = viewer.now()
+    name = _checked_name(name)
+    scopes = _checked_scopes(scopes, known)
+    if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
+        raise BadUserInput("The end of an API key lies in the future and has a time zone.", field="expiresAt")
+    if not await tx.connection.fetchval("SELECT true FROM users WHERE id = $1 AND active FOR SHARE", user_id):
+        raise NotFound("There is no active user with this id.", field="userId")
+    key = tokens.new_api_key()
+    values = (user_id, name, key[:12], tokens.digest(key), scopes, expires_at, now)
+    id = await tx.connection.fetchval(INSERT, *values)
+    ends = expires_at and expires_at.isoformat()
+    changes = {"userId": user_id.hex, "name": name, "scopes": scopes, "expiresAt": ends}
+    await _record(tx, viewer, "apiKey.created", id, {field: [None, value] for field, value in changes.items()}, now)
+    return id, key
+
+
+async def revoke(tx: Transaction, viewer: Viewer, *, id: UUID) -> UUID:
+    """Ends a key and returns the user it acted as, for `Identities.forget`. Doing it again changes nothing.
+
+    Raises `Forbidden` unless an administrator asks in person, `NotFound` for an id that is no key's.
+    """
+    _may(viewer)
+    row = await tx.connection.fetchrow("SELECT user_id, revoked_at FROM api_keys WHERE id = $1 FOR UPDATE", id)
+    if row is None:
+        raise NotFound("There is no API key with this id.", field="id")
+    if row["revoked_at"] is None:
+        now = viewer.now()
+        await tx.connection.execute("UPDATE api_keys SET revoked_at = $2 WHERE id = $1", id, now)
+        await _record(tx, viewer, "apiKey.revoked", id, {"revokedAt": [None, now.isoformat()]}, now)
+    user_id: UUID = row["user_id"]
+    return user_id
+
+
+def _may(viewer: Viewer) -> None:
+    if viewer.api_key_id is not None:
+        raise Forbidden("An API key can't make or revoke API keys: log in as an administrator.")
+    if "ADMIN" not in viewer.roles:
+        raise Forbidden("Only an administrator may make or revoke API keys.")
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    # Control characters and lone surrogates: PostgreSQL refuses some of them, a list on a screen is broken by the rest.
+    if (
+        checks.is_blank(name)
+        or len(name) > LONGEST_NAME
+        or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    ):
+        raise BadUserInput(f"An API key's name is 1 to {LONGEST_NAME} printable characters.", field="name")
+    return name
+
+
+def _checked_scopes(scopes: Sequence[str], known: Collection[str]) -> list[str]:
+    if not scopes:
+        raise BadUserInput("An API key needs a scope, such as customers:read.", field="scopes")
+    for position, scope in enumerate(scopes):
+        if scope not in known:
+            told = ascii(scope[:60])
+            raise BadUserInput(f"{told} is not a scope; scopes look like customers:read.", field=f"scopes.{position}")
+    return sorted(set(scopes))
+
+
+async def _record(
+    tx: Transaction, viewer: Viewer, action: str, id: UUID, changes: dict[str, list[Any]], now: datetime
+) -> None:
+    """The audit row says what changed, the event that it happened; neither holds the key or its hash."""
+    await tx.connection.execute(AUDIT, viewer.user_id, action, id, json.dumps(changes), now)
+    await tx.connection.execute(EVENT, viewer.user_id, action, id, now)

@@ -1,0 +1,149 @@
+"""Who stands behind an `Authorization` header.
+
+Enters: the header's text and a clock. Leaves: a `Viewer`. Always holds: roles, scopes, "active" and "revoked" come from
+the database, never from a token, and are at most `TTL` old. That nobody has a key is remembered for `UNKNOWN_TTL`, so that
+trying one again and again asks the database once; other refusals are not, so that what was mended works at once. A lookup
+takes no connection that others need for writing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from crmgql.db import Database
+from crmgql.domain.people import tokens
+from crmgql.errors import Unauthenticated
+from crmgql.viewer import Clock, Viewer, Who
+
+TTL = timedelta(seconds=5)
+UNKNOWN_TTL = timedelta(seconds=2)
+MOST_UNKNOWN = 5000
+
+# A family lives as long as it has a token that is neither used nor revoked, however many; revoking it leaves none.
+SESSION = """
+SELECT u.id AS user_id, u.active, u.roles, NULL::uuid AS api_key_id, NULL::text[] AS scopes,
+       NULL::timestamptz AS expires_at,
+       NOT EXISTS (SELECT FROM sessions s
+                   WHERE s.family = $2 AND s.user_id = u.id AND s.used_at IS NULL AND s.revoked_at IS NULL) AS revoked
+FROM users u WHERE u.id = $1"""
+
+API_KEY = """
+SELECT u.id AS user_id, u.active, u.roles, k.id AS api_key_id, k.scopes, k.expires_at,
+       k.revoked_at IS NOT NULL AS revoked
+FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.key_hash = $1"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A viewer as read at `since`; good until `until`, which is never later than the token's own end."""
+
+    since: datetime
+    until: datetime
+    viewer: Viewer
+
+
+class Identities:
+    """The viewers of one process, each remembered for at most `TTL` of the caller's clock."""
+
+    def __init__(self, database: Database, secret: str, *, size: int = 10_000) -> None:
+        self._database = database
+        self._secret = secret
+        self._size = size
+        self._known: OrderedDict[str | None, _Known] = OrderedDict()
+        self._unknown: OrderedDict[str, datetime] = OrderedDict()
+        self._forgotten = 0
+
+    async def identify(self, authorization: str | None, clock: Clock) -> Viewer:
+        """The viewer behind the header. Raises `Unauthenticated`, saying what is wrong with it."""
+        known = self._known.get(authorization)
+        # Both ends are compared: a clock that was set back must not make an entry live longer.
+        if known is not None and known.since <= clock() < known.until:
+            self._known.move_to_end(authorization)
+            viewer = known.viewer
+            return viewer if viewer.clock is clock else Viewer(viewer.user_id, viewer.who, viewer.api_key_id, clock)
+        token = _token(authorization)
+        if authorization != f"Bearer {token}":  # spelled otherwise, remembered under the usual spelling
+            return await self.identify(f"Bearer {token}", clock)
+        return await self._look_up(token, clock)
+
+    def forget(self, user_id: UUID) -> None:
+        """Drops what is remembered of a user: call it after the commit of a change to their roles, keys or sessions.
+
+        Other processes, and a lookup on a replica that lags, learn of it when their `TTL` is over.
+        """
+        self._forgotten += 1
+        for header in [header for header, known in self._known.items() if known.viewer.user_id == user_id]:
+            del self._known[header]
+
+    async def _look_up(self, token: str, clock: Clock) -> Viewer:
+        now, forgotten = clock(), self._forgotten
+        if token.startswith(tokens.KEY_PREFIX):
+            ends, row = None, await self._key(token, now)
+        else:
+            claims = tokens.read_access(self._secret, token, now=now)
+            ends, row = claims.expires_at, await self._found(SESSION, (claims.user_id, claims.family), now)
+        _refuse(row, now)
+        scopes = None if row["api_key_id"] is None else frozenset(row["scopes"])
+        viewer = Viewer(row["user_id"], Who(frozenset(row["roles"]), scopes), row["api_key_id"], clock)
+        if forgotten == self._forgotten:  # else: somebody changed while we were reading
+            until = min(end for end in (now + TTL, ends, row["expires_at"]) if end is not None)
+            self._keep(f"Bearer {token}", _Known(now, until, viewer))
+        return viewer
+
+    async def _key(self, token: str, now: datetime) -> Any:
+        """The row of an API key, or None; of one that was unknown a moment ago without asking."""
+        if not tokens.is_api_key(token):
+            return None
+        digest = tokens.digest(token)
+        if digest in self._unknown and abs(now - self._unknown[digest]) < UNKNOWN_TTL:
+            return None
+        row = await self._found(API_KEY, (digest,), now)
+        if row is None:
+            self._unknown[digest] = now
+            if len(self._unknown) > MOST_UNKNOWN:
+                self._unknown.popitem(last=False)
+        return row
+
+    async def _found(self, sql: str, values: tuple[Any, ...], now: datetime) -> Any:
+        """The row. What a replica refuses is asked of the primary once more: it may not know a new session yet."""
+        row = await self._database.fetch_json(sql, values)
+        if not self._database.reads_replica:
+            return row
+        try:
+            _refuse(row, now)
+        except Unauthenticated:
+            async with self._database.reserved() as connection:
+                row = await connection.fetchrow(sql, *values)
+        return row
+
+    def _keep(self, header: str, known: _Known) -> None:
+        self._known[header] = known
+        self._known.move_to_end(header)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+
+def _token(authorization: str | None) -> str:
+    if not authorization:
+        raise Unauthenticated("Log in first: send an Authorization header, Bearer and an access token or API key.")
+    scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("The Authorization header must be the word Bearer and an access token or API key.")
+    return token.strip()
+
+
+def _refuse(row: Any, now: datetime) -> None:
+    """Raises `Unauthenticated` unless the row lets somebody in."""
+    if row is None:
+        raise Unauthenticated("Nobody is behind this token or API key.")
+    by_key = row["api_key_id"] is not None
+    if row["revoked"]:
+        raise Unauthenticated("This API key was revoked." if by_key else "This session has ended: log in again.")
+    if row["expires_at"] is not None and now >= row["expires_at"]:
+        raise Unauthenticated("This API key has expired.")
+    if not row["active"]:
+        raise Unauthenticated("The user of this API key is not active." if by_key else "This user is not active.")

@@ -1,0 +1,250 @@
+"""Sessions: logging in, staying in, leaving, changing the password.
+
+Enters: what a person typed or a refresh token, and the time. Leaves: `Tokens`, or a refusal. A refusal must leave its
+trace (a counted failure, a revoked family), so these verbs take the `Database` and commit on their own: call them
+outside of any transaction.
+
+Always holds: who changes a user's sessions has locked the user's row, so a refresh and a revocation never pass each
+other; a refresh token works once, but for a lost answer (`GRACE`); a failed login looks and lasts the same for whichever reason. How many may fail is in
+`login_attempts`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from crmgql.db import Database, Transaction
+from crmgql.domain.people import clients, login_attempts, passwords, tokens
+from crmgql.domain.people.login_attempts import Blocks, Client
+from crmgql.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
+from crmgql.viewer import Viewer
+
+LONGEST_EMAIL = 254
+GRACE = timedelta(seconds=30)
+REPEATS = 5
+# An access token may outlive its refresh token by less than this; until then its family is looked up.
+KEPT_AFTER_END = timedelta(days=1)
+
+BY_EMAIL = "SELECT id, password_hash FROM users WHERE lower(email) = lower($1) AND active"
+BY_ID = "SELECT email, password_hash FROM users WHERE id = $1 AND active"
+LOCK_BY_HASH = "SELECT true FROM users WHERE id = $1 AND active AND password_hash = $2 FOR NO KEY UPDATE"
+LOCK_BY_REFRESH = """
+SELECT u.active FROM users u JOIN sessions s ON s.user_id = u.id WHERE s.token_hash = $1 FOR NO KEY UPDATE OF u"""
+SET_HASH = "UPDATE users SET password_hash = $2 WHERE id = $1"
+
+BY_REFRESH = """
+SELECT id, user_id, family, expires_at, used_at, revoked_at, client, used_again, EXISTS (
+    SELECT FROM sessions other WHERE other.family = s.family AND other.used_at IS NULL AND other.revoked_at IS NULL) AS alive
+FROM sessions s WHERE token_hash = $1"""
+USE = "UPDATE sessions SET used_at = $2, client = $3 WHERE id = $1"
+USE_AGAIN = "UPDATE sessions SET used_again = used_again + 1 WHERE id = $1"
+INSERT = "INSERT INTO sessions (user_id, family, token_hash, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)"
+# A family lives as long as it has a token that is neither used nor revoked: one, or several where a client asked again.
+# Revoking leaves none, and what was used in such a family never gets a new one.
+REVOKE_FAMILY = "UPDATE sessions SET revoked_at = $2 WHERE family = $1 AND used_at IS NULL AND revoked_at IS NULL"
+REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL"
+# Skips what is locked, as `login_attempts.PURGE` does.
+PURGE = """
+DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)"""
+
+AUDIT_CHANGE = """
+INSERT INTO audit_entries (actor_id, action, subject_id, subject_type, changes, occurred_at)
+VALUES ($1, 'user.passwordChanged', $1, 'User', '{}', $2)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What tokens are made with: the signing secret and how long they live (the settings of the same names)."""
+
+    secret: str
+    access_token_minutes: int
+    refresh_token_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """`expires_at` is the access token's end; the refresh token's is `refresh_token_days` after it was made."""
+
+    access_token: str
+    refresh_token: str
+    expires_at: datetime
+    user_id: UUID
+
+
+async def login(
+    database: Database,
+    *,
+    email: str,
+    password: str,
+    remote: str | None,
+    blocks: Blocks,
+    now: datetime,
+    issue: Issue,
+) -> Tokens:
+    """Starts a session family. Raises `Unauthenticated`, always with the same words, or `Throttled`.
+
+    `remote` is the client's address as a reverse proxy that we trust tells it. Attempts under way count as failures until
+    they succeed: the sixth of six logins of one person from one place at the same instant is throttled.
+    """
+    wanted = clients.plain(email, LONGEST_EMAIL)
+    client = Client(clients.address(remote), (wanted or "").lower())
+    blocks.check(client, now)
+    with passwords.turn():
+        async with database.connection() as connection:
+            counted = await login_attempts.count(connection, blocks, client, wanted, now)
+        stored = counted.password_hash
+        if not await passwords.verify(stored, password) or stored is None:
+            raise _wrong()
+        renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
+    assert counted.user_id is not None
+    async with database.transaction() as tx:
+        # Read again under the lock: meanwhile the user may have been deactivated or the password changed.
+        if not await tx.connection.fetchval(LOCK_BY_HASH, counted.user_id, stored):
+            raise _wrong()
+        if renewed is not None:
+            await tx.connection.execute(SET_HASH, counted.user_id, renewed)
+        await login_attempts.succeeded(tx, blocks, client, counted)
+        return await _open(tx, counted.user_id, uuid4(), now, issue)
+
+
+async def open_for(database: Database, *, email: str, now: datetime, issue: Issue) -> Tokens:
+    """A session without a password, for the operator of this machine. Raises `NotFound` for nobody active."""
+    async with database.transaction() as tx:
+        row = await tx.connection.fetchrow(BY_EMAIL, email)
+        if row is None:
+            raise NotFound(f"No active user has the e-mail {email}.")
+        return await _open(tx, row["id"], uuid4(), now, issue)
+
+
+async def refresh(database: Database, *, refresh_token: str, client: str | None, now: datetime, issue: Issue) -> Tokens:
+    """Replaces a refresh token. Raises `Unauthenticated`.
+
+    A token that was replaced ends its whole family (RFC 9700, 4.14.2), unless the client that used it (`client`, a
+    fingerprint; None is nobody's) uses it again within `GRACE`: its answer was lost, or two of its tabs refresh at once.
+    """
+    async with database.transaction() as tx:
+        outcome = await _replace(tx, tokens.digest(refresh_token), client, now, issue)
+    # Raised only here, after the commit: the revocation stays.
+    if isinstance(outcome, Unauthenticated):
+        raise outcome
+    return outcome
+
+
+async def logout(database: Database, *, refresh_token: str, now: datetime) -> UUID | None:
+    """Ends the token's family and returns the user, for `Identities.forget`; None for a token that is not ours."""
+    hashed = tokens.digest(refresh_token)
+    async with database.transaction() as tx:
+        await tx.connection.execute(LOCK_BY_REFRESH, hashed)
+        row = await tx.connection.fetchrow(BY_REFRESH, hashed)
+        if row is None:
+            return None
+        await tx.connection.execute(REVOKE_FAMILY, row["family"], now)
+        user_id: UUID = row["user_id"]
+        return user_id
+
+
+async def change_password(
+    database: Database, viewer: Viewer, *, current: str, new: str, remote: str | None, blocks: Blocks, issue: Issue
+) -> Tokens:
+    """Sets a new password, ends every session of the user and opens a fresh one. API keys stay.
+
+    Wrong tries count as failed logins do. Raises `Forbidden` for an API key, `BadUserInput` for a wrong current or an
+    impossible new password, `Throttled`.
+    """
+    if viewer.api_key_id is not None:
+        raise Forbidden("An API key can't change a password: log in.")
+    passwords.check(new, field="new")
+    now = viewer.now()
+    client = Client(clients.address(remote), viewer.user_id)
+    blocks.check(client, now)
+    with passwords.turn():
+        async with database.connection() as connection:
+            row = await connection.fetchrow(BY_ID, viewer.user_id)
+            email, stored = (row["email"], row["password_hash"]) if row else (None, None)
+            counted = await login_attempts.count(connection, blocks, client, email, now)
+        if not await passwords.verify(stored, current):
+            raise _wrong_current()
+        hashed = await passwords.hash(new, field="new")
+    async with database.transaction() as tx:
+        if not await tx.connection.fetchval(LOCK_BY_HASH, viewer.user_id, stored):
+            raise _wrong_current()
+        await tx.connection.execute(SET_HASH, viewer.user_id, hashed)
+        await tx.connection.execute(REVOKE_ALL, viewer.user_id, now)
+        await tx.connection.execute(AUDIT_CHANGE, viewer.user_id, now)
+        await login_attempts.succeeded(tx, blocks, client, counted)
+        return await _open(tx, viewer.user_id, uuid4(), now, issue)
+
+
+async def reset_password(database: Database, *, email: str, hashed: str, now: datetime) -> None:
+    """Sets a password's hash for the operator of this machine and ends the user's sessions. Raises `NotFound`."""
+    async with database.transaction() as tx:
+        row = await tx.connection.fetchrow(BY_EMAIL, email)
+        if row is None:
+            raise NotFound(f"No active user has the e-mail {email}.")
+        await revoke_all(tx, user_id=row["id"], now=now)
+        await tx.connection.execute(SET_HASH, row["id"], hashed)
+        await tx.connection.execute(AUDIT_CHANGE, row["id"], now)
+
+
+async def revoke_all(tx: Transaction, *, user_id: UUID, now: datetime) -> None:
+    """Ends every session of a user, in the transaction that deactivates them or sets their password."""
+    await tx.connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
+    await tx.connection.execute(REVOKE_ALL, user_id, now)
+
+
+async def purge(tx: Transaction, *, now: datetime) -> None:
+    """Deletes what no longer matters, tokens that ended and counters whose window is over; harmless to repeat."""
+    await tx.connection.execute(PURGE, now - KEPT_AFTER_END)
+    await login_attempts.purge(tx, now=now)
+
+
+async def _replace(
+    tx: Transaction, hashed: str, client: str | None, now: datetime, issue: Issue
+) -> Tokens | Unauthenticated:
+    # Two statements: the second sees what was committed while the first waited for the lock.
+    active = await tx.connection.fetchval(LOCK_BY_REFRESH, hashed)
+    row = await tx.connection.fetchrow(BY_REFRESH, hashed)
+    if row is None:
+        return Unauthenticated("This refresh token is not one of ours.")
+    if row["revoked_at"] is not None:
+        return Unauthenticated("This session has ended: log in again.")
+    again = row["used_at"] is not None
+    if again and not _may_repeat(row, client, now):
+        await tx.connection.execute(REVOKE_FAMILY, row["family"], now)
+        return Unauthenticated("This refresh token was used before, so its session has ended: log in again.")
+    if now >= row["expires_at"]:
+        return Unauthenticated("This refresh token has expired: log in again.")
+    if not active:
+        return Unauthenticated("The user of this session is not active.")
+    if again:
+        await tx.connection.execute(USE_AGAIN, row["id"])
+    else:
+        await tx.connection.execute(USE, row["id"], now, client)
+    return await _open(tx, row["user_id"], row["family"], now, issue)
+
+
+def _may_repeat(row: Any, client: str | None, now: datetime) -> bool:
+    """Whether a used token is the same client's once more. Clocks of two processes differ, so `now` may be a bit earlier."""
+    known = client is not None and client == row["client"]
+    return known and row["alive"] and row["used_again"] < REPEATS and abs(now - row["used_at"]) <= GRACE
+
+
+async def _open(tx: Transaction, user_id: UUID, family: UUID, now: datetime, issue: Issue) -> Tokens:
+    """The family's next pair of tokens."""
+    minutes = issue.access_token_minutes
+    refresh_token = tokens.new_refresh_token()
+    ends = now + timedelta(days=issue.refresh_token_days)
+    await tx.connection.execute(INSERT, user_id, family, tokens.digest(refresh_token), ends, now)
+    access_token = tokens.issue_access(issue.secret, user_id=user_id, family=family, now=now, minutes=minutes)
+    return Tokens(access_token, refresh_token, now + timedelta(minutes=minutes), user_id)
+
+
+def _wrong() -> Unauthenticated:
+    return Unauthenticated("E-mail or password is wrong.")
+
+
+def _wrong_current() -> BadUserInput:
+    return BadUserInput("The current password is wrong.", field="current")

@@ -1,0 +1,219 @@
+"""Users and teams, kept by administrators; and who may be put in charge of a record. Who leaves: see `departures`.
+
+An administrator's API key decides nothing about rights or pay: neither roles, e-mail, password, salary and whether
+somebody is active, nor who stands under whom. So nobody reaches past a key's scopes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.people import passwords, sessions
+from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
+from crmgql.models import Team, User
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+FREE = frozenset({access.ADMIN, access.FINANCE, access.INTEGRATION})
+"""Roles that may put anybody in charge, or nobody."""
+
+OWNING = frozenset({access.SELLER, access.MANAGER})
+"""Roles whose new customers and opportunities are their own unless another owner is named."""
+
+PERSONAL = frozenset({"roles", "email", "salary", "team_id"})
+STANDING = frozenset({"manager_id", "parent_id"})
+"""What an API key leaves as it is, of users and of teams."""
+
+CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
+ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
+ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND 'ADMIN' = ANY (roles) ORDER BY id"
+HOLD = "SELECT active FROM users WHERE id = $1 FOR SHARE"
+MANAGERS_ABOVE = """
+WITH RECURSIVE up AS (
+    SELECT u.id AS user_id, t.manager_id, t.parent_id, 0 AS height FROM users u
+    JOIN teams t ON t.id = u.team_id OR t.manager_id = u.id WHERE u.id = ANY ($1)
+    UNION ALL
+    SELECT up.user_id, t.manager_id, t.parent_id, height + 1 FROM up JOIN teams t ON t.id = up.parent_id
+    WHERE height < 50
+)
+SELECT DISTINCT ON (user_id) user_id, manager_id FROM up JOIN users m ON m.id = manager_id AND m.active
+WHERE manager_id <> user_id ORDER BY user_id, height, manager_id"""
+OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND 'ADMIN' = ANY(roles) AND id <> $1)"
+
+
+async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozenset[str] = FREE) -> UUID | None:
+    """The user, if the viewer may put them in charge: an owning role oneself, a manager their team, `free` roles anybody.
+
+    They stay active until the transaction ends: who is deactivated at the same moment either is refused here, or hands
+    over what they got here, too. Raises `NotFound`, `Forbidden`, `BadUserInput` for somebody who is not active.
+    """
+    if user_id is None:
+        if not act.viewer.roles & free:
+            raise Forbidden("You may name somebody else here, but not nobody.", field=field)
+        return None
+    if user_id == act.viewer.user_id and act.viewer.roles & (OWNING | free):
+        return await oneself(act)
+    user = await records.visible(act, User, user_id, field=field, steady=True)
+    if not user["active"]:
+        raise BadUserInput("This user is not active; choose one who is.", field=field)
+    if act.viewer.roles & free:
+        return user_id
+    if not act.viewer.roles & OWNING:
+        raise Forbidden("Your roles put nobody in charge here; ask a manager to.", field=field)
+    if access.MANAGER not in act.viewer.roles:
+        raise Forbidden("You may only name yourself here; ask a manager to name others.", field=field)
+    if not await act.tx.connection.fetchval("SELECT $1 = ANY(team_reach($2))", user_id, act.viewer.user_id):
+        raise Forbidden("This user is not in your teams; name somebody who is.", field=field)
+    return user_id
+
+
+async def still_here(act: Act, user_id: UUID | None) -> UUID | None:
+    """The user, who stays active until the transaction ends; None for nobody and for somebody who has left."""
+    return user_id if await act.tx.connection.fetchval(HOLD, user_id) else None
+
+
+async def oneself(act: Act) -> UUID:
+    """The viewer, as `still_here`. Raises `Unauthenticated` when they were deactivated a moment ago."""
+    if await still_here(act, act.viewer.user_id) is None:
+        raise Unauthenticated("This user is not active.")
+    return act.viewer.user_id
+
+
+async def own(act: Act) -> UUID | None:
+    """Whose a new record is when nobody is named: the viewer's if they sell or manage, else nobody's."""
+    return await oneself(act) if act.viewer.roles & OWNING else None
+
+
+async def managers_above(act: Act, user_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """By user, the nearest active manager: of their own team, else of the teams that it is a part of."""
+    rows = await act.tx.connection.fetch(MANAGERS_ABOVE, user_ids)
+    return {row["user_id"]: row["manager_id"] for row in rows}
+
+
+async def administrators(act: Act) -> list[UUID]:
+    """All who are active: whom to tell of what is nobody else's."""
+    return [row["id"] for row in await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS)]
+
+
+async def create_user(
+    act: Act,
+    *,
+    roles: Sequence[str] = (),
+    password: str | None = None,
+    salary: tuple[Decimal, str] | None = None,
+    **values: Any,
+) -> UUID:
+    """A user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
+    access.require_write(act.viewer, "User")
+    require_person(act, [name for name, value in (("roles", roles), ("salary", salary)) if value])
+    values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
+    await _check_team(act, values)
+    if password is not None:
+        values["password_hash"] = await _hashed(act, password)
+    user = await records.create(act, User, values, kind="user.created", conflicts=CONFLICTS)
+    return user["id"]  # type: ignore[no-any-return]
+
+
+async def update_user(
+    act: Act, *, id: UUID, expected_version: int | None = None, password: str | None = None, **changes: Any
+) -> UUID:
+    """Changes what is named. A new password ends the user's sessions."""
+    access.require_write(act.viewer, "User")
+    require_person(act, changes.keys() & PERSONAL)
+    user = await records.lock(act, User, id, expected_version=expected_version)
+    if "roles" in changes:
+        changes["roles"] = await _roles(act, user, changes["roles"] or [])
+    if "salary" in changes:
+        changes |= _salary(act, changes.pop("salary"))
+    if changes.get("team_id") != user["team_id"]:
+        await _check_team(act, changes)
+    user = await records.change(act, User, user, changes, kind="user.updated", conflicts=CONFLICTS)
+    if password is not None:
+        hashed = {"password_hash": await _hashed(act, password)}
+        await records.change(act, User, user, hashed, kind="user.passwordChanged")
+        await sessions.revoke_all(act.tx, user_id=id, now=act.now)
+    return id
+
+
+async def reactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    access.require_write(act.viewer, "User")
+    require_person(act, ["active"])
+    user = await records.lock(act, User, id, expected_version=expected_version)
+    if user["active"]:
+        raise IllegalTransition("The user is active already.", field="id")
+    await records.change(act, User, user, {"active": True}, kind="user.reactivated")
+    return id
+
+
+async def create_team(act: Act, **values: Any) -> UUID:
+    """A team, under another one if `parent_id` says so."""
+    access.require_write(act.viewer, "Team")
+    if values.get("parent_id") is not None:
+        await records.visible(act, Team, values["parent_id"], field="parentId")
+    if values.get("manager_id") is not None:
+        require_person(act, ["manager_id"])
+        await assignable(act, values["manager_id"], field="managerId")
+    team = await records.create(act, Team, values, kind="team.created")
+    return team["id"]  # type: ignore[no-any-return]
+
+
+async def update_team(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named. Raises `BadUserInput` for a parent that is below the team."""
+    access.require_write(act.viewer, "Team")
+    require_person(act, changes.keys() & STANDING)
+    if changes.get("parent_id") is not None:
+        await records.refuse_cycle(act, Team, id, changes["parent_id"])
+        await records.visible(act, Team, changes["parent_id"], field="parentId")
+    team = await records.lock(act, Team, id, expected_version=expected_version)
+    if changes.get("manager_id") not in (None, team["manager_id"]):
+        await assignable(act, changes["manager_id"], field="managerId")
+    await records.change(act, Team, team, changes, kind="team.updated")
+    return id
+
+
+async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
+    """The roles in one order; as they were when they are the same. Raises when nobody could administer any more."""
+    if set(roles) == set(user["roles"]):
+        return user["roles"]  # type: ignore[no-any-return]
+    if access.ADMIN not in roles:
+        await require_other_administrator(act, user)
+    return sorted(set(roles))
+
+
+def require_person(act: Act, columns: Iterable[str]) -> None:
+    """Raises `Forbidden` when an API key names one of these, also with the value that it has: a salary can be guessed."""
+    if act.viewer.api_key_id is not None:
+        for column in sorted(columns):
+            field = checks.api_name(column)
+            raise Forbidden(f"An API key can't set {field}: log in.", field=field)
+
+
+async def require_other_administrator(act: Act, user: Row) -> None:
+    """One at a time: of two administrators who remove each other at once, one stays."""
+    if not user["active"] or access.ADMIN not in user["roles"]:
+        return
+    await act.tx.connection.execute(ADMINISTRATORS)
+    if not await act.tx.connection.fetchval(OTHER_ADMINISTRATOR, user["id"]):
+        raise Conflict("This is the last active administrator; make another one first.", field="id")
+
+
+async def _hashed(act: Act, password: str) -> str:
+    require_person(act, ["password"])
+    return await passwords.hash(password)
+
+
+async def _check_team(act: Act, values: Row) -> None:
+    if values.get("team_id") is not None:
+        await records.visible(act, Team, values["team_id"], field="teamId")
+
+
+def _salary(act: Act, salary: tuple[Decimal, str] | None) -> Row:
+    if salary is None:
+        return {"salary_amount": None, "salary_currency": None}
+    records.require_role(act, access.SALARIES, field="salary")
+    amount = checks.money(salary, salary[1], field="salary")
+    return {"salary_amount": amount, "salary_currency": salary[1]}

@@ -1,0 +1,191 @@
+"""What nobody follows up returns to the pool: first its owner is warned, then it is taken.
+
+The active pool of a kind that has `reclaim_after_d` reclaims. The last activity of a lead is its `last_activity_at`. That of
+a customer is the latest of: a change of its record, an interaction, an order, a payment, a ticket's change, a task that was
+done, and the activity of its open opportunities. So a deal in which something happens keeps its customer; one that sleeps as
+long does not.
+
+Always holds: nothing is taken that is protected, or before it was warned of for `warn_before_d` days; an activity after the
+warning makes it void. A sweep run twice finds nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from crmgql.db import Connection
+from crmgql.domain.messages import notifications
+from crmgql.domain.messages.notifications import News
+from crmgql.domain.pools import pool_items
+from crmgql.domain.pools.pool_items import KINDS, Kind
+from crmgql.events import outbox
+from crmgql.records.records import Act, Row
+from crmgql.viewer import NOBODY
+
+BATCH = 500
+
+RECLAIMING = "SELECT * FROM pools WHERE kind = $1 AND active AND reclaim_after_d IS NOT NULL FOR SHARE"
+
+LEADS = """
+SELECT r.id, r.owner_id, r.name, r.customer_id, r.last_activity_at AS active_at, r.reclaim_warned_at AS warned_at FROM leads r
+WHERE r.id > $1 AND r.status IN ('NEW', 'NURTURING', 'QUALIFIED') AND r.owner_id IS NOT NULL
+  AND r.last_activity_at < $2 AND (r.protected_until IS NULL OR r.protected_until <= $3)
+ORDER BY r.id LIMIT $4 FOR NO KEY UPDATE OF r SKIP LOCKED"""
+CUSTOMERS = """
+SELECT r.id, r.owner_id, r.name, r.id AS customer_id, seen.active_at, r.reclaim_warned_at AS warned_at FROM customers r CROSS JOIN LATERAL (
+    SELECT greatest(
+        r.updated_at,
+        (SELECT max(occurred_at) FROM interactions i WHERE i.customer_id = r.id),
+        (SELECT max(ordered_at) FROM orders o WHERE o.customer_id = r.id),
+        (SELECT max(coalesce(received_at, created_at)) FROM payments p WHERE p.customer_id = r.id),
+        (SELECT max(updated_at) FROM tickets t WHERE t.customer_id = r.id),
+        (SELECT max(done_at) FROM tasks t WHERE t.customer_id = r.id),
+        (SELECT max(greatest(stage_since, last_activity_at)) FROM opportunities o
+         WHERE o.customer_id = r.id AND o.status = 'OPEN')
+    ) AS active_at
+) seen
+WHERE r.id > $1 AND r.owner_id IS NOT NULL AND r.updated_at < $2
+  AND (r.protected_until IS NULL OR r.protected_until <= $3)
+ORDER BY r.id LIMIT $4 FOR NO KEY UPDATE OF r SKIP LOCKED"""
+CANDIDATES = {"LEAD": LEADS, "CUSTOMER": CUSTOMERS}
+
+WARN = "UPDATE {table} SET reclaim_warned_at = $2 WHERE id = ANY($1)"
+TAKE = {
+    "LEAD": """
+UPDATE leads SET owner_id = NULL, pool_id = $2, queue_id = NULL, queue_deadline = NULL, assigned_at = NULL,
+    accepted_at = NULL, accept_by = NULL, protected_until = NULL, reclaim_warned_at = NULL,
+    version = version + 1, updated_at = $3
+WHERE id = ANY($1) RETURNING id, version""",
+    "CUSTOMER": """
+UPDATE customers SET owner_id = NULL, pool_id = $2, protected_until = NULL, reclaim_warned_at = NULL,
+    version = version + 1, updated_at = $3
+WHERE id = ANY($1) RETURNING id, version""",
+}
+EVENTS = """
+INSERT INTO events (kind, subject_type, subject_id, customer_id, payload, occurred_at)
+SELECT $1, $2, e.id, e.customer_id, e.said::jsonb, $3 FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS e (id, customer_id, said)"""
+AUDIT = """
+INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, changes, occurred_at)
+SELECT $1, $2, e.id, e.customer_id, e.said::jsonb, $3 FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS e (id, customer_id, said)"""
+
+
+Told = tuple[UUID, UUID | None, Row, Row]
+"""A record, its customer, an event's payload, an audit row's changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a step of the sweep did. `at` is where the next goes on; None when all was looked at."""
+
+    warned: int
+    reclaimed: int
+    at: dict[str, Any] | None
+
+
+async def sweep(act: Act, at: dict[str, Any] | None = None, *, limit: int = BATCH) -> Swept:
+    """Looks at the next `limit` candidates: warns of some and takes others. `at` is empty at the beginning."""
+    name, after = (at or {}).get("kind", "LEAD"), UUID((at or {}).get("after", str(NOBODY)))
+    kind = KINDS[name]
+    pool = await act.tx.connection.fetchrow(RECLAIMING, name)
+    rows: list[Row] = []
+    if pool is not None:
+        rows = await _candidates(act, kind, dict(pool), after, limit)
+        warned, due = _sorted(act, dict(pool), rows)
+        await _warn(act, kind, dict(pool), warned)
+        await _take(act, kind, dict(pool), due)
+        if len(rows) == limit:
+            return Swept(len(warned), len(due), {"kind": name, "after": str(rows[-1]["id"])})
+        return Swept(len(warned), len(due), _next(name))
+    return Swept(0, 0, _next(name))
+
+
+def _next(name: str) -> dict[str, Any] | None:
+    return {"kind": "CUSTOMER"} if name == "LEAD" else None
+
+
+async def _candidates(act: Act, kind: Kind, pool: Row, after: UUID, limit: int) -> list[Row]:
+    """The next that may be without activity for long enough to be warned of."""
+    early = act.now - timedelta(days=pool["reclaim_after_d"] - (pool["warn_before_d"] or 0))
+    rows = await act.tx.connection.fetch(CANDIDATES[kind.name], after, early, act.now, limit)
+    return [dict(row) for row in rows]
+
+
+def _sorted(act: Act, pool: Row, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """(who is to be warned of, who is to be taken); the others are active, or wait for the end of their warning."""
+    silent = timedelta(days=pool["reclaim_after_d"])
+    ahead = timedelta(days=pool["warn_before_d"] or 0)
+    warned, due = [], []
+    for row in rows:
+        is_warned = row["warned_at"] is not None and row["warned_at"] > row["active_at"]
+        if row["active_at"] >= act.now - (silent - ahead):
+            continue
+        if ahead and not is_warned:
+            warned.append(row)
+        elif row["active_at"] < act.now - silent and (not ahead or row["warned_at"] <= act.now - ahead):
+            due.append(row)
+    return warned, due
+
+
+async def _warn(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
+    """Tells the owners. It is no change of the record: neither a version nor an activity."""
+    if not rows:
+        return
+    connection: Connection = act.tx.connection
+    await connection.execute(WARN.format(table=kind.table), [row["id"] for row in rows], act.now)
+    entries = [(row["id"], row["owner_id"]) for row in rows]
+    await pool_items.moved(act, kind, pool["id"], entries, move="WARNED", reason=_reason(pool))
+    news = [
+        (row["id"], row["customer_id"], {"poolId": pool["id"]}, {"reclaim_warned_at": [row["warned_at"], act.now]})
+        for row in rows
+    ]
+    await _tell(act, "pool.warned", kind.model.__name__, news)
+    text = f"goes to the pool “{pool['name']}” in {pool['warn_before_d']} days unless you follow it up"
+    await notifications.tell_many(act, [_news(kind, row, "pool.warned", text) for row in rows])
+
+
+async def _take(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    ids = [row["id"] for row in rows]
+    entries = [(row["id"], row["owner_id"]) for row in rows]
+    items = await pool_items.enter(act, kind, pool, entries, move="RECLAIMED", reason=_reason(pool))
+    taken = await act.tx.connection.fetch(TAKE[kind.name], ids, pool["id"], act.now)
+    await _tell_taken(act, kind, pool, rows, items, {row["id"]: row["version"] for row in taken})
+    text = f"was not followed up and went to the pool “{pool['name']}”"
+    await notifications.tell_many(act, [_news(kind, row, "pool.reclaimed", text) for row in rows])
+
+
+async def _tell_taken(
+    act: Act, kind: Kind, pool: Row, rows: Sequence[Row], items: dict[UUID, UUID], versions: dict[UUID, int]
+) -> None:
+    """As a release by a person tells: the stay in the pool, and the record's own change."""
+    stays: list[Told] = []
+    changed: list[Told] = []
+    for row in rows:
+        id, customer_id, owner_id = row["id"], row["customer_id"], row["owner_id"]
+        payload = {f"{kind.noun}Id": id, "reason": _reason(pool)}
+        stays.append((items[id], customer_id, payload, {"last_owner_id": [None, owner_id]}))
+        changes = {"owner_id": [owner_id, None], "pool_id": [None, pool["id"]]}
+        changed.append((id, customer_id, {"version": versions[id]}, changes))
+    await _tell(act, "pool.reclaimed", "PoolItem", stays)
+    await _tell(act, f"{kind.noun}.pooled", kind.model.__name__, changed)
+
+
+def _reason(pool: Row) -> str:
+    return f"no activity for {pool['reclaim_after_d']} days"
+
+
+def _news(kind: Kind, row: Row, told: str, text: str) -> News:
+    return News(row["owner_id"], told, f"{notifications.cut(row['name'], 60)} {text}", **{kind.column: row["id"]})
+
+
+async def _tell(act: Act, told: str, subject: str, news: Sequence[Told]) -> None:
+    """Events and audit rows of (record, its customer, payload, changes)."""
+    ids, customers, payloads, changes = (list(column) for column in zip(*news, strict=True))
+    for sql, said in ((EVENTS, payloads), (AUDIT, changes)):
+        texts = [outbox.as_json(each) for each in said]
+        await act.tx.connection.execute(sql, told, subject, act.now, ids, customers, texts)

@@ -1,0 +1,298 @@
+"""Orders: made as drafts with their lines, then moved through their states. Totals are computed here, never taken.
+
+State changes and from where they are allowed are one table, `MOVES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.people import users
+from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTransition
+from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+MAX_LINES = 500
+LINE = (
+    "position",
+    "product_id",
+    "description",
+    "quantity",
+    "currency",
+    "unit_price_amount",
+    "discount_amount",
+    "shipping_amount",
+    "line_amount",
+    "unit_cost_amount",
+)
+"""The columns that `_price` gives a line."""
+
+LINES = "SELECT * FROM order_lines WHERE customer_id = $1 AND order_id = $2 ORDER BY position, id"
+DELETE_LINES = "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2"
+CONFLICTS = {"orders_number": ("number", "Another order has this number.")}
+DRAW = """
+WITH RECURSIVE drawn AS (
+    SELECT 'SO-' || nextval('order_numbers') AS number
+    UNION ALL
+    SELECT 'SO-' || nextval('order_numbers') FROM drawn WHERE EXISTS (SELECT FROM orders o WHERE o.number = drawn.number)
+)
+SELECT number FROM drawn WHERE NOT EXISTS (SELECT FROM orders o WHERE o.number = drawn.number)"""
+"""The next number that is free: clients and imports bring numbers of their own, which may look like ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as asked for. Without a price it takes the product's; without a description, the product's name."""
+
+    quantity: Decimal
+    product_id: UUID | None = None
+    description: str | None = None
+    unit_price: tuple[Decimal, str] | None = None
+    discount: tuple[Decimal, str] | None = None
+    shipping: tuple[Decimal, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of state: from which states, to which, what it is called in events, which time it sets."""
+
+    sources: frozenset[str]
+    target: str
+    told: str
+    time: str | None = None
+
+
+MOVES = {
+    "confirm": Move(frozenset({"DRAFT"}), "CONFIRMED", "order.confirmed", "confirmed_at"),
+    "process": Move(frozenset({"CONFIRMED", "UNAVAILABLE"}), "PROCESSING", "order.processing"),
+    "invoice": Move(frozenset({"CONFIRMED", "PROCESSING"}), "INVOICED", "order.invoiced"),
+    "ship": Move(frozenset({"CONFIRMED", "PROCESSING", "INVOICED"}), "SHIPPED", "order.shipped", "shipped_at"),
+    "deliver": Move(frozenset({"SHIPPED"}), "DELIVERED", "order.delivered", "delivered_at"),
+    "hold": Move(frozenset({"CONFIRMED", "PROCESSING"}), "UNAVAILABLE", "order.held"),
+    "cancel": Move(
+        frozenset({"DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "UNAVAILABLE"}),
+        "CANCELLED",
+        "order.cancelled",
+        "cancelled_at",
+    ),
+}
+
+
+async def create(
+    act: Act,
+    *,
+    customer_id: UUID,
+    lines: Sequence[Line],
+    currency: str | None = None,
+    number: str | None = None,
+    seller_id: UUID | None = None,
+    opportunity_id: UUID | None = None,
+    ordered_at: datetime | None = None,
+    expected_delivery_at: datetime | None = None,
+    note: str | None = None,
+    tax: tuple[Decimal, str] | None = None,
+    discount: tuple[Decimal, str] | None = None,
+    **origin: Any,
+) -> UUID:
+    """A draft order in one currency: the given one or the customer's. The viewer sells it unless another is named.
+
+    A number of one's own takes somebody who sees all orders; without one it is drawn.
+    """
+    access.require_write(act.viewer, "Order")
+    if number is not None:
+        access.require_all(act.viewer, "Order", field="number")
+    customer = await records.visible(act, Customer, customer_id, field="customerId")
+    currency = currency or customer["currency"]
+    seller_id = await users.assignable(act, seller_id or act.viewer.user_id, field="sellerId")
+    if opportunity_id is not None:
+        opportunity = await records.visible(act, Opportunity, opportunity_id, field="opportunityId")
+        if opportunity["customer_id"] not in (None, customer_id):
+            raise BadUserInput("The opportunity belongs to another customer.", field="opportunityId")
+    priced = await _priced(act, lines, currency)
+    values = {
+        "customer_id": customer_id,
+        "seller_id": seller_id,
+        "opportunity_id": opportunity_id,
+        "currency": currency,
+        "ordered_at": ordered_at or act.now,
+        "expected_delivery_at": expected_delivery_at,
+        "note": note,
+        **_totals(priced, currency, _amount(tax, currency, "tax"), _amount(discount, currency, "discount")),
+        "number": number if number is not None else await act.tx.connection.fetchval(DRAW),
+        **origin,
+    }
+    try:
+        order = await records.create(act, Order, values, kind="order.created", conflicts=CONFLICTS)
+    except Conflict as error:
+        if number is None and error.field == "number":  # somebody brought it since it was drawn
+            raise records.Collided from error
+        raise
+    await _insert_lines(act, order, priced)
+    return order["id"]  # type: ignore[no-any-return]
+
+
+async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_version: int | None = None) -> UUID:
+    """Replaces a draft's lines; the same lines again change nothing."""
+    access.require_write(act.viewer, "Order")
+    order = await records.lock(act, Order, id, expected_version=expected_version)
+    if order["status"] != "DRAFT":
+        raise IllegalTransition(
+            f"The lines of a {order['status']} order are fixed; only a DRAFT's can change.", field="id"
+        )
+    priced = await _priced(act, lines, order["currency"])
+    before = await act.tx.connection.fetch(LINES, order["customer_id"], id)
+    if [{column: row[column] for column in LINE} for row in before] == priced:
+        return id
+    await act.tx.connection.execute(DELETE_LINES, order["customer_id"], id)
+    totals = _totals(priced, order["currency"], order["tax_amount"], order["discount_amount"])
+    payload = {"lines": len(priced)}
+    order = await records.change(act, Order, order, totals, kind="order.linesSet", payload=payload, touch=True)
+    await _insert_lines(act, order, priced)
+    return id
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes note, seller, dates; tax and discount while the order is a draft; the number, as `create` takes it."""
+    access.require_write(act.viewer, "Order")
+    order = await records.lock(act, Order, id, expected_version=expected_version)
+    if changes.get("number", order["number"]) != order["number"]:
+        access.require_all(act.viewer, "Order", field="number")
+    if "seller_id" in changes and changes["seller_id"] != order["seller_id"]:
+        await users.assignable(act, changes["seller_id"], field="sellerId")
+    if "tax" in changes or "discount" in changes:
+        if order["status"] != "DRAFT":
+            raise IllegalTransition(f"The amounts of a {order['status']} order are fixed.", field="id")
+        currency = order["currency"]
+        tax = _amount(changes.pop("tax", (order["tax_amount"], currency)), currency, "tax")
+        discount = _amount(changes.pop("discount", (order["discount_amount"], currency)), currency, "discount")
+        net = order["subtotal_amount"] + order["shipping_amount"]
+        changes |= _sums(order["subtotal_amount"], order["shipping_amount"], tax, discount, net)
+    await records.change(act, Order, order, changes, kind="order.updated", conflicts=CONFLICTS)
+    return id
+
+
+async def move(
+    act: Act, verb: str, *, id: UUID, expected_version: int | None = None, reason: str | None = None
+) -> UUID:
+    """Confirms, processes, invoices, ships, delivers, holds or cancels."""
+    access.require_write(act.viewer, "Order")
+    order = await records.lock(act, Order, id, expected_version=expected_version)
+    step = MOVES[verb]
+    if order["status"] not in step.sources:
+        sources = ", ".join(sorted(step.sources))
+        raise IllegalTransition(f"A {order['status']} order can't {verb}; only from {sources}.", field="id")
+    if verb == "confirm":
+        await _require_lines(act, order)
+    if verb == "cancel":
+        await _refuse_paid(act, order)
+    changes: Row = {"status": step.target}
+    if step.time is not None:
+        changes[step.time] = act.now
+    payload = {"reason": reason} if reason is not None else None
+    checks.check_text(reason or "", "reason", longest=1000)
+    await records.change(act, Order, order, changes, kind=step.told, payload=payload)
+    return id
+
+
+async def _require_lines(act: Act, order: Row) -> None:
+    sql = "SELECT count(*) FROM order_lines WHERE customer_id = $1 AND order_id = $2"
+    if await act.tx.connection.fetchval(sql, order["customer_id"], order["id"]) == 0:
+        raise IllegalTransition("An order without lines can't be confirmed; add lines first.", field="id")
+
+
+async def _refuse_paid(act: Act, order: Row) -> None:
+    sql = """SELECT count(*) FROM payments
+             WHERE customer_id = $1 AND order_id = $2 AND status IN ('RECEIVED', 'PENDING') AND amount > 0"""
+    if await act.tx.connection.fetchval(sql, order["customer_id"], order["id"]):
+        raise Conflict("The order has payments; settle or cancel them first.", field="id")
+
+
+async def _priced(act: Act, lines: Sequence[Line], currency: str) -> list[Row]:
+    """The lines as rows: priced, rounded half up to the currency, in the order given."""
+    if len(lines) > MAX_LINES:
+        raise BadUserInput(f"An order has at most {MAX_LINES} lines, not {len(lines)}.", field="lines")
+    return [await _price(act, line, currency, index) for index, line in enumerate(lines)]
+
+
+async def _price(act: Act, line: Line, currency: str, index: int) -> Row:
+    at = f"lines.{index}."
+    product = None
+    if line.product_id is not None:
+        product = await records.visible(act, Product, line.product_id, field=f"{at}productId")
+        if product["status"] != "ACTIVE":
+            raise BadUserInput(
+                f"The product is {product['status']}; only ACTIVE ones are sold.", field=f"{at}productId"
+            )
+    description = line.description or (product["name"] if product else None)
+    if description is None:
+        raise BadUserInput("A line needs a description or a product.", field=f"{at}description")
+    checks.check(OrderLine, {"quantity": checks.positive(line.quantity, field=f"{at}quantity")}, prefix=at)
+    unit_price = line.unit_price
+    if unit_price is None and product is not None and product["price_amount"] is not None:
+        unit_price = (product["price_amount"], product["currency"])
+    if unit_price is None:
+        raise BadUserInput("A line needs a unit price, or a product that has one.", field=f"{at}unitPrice")
+    price = _amount(unit_price, currency, f"{at}unitPrice")
+    discount = _amount(line.discount, currency, f"{at}discount")
+    exact = line.quantity * price
+    if exact >= checks.MAX_AMOUNT:  # more digits than Decimal's context has can't be quantized
+        raise BadUserInput("Quantity times unit price is too large.", field=f"{at}quantity")
+    gross = exact.quantize(Decimal(1).scaleb(-checks.scale(currency)), ROUND_HALF_UP)
+    if discount > gross:
+        raise BadUserInput(f"The discount is more than the line's {gross}.", field=f"{at}discount")
+    cost = product["cost_amount"] if product and product["currency"] == currency else None
+    return {
+        "position": index + 1,
+        "product_id": line.product_id,
+        "description": description,
+        "quantity": line.quantity,
+        "currency": currency,
+        "unit_price_amount": price,
+        "discount_amount": discount,
+        "shipping_amount": _amount(line.shipping, currency, f"{at}shipping"),
+        "line_amount": gross - discount,
+        "unit_cost_amount": cost,
+    }
+
+
+def _amount(money: tuple[Decimal, str] | None, currency: str, field: str) -> Decimal:
+    """An amount of the order's own currency, not negative; none is zero."""
+    amount, given = money or (Decimal(0), currency)
+    if given != currency:
+        raise CurrencyMismatch(
+            f"The order is in {currency}, this amount in {given}; an order has one currency.", field=field
+        )
+    return checks.not_negative(checks.exact(amount, currency, field=field), field=field)
+
+
+def _totals(lines: Sequence[Row], currency: str, tax: Decimal, discount: Decimal) -> Row:
+    zero = checks.exact(Decimal(0), currency, field="lines")
+    subtotal = sum((line["line_amount"] for line in lines), zero)
+    shipping = sum((line["shipping_amount"] for line in lines), zero)
+    return _sums(subtotal, shipping, tax, discount, subtotal + shipping)
+
+
+def _sums(subtotal: Decimal, shipping: Decimal, tax: Decimal, discount: Decimal, net: Decimal) -> Row:
+    total = net + tax - discount
+    if total < 0:
+        raise BadUserInput(f"The discount is more than the order's {net + tax}.", field="discount")
+    return {
+        "subtotal_amount": subtotal,
+        "shipping_amount": shipping,
+        "tax_amount": tax,
+        "discount_amount": discount,
+        "total_amount": total,
+    }
+
+
+async def _insert_lines(act: Act, order: Row, lines: Sequence[Row]) -> None:
+    owner = {"customer_id": order["customer_id"], "order_id": order["id"]}
+    for index, line in enumerate(lines):
+        await records.insert(act, OrderLine, {**owner, **line}, prefix=f"lines.{index}.")

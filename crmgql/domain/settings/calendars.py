@@ -1,0 +1,75 @@
+"""Calendars: the days that count towards an alert, Monday to Friday unless said otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from typing import Any
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from crmgql import access
+from crmgql.domain.opportunities import pipelines
+from crmgql.errors import BadUserInput
+from crmgql.models import BusinessCalendar
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+MOST_HOLIDAYS = 1000
+USING = "SELECT id FROM pipelines WHERE calendar_id = $1"
+CONFLICTS = {"business_calendars_name": ("name", "Another calendar has this name.")}
+
+
+@cache
+def known_timezones() -> frozenset[str]:
+    """Names that mean the same on every machine."""
+    return frozenset(available_timezones() - {"localtime"})
+
+
+async def create(act: Act, **values: Any) -> UUID:
+    """Days that count, Monday to Friday in UTC unless said otherwise."""
+    access.require_write(act.viewer, "BusinessCalendar")
+    kind = "businessCalendar.created"
+    row = await records.create(act, BusinessCalendar, _columns(values), kind=kind, conflicts=CONFLICTS)
+    return row["id"]  # type: ignore[no-any-return]
+
+
+async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named; alerts of the pipelines that go by it are worked out anew, with the next sweep."""
+    access.require_write(act.viewer, "BusinessCalendar")
+    calendar = await records.lock(act, BusinessCalendar, id, expected_version=expected_version)
+    kind = "businessCalendar.updated"
+    after = await records.change(act, BusinessCalendar, calendar, _columns(changes), kind=kind, conflicts=CONFLICTS)
+    if any(after[name] != calendar[name] for name in ("timezone", "working_days", "holidays")):
+        using = await act.tx.connection.fetch(USING, id)
+        await pipelines.unsettle(act, pipeline_ids=[row["id"] for row in using])
+    return id
+
+
+def _columns(values: Row) -> Row:
+    """The days as the table keeps them. Raises `BadUserInput` for a time zone, weekday or holiday that is none."""
+    columns = dict(values)
+    if columns.get("timezone") is not None:
+        checks.check_characters(columns["timezone"], "timezone")
+        if columns["timezone"] not in known_timezones():
+            raise BadUserInput('Must be an IANA time zone such as "Europe/Berlin".', field="timezone")
+    if "working_days" in columns:
+        columns["working_days"] = {"days": _weekdays(columns["working_days"] or ())}
+    if "holidays" in columns:
+        columns["holidays"] = {"dates": _dates(columns["holidays"] or ())}
+    return columns
+
+
+def _weekdays(days: Sequence[int]) -> list[int]:
+    if not days or not set(days) <= set(range(1, 8)):
+        raise BadUserInput("Weekdays are 1 (Monday) to 7 (Sunday), at least one.", field="workingDays")
+    return sorted(set(days))
+
+
+def _dates(days: Sequence[date]) -> list[str]:
+    if len(days) > MOST_HOLIDAYS:
+        raise BadUserInput(f"A calendar holds at most {MOST_HOLIDAYS} holidays.", field="holidays")
+    if any(day.year not in checks.YEARS for day in days):
+        raise BadUserInput(f"The year must be {checks.YEARS[0]} to {checks.YEARS[-1]}.", field="holidays")
+    return sorted({day.isoformat() for day in days})

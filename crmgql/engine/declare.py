@@ -1,0 +1,158 @@
+"""The words in which a GraphQL type is declared, once: its model, its columns, its relations.
+
+    @node(models.Order, prefix="ord", order="-orderedAt")
+    class Order:
+        "What a customer ordered."
+        number = column(sort=True)
+        total = money("total_amount")
+        customer = one()
+        payments = many("Payment", "order", order="-receivedAt")
+
+Types, nullability and enums come from the model. `freeze` checks every declaration against it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tortoise.models import Model
+
+from crmgql.planner.codecs import Codec
+from crmgql.sql import ast
+from crmgql.viewer import Who
+
+
+@dataclass(frozen=True)
+class ColumnDeclaration:
+    column: str | None
+    doc: str
+    enum: type[StrEnum] | None
+    sort: bool
+    filter: bool
+
+
+@dataclass(frozen=True)
+class MoneyDeclaration:
+    column: str | None
+    doc: str
+    currency: str
+    sort: bool
+
+
+@dataclass(frozen=True)
+class OneDeclaration:
+    doc: str
+    target: str | None
+
+
+@dataclass(frozen=True)
+class ManyDeclaration:
+    target: str
+    relation: str
+    doc: str
+    order: str
+    few: bool
+
+
+@dataclass(frozen=True)
+class DerivedDeclaration:
+    build: Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]]
+    codec: Codec | None
+    doc: str
+    nullable: bool
+    needs: tuple[str, ...]
+    currency_argument: bool
+
+
+FieldDeclaration = ColumnDeclaration | MoneyDeclaration | OneDeclaration | ManyDeclaration | DerivedDeclaration
+
+
+@dataclass(frozen=True)
+class NodeDeclaration:
+    name: str
+    model: type[Model]
+    prefix: str
+    plural: str
+    order: str
+    doc: str
+    fields: dict[str, FieldDeclaration] = field(default_factory=dict)
+
+
+DECLARED: dict[str, NodeDeclaration] = {}
+
+
+def column(
+    column: str | None = None,
+    doc: str = "",
+    *,
+    enum: type[StrEnum] | None = None,
+    sort: bool = False,
+    filter: bool = True,
+) -> Any:
+    """A scalar; the column is the attribute's name unless given."""
+    return ColumnDeclaration(column, doc, enum, sort, filter)
+
+
+def money(column: str | None = None, doc: str = "", *, currency: str = "currency", sort: bool = False) -> Any:
+    """An amount with its currency; the column is `<name>_amount` unless given."""
+    return MoneyDeclaration(column, doc, currency, sort)
+
+
+def one(doc: str = "", *, target: str | None = None) -> Any:
+    """The record behind the model's foreign key of the same name."""
+    return OneDeclaration(doc, target)
+
+
+def many(target: str, relation: str, doc: str = "", *, order: str = "-id", few: bool = False) -> Any:
+    """The records of `target` whose foreign key `relation` points here, as a connection.
+
+    `few` says that a parent has a handful of them at most; it needs an index on (customer_id, foreign key, …).
+    """
+    return ManyDeclaration(target, relation, doc, order, few)
+
+
+def derived(
+    build: Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]],
+    codec: Codec | None = None,
+    doc: str = "",
+    *,
+    nullable: bool = False,
+    needs: tuple[str, ...] = ("id",),
+    currency_argument: bool = False,
+) -> Any:
+    """A value computed in the statement. Without a codec it is Money: `build` returns amount and currency."""
+    return DerivedDeclaration(build, codec, doc, nullable, needs, currency_argument)
+
+
+def node(
+    model: type[Model], *, prefix: str, plural: str | None = None, order: str = "-createdAt"
+) -> Callable[[type], type]:
+    """Declares a type over a model. `order` is its lists' default order; `-` means descending."""
+
+    def declare(cls: type) -> type:
+        fields = {camel(name): value for name, value in vars(cls).items() if isinstance(value, FieldDeclaration)}
+        doc = " ".join((cls.__doc__ or "").split())
+        DECLARED[cls.__name__] = NodeDeclaration(
+            cls.__name__, model, prefix, plural or _plural(cls.__name__), order, doc, fields
+        )
+        return cls
+
+    return declare
+
+
+def camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
+
+
+def _plural(name: str) -> str:
+    lower = name[0].lower() + name[1:]
+    return lower[:-1] + "ies" if lower.endswith("y") else lower + "s"

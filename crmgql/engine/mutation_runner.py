@@ -1,0 +1,291 @@
+"""Runs the fields of a mutation one after the other, each in a transaction of its own.
+
+Per field: the payload is planned (so that a refused payload changes nothing), the input converted, the key claimed,
+the verb called, the payload read by the planner in the same transaction as a second statement, then committed. A
+rejection rolls back and becomes `userErrors`, or null and an error beside; what the other fields did is answered all
+the same. Mutations of sessions commit on their own, as their refusals leave a trace; their payload is read afterwards,
+as the user whom they found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+from graphql import FieldNode, GraphQLError, GraphQLObjectType, GraphQLSchema
+from graphql.execution.values import get_argument_values
+
+from crmgql import access, db
+from crmgql.engine import computed, inputs, mutations
+from crmgql.engine.documents import LOG_IN
+from crmgql.engine.errors import formatted, internal
+from crmgql.engine.pace import Pace
+from crmgql.errors import (
+    BadUserInput,
+    CrmError,
+    Forbidden,
+    MaxCostExceeded,
+    Throttled,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+)
+from crmgql.planner import arguments, selection
+from crmgql.planner.plan import Plan, Plans, Prepared
+from crmgql.records import idempotency, records
+from crmgql.records.records import Act
+from crmgql.viewer import Viewer, Who
+
+log = structlog.get_logger("crmgql")
+
+RECORD = "0"
+"""The variable that holds the changed record's id; no client's variable can have this name."""
+
+PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCostExceeded)
+"""Rejections that say nothing about the input: GraphQL errors rather than `userErrors`."""
+
+MUTATION_COST = 100
+"""Nodes that a field counts for, beside what it shows: a transaction with its checks and events."""
+
+TRIES = 4
+"""How often a field is done when its transaction collides with others."""
+
+ROLES = "SELECT roles FROM users WHERE id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutations:
+    """What running mutations needs. `forget` is told, after the commit, who may other things than before."""
+
+    schema: GraphQLSchema
+    plans: Plans
+    database: db.Database
+    forget: Callable[[UUID], None]
+
+    async def run(self, prepared: Prepared, variables: Any, visit: mutations.Visit, pace: Pace) -> bytes:
+        """The whole response body of a mutation operation. `variables` are graphql-core's coerced ones.
+
+        Raises `Unauthenticated`, before anything is done, when a field needs a viewer and there is none.
+        """
+        reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
+        fields = reader.collect("Mutation", [prepared.operation.selection_set])
+        if visit.viewer is None and any(_needs_viewer(nodes[0].name.value) for nodes in fields.values()):
+            raise Unauthenticated(LOG_IN)
+        parts: list[str] = []
+        errors: list[dict[str, Any]] = []
+        for key, nodes in fields.items():
+            if nodes[0].name.value == "__typename":
+                parts.append(f'"{key}":"Mutation"')
+                continue
+            field = _Field(self, reader, prepared, key, nodes, variables, visit, pace, errors)
+            try:
+                text = await field.answer()
+            except CrmError as error:
+                text = field.refused(error)
+            except Exception:
+                log.exception("mutation failed", field=nodes[0].name.value)
+                errors.append(internal([key]))
+                text = "null"
+            parts.append(f'"{key}":{text}')
+        return _body("{" + ",".join(parts) + "}", errors)
+
+
+def _needs_viewer(name: str) -> bool:
+    return name in mutations.MUTATIONS and not mutations.MUTATIONS[name].public
+
+
+class _Field:
+    """One field of a mutation: its input, its verb, its payload."""
+
+    def __init__(
+        self,
+        runner: Mutations,
+        reader: selection.Reader,
+        prepared: Prepared,
+        key: str,
+        nodes: list[FieldNode],
+        variables: Any,
+        visit: mutations.Visit,
+        pace: Pace,
+        errors: list[dict[str, Any]],
+    ) -> None:
+        self.runner = runner
+        self.prepared = prepared
+        self.key = key
+        self.node = nodes[0]
+        self.variables = variables
+        self.visit = visit
+        self.pace = pace
+        self.errors = errors
+        self.declaration = mutations.MUTATIONS[nodes[0].name.value]
+        self.payload = _Payload(runner, reader, self.declaration, nodes)
+
+    async def answer(self) -> str:
+        """The payload's JSON. Raises the verb's rejection."""
+        coerced, given = await self.pace.aside(self._input)
+        if self.declaration.session is not None:
+            done, record = await self._session(given)
+        else:
+            done, record = await self._transaction(coerced, given)
+        if done.changed_user is not None:
+            self.runner.forget(done.changed_user)
+        return self.payload.text(record, done.extras)
+
+    def refused(self, error: CrmError) -> str:
+        """The payload of a rejected field: no record, and why. What says nothing about the input: null and an error."""
+        if isinstance(error, PASSED_ON) and not self._wrong_credentials(error):
+            self.errors.append(formatted(error, [self.key]))
+            return "null"
+        return self.payload.text(None, {}, {"code": error.code, "field": error.field, "message": error.message})
+
+    def _wrong_credentials(self, error: CrmError) -> bool:
+        """Those in a public field's input are the input's mistake."""
+        return self.declaration.public and isinstance(error, Unauthenticated)
+
+    def _input(self) -> tuple[dict[str, Any], mutations.Given]:
+        assert self.runner.schema.mutation_type is not None
+        field = self.runner.schema.mutation_type.fields[self.declaration.name]
+        try:
+            coerced = get_argument_values(field, self.node, self.variables)["input"]
+        except GraphQLError as error:  # a variable that is null where the literal around it must not be
+            raise BadUserInput(error.message) from None
+        kind: Any = field.args["input"].type
+        metadata = self.runner.plans.metadata
+        return coerced, inputs.convert(metadata, self.declaration.record, kind.of_type, coerced)
+
+    async def _plan(self, who: Who) -> Plan | None:
+        """How the record is read for the payload; None where nothing of it is shown. Raises what planning it raises."""
+        plan = None
+        if self.payload.shows_record:
+            plans, variables = self.runner.plans, self.variables.coerced
+            plan = await self.pace.plan(
+                lambda: plans.key(self.prepared, variables, who, self.key),
+                lambda: plans.compile(self.payload.root(), who),
+            )
+        self.pace.pay(plan, MUTATION_COST)
+        return plan
+
+    async def _transaction(
+        self, coerced: dict[str, Any], given: mutations.Given
+    ) -> tuple[mutations.Done, dict[str, Any]]:
+        assert self.visit.viewer is not None
+        access.require_write(self.visit.viewer, self.declaration.record)  # also for what a key would only repeat
+        plan = await self._plan(self.visit.viewer.who)
+        key = given.pop("idempotency_key", None)
+        for tries_left in reversed(range(TRIES)):
+            try:
+                async with self.runner.database.transaction() as tx:
+                    act = Act(tx, self.visit.viewer)
+                    done = await _once(act, self.declaration, key, coerced, dict(given))
+                    return done, await self._shown(tx, plan, act.viewer, done.record)
+            except records.COLLIDED:
+                if not tries_left:
+                    raise Unavailable("Too many changed the same records at once; try again.") from None
+        raise AssertionError("unreachable")
+
+    async def _session(self, given: mutations.Given) -> tuple[mutations.Done, dict[str, Any]]:
+        assert self.declaration.session is not None
+        done = await self.declaration.session(self.visit, given)
+        if done.record is None:
+            return done, {}
+        # It is done and can't be undone: what can't be shown is an error beside the tokens.
+        try:
+            viewer = await self._identified(done.record)
+            plan = await self._plan(viewer.who)
+            return done, await self._shown(self.visit.database, plan, viewer, done.record)
+        except CrmError as error:
+            self.errors.append(formatted(error, [self.key, self.payload.node.singular]))
+            return done, {}
+
+    async def _identified(self, user_id: UUID) -> Viewer:
+        async with self.visit.database.reading() as connection:
+            roles = await connection.fetchval(ROLES, user_id)
+        return Viewer(user_id, Who(frozenset(roles)), clock=self.visit.clock)
+
+    async def _shown(
+        self, source: db.Transaction | db.Database, plan: Plan | None, viewer: Viewer, record: UUID | None
+    ) -> dict[str, Any]:
+        if plan is None:
+            return {}
+        values = plan.values({**self.variables.coerced, RECORD: record}, viewer)
+        row = await source.fetch_json(plan.sql, values)
+        return orjson.loads(row["data"])  # type: ignore[no-any-return]
+
+
+async def _once(
+    act: Act, declaration: mutations.MutationDeclaration, key: str | None, coerced: Any, given: mutations.Given
+) -> mutations.Done:
+    """The verb, or what came of it when the same request was done before."""
+    assert declaration.verb is not None
+    if key is None:
+        return _done(await declaration.verb(act, given))
+    before = await idempotency.claim(act, key=key, mutation=declaration.name, body=coerced)
+    if before is not None:
+        return mutations.Done(before)
+    done = _done(await declaration.verb(act, given))
+    assert done.record is not None
+    await idempotency.settle(act, key=key, record=done.record)
+    return done
+
+
+def _done(answer: UUID | mutations.Done) -> mutations.Done:
+    return answer if isinstance(answer, mutations.Done) else mutations.Done(answer)
+
+
+class _Payload:
+    """The selection on a payload: the planned record fields, and the rest, which is put together here."""
+
+    def __init__(
+        self,
+        runner: Mutations,
+        reader: selection.Reader,
+        declaration: mutations.MutationDeclaration,
+        nodes: list[FieldNode],
+    ) -> None:
+        self.reader = reader
+        self.declaration = declaration
+        self.node = runner.plans.metadata.nodes[declaration.record]
+        kind = runner.schema.type_map[declaration.payload]
+        assert isinstance(kind, GraphQLObjectType)
+        self.kind = kind
+        self.fields = reader.collect(declaration.payload, [node.selection_set for node in nodes])
+
+    @property
+    def shows_record(self) -> bool:
+        return any(nodes[0].name.value == self.node.singular for nodes in self.fields.values())
+
+    def root(self) -> tuple[tuple[str, selection.Root], ...]:
+        """The record's fields as roots of a statement."""
+        id = arguments.Scalar(None, arguments.VariableRef(RECORD))
+        return tuple(
+            (key, selection.RootOne(self.reader.object(self.node, nodes), id))
+            for key, nodes in self.fields.items()
+            if nodes[0].name.value == self.node.singular
+        )
+
+    def text(self, record: dict[str, Any] | None, extras: dict[str, Any], error: dict[str, Any] | None = None) -> str:
+        made: dict[str, Any] = {}
+        for key, nodes in self.fields.items():
+            name = nodes[0].name.value
+            if name == "__typename":
+                made[key] = self.declaration.payload
+            elif name == "userErrors":
+                made[key] = [] if error is None else [self._error(nodes, error)]
+            elif name == self.node.singular:
+                made[key] = (record or {}).get(key)
+            else:
+                made[key] = computed.project(self.reader, self.kind.fields[name].type, nodes, extras.get(name))
+        return computed.encoded(made).decode()
+
+    def _error(self, nodes: list[FieldNode], error: dict[str, Any]) -> dict[str, Any]:
+        fields = self.reader.collect("UserError", [node.selection_set for node in nodes])
+        return {key: error.get(item[0].name.value, "UserError") for key, item in fields.items()}
+
+
+def _body(data: str, errors: list[dict[str, Any]]) -> bytes:
+    listed = f',"errors":{orjson.dumps(errors).decode()}' if errors else ""
+    return f'{{"data":{data}{listed}}}'.encode()

@@ -1,0 +1,313 @@
+"""One operation from text to answer: document → variables → plan → one statement → bytes.
+
+The stages are methods in the order in which a request passes them. Queries never run a resolver; introspection is walked
+by `introspection`; mutations go through `mutate`. What takes long in pure Python goes through a slow lane, what the
+database does through the viewer's share of connections; what a request may spend in all is in its `Budget`.
+
+What may be rejected here, in this order: a missing viewer, from the document alone, and then the variables.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+import strawberry
+import structlog
+from graphql import FieldNode, GraphQLSchema
+from graphql.execution.values import VariableValues, get_variable_values
+
+from crmgql import db, telemetry
+from crmgql.config import Settings
+from crmgql.domain.people.identity import Identities
+from crmgql.domain.people.login_attempts import Blocks
+from crmgql.domain.people.sessions import Issue
+from crmgql.engine import computed, documents
+from crmgql.engine.budget import Budget
+from crmgql.engine.computed import COMPUTED
+from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
+from crmgql.engine.errors import Rejected, from_graphql, rejected
+from crmgql.engine.introspection import Introspection
+from crmgql.engine.lanes import Lane
+from crmgql.engine.mutation_runner import Mutations
+from crmgql.engine.mutations import MUTATIONS, Visit
+from crmgql.engine.pace import Pace
+from crmgql.engine.shares import Shares
+from crmgql.errors import CrmError, QueryTooComplex, Unauthenticated
+from crmgql.planner import metadata, selection
+from crmgql.planner.plan import Plan, Plans, Prepared
+from crmgql.planner.sizes import Sizes
+from crmgql.viewer import Clock, Viewer, system_clock
+
+log = structlog.get_logger("crmgql")
+NO_VARIABLES = VariableValues(sources={}, coerced={})
+HEAVY = 2000
+"""Nodes from which on a statement has its part of the connections only."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One GraphQL request, however it arrived. `variables` are as the client sent them, `values` how many there may be.
+
+    `remote` is the client's address, against which failed logins are counted, `client` the program that it says it is (its
+    User-Agent); `clock` is of those not logged in yet; `budget` is shared by the requests of a batch.
+    """
+
+    query: str
+    operation_name: str | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
+    read_only: bool = False
+    remote: str | None = None
+    client: str | None = None
+    clock: Clock = system_clock
+    values: int = 0
+    budget: Budget = field(default_factory=Budget)
+
+
+class Engine:
+    """What a process keeps between requests.
+
+    `secret` signs access tokens; without it nobody can log in. `identities`, where wiring sets them, are told whom to
+    forget when somebody's roles, sessions or keys change.
+    """
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        known: metadata.Metadata,
+        database: db.Database,
+        settings: Settings,
+        secret: str | None = None,
+    ) -> None:
+        self.strawberry = schema
+        self.schema: GraphQLSchema = schema._schema
+        assert self.schema.query_type is not None and self.schema.mutation_type is not None  # noqa: PT018
+        self.database = database
+        self.settings = settings
+        self.secret = secret
+        self.identities: Identities | None = None
+        self.plans = Plans(self.schema, known, size=settings.plan_cache_size, max_cost=settings.max_cost)
+        self.sizes = Sizes(settings.max_cost)
+        self.shares = Shares(settings.pool_size)
+        self.blocks = Blocks()
+        self.mutations = Mutations(self.schema, self.plans, database, self.forget)
+        self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
+        self.introspection = Introspection(self.schema)
+        self._root_fields = {*self.schema.query_type.fields, *self.schema.mutation_type.fields}
+        self.reading, self.introspecting = Lane("reading"), Lane("introspecting")
+
+    async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
+        """The response body. Raises `Rejected` for a request that gets no data."""
+        return await self.run(await self.operation(request, viewer), request, viewer)
+
+    async def operation(self, request: Request, viewer: Viewer | None) -> Operation:
+        """The operation that a request asks for. Raises `Rejected`."""
+        with telemetry.span("graphql.parse"):
+            document = self.documents.kept(request.query)
+            try:
+                if document is None:
+                    document = await self._read(request, viewer)
+                return document.find(request.operation_name)
+            except CrmError as error:
+                raise rejected(error) from None
+
+    async def _read(self, request: Request, viewer: Viewer | None) -> Document:
+        """A document that is not kept; strangers' are not kept then either."""
+        request.budget.read(request.query)
+        public = self._is_public if viewer is None else None
+        client = _client(viewer, request)
+        document = await self.reading.run(client, self.documents.read, request.query, public, request.operation_name)
+        if viewer is not None:
+            self.documents.keep(request.query, document)
+        return document
+
+    def _is_public(self, kind: str, root: str) -> bool:
+        """Whether strangers may ask for a root field. Where the schema is open to all, that includes hearing that there is
+        no such field; where it is not, they hear nothing of it."""
+        if root == "__typename" or (root in MUTATIONS and MUTATIONS[root].public):
+            return True
+        if root in INTROSPECTION:
+            return self.settings.introspection != "token"
+        return self.settings.introspection == "anyone" and root not in self._root_fields
+
+    async def run(self, operation: Operation, request: Request, viewer: Viewer | None) -> bytes:
+        """The response body of a request's operation. Raises `Rejected` for one that gets no data."""
+        started = time.perf_counter()
+        try:
+            if viewer is None and not all(self._is_public(operation.kind, root) for root in operation.roots):
+                raise Unauthenticated(LOG_IN)
+            request.budget.run(operation, self.documents.limits.sizes)
+            pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
+            variables = await self.variables(operation, request.variables, pace)
+            if operation.kind == "mutation":
+                return await self.mutate(operation.prepared, variables, viewer, request, pace)
+            if viewer is None or operation.introspects or not COMPUTED.keys().isdisjoint(operation.roots):
+                return await self._special(operation.prepared, variables, viewer, pace)
+            return await self.query(operation.prepared, variables.coerced, viewer, pace, started)
+        except CrmError as error:
+            raise rejected(error) from error
+        except RecursionError:
+            raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
+
+    async def variables(self, operation: Operation, given: dict[str, Any], pace: Pace) -> VariableValues:
+        """Coerced variables. Raises `Rejected`."""
+        definitions = operation.prepared.operation.variable_definitions
+        if not definitions:
+            return NO_VARIABLES
+        if operation.texts is not None and (texts := _texts(operation.texts, given)) is not None:
+            return VariableValues(sources={}, coerced=texts)
+        coerced = await pace.aside(
+            lambda: get_variable_values(self.schema, definitions, given, max_errors=documents.MAX_ERRORS)
+        )
+        if isinstance(coerced, list):
+            raise from_graphql(coerced, "BAD_USER_INPUT")
+        return coerced
+
+    async def query(
+        self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer, pace: Pace, started: float
+    ) -> bytes:
+        with telemetry.span("graphql.plan"):
+            plan = await pace.plan(
+                lambda: self.plans.key(prepared, variables, viewer.who),
+                lambda: self.plans.make(prepared, variables, viewer.who),
+            )
+            values = plan.values(variables, viewer)
+        with telemetry.span("graphql.sql") as span:
+            telemetry.note_sql(span, plan.sql)
+            cost, row = await self._fetch(plan, values, viewer, pace)
+        data, nodes = row
+        self._log(prepared, plan.sql, nodes, started)
+        told = f'{{"requested":{cost},"actual":{nodes},"limit":{self.settings.max_cost}}}'
+        return f'{{"data":{data},"extensions":{{"cost":{told}}}}}'.encode()
+
+    async def _fetch(self, plan: Plan, values: list[Any], viewer: Viewer, pace: Pace) -> tuple[int, Any]:
+        """What it costs, and the row."""
+        cost = pace.pay(plan)
+        heavy = cost >= HEAVY
+        await self.shares.take(viewer.user_id, heavy=heavy)
+        try:
+            return cost, await self.database.fetch_json(plan.sql, values)
+        finally:
+            self.shares.give(viewer.user_id, heavy=heavy)
+
+    def _log(self, prepared: Prepared, sql: str, nodes: int, started: float) -> None:
+        if self.settings.log_level in ("warning", "error"):
+            return
+        name = prepared.operation.name.value if prepared.operation.name else None
+        facts: dict[str, Any] = {"operation": name, "statements": 1, "nodes": nodes}
+        if self.settings.log_sql:
+            facts["sql"] = sql
+        log.info("query", **facts, ms=round((time.perf_counter() - started) * 1000, 2))
+
+    async def mutate(
+        self, prepared: Prepared, variables: Any, viewer: Viewer | None, request: Request, pace: Pace
+    ) -> bytes:
+        clock = request.clock if viewer is None else viewer.clock
+        visit = Visit(self.database, viewer, request.remote, request.client, clock, self._issue(), self.blocks)
+        await self.shares.take(pace.client)
+        try:
+            return await self.mutations.run(prepared, variables, visit, pace)
+        finally:
+            self.shares.give(pace.client)
+
+    def forget(self, user_id: UUID) -> None:
+        if self.identities is not None:
+            self.identities.forget(user_id)
+
+    def _issue(self) -> Issue | None:
+        if self.secret is None:
+            return None
+        return Issue(self.secret, self.settings.access_token_minutes, self.settings.refresh_token_days)
+
+    async def _special(self, prepared: Prepared, variables: VariableValues, viewer: Viewer | None, pace: Pace) -> bytes:
+        """Queries with introspection or computed fields in them, and those of strangers, refused before if they need data."""
+        reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
+        fields = reader.collect("Query", [prepared.operation.selection_set])
+        name = prepared.operation.name.value if prepared.operation.name else None
+        names = Counter(nodes[0].name.value for nodes in fields.values())
+        pace.budget.compute(sum(number for name, number in names.items() if name in COMPUTED))
+        data: dict[str, Any] = {}
+        errors: list[dict[str, Any]] = []
+        for key, nodes in fields.items():
+            if nodes[0].name.value in INTROSPECTION:
+                asked = (prepared.text, name, key, repr(variables.coerced))
+                data[key] = await self._introspected(asked, reader, nodes, variables, viewer, pace)
+        if viewer is not None and names.keys() - INTROSPECTION - COMPUTED.keys() - {"__typename"}:
+            data |= await self._records(prepared, reader, variables, viewer, pace)
+        for key, nodes in fields.items():
+            if viewer is not None and nodes[0].name.value in COMPUTED:
+                data[key], error = await self._computed(reader, nodes, variables, viewer, pace)
+                errors += [error] if error else []
+        answer: dict[str, Any] = {"data": {key: data.get(key, "Query") for key in fields}}
+        return computed.encoded({**answer, "errors": errors} if errors else answer)
+
+    async def _records(
+        self, prepared: Prepared, reader: selection.Reader, variables: VariableValues, viewer: Viewer, pace: Pace
+    ) -> dict[str, Any]:
+        """The part of such a query that reads records."""
+        root = reader.root(prepared.operation, skip=(*INTROSPECTION, *COMPUTED))
+        plan = await self.reading.run(viewer.user_id, self.plans.compile, root, viewer.who)
+        _, row = await self._fetch(plan, plan.values(variables.coerced, viewer), viewer, pace)
+        return orjson.loads(row["data"])  # type: ignore[no-any-return]
+
+    async def _computed(
+        self, reader: selection.Reader, nodes: list[FieldNode], variables: VariableValues, viewer: Viewer, pace: Pace
+    ) -> tuple[Any, dict[str, Any] | None]:
+        pace.pay(None, HEAVY)
+        await self.shares.take(viewer.user_id, heavy=True)
+        try:
+            ask = computed.Ask(self.database, viewer)
+            return await computed.answer(ask, reader, self.plans.metadata, nodes, variables)
+        finally:
+            self.shares.give(viewer.user_id, heavy=True)
+
+    async def _introspected(
+        self,
+        asked: Hashable,
+        reader: selection.Reader,
+        nodes: list[FieldNode],
+        variables: VariableValues,
+        viewer: Viewer | None,
+        pace: Pace,
+    ) -> orjson.Fragment:
+        found = self.introspection.kept(asked)
+        if found is None:
+            found = await self.introspecting.run(pace.client, self.introspection.answer, reader, nodes, variables)
+            if viewer is not None:
+                self.introspection.keep(asked, found)
+        return orjson.Fragment(found)
+
+
+def _limits(settings: Settings) -> documents.Limits:
+    return documents.Limits(
+        settings.max_tokens,
+        settings.max_depth,
+        settings.max_aliases,
+        settings.max_directives,
+        settings.introspection != "off",
+    )
+
+
+def _client(viewer: Viewer | None, request: Request) -> Hashable:
+    """Whose turn it is in a lane or for a share: a viewer's, or that of a stranger's address."""
+    return request.remote if viewer is None else viewer.user_id
+
+
+def _texts(names: tuple[tuple[str, bool], ...], given: dict[str, Any]) -> dict[str, Any] | None:
+    """Coerced variables if all of them are strings that stay as they are, which is so for most queries; else None."""
+    coerced: dict[str, Any] = {}
+    for name, may_be_absent in names:
+        value = given.get(name)
+        if type(value) is str:
+            coerced[name] = value
+        elif name in given or not may_be_absent:
+            return None
+    return coerced
+
+
+__all__ = ["Engine", "Rejected", "Request"]

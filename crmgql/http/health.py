@@ -1,0 +1,93 @@
+"""What an operator's machines ask: is the process up, can it work, what did it do.
+
+`/healthz` answers as long as the process does and asks nobody else: a restart mends no database. `/readyz` asks
+PostgreSQL and Valkey, and names in plain words what does not answer: never twice at the same time, and at most once a
+second, however many ask. `/metrics` is for Prometheus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import orjson
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from crmgql.errors import DiskFull
+from crmgql.http.metrics import Metrics
+
+log = structlog.get_logger("crmgql")
+
+PATIENCE_S = 2.0
+SHARED_S = 1.0
+"""How long an answer is good for."""
+
+NO_STORE = {"cache-control": "no-store"}
+
+Check = Callable[[], Awaitable[object]]
+"""Returns when a server behind us answers, and raises when it does not."""
+
+
+def routes(checks: Mapping[str, Check], metrics: Metrics) -> list[Route]:
+    """The three routes. `checks` by the name of the server that each asks."""
+    readiness = Readiness(checks)
+
+    async def healthz(_: Request) -> Response:
+        return _json(200, {"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        failing = await readiness.failing()
+        if not failing:
+            return _json(200, {"status": "ok"})
+        return _json(503, {"status": "unavailable", "failing": failing})
+
+    async def scraped(_: Request) -> Response:
+        return Response(metrics.exposed(), headers=NO_STORE, media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", scraped)]
+
+
+class Readiness:
+    """What the checks found, shared by all who ask at about the same time."""
+
+    def __init__(self, checks: Mapping[str, Check], clock: Callable[[], float] = time.monotonic) -> None:
+        self._checks = checks
+        self._clock = clock
+        self._found: asyncio.Task[list[str]] | None = None
+        self._found_at = 0.0
+
+    async def failing(self) -> list[str]:
+        """What is wrong, in words; nothing when all answer."""
+        found = self._found
+        if found is None or (found.done() and self._clock() - self._found_at >= SHARED_S):
+            found = self._found = asyncio.create_task(self._look())
+        return await asyncio.shield(found)  # who leaves must not take the answer from the others
+
+    async def _look(self) -> list[str]:
+        found = await asyncio.gather(*(_ask(name, check) for name, check in self._checks.items()))
+        self._found_at = self._clock()
+        return [words for words in found if words is not None]
+
+
+async def _ask(name: str, check: Check) -> str | None:
+    """None, or what is wrong. What the driver said goes to the log, as it may hold addresses."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await check()
+    except TimeoutError:
+        return f"{name} did not answer within {PATIENCE_S:g} seconds."
+    except DiskFull:
+        return f"{name} can't write: its disk is full."
+    except Exception as error:
+        log.warning("not ready", server=name, error=str(error))
+        return f"{name} can't be reached."
+    return None
+
+
+def _json(status: int, value: object) -> Response:
+    return Response(orjson.dumps(value), status, NO_STORE, media_type="application/json")

@@ -1,0 +1,70 @@
+"""Payments."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from tortoise import fields
+
+from crmgql.models.base import AmountField, CompositeKey, Editable, amounts, check, index, one_of, origin_unique, unique
+
+
+class PaymentMethod(StrEnum):
+    CREDIT_CARD = "CREDIT_CARD"
+    DEBIT_CARD = "DEBIT_CARD"
+    BANK_TRANSFER = "BANK_TRANSFER"
+    DIRECT_DEBIT = "DIRECT_DEBIT"
+    BOLETO = "BOLETO"
+    VOUCHER = "VOUCHER"
+    WALLET = "WALLET"
+    CASH = "CASH"
+    CHECK = "CHECK"
+    OTHER = "OTHER"
+
+
+class PaymentStatus(StrEnum):
+    PENDING = "PENDING"
+    RECEIVED = "RECEIVED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class Payment(Editable):
+    """Money that came in, or should. Without an order it is a prepayment."""
+
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="payments", on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="payments", null=True, on_delete=fields.RESTRICT)
+    amount = AmountField()
+    currency = fields.CharField(max_length=3)
+    method = fields.CharField(max_length=20)
+    status = fields.CharField(max_length=20, db_default="RECEIVED")
+    installments = fields.IntField(db_default=1)
+    received_at: Any = fields.DatetimeField(null=True)
+    reference: Any = fields.CharField(max_length=100, null=True)
+    provider: Any = fields.CharField(max_length=50, null=True)
+    provider_reference: Any = fields.CharField(max_length=200, null=True)
+
+    class Meta:
+        table = "payments"
+        constraints = [
+            origin_unique("payments"),
+            unique("payments_provider_reference", "provider", "provider_reference"),
+            unique("payments_customer_id", "customer_id", "id"),
+            check("payments_amount_positive", "amount >= 0"),
+            check("payments_method", one_of("method", PaymentMethod)),
+            check("payments_status", one_of("status", PaymentStatus)),
+            check("payments_received", "status <> 'RECEIVED' OR received_at IS NOT NULL"),
+            check("payments_installments", "installments BETWEEN 0 AND 360"),
+            *amounts("payments", "amount"),
+        ]
+        composite_keys = (
+            CompositeKey("payments_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey("payments_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
+        )
+        indexes = [
+            index("payments_customer_received", "customer_id", "received_at", "id"),
+            index("payments_order", "customer_id", "order_id", "received_at", "id"),
+            index("payments_received", "received_at", "id"),
+            index("payments_created", "created_at", "id"),
+        ]

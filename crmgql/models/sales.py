@@ -1,0 +1,127 @@
+"""Orders and their lines."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from tortoise import fields
+from tortoise.fields.db_defaults import Now, SqlDefault
+
+from crmgql.models.base import AmountField, CompositeKey, Editable, amounts, check, index, one_of, origin_unique, unique
+
+
+class OrderStatus(StrEnum):
+    DRAFT = "DRAFT"
+    CONFIRMED = "CONFIRMED"
+    PROCESSING = "PROCESSING"
+    INVOICED = "INVOICED"
+    SHIPPED = "SHIPPED"
+    DELIVERED = "DELIVERED"
+    UNAVAILABLE = "UNAVAILABLE"
+    CANCELLED = "CANCELLED"
+
+
+class Order(Editable):
+    """The total is always subtotal + shipping + tax − discount, in one currency."""
+
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="orders", on_delete=fields.RESTRICT)
+    seller: Any = fields.ForeignKeyField("crm.User", related_name="orders", null=True, on_delete=fields.RESTRICT)
+    opportunity: Any = fields.ForeignKeyField(
+        "crm.Opportunity", related_name="orders", null=True, on_delete=fields.RESTRICT
+    )
+    number = fields.CharField(max_length=64, db_default=SqlDefault("'SO-' || nextval('order_numbers')"))
+    status = fields.CharField(max_length=20, db_default="DRAFT")
+    currency = fields.CharField(max_length=3)
+    subtotal_amount = AmountField()
+    shipping_amount = AmountField()
+    tax_amount = AmountField()
+    discount_amount = AmountField()
+    total_amount = AmountField()
+    ordered_at = fields.DatetimeField(db_default=Now())
+    confirmed_at: Any = fields.DatetimeField(null=True)
+    shipped_at: Any = fields.DatetimeField(null=True)
+    delivered_at: Any = fields.DatetimeField(null=True)
+    cancelled_at: Any = fields.DatetimeField(null=True)
+    expected_delivery_at: Any = fields.DatetimeField(null=True)
+    note: Any = fields.TextField(null=True)
+
+    class Meta:
+        table = "orders"
+        constraints = [
+            origin_unique("orders"),
+            unique("orders_number", "number"),
+            unique("orders_customer_id", "customer_id", "id"),
+            unique("orders_id_currency", "id", "currency"),
+            check("orders_status", one_of("status", OrderStatus)),
+            check("orders_total", "total_amount = subtotal_amount + shipping_amount + tax_amount - discount_amount"),
+            check(
+                "orders_amounts_positive",
+                "subtotal_amount >= 0 AND shipping_amount >= 0 AND tax_amount >= 0"
+                " AND discount_amount >= 0 AND total_amount >= 0",
+            ),
+            check("orders_note_length", "length(note) <= 20000"),
+            *amounts("orders", "subtotal_amount", "shipping_amount", "tax_amount", "discount_amount", "total_amount"),
+        ]
+        indexes = [
+            index("orders_customer_ordered", "customer_id", "ordered_at", "id"),
+            index("orders_seller", "seller_id", "ordered_at", "id"),
+            index("orders_opportunity", "opportunity_id", "ordered_at", "id"),
+            index("orders_ordered", "ordered_at", "id"),
+            index("orders_created", "created_at", "id"),
+        ]
+
+
+class OrderLine(Editable):
+    """`line_amount` = round(quantity × unit price) − discount; shipping is kept beside it."""
+
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="order_lines", on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="lines", on_delete=fields.RESTRICT)
+    product: Any = fields.ForeignKeyField(
+        "crm.Product", related_name="order_lines", null=True, on_delete=fields.RESTRICT
+    )
+    seller: Any = fields.ForeignKeyField("crm.User", related_name="order_lines", null=True, on_delete=fields.RESTRICT)
+    position = fields.IntField()
+    description = fields.CharField(max_length=300)
+    quantity = fields.DecimalField(max_digits=14, decimal_places=3, db_default=1)
+    currency = fields.CharField(max_length=3)
+    unit_price_amount = AmountField()
+    discount_amount = AmountField()
+    shipping_amount = AmountField()
+    line_amount = AmountField()
+    unit_cost_amount: Any = AmountField(null=True)
+
+    class Meta:
+        table = "order_lines"
+        constraints = [
+            origin_unique("order_lines"),
+            unique("order_lines_position", "customer_id", "order_id", "position"),
+            check("order_lines_quantity_positive", "quantity > 0"),
+            check(
+                "order_lines_amount",
+                "line_amount = round(quantity * unit_price_amount, currency_scale(currency)) - discount_amount",
+            ),
+            check(
+                "order_lines_amounts_positive",
+                "unit_price_amount >= 0 AND discount_amount >= 0 AND shipping_amount >= 0 AND line_amount >= 0"
+                " AND (unit_cost_amount IS NULL OR unit_cost_amount >= 0)",
+            ),
+            *amounts(
+                "order_lines",
+                "unit_price_amount",
+                "discount_amount",
+                "shipping_amount",
+                "line_amount",
+                "unit_cost_amount",
+            ),
+        ]
+        composite_keys = (
+            CompositeKey("order_lines_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey("order_lines_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
+        )
+        indexes = [
+            index("order_lines_order", "customer_id", "order_id", "position", "id"),
+            index("order_lines_product", "product_id", "id"),
+            index("order_lines_seller", "seller_id", "id"),
+            index("order_lines_created", "created_at", "id"),
+        ]

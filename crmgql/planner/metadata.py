@@ -1,0 +1,112 @@
+"""What can be asked for: the frozen form of the declarations in `schema`, without Strawberry or Tortoise.
+
+Built once at boot. Everything a plan needs to know about tables, columns and relations is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from crmgql.planner.codecs import Codec
+from crmgql.sql import ast
+from crmgql.viewer import Who
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A scalar or enum in a column."""
+
+    name: str
+    column: str
+    codec: Codec
+    nullable: bool
+    sortable: bool = False
+    filterable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount column with the currency column beside it."""
+
+    name: str
+    column: str
+    currency: str
+    nullable: bool
+    sortable: bool = False
+    filterable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """A relation to at most one record, over a foreign key of ours."""
+
+    name: str
+    target: str
+    column: str
+    nullable: bool
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A relation to the records whose foreign key `column` points here.
+
+    `few`: a parent has a handful, and an index leads with customer and foreign key: all are read in one index walk
+    and numbered. Otherwise each parent's page is read on its own, in index order, and stops at the limit.
+    """
+
+    name: str
+    target: str
+    column: str
+    order: tuple[tuple[str, bool], ...]
+    trusted: bool = False
+    few: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A value computed in the statement from the row under an alias; `codec` None means Money.
+
+    A derived Money yields two expressions, amount and currency. `currency_argument` lets the client choose one.
+    """
+
+    name: str
+    build: Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]]
+    codec: Codec | None
+    nullable: bool
+    needs: tuple[str, ...]
+    currency_argument: bool = False
+
+
+Field = Leaf | Money | One | Many | Derived
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A type with an id of its own. `order` is the default order of its root list: (field, descending)."""
+
+    name: str
+    prefix: str
+    table: str
+    singular: str
+    plural: str
+    fields: dict[str, Field]
+    order: tuple[tuple[str, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    nodes: dict[str, Node]
+    by_prefix: dict[str, Node] = field(default_factory=dict)
+    by_singular: dict[str, Node] = field(default_factory=dict)
+    by_plural: dict[str, Node] = field(default_factory=dict)
+
+
+def of(nodes: list[Node]) -> Metadata:
+    return Metadata(
+        nodes={node.name: node for node in nodes},
+        by_prefix={node.prefix: node for node in nodes},
+        by_singular={node.singular: node for node in nodes},
+        by_plural={node.plural: node for node in nodes},
+    )

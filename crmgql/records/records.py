@@ -1,0 +1,245 @@
+"""How a verb reads, makes and changes records: under the viewer's rules, locked, versioned, audited.
+
+Every verb gets an `Act` and uses these functions; none of them commits. A record that the viewer may not see is
+answered exactly like one that does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+from tortoise import fields
+from tortoise.models import Model
+
+from crmgql import access
+from crmgql.db import Transaction
+from crmgql.errors import BadUserInput, Conflict, CrmError, Forbidden, NotFound, VersionConflict
+from crmgql.events import outbox
+from crmgql.records import checks
+from crmgql.sql import ast
+from crmgql.sql.render import quote, render_select
+from crmgql.viewer import Viewer
+
+Row = dict[str, Any]
+Conflicts = Mapping[str, tuple[str | None, str]]
+"""Constraint → (field, what to say)."""
+
+
+SECRETS = frozenset({"password_hash", "key_hash"})
+"""Columns whose values are in no audit row."""
+
+
+class Collided(Exception):
+    """What was free a moment ago was taken by another transaction."""
+
+
+COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, Collided)
+"""Two transactions got in each other's way and this one was undone: nothing was wrong, do it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One verb in its transaction, for one viewer."""
+
+    tx: Transaction
+    viewer: Viewer
+
+    @property
+    def now(self) -> datetime:
+        return self.viewer.now()
+
+
+async def unhurried(act: Act) -> None:
+    """Lets this transaction's statements take five minutes: for rare changes that sweep over a whole table."""
+    await act.tx.allow(minutes=5)
+
+
+async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int | None = None) -> Row:
+    """The record, locked for change. Raises `NotFound`, `VersionConflict`."""
+    row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")
+    if expected_version is not None and row["version"] != expected_version:
+        raise VersionConflict(
+            f"The record is at version {row['version']}, not {expected_version}; read it again and decide anew.",
+            field="expectedVersion",
+        )
+    return row
+
+
+async def visible(act: Act, model: type[Model], id: UUID, *, field: str, steady: bool = False) -> Row:
+    """A record that is referred to. Raises `NotFound` naming the field.
+
+    It can't be deleted until the transaction ends; with `steady` it can't change either.
+    """
+    return await _read(act, model, id, "FOR SHARE" if steady else "FOR KEY SHARE", field=field)
+
+
+async def shown(act: Act, model: type[Model], id: UUID, *, field: str) -> Row:
+    """A record to read and nothing else, be it in a transaction that may not write. Raises `NotFound`."""
+    return await _read(act, model, id, None, field=field)
+
+
+async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, field: str) -> Row:
+    rule = access.rows(model.__name__, act.viewer.who, "t")
+    same = ast.eq(ast.Col("t", "id"), ast.Param("id", "uuid"))
+    select = ast.Select((), ast.Table(model._meta.db_table, "t"), where=ast.all_of([same, rule]), star="t")
+    sql, sources = render_select(select)
+    values = [id if source == "id" else act.viewer.user_id for source in sources]
+    row = await act.tx.connection.fetchrow(sql if hold is None else f"{sql} {hold} OF t", *values)
+    if row is None:
+        noun = re.sub(r"(?<=[a-z])([A-Z])", r" \1", model.__name__).lower()
+        raise NotFound(f"There is no such {noun}, or you may not see it.", field=field)
+    return _row(model, row)
+
+
+async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) -> None:
+    """Raises `BadUserInput` when a record would come to stand above itself.
+
+    Changes of a table's tree wait for one another here: two harmless ones at once could make a circle.
+    """
+    table = model._meta.db_table
+    await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"{table}.parent_id")
+    sql = f"""
+        WITH RECURSIVE above AS (
+            SELECT id, parent_id FROM {quote(table)} WHERE id = $1
+            UNION
+            SELECT upper.id, upper.parent_id FROM {quote(table)} upper JOIN above ON upper.id = above.parent_id
+        )
+        SELECT true FROM above WHERE id = $2"""
+    if await act.tx.connection.fetchval(sql, parent_id, id):
+        raise BadUserInput(
+            "It would come to stand above itself; choose a parent that is not below it.", field="parentId"
+        )
+
+
+def require_same_customer(row: Row, customer_id: UUID | None, *, field: str) -> None:
+    """Raises `BadUserInput` when a record that is referred to belongs to another customer."""
+    if row["customer_id"] != customer_id:
+        noun = field.removesuffix("Id")
+        raise BadUserInput(f"The {noun} belongs to another customer; choose one of this customer's.", field=field)
+
+
+def require_role(act: Act, roles: frozenset[str], *, field: str) -> None:
+    """Raises `Forbidden` for a field that only some may write: the ones who may read it."""
+    if not act.viewer.roles & roles:
+        raise Forbidden(f"Changing {field} needs one of the roles {', '.join(sorted(roles))}.", field=field)
+
+
+async def create(act: Act, model: type[Model], values: Row, *, kind: str, conflicts: Conflicts | None = None) -> Row:
+    """Makes a record with its event and audit row; a value of None is left to the column's default.
+
+    An external id is unique among all rows, so it takes somebody who sees them. Raises `BadUserInput`, `Conflict`,
+    `Forbidden`.
+    """
+    if values.get("external_id") is not None:
+        access.require_all(act.viewer, model.__name__, field="externalId")
+    values = {column: value for column, value in values.items() if value is not None}
+    if "external_id" in values and "source" not in values:
+        raise BadUserInput("An externalId needs the source that it is unique in.", field="source")
+    row = await insert(act, model, values, conflicts=conflicts)
+    changes = {column: (None, row[column]) for column in values if row[column] is not None}
+    await _tell(act, model, row, kind, changes)
+    return row
+
+
+async def insert(
+    act: Act, model: type[Model], values: Row, *, conflicts: Conflicts | None = None, prefix: str = ""
+) -> Row:
+    """Makes a record that is a part of another and has no event of its own, such as an order's line."""
+    checks.check(model, values, prefix=prefix)
+    columns = ", ".join(quote(column) for column in values)
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places}) RETURNING *"
+    return _row(model, await _run(act, sql, [_bound(value) for value in values.values()], conflicts))
+
+
+async def change(
+    act: Act,
+    model: type[Model],
+    row: Row,
+    changes: Row,
+    *,
+    kind: str,
+    conflicts: Conflicts | None = None,
+    payload: Row | None = None,
+    touch: bool = False,
+) -> Row:
+    """Changes a locked record where values differ, counts its version, tells it. Nothing differs: nothing happens.
+
+    `touch`: something that belongs to the record changed, so its version is counted all the same.
+    """
+    checks.check(model, changes)
+    different = {column: value for column, value in changes.items() if not _same(row[column], value)}
+    if not different and not touch:
+        return row
+    sets = "".join(f", {quote(column)} = ${number}" for number, column in enumerate(different, start=3))
+    sql = (
+        f"UPDATE {quote(model._meta.db_table)} SET version = version + 1, updated_at = $2{sets}"
+        " WHERE id = $1 RETURNING *"
+    )
+    values = [row["id"], act.now, *(_bound(value) for value in different.values())]
+    after = _row(model, await _run(act, sql, values, conflicts))
+    await _tell(act, model, after, kind, {column: (row[column], after[column]) for column in different}, payload)
+    return after
+
+
+async def _tell(
+    act: Act, model: type[Model], row: Row, kind: str, changes: outbox.Changes, payload: Row | None = None
+) -> None:
+    customer_id = row["id"] if model.__name__ == "Customer" else row.get("customer_id")
+    await outbox.tell(
+        act.tx,
+        act.viewer,
+        kind=kind,
+        subject=(model.__name__, row["id"]),
+        customer_id=customer_id,
+        changes={column: pair for column, pair in changes.items() if column not in SECRETS},
+        payload={"version": row["version"], **(payload or {})},
+    )
+
+
+def _row(model: type[Model], record: asyncpg.Record) -> Row:
+    """A row with its JSON columns read."""
+    row = dict(record)
+    for name, column in model._meta.fields_db_projection.items():
+        if row[column] is not None and isinstance(model._meta.fields_map[name], fields.JSONField):
+            row[column] = orjson.loads(row[column])
+    return row
+
+
+def _same(before: Any, after: Any) -> bool:
+    if isinstance(after, dict):  # Python holds true and 1 for equal, JSON does not
+        return orjson.dumps(before, option=orjson.OPT_SORT_KEYS) == orjson.dumps(after, option=orjson.OPT_SORT_KEYS)
+    return bool(before == after)
+
+
+def _bound(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, dict) else value
+
+
+async def _run(act: Act, sql: str, values: list[Any], conflicts: Conflicts | None) -> asyncpg.Record:
+    try:
+        return await act.tx.connection.fetchrow(sql, *values)
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise _said(error, conflicts or {}) from error
+    except asyncpg.DataError as error:
+        raise BadUserInput("A value does not fit its column.") from error
+
+
+def _said(error: asyncpg.IntegrityConstraintViolationError, conflicts: Conflicts) -> CrmError:
+    """A refused row in words: the module's own for its constraints, plain ones otherwise."""
+    constraint = str(error.constraint_name or "")
+    field, message = conflicts.get(constraint, (None, ""))
+    if isinstance(error, asyncpg.UniqueViolationError):
+        if constraint.endswith("_origin"):
+            field, message = "externalId", "Another record of this source has this external id."
+        return Conflict(message or f"Such a record exists already ({constraint}).", field=field)
+    if isinstance(error, asyncpg.ForeignKeyViolationError):
+        return BadUserInput(message or f"A record that is referred to does not fit ({constraint}).", field=field)
+    return BadUserInput(message or f"The values break the rule {constraint}.", field=field)

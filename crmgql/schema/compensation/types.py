@@ -1,0 +1,20 @@
+"""Commissions."""
+
+from crmgql import models
+from crmgql.engine.declare import column, money, node, one
+
+
+@node(models.Commission, prefix="com", order="-earnedAt")
+class Commission:
+    """A seller's share of a payment. Sellers see their own, managers their team's."""
+
+    amount = money("amount")
+    base = money(doc="What the rate was applied to.")
+    rate = column()
+    currency = column()
+    status = column(enum=models.CommissionStatus)
+    earned_at = column(sort=True)
+    seller = one()
+    customer = one()
+    order = one()
+    payment = one()

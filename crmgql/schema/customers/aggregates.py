@@ -1,0 +1,203 @@
+"""Values computed over a record's relations, as SQL expressions under the viewer's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from crmgql import access
+from crmgql.engine import declare
+from crmgql.planner import codecs
+from crmgql.sql import ast
+from crmgql.viewer import Who
+
+Build = Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]]
+
+KEYS = ("id", "customer_id", "currency")
+"""What a value over an order's own payments or lines needs of the order: they are found by customer and order."""
+
+COMMITTED = ("CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED")
+"""States in which an order counts as revenue and its unpaid part as outstanding."""
+
+
+def _in(column: ast.Expr, values: tuple[str, ...]) -> ast.Expr:
+    return ast.any_of([ast.eq(column, ast.Text(value)) for value in values])
+
+
+def _over(record: str, table: str, key: str, who: Who, t: str, value: ast.Expr, *where: ast.Expr) -> ast.Expr:
+    """A scalar subquery over the visible rows of `table` (alias `r`) that belong to row `t` of the same customer."""
+    conditions = [ast.eq(ast.Col("r", key), ast.Col(t, "id")), access.rows(record, who, "r", trusted=True), *where]
+    return ast.Subquery(ast.Select(((value, "value"),), ast.Table(table, "r"), where=ast.all_of(conditions)))
+
+
+def _zero(currency: ast.Expr) -> ast.Expr:
+    """0, 0.00 or 0.000, as the currency is written."""
+    return ast.Func("round", (ast.Cast(ast.Num(0), "numeric"), ast.Func("currency_scale", (currency,))))
+
+
+def _committed() -> ast.Expr:
+    return _in(ast.Col("r", "status"), COMMITTED)
+
+
+def _received(order: str) -> ast.Expr:
+    """What was received for the order under an alias."""
+    paid = ast.all_of(
+        [
+            ast.eq(ast.Col("paid", "customer_id"), ast.Col(order, "customer_id")),
+            ast.eq(ast.Col("paid", "order_id"), ast.Col(order, "id")),
+            ast.eq(ast.Col("paid", "status"), ast.Text("RECEIVED")),
+        ]
+    )
+    total = ast.Func("sum", (ast.Col("paid", "amount"),))
+    return ast.Subquery(ast.Select(((total, "total"),), ast.Table("payments", "paid"), where=paid))
+
+
+def _open_part(order: str) -> ast.Expr:
+    """An order's unpaid part; an overpaid order does not lower what is owed for others."""
+    received = ast.Func("coalesce", (_received(order), ast.Num(0)))
+    nothing = _zero(ast.Col(order, "currency"))
+    return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", received), nothing))
+
+
+def _order_sum(value: ast.Expr) -> Build:
+    """The sum of a value over the customer's committed orders in one currency."""
+
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        same = ast.eq(ast.Col("r", "currency"), currency)
+        total = ast.Func("sum", (value,))
+        amount = _over("Order", "orders", "customer_id", who, t, total, _committed(), same)
+        return ast.Func("coalesce", (amount, _zero(currency))), currency
+
+    return build
+
+
+def order_count() -> Any:
+    def build(who: Who, t: str, _: ast.Expr) -> tuple[ast.Expr, ...]:
+        return (_over("Order", "orders", "customer_id", who, t, ast.Func("count", (ast.Col("r", "id"),))),)
+
+    return declare.derived(build, codecs.LONG, "How many orders there are, in any state.", nullable=True)
+
+
+def lifetime_value() -> Any:
+    return declare.derived(
+        _order_sum(ast.Col("r", "total_amount")),
+        None,
+        "The total of all confirmed and later orders in one currency: the customer's own unless another is asked for.",
+        nullable=True,
+        needs=("id", "currency"),
+        currency_argument=True,
+    )
+
+
+def outstanding() -> Any:
+    return declare.derived(
+        _order_sum(_open_part("r")),
+        None,
+        "What is still unpaid of confirmed and later orders in one currency: the customer's own unless asked otherwise.",
+        nullable=True,
+        needs=("id", "currency"),
+        currency_argument=True,
+    )
+
+
+def last_activity_at() -> Any:
+    """The latest interaction, order, payment or ticket."""
+
+    def build(who: Who, t: str, _: ast.Expr) -> tuple[ast.Expr, ...]:
+        sources = (
+            ("Interaction", "interactions", "occurred_at"),
+            ("Order", "orders", "ordered_at"),
+            ("Payment", "payments", "received_at"),
+            ("Ticket", "tickets", "created_at"),
+        )
+        latest = tuple(
+            _over(record, table, "customer_id", who, t, ast.Func("max", (ast.Col("r", column),)))
+            for record, table, column in sources
+        )
+        return (ast.Func("greatest", latest),)
+
+    return declare.derived(
+        build, codecs.DATETIME, "When the latest interaction, order, payment or ticket happened.", nullable=True
+    )
+
+
+def currencies() -> Any:
+    """The currencies of a customer's orders."""
+
+    def build(who: Who, t: str, _: ast.Expr) -> tuple[ast.Expr, ...]:
+        listed = ast.Aggregate("array_agg", (ast.Col("r", "currency"),), (ast.Order(ast.Col("r", "currency")),))
+        distinct = ast.Select(
+            ((ast.Col("r", "currency"), "currency"),),
+            ast.Table("orders", "r"),
+            where=ast.all_of(
+                [ast.eq(ast.Col("r", "customer_id"), ast.Col(t, "id")), access.rows("Order", who, "r", trusted=True)]
+            ),
+            distinct=True,
+        )
+        subquery = ast.Subquery(ast.Select(((listed, "listed"),), ast.Derived(distinct, "r")))
+        return (ast.Func("coalesce", (subquery, ast.Cast(ast.Text("{}"), "text[]"))),)
+
+    codec = codecs.enum_codec("CurrencyCode", many=True)
+    return declare.derived(build, codec, "The currencies of the customer's orders.", nullable=True)
+
+
+def order_paid() -> Any:
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        return ast.Func("coalesce", (_received(t), _zero(currency))), currency
+
+    return declare.derived(build, None, "What was received for this order.", nullable=True, needs=KEYS)
+
+
+def order_outstanding() -> Any:
+    """Total minus received, at least 0; 0 unless confirmed or later."""
+
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        amount = ast.Case(_in(ast.Col(t, "status"), COMMITTED), _open_part(t), _zero(currency))
+        return amount, currency
+
+    needs = (*KEYS, "status", "total_amount")
+    return declare.derived(
+        build, None, "What is still unpaid, once the order is confirmed.", nullable=True, needs=needs
+    )
+
+
+def order_cost() -> Any:
+    """Σ quantity × unit cost; null while a line's cost is unknown."""
+
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        return _cost(t, currency), currency
+
+    return declare.derived(
+        build, None, "Cost of goods; null while a line's cost is unknown.", nullable=True, needs=KEYS
+    )
+
+
+def order_margin() -> Any:
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        net = ast.Op(ast.Col(t, "subtotal_amount"), "-", ast.Col(t, "discount_amount"))
+        return ast.Op(net, "-", _cost(t, currency)), currency
+
+    needs = (*KEYS, "subtotal_amount", "discount_amount")
+    return declare.derived(build, None, "Subtotal − discount − cost.", nullable=True, needs=needs)
+
+
+def _cost(t: str, currency: ast.Expr) -> ast.Expr:
+    scale = ast.Func("currency_scale", (currency,))
+    each = ast.Func("round", (ast.Op(ast.Col("l", "quantity"), "*", ast.Col("l", "unit_cost_amount")), scale))
+    known = ast.Func("bool_and", (ast.IsNull(ast.Col("l", "unit_cost_amount"), negated=True),))
+    total = ast.Case(known, ast.Func("sum", (each,)))
+    own = ast.all_of(
+        [
+            ast.eq(ast.Col("l", "customer_id"), ast.Col(t, "customer_id")),
+            ast.eq(ast.Col("l", "order_id"), ast.Col(t, "id")),
+        ]
+    )
+    return ast.Subquery(ast.Select(((total, "cost"),), ast.Table("order_lines", "l"), where=own))
+
+
+def product_margin() -> Any:
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        return ast.Op(ast.Col(t, "price_amount"), "-", ast.Col(t, "cost_amount")), currency
+
+    needs = ("price_amount", "cost_amount", "currency")
+    return declare.derived(build, None, "Price − cost.", nullable=True, needs=needs)

@@ -1,0 +1,62 @@
+"""Customers and their contacts."""
+
+from crmgql import models
+from crmgql.engine.declare import column, many, money, node, one
+from crmgql.schema.customers import aggregates
+
+
+@node(models.Customer, prefix="cus")
+class Customer:
+    """A company or a person that buys, or might."""
+
+    name = column(sort=True)
+    kind = column(enum=models.CustomerKind)
+    status = column(enum=models.CustomerStatus)
+    email = column(sort=True)
+    phone = column()
+    website = column()
+    industry = column()
+    region = column()
+    country = column()
+    state = column()
+    city = column()
+    postal_code = column()
+    currency = column(doc="The currency this customer usually trades in.")
+    founded_year = column()
+    employee_count = column()
+    annual_revenue = money()
+    notes = column(filter=False)
+    owner = one("The seller who looks after this customer.")
+    parent = one()
+    subsidiaries = many("Customer", "parent")
+    contacts = many("Contact", "customer")
+    opportunities = many("Opportunity", "customer")
+    orders = many("Order", "customer", order="-orderedAt")
+    payments = many("Payment", "customer", order="-receivedAt")
+    commissions = many("Commission", "customer", order="-earnedAt")
+    interactions = many("Interaction", "customer", order="-occurredAt")
+    tickets = many("Ticket", "customer")
+    leads = many("Lead", "customer", "The leads this customer came from.")
+    tasks = many("Task", "customer")
+    pool = one()
+    protected_until = column()
+    order_count = aggregates.order_count()
+    lifetime_value = aggregates.lifetime_value()
+    outstanding = aggregates.outstanding()
+    currencies = aggregates.currencies()
+    last_activity_at = aggregates.last_activity_at()
+
+
+@node(models.Contact, prefix="con")
+class Contact:
+    """A person at a customer."""
+
+    name = column(sort=True)
+    title = column()
+    email = column()
+    phone = column()
+    primary = column(doc="Whether this is the customer's first address; at most one is.")
+    customer = one()
+    interactions = many("Interaction", "contact", order="-occurredAt")
+    opportunities = many("Opportunity", "contact")
+    tickets = many("Ticket", "contact")

@@ -1,0 +1,34 @@
+"""Notifications and e-mails."""
+
+from crmgql import models
+from crmgql.engine.declare import column, node, one
+
+
+@node(models.Notification, prefix="ntf", order="-id")
+class Notification:
+    """One thing you should know; everybody sees their own."""
+
+    kind = column()
+    title = column()
+    body = column(filter=False)
+    occurred_at = column()
+    read_at = column()
+    emailed_at = column()
+    user = one()
+    customer = one()
+    lead = one()
+    opportunity = one()
+
+
+@node(models.EmailMessage, prefix="eml", order="-id")
+class EmailMessage:
+    """An e-mail that is to be sent, or was."""
+
+    to_address = column()
+    subject = column()
+    body = column(filter=False)
+    status = column(enum=models.EmailStatus)
+    error = column()
+    sent_at = column()
+    lead = one()
+    user = one()

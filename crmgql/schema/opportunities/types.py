@@ -1,0 +1,127 @@
+"""Opportunities, their pipelines and stages, and what is known of how they go."""
+
+from crmgql import models
+from crmgql.engine.declare import column, many, money, node, one
+
+
+@node(models.Opportunity, prefix="opp", plural="opportunities")
+class Opportunity:
+    """A deal in the making."""
+
+    name = column()
+    status = column(enum=models.OpportunityStatus)
+    stage_since = column(doc="When it came into its stage.")
+    amount = money("amount")
+    currency = column()
+    probability = column(doc="Per cent; null: its stage's.")
+    engaged_on = column()
+    expected_close = column(sort=True)
+    closed_on = column()
+    lost_reason = column()
+    last_activity_at = column(doc="The last interaction, move or done action.")
+    stale_at = column(doc="When the next alert is due if nothing happens; null when none is.")
+    stale_since = column(doc="Since when it is stale; null while it is not.")
+    snoozed_until = column()
+    score = column()
+    score_factors = column(doc="What the score is made of: a list of {rule, points, because}.")
+    risk = column(enum=models.Risk)
+    risk_factors = column(doc="What the risk is made of: a list of {factor, because}.")
+    pipeline = one()
+    stage = one()
+    owner = one()
+    customer = one()
+    contact = one()
+    product = one()
+    orders = many("Order", "opportunity", order="-orderedAt")
+    interactions = many("Interaction", "opportunity", order="-occurredAt")
+    actions = many("OpportunityAction", "opportunity")
+    transitions = many("StageTransition", "opportunity", order="-occurredAt")
+    stale_alerts = many("StaleAlert", "opportunity")
+    tasks = many("Task", "opportunity")
+
+
+@node(models.Pipeline, prefix="ppl", order="name")
+class Pipeline:
+    """A way from first talk to deal, in stages."""
+
+    name = column(sort=True)
+    default = column("is_default", "Whether opportunities go here unless a pipeline is named.")
+    calendar = one("The days that count towards being stale; null: all of them.")
+    stages = many("Stage", "pipeline", order="position")
+
+
+@node(models.Stage, prefix="stg", order="position")
+class Stage:
+    """A step of a pipeline."""
+
+    name = column()
+    position = column(sort=True)
+    status = column(enum=models.OpportunityStatus, doc="What an opportunity in this stage is.")
+    probability = column(doc="Per cent.")
+    conversion_goal = column(doc="The per cent of opportunities that should go on from here.")
+    stale_after_h = column(doc="Hours of silence after which the owner is alerted.")
+    escalate_after_h = column(doc="Hours after that alert when the manager is.")
+    archived_at = column()
+    pipeline = one()
+    key_actions = many("KeyAction", "stage", order="position")
+
+
+@node(models.KeyAction, prefix="kac", order="position")
+class KeyAction:
+    """What is to be done in a stage; a required one gates the move onwards."""
+
+    name = column()
+    position = column(sort=True)
+    required = column()
+    archived_at = column()
+    stage = one()
+
+
+@node(models.OpportunityAction, prefix="oac")
+class OpportunityAction:
+    """A key action that was done."""
+
+    done_at = column()
+    opportunity = one()
+    key_action = one()
+    done_by = one()
+
+
+@node(models.StageTransition, prefix="stt", order="-occurredAt")
+class StageTransition:
+    """A move between stages, with the figures before and after."""
+
+    occurred_at = column(sort=True)
+    seconds_in_stage = column(doc="How long it was in the stage that it left.")
+    amount_before = money("amount_before")
+    amount_after = money("amount_after")
+    expected_close_before = column()
+    expected_close_after = column()
+    opportunity = one()
+    from_stage = one()
+    to_stage = one()
+    actor = one()
+
+
+@node(models.ScoreRule, prefix="scr", order="name")
+class ScoreRule:
+    """Points for what an opportunity has."""
+
+    name = column(sort=True)
+    field = column()
+    operator = column(enum=models.ScoreOperator)
+    value = column()
+    points = column()
+    active = column()
+
+
+@node(models.StaleAlert, prefix="sta", order="-id")
+class StaleAlert:
+    """That nothing happened for too long was told to somebody."""
+
+    episode = column()
+    threshold = column(enum=models.StaleThreshold)
+    due_at = column()
+    alerted_at = column()
+    opportunity = one()
+    user = one()

@@ -1,0 +1,53 @@
+"""Users and teams."""
+
+from crmgql import models
+from crmgql.engine.declare import column, many, money, node, one
+
+
+@node(models.User, prefix="usr", order="name")
+class User:
+    """A person who works with the CRM."""
+
+    name = column(sort=True)
+    email = column()
+    roles = column(enum=models.Role)
+    region = column()
+    city = column()
+    state = column()
+    postal_code = column()
+    active = column()
+    salary = money("salary_amount", "Seen by finance, administrators and the person.", currency="salary_currency")
+    team = one()
+    managed_teams = many("Team", "manager")
+    customers = many("Customer", "owner", "Customers this person owns.")
+    opportunities = many("Opportunity", "owner")
+    orders = many("Order", "seller", order="-orderedAt")
+    commissions = many("Commission", "seller", order="-earnedAt")
+    tickets = many("Ticket", "assignee")
+    leads = many("Lead", "owner", order="-receivedAt")
+    tasks = many("Task", "assignee")
+    assignments = many("AssignmentDecision", "chosen", "Leads that were routed to this person.", order="-decidedAt")
+
+
+@node(models.Team, prefix="tea")
+class Team:
+    """A sales team; teams form a tree, and a manager answers for the whole tree below."""
+
+    name = column()
+    region = column()
+    manager = one()
+    parent = one()
+    children = many("Team", "parent")
+    members = many("User", "team")
+
+
+@node(models.ApiKey, prefix="key", plural="apiKeys")
+class ApiKey:
+    """An integrator's key. The key itself is shown once, when it is made."""
+
+    name = column()
+    hint = column(doc="The first characters of the key, to recognise it by.")
+    scopes = column(enum=None, filter=False)
+    expires_at = column()
+    revoked_at = column()
+    user = one()

@@ -1,0 +1,48 @@
+"""The public pool."""
+
+from crmgql import models
+from crmgql.engine.declare import column, many, node, one
+
+
+@node(models.Pool, prefix="pol", order="name")
+class Pool:
+    """Leads or customers that nobody follows up, for sellers to claim."""
+
+    name = column(sort=True)
+    kind = column(enum=models.PoolKind)
+    reclaim_after_d = column()
+    warn_before_d = column()
+    claim_limit_per_day = column()
+    holding_limit = column()
+    protection_h = column()
+    cooldown_h = column()
+    shows = column(filter=False, doc="The fields of a record that are shown while it is in the pool.")
+    active = column()
+    items = many("PoolItem", "pool", order="-enteredAt")
+
+
+@node(models.PoolItem, prefix="pit", order="-enteredAt")
+class PoolItem:
+    """A record in a pool. Unless you may see the record itself, `shown` is all there is to see of it."""
+
+    shown = column(doc="What the pool's setting lets everybody see.")
+    entered_at = column(sort=True)
+    left_at = column()
+    pool = one()
+    lead = one()
+    customer = one()
+    last_owner = one()
+    claimed_by = one()
+
+
+@node(models.PoolMove, prefix="pmv", order="-occurredAt")
+class PoolMove:
+    """What happened to a record on its way into a pool and out of it."""
+
+    kind = column(enum=models.PoolMoveKind)
+    reason = column()
+    occurred_at = column(sort=True)
+    pool = one()
+    lead = one()
+    customer = one()
+    user = one()

@@ -1,0 +1,89 @@
+"""What is odd about a rule set, and what it would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+
+from crmgql.db import Transaction
+from crmgql.domain.routing import dry_run, rulesets
+from crmgql.engine.computed import Ask, Given, computed
+from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of, object_type, optional
+from crmgql.records.records import Act
+
+RULESET = Argument("rulesetId", strawberry.ID, REQUIRED)
+
+object_type(
+    "RoutingWarning",
+    [
+        Field(
+            "code",
+            str,
+            "EMPTY, NO_FALLBACK, WRONG, CONTRADICTORY, UNREACHABLE, OVERLAPPING, NOBODY_MATCHES or UNKNOWN_RATE.",
+        ),
+        Field("message", str, "For people."),
+        Field("ruleId", optional(strawberry.ID), "The rule that it is about; null: the whole rule set."),
+        Field("ruleName", optional(str)),
+    ],
+    "Something odd about a rule set. It can be made active all the same.",
+)
+object_type(
+    "RoutingPlace",
+    [
+        Field("ownerId", optional(strawberry.ID)),
+        Field("owner", optional(str), "The owner's name."),
+        Field("queueId", optional(strawberry.ID)),
+        Field("queue", optional(str), "The queue's name."),
+        Field("reason", optional(str), "The reason code of the decision."),
+    ],
+    "Where a lead is, or would be.",
+)
+object_type(
+    "RoutingTrial",
+    [
+        Field("leadId", strawberry.ID),
+        Field("name", str),
+        Field("now", lazy("RoutingPlace")),
+        Field("would", lazy("RoutingPlace")),
+        Field("explanation", str, "The decision in words."),
+        Field("changed", bool, "Whether it would have another owner or queue."),
+    ],
+    "A lead, where it is, and where the rule set would have put it when it came.",
+)
+object_type(
+    "RoutingTrialSeller",
+    [Field("userId", strawberry.ID), Field("name", str), Field("now", int), Field("would", int)],
+    "How many of the leads a seller has, and would have.",
+)
+object_type(
+    "RoutingTrialReason",
+    [Field("reason", str), Field("now", int), Field("would", int)],
+    "How often leads are where they are for a reason, and would be.",
+)
+object_type(
+    "RoutingDryRun",
+    [
+        Field("rulesetId", strawberry.ID),
+        Field("total", int, "Leads that were tried."),
+        Field("changed", int, "Leads that would be elsewhere."),
+        Field("leads", list_of(lazy("RoutingTrial")), "The latest first."),
+        Field("sellers", list_of(lazy("RoutingTrialSeller"))),
+        Field("reasons", list_of(lazy("RoutingTrialReason"))),
+    ],
+    "What a rule set would have done with the latest leads.",
+)
+
+
+@computed("routingWarnings", list_of(lazy("RoutingWarning")), arguments=(RULESET,))
+async def routing_warnings(ask: Ask, given: Given) -> Any:
+    """What is odd about a rule set: rules out of reach, conditions that can't be met, nobody who fits, and so on."""
+    async with ask.database.snapshot() as connection:
+        act = Act(Transaction(connection), ask.viewer)
+        return await rulesets.warnings(act, id=given["ruleset_id"], field="rulesetId")
+
+
+@computed("routingDryRun", lazy("RoutingDryRun"), arguments=(RULESET, Argument("lastN", int, 100, "1 to 1000.")))
+async def routing_dry_run(ask: Ask, given: Given) -> Any:
+    """What a rule set would have done with the latest leads. Nothing is changed."""
+    return await dry_run.dry_run(ask.database, ask.viewer, **given)

@@ -1,0 +1,92 @@
+"""Routing: rule sets and rules, sellers' profiles, queues, decisions."""
+
+from crmgql import models
+from crmgql.engine.declare import column, many, node, one
+
+
+@node(models.RoutingRuleset, prefix="rrs", order="-number")
+class RoutingRuleset:
+    """A version of the routing rules."""
+
+    name = column()
+    number = column(sort=True)
+    status = column(enum=models.RulesetStatus)
+    currency = column(doc="Budgets are compared in this currency.")
+    rates = column(doc='What one unit of another currency is worth in it, such as {"EUR": "1.08"}.')
+    account_owner_first = column(doc="Whether a lead of an existing customer goes to the customer's owner first.")
+    accept_within_min = column(doc="Minutes in which an owner must accept; null: no need to.")
+    max_reroutes = column()
+    activated_at = column()
+    fallback_queue = one()
+    rules = many("RoutingRule", "ruleset", order="position")
+
+
+@node(models.RoutingRule, prefix="rru", order="position")
+class RoutingRule:
+    """The first rule whose conditions a lead meets decides."""
+
+    name = column()
+    position = column(sort=True)
+    conditions = column()
+    target = column(enum=models.RoutingTarget)
+    seller_match = column()
+    distribution = column(enum=models.Distribution)
+    max_lead_age_h = column()
+    respect_capacity = column()
+    ruleset = one()
+    target_user = one()
+    target_team = one()
+    target_queue = one()
+    decisions = many("AssignmentDecision", "rule", order="-decidedAt")
+
+
+@node(models.LeadQueue, prefix="que", order="name")
+class LeadQueue:
+    """Where leads wait for a person, up to a deadline."""
+
+    name = column(sort=True)
+    deadline_min = column()
+    owner = one()
+    leads = many("Lead", "queue", order="-receivedAt")
+
+
+@node(models.SellerProfile, prefix="prf")
+class SellerProfile:
+    """What routing knows of a seller."""
+
+    attributes = column()
+    max_open = column()
+    max_per_day = column()
+    weight = column()
+    hours = column()
+    opted_out = column()
+    user = one()
+
+
+@node(models.Absence, prefix="abs", order="-startsAt")
+class Absence:
+    """A time in which a seller gets no leads."""
+
+    starts_at = column(sort=True)
+    ends_at = column()
+    reason = column()
+    cancelled_at = column()
+    user = one()
+
+
+@node(models.AssignmentDecision, prefix="dec", order="-decidedAt")
+class AssignmentDecision:
+    """Why a lead went where it went."""
+
+    reason = column(enum=models.RoutingReason)
+    explanation = column(doc="The decision in words.")
+    candidates = column(doc="Every seller looked at, and why not.")
+    attempt = column()
+    decided_at = column(sort=True)
+    lead = one()
+    ruleset = one()
+    rule = one()
+    chosen = one()
+    previous = one()
+    queue = one()
+    actor = one()

@@ -1,0 +1,56 @@
+"""Orders and their lines."""
+
+from crmgql import models
+from crmgql.engine.declare import column, many, money, node, one
+from crmgql.schema.customers import aggregates
+
+
+@node(models.Order, prefix="ord", order="-orderedAt")
+class Order:
+    """What a customer ordered; the total is subtotal + shipping + tax − discount."""
+
+    number = column()
+    status = column(enum=models.OrderStatus)
+    currency = column()
+    subtotal = money()
+    shipping = money()
+    tax = money()
+    discount = money()
+    total = money()
+    paid = aggregates.order_paid()
+    outstanding = aggregates.order_outstanding()
+    cost = aggregates.order_cost()
+    margin = aggregates.order_margin()
+    ordered_at = column(sort=True)
+    confirmed_at = column()
+    shipped_at = column()
+    delivered_at = column()
+    cancelled_at = column()
+    expected_delivery_at = column()
+    note = column(filter=False)
+    customer = one()
+    seller = one()
+    opportunity = one()
+    lines = many("OrderLine", "order", order="position", few=True)
+    payments = many("Payment", "order", order="-receivedAt", few=True)
+    commissions = many("Commission", "order", order="-earnedAt", few=True)
+    tickets = many("Ticket", "order")
+
+
+@node(models.OrderLine, prefix="lin", plural="orderLines")
+class OrderLine:
+    """A line of an order; its amount is quantity × unit price − discount, rounded to the currency."""
+
+    position = column()
+    description = column()
+    quantity = column()
+    currency = column()
+    unit_price = money()
+    discount = money()
+    shipping = money()
+    amount = money("line_amount")
+    unit_cost = money(doc="Seen by finance, managers and administrators.")
+    customer = one()
+    order = one()
+    product = one()
+    seller = one()
