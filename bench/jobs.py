@@ -67,7 +67,7 @@ async def _run(urls: Servers, rounds: int, each: int, console: Console) -> None:
     finally:
         await redis.aclose(close_connection_pool=True)
         await database.close()
-    _tell(figures, console, rounds, each)
+    _print(figures, console, rounds, each)
 
 
 @asynccontextmanager
@@ -134,7 +134,7 @@ async def _pickup(database: db.Database) -> dict[str, float]:
     return {"p50": statistics.median(times), "p95": times[int(len(times) * 0.95)]}
 
 
-def _tell(figures: dict[str, dict[str, float]], console: Console, rounds: int, each: int) -> None:
+def _print(figures: dict[str, dict[str, float]], console: Console, rounds: int, each: int) -> None:
     table = Table(title=f"Jobs per second, {rounds} rounds of {each} jobs")
     for name in ("", "crmgql", "arq, no-op", "ratio", "arq on uvloop", "ratio on uvloop"):
         table.add_column(name, justify="right" if name else "left")

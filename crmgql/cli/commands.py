@@ -139,10 +139,10 @@ def import_command(
     with development.embedded_unless_set(config.checked()) as url:
         _run(migrate.migrate(url))
         report = _run(_import(url, mapping, files, dry_run, rejects))
-    _tell(report, dry_run)
+    _print_report(report, dry_run)
 
 
-def _tell(report: Report, dry_run: bool) -> None:
+def _print_report(report: Report, dry_run: bool) -> None:
     """The counts of an import as a table, and where the rejected rows went."""
     # What happened to no row has no column: all nine need more than a terminal's usual width.
     total = report.total.counts()

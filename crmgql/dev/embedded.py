@@ -209,7 +209,7 @@ def _initdb(home: Path, account: accounts.Account, throwaway: bool) -> None:
         if "invalid locale" not in result.stderr:
             break
     if result.returncode != 0:
-        raise errors.SetupError(f"{home} can't be set up: {processes.telling_line(result.stderr)}")
+        raise errors.SetupError(f"{home} can't be set up: {processes.error_line(result.stderr)}")
     with suppress(FileNotFoundError):
         (home / "postgres").rmdir()
     made.rename(home / "postgres")
@@ -222,7 +222,7 @@ def _create_database(sockets: Path) -> None:
     # psql rather than asyncpg: a caller inside a running event loop could not wait for the latter.
     result = processes.run_tool([*argv, "postgres"], stdin=create)
     if result.returncode != 0:
-        raise errors.SetupError(f"Database {DATABASE} can't be created: {processes.telling_line(result.stderr)}")
+        raise errors.SetupError(f"Database {DATABASE} can't be created: {processes.error_line(result.stderr)}")
 
 
 def _is_ready(data: Path, pid: int) -> bool:

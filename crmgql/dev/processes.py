@@ -107,7 +107,7 @@ def _wait_until_ready(
     told_at = time.monotonic() + 5
     while not is_ready(process.pid):
         if process.poll() is not None:
-            line = telling_line(log_path.read_bytes()[log_offset:].decode(errors="replace"))
+            line = error_line(log_path.read_bytes()[log_offset:].decode(errors="replace"))
             raise NotStarted(
                 f"The embedded {log_path.stem} did not start: {line} (log: {log_path}). If its files are damaged, "
                 f"restore {log_path.parent} from a backup, or move it away to start anew."
@@ -182,7 +182,7 @@ def _environment() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
-def telling_line(output: str) -> str:
+def error_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"fatal|panic|error:|could not", line, re.IGNORECASE)]
     return re.sub(LINE_START, "", (telling or lines or ["it left no message"])[-1])

@@ -146,7 +146,7 @@ class _Running:
             )
         except OSError as error:
             raise errors.SetupError(f"{self.child.name} can't be started: {error}.") from None
-        self._tell_guard("+", process)
+        self._inform_guard("+", process)
         return process
 
     def check(self) -> int | None:
@@ -209,9 +209,9 @@ class _Running:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        self._tell_guard("-", process)
+        self._inform_guard("-", process)
 
-    def _tell_guard(self, change: str, process: subprocess.Popen[bytes]) -> None:
+    def _inform_guard(self, change: str, process: subprocess.Popen[bytes]) -> None:
         assert self.guard.stdin is not None
         with suppress(OSError):  # a dead guard is no reason to stop working
             self.guard.stdin.write(f"{change}{process.pid}\n")

@@ -66,14 +66,14 @@ class Mutations:
     database: db.Database
     forget: Callable[[UUID], None]
 
-    async def run(self, prepared: Prepared, variables: Any, visit: mutations.Visit, pace: Pace) -> bytes:
+    async def run(self, prepared: Prepared, variables: Any, call: mutations.SessionCall, pace: Pace) -> bytes:
         """The whole response body of a mutation operation. `variables` are graphql-core's coerced ones.
 
         Raises `Unauthenticated`, before anything is done, when a field needs a viewer and there is none.
         """
         reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
         fields = reader.collect("Mutation", [prepared.operation.selection_set])
-        if visit.viewer is None and any(_needs_viewer(nodes[0].name.value) for nodes in fields.values()):
+        if call.viewer is None and any(_needs_viewer(nodes[0].name.value) for nodes in fields.values()):
             raise Unauthenticated(LOG_IN)
         parts: list[str] = []
         errors: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class Mutations:
             if nodes[0].name.value == "__typename":
                 parts.append(f'"{key}":"Mutation"')
                 continue
-            field = _Field(self, reader, prepared, key, nodes, variables, visit, pace, errors)
+            field = _Field(self, reader, prepared, key, nodes, variables, call, pace, errors)
             try:
                 text = await field.answer()
             except CrmError as error:
@@ -109,7 +109,7 @@ class _Field:
         key: str,
         nodes: list[FieldNode],
         variables: Any,
-        visit: mutations.Visit,
+        call: mutations.SessionCall,
         pace: Pace,
         errors: list[dict[str, Any]],
     ) -> None:
@@ -118,7 +118,7 @@ class _Field:
         self.key = key
         self.node = nodes[0]
         self.variables = variables
-        self.visit = visit
+        self.call = call
         self.pace = pace
         self.errors = errors
         self.declaration = mutations.MUTATIONS[nodes[0].name.value]
@@ -172,14 +172,14 @@ class _Field:
     async def _transaction(
         self, coerced: dict[str, Any], given: mutations.Given
     ) -> tuple[mutations.Done, dict[str, Any]]:
-        assert self.visit.viewer is not None
-        access.require_write(self.visit.viewer, self.declaration.record)  # also for what a key would only repeat
-        plan = await self._plan(self.visit.viewer.who)
+        assert self.call.viewer is not None
+        access.require_write(self.call.viewer, self.declaration.record)  # also for what a key would only repeat
+        plan = await self._plan(self.call.viewer.who)
         key = given.pop("idempotency_key", None)
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self.runner.database.transaction() as tx:
-                    act = Act(tx, self.visit.viewer)
+                    act = Act(tx, self.call.viewer)
                     done = await _once(act, self.declaration, key, coerced, dict(given))
                     return done, await self._shown(tx, plan, act.viewer, done.record)
             except records.COLLIDED:
@@ -189,22 +189,22 @@ class _Field:
 
     async def _session(self, given: mutations.Given) -> tuple[mutations.Done, dict[str, Any]]:
         assert self.declaration.session is not None
-        done = await self.declaration.session(self.visit, given)
+        done = await self.declaration.session(self.call, given)
         if done.record is None:
             return done, {}
         # It is done and can't be undone: what can't be shown is an error beside the tokens.
         try:
             viewer = await self._identified(done.record)
             plan = await self._plan(viewer.who)
-            return done, await self._shown(self.visit.database, plan, viewer, done.record)
+            return done, await self._shown(self.call.database, plan, viewer, done.record)
         except CrmError as error:
             self.errors.append(formatted(error, [self.key, self.payload.node.singular]))
             return done, {}
 
     async def _identified(self, user_id: UUID) -> Viewer:
-        async with self.visit.database.reading() as connection:
+        async with self.call.database.reading() as connection:
             roles = await connection.fetchval(ROLES, user_id)
-        return Viewer(user_id, Who(frozenset(roles)), clock=self.visit.clock)
+        return Viewer(user_id, Who(frozenset(roles)), clock=self.call.clock)
 
     async def _shown(
         self, source: db.Transaction | db.Database, plan: Plan | None, viewer: Viewer, record: UUID | None
@@ -228,7 +228,7 @@ async def _once(
         return mutations.Done(before)
     done = _done(await declaration.verb(act, given))
     assert done.record is not None
-    await idempotency.settle(act, key=key, record=done.record)
+    await idempotency.finish(act, key=key, record=done.record)
     return done
 
 

@@ -10,7 +10,7 @@
 What opens and ends sessions commits on its own, and mostly asks for no viewer:
 
     @session(LoginInput, extras=TOKENS)
-    async def login(visit: Visit, given: Given) -> Done:
+    async def login(call: SessionCall, given: Given) -> Done:
         "Logs in."
 """
 
@@ -47,7 +47,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class SessionCall:
     """Somebody at the door: `viewer` is None before they are known, `remote` their address where it is known.
 
     `client` is the program that they say they use, `blocks` what the process knows of those who failed too often.
@@ -74,7 +74,7 @@ class Visit:
 
 
 Verb = Callable[[Act, Given], Awaitable[UUID | Done]]
-SessionVerb = Callable[[Visit, Given], Awaitable[Done]]
+SessionVerb = Callable[[SessionCall, Given], Awaitable[Done]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def mutation(record: str, input: Any, *, extras: dict[str, Any] | None = None) -
     """Declares a mutation that answers with a record of a type. What is done before is not told again in `extras`."""
 
     def declared(verb: Verb) -> Verb:
-        name, doc = _told(verb)
+        name, doc = _documented(verb)
         MUTATIONS[name] = MutationDeclaration(name, record, input, doc, extras or {}, verb=verb)
         return verb
 
@@ -118,14 +118,14 @@ def session(
     """Declares a mutation of sessions, which answers with the user. Its input takes no key: tokens are made once."""
 
     def declared(verb: SessionVerb) -> SessionVerb:
-        name, doc = _told(verb)
+        name, doc = _documented(verb)
         MUTATIONS[name] = MutationDeclaration(name, "User", input, doc, extras or {}, session=verb, public=public)
         return verb
 
     return declared
 
 
-def _told(verb: Any) -> tuple[str, str]:
+def _documented(verb: Any) -> tuple[str, str]:
     return declare.camel(verb.__name__), " ".join((verb.__doc__ or "").split())
 
 

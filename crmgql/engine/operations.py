@@ -35,7 +35,7 @@ from crmgql.engine.errors import Rejected, from_graphql, rejected
 from crmgql.engine.introspection import Introspection
 from crmgql.engine.lanes import Lane
 from crmgql.engine.mutation_runner import Mutations
-from crmgql.engine.mutations import MUTATIONS, Visit
+from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.shares import Shares
 from crmgql.errors import CrmError, QueryTooComplex, Unauthenticated
@@ -208,10 +208,10 @@ class Engine:
         self, prepared: Prepared, variables: Any, viewer: Viewer | None, request: Request, pace: Pace
     ) -> bytes:
         clock = request.clock if viewer is None else viewer.clock
-        visit = Visit(self.database, viewer, request.remote, request.client, clock, self._issue(), self.blocks)
+        call = SessionCall(self.database, viewer, request.remote, request.client, clock, self._issue(), self.blocks)
         await self.shares.take(pace.client)
         try:
-            return await self.mutations.run(prepared, variables, visit, pace)
+            return await self.mutations.run(prepared, variables, call, pace)
         finally:
             self.shares.give(pace.client)
 

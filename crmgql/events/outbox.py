@@ -1,4 +1,4 @@
-"""Events and audit rows, written in the transaction that did what they tell.
+"""Events and audit rows, written in the transaction that did what they record_event.
 
 An event says that something happened, for those who follow; an audit row says who changed which columns, from what to
 what. Both are append-only: the database refuses to change them.
@@ -27,7 +27,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
 Changes = dict[str, tuple[Any, Any]]
 
 
-async def tell(
+async def record_event(
     tx: Transaction,
     viewer: Viewer,
     *,

@@ -24,7 +24,7 @@ from crmgql.imports.reports import Progress, Report, StepReport
 from crmgql.imports.runs import Run
 from crmgql.imports.steps import Context, StepRun
 
-Tell = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 _LOCK_ATTEMPTS = 50
 _LOCK_PAUSE_S = 0.2
 
@@ -36,7 +36,7 @@ async def run(
     dry_run: bool = False,
     rejects_path: Path | None = None,
     base_dir: Path | None = None,
-    progress: Tell | None = None,
+    progress: ReportProgress | None = None,
     batch_size: int = 5000,
     now: datetime,
 ) -> Report:
@@ -66,7 +66,7 @@ async def _run_steps(
     plans: tuple[Plan, ...],
     rejects: Rejects,
     report: Report,
-    progress: Tell | None,
+    progress: ReportProgress | None,
     batch_size: int,
     now: datetime,
 ) -> None:
@@ -76,11 +76,11 @@ async def _run_steps(
     report.steps += [counts for counts in await lookups.load(connection, loaded, rejects) if counts.rejected]
     resolver = Resolver(connection)
     for index, (bound, state) in enumerate(zip(plans, states, strict=True), start=1):
-        tell = _teller(progress, index, len(plans))
+        report_progress = _reporter(progress, index, len(plans))
         lines = kept.get(state.step, set())
         if not state.done:
             state.rejected = len(lines)
-        context = Context(connection, loaded.source, now, batch_size, rejects, resolver, tell)
+        context = Context(connection, loaded.source, now, batch_size, rejects, resolver, report_progress)
         report.steps.append(await StepRun(context, bound, state, lines).execute())
 
 
@@ -89,14 +89,14 @@ def _still_holds(state: Run | None, line: int) -> bool:
     return state is not None and (state.done or line <= state.lines_done)
 
 
-def _teller(progress: Tell | None, index: int, steps: int) -> Callable[[StepReport, int], None]:
-    def tell(report: StepReport, total: int) -> None:
+def _reporter(progress: ReportProgress | None, index: int, steps: int) -> Callable[[StepReport, int], None]:
+    def report_progress(report: StepReport, total: int) -> None:
         if progress is not None:
             counts = {name: count for name, count in report.counts().items() if name != "already_done"}
             counts["read"] += report.already_done
             progress(Progress(report.name, report.noun, index, steps, total=total, **counts))
 
-    return tell
+    return report_progress
 
 
 @asynccontextmanager

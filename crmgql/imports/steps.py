@@ -41,7 +41,7 @@ class Context:
 
 
 @dataclass
-class _Settled:
+class _Chunk:
     """What became of a chunk's rows before the database saw them."""
 
     entries: list[Entry]
@@ -101,8 +101,8 @@ class StepRun:
             return set()
         found = [row for row in rows if row.line not in self.rejected_before]
         await lookups.join(self.context.connection, self.plan.joins, found)
-        settled = self._settle(found)
-        return {entry.row.line for entry in settled.entries if any(entry.record[ref.index] for ref in references)}
+        chunk = self._read(found)
+        return {entry.row.line for entry in chunk.entries if any(entry.record[ref.index] for ref in references)}
 
     async def _later_pass(self, lines: set[int], *, final: bool) -> set[int]:
         """Only the waiting rows again. Gives those that still wait."""
@@ -113,43 +113,43 @@ class StepRun:
         waiting: set[int] = set()
         for chunk in chunks(rows, self.context.batch_size):
             await lookups.join(self.context.connection, self.plan.joins, chunk)
-            waiting |= await self._batch(chunk, self._settle(chunk), final=final)
+            waiting |= await self._batch(chunk, self._read(chunk), final=final)
         return waiting
 
-    async def _batch(self, rows: list[Row], settled: _Settled, *, final: bool) -> set[int]:
-        await self._resolve(settled, final=final)
+    async def _batch(self, rows: list[Row], chunk: _Chunk, *, final: bool) -> set[int]:
+        await self._resolve(chunk, final=final)
         connection, run, report = self.context.connection, self.run, self.report
         async with connection.transaction():
-            written = await self.writer.write(settled.entries)
-            rejected = [*settled.rejected, *written.failures]
+            written = await self.writer.write(chunk.entries)
+            rejected = [*chunk.rejected, *written.failures]
             self._write_rejects(rejected)
-            accepted = len(settled.entries) - len(written.failures)
+            accepted = len(chunk.entries) - len(written.failures)
             run.lines_done = max(run.lines_done, rows[-1].end)
             run.accepted += accepted
             run.rejected += len(rejected)
             await runs.advance(connection, run)
-        report.read += len(rows) - len(settled.waiting)
+        report.read += len(rows) - len(chunk.waiting)
         report.inserted += written.inserted
         report.updated += written.updated
         report.unchanged += accepted - written.inserted - written.updated
-        report.skipped += settled.skipped
+        report.skipped += chunk.skipped
         report.rejected += len(rejected)
         self.context.tell(report, self.scan.rows)
-        return settled.waiting
+        return chunk.waiting
 
-    def _settle(self, rows: list[Row]) -> _Settled:
+    def _read(self, rows: list[Row]) -> _Chunk:
         """Keys, duplicates and values, without the database."""
-        settled = _Settled([], [], set())
+        chunk = _Chunk([], [], set())
         for row in rows:
             try:
                 key = self._key(row)
                 if key is None:
-                    settled.skipped += 1
+                    chunk.skipped += 1
                 else:
-                    settled.entries.append(Entry(row, self.plan.convert(row.cells, key)))
+                    chunk.entries.append(Entry(row, self.plan.convert(row.cells, key)))
             except Rejected as error:
-                settled.rejected.append((row, error.column, error.reason))
-        return settled
+                chunk.rejected.append((row, error.column, error.reason))
+        return chunk
 
     def _key(self, row: Row) -> str | None:
         """The external id; None for a row that gives way to another with the same one, or is none of this step's."""
@@ -169,19 +169,19 @@ class StepRun:
             raise Rejected(label, f"external_id: {key!r} is already on line {winner}")
         return None
 
-    async def _resolve(self, settled: _Settled, *, final: bool) -> None:
+    async def _resolve(self, chunk: _Chunk, *, final: bool) -> None:
         """References to ids; takes the rows that can't be resolved, or not yet, out of the entries."""
-        await self.context.resolver.load(self.plan, (entry.record for entry in settled.entries))
+        await self.context.resolver.load(self.plan, (entry.record for entry in chunk.entries))
         resolved = []
-        for entry in settled.entries:
+        for entry in chunk.entries:
             try:
                 self.context.resolver.resolve(self.plan, entry.record, final=final)
                 resolved.append(entry)
             except NotYet:
-                settled.waiting.add(entry.row.line)
+                chunk.waiting.add(entry.row.line)
             except Rejected as error:
-                settled.rejected.append((entry.row, error.column, error.reason))
-        settled.entries = resolved
+                chunk.rejected.append((entry.row, error.column, error.reason))
+        chunk.entries = resolved
 
     def _write_rejects(self, rejected: list[tuple[Row, str, str]]) -> None:
         for row, column, reason in sorted(rejected, key=lambda item: item[0].line):

@@ -57,7 +57,7 @@ async def _digest(act: Act, key: str, mutation: str, body: dict[str, Any]) -> st
     return hashed.hex()
 
 
-async def settle(act: Act, *, key: str, record: UUID) -> None:
+async def finish(act: Act, *, key: str, record: UUID) -> None:
     """Remembers what came of the request."""
     await act.tx.connection.execute(SETTLE, act.viewer.user_id, key, as_json({"record": record}))
 

@@ -144,7 +144,7 @@ async def create(act: Act, model: type[Model], values: Row, *, kind: str, confli
         raise BadUserInput("An externalId needs the source that it is unique in.", field="source")
     row = await insert(act, model, values, conflicts=conflicts)
     changes = {column: (None, row[column]) for column in values if row[column] is not None}
-    await _tell(act, model, row, kind, changes)
+    await _record_event(act, model, row, kind, changes)
     return row
 
 
@@ -185,15 +185,17 @@ async def change(
     )
     values = [row["id"], act.now, *(_bound(value) for value in different.values())]
     after = _row(model, await _run(act, sql, values, conflicts))
-    await _tell(act, model, after, kind, {column: (row[column], after[column]) for column in different}, payload)
+    await _record_event(
+        act, model, after, kind, {column: (row[column], after[column]) for column in different}, payload
+    )
     return after
 
 
-async def _tell(
+async def _record_event(
     act: Act, model: type[Model], row: Row, kind: str, changes: outbox.Changes, payload: Row | None = None
 ) -> None:
     customer_id = row["id"] if model.__name__ == "Customer" else row.get("customer_id")
-    await outbox.tell(
+    await outbox.record_event(
         act.tx,
         act.viewer,
         kind=kind,
@@ -227,12 +229,12 @@ async def _run(act: Act, sql: str, values: list[Any], conflicts: Conflicts | Non
     try:
         return await act.tx.connection.fetchrow(sql, *values)
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise _said(error, conflicts or {}) from error
+        raise _violation(error, conflicts or {}) from error
     except asyncpg.DataError as error:
         raise BadUserInput("A value does not fit its column.") from error
 
 
-def _said(error: asyncpg.IntegrityConstraintViolationError, conflicts: Conflicts) -> CrmError:
+def _violation(error: asyncpg.IntegrityConstraintViolationError, conflicts: Conflicts) -> CrmError:
     """A refused row in words: the module's own for its constraints, plain ones otherwise."""
     constraint = str(error.constraint_name or "")
     field, message = conflicts.get(constraint, (None, ""))

@@ -82,25 +82,25 @@ class Attempts:
             await self._perform(lease)
         except asyncio.CancelledError:
             if lease.id in self._asked_to_stop:
-                await self._settle(lease, "cancelled")
+                await self._end(lease, "cancelled")
                 return "cancelled"
             await unbroken(self._give_back(lease))
             raise
         except LeaseLost:
-            await self._settle(lease, "cancelled")  # finds its row only if that is what took the lease away
+            await self._end(lease, "cancelled")  # finds its row only if that is what took the lease away
             return "lease lost"
         except records.COLLIDED:
-            await self._settle(lease, "failed", Unavailable("Too many changed the same records at once."))
+            await self._end(lease, "failed", Unavailable("Too many changed the same records at once."))
             return "collided"
         except DATABASES_OWN as error:
-            await self._settle(lease, "put back", error)
+            await self._end(lease, "put back", error)
             return error.code
         except CrmError as error:
-            await self._settle(lease, "failed", error)
+            await self._end(lease, "failed", error)
             return error.code
         except Exception:
             log.exception("job failed", kind=lease.kind, job=str(lease.id))
-            await self._settle(lease, "failed")
+            await self._end(lease, "failed")
             return "failed"
         return "done"
 
@@ -118,7 +118,7 @@ class Attempts:
                 raise
             raise JobTimedOut(f"It took longer than {known.kind.timeout_s} s.") from None
 
-    async def _settle(self, lease: Lease, how: str, error: CrmError | None = None) -> None:
+    async def _end(self, lease: Lease, how: str, error: CrmError | None = None) -> None:
         """Writes how it ended, as often as it takes."""
         self._ending.add(lease.id)
         wait_s = FIRST_WAIT_S
@@ -150,7 +150,7 @@ class Attempts:
         """The process is about to end, and waits no longer than it must."""
         try:
             async with asyncio.timeout(GIVE_BACK_S):
-                await self._settle(lease, "given back")
+                await self._end(lease, "given back")
         except TimeoutError:
             log.warning("job not given back; its lease will run out", job=str(lease.id))
 

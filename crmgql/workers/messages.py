@@ -21,7 +21,7 @@ async def email_send(run: Run, arguments: kinds.EmailOf) -> Result:
         return None
     outcome = await emails.deliver(email, server(run.settings), now=run.now)
     async with run.step() as act:
-        return await emails.settle(act, id=arguments.email_id, outcome=outcome)
+        return await emails.finish(act, id=arguments.email_id, outcome=outcome)
 
 
 @long_task(kinds.NOTIFICATIONS_DIGEST)

@@ -87,7 +87,7 @@ class Relay:
             for queue in await leases.due_queues(connection, queues=self.queues, now=now):
                 rings = await leases.ring(connection, queue=queue, now=now, room=self.room)
                 try:
-                    await self._tell(rings)
+                    await self._ring(rings)
                 except BaseException:
                     await leases.unring(connection, rings)
                     raise
@@ -96,9 +96,9 @@ class Relay:
         """What was rung so long ago that Valkey may have lost it."""
         async with self.database.connection() as connection:
             rings = await leases.ring_lost(connection, queues=self.queues, now=self.clock())
-        await self._tell(rings)
+        await self._ring(rings)
 
-    async def _tell(self, rings: Sequence[Ring]) -> None:
+    async def _ring(self, rings: Sequence[Ring]) -> None:
         """All at once; a ring that is there already stays as it is."""
         if not rings:
             return

@@ -23,7 +23,7 @@ async def world(request, servers: embedded.Servers, template: str) -> AsyncItera
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     crm = await db.connect(url, pool_size=8)
     database = await asyncpg.connect(url)
-    yield await World(build.engine(crm, Settings(log_level="error"), secret=SECRET), database).settle()
+    yield await World(build.engine(crm, Settings(log_level="error"), secret=SECRET), database).populate()
     await database.close()
     await crm.close()
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -165,7 +165,7 @@ async def test_a_crash_before_the_commit_is_as_if_never_asked(
         raise RuntimeError("the lights went out")
 
     with monkeypatch.context() as patch:
-        patch.setattr("crmgql.records.idempotency.settle", crash)
+        patch.setattr("crmgql.records.idempotency.finish", crash)
         assert (await world.do(mutation, **given)).code == "INTERNAL_SERVER_ERROR"
     assert await world.counts() == before
     assert (await world.do(mutation, **given)).done["id"]

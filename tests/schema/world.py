@@ -81,7 +81,7 @@ class World:
         self.database = database
         self.people: dict[str, UUID] = {}
 
-    async def settle(self) -> World:
+    async def populate(self) -> World:
         """Hires one person per role. The seller is in the manager's team, the stranger sells elsewhere."""
         for role in ROLES:
             self.people[role] = await self.user(role)

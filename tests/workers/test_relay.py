@@ -77,9 +77,11 @@ async def test_what_is_due_is_rung_for_arq_to_read(database, redis, relay) -> No
     await relay.ring()
     assert (await rung(redis), await rung(redis, "email")) == ([f"{id}:0"], [f"{other}:3"])
     assert (await rung(redis, "bulk"), (await row(database, id))["rung_at"]) == ([], NOW)
-    told = await Rung(f"{other}:3", redis, _queue_name=queue_name("email"), _deserializer=redis.job_deserializer).info()
-    assert told is not None
-    assert (told.function, told.args, told.kwargs) == ("attempt", [str(other), 3], {})
+    rung_ids = await Rung(
+        f"{other}:3", redis, _queue_name=queue_name("email"), _deserializer=redis.job_deserializer
+    ).info()
+    assert rung_ids is not None
+    assert (rung_ids.function, rung_ids.args, rung_ids.kwargs) == ("attempt", [str(other), 3], {})
 
 
 async def test_what_is_deferred_is_rung_at_its_time(database, redis, relay, clock) -> None:
@@ -110,17 +112,17 @@ async def test_what_is_important_overtakes_a_thousand(database, redis, relay) ->
 async def test_many_relays_ring_each_job_once(crm, database, redis, clock) -> None:
     ids = {await put(database) for _ in range(80)}
     several = [Relay(crm, redis, ["default"], room=1000, clock=clock) for _ in range(4)]
-    told: list[str] = []
+    rung_ids: list[str] = []
     for each in several:
-        tell = each._tell
+        ring = each._ring
 
-        async def noted(rings: Any, tell: Any = tell) -> None:
-            told.extend(str(ring.job_id) for ring in rings)
-            await tell(rings)
+        async def noted(rings: Any, ring: Any = ring) -> None:
+            rung_ids.extend(str(ring.job_id) for ring in rings)
+            await ring(rings)
 
-        each._tell = noted  # type: ignore[method-assign]
+        each._ring = noted  # type: ignore[method-assign]
     await asyncio.gather(*(each.ring() for each in several))
-    assert sorted(told) == sorted(str(id) for id in ids)
+    assert sorted(rung_ids) == sorted(str(id) for id in ids)
     assert len(await rung(redis)) == 80
 
 
@@ -193,17 +195,17 @@ async def test_the_relay_rings_by_itself_and_waits_for_a_lost_database(database,
     going = asyncio.create_task(relay.run())
     try:
 
-        async def told(id: UUID) -> bool:
+        async def rung_ids(id: UUID) -> bool:
             return f"{id}:0" in await rung(redis)
 
         first = await put(database)
-        await until(lambda: told(first))
+        await until(lambda: rung_ids(first))
         await database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         second = await put(database)
-        await until(lambda: told(second))
+        await until(lambda: rung_ids(second))
         clock.pass_(seconds=leases.RING_AGAIN.seconds + 1)
         assert not going.done()
     finally:

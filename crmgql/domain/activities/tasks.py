@@ -31,7 +31,7 @@ async def create(act: Act, **values: Any) -> UUID:
     values |= await _references(act, {column: values[column] for column in REFERENCES if column in values}, {})
     task = await records.create(act, Task, values, kind="task.created")
     await _planned(act, task)
-    await _tell_assignee(act, task)
+    await _notify_assignee(act, task)
     return task["id"]  # type: ignore[no-any-return]
 
 
@@ -49,7 +49,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if after["opportunity_id"] != task["opportunity_id"]:
         await _planned(act, task, after)
     if after["assignee_id"] != task["assignee_id"]:
-        await _tell_assignee(act, after)
+        await _notify_assignee(act, after)
     return id
 
 
@@ -75,7 +75,7 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
 async def _planned(act: Act, *tasks: Row) -> None:
     """An opportunity for which nothing is planned is at risk: what the tasks are about is looked at anew."""
     if ids := sorted({task["opportunity_id"] for task in tasks} - {None}):
-        await standings.settle(act, ids)
+        await standings.refresh(act, ids)
 
 
 async def _touch(act: Act, task: Row) -> None:
@@ -93,13 +93,13 @@ async def _assignee(act: Act, user_id: UUID | None) -> UUID | None:
     return await users.assignable(act, user_id, field="assigneeId")
 
 
-async def _tell_assignee(act: Act, task: Row) -> None:
+async def _notify_assignee(act: Act, task: Row) -> None:
     """Who gets a task from somebody else is told."""
     if task["assignee_id"] in (None, act.viewer.actor_id):
         return
     about = {name: task[name] for name in REFERENCES}
     title = f"A task for you: {task['subject']}"
-    await notifications.tell(act, user_ids=[task["assignee_id"]], kind="task.assigned", title=title, **about)
+    await notifications.notify(act, user_ids=[task["assignee_id"]], kind="task.assigned", title=title, **about)
 
 
 async def _references(act: Act, given: Row, before: Row) -> Row:

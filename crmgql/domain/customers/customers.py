@@ -54,7 +54,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
     _check_status(customer, changes.get("status"))
     changes |= _revenue(customer, changes)
-    kind, payload = _told(customer, changes)
+    kind, payload = _kind_and_payload(customer, changes)
     after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
     return id
@@ -98,7 +98,7 @@ def _revenue(customer: Row, changes: Row) -> Row:
     return {}
 
 
-def _told(customer: Row, changes: Row) -> tuple[str, Row]:
+def _kind_and_payload(customer: Row, changes: Row) -> tuple[str, Row]:
     if changes.get("status", customer["status"]) != customer["status"]:
         return "customer.statusChanged", {"from": customer["status"], "to": changes["status"]}
     if changes.get("owner_id", customer["owner_id"]) != customer["owner_id"]:

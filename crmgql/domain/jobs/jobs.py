@@ -122,7 +122,7 @@ async def ask(
     if priority is not None and not -100 <= priority <= 100:
         raise BadUserInput("A priority is -100 to 100; higher ones are done first.", field="priority")
     id = await enqueue(act, known, known.check(arguments or {}), due_at=due_at, priority=priority)
-    await _tell(act, id, "job.enqueued", {"kind": (None, kind)})
+    await _record(act, id, "job.enqueued", {"kind": (None, kind)})
     return id
 
 
@@ -147,10 +147,10 @@ async def cancel(act: Act, *, id: UUID) -> UUID:
     job = await _lock(act, id, LIVE, "cancel")
     await act.tx.connection.execute(CANCEL, id, act.now)
     if job["status"] == "RUNNING":  # it may end well before its worker hears of it
-        await _tell(act, id, "job.cancelRequested", {"cancel_requested_at": (job["cancel_requested_at"], act.now)})
+        await _record(act, id, "job.cancelRequested", {"cancel_requested_at": (job["cancel_requested_at"], act.now)})
         return id
     await leases.close_parents(act.tx.connection, job["parent_id"], now=act.now)
-    await _tell(act, id, "job.cancelled", {"status": (job["status"], "CANCELLED")})
+    await _record(act, id, "job.cancelled", {"status": (job["status"], "CANCELLED")})
     return id
 
 
@@ -167,7 +167,7 @@ async def retry(act: Act, *, id: UUID) -> UUID:
         await leases.reopen_parents(act.tx.connection, job["parent_id"])
     except asyncpg.UniqueViolationError:
         raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
-    await _tell(act, id, "job.retried", {"status": (job["status"], "PENDING")})
+    await _record(act, id, "job.retried", {"status": (job["status"], "PENDING")})
     return id
 
 
@@ -175,7 +175,7 @@ async def drop(act: Act, *, id: UUID) -> UUID:
     """Gives a dead job up; it stays to be read until housekeeping deletes it."""
     job = await _lock(act, id, ("DEAD",), "drop")
     await act.tx.connection.execute("UPDATE jobs SET status = 'DROPPED' WHERE id = $1", id)
-    await _tell(act, id, "job.dropped", {"status": (job["status"], "DROPPED")})
+    await _record(act, id, "job.dropped", {"status": (job["status"], "DROPPED")})
     return id
 
 
@@ -200,5 +200,5 @@ async def _lock(act: Act, id: UUID, sources: tuple[str, ...], verb: str) -> Row:
     return job
 
 
-async def _tell(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:
-    await outbox.tell(act.tx, act.viewer, kind=kind, subject=("Job", id), customer_id=None, changes=changes)
+async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:
+    await outbox.record_event(act.tx, act.viewer, kind=kind, subject=("Job", id), customer_id=None, changes=changes)

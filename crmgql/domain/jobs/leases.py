@@ -235,7 +235,7 @@ async def failed(connection: Connection, lease: Lease, *, now: datetime, error: 
 
     `error` None stands for one whose text is nobody's business; the log has it.
     """
-    code, message = _said(error)
+    code, message = _code_and_message(error)
     if (error is not None and error.final) or lease.failures + 1 >= lease.max_failures:
         try:
             await _end(connection, lease, "DEAD", now, code=code, message=message, failures=1)
@@ -303,7 +303,7 @@ def backoff_s(failures: int, roll: float | None = None) -> float:
     return longest * (0.5 + (random.random() if roll is None else roll) / 2)  # noqa: S311 - spreads load, no secret
 
 
-def _said(error: CrmError | None) -> tuple[str, str]:
+def _code_and_message(error: CrmError | None) -> tuple[str, str]:
     if error is None:
         return "INTERNAL_SERVER_ERROR", "It failed for a reason that the worker's log tells."
     return error.code, error.message.replace("\x00", "")[:2000]

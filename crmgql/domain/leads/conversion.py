@@ -74,7 +74,7 @@ async def convert(
     changes = {**NOWHERE, **made, "converted_at": act.now, "owner_id": owner_id}
     await lead_states.move(act, lead, "CONVERTED", kind="lead.converted", changes=changes, payload=made)
     if "opportunity_id" in made:  # it scores by where the lead came from, too
-        await standings.settle(act, [made["opportunity_id"]])
+        await standings.refresh(act, [made["opportunity_id"]])
     return id
 
 

@@ -128,7 +128,7 @@ async def _pair(act: Act, lead_id: UUID, other_id: UUID, similarity: int, reason
     pair = await write_pair(act, lead_id, other_id, {"reasons": reasons}, similarity)
     if pair is not None:
         payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"], "similarity": similarity}
-        await _tell(act, pair["id"], "lead.duplicateFound", {"status": (None, "OPEN")}, payload)
+        await _record(act, pair["id"], "lead.duplicateFound", {"status": (None, "OPEN")}, payload)
     return pair is not None
 
 
@@ -147,12 +147,12 @@ async def dismiss(act: Act, *, id: UUID) -> UUID:
     await act.tx.connection.execute(SETTLE, id, "DISMISSED", act.now)
     changes = {"status": ("OPEN", "DISMISSED"), "settled_at": (None, act.now)}
     payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"]}
-    await _tell(act, id, "lead.duplicateDismissed", changes, payload)
+    await _record(act, id, "lead.duplicateDismissed", changes, payload)
     return id
 
 
-async def _tell(act: Act, id: UUID, kind: str, changes: outbox.Changes, payload: Row) -> None:
+async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes, payload: Row) -> None:
     subject = ("LeadDuplicate", id)
-    await outbox.tell(
+    await outbox.record_event(
         act.tx, act.viewer, kind=kind, subject=subject, customer_id=None, changes=changes, payload=payload
     )

@@ -50,7 +50,7 @@ def touched(act: Act) -> Row:
     return {"last_activity_at": act.now, "reclaim_warned_at": None}
 
 
-def spoken(lead_id: UUID) -> str:
+def api_id(lead_id: UUID) -> str:
     """A lead's id as the API writes it, for messages and notes."""
     return f"led_{lead_id.hex}"
 
@@ -84,7 +84,7 @@ async def way_out_of(act: Act, lead: Row) -> str:
     """What can be done instead with a lead that is closed; nothing to say of an open one."""
     match lead["status"]:
         case "MERGED":
-            return f"It lives on in {spoken(await survivor_of(act, lead['id']))}: do it there."
+            return f"It lives on in {api_id(await survivor_of(act, lead['id']))}: do it there."
         case "CONVERTED":
             return f"It became the customer cus_{lead['customer_id'].hex}: go on there."
         case "LOST":

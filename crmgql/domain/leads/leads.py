@@ -97,7 +97,7 @@ async def assign(act: Act, *, id: UUID, owner_id: UUID, expected_version: int | 
     decision_id = await decide_by_hand(act, lead, owner_id, "Assigned by hand.")
     changes = {**NOWHERE, **_owned(act, owner_id), "routing_id": decision_id, **lead_states.touched(act)}
     await records.change(act, Lead, lead, changes, kind="lead.assigned", payload={"reason": "MANUAL"})
-    await _tell_owner(act, lead, owner_id)
+    await _notify_owner(act, lead, owner_id)
     return id
 
 
@@ -198,14 +198,14 @@ async def _place(act: Act, lead: Row) -> None:
         return
     decision_id = await decide_by_hand(act, lead | {"owner_id": None}, lead["owner_id"], "Came with its owner.")
     await act.tx.connection.execute(SET_ROUTING, lead["id"], decision_id)
-    await _tell_owner(act, lead, lead["owner_id"])
+    await _notify_owner(act, lead, lead["owner_id"])
 
 
-async def _tell_owner(act: Act, lead: Row, owner_id: UUID) -> None:
+async def _notify_owner(act: Act, lead: Row, owner_id: UUID) -> None:
     """Who gets a lead from somebody else is told."""
     if owner_id != act.viewer.actor_id:
         title = f"A lead for you: {lead['name']}"
-        await notifications.tell(act, user_ids=[owner_id], kind="lead.assigned", title=title, lead_id=lead["id"])
+        await notifications.notify(act, user_ids=[owner_id], kind="lead.assigned", title=title, lead_id=lead["id"])
 
 
 async def _check_campaign(act: Act, values: Row) -> None:

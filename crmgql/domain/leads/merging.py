@@ -17,7 +17,7 @@ import orjson
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_states, leads
-from crmgql.domain.leads.lead_states import NOWHERE, spoken
+from crmgql.domain.leads.lead_states import NOWHERE, api_id
 from crmgql.domain.messages import notifications
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, IllegalTransition
@@ -102,8 +102,8 @@ async def _lock(act: Act, id: UUID, other_id: UUID, expected_version: int | None
 async def _require_mergeable(act: Act, survivor: Row, other: Row) -> None:
     for lead, field in ((survivor, "id"), (other, "otherId")):
         if lead["status"] == "MERGED":
-            lives_on = spoken(await lead_states.survivor_of(act, lead["id"]))
-            raise IllegalTransition(f"{spoken(lead['id'])} is merged already and lives on in {lives_on}.", field=field)
+            lives_on = api_id(await lead_states.survivor_of(act, lead["id"]))
+            raise IllegalTransition(f"{api_id(lead['id'])} is merged already and lives on in {lives_on}.", field=field)
     if survivor["status"] == other["status"] == "CONVERTED":
         customers = " and ".join(f"cus_{lead['customer_id'].hex}" for lead in (survivor, other))
         raise IllegalTransition(f"Both are converted, to {customers}; they stay two.", field="otherId")
@@ -173,7 +173,7 @@ def _attributes(survivor: Row, other: Row, kept_out: tuple[Row, Row], now: datet
     """All of both; what both have differently is noted, after what was noted before."""
     mine, its = dict(survivor["attributes"]), dict(other["attributes"])
     notes = [*_take_notes(mine), *_take_notes(its)]
-    note: Row = {"lead": spoken(other["id"]), "at": now.isoformat(), "receivedAt": other["received_at"].isoformat()}
+    note: Row = {"lead": api_id(other["id"]), "at": now.isoformat(), "receivedAt": other["received_at"].isoformat()}
     origin = {"source": other["source"], "externalId": other["external_id"]}
     parts = {"replaced": kept_out[0], "values": kept_out[1] | {k: v for k, v in origin.items() if v is not None}}
     parts["attributes"] = {
@@ -206,7 +206,7 @@ async def _place(act: Act, survivor: Row, other: Row, *, is_open: bool) -> Row:
         mine, its = await users.still_here(act, mine), await users.still_here(act, its)
     if mine is None and its is not None:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that has an owner.")
-        why = f"Taken over from {spoken(other['id'])} by merging."
+        why = f"Taken over from {api_id(other['id'])} by merging."
         decision_id = await leads.decide_by_hand(act, survivor, other["owner_id"], why)
         return NOWHERE | {column: other[column] for column in OWNING} | {"routing_id": decision_id}
     freed: Row = dict.fromkeys(OWNING) if mine != survivor["owner_id"] else {}
@@ -238,7 +238,7 @@ async def _absorb(act: Act, survivor: Row, other: Row, changes: Row) -> Row:
     if status not in lead_states.OPEN:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that is closed.")
         changes |= NOWHERE
-    payload, reason = {"merged": other["id"]}, f"Merged with {spoken(other['id'])}."
+    payload, reason = {"merged": other["id"]}, f"Merged with {api_id(other['id'])}."
     if status == survivor["status"]:
         kind, conflicts = "lead.absorbed", lead_states.CONFLICTS
         after = await records.change(act, Lead, survivor, changes, kind=kind, conflicts=conflicts, payload=payload)
@@ -246,14 +246,14 @@ async def _absorb(act: Act, survivor: Row, other: Row, changes: Row) -> Row:
         after = await lead_states.move(
             act, survivor, status, kind="lead.absorbed", reason=reason, changes=changes, payload=payload
         )
-    await _tell_owner(act, other, after)
+    await _notify_owner(act, other, after)
     return after
 
 
-async def _tell_owner(act: Act, other: Row, survivor: Row) -> None:
+async def _notify_owner(act: Act, other: Row, survivor: Row) -> None:
     """Who looked after the merged lead, and now does not any more, is told."""
     if other["owner_id"] not in (None, survivor["owner_id"], act.viewer.actor_id):
         title = f"Your lead {other['name']} was merged into another one's"
-        await notifications.tell(
+        await notifications.notify(
             act, user_ids=[other["owner_id"]], kind="lead.merged", title=title, lead_id=survivor["id"]
         )

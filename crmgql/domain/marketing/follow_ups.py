@@ -133,7 +133,7 @@ async def _task(act: Act, lead: Row, assignee_id: UUID | None, subject: str, bod
     )
     if assignee_id is not None:
         title = f"{task['subject']} ({lead['name']})"
-        await notifications.tell(
+        await notifications.notify(
             act, user_ids=[assignee_id], kind="lead.followUp", title=title, dedupe_key=key, lead_id=lead["id"]
         )
     return task["id"]  # type: ignore[no-any-return]

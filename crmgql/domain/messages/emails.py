@@ -110,7 +110,7 @@ async def write(
     email = await records.insert(
         act, EmailMessage, {name: value for name, value in values.items() if value is not None}
     )
-    await _tell(act, email["id"], "email.skipped" if skip else "email.written", {"status": (None, email["status"])})
+    await _record(act, email["id"], "email.skipped" if skip else "email.written", {"status": (None, email["status"])})
     if not skip:
         await jobs.enqueue(act, kinds.EMAIL_SEND, kinds.EmailOf(email_id=email["id"]), unique_key=str(email["id"]))
     return email["id"]  # type: ignore[no-any-return]
@@ -191,14 +191,16 @@ def _connection(server: Server) -> dict[str, Any]:
     }
 
 
-async def settle(act: Act, *, id: UUID, outcome: Outcome) -> Row:
+async def finish(act: Act, *, id: UUID, outcome: Outcome) -> Row:
     """Writes what became of it, once. Answers it as a job's result."""
     error = outcome.error and one_line(outcome.error, ERROR)
     if await act.tx.connection.fetchval(SETTLE, id, outcome.status, error, act.now):
         changes = {"status": ("PENDING", outcome.status), "error": (None, error)}
-        await _tell(act, id, f"email.{outcome.status.lower()}", changes)
+        await _record(act, id, f"email.{outcome.status.lower()}", changes)
     return {"status": outcome.status, "error": error}
 
 
-async def _tell(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:
-    await outbox.tell(act.tx, act.viewer, kind=kind, subject=("EmailMessage", id), customer_id=None, changes=changes)
+async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:
+    await outbox.record_event(
+        act.tx, act.viewer, kind=kind, subject=("EmailMessage", id), customer_id=None, changes=changes
+    )

@@ -1,7 +1,7 @@
-"""What people are told. News is written in the transaction of what it is about, so that there is no news of what was undone.
+"""What people are told. Notice is written in the transaction of what it is about, so that there is no notices of what was undone.
 
-`dedupe_key` makes the same news told twice one row, for jobs that may run twice. News is no event of its own: it is
-news already. That somebody read it is one, outside of every customer's timeline.
+`dedupe_key` makes the same notices told twice one row, for jobs that may run twice. Notice is no event of its own: it is
+notices already. That somebody read it is one, outside of every customer's timeline.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from crmgql.records.records import Act
 TITLE, BODY = 200, 2000
 """Characters that fit their columns."""
 
-TELL = """
+NOTIFY = """
 INSERT INTO notifications (user_id, kind, title, body, dedupe_key, lead_id, opportunity_id, customer_id, occurred_at)
-SELECT users.id, news.kind, news.title, news.body, news.dedupe_key, news.lead_id, news.opportunity_id, news.customer_id, $1
+SELECT users.id, notices.kind, notices.title, notices.body, notices.dedupe_key, notices.lead_id, notices.opportunity_id, notices.customer_id, $1
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::uuid[], $9::uuid[]) WITH ORDINALITY
-    AS news (user_id, kind, title, body, dedupe_key, lead_id, opportunity_id, customer_id, n)
-JOIN users ON users.id = news.user_id AND users.active
-ORDER BY users.id, news.n
+    AS notices (user_id, kind, title, body, dedupe_key, lead_id, opportunity_id, customer_id, n)
+JOIN users ON users.id = notices.user_id AND users.active
+ORDER BY users.id, notices.n
 ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"""
 NEWEST = "SELECT id FROM notifications WHERE user_id = $1 ORDER BY id DESC LIMIT 1"
 READ = "UPDATE notifications SET read_at = $2 WHERE id = $1"
@@ -36,7 +36,7 @@ SELECT count(*) FROM seen"""
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Notice:
     """One thing for one person. `kind` is in the past tense, such as `lead.assigned`."""
 
     user_id: UUID
@@ -49,7 +49,7 @@ class News:
     customer_id: UUID | None = None
 
 
-async def tell(
+async def notify(
     act: Act,
     *,
     user_ids: Sequence[UUID],
@@ -63,24 +63,24 @@ async def tell(
 ) -> int:
     """Tells the same to several; answers how many were told. Who is not active, or was told before, is left out."""
     about = (lead_id, opportunity_id, customer_id)
-    return await tell_many(act, [News(id, kind, title, body, dedupe_key, *about) for id in dict.fromkeys(user_ids)])
+    return await notify_many(act, [Notice(id, kind, title, body, dedupe_key, *about) for id in dict.fromkeys(user_ids)])
 
 
-async def tell_many(act: Act, news: Sequence[News]) -> int:
-    """As `tell`, each with their own, in one statement."""
-    if not news:
+async def notify_many(act: Act, notices: Sequence[Notice]) -> int:
+    """As `notify`, each with their own, in one statement."""
+    if not notices:
         return 0
     status = await act.tx.connection.execute(
-        TELL,
+        NOTIFY,
         act.now,
-        [each.user_id for each in news],
-        [each.kind for each in news],
-        [cut(each.title, TITLE) for each in news],
-        [each.body and cut(each.body, BODY) for each in news],
-        [each.dedupe_key for each in news],
-        [each.lead_id for each in news],
-        [each.opportunity_id for each in news],
-        [each.customer_id for each in news],
+        [each.user_id for each in notices],
+        [each.kind for each in notices],
+        [cut(each.title, TITLE) for each in notices],
+        [each.body and cut(each.body, BODY) for each in notices],
+        [each.dedupe_key for each in notices],
+        [each.lead_id for each in notices],
+        [each.opportunity_id for each in notices],
+        [each.customer_id for each in notices],
     )
     return int(status.rpartition(" ")[2])
 
@@ -96,7 +96,7 @@ async def mark_read(act: Act, *, id: UUID) -> UUID:
     notification = await records.lock(act, Notification, id)
     if notification["read_at"] is None:
         await act.tx.connection.execute(READ, id, act.now)
-        await _tell_read(act, "notification.read", id, 1)
+        await _record_read(act, "notification.read", id, 1)
     return id
 
 
@@ -111,7 +111,7 @@ async def mark_all_read(act: Act, *, id: UUID | None = None) -> tuple[UUID | Non
         return None, 0
     count = await act.tx.connection.fetchval(READ_ALL, act.viewer.user_id, newest, act.now)
     if count:
-        await _tell_read(act, "notification.allRead", newest, count)
+        await _record_read(act, "notification.allRead", newest, count)
     return newest, count
 
 
@@ -120,8 +120,8 @@ async def _newest(act: Act) -> UUID | None:
     return await connection.fetchval(NEWEST, act.viewer.user_id)  # type: ignore[no-any-return]
 
 
-async def _tell_read(act: Act, kind: str, id: UUID, count: int) -> None:
-    await outbox.tell(
+async def _record_read(act: Act, kind: str, id: UUID, count: int) -> None:
+    await outbox.record_event(
         act.tx,
         act.viewer,
         kind=kind,

@@ -68,7 +68,7 @@ async def create(
     values |= {"customer_id": customer_id, "stage_id": stage["id"], "stage_since": act.now, **_amount(amount)}
     opportunity = await records.create(act, Opportunity, values, kind="opportunity.created", conflicts=CONFLICTS)
     await _passed(act, None, opportunity)
-    await standings.settle(act, [opportunity["id"]])
+    await standings.refresh(act, [opportunity["id"]])
     return opportunity["id"]  # type: ignore[no-any-return]
 
 
@@ -85,7 +85,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "amount" in changes:
         changes |= _amount(changes["amount"])
     await records.change(act, Opportunity, opportunity, changes, kind="opportunity.updated", conflicts=CONFLICTS)
-    await standings.settle(act, [id])
+    await standings.refresh(act, [id])
     return id
 
 
@@ -153,7 +153,7 @@ async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_ver
     await records.insert(act, OpportunityAction, {**done, **customer})
     payload = {"action": action["name"]}
     await records.change(act, Opportunity, opportunity, {}, kind="opportunity.actionDone", payload=payload, touch=True)
-    await standings.settle(act, [id], active_at=act.now)
+    await standings.refresh(act, [id], active_at=act.now)
     return id
 
 
@@ -175,7 +175,7 @@ async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int |
     if not act.now < until <= act.now + LONGEST_SNOOZE:
         raise BadUserInput(f"Must be ahead of now, by at most {LONGEST_SNOOZE.days} days.", field="until")
     await records.change(act, Opportunity, opportunity, {"snoozed_until": until}, kind="opportunity.snoozed")
-    await standings.settle(act, [id])
+    await standings.refresh(act, [id])
     return id
 
 
@@ -185,7 +185,7 @@ async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -
     if opportunity["snoozed_until"] is None:
         raise IllegalTransition("The opportunity is not snoozed.", field="id")
     await records.change(act, Opportunity, opportunity, {"snoozed_until": None}, kind="opportunity.unsnoozed")
-    await standings.settle(act, [id])
+    await standings.refresh(act, [id])
     return id
 
 
@@ -195,11 +195,11 @@ async def touched(act: Act, opportunity_id: UUID, *, at: datetime | None = None)
     Needs no right to the opportunity: the caller had one to what happened.
     """
     active_at = act.now if at is None else min(at, act.now)
-    if await standings.settle(act, [opportunity_id], active_at=active_at):
+    if await standings.refresh(act, [opportunity_id], active_at=active_at):
         customer_id = await act.tx.connection.fetchval(CUSTOMER, opportunity_id)
         subject = ("Opportunity", opportunity_id)
         kind = "opportunity.revived"
-        await outbox.tell(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
+        await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
 
 
 async def _go(act: Act, opportunity: Row, stage: Row, changes: Row, *, kind: str, payload: Row | None = None) -> None:
@@ -211,7 +211,7 @@ async def _go(act: Act, opportunity: Row, stage: Row, changes: Row, *, kind: str
     changes = {**changes, **place, "stage_since": act.now}
     after = await records.change(act, Opportunity, opportunity, changes, kind=kind, payload=payload)
     await _passed(act, opportunity, after)
-    await standings.settle(act, [opportunity["id"]], active_at=act.now)
+    await standings.refresh(act, [opportunity["id"]], active_at=act.now)
 
 
 async def _require_done(act: Act, opportunity: Row, stage: Row) -> None:

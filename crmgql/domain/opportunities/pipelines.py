@@ -42,13 +42,13 @@ UPDATE stages SET position = place FROM unnest($1::uuid[]) WITH ORDINALITY AS ne
 AT_ONCE = 10_000
 """Opportunities that a mutation leaves to the next sweep; of more, a job works out all."""
 
-UNSETTLE = """
-WITH unsettled AS (
+MARK_STANDINGS_STALE = """
+WITH marked AS (
     UPDATE opportunities SET stale_known = false WHERE id IN (
         SELECT id FROM opportunities WHERE status = 'OPEN' AND stale_known
             AND (stage_id = $1 OR pipeline_id = ANY ($2::uuid[])) LIMIT $3)
     RETURNING id)
-SELECT count(*) FROM unsettled"""
+SELECT count(*) FROM marked"""
 EMPTY_STAGE = """
 WITH moved AS (
     UPDATE opportunities SET stage_id = $2, stage_since = $3, stale_known = false, version = version + 1, updated_at = $3
@@ -108,7 +108,7 @@ async def update(
         raise Conflict("There must be a default; make another pipeline it.", field="default")
     changes |= {"is_default": True} if default else {}
     if "calendar_id" in changes and changes["calendar_id"] != pipeline["calendar_id"]:
-        await unsettle(act, pipeline_ids=[id])
+        await mark_standings_stale(act, pipeline_ids=[id])
     await records.change(act, Pipeline, pipeline, changes, kind="pipeline.updated", conflicts=CONFLICTS)
     return id
 
@@ -140,7 +140,7 @@ async def update_stage(act: Act, *, id: UUID, expected_version: int | None = Non
     _checked({**stage, **changes})
     await records.change(act, Stage, stage, changes, kind="stage.updated", conflicts=CONFLICTS)
     if any(changes.get(name, stage[name]) != stage[name] for name in PATIENCE):
-        await unsettle(act, stage_id=id)
+        await mark_standings_stale(act, stage_id=id)
     return id
 
 
@@ -182,9 +182,9 @@ async def reorder(act: Act, *, id: UUID, stages: Sequence[Row], expected_version
     return id
 
 
-async def unsettle(act: Act, *, stage_id: UUID | None = None, pipeline_ids: Sequence[UUID] = ()) -> None:
+async def mark_standings_stale(act: Act, *, stage_id: UUID | None = None, pipeline_ids: Sequence[UUID] = ()) -> None:
     """Has it worked out anew when the open opportunities of these are due: by the next sweep, or by a job if there are many."""
-    count = await act.tx.connection.fetchval(UNSETTLE, stage_id, pipeline_ids, AT_ONCE)
+    count = await act.tx.connection.fetchval(MARK_STANDINGS_STALE, stage_id, pipeline_ids, AT_ONCE)
     if count == AT_ONCE:
         await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing())
 

@@ -56,5 +56,5 @@ async def rescore(act: Act, *, after: UUID | None, limit: int = 1000) -> tuple[i
     """The next open opportunities behind an id, by the rules as they are now. Answers how many, and the last one's id."""
     ids = [row["id"] for row in await act.tx.connection.fetch(NEXT, after, limit)]
     if ids:
-        await standings.settle(act, ids)
+        await standings.refresh(act, ids)
     return len(ids), ids[-1] if ids else None

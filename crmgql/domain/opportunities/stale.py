@@ -74,7 +74,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-def settle(
+def next_alert(
     silence: Silence,
     patience: Patience,
     *,

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.domain.messages import notifications
-from crmgql.domain.messages.notifications import News
+from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.opportunities import standings
 from crmgql.domain.opportunities.stale import NEXT, OWNER
 from crmgql.domain.people import users
@@ -59,12 +59,12 @@ async def sweep(act: Act, *, limit: int = 1000) -> int:
     """One batch: those of which it is not known when they are due, else those that are. Answers how many; 0: all done."""
     unknown = [row["id"] for row in await act.tx.connection.fetch(UNKNOWN, limit)]
     if unknown:
-        await standings.settle(act, unknown)
+        await standings.refresh(act, unknown)
         return len(unknown)
     rows = await act.tx.connection.fetch(TAKE, act.now, limit)
     if rows:
-        await _tell(act, await _addressed(act, rows))
-        await standings.settle(act, [row["id"] for row in rows], alerted=True)
+        await _notify(act, await _addressed(act, rows))
+        await standings.refresh(act, [row["id"] for row in rows], alerted=True)
     return len(rows)
 
 
@@ -86,7 +86,7 @@ async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
     return alerts
 
 
-async def _tell(act: Act, alerts: list[_Alert]) -> None:
+async def _notify(act: Act, alerts: list[_Alert]) -> None:
     """Alerts, events, audit rows and news of what was not told before."""
     written = await act.tx.connection.fetch(
         ALERT,
@@ -108,21 +108,21 @@ async def _tell(act: Act, alerts: list[_Alert]) -> None:
     await act.tx.connection.execute(EVENTS, act.viewer.actor_id, act.now, *subjects, payloads)
     levels = [as_json({"stale_level": [each.row["stale_level"], each.row["stale_level"] + 1]}) for each in alerts]
     await act.tx.connection.execute(AUDIT, act.viewer.actor_id, act.now, *subjects, levels)
-    await notifications.tell_many(act, _news(alerts))
+    await notifications.notify_many(act, _notices(alerts))
 
 
-def _news(alerts: list[_Alert]) -> list[News]:
+def _notices(alerts: list[_Alert]) -> list[Notice]:
     return [_item(each, user) for each in alerts for user in each.users]
 
 
-def _item(alert: _Alert, user_id: UUID) -> News:
+def _item(alert: _Alert, user_id: UUID) -> Notice:
     row, first = alert.row, alert.threshold == OWNER
     body = f"Nothing has happened in it; this was due at {row['stale_at']:%Y-%m-%d %H:%M} UTC."
     if row["owner_id"] is None:
         body += " It has no owner."
     elif not first:
         body += " Its owner was told before."
-    return News(
+    return Notice(
         user_id,
         KIND,
         f"{'Stale' if first else 'Still stale'}: {row['name']}",

@@ -65,7 +65,7 @@ class _Setting:
     calendars: dict[UUID, stale.Calendar]
 
 
-async def settle(
+async def refresh(
     act: Act, ids: Sequence[UUID], *, active_at: datetime | None = None, alerted: bool = False
 ) -> list[UUID]:
     """Works out where these stand and writes what differs. Answers those that were stale and are not any more.
@@ -131,7 +131,7 @@ def _silence(row: Row, setting: _Setting) -> Row:
     if row["status"] == "OPEN":
         calendar = setting.calendars.get(row["calendar_id"])
         patience = stale.Patience(row["stale_after_h"], row["escalate_after_h"], calendar)
-    after = stale.settle(
+    after = stale.next_alert(
         before,
         patience,
         since=max(each for each in (row["stage_since"], row["last_activity_at"]) if each is not None),

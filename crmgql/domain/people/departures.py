@@ -124,7 +124,7 @@ async def deactivate(
     counts = {"leads": await _leads(act, user, hand_over_to)}
     for each in HOLDINGS:
         counts[each.name] = await _hand_over(act, each, user, heir)
-    await _tell(act, user, heir, counts if hand_over_to else {**counts, "leads": 0})
+    await _record(act, user, heir, counts if hand_over_to else {**counts, "leads": 0})
     return counts
 
 
@@ -160,11 +160,11 @@ async def _hand_over(act: Act, holding: Holding, user: Row, heir: UUID | None) -
     return len(await connection.fetchval(sql, user["id"], heir, act.now, act.viewer.actor_id))
 
 
-async def _tell(act: Act, user: Row, heir: UUID | None, counts: dict[str, int]) -> None:
+async def _record(act: Act, user: Row, heir: UUID | None, counts: dict[str, int]) -> None:
     """One message, however much it is; none to who did it."""
     got = ", ".join(f"{count} {name if count > 1 else ONE[name]}" for name, count in counts.items() if count)
     if not got or heir is None or heir == act.viewer.actor_id:
         return
     title = f"Yours now: {got}"
     body = f"{user['name']} was deactivated, and what was open of theirs was handed over to you: {got}."
-    await notifications.tell(act, user_ids=[heir], kind="work.handedOver", title=title, body=body)
+    await notifications.notify(act, user_ids=[heir], kind="work.handedOver", title=title, body=body)

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from crmgql.db import Connection
 from crmgql.domain.messages import notifications
-from crmgql.domain.messages.notifications import News
+from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.pools import pool_items
 from crmgql.domain.pools.pool_items import KINDS, Kind
 from crmgql.events import outbox
@@ -73,7 +73,7 @@ INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, change
 SELECT $1, $2, e.id, e.customer_id, e.said::jsonb, $3 FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS e (id, customer_id, said)"""
 
 
-Told = tuple[UUID, UUID | None, Row, Row]
+Recorded = tuple[UUID, UUID | None, Row, Row]
 """A record, its customer, an event's payload, an audit row's changes."""
 
 
@@ -142,9 +142,9 @@ async def _warn(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
         (row["id"], row["customer_id"], {"poolId": pool["id"]}, {"reclaim_warned_at": [row["warned_at"], act.now]})
         for row in rows
     ]
-    await _tell(act, "pool.warned", kind.model.__name__, news)
+    await _record(act, "pool.warned", kind.model.__name__, news)
     text = f"goes to the pool “{pool['name']}” in {pool['warn_before_d']} days unless you follow it up"
-    await notifications.tell_many(act, [_news(kind, row, "pool.warned", text) for row in rows])
+    await notifications.notify_many(act, [_notice(kind, row, "pool.warned", text) for row in rows])
 
 
 async def _take(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
@@ -154,36 +154,36 @@ async def _take(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
     entries = [(row["id"], row["owner_id"]) for row in rows]
     items = await pool_items.enter(act, kind, pool, entries, move="RECLAIMED", reason=_reason(pool))
     taken = await act.tx.connection.fetch(TAKE[kind.name], ids, pool["id"], act.now)
-    await _tell_taken(act, kind, pool, rows, items, {row["id"]: row["version"] for row in taken})
+    await _record_taken(act, kind, pool, rows, items, {row["id"]: row["version"] for row in taken})
     text = f"was not followed up and went to the pool “{pool['name']}”"
-    await notifications.tell_many(act, [_news(kind, row, "pool.reclaimed", text) for row in rows])
+    await notifications.notify_many(act, [_notice(kind, row, "pool.reclaimed", text) for row in rows])
 
 
-async def _tell_taken(
+async def _record_taken(
     act: Act, kind: Kind, pool: Row, rows: Sequence[Row], items: dict[UUID, UUID], versions: dict[UUID, int]
 ) -> None:
     """As a release by a person tells: the stay in the pool, and the record's own change."""
-    stays: list[Told] = []
-    changed: list[Told] = []
+    stays: list[Recorded] = []
+    changed: list[Recorded] = []
     for row in rows:
         id, customer_id, owner_id = row["id"], row["customer_id"], row["owner_id"]
         payload = {f"{kind.noun}Id": id, "reason": _reason(pool)}
         stays.append((items[id], customer_id, payload, {"last_owner_id": [None, owner_id]}))
         changes = {"owner_id": [owner_id, None], "pool_id": [None, pool["id"]]}
         changed.append((id, customer_id, {"version": versions[id]}, changes))
-    await _tell(act, "pool.reclaimed", "PoolItem", stays)
-    await _tell(act, f"{kind.noun}.pooled", kind.model.__name__, changed)
+    await _record(act, "pool.reclaimed", "PoolItem", stays)
+    await _record(act, f"{kind.noun}.pooled", kind.model.__name__, changed)
 
 
 def _reason(pool: Row) -> str:
     return f"no activity for {pool['reclaim_after_d']} days"
 
 
-def _news(kind: Kind, row: Row, told: str, text: str) -> News:
-    return News(row["owner_id"], told, f"{notifications.cut(row['name'], 60)} {text}", **{kind.column: row["id"]})
+def _notice(kind: Kind, row: Row, told: str, text: str) -> Notice:
+    return Notice(row["owner_id"], told, f"{notifications.cut(row['name'], 60)} {text}", **{kind.column: row["id"]})
 
 
-async def _tell(act: Act, told: str, subject: str, news: Sequence[Told]) -> None:
+async def _record(act: Act, told: str, subject: str, news: Sequence[Recorded]) -> None:
     """Events and audit rows of (record, its customer, payload, changes)."""
     ids, customers, payloads, changes = (list(column) for column in zip(*news, strict=True))
     for sql, said in ((EVENTS, payloads), (AUDIT, changes)):

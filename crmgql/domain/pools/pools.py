@@ -144,17 +144,17 @@ async def put(act: Act, kind: Kind, record: Row, pool: Row, *, reason: str | Non
     entry = (record["id"], record["owner_id"])
     items = await pool_items.enter(act, kind, pool, [entry], move="RELEASED", reason=reason)
     item_id = items[record["id"]]
-    await _tell(act, kind, record, item_id, "pool.released", {"last_owner_id": (None, record["owner_id"])}, reason)
+    await _record(act, kind, record, item_id, "pool.released", {"last_owner_id": (None, record["owner_id"])}, reason)
     changes = {"pool_id": pool["id"], **LEAVING[kind.name]}
     await records.change(act, kind.model, record, changes, kind=f"{kind.noun}.pooled")
     return item_id
 
 
-async def _tell(
+async def _record(
     act: Act, kind: Kind, record: Row, item_id: UUID, told: str, changes: outbox.Changes, reason: str | None = None
 ) -> None:
     """The event of the stay in the pool; the record's own change is told beside it."""
-    await outbox.tell(
+    await outbox.record_event(
         act.tx,
         act.viewer,
         kind=told,
@@ -215,7 +215,7 @@ async def claim(act: Act, *, id: UUID) -> UUID:
     if kind is pool_items.LEAD and record["status"] not in OPEN:  # an import may close a lead where it is
         raise PoolItemTaken(f"The lead is {record['status']} by now.", field="id")
     await pool_items.leave(act, kind, record["id"], claimed_by_id=act.viewer.user_id, move="CLAIMED", reason=None)
-    await _tell(act, kind, record, id, "pool.claimed", {"claimed_by_id": (None, act.viewer.user_id)})
+    await _record(act, kind, record, id, "pool.claimed", {"claimed_by_id": (None, act.viewer.user_id)})
     changes = await _taken(act, kind, pool, record, item)
     why = {"reason": "MANUAL"} if kind is pool_items.LEAD else {}
     await records.change(act, kind.model, record, changes, kind=f"{kind.noun}.assigned", payload=why)

@@ -80,7 +80,7 @@ async def decline(act: Act, *, id: UUID, expected_version: int | None = None) ->
     if ruleset is None:
         await placing.write(act, None, [(lead, replace(NO_RULESET, previous=row["owner_id"]))])
     else:
-        await placing.settle(act, ruleset, [lead], lambda lead, board: _passed_on(lead, board, "declined it"))
+        await placing.place(act, ruleset, [lead], lambda lead, board: _passed_on(lead, board, "declined it"))
     return id
 
 
@@ -90,7 +90,7 @@ async def reroute_due(act: Act) -> dict[str, int]:
     late = [dict(row) for row in await act.tx.connection.fetch(NOT_ACCEPTED, act.now, MOST)] if ruleset else []
     waited = [dict(row) for row in await act.tx.connection.fetch(WAITED, act.now, MOST)]
     leads = [facts.lead_of(row) for row in (*late, *waited)]
-    await _tell_stuck(act, await placing.settle(act, ruleset, leads, _again, each=True))
+    await _notify_stuck(act, await placing.place(act, ruleset, leads, _again, each=True))
     tried = 0 if ruleset is None else await bulk.retry(act, ruleset, limit=MOST)
     return {"notAccepted": len(late), "waited": len(waited), "placeless": tried}
 
@@ -100,7 +100,7 @@ async def _route(act: Act, ruleset: facts.Row | None, row: Row) -> Decision:
     if ruleset is None:
         await placing.write(act, None, [(lead, NO_RULESET)])
         return NO_RULESET
-    ((_, decision),) = await placing.settle(act, ruleset, [lead], decide.decide)
+    ((_, decision),) = await placing.place(act, ruleset, [lead], decide.decide)
     return decision
 
 
@@ -143,8 +143,8 @@ def _out_of_queue(lead: Lead, board: Board) -> Decision:
     return Decision("ESCALATED", said, queue=queue, queue_deadline=deadline)
 
 
-async def _tell_stuck(act: Act, outcomes: Sequence[placing.Outcome]) -> None:
+async def _notify_stuck(act: Act, outcomes: Sequence[placing.Outcome]) -> None:
     for lead, decision in outcomes:
         if decision.reason == "ESCALATED" and decision.chosen is None:
             title = f"The lead {lead.name} waits in a queue without an owner"
-            await placing.tell_administrators(act, lead, title=title, body=decision.explanation, key="lead.stuck")
+            await placing.notify_administrators(act, lead, title=title, body=decision.explanation, key="lead.stuck")

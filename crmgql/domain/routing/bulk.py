@@ -34,15 +34,15 @@ async def route_batch(act: Act, *, limit: int, source: str | None = None) -> int
     if ruleset is None:
         return 0
     rows = await act.tx.connection.fetch(FRESH, limit, source)
-    return await _settle(act, ruleset, rows) or await retry(act, ruleset, limit=limit, source=source)
+    return await _place(act, ruleset, rows) or await retry(act, ruleset, limit=limit, source=source)
 
 
 async def retry(act: Act, ruleset: facts.Row, *, limit: int, source: str | None = None) -> int:
     """The same for leads that found no place before; the rule set is locked."""
     connection: Connection = act.tx.connection
-    return await _settle(act, ruleset, await connection.fetch(TRIED, limit, source, act.now, ruleset["id"]))
+    return await _place(act, ruleset, await connection.fetch(TRIED, limit, source, act.now, ruleset["id"]))
 
 
-async def _settle(act: Act, ruleset: facts.Row, rows: list[facts.Row]) -> int:
+async def _place(act: Act, ruleset: facts.Row, rows: list[facts.Row]) -> int:
     leads = [facts.lead_of(row) for row in rows]
-    return len(await placing.settle(act, ruleset, leads, decide.decide))
+    return len(await placing.place(act, ruleset, leads, decide.decide))

@@ -50,7 +50,7 @@ async def dry_run(database: Database, viewer: Viewer, *, ruleset_id: UUID, last_
         board = await _board(connection, ruleset, leads, act.now) if leads else None
         places = {row["id"]: row for row in await connection.fetch(PLACES, [lead.id for lead in leads])}
     outcomes = await _try(leads, board) if board else []
-    return _told(ruleset_id, [_compared(lead, decision, places[lead.id]) for lead, decision in outcomes])
+    return _as_json(ruleset_id, [_compared(lead, decision, places[lead.id]) for lead, decision in outcomes])
 
 
 async def _latest(act: Act, last_n: int) -> list[Lead]:
@@ -126,7 +126,7 @@ def _place(
     }
 
 
-def _told(ruleset_id: UUID, leads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _as_json(ruleset_id: UUID, leads: Sequence[dict[str, Any]]) -> dict[str, Any]:
     names = {each[when]["ownerId"]: each[when]["owner"] for each in leads for when in ("now", "would")}
     sellers = _counted(leads, "ownerId")
     return {

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.domain.messages import notifications
-from crmgql.domain.messages.notifications import News
+from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.people import users
 from crmgql.domain.routing import facts
 from crmgql.domain.routing.decide import Board, Decision, Lead
@@ -45,7 +45,7 @@ Outcome = tuple[Lead, Decision]
 TRIES = 3
 
 
-async def settle(
+async def place(
     act: Act,
     ruleset: facts.Row | None,
     leads: Sequence[Lead],
@@ -87,7 +87,7 @@ async def write(
     await connection.copy_records_to_table("audit_entries", records=trail, columns=AUDIT)
     if board is not None:
         await _serve(act, board)
-    await _tell(act, ids, outcomes, each=each or len(outcomes) == 1)
+    await _notify(act, ids, outcomes, each=each or len(outcomes) == 1)
 
 
 def _decided(
@@ -159,35 +159,35 @@ async def _serve(act: Act, board: Board) -> None:
         )
 
 
-async def _tell(act: Act, ids: Sequence[UUID], outcomes: Sequence[Outcome], *, each: bool) -> None:
+async def _notify(act: Act, ids: Sequence[UUID], outcomes: Sequence[Outcome], *, each: bool) -> None:
     if each:
-        news = [item for id, outcome in zip(ids, outcomes, strict=True) for item in _news(act, id, *outcome)]
+        news = [item for id, outcome in zip(ids, outcomes, strict=True) for item in _notices(act, id, *outcome)]
     else:
         news = _summaries(ids[0], outcomes)
-    await notifications.tell_many(act, news)
+    await notifications.notify_many(act, news)
     lost = [lead for lead, decision in outcomes if decision.chosen is None and decision.queue is None]
     if lost:
-        await _tell_administrators(act, lost)
+        await _notify_of_lost(act, lost)
 
 
-def _news(act: Act, id: UUID, lead: Lead, decision: Decision) -> Iterator[News]:
+def _notices(act: Act, id: UUID, lead: Lead, decision: Decision) -> Iterator[Notice]:
     if decision.chosen is not None and decision.chosen.id != act.viewer.actor_id:
         title, key = f"A lead for you: {lead.name}", f"lead.assigned:{id}"
-        yield News(decision.chosen.id, "lead.assigned", title, decision.explanation, key, lead.id)
+        yield Notice(decision.chosen.id, "lead.assigned", title, decision.explanation, key, lead.id)
 
 
-def _summaries(id: UUID, outcomes: Sequence[Outcome]) -> list[News]:
+def _summaries(id: UUID, outcomes: Sequence[Outcome]) -> list[Notice]:
     """One message per seller, however many leads."""
     counted = Counter(decision.chosen.id for _, decision in outcomes if decision.chosen is not None)
     key = f"lead.assigned:{id}"
     titles = {seller: f"{count} leads for you" if count > 1 else "A lead for you" for seller, count in counted.items()}
-    return [News(seller, "lead.assigned", title, None, key) for seller, title in sorted(titles.items())]
+    return [Notice(seller, "lead.assigned", title, None, key) for seller, title in sorted(titles.items())]
 
 
-async def _tell_administrators(act: Act, lost: Sequence[Lead]) -> None:
+async def _notify_of_lost(act: Act, lost: Sequence[Lead]) -> None:
     """Once per lead; of many at a time, once a day."""
     alone = lost[0] if len(lost) == 1 else None
-    await notifications.tell(
+    await notifications.notify(
         act,
         user_ids=await users.administrators(act),
         kind="lead.unrouted",
@@ -198,10 +198,10 @@ async def _tell_administrators(act: Act, lost: Sequence[Lead]) -> None:
     )
 
 
-async def tell_administrators(act: Act, lead: Lead, *, title: str, body: str, key: str) -> None:
+async def notify_administrators(act: Act, lead: Lead, *, title: str, body: str, key: str) -> None:
     """Once per lead and key."""
     key = f"{key}:{lead.id}"
-    await notifications.tell(
+    await notifications.notify(
         act,
         user_ids=await users.administrators(act),
         kind=key.partition(":")[0],

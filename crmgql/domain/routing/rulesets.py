@@ -95,7 +95,7 @@ async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, A
     ruleset = await facts.read_ruleset(connection, row, await facts.read_queues(connection))
     named = {rule.user_id for rule in ruleset.rules}
     sellers = await facts.read_sellers(connection, named, act.now)
-    return validation.as_told(validation.warnings(ruleset, sellers))
+    return validation.as_json_list(validation.warnings(ruleset, sellers))
 
 
 async def add_rule(act: Act, *, ruleset_id: UUID, position: int | None = None, **values: Any) -> UUID:

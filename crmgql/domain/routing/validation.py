@@ -246,7 +246,7 @@ def _aimed_at(rule: Rule, seller: Seller) -> bool:
     return rule.target != "TEAM" or rule.team_id in seller.teams
 
 
-def as_told(listed: Iterable[Warning]) -> list[dict[str, Any]]:
+def as_json_list(listed: Iterable[Warning]) -> list[dict[str, Any]]:
     """As the API tells them."""
     return [
         {

@@ -43,7 +43,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     after = await records.change(act, BusinessCalendar, calendar, _columns(changes), kind=kind, conflicts=CONFLICTS)
     if any(after[name] != calendar[name] for name in ("timezone", "working_days", "holidays")):
         using = await act.tx.connection.fetch(USING, id)
-        await pipelines.unsettle(act, pipeline_ids=[row["id"] for row in using])
+        await pipelines.mark_standings_stale(act, pipeline_ids=[row["id"] for row in using])
     return id
 
 

@@ -10,7 +10,7 @@ import strawberry
 
 from crmgql import access
 from crmgql.domain.people import api_keys, clients, departures, sessions, users
-from crmgql.engine.mutations import Done, Given, Visit, input, mutation, session
+from crmgql.engine.mutations import Done, Given, SessionCall, input, mutation, session
 from crmgql.engine.scalars import DateTimeText, EmailAddress
 from crmgql.engine.strawberries import Field, lazy, object_type
 from crmgql.errors import Unauthenticated
@@ -192,36 +192,36 @@ class PasswordChangeInput:
 
 
 @session(LoginInput, extras=TOKENS)
-async def login(visit: Visit, given: Given) -> Done:
+async def login(call: SessionCall, given: Given) -> Done:
     """Logs in. Send the access token as “Authorization: Bearer …”; `expiresAt` is its end."""
     tokens = await sessions.login(
-        visit.database, remote=visit.remote, blocks=visit.blocks, now=visit.now, issue=visit.issue, **given
+        call.database, remote=call.remote, blocks=call.blocks, now=call.now, issue=call.issue, **given
     )
     return _opened(tokens)
 
 
 @session(RefreshInput, extras=TOKENS)
-async def refresh(visit: Visit, given: Given) -> Done:
+async def refresh(call: SessionCall, given: Given) -> Done:
     """Exchanges a refresh token for new tokens. Using it again ends the session, except within 30 seconds by the same client."""
-    client = clients.fingerprint(visit.remote, visit.client)
-    return _opened(await sessions.refresh(visit.database, client=client, now=visit.now, issue=visit.issue, **given))
+    client = clients.fingerprint(call.remote, call.client)
+    return _opened(await sessions.refresh(call.database, client=client, now=call.now, issue=call.issue, **given))
 
 
 @session(LogoutInput)
-async def logout(visit: Visit, given: Given) -> Done:
+async def logout(call: SessionCall, given: Given) -> Done:
     """Ends the session of a refresh token."""
-    user_id = await sessions.logout(visit.database, now=visit.now, **given)
+    user_id = await sessions.logout(call.database, now=call.now, **given)
     if user_id is None:
         raise Unauthenticated("This refresh token is not one of ours.", field="refreshToken")
     return Done(user_id, changed_user=user_id)
 
 
 @session(PasswordChangeInput, extras=TOKENS, public=False)
-async def password_change(visit: Visit, given: Given) -> Done:
+async def password_change(call: SessionCall, given: Given) -> Done:
     """Sets your password, ends all your sessions and opens a fresh one."""
-    assert visit.viewer is not None
+    assert call.viewer is not None
     tokens = await sessions.change_password(
-        visit.database, visit.viewer, remote=visit.remote, blocks=visit.blocks, issue=visit.issue, **given
+        call.database, call.viewer, remote=call.remote, blocks=call.blocks, issue=call.issue, **given
     )
     return _opened(tokens, changed=True)
 

@@ -39,7 +39,7 @@ class Company:
         sql = f"INSERT INTO {table} ({columns}) VALUES ({places}) RETURNING *"
         return dict(await self.database.fetchrow(sql, *values.values()))
 
-    async def settle(self) -> Company:
+    async def populate(self) -> Company:
         """A manager over one of two sellers, and everything that they sell."""
         manager = await self.add("users", name="Max", roles=["MANAGER"])
         team = await self.add("teams", name="North", manager_id=manager["id"])
@@ -188,7 +188,7 @@ def plain(row: Row) -> Row:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_figures_are_those_of_a_count(crm: Database, database: asyncpg.Connection, seed: int) -> None:
-    company = await Company(database, seed).settle()
+    company = await Company(database, seed).populate()
     manager = viewer(company.manager, "MANAGER")
     everything = [viewer(company.manager, role) for role in ("ADMIN", "MARKETER", "FINANCE")]
     seen: Counter[str] = Counter()
@@ -211,7 +211,7 @@ def normal(row: Row) -> Row:
 
 
 async def test_a_campaign_says_the_same_as_its_row(engine: Engine, database: asyncpg.Connection) -> None:
-    company = await Company(database, 99).settle()
+    company = await Company(database, 99).populate()
     shared = "leads: leadCount qualified: qualifiedCount converted: convertedCount conversionRate won: wonCount returnOnSpend"
     query = f"""{{
         campaigns(first: 100) {{ nodes {{ id {shared} costPerLead {{ amount currency }} }} }}
@@ -234,7 +234,7 @@ async def ask(engine: Engine, who: Viewer, arguments: str, part: str = "leads") 
 
 
 async def test_through_graphql(engine: Engine, database: asyncpg.Connection) -> None:
-    company = await Company(database, 7).settle()
+    company = await Company(database, 7).populate()
     who = viewer(company.manager, "ADMIN")
     everything = """channel leadSource leads conversionRate statuses { status leads }
         stages { stageId stage pipeline status opportunities } wonRevenue { amount currency } spend { amount currency }"""

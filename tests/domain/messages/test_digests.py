@@ -18,7 +18,7 @@ from tests.domain.work import insert, run, user
 BEFORE = NOW - timedelta(minutes=10)
 
 
-async def news(database, user_id: Any, title: str = "News", **values: Any) -> Any:
+async def news(database, user_id: Any, title: str = "Notice", **values: Any) -> Any:
     given = {"kind": "lead.assigned", "occurred_at": BEFORE, "user_id": user_id, "title": title, **values}
     return await insert(database, "notifications", **given)
 
@@ -59,7 +59,7 @@ async def test_nothing_is_said_twice(crm, database) -> None:
     assert await digest(crm, database, NOW + timedelta(hours=1)) == 0
     await news(database, ann, "More")
     assert await digest(crm, database, NOW + timedelta(hours=2)) == 1
-    assert [row["subject"] for row in await written(database)] == ["News", "More"]
+    assert [row["subject"] for row in await written(database)] == ["Notice", "More"]
 
 
 async def test_two_at_once_say_it_once(crm, database) -> None:
@@ -100,7 +100,7 @@ async def test_news_waits_two_minutes(crm, database) -> None:
 async def test_of_very_much_only_the_number(crm, database) -> None:
     ann = await user(database, email="ann@example.com")
     for number in range(digests.LINES + 7):
-        await news(database, ann, f"News {number} {'x' * 190}"[:200])
+        await news(database, ann, f"Notice {number} {'x' * 190}"[:200])
     await digest(crm, database)
     (email,) = await written(database)
     assert email["subject"] == "57 things to know"

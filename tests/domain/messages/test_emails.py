@@ -266,7 +266,7 @@ async def test_what_became_of_an_email_is_written_once(crm, database) -> None:
     id = await write(crm)
     for outcome in (emails.Outcome("SENT"), emails.Outcome("FAILED", "late news")):
         async with crm.transaction() as tx:
-            await emails.settle(Act(tx, system(lambda: NOW)), id=id, outcome=outcome)
+            await emails.finish(Act(tx, system(lambda: NOW)), id=id, outcome=outcome)
     after = await row(database, id)
     assert (after["status"], after["error"]) == ("SENT", None)
     assert await told(database, id) == ["email.written", "email.sent"]

@@ -83,7 +83,7 @@ def test_the_night_in_which_the_clocks_change_has_its_own_length() -> None:
 
 
 def stands(silence: Silence, now: datetime, *, since: datetime = NOON, snoozed: datetime | None = None) -> Silence:
-    return stale.settle(silence, Patience(48, 24), since=since, snoozed_until=snoozed, now=now)
+    return stale.next_alert(silence, Patience(48, 24), since=since, snoozed_until=snoozed, now=now)
 
 
 def test_first_the_owner_then_the_manager_then_nobody() -> None:
@@ -116,7 +116,9 @@ def test_snoozing_puts_off_and_wakes_up() -> None:
 def test_a_stage_without_patience_is_never_stale() -> None:
     for patience in (Patience(None, None), Patience(None, None, BERLIN)):
         for level in (0, 1, 2):
-            after = stale.settle(Silence(level, 1, None, NOON), patience, since=NOON, snoozed_until=None, now=NOON)
+            after = stale.next_alert(Silence(level, 1, None, NOON), patience, since=NOON, snoozed_until=None, now=NOON)
             assert (after.level, after.stale_at) == (0, None)
-    only_owner = stale.settle(Silence(1, 1, NOON, NOON), Patience(1, None), since=NOON, snoozed_until=None, now=NOON)
+    only_owner = stale.next_alert(
+        Silence(1, 1, NOON, NOON), Patience(1, None), since=NOON, snoozed_until=None, now=NOON
+    )
     assert only_owner.stale_at == NOON + timedelta(hours=1)

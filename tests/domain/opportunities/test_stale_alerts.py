@@ -30,7 +30,7 @@ class Office:
         self.database = database
         self.now = NOW
 
-    async def settle(self) -> Office:
+    async def populate(self) -> Office:
         self.admin = await self.user("ADMIN")
         self.director, self.manager = await self.user("MANAGER"), await self.user("MANAGER")
         self.top = await self.insert("teams", name="Top", manager_id=self.director)
@@ -76,7 +76,7 @@ class Office:
 
 @pytest_asyncio.fixture
 async def office(crm: db.Database, database: asyncpg.Connection) -> Office:
-    return await Office(crm, database).settle()
+    return await Office(crm, database).populate()
 
 
 async def test_first_the_owner_then_the_manager(office: Office) -> None:

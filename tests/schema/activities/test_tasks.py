@@ -145,12 +145,14 @@ async def test_who_sees_a_sellers_task(world: World, role: str, seen: bool) -> N
 async def test_who_gets_a_task_from_somebody_else_is_told(world: World) -> None:
     seller, manager = (id_of("User", world.people[role]) for role in ("SELLER", "MANAGER"))
     customer = await world.customer()
-    id = (await world.do("taskCreate", "MANAGER", subject="Visit", assigneeId=seller, customerId=customer)).done["id"]
+    id = (await world.do("taskCreate", "MANAGER", subject="SessionCall", assigneeId=seller, customerId=customer)).done[
+        "id"
+    ]
     await world.do("taskUpdate", "MANAGER", id=id, description="Soon")
     await world.do("taskUpdate", "SELLER", id=id, assigneeId=seller)
     await world.do("taskUpdate", "ADMIN", id=id, assigneeId=manager)
-    await world.do("taskCreate", "SELLER", subject="Visit")
-    sql = "SELECT user_id, customer_id FROM notifications WHERE title = 'A task for you: Visit' ORDER BY id"
+    await world.do("taskCreate", "SELLER", subject="SessionCall")
+    sql = "SELECT user_id, customer_id FROM notifications WHERE title = 'A task for you: SessionCall' ORDER BY id"
     told = [tuple(row) for row in await world.database.fetch(sql)]
     assert told == [(world.people[role], uuid_of(customer)) for role in ("SELLER", "MANAGER")]
 

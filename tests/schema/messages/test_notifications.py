@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from crmgql import db
 from crmgql.domain.messages import notifications
-from crmgql.domain.messages.notifications import News
+from crmgql.domain.messages.notifications import Notice
 from crmgql.records.records import Act
 from crmgql.viewer import NOBODY, system
 from tests.schema.cases_messages import lead, notification
 from tests.schema.world import NOW, World, id_of, uuid_of
 
 
-async def tell(crm: db.Database, user_ids: list[UUID], **more: object) -> int:
+async def notify(crm: db.Database, user_ids: list[UUID], **more: object) -> int:
     async with crm.transaction() as tx:
         act = Act(tx, system(lambda: NOW))
-        return await notifications.tell(act, user_ids=user_ids, **{"kind": "x.happened", "title": "News", **more})
+        return await notifications.notify(act, user_ids=user_ids, **{"kind": "x.happened", "title": "Notice", **more})
 
 
 async def people(database, *active: bool) -> list[UUID]:
@@ -31,30 +31,30 @@ async def people(database, *active: bool) -> list[UUID]:
 
 async def test_each_is_told_once_and_who_left_is_not(crm, database) -> None:
     ann, bob, left = await people(database, True, True, False)
-    assert await tell(crm, [ann, bob, left, ann]) == 2
+    assert await notify(crm, [ann, bob, left, ann]) == 2
     rows = await database.fetch("SELECT user_id, title, occurred_at, read_at FROM notifications ORDER BY user_id")
-    assert [tuple(row) for row in rows] == [(id, "News", NOW, None) for id in sorted([ann, bob])]
+    assert [tuple(row) for row in rows] == [(id, "Notice", NOW, None) for id in sorted([ann, bob])]
 
 
 async def test_the_same_news_again_is_not_news(crm, database) -> None:
     ann, bob = await people(database, True, True)
-    assert await tell(crm, [ann], dedupe_key="1") == 1
-    assert await tell(crm, [ann, bob], dedupe_key="1") == 1
-    assert await tell(crm, [ann], dedupe_key="2") == 1
-    assert await tell(crm, [ann]) == await tell(crm, [ann]) == 1
-    assert await tell(crm, []) == 0
+    assert await notify(crm, [ann], dedupe_key="1") == 1
+    assert await notify(crm, [ann, bob], dedupe_key="1") == 1
+    assert await notify(crm, [ann], dedupe_key="2") == 1
+    assert await notify(crm, [ann]) == await notify(crm, [ann]) == 1
+    assert await notify(crm, []) == 0
 
 
 async def test_many_at_once_keep_their_own_words(crm, database) -> None:
     ann, bob = await people(database, True, True)
     customer = await database.fetchval("INSERT INTO customers (name) VALUES ('Acme') RETURNING id")
     news = [
-        News(ann, "a.b", "One", "body", "k", customer_id=customer),
-        News(bob, "a.c", "T" * 300, "b" * 3000, "k"),
-        News(ann, "a.b", "Twice", dedupe_key="k"),
+        Notice(ann, "a.b", "One", "body", "k", customer_id=customer),
+        Notice(bob, "a.c", "T" * 300, "b" * 3000, "k"),
+        Notice(ann, "a.b", "Twice", dedupe_key="k"),
     ]
     async with crm.transaction() as tx:
-        assert await notifications.tell_many(Act(tx, system(lambda: NOW)), news) == 2
+        assert await notifications.notify_many(Act(tx, system(lambda: NOW)), news) == 2
     rows = {row["user_id"]: row for row in await database.fetch("SELECT * FROM notifications")}
     assert (rows[ann]["title"], rows[ann]["body"], rows[ann]["customer_id"]) == ("One", "body", customer)
     assert rows[bob]["title"] == "T" * 199 + "…"

@@ -184,10 +184,10 @@ async def test_each_move_is_on_record(world: World) -> None:
 
 
 async def gated(world: World) -> tuple[str, list[str], str]:
-    """An opportunity in the second of three stages, which asks for a call; a visit would be nice."""
+    """An opportunity in the second of three stages, which asks for a call; a call would be nice."""
     stages = await stages_of(world, await pipeline(world, "One", "Two", "Three"))
     call = await action(world, stages[1], name="Call")
-    await action(world, stages[1], name="Visit", position=2, required=False)
+    await action(world, stages[1], name="SessionCall", position=2, required=False)
     deal = await world.opportunity()
     sql = "UPDATE opportunities SET stage_id = $1 WHERE id = $2"
     await world.database.execute(sql, uuid_of(stages[1]), uuid_of(deal))
@@ -200,7 +200,7 @@ async def test_key_actions_gate_the_way_onwards(world: World) -> None:
         answer = await world.do(mutation, id=deal, **given)
         assert (answer.code, answer.field) == ("KEY_ACTIONS_OPEN", "id")
         assert "Call" in answer.rejections[0]["message"]
-        assert "Visit" not in answer.rejections[0]["message"]
+        assert "SessionCall" not in answer.rejections[0]["message"]
     show = "actions { nodes { keyAction { name } doneBy { id } } }"
     noted = (await world.do("opportunityActionDone", show=show, id=deal, keyActionId=call)).done
     admin = {"id": id_of("User", world.people["ADMIN"])}

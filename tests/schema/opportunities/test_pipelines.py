@@ -27,7 +27,7 @@ async def in_stage(world: World, stage: str, **values: Any) -> str:
     return deal
 
 
-async def unsettled(world: World, deal: str) -> bool:
+async def marked(world: World, deal: str) -> bool:
     return not (await world.row("opportunities", deal))["stale_known"]
 
 
@@ -140,18 +140,18 @@ async def test_other_patience_is_worked_out_by_the_sweep(world: World) -> None:
     days = await calendar(world)
     here, there = await in_stage(world, first), await in_stage(world, second)
     assert (await world.do("stageUpdate", id=first, name="Renamed")).code is None
-    assert not await unsettled(world, here)
+    assert not await marked(world, here)
     assert (await world.do("stageUpdate", id=first, staleAfterH=5, escalateAfterH=5)).code is None
-    assert await unsettled(world, here)
-    assert not await unsettled(world, there)
+    assert await marked(world, here)
+    assert not await marked(world, there)
     assert (await world.do("stageUpdate", id=first, staleAfterH=None)).field == "escalateAfterH"
     assert (await world.do("pipelineUpdate", id=home, calendarId=days)).code is None
-    assert await unsettled(world, there)
+    assert await marked(world, there)
     await world.database.execute("UPDATE opportunities SET stale_known = true")
     assert (await world.do("businessCalendarUpdate", id=days, name="Renamed days")).code is None
-    assert not await unsettled(world, here)
+    assert not await marked(world, here)
     assert (await world.do("businessCalendarUpdate", id=days, holidays=["2026-12-25"])).code is None
-    assert await unsettled(world, here)
+    assert await marked(world, here)
 
 
 async def test_of_very_many_a_job_works_out_all(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ async def test_key_actions_come_one_after_the_other(world: World) -> None:
     first, _, won, _ = await stages_of(world, await pipeline(world))
     made = [
         (await world.do("keyActionCreate", show="position required", stageId=first, name=name)).done
-        for name in ("Call", "Visit")
+        for name in ("Call", "SessionCall")
     ]
     assert made == [{"position": 1, "required": True}, {"position": 2, "required": True}]
     assert (await world.do("keyActionCreate", stageId=won, name="Call")).code == "ILLEGAL_TRANSITION"
