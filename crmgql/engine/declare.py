@@ -33,6 +33,7 @@ class ColumnDeclaration:
     enum: type[StrEnum] | None
     sort: bool
     filter: bool
+    input: Any = None
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,10 @@ def column(
     enum: type[StrEnum] | None = None,
     sort: bool = False,
     filter: bool = True,
+    input: Any = None,
 ) -> Any:
-    """A scalar; the column is the attribute's name unless given."""
-    return ColumnDeclaration(column, doc, enum, sort, filter)
+    """A scalar; the column is the attribute's name unless given. `input`: the narrower scalar in which clients write it."""
+    return ColumnDeclaration(column, doc, enum, sort, filter, input)
 
 
 def money(column: str | None = None, doc: str = "", *, currency: str = "currency", sort: bool = False) -> Any:

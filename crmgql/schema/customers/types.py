@@ -2,6 +2,7 @@
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.scalars import EmailAddress, Url
 from crmgql.schema.customers import aggregates
 
 
@@ -12,9 +13,9 @@ class Customer:
     name = column(sort=True)
     kind = column(enum=models.CustomerKind)
     status = column(enum=models.CustomerStatus)
-    email = column(sort=True)
+    email = column(sort=True, input=EmailAddress)
     phone = column()
-    website = column()
+    website = column(input=Url)
     industry = column()
     region = column()
     country = column()
@@ -53,7 +54,7 @@ class Contact:
 
     name = column(sort=True)
     title = column()
-    email = column()
+    email = column(input=EmailAddress)
     phone = column()
     primary = column(doc="Whether this is the customer's first address; at most one is.")
     customer = one()

@@ -2,6 +2,7 @@
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.scalars import EmailAddress, Url
 
 
 @node(models.Lead, prefix="led", order="-receivedAt")
@@ -11,9 +12,9 @@ class Lead:
     name = column(sort=True)
     company = column()
     title = column()
-    email = column()
+    email = column(input=EmailAddress)
     phone = column()
-    website = column()
+    website = column(input=Url)
     industry = column()
     region = column()
     country = column()

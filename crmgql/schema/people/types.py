@@ -2,6 +2,7 @@
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.scalars import EmailAddress
 
 
 @node(models.User, prefix="usr", order="name")
@@ -9,7 +10,7 @@ class User:
     """A person who works with the CRM."""
 
     name = column(sort=True)
-    email = column()
+    email = column(input=EmailAddress)
     roles = column(enum=models.Role)
     region = column()
     city = column()
