@@ -49,7 +49,7 @@ log = structlog.get_logger("crmgql")
 ALLOW: Headers = ((b"allow", b"GET, POST"),)
 ONLY_POST: Headers = ((b"allow", b"POST"),)
 
-NOT_ABOUT_THE_QUERY = frozenset((401, 429, 500, 503))
+NOT_ABOUT_THE_QUERY = frozenset((401, 405, 429, 500, 503))
 
 STRANGERS_BYTES = 32_768
 """Of a body without a token: enough to log in, and to ask about the schema where anybody may."""
@@ -168,17 +168,12 @@ class Endpoint(exchange.Endpoint):
             return exchange.broken(media)
 
     async def _run(self, request: Request, viewer: Viewer | None, media: bytes) -> Answer:
-        kind = "invalid"
         try:
-            operation = await self.engine.operation(request, viewer)
-            kind = operation.kind
-            if request.read_only and kind == "mutation":
-                raise Refused(405, "METHOD_NOT_ALLOWED", "Send mutations with POST; GET is for queries.", ONLY_POST)
-            body = await self.engine.run(operation, request, viewer)
+            body = await self.engine.answer(request, viewer)
         except Rejected as error:
-            return _failed(error, media, kind)
-        answer = Answer(200, body, media, kind=kind)
-        if kind == "mutation" and ERRORS in body:
+            return _failed(error, media, request.kind)
+        answer = Answer(200, body, media, kind=request.kind)
+        if request.kind == "mutation" and ERRORS in body:
             _note_failure(answer)
         return answer
 
