@@ -71,6 +71,7 @@ async def target(serve: Serve, company_url: str) -> Any:
 KINDS = [f"{attack.name}, by {attack.who}" for attack in attacks("", "")]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("at", range(len(KINDS)), ids=KINDS)
 def test_others_hardly_wait(target: doors.Target, at: int) -> None:
     attack = target.attacks[at]
