@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Processes that run tests, each with databases of its own: many tests wait for something, so one more than cores helps.
+# Processes that run tests, each with servers of its own.
 TESTERS ?= 2
 # -qq: errors only.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
