@@ -153,7 +153,6 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_a_killed_worker_is_made_good_at_once_however_often(serve: Any, token: str) -> None:
     with serve() as served:
@@ -163,7 +162,6 @@ def test_a_killed_worker_is_made_good_at_once_however_often(serve: Any, token: s
         assert served.stop() == 0
 
 
-@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_one_of_several_workers_may_be_killed(serve: Any, token: str) -> None:
     with serve(CRMGQL_WORKERS="2") as served:
@@ -181,7 +179,6 @@ sys.exit(supervise.run([supervise.Child("the API", serve, standby=True, settles_
 """
 
 
-@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_a_killed_server_is_made_good_at_once(serve: Any, token: str) -> None:
     with serve(program=SUPERVISED) as served:
