@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import asyncpg
 import pytest
 
 from crmgql.imports import Progress, Report, run
+
+from ..conftest import once
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -60,53 +61,9 @@ class Workshop:
         return [tuple(row) for row in await self.connection.fetch(query, *arguments)]
 
 
-FILLED: dict[tuple[str, datetime], tuple[Report, dict[str, bytes]]] = {}
-"""What a mapping made of a data set at a time, table by table."""
-
-
 async def run_once(connection: Any, mapping: Path, **options: Any) -> Report:
-    """As `run`, into an empty database, and with the same outcome; but a mapping runs once in a process only. Later its
-    rows are copied, in a tenth of the time."""
-    key = mapping.name, options["now"]
-    if key not in FILLED:
-        before = await _filled(connection)
-        report = await run(connection, mapping, **options)
-        FILLED[key] = (report, await _dumped(connection, before))
-        return report
-    report, tables = FILLED[key]
-    async with connection.transaction():
-        await connection.execute("SET LOCAL session_replication_role = replica")  # the order of the tables is any
-        for table, rows in tables.items():
-            await connection.execute(f"DELETE FROM {table}")
-            columns = await _columns(connection, table)
-            await connection.copy_to_table(table, source=io.BytesIO(rows), columns=columns, format="binary")
-    return report
-
-
-async def _filled(connection: Any) -> dict[str, str]:
-    """The tables with rows in them, and what is there."""
-    sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-    names = [name for (name,) in await connection.fetch(sql)]
-    found = {}
-    for name in names:
-        if state := await connection.fetchval(f"SELECT md5(string_agg(xmin::text, ',')) FROM {name}"):
-            found[name] = state
-    return found
-
-
-async def _dumped(connection: Any, before: dict[str, str]) -> dict[str, bytes]:
-    tables = {}
-    for name in [name for name, state in (await _filled(connection)).items() if before.get(name) != state]:
-        rows = io.BytesIO()
-        columns = await _columns(connection, name)
-        await connection.copy_from_table(name, output=rows, columns=columns, format="binary")
-        tables[name] = rows.getvalue()
-    return tables
-
-
-async def _columns(connection: Any, table: str) -> list[str]:
-    sql = "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped"
-    return [name for (name,) in await connection.fetch(sql + " AND attgenerated = '' ORDER BY attnum", table)]
+    """As `run`, into an empty database, and with the same outcome; but a mapping runs once in a process only."""
+    return await once(connection, (mapping.name, options["now"]), lambda: run(connection, mapping, **options))
 
 
 @pytest.fixture
