@@ -81,7 +81,7 @@ def _quietly(noun: str) -> str:
 
 def _updates(plan: Plan) -> dict[str, str]:
     """What an existing row `t` gets. Only mapped fields change; an order with lines keeps the sums of its lines."""
-    updates = {field.column: f"EXCLUDED.{field.column}" for field in plan.fields if field.name in plan.given}
+    updates = {field.column: f"EXCLUDED.{field.column}" for field in plan.fields if field.name in plan.mapped}
     for name in _times(plan.noun.name, []).keys() & updates.keys():
         # The time of this import stands for a blank: what is there already says more.
         updates[name] = f"CASE WHEN EXCLUDED.{name} = $2 THEN t.{name} ELSE EXCLUDED.{name} END"

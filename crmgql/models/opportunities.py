@@ -190,7 +190,7 @@ class ScoreRule(Editable):
 
 
 class StaleAlert(Record):
-    """That nothing happened for too long was told: once per episode and threshold, however often the sweep runs."""
+    """An alert about a deal that nobody touched for too long: one per episode and threshold, however often the sweep runs."""
 
     opportunity: Any = fields.ForeignKeyField("crm.Opportunity", related_name="stale_alerts", on_delete=fields.RESTRICT)
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
