@@ -30,7 +30,7 @@ from crmgql.viewer import Viewer, Who
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 T = TypeVar("T")
 TEMPLATE = "crmgql_template"
-ROOM_IN_MEMORY = 4_000_000_000
+ROOM_IN_MEMORY = 3_000_000_000
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
