@@ -32,6 +32,16 @@ SELECT o.id, o.status, o.stage_since, o.last_activity_at, o.stale_known, o.stale
 FROM opportunities o JOIN stages s ON s.id = o.stage_id JOIN pipelines p ON p.id = o.pipeline_id
 LEFT JOIN customers c ON c.id = o.customer_id LEFT JOIN contacts k ON k.id = o.contact_id
 WHERE o.id = ANY ($1) ORDER BY o.id FOR NO KEY UPDATE OF o"""
+LAST_ACTIVE = """
+SELECT o.id, greatest(
+    (SELECT max(least(occurred_at, created_at, $2::timestamptz)) FROM interactions WHERE opportunity_id = o.id),
+    (SELECT max(done_at) FROM tasks WHERE opportunity_id = o.id),
+    (SELECT max(done_at) FROM opportunity_actions WHERE opportunity_id = o.id),
+    (SELECT max(least(occurred_at, $2)) FROM stage_transitions WHERE opportunity_id = o.id AND from_stage_id IS NOT NULL)
+) AS at
+FROM unnest($1::uuid[]) AS o (id)"""
+"""What was logged before it occurred counts from when it was logged."""
+
 WRITE = """
 UPDATE opportunities o SET stale_known = true, last_activity_at = new.last_activity_at, stale_level = new.stale_level,
     stale_episode = new.stale_episode, stale_since = new.stale_since, stale_at = new.stale_at, score = new.score,
@@ -66,16 +76,26 @@ class _Setting:
 
 
 async def refresh(
-    act: Act, ids: Sequence[UUID], *, active_at: datetime | None = None, alerted: bool = False
+    act: Act,
+    ids: Sequence[UUID],
+    *,
+    active_at: datetime | None = None,
+    alerted: bool = False,
+    from_history: bool = False,
 ) -> list[UUID]:
     """Works out where these stand and writes what differs. Answers those that were stale and are not any more.
 
     `active_at`: when something happened to them, if it did. `alerted`: the alert that was due for each has been told.
+    `from_history`: what happened to them was changed or taken back, so the last activity is looked up.
     """
     rows = await act.tx.connection.fetch(READ, ids, act.now - RECENT)
     setting = await _setting(act, rows)
     before = [_read(row) for row in rows]
-    after = [_stand(_raised(row) if alerted else row, setting, active_at) for row in before]
+    current = [_raised(row) if alerted else row for row in before]
+    if from_history:
+        last = {row["id"]: row["at"] for row in await act.tx.connection.fetch(LAST_ACTIVE, ids, act.now)}
+        current = [{**row, "last_activity_at": last[row["id"]]} for row in current]
+    after = [_stand(row, setting, active_at) for row in current]
     changed = [
         new
         for old, new in zip(before, after, strict=True)
