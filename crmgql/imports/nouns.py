@@ -62,6 +62,7 @@ DERIVED = {
             "score_factors",
             "risk",
             "risk_factors",
+            "reassess_on",
             "stale_at",
             "stale_known",
             "stale_since",

@@ -218,7 +218,7 @@ class Opportunity(Editable):
 
     A trigger fills pipeline, status and `stage_since` from the stage, whoever writes it. `stale_at` is when the next alert is
     due, None when none is; the domain keeps it, and finds by `stale_known` what came in otherwise. An episode of silence
-    ends with the next activity.
+    ends with the next activity. `reassess_on` is the day on which time alone changes the risk, None when none will.
     """
 
     customer: Any = fields.ForeignKeyField(
@@ -254,6 +254,7 @@ class Opportunity(Editable):
     score_factors: Any = fields.JSONField(db_default=[])
     risk = fields.CharField(max_length=10, db_default="LOW")
     risk_factors: Any = fields.JSONField(db_default=[])
+    reassess_on: Any = fields.DateField(null=True)
 
     class Meta:
         table = "opportunities"
@@ -290,5 +291,6 @@ class Opportunity(Editable):
             index("opportunities_pipeline", "pipeline_id", "id"),
             index("opportunities_stage", "stage_id", "id"),
             partial("opportunities_stale", "status = 'OPEN' AND stale_at IS NOT NULL", "stale_at", "id"),
+            partial("opportunities_reassess", "status = 'OPEN' AND reassess_on IS NOT NULL", "reassess_on", "id"),
             partial("opportunities_stale_unknown", "status = 'OPEN' AND NOT stale_known", "id"),
         ]

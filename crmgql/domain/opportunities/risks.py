@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,9 @@ PUSHES = 2
 CUT = Decimal("0.8")
 MANY = 3
 """So many factors together are HIGH, whatever they are."""
+
+FAR_OFF = date(2300, 1, 1)
+"""Slips in imported dates: such a day never comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ def _factors(facts: Facts) -> Iterable[dict[str, str]]:
         yield _factor("NO_CONTACT", "It names no contact.")
     if facts.open_tasks == 0:
         yield _factor("NOTHING_PLANNED", "No task is open for it.")
+
+
+def changes_on(expected_close: date | None, today: date) -> date | None:
+    """The day on which time alone changes the risk: when the close date has just passed. None when it has, or never will."""
+    if expected_close is None or not today <= expected_close < FAR_OFF:
+        return None
+    return expected_close + timedelta(days=1)
 
 
 def _factor(name: str, because: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ READ = """
 SELECT o.id, o.status, o.stage_since, o.last_activity_at, o.stale_known, o.stale_level, o.stale_episode, o.stale_since,
     o.stale_at, o.snoozed_until, o.amount, o.currency, coalesce(o.probability, s.probability) AS probability,
     o.expected_close, o.contact_id, o.product_id, o.customer_id, o.score, o.score_factors, o.risk, o.risk_factors,
-    s.position, s.stale_after_h, s.escalate_after_h, p.calendar_id, k.title AS contact_title,
+    o.reassess_on, s.position, s.stale_after_h, s.escalate_after_h, p.calendar_id, k.title AS contact_title,
     c.industry, c.region, c.country, c.status AS customer_status, c.employee_count,
     (SELECT count(*) FROM interactions i WHERE i.opportunity_id = o.id AND i.occurred_at > $2) AS interactions,
     (SELECT count(*) FROM tasks t WHERE t.opportunity_id = o.id AND t.status = 'OPEN') AS open_tasks,
@@ -45,10 +45,10 @@ FROM unnest($1::uuid[]) AS o (id)"""
 WRITE = """
 UPDATE opportunities o SET stale_known = true, last_activity_at = new.last_activity_at, stale_level = new.stale_level,
     stale_episode = new.stale_episode, stale_since = new.stale_since, stale_at = new.stale_at, score = new.score,
-    score_factors = new.score_factors, risk = new.risk, risk_factors = new.risk_factors
+    score_factors = new.score_factors, risk = new.risk, risk_factors = new.risk_factors, reassess_on = new.reassess_on
 FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::int[],
-    $8::jsonb[], $9::text[], $10::jsonb[]) AS new (id, last_activity_at, stale_level, stale_episode, stale_since,
-    stale_at, score, score_factors, risk, risk_factors)
+    $8::jsonb[], $9::text[], $10::jsonb[], $11::date[]) AS new (id, last_activity_at, stale_level, stale_episode,
+    stale_since, stale_at, score, score_factors, risk, risk_factors, reassess_on)
 WHERE o.id = new.id"""
 WRITTEN = [
     "last_activity_at",
@@ -60,6 +60,7 @@ WRITTEN = [
     "score_factors",
     "risk",
     "risk_factors",
+    "reassess_on",
 ]
 RULES = "SELECT name, field, operator, value, points FROM score_rules WHERE active ORDER BY name"
 CALENDARS = "SELECT id, timezone, working_days, holidays FROM business_calendars WHERE id = ANY ($1)"
@@ -139,9 +140,10 @@ def _stand(row: Row, setting: _Setting, active_at: datetime | None) -> Row:
     row = {**row, "last_activity_at": active}
     row |= _silence(row, setting)
     if row["status"] != "OPEN":
-        return {**row, "risk": risks.LOW, "risk_factors": []}
+        return {**row, "risk": risks.LOW, "risk_factors": [], "reassess_on": None}
     row["score"], row["score_factors"] = scores.score(setting.rules, _to_score(row, setting.now))
     row["risk"], row["risk_factors"] = risks.assess(_to_assess(row, setting.now))
+    row["reassess_on"] = risks.changes_on(row["expected_close"], setting.now.date())
     return row
 
 

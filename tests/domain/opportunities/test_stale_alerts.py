@@ -298,6 +298,51 @@ async def test_only_the_due_ones_are_read(office: Office) -> None:
     assert scan.get("Rows Removed by Filter", 0) == 0
 
 
+async def factors(office: Office, deal: UUID) -> set[str]:
+    return {each["factor"] for each in json.loads((await office.row(deal))["risk_factors"])}
+
+
+async def test_a_close_date_passes_by_itself(office: Office) -> None:
+    today, far = NOW.date(), NOW + 3000 * HOUR
+    deal = await office.deal(expected_close=today, snoozed_until=far)
+    other = await office.deal(expected_close=date(9999, 12, 31), snoozed_until=far)
+    await office.sweep(NOW)
+    assert "CLOSE_DATE_PASSED" not in await factors(office, deal)
+    assert (await office.row(other))["reassess_on"] is None
+    assert await office.sweep(NOW + 11 * HOUR) == 0
+    assert await office.sweep(NOW + 12 * HOUR, limit=1) == 1  # midnight
+    assert "CLOSE_DATE_PASSED" in await factors(office, deal)
+    assert await office.sweep(NOW + 13 * HOUR) == 0
+    row = await office.row(deal)
+    assert (row["version"], row["reassess_on"], row["risk"]) == (1, None, "HIGH")
+    await office.do(opportunities.update, id=deal, expected_close=today + 5 * 24 * HOUR)
+    assert "CLOSE_DATE_PASSED" not in await factors(office, deal)
+    assert await office.sweep(NOW + 200 * HOUR) == 1
+    assert "CLOSE_DATE_PASSED" in await factors(office, deal)
+
+
+async def test_a_closed_deal_is_not_assessed_when_its_date_passes(office: Office) -> None:
+    deal = await office.do(opportunities.create, name="Deal", expected_close=date(2026, 11, 3))
+    await office.do(opportunities.lose, id=deal, reason="Too dear")
+    assert (await office.row(deal))["reassess_on"] is None
+    assert await office.sweep(NOW + 500 * HOUR) == 0
+
+
+async def test_only_those_whose_date_passed_are_read(office: Office) -> None:
+    await office.database.execute(
+        "INSERT INTO opportunities (name, stage_since, stale_known, expected_close, reassess_on)"
+        " SELECT 'Deal', now(), true, $1::date + i / 20, CASE WHEN i / 20 > 300 THEN $1::date + i / 20 + 1 END"
+        " FROM generate_series(1, 20000) i",
+        NOW.date(),
+    )
+    await office.database.execute("ANALYZE opportunities")
+    day = NOW.date() + 305 * 24 * HOUR
+    plan = await office.database.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {stale_alerts.PASSED}", day, 1000)
+    scan = json.loads(plan)[0]["Plan"]["Plans"][0]
+    assert (scan["Index Name"], scan["Actual Rows"]) == ("opportunities_reassess", 80)
+    assert scan.get("Rows Removed by Filter", 0) == 0
+
+
 async def test_all_open_ones_are_scored_anew_in_batches(office: Office) -> None:
     deals = [await office.deal() for _ in range(5)]
     await office.do(
