@@ -63,6 +63,8 @@ DERIVED = {
             "risk",
             "risk_factors",
             "reassess_on",
+            "highest_amount",
+            "close_pushes",
             "stale_at",
             "stale_known",
             "stale_since",

@@ -86,7 +86,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "amount" in changes:
         changes |= _amount(changes["amount"])
     await records.change(act, Opportunity, opportunity, changes, kind="opportunity.updated", conflicts=CONFLICTS)
-    await standings.refresh(act, [id])
+    await standings.refresh(act, [id], was=opportunity)
     return id
 
 

@@ -6,13 +6,14 @@ import asyncio
 import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest_asyncio
 
-from crmgql import db
+from crmgql import db, migrations
 from crmgql.domain.opportunities import opportunities, score_rules, stale_alerts
 from crmgql.records.records import Act
 from crmgql.viewer import system
@@ -296,6 +297,52 @@ async def test_only_the_due_ones_are_read(office: Office) -> None:
     assert scan["Index Name"] == "opportunities_stale"
     assert scan["Actual Rows"] == 100
     assert scan.get("Rows Removed by Filter", 0) == 0
+
+
+async def test_the_risk_does_not_read_the_audit_trail(office: Office) -> None:
+    deal = await office.do(opportunities.create, name="Deal", amount=(Decimal(100), "EUR"))
+    for day in (1, 2, 3):
+        await office.do(opportunities.update, id=deal, expected_close=date(2027, 1, day))
+    await office.do(opportunities.update, id=deal, amount=(Decimal(50), "EUR"))
+    await office.do(opportunities.update, id=deal, amount=None, name="Other")
+    row = await office.row(deal)
+    assert (row["highest_amount"], row["close_pushes"]) == (100, 2)
+    await office.do(opportunities.update, id=deal, amount=(Decimal(60), "EUR"))
+    assert {"AMOUNT_CUT", "CLOSE_DATE_PUSHED"} <= await factors(office, deal)
+    audited = "SELECT count(*) FROM audit_entries WHERE changes ?| ARRAY['highest_amount', 'close_pushes', 'risk']"
+    assert await office.database.fetchval(audited) == 0
+    await office.do(opportunities.update, id=deal, amount=(Decimal(1), "USD"))
+    assert "AMOUNT_CUT" not in await factors(office, deal)
+    # Another way of being refreshed changes nothing of it.
+    await office.database.execute("UPDATE opportunities SET stale_known = false, highest_amount = 9, close_pushes = 7")
+    await office.sweep(NOW)
+    row = await office.row(deal)
+    assert (row["highest_amount"], row["close_pushes"]) == (9, 7)
+    assert {"AMOUNT_CUT", "CLOSE_DATE_PUSHED"} <= await factors(office, deal)
+
+
+async def test_the_migration_finds_in_the_audit_trail_what_the_verbs_keep(office: Office) -> None:
+    deals = [await office.do(opportunities.create, name="Deal", amount=(Decimal(100), "EUR")) for _ in range(4)]
+    changes: list[dict[str, Any]] = [
+        {"expected_close": date(2027, 2, 1), "amount": (Decimal(300), "EUR")},
+        {"expected_close": date(2027, 3, 1), "amount": (Decimal(20), "EUR")},
+        {"expected_close": date(2027, 1, 1), "name": "Other"},
+        {"expected_close": date(2027, 4, 1), "amount": (Decimal(5), "USD")},
+        {"expected_close": None, "amount": (Decimal(4), "USD")},
+    ]
+    for count, deal in enumerate(deals, start=2):
+        for each in changes[:count]:
+            await office.do(opportunities.update, id=deal, **each)
+    await office.do(opportunities.lose, id=deals[0], reason="Too dear")
+    columns = ("reassess_on", "highest_amount", "close_pushes")
+    sql = f"SELECT {', '.join(columns)} FROM opportunities ORDER BY id"
+    kept = [tuple(row) for row in await office.database.fetch(sql)]
+    assert [row[1:] for row in kept] == [(300, 1), (300, 1), (5, 2), (5, 2)]
+    for column in columns:
+        await office.database.execute(f"ALTER TABLE opportunities DROP COLUMN {column}")
+    migration = Path(migrations.__file__).parent / "0007_standings.sql"
+    await office.database.execute(migration.read_text("utf-8"))
+    assert [tuple(row) for row in await office.database.fetch(sql)] == kept
 
 
 async def factors(office: Office, deal: UUID) -> set[str]:
