@@ -1,6 +1,8 @@
 """The sweep for stale opportunities: what is due is told, once per episode and threshold, however often it runs.
 
-Always holds: only what is due is read, by a range of the partial index `opportunities_stale`. What another sweep, or a
+What time alone puts at risk, a close date that has passed, is assessed anew on the way.
+
+Always holds: only what is due is read, by a range of the partial indexes `opportunities_stale` and `opportunities_reassess`. What another sweep, or a
 verb, has locked is left to it. After downtime an opportunity that passed both thresholds gets one alert for each.
 """
 
@@ -26,6 +28,9 @@ DUE = """
 SELECT id, name, owner_id, customer_id, version, stale_at, stale_level, stale_episode FROM opportunities
 WHERE status = 'OPEN' AND stale_at <= $1 AND stale_known ORDER BY stale_at, id LIMIT $2"""
 TAKE = f"{DUE} FOR NO KEY UPDATE SKIP LOCKED"
+PASSED = """
+SELECT id FROM opportunities WHERE status = 'OPEN' AND reassess_on <= $1 ORDER BY reassess_on, id LIMIT $2"""
+TAKE_PASSED = f"{PASSED} FOR NO KEY UPDATE SKIP LOCKED"
 ALERT = """
 INSERT INTO stale_alerts (opportunity_id, customer_id, user_id, episode, threshold, due_at, alerted_at)
 SELECT *, $1 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::timestamptz[])
@@ -56,7 +61,8 @@ class _Alert:
 
 
 async def sweep(act: Act, *, limit: int = 1000) -> int:
-    """One batch: those of which it is not known when they are due, else those that are. Answers how many; 0: all done."""
+    """One batch: those of which it is not known when they are due, else those that are, else those whose close date has
+    passed. Answers how many; 0: all done."""
     unknown = [row["id"] for row in await act.tx.connection.fetch(UNKNOWN, limit)]
     if unknown:
         await standings.refresh(act, unknown)
@@ -65,7 +71,11 @@ async def sweep(act: Act, *, limit: int = 1000) -> int:
     if rows:
         await _notify(act, await _addressed(act, rows))
         await standings.refresh(act, [row["id"] for row in rows], alerted=True)
-    return len(rows)
+        return len(rows)
+    passed = [row["id"] for row in await act.tx.connection.fetch(TAKE_PASSED, act.now.date(), limit)]
+    if passed:
+        await standings.refresh(act, passed)
+    return len(passed)
 
 
 async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
