@@ -99,7 +99,7 @@ async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | No
     opportunity = await _lock(act, id, expected_version, OPEN, "move")
     changes: Row = {}
     if stage["position"] > 1 and opportunity["engaged_on"] is None:
-        changes["engaged_on"] = act.now.date()
+        changes["engaged_on"] = act.today
     await _go(act, opportunity, stage, changes, kind="opportunity.moved", payload={"to": stage["name"]})
     return id
 
@@ -110,7 +110,7 @@ async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUI
     if opportunity["customer_id"] is None:
         raise IllegalTransition("An opportunity without a customer can't be won; name the customer first.", field="id")
     stage = await _stage(act, FIRST, "WON", opportunity["pipeline_id"])
-    changes = {"closed_on": act.now.date(), "probability": 100, "snoozed_until": None}
+    changes = {"closed_on": act.today, "probability": 100, "snoozed_until": None}
     await _go(act, opportunity, stage, changes, kind="opportunity.won")
     return id
 
@@ -122,7 +122,7 @@ async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None 
     if checks.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
     stage = await _stage(act, FIRST, "LOST", opportunity["pipeline_id"])
-    changes = {"closed_on": act.now.date(), "probability": 0, "lost_reason": reason, "snoozed_until": None}
+    changes = {"closed_on": act.today, "probability": 0, "lost_reason": reason, "snoozed_until": None}
     await _go(act, opportunity, stage, changes, kind="opportunity.lost")
     return id
 

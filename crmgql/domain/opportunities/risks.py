@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,7 @@ class Facts:
     """`highest` is the largest amount it ever had in its currency, `pushes` how often its close date was put off."""
 
     level: int
-    stale_since: datetime | None
+    stale_since: date | None
     manager_overdue: bool
     expected_close: date | None
     pushes: int
@@ -48,7 +48,7 @@ def _factors(facts: Facts) -> Iterable[dict[str, str]]:
     if facts.level >= 2 or facts.manager_overdue:
         yield _factor("STAGNANT", "Nothing has happened for so long that the manager was due.")
     elif facts.level == 1 and facts.stale_since is not None:
-        yield _factor("STALE", f"Nothing has happened; it is stale since {facts.stale_since:%Y-%m-%d}.")
+        yield _factor("STALE", f"Nothing has happened; it is stale since {facts.stale_since}.")
     if facts.expected_close is not None and facts.expected_close < facts.today:
         yield _factor("CLOSE_DATE_PASSED", f"It was expected to close on {facts.expected_close}.")
     if facts.pushes >= PUSHES:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from crmgql.domain.messages import notifications
 from crmgql.domain.messages.notifications import Notice
@@ -19,6 +20,7 @@ from crmgql.domain.opportunities import standings
 from crmgql.domain.opportunities.stale import NEXT, OWNER
 from crmgql.domain.people import users
 from crmgql.events.outbox import as_json
+from crmgql.records import days
 from crmgql.records.records import Act
 
 UNKNOWN = """
@@ -72,7 +74,7 @@ async def sweep(act: Act, *, limit: int = 1000) -> int:
         await _notify(act, await _addressed(act, rows))
         await standings.refresh(act, [row["id"] for row in rows], alerted=True)
         return len(rows)
-    passed = [row["id"] for row in await act.tx.connection.fetch(TAKE_PASSED, act.now.date(), limit)]
+    passed = [row["id"] for row in await act.tx.connection.fetch(TAKE_PASSED, act.today, limit)]
     if passed:
         await standings.refresh(act, passed)
     return len(passed)
@@ -118,16 +120,16 @@ async def _notify(act: Act, alerts: list[_Alert]) -> None:
     await act.tx.connection.execute(EVENTS, act.viewer.actor_id, act.now, *subjects, payloads)
     levels = [as_json({"stale_level": [each.row["stale_level"], each.row["stale_level"] + 1]}) for each in alerts]
     await act.tx.connection.execute(AUDIT, act.viewer.actor_id, act.now, *subjects, levels)
-    await notifications.notify_many(act, _notices(alerts))
+    await notifications.notify_many(act, _notices(alerts, act.tx.zone))
 
 
-def _notices(alerts: list[_Alert]) -> list[Notice]:
-    return [_item(each, user) for each in alerts for user in each.users]
+def _notices(alerts: list[_Alert], zone: ZoneInfo) -> list[Notice]:
+    return [_item(each, user, zone) for each in alerts for user in each.users]
 
 
-def _item(alert: _Alert, user_id: UUID) -> Notice:
+def _item(alert: _Alert, user_id: UUID, zone: ZoneInfo) -> Notice:
     row, first = alert.row, alert.threshold == OWNER
-    body = f"Nothing has happened in it; this was due at {row['stale_at']:%Y-%m-%d %H:%M} UTC."
+    body = f"Nothing has happened in it; this was due at {days.shown(row['stale_at'], zone)}."
     if row["owner_id"] is None:
         body += " It has no owner."
     elif not first:

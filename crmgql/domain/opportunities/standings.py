@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from crmgql.domain.opportunities import risks, scores, stale
+from crmgql.records import days
 from crmgql.records.records import Act, Row
 
 READ = """
@@ -73,8 +75,13 @@ class _Setting:
     """What all opportunities of a batch are measured by."""
 
     now: datetime
+    zone: ZoneInfo
     rules: tuple[scores.Rule, ...]
     calendars: dict[UUID, stale.Calendar]
+
+    @property
+    def today(self) -> date:
+        return days.day_of(self.now, self.zone)
 
 
 async def refresh(
@@ -118,12 +125,12 @@ async def _setting(act: Act, rows: Iterable[Any]) -> _Setting:
     ]
     wanted = {row["calendar_id"] for row in rows if row["calendar_id"] is not None}
     found = await act.tx.connection.fetch(CALENDARS, wanted) if wanted else []
-    return _Setting(act.now, tuple(rules), {row["id"]: _calendar(row) for row in found})
+    return _Setting(act.now, act.tx.zone, tuple(rules), {row["id"]: _calendar(row) for row in found})
 
 
 def _calendar(row: Any) -> stale.Calendar:
-    days, holidays = orjson.loads(row["working_days"])["days"], orjson.loads(row["holidays"])["dates"]
-    return stale.Calendar(row["timezone"], frozenset(days), frozenset(map(date.fromisoformat, holidays)))
+    weekdays, holidays = orjson.loads(row["working_days"])["days"], orjson.loads(row["holidays"])["dates"]
+    return stale.Calendar(row["timezone"], frozenset(weekdays), frozenset(map(date.fromisoformat, holidays)))
 
 
 def _read(row: Any) -> Row:
@@ -145,9 +152,9 @@ def _stand(row: Row, setting: _Setting, active_at: datetime | None) -> Row:
     row |= _silence(row, setting)
     if row["status"] != "OPEN":
         return {**row, "risk": risks.LOW, "risk_factors": [], "reassess_on": None}
-    row["score"], row["score_factors"] = scores.score(setting.rules, _to_score(row, setting.now))
-    row["risk"], row["risk_factors"] = risks.assess(_to_assess(row, setting.now))
-    row["reassess_on"] = risks.changes_on(row["expected_close"], setting.now.date())
+    row["score"], row["score_factors"] = scores.score(setting.rules, _to_score(row, setting))
+    row["risk"], row["risk_factors"] = risks.assess(_to_assess(row, setting))
+    row["reassess_on"] = risks.changes_on(row["expected_close"], setting.today)
     return row
 
 
@@ -172,13 +179,13 @@ def _silence(row: Row, setting: _Setting) -> Row:
     }
 
 
-def _to_score(row: Row, now: datetime) -> Row:
+def _to_score(row: Row, setting: _Setting) -> Row:
     closes = row["expected_close"]
     return {
         "amount": None if row["amount"] is None else (row["amount"], row["currency"]),
         "probability": row["probability"],
-        "expectedCloseInDays": None if closes is None else (closes - now.date()).days,
-        "daysInStage": (now - row["stage_since"]).days,
+        "expectedCloseInDays": None if closes is None else (closes - setting.today).days,
+        "daysInStage": (setting.now - row["stage_since"]).days,
         "stagePosition": row["position"],
         "interactionsLast30Days": row["interactions"],
         "hasContact": row["contact_id"] is not None,
@@ -194,11 +201,11 @@ def _to_score(row: Row, now: datetime) -> Row:
     }
 
 
-def _to_assess(row: Row, now: datetime) -> risks.Facts:
-    due = row["stale_at"] is not None and row["stale_at"] <= now
+def _to_assess(row: Row, setting: _Setting) -> risks.Facts:
+    due = row["stale_at"] is not None and row["stale_at"] <= setting.now
     return risks.Facts(
         level=row["stale_level"],
-        stale_since=row["stale_since"],
+        stale_since=row["stale_since"] and days.day_of(row["stale_since"], setting.zone),
         manager_overdue=row["stale_level"] == 1 and due,
         expected_close=row["expected_close"],
         pushes=row["close_pushes"],
@@ -206,7 +213,7 @@ def _to_assess(row: Row, now: datetime) -> risks.Facts:
         highest=row["highest_amount"],
         has_contact=row["contact_id"] is not None,
         open_tasks=row["open_tasks"],
-        today=now.date(),
+        today=setting.today,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +24,7 @@ FINE = risks.Facts(
     open_tasks=1,
     today=TODAY,
 )
-STALE = {"level": 1, "stale_since": datetime(2026, 10, 1, tzinfo=UTC)}
+STALE = {"level": 1, "stale_since": date(2026, 10, 1)}
 LATE = {"expected_close": date(2026, 10, 31)}
 
 
