@@ -1,0 +1,8 @@
+"""What is set for the whole company."""
+
+from crmgql.events.declarations import Kind
+
+KINDS = (
+    Kind("businessCalendar.created", "BusinessCalendar", "A calendar of working days was made."),
+    Kind("businessCalendar.updated", "BusinessCalendar", "A calendar of working days changed."),
+)
