@@ -37,8 +37,9 @@ format: .venv/.stamp ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-schema: .venv/.stamp ## write schema.graphql anew
+schema: .venv/.stamp ## write schema.graphql and docs/reference/events.md anew
 	$(BIN)/crmgql schema
+	$(BIN)/crmgql events
 
 bench: .venv/.stamp ## requests per second, side by side with other servers
 	$(BIN)/crmgql bench

@@ -19,7 +19,7 @@ from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.opportunities import standings
 from crmgql.domain.opportunities.stale import NEXT, OWNER
 from crmgql.domain.people import users
-from crmgql.events.outbox import as_json
+from crmgql.events import outbox
 from crmgql.records import days
 from crmgql.records.records import Act
 
@@ -37,14 +37,6 @@ ALERT = """
 INSERT INTO stale_alerts (opportunity_id, customer_id, user_id, episode, threshold, due_at, alerted_at)
 SELECT *, $1 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::timestamptz[])
 ON CONFLICT (opportunity_id, episode, threshold) DO NOTHING RETURNING opportunity_id"""
-EVENTS = """
-INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
-SELECT 'opportunity.stale', 'Opportunity', id, customer_id, $1, payload, $2
-FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[]) AS t (id, customer_id, payload)"""
-AUDIT = """
-INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, actor_id, changes, occurred_at)
-SELECT 'opportunity.stale', 'Opportunity', id, customer_id, $1, changes, $2
-FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[]) AS t (id, customer_id, changes)"""
 ACTIVE = "SELECT id FROM users WHERE active AND id = ANY ($1)"
 KIND = "opportunity.stale"
 
@@ -112,15 +104,15 @@ async def _notify(act: Act, alerts: list[_Alert]) -> None:
     )
     new = {row["opportunity_id"] for row in written}
     alerts = [each for each in alerts if each.row["id"] in new]
-    subjects = [each.row["id"] for each in alerts], [each.row["customer_id"] for each in alerts]
-    payloads = [
-        as_json({"version": each.row["version"], "threshold": each.threshold, "dueAt": each.row["stale_at"]})
-        for each in alerts
-    ]
-    await act.tx.connection.execute(EVENTS, act.viewer.actor_id, act.now, *subjects, payloads)
-    levels = [as_json({"stale_level": [each.row["stale_level"], each.row["stale_level"] + 1]}) for each in alerts]
-    await act.tx.connection.execute(AUDIT, act.viewer.actor_id, act.now, *subjects, levels)
+    await outbox.record_many(act.tx, act.viewer, [_entry(each) for each in alerts])
     await notifications.notify_many(act, _notices(alerts, act.tx.zone))
+
+
+def _entry(alert: _Alert) -> outbox.Entry:
+    row = alert.row
+    changes = {"stale_level": (row["stale_level"], row["stale_level"] + 1)}
+    payload = {"version": row["version"], "threshold": alert.threshold, "dueAt": row["stale_at"]}
+    return outbox.Entry(KIND, ("Opportunity", row["id"]), row["customer_id"], changes, payload)
 
 
 def _notices(alerts: list[_Alert], zone: ZoneInfo) -> list[Notice]:
