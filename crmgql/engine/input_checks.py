@@ -45,6 +45,9 @@ PYTHON: dict[str, type] = {
 }
 """What scalars are for a verb; all others, and enums, are text."""
 
+UPDATES = frozenset({"id", "expected_version"})
+"""Parameters by which a verb is known to change a record that there is."""
+
 BY_THE_RUNNER = frozenset({"idempotency_key"})
 """What no verb sees of an input."""
 
@@ -190,7 +193,7 @@ def _columns(taker: _Taker, where: str) -> None:
         there = f"{where}.{declare.camel(name)}"
         if columns.field_of(taken.model, name) is None:
             raise input_mistakes.UnknownColumn(there, verb=taker.name, name=name, model=taken.model.__name__)
-        if name in columns.FROZEN and "id" in taker.parameters:
+        if name in columns.FROZEN and not UPDATES.isdisjoint(taker.parameters):
             raise input_mistakes.FrozenOrigin(there, verb=taker.name, name=name)
 
 

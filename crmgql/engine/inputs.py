@@ -117,13 +117,17 @@ def create(
 
 
 def update(*lists: str, also: Mapping[str, Any] | None = None, doc: str = "") -> Derived:
-    """What may be changed of a record, all of which may be left out; its id, and the version that it is expected to have."""
+    """What may be changed of a record, all of which may be left out; its id, and the version that it is expected to have.
+
+    Of the only record of its type no id is asked for.
+    """
     return Derived(columns.split(*lists), also or {}, updates=True, doc=doc)
 
 
 def build(derived: Derived, name: str, node: declare.NodeDeclaration, known: metadata.Node) -> Any:
     """The input type of this name for records of a type. Raises `UnknownInputColumn`, `UntypedInputColumn`."""
-    fields: dict[str, Any] = {"id": strawberry.ID, "expected_version": optional(int)} if derived.updates else {}
+    fields: dict[str, Any] = {"id": strawberry.ID} if derived.updates and not node.only else {}
+    fields |= {"expected_version": optional(int)} if derived.updates else {}
     made = _Fields(derived, name, node, known)
     for column in derived.names:
         fields[column] = derived.also.get(column) or made.annotation(column)

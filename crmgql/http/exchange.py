@@ -179,6 +179,8 @@ def explaining(status: int, extensions: dict[str, Any]) -> Headers:
     """The headers that belong to a status."""
     if status == 401:
         return ((b"www-authenticate", b"Bearer"),)
+    if status == 405:
+        return ((b"allow", b"POST"),)
     if "retryAfterSeconds" in extensions:
         return ((b"retry-after", str(extensions["retryAfterSeconds"]).encode()),)
     return ()

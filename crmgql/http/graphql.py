@@ -15,7 +15,7 @@ An operation that began and came to nothing (`data` is null, or each of its fiel
 was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good is a 401
 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
 
-A batch (a JSON array) runs in order, each element for itself; its status is 200, its elements tell of their errors.
+A batch (a JSON array) runs in order, each element for itself; its status is 200, each element has its own errors.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ log = structlog.get_logger("crmgql")
 ALLOW: Headers = ((b"allow", b"GET, POST"),)
 ONLY_POST: Headers = ((b"allow", b"POST"),)
 
-NOT_ABOUT_THE_QUERY = frozenset((401, 429, 500, 503))
+NOT_ABOUT_THE_QUERY = frozenset((401, 405, 429, 500, 503))
 
 STRANGERS_BYTES = 32_768
 """Of a body without a token: enough to log in, and to ask about the schema where anybody may."""
@@ -168,17 +168,12 @@ class Endpoint(exchange.Endpoint):
             return exchange.broken(media)
 
     async def _run(self, request: Request, viewer: Viewer | None, media: bytes) -> Answer:
-        kind = "invalid"
         try:
-            operation = await self.engine.operation(request, viewer)
-            kind = operation.kind
-            if request.read_only and kind == "mutation":
-                raise Refused(405, "METHOD_NOT_ALLOWED", "Send mutations with POST; GET is for queries.", ONLY_POST)
-            body = await self.engine.run(operation, request, viewer)
+            body = await self.engine.answer(request, viewer)
         except Rejected as error:
-            return _failed(error, media, kind)
-        answer = Answer(200, body, media, kind=kind)
-        if kind == "mutation" and ERRORS in body:
+            return _failed(error, media, request.kind)
+        answer = Answer(200, body, media, kind=request.kind)
+        if request.kind == "mutation" and ERRORS in body:
             _note_failure(answer)
         return answer
 

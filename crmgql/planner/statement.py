@@ -16,6 +16,9 @@ from crmgql.planner.levels import Level
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
+HOLE = "\x01"
+"""Stands in the text for a field that is answered elsewhere. JSON text never holds this character, only its escape."""
+
 
 @dataclass(frozen=True, slots=True)
 class IdsOf:
@@ -52,20 +55,25 @@ def _root(build: Build, item: selection.Root) -> ast.Expr:
             return ast.Text(f'"{name}"')
         case selection.Nothing():
             return NULL
+        case selection.Elsewhere():
+            return ast.Text(HOLE)
         case selection.RootOne(wanted, id):
             assert isinstance(id, arguments.Scalar)
             bound = arguments.Bound(id.origin, codecs.id_codec(wanted.node.prefix))
             return _single(build, wanted, ast.Param(bound, "uuid"))
         case selection.RootViewer(wanted):
             return _single(build, wanted, access.VIEWER_ID)
+        case selection.RootOnly(wanted):
+            return _single(build, wanted, None)
         case selection.RootMany(connection):
             return connections.root(build, connection, objects.object_text)
         case selection.RootNodes(wanted_objects, ids):
             return _any_nodes(build, wanted_objects, ids)
 
 
-def _single(build: Build, wanted: selection.Object, id: ast.Expr) -> ast.Expr:
-    level = build.level(wanted.node, levels.Root(), [ast.eq(ast.Col(levels.INNER, "id"), id)])
+def _single(build: Build, wanted: selection.Object, id: ast.Expr | None) -> ast.Expr:
+    own = [] if id is None else [ast.eq(ast.Col(levels.INNER, "id"), id)]
+    level = build.level(wanted.node, levels.Root(), own)
     level.single = True
     text = objects.object_text(build, level, wanted)
     if not level.counts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from crmgql import access
 from crmgql.db import Transaction
 from crmgql.errors import BadUserInput, Conflict, CrmError, Forbidden, NotFound, VersionConflict
 from crmgql.events import outbox
-from crmgql.records import checks, columns
+from crmgql.records import checks, columns, days
 from crmgql.sql import ast
 from crmgql.sql.render import quote, render_select
 from crmgql.viewer import Viewer
@@ -30,10 +30,6 @@ from crmgql.viewer import Viewer
 Row = dict[str, Any]
 Conflicts = Mapping[str, tuple[str | None, str]]
 """Constraint → (field, what to say)."""
-
-
-SECRETS = frozenset({"password_hash", "key_hash"})
-"""Columns whose values are in no audit row."""
 
 
 class Collided(Exception):
@@ -54,6 +50,11 @@ class Act:
     @property
     def now(self) -> datetime:
         return self.viewer.now()
+
+    @property
+    def today(self) -> date:
+        """The day that it is in the company."""
+        return days.day_of(self.now, self.tx.zone)
 
 
 async def unhurried(act: Act) -> None:
@@ -136,7 +137,15 @@ def require_role(act: Act, roles: frozenset[str], *, field: str) -> None:
         raise Forbidden(f"Changing {field} needs one of the roles {', '.join(sorted(roles))}.", field=field)
 
 
-async def create(act: Act, model: type[Model], values: Row, *, kind: str, conflicts: Conflicts | None = None) -> Row:
+async def create(
+    act: Act,
+    model: type[Model],
+    values: Row,
+    *,
+    kind: str,
+    conflicts: Conflicts | None = None,
+    payload: Row | None = None,
+) -> Row:
     """Makes a record with its event and audit row; a value of None is left to the column's default.
 
     An external id is unique among all rows, so it takes somebody who sees them. Raises `BadUserInput`, `Conflict`,
@@ -149,7 +158,7 @@ async def create(act: Act, model: type[Model], values: Row, *, kind: str, confli
         raise BadUserInput("An externalId needs the source that it is unique in.", field="source")
     row = await insert(act, model, values, conflicts=conflicts)
     changes = {column: (None, row[column]) for column in values if row[column] is not None}
-    await _record_event(act, model, row, kind, changes)
+    await _record_event(act, model, row, kind, changes, payload)
     return row
 
 
@@ -208,7 +217,7 @@ async def _record_event(
         kind=kind,
         subject=(model.__name__, row["id"]),
         customer_id=customer_id,
-        changes={column: pair for column, pair in changes.items() if column not in SECRETS},
+        changes={column: pair for column, pair in changes.items() if column not in outbox.SECRETS},
         payload={"version": row["version"], **(payload or {})},
     )
 

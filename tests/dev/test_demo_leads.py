@@ -22,13 +22,17 @@ from crmgql.engine.operations import Engine, Request
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who, system
 
+from .conftest import once
+
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KINDS = {"LEAD": pool_items.LEAD, "CUSTOMER": pool_items.CUSTOMER}
 
 
 @pytest.fixture
 async def company(database: asyncpg.Connection) -> demo.DemoCompany:
-    return await demo.load(database, customers=60, seed=7, now=NOW, password_hash="hash")
+    return await once(
+        database, "60 customers", lambda: demo.load(database, customers=60, seed=7, now=NOW, password_hash="hash")
+    )
 
 
 async def acts(crm: db.Database, work: Any) -> Any:
@@ -53,6 +57,25 @@ SELECT id FROM (
 WHERE from_stage_id IS DISTINCT FROM before OR (before IS NULL AND occurred_at <> born)
     OR seconds_in_stage <> floor(extract(epoch FROM occurred_at - since))"""
     assert not await database.fetch(torn)
+
+
+async def test_its_days_are_the_companys(database: asyncpg.Connection) -> None:
+    await database.execute("UPDATE companies SET timezone = 'Asia/Shanghai'")
+    await demo.load(database, customers=60, seed=7, now=NOW, password_hash="hash")
+    closed = await database.fetch(
+        "SELECT closed_on, (t.occurred_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM opportunities o"
+        " JOIN stage_transitions t ON t.opportunity_id = o.id AND t.to_stage_id = o.stage_id WHERE closed_on IS NOT NULL"
+    )
+    assert len(closed) > 20
+    assert all(row["closed_on"] == row["day"] for row in closed)
+    began = await database.fetch(
+        "SELECT engaged_on, (created_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM opportunities"
+        " WHERE engaged_on IS NOT NULL AND (created_at AT TIME ZONE 'UTC')::date"
+        " <> (created_at AT TIME ZONE 'Asia/Shanghai')::date"
+    )
+    assert began
+    assert all(row["engaged_on"] == row["day"] for row in began)
+    assert await database.fetchval("SHOW timezone") == "UTC"
 
 
 async def test_what_a_passed_stage_requires_was_done(database: asyncpg.Connection, company: demo.DemoCompany) -> None:

@@ -92,6 +92,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.mark.alone
 def test_starts_fast_keeps_data_and_leaves_nothing_running(tmp_path: Path) -> None:
     began = time.monotonic()
     with embedded.start(tmp_path / "data") as servers:

@@ -16,6 +16,8 @@ from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
 FACTS = "kind subject body contact_id opportunity_id"
+COUNTS = ("opportunity_id", "occurred_at")
+"""What says for which opportunity an interaction counts as activity, and when."""
 
 
 @takes(Interaction, FACTS, ORIGIN)
@@ -41,12 +43,14 @@ async def log(
 
 @takes(Interaction, FACTS, "occurred_at")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named."""
+    """Changes what is named. With another time or opportunity it counts there and then, and not where it did before."""
     access.require_write(act.viewer, "Interaction")
     interaction = await records.lock(act, Interaction, id, expected_version=expected_version)
     references = ("contact_id", "opportunity_id")
     await _check(act, interaction["customer_id"], {n: changes[n] for n in references if n in changes})
-    await records.change(act, Interaction, interaction, changes, kind="interaction.updated")
+    after = await records.change(act, Interaction, interaction, changes, kind="interaction.updated")
+    if any(after[name] != interaction[name] for name in COUNTS):
+        await opportunities.activity_changed(act, [interaction["opportunity_id"], after["opportunity_id"]])
     return id
 
 

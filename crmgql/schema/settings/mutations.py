@@ -1,13 +1,23 @@
-"""Mutations of what holds for the whole company: calendars."""
+"""Mutations of what holds for the whole company: its settings, calendars."""
 
 from __future__ import annotations
 
-from crmgql.domain.settings import calendars
+from crmgql.domain.settings import calendars, companies
 from crmgql.engine import inputs, mutations
 from crmgql.engine.mutations import Row
 from crmgql.engine.scalars import DateText
 
 DAYS = {"working_days": list[int] | None, "holidays": list[DateText] | None}
+
+mutations.table(
+    "Company",
+    Row(
+        "companyUpdate",
+        "Changes what the input names. With another time zone, days are counted anew from then on.",
+        companies.update,
+        input=inputs.update(companies.FACTS, doc="There is one company, so no id is asked for."),
+    ),
+)
 
 mutations.table(
     "BusinessCalendar",
