@@ -41,6 +41,10 @@ def freeze(declared: dict[str, declare.NodeDeclaration]) -> metadata.Metadata:
     prefixes: dict[str, str] = {}
     nodes = []
     for declaration in declared.values():
+        if not declaration.prefix:
+            raise DeclarationError(
+                f"{declaration.name} has no id prefix; add one to PREFIXES in crmgql/models/names.py."
+            )
         other = prefixes.setdefault(declaration.prefix, declaration.name)
         if other != declaration.name:
             raise DeclarationError(

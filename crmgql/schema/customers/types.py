@@ -6,7 +6,7 @@ from crmgql.engine.scalars import EmailAddress, Url
 from crmgql.schema.customers import aggregates
 
 
-@node(models.Customer, prefix="cus")
+@node(models.Customer)
 class Customer:
     """A company or a person that buys, or might."""
 
@@ -48,7 +48,7 @@ class Customer:
     last_activity_at = aggregates.last_activity_at()
 
 
-@node(models.Contact, prefix="con")
+@node(models.Contact)
 class Contact:
     """A person at a customer."""
 
