@@ -1,9 +1,9 @@
 """Verbs of records that have no rules of their own: made, changed, put away.
 
-    update_action = plain.update(KeyAction, FACTS)
+    update_action = plain.update(KeyAction, FACTS, kind="keyAction.updated")
 
 They do what every verb does: ask for the right to change such records, keep to row rules, versions and constraints, look
-whether what is referred to may be seen, record the event (`keyAction.updated`) with its audit row. Amounts have rules, by
+whether what is referred to may be seen, record the event with its audit row. Amounts have rules, by
 their currency: a record with one needs a verb of its own.
 """
 
@@ -26,20 +26,20 @@ from crmgql.records.records import Act, Conflicts
 Verb = Callable[..., Awaitable[UUID]]
 
 
-def create(model: type[Model], facts: str, *, conflicts: Conflicts | None = None) -> Verb:
+def create(model: type[Model], facts: str, *, kind: str, conflicts: Conflicts | None = None) -> Verb:
     """The verb that makes a record of these columns, which answers its id."""
 
     @takes(model, _without_amounts(model, facts), ORIGIN)
     async def verb(act: Act, **values: Any) -> UUID:
         access.require_write(act.viewer, model.__name__)
         await _check_references(act, model, values)
-        row = await records.create(act, model, values, kind=_kind(model, "created"), conflicts=conflicts)
+        row = await records.create(act, model, values, kind=kind, conflicts=conflicts)
         return row["id"]  # type: ignore[no-any-return]
 
     return _named(verb, "create", model)
 
 
-def update(model: type[Model], facts: str, *, conflicts: Conflicts | None = None) -> Verb:
+def update(model: type[Model], facts: str, *, kind: str, conflicts: Conflicts | None = None) -> Verb:
     """The verb that changes of these columns what is named."""
 
     @takes(model, _without_amounts(model, facts))
@@ -47,13 +47,13 @@ def update(model: type[Model], facts: str, *, conflicts: Conflicts | None = None
         access.require_write(act.viewer, model.__name__)
         row = await records.lock(act, model, id, expected_version=expected_version)
         await _check_references(act, model, {name: value for name, value in changes.items() if value != row[name]})
-        await records.change(act, model, row, changes, kind=_kind(model, "updated"), conflicts=conflicts)
+        await records.change(act, model, row, changes, kind=kind, conflicts=conflicts)
         return id
 
     return _named(verb, "update", model)
 
 
-def archive(model: type[Model]) -> Verb:
+def archive(model: type[Model], *, kind: str) -> Verb:
     """The verb that puts a record away for good, by its `archived_at`. Raises `IllegalTransition` when it is already."""
 
     async def verb(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
@@ -61,7 +61,7 @@ def archive(model: type[Model]) -> Verb:
         row = await records.lock(act, model, id, expected_version=expected_version)
         if row["archived_at"] is not None:
             raise IllegalTransition(f"The {records.noun(model)} is archived already.", field="id")
-        await records.change(act, model, row, {"archived_at": act.now}, kind=_kind(model, "archived"))
+        await records.change(act, model, row, {"archived_at": act.now}, kind=kind)
         return id
 
     return _named(verb, "archive", model)
@@ -82,10 +82,6 @@ async def _check_references(act: Act, model: type[Model], values: records.Row) -
             and values.get(column := str(relation.source_field)) is not None
         ):
             await records.visible(act, relation.related_model, values[column], field=checks.api_name(column))
-
-
-def _kind(model: type[Model], what: str) -> str:
-    return f"{model.__name__[0].lower()}{model.__name__[1:]}.{what}"
 
 
 def _named(verb: Verb, name: str, model: type[Model]) -> Verb:

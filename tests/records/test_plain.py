@@ -12,8 +12,8 @@ from crmgql.records import plain
 from crmgql.records.records import Act
 from tests.schema.world import World, uuid_of
 
-CREATE = plain.create(Contact, "customer_id name")
-UPDATE = plain.update(Contact, "customer_id name")
+CREATE = plain.create(Contact, "customer_id name", kind="contact.created")
+UPDATE = plain.update(Contact, "customer_id name", kind="contact.updated")
 
 
 async def test_made_and_changed_with_events(world: World) -> None:
@@ -43,4 +43,4 @@ async def test_rights_and_what_is_referred_to_are_checked(world: World) -> None:
 async def test_an_amount_needs_a_verb_of_its_own() -> None:
     for model, name in ((Customer, "annual_revenue"), (Opportunity, "amount")):
         with pytest.raises(DeclarationError, match=f"{model.__name__}.{name} is an amount"):
-            plain.update(model, f"name {name}")
+            plain.update(model, f"name {name}", kind="customer.updated")

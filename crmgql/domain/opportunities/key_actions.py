@@ -28,6 +28,6 @@ async def create_action(act: Act, *, stage_id: UUID, **values: Any) -> UUID:
     return action["id"]  # type: ignore[no-any-return]
 
 
-update_action = plain.update(KeyAction, FACTS)
-archive_action = plain.archive(KeyAction)
+update_action = plain.update(KeyAction, FACTS, kind="keyAction.updated")
+archive_action = plain.archive(KeyAction, kind="keyAction.archived")
 """It gates nothing any more; where it was done stays known."""
