@@ -8,19 +8,21 @@ is waited for without end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import structlog
 from tortoise import Tortoise
 
 from crmgql.errors import DatabaseAway, DatabaseTrouble, SetupError
+from crmgql.postgres.company_zone import CompanyZone
 from crmgql.postgres.connection import GRACE_S, Connection, open_one, server_settings
 from crmgql.postgres.stacks import Stack, unbroken
 from crmgql.postgres.troubles import Troubles
@@ -40,9 +42,16 @@ SELECT repeat(md5(n::text), 60) AS filling FROM generate_series(1, 2000) n"""
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it."""
+    """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it.
+
+    `zone` is the company's time zone, the same until the end. `after_commit` is what this process then does, in memory
+    and without waiting; `forget_zone` is for whoever changes the zone.
+    """
 
     connection: Connection
+    zone: ZoneInfo
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    forget_zone: Callable[[], None] = lambda: None
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """The one row of a planned statement, inside this transaction."""
@@ -63,6 +72,7 @@ class Database:
         self._reader = reader
         self._reserved = reserved
         self.troubles = Troubles()
+        self._company_zone = CompanyZone()
         self._sweeping = asyncio.create_task(_sweep(writer, reader, reserved))
 
     async def open(self) -> None:
@@ -81,6 +91,11 @@ class Database:
         with self.troubles:
             async with self._reader.use() as connection:
                 yield connection
+
+    async def zone(self) -> ZoneInfo:
+        """The company's time zone, for who reads without a transaction."""
+        async with self.reading() as connection:
+            return await self._company_zone.current(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
@@ -114,19 +129,23 @@ class Database:
         with self.troubles:
             connection = await self._writer.take()
             try:
+                zone = await self._company_zone.current(connection)
                 await connection.execute("BEGIN")
-                yield Transaction(connection)
+                after: list[Callable[[], None]] = []
+                yield Transaction(connection, zone, after, self._company_zone.forget)
             except BaseException:
                 connection.limit_s = connection.usual_limit_s
                 await self._writer.put_back(connection)
                 raise
-            await unbroken(self._commit(connection))
+            await unbroken(self._commit(connection, after))
 
-    async def _commit(self, connection: Connection) -> None:
+    async def _commit(self, connection: Connection, after: list[Callable[[], None]]) -> None:
         connection.limit_s = connection.usual_limit_s
         try:
             if await connection.execute("COMMIT") != "COMMIT":  # a refused statement was passed over: it is rolled back
                 raise RuntimeError("The transaction was broken by a statement whose error nobody heard.")
+            for each in after:
+                each()
         finally:
             await self._writer.put_back(connection)
 

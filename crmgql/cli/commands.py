@@ -233,7 +233,7 @@ async def _token(url: str, settings: config.Settings, email: str, minutes: int) 
 def password(
     email: Annotated[str, typer.Option(help="Whose password: the e-mail of an active user.")],
 ) -> None:
-    """Set a user's password; it is asked for, or one line of a pipe, but not given on the command line."""
+    """Set a user's password; it is asked for, or read from a pipe, never from the command line."""
     settings = config.checked()
     if sys.stdin.isatty():
         text = typer.prompt("New password", hide_input=True, confirmation_prompt=True)

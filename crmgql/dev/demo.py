@@ -27,6 +27,8 @@ BUSINESS = timedelta(days=730)
 PRODUCTS = 30
 LEADS_PER_CUSTOMER, FEWEST_LEADS = 1.2, 60
 ACTIVITY = ("activity", "pipeline", "marketing", "leads", "work")
+COMPANYS_DAYS = "SELECT set_config('timezone', timezone, true) FROM companies"
+"""What is cast to a date, is to the company's."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _sections() -> dict[str, list[str]]:
 async def _load(run: _Run, customers: int, orders_per_customer: int | None, password_hash: str) -> None:
     if await run.connection.fetchval("SELECT true FROM users WHERE lower(email) = $1", f"admin@{DOMAIN}"):
         raise errors.SetupError(f"The demo company is loaded already: admin@{DOMAIN} exists.")
+    await run.connection.execute(COMPANYS_DAYS)
     sql = _sections()
     for section in ("functions", "tables", "words", "people", "catalog"):
         await run.section(sql[section])

@@ -80,6 +80,7 @@ class NodeDeclaration:
     order: str
     doc: str
     fields: dict[str, FieldDeclaration] = field(default_factory=dict)
+    only: bool = False
 
 
 DECLARED: dict[str, NodeDeclaration] = {}
@@ -129,15 +130,18 @@ def derived(
 
 
 def node(
-    model: type[Model], *, prefix: str, plural: str | None = None, order: str = "-createdAt"
+    model: type[Model], *, prefix: str, plural: str | None = None, order: str = "-createdAt", only: bool = False
 ) -> Callable[[type], type]:
-    """Declares a type over a model. `order` is its lists' default order; `-` means descending."""
+    """Declares a type over a model. `order` is its lists' default order; `-` means descending.
+
+    `only`: the table has one row, and the type's query field takes no id.
+    """
 
     def declare(cls: type) -> type:
         fields = {camel(name): value for name, value in vars(cls).items() if isinstance(value, FieldDeclaration)}
         doc = " ".join((cls.__doc__ or "").split())
         DECLARED[cls.__name__] = NodeDeclaration(
-            cls.__name__, model, prefix, plural or _plural(cls.__name__), order, doc, fields
+            cls.__name__, model, prefix, plural or _plural(cls.__name__), order, doc, fields, only
         )
         return cls
 

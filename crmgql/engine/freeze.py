@@ -83,6 +83,7 @@ def _node(declaration: declare.NodeDeclaration, declared: dict[str, declare.Node
         plural=declaration.plural,
         fields=fields,
         order=_order(declaration.name, declaration.order, fields),
+        only=declaration.only,
     )
 
 

@@ -116,7 +116,7 @@ def _query(known: metadata.Metadata) -> list[Field]:
         ),
     ]
     for node in known.nodes.values():
-        by_id = (Argument("id", strawberry.ID, REQUIRED),)
+        by_id = () if node.only else (Argument("id", strawberry.ID, REQUIRED),)
         fields.append(Field(node.singular, optional(lazy(node.name)), None, by_id))
         fields.append(Field(node.plural, lazy(f"{node.name}Connection"), None, filter_inputs.page_arguments(node.name)))
     return [*fields, *computed.fields()]

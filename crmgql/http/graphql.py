@@ -15,7 +15,7 @@ An operation that began and came to nothing (`data` is null, or each of its fiel
 was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good is a 401
 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
 
-A batch (a JSON array) runs in order, each element for itself; its status is 200, its elements tell of their errors.
+A batch (a JSON array) runs in order, each element for itself; its status is 200, each element has its own errors.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ MAX_BODY_BYTES = 65_536
 BODY_TIMEOUT_S = 15.0
 MAX_PAIRS = 200
 UNKNOWN_PER_MINUTE = 60
-"""Keys of one address that are looked up; more are told to wait."""
+"""Keys of one address that are looked up; more have to wait."""
 
 KEEP_S = 5.0
 MOST_SOURCES = 1000

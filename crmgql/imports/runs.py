@@ -113,7 +113,7 @@ async def advance(connection: Any, run: Run) -> None:
 
 
 async def finish(connection: Any, run: Run, source: str, report: StepReport, now: datetime) -> None:
-    """Marks the step DONE and tells so with one event, in one transaction."""
+    """Marks the step DONE and records that with one event, in one transaction."""
     if run.id is None:
         return
     payload = {"source": source, "step": run.step, "noun": report.noun, "counts": report.counts()}

@@ -57,7 +57,7 @@ from crmgql.models.routing import (
     SellerProfile,
 )
 from crmgql.models.sales import Order, OrderLine, OrderStatus
-from crmgql.models.settings import BusinessCalendar
+from crmgql.models.settings import BusinessCalendar, Company
 
 __all__ = [
     "Absence",
@@ -71,6 +71,7 @@ __all__ = [
     "CatchUp",
     "Commission",
     "CommissionStatus",
+    "Company",
     "Contact",
     "Customer",
     "CustomerKind",

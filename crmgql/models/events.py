@@ -10,7 +10,7 @@ from crmgql.models.base import Record, index, unique
 
 
 class Event(Record):
-    """Something that happened, written in the transaction that did it. `position` is given in commit order."""
+    """Something that happened, written in the transaction that did it. The relay assigns `position` in commit order."""
 
     position: Any = fields.BigIntField(null=True)
     kind = fields.CharField(max_length=60)

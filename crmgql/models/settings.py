@@ -1,4 +1,4 @@
-"""What holds for the whole company: the days on which it works."""
+"""What holds for the whole company: its day, its currency, the days on which it works."""
 
 from __future__ import annotations
 
@@ -6,7 +6,36 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Editable, index, origin_unique, unique
+from crmgql.models.base import Editable, check, currency_field, index, origin_unique, unique
+
+LAST_DAY = (
+    "CASE WHEN fiscal_year_start_month = 2 THEN 28 WHEN fiscal_year_start_month IN (4, 6, 9, 11) THEN 30 ELSE 31 END"
+)
+"""Of the month in every year: a fiscal year never starts on 29 February."""
+
+
+class Company(Editable):
+    """The company. `timezone` says when its days begin, `first_day_of_week` is an ISO weekday, Monday is 1."""
+
+    name = fields.CharField(max_length=200)
+    timezone = fields.CharField(max_length=60, db_default="UTC")
+    first_day_of_week = fields.IntField(db_default=1)
+    fiscal_year_start_month = fields.IntField(db_default=1)
+    fiscal_year_start_day = fields.IntField(db_default=1)
+    default_currency = currency_field(db_default="USD")
+    locale = fields.CharField(max_length=35, db_default="en-US")
+
+    class Meta:
+        table = "companies"
+        constraints = [
+            origin_unique("companies"),
+            unique("companies_only_one", "(true)"),
+            check("companies_first_day_of_week", "first_day_of_week BETWEEN 1 AND 7"),
+            check("companies_fiscal_year_start_month", "fiscal_year_start_month BETWEEN 1 AND 12"),
+            check("companies_fiscal_year_start_day", f"fiscal_year_start_day BETWEEN 1 AND {LAST_DAY}"),
+            check("companies_default_currency_known", "currency_scale(default_currency) IS NOT NULL"),
+        ]
+        indexes = [index("companies_created", "created_at", "id")]
 
 
 class BusinessCalendar(Editable):

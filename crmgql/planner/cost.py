@@ -23,7 +23,7 @@ class Worst:
 
     def root(self, item: selection.Root) -> None:
         match item:
-            case selection.RootOne(wanted, _) | selection.RootViewer(wanted):
+            case selection.RootOne(wanted, _) | selection.RootViewer(wanted) | selection.RootOnly(wanted):
                 self._object(wanted, 1)
             case selection.RootMany(connection):
                 self._connection(connection, None, 1)

@@ -84,7 +84,10 @@ Field = Leaf | Money | One | Many | Derived
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A type with an id of its own. `order` is the default order of its root list: (field, descending)."""
+    """A type with an id of its own. `order` is the default order of its root list: (field, descending).
+
+    `only`: there is one row, which is asked for without an id.
+    """
 
     name: str
     prefix: str
@@ -93,6 +96,7 @@ class Node:
     plural: str
     fields: dict[str, Field]
     order: tuple[tuple[str, bool], ...]
+    only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,13 @@ class RootViewer:
 
 
 @dataclass(frozen=True, slots=True)
+class RootOnly:
+    """The one row of a type that has one."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
 class RootMany:
     connection: Connection
 
@@ -148,7 +155,7 @@ class Elsewhere:
     """A root field that the statement does not answer: in its text there is a hole for it."""
 
 
-Root = RootOne | RootViewer | RootMany | RootNodes | TypeName | Nothing | Elsewhere
+Root = RootOne | RootViewer | RootOnly | RootMany | RootNodes | TypeName | Nothing | Elsewhere
 
 
 class Reader:
@@ -187,7 +194,8 @@ class Reader:
         if name == "nodes":
             return self._any_nodes(nodes, given["ids"])
         if name in self.metadata.by_singular:
-            return RootOne(self.object(self.metadata.by_singular[name], nodes), given["id"])
+            wanted = self.object(self.metadata.by_singular[name], nodes)
+            return RootOnly(wanted) if wanted.node.only else RootOne(wanted, given["id"])
         record = self.metadata.by_plural[name]
         return RootMany(self._connection(record, record.order, nodes, given))
 

@@ -63,14 +63,17 @@ def _root(build: Build, item: selection.Root) -> ast.Expr:
             return _single(build, wanted, ast.Param(bound, "uuid"))
         case selection.RootViewer(wanted):
             return _single(build, wanted, access.VIEWER_ID)
+        case selection.RootOnly(wanted):
+            return _single(build, wanted, None)
         case selection.RootMany(connection):
             return connections.root(build, connection, objects.object_text)
         case selection.RootNodes(wanted_objects, ids):
             return _any_nodes(build, wanted_objects, ids)
 
 
-def _single(build: Build, wanted: selection.Object, id: ast.Expr) -> ast.Expr:
-    level = build.level(wanted.node, levels.Root(), [ast.eq(ast.Col(levels.INNER, "id"), id)])
+def _single(build: Build, wanted: selection.Object, id: ast.Expr | None) -> ast.Expr:
+    own = [] if id is None else [ast.eq(ast.Col(levels.INNER, "id"), id)]
+    level = build.level(wanted.node, levels.Root(), own)
     level.single = True
     text = objects.object_text(build, level, wanted)
     if not level.counts:

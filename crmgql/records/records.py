@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from crmgql import access
 from crmgql.db import Transaction
 from crmgql.errors import BadUserInput, Conflict, CrmError, Forbidden, NotFound, VersionConflict
 from crmgql.events import outbox
-from crmgql.records import checks
+from crmgql.records import checks, days
 from crmgql.sql import ast
 from crmgql.sql.render import quote, render_select
 from crmgql.viewer import Viewer
@@ -54,6 +54,11 @@ class Act:
     @property
     def now(self) -> datetime:
         return self.viewer.now()
+
+    @property
+    def today(self) -> date:
+        """The day that it is in the company."""
+        return days.day_of(self.now, self.tx.zone)
 
 
 async def unhurried(act: Act) -> None:

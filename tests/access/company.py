@@ -402,7 +402,9 @@ LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id
 async def load(connection: asyncpg.Connection) -> None:
     """Inserts everything, with all constraints on."""
     made = rows()
-    await connection.execute("DELETE FROM stages; DELETE FROM pipelines")  # those that every database starts with
+    await connection.execute(
+        "DELETE FROM stages; DELETE FROM pipelines; DELETE FROM companies"
+    )  # those that every database starts with
     for table, listed in made.items():
         for row in listed:
             given = {name: value for name, value in row.items() if (table, name) not in LATER}

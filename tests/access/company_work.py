@@ -32,6 +32,17 @@ def fill(made: dict[str, list[Row]]) -> None:
 
 
 def _pipelines(made: dict[str, list[Row]]) -> None:
+    made["companies"].append(
+        {
+            "name": "Köln & Co",
+            "timezone": "Asia/Kathmandu",
+            "first_day_of_week": 7,
+            "fiscal_year_start_month": 4,
+            "fiscal_year_start_day": 6,
+            "default_currency": "KWD",
+            "locale": "ne-NP",
+        }
+    )
     made["business_calendars"] += [
         {"name": "Köln", "timezone": "Europe/Berlin", "holidays": '{"dates": ["2026-12-25"]}'},
         {"name": "Always", "timezone": "UTC", "working_days": '{"days": [1, 2, 3, 4, 5, 6, 7]}'},

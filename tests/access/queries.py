@@ -131,6 +131,8 @@ class Writer:
         if way == "one":
             name = kind[0].lower() + kind[1:]
             id = literal(self.given("ID!", oracle.gid(kind, self.row(kind)["id"])))
+            if kind == "Company":  # of which there is one
+                return f"{self.alias()}: {name} {self.object(kind, DEPTH)}"
             return f"{self.alias()}: {name}(id: {id}) {self.object(kind, DEPTH)}"
         several = [self.pick(kinds) for _ in range(3 if way == "nodes" else 1)]
         ids = [oracle.gid(each, self.row(each)["id"]) for each in several]

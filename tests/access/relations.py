@@ -48,6 +48,7 @@ PREFIXES = {
     "Pool": "pol",
     "PoolItem": "pit",
     "PoolMove": "pmv",
+    "Company": "cmp",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -160,6 +161,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Event": "-id",
     "AuditEntry": "-id",
     "BusinessCalendar": "name",
+    "Company": "name",
     "Pipeline": "name",
     "Stage": "position",
     "KeyAction": "position",

@@ -9,7 +9,7 @@
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
 - Events are for administrators and integrations, the audit trail for administrators and finance, API keys for
   administrators. Users, teams and products are for everybody who has a role at all.
-- Pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
+- The company, pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
   costs, and the revenue it brought, is for administrators, finance, managers and marketing. Figures of a campaign count
   the leads and deals that one sees; finance counts all leads without seeing any. What a lead cost is not told to
   managers, who see only some of the leads.
@@ -87,8 +87,10 @@ TABLE_OF = {
     "Pool": "pools",
     "PoolItem": "pool_items",
     "PoolMove": "pool_moves",
+    "Company": "companies",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
+    "settings": ("Company",),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -104,7 +106,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
 SCOPE_OF = TABLE_OF | {kind: scope for scope, kinds in SCOPES.items() for kind in kinds}
 OPEN_TO_ALL = {
     *("User", "Team", "Product", "Campaign"),
-    *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule"),
+    *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company"),
 }
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}

@@ -59,6 +59,25 @@ WHERE from_stage_id IS DISTINCT FROM before OR (before IS NULL AND occurred_at <
     assert not await database.fetch(torn)
 
 
+async def test_its_days_are_the_companys(database: asyncpg.Connection) -> None:
+    await database.execute("UPDATE companies SET timezone = 'Asia/Shanghai'")
+    await demo.load(database, customers=60, seed=7, now=NOW, password_hash="hash")
+    closed = await database.fetch(
+        "SELECT closed_on, (t.occurred_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM opportunities o"
+        " JOIN stage_transitions t ON t.opportunity_id = o.id AND t.to_stage_id = o.stage_id WHERE closed_on IS NOT NULL"
+    )
+    assert len(closed) > 20
+    assert all(row["closed_on"] == row["day"] for row in closed)
+    began = await database.fetch(
+        "SELECT engaged_on, (created_at AT TIME ZONE 'Asia/Shanghai')::date AS day FROM opportunities"
+        " WHERE engaged_on IS NOT NULL AND (created_at AT TIME ZONE 'UTC')::date"
+        " <> (created_at AT TIME ZONE 'Asia/Shanghai')::date"
+    )
+    assert began
+    assert all(row["engaged_on"] == row["day"] for row in began)
+    assert await database.fetchval("SHOW timezone") == "UTC"
+
+
 async def test_what_a_passed_stage_requires_was_done(database: asyncpg.Connection, company: demo.DemoCompany) -> None:
     undone = """
 SELECT o.name, a.name FROM opportunities o JOIN stages now ON now.id = o.stage_id

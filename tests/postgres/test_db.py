@@ -158,3 +158,25 @@ async def test_a_transaction_left_open_while_reading_is_rolled_back(crm: db.Data
     async with crm.reading() as again:
         assert again is connection
         assert not again.is_in_transaction()
+
+
+async def test_what_is_to_be_done_after_a_commit_is_done_then_and_only_then(crm: db.Database) -> None:
+    done: list[str] = []
+    async with crm.transaction() as tx:
+        tx.after_commit.append(lambda: done.append("committed"))
+        assert done == []
+    assert done == ["committed"]
+    with pytest.raises(ZeroDivisionError):
+        async with crm.transaction() as tx:
+            tx.after_commit.append(lambda: done.append("rolled back"))
+            raise ZeroDivisionError
+    assert done == ["committed"]
+
+
+async def test_the_companys_zone_costs_no_statement_per_transaction(crm: db.Database, database) -> None:
+    await database.execute("UPDATE companies SET timezone = 'Asia/Shanghai'")
+    async with crm.transaction() as tx:
+        assert tx.zone.key == "Asia/Shanghai"
+    await database.execute("UPDATE companies SET timezone = 'UTC'")
+    async with crm.transaction() as tx:  # believed, not read
+        assert tx.zone.key == "Asia/Shanghai"

@@ -26,7 +26,7 @@ CHANGING = pytest.mark.parametrize(
     sorted(name for name in CASES.keys() - MAKING if mutations.MUTATIONS[name].record in COUNTED),
 )
 SESSIONS = {"login", "refresh", "logout", "passwordChange"}
-SHARED = {"prd", "usr", "tea", "cam", "ppl", "stg", "kac", "cal", "scr", "pol", "pit"}
+SHARED = {"cmp", "prd", "usr", "tea", "cam", "ppl", "stg", "kac", "cal", "scr", "pol", "pit"}
 """Prefixes of what all sellers see."""
 
 EVERY = pytest.mark.parametrize("mutation", sorted(CASES))

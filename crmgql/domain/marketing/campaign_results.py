@@ -8,7 +8,7 @@ against leads only for those who see all of them, in one currency, and only wher
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ import asyncpg
 from crmgql import access
 from crmgql.db import Database
 from crmgql.errors import BadUserInput, Forbidden
-from crmgql.records import checks
+from crmgql.records import checks, days
 from crmgql.sql import ast
 from crmgql.sql.render import render_select
 from crmgql.viewer import Viewer
@@ -73,7 +73,7 @@ NAMES = "SELECT id, name, channel FROM campaigns WHERE id = ANY($1)"
 async def results(
     database: Database, viewer: Viewer, *, by: str, since: date | None = None, until: date | None = None
 ) -> list[Row]:
-    """One row per group, for leads received from `since` to `until`, both days included, in UTC.
+    """One row per group, for leads received from `since` to `until`, both days included, in the company's time zone.
 
     Raises `Forbidden` for roles that have no part in campaigns, `BadUserInput` for a period that ends before it starts.
     """
@@ -83,7 +83,8 @@ async def results(
             raise BadUserInput(f"The year must be {checks.YEARS[0]} to {checks.YEARS[-1]}, not {day.year}.", field=name)
     if since is not None and until is not None and until < since:
         raise BadUserInput(f"The period would end on {until}, before it starts on {since}.", field="until")
-    period = _start(since), until and _start(until + timedelta(days=1))
+    zone = await database.zone()
+    period = since and days.start_of(since, zone), until and days.start_of(until + timedelta(days=1), zone)
     leads, deals = (_visible(record, viewer) for record in ("Lead", "Opportunity"))
     key = KEYS[by]
     async with database.snapshot() as connection:
@@ -103,10 +104,6 @@ def _require(viewer: Viewer) -> None:
         raise Forbidden(f"Results of campaigns need one of the roles {', '.join(sorted(access.SPENDS))}.")
     for record in ("Campaign", "Lead", "Opportunity"):
         access.require_read(viewer.who, record)
-
-
-def _start(day: date | None) -> datetime | None:
-    return None if day is None else datetime.combine(day, time.min, UTC)
 
 
 def _visible(record: str, viewer: Viewer) -> str:

@@ -57,7 +57,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 async def start(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """From now on, or since the day in the past that it says. Raises `IllegalTransition` unless it is planned."""
     campaign = await _lock(act, id, expected_version, ("PLANNED",), "start")
-    today = act.now.date()
+    today = act.today
     if campaign["ends_on"] is not None and campaign["ends_on"] < today:
         raise BadUserInput(
             f"The campaign was to end on {campaign['ends_on']}; change endsOn, then start it.", field="endsOn"
@@ -73,7 +73,7 @@ async def end(act: Act, *, id: UUID, expected_version: int | None = None) -> UUI
     campaign = await _lock(act, id, expected_version, ("PLANNED", "ACTIVE"), "end")
     changes: Row = {"status": "ENDED"}
     if campaign["status"] == "ACTIVE":
-        today = act.now.date()
+        today = act.today
         changes["ends_on"] = min(campaign["ends_on"] or today, today)
     await records.change(act, Campaign, campaign, changes, kind="campaign.ended", conflicts=CONFLICTS)
     return id

@@ -8,16 +8,18 @@ counts once per stage, however often it came and went; amounts are summed per cu
 from __future__ import annotations
 
 from collections.abc import Hashable
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from crmgql import access
 from crmgql.db import Database
 from crmgql.errors import BadUserInput, NotFound
+from crmgql.records import checks, days
 from crmgql.sql import ast
 from crmgql.sql.render import render_select
 from crmgql.viewer import Viewer
@@ -85,16 +87,21 @@ async def funnel(
     pipeline_id: UUID | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    first_day: date | None = None,
+    last_day: date | None = None,
     owner_id: UUID | None = None,
 ) -> dict[str, Any]:
     """The stages of a pipeline, the default one unless named, with what entered them from `since` until before `until`.
 
-    Raises `Forbidden` for a key that may not read opportunities, `NotFound`, `BadUserInput`.
+    Instead of moments, days of the company say it: from `first_day` to `last_day`, both included. Raises `Forbidden` for a key that may not read opportunities, `NotFound`, `BadUserInput`.
     """
     for record in ("Opportunity", "Pipeline"):
         access.require_read(viewer.who, record)
+    zone = await database.zone()
+    since = _begin(first_day, zone, since, field="firstDay")
+    until = _begin(last_day and _after(last_day), zone, until, field="lastDay")
     if since is not None and until is not None and since >= until:
-        raise BadUserInput("Must be later than since.", field="until")
+        raise BadUserInput("Must be later than since.", field="until" if last_day is None else "lastDay")
     given = dict(zip(NAMES, (pipeline_id, since, until, owner_id), strict=True))
     sql, sources = _statement(viewer, default=pipeline_id is None)
     row = await database.fetch_json(sql, [given.get(str(source), viewer.user_id) for source in sources])
@@ -102,6 +109,21 @@ async def funnel(
     if found["pipeline"] is None:
         raise NotFound("There is no such pipeline.", field="pipelineId")
     return _shown(found)
+
+
+def _after(day: date) -> date:
+    return day if day == date.max else day + timedelta(days=1)
+
+
+def _begin(day: date | None, zone: ZoneInfo, moment: datetime | None, *, field: str) -> datetime | None:
+    """When the day begins; without a day, the moment. Raises `BadUserInput` for both, and for a year that is none."""
+    if day is None:
+        return moment
+    if moment is not None:
+        raise BadUserInput("Say it with a moment or with a day, not with both.", field=field)
+    if day.year not in checks.YEARS:
+        raise BadUserInput(f"The year must be {checks.YEARS[0]} to {checks.YEARS[-1]}, not {day.year}.", field=field)
+    return days.start_of(day, zone)
 
 
 def _statement(viewer: Viewer, *, default: bool) -> tuple[str, list[Hashable]]:

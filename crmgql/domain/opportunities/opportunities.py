@@ -7,6 +7,7 @@ move leaves a `StageTransition`. How an opportunity stands after a change (alert
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -85,7 +86,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "amount" in changes:
         changes |= _amount(changes["amount"])
     await records.change(act, Opportunity, opportunity, changes, kind="opportunity.updated", conflicts=CONFLICTS)
-    await standings.refresh(act, [id])
+    await standings.refresh(act, [id], was=opportunity)
     return id
 
 
@@ -98,7 +99,7 @@ async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | No
     opportunity = await _lock(act, id, expected_version, OPEN, "move")
     changes: Row = {}
     if stage["position"] > 1 and opportunity["engaged_on"] is None:
-        changes["engaged_on"] = act.now.date()
+        changes["engaged_on"] = act.today
     await _go(act, opportunity, stage, changes, kind="opportunity.moved", payload={"to": stage["name"]})
     return id
 
@@ -109,7 +110,7 @@ async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUI
     if opportunity["customer_id"] is None:
         raise IllegalTransition("An opportunity without a customer can't be won; name the customer first.", field="id")
     stage = await _stage(act, FIRST, "WON", opportunity["pipeline_id"])
-    changes = {"closed_on": act.now.date(), "probability": 100, "snoozed_until": None}
+    changes = {"closed_on": act.today, "probability": 100, "snoozed_until": None}
     await _go(act, opportunity, stage, changes, kind="opportunity.won")
     return id
 
@@ -121,7 +122,7 @@ async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None 
     if checks.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
     stage = await _stage(act, FIRST, "LOST", opportunity["pipeline_id"])
-    changes = {"closed_on": act.now.date(), "probability": 0, "lost_reason": reason, "snoozed_until": None}
+    changes = {"closed_on": act.today, "probability": 0, "lost_reason": reason, "snoozed_until": None}
     await _go(act, opportunity, stage, changes, kind="opportunity.lost")
     return id
 
@@ -166,6 +167,7 @@ async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_versi
     payload = {"action": action["name"]}
     kind = "opportunity.actionUndone"
     await records.change(act, Opportunity, opportunity, {}, kind=kind, payload=payload, touch=True)
+    await activity_changed(act, [id])
     return id
 
 
@@ -195,10 +197,22 @@ async def touched(act: Act, opportunity_id: UUID, *, at: datetime | None = None)
     Needs no right to the opportunity: the caller had one to what happened.
     """
     active_at = act.now if at is None else min(at, act.now)
-    if await standings.refresh(act, [opportunity_id], active_at=active_at):
-        customer_id = await act.tx.connection.fetchval(CUSTOMER, opportunity_id)
-        subject = ("Opportunity", opportunity_id)
-        kind = "opportunity.revived"
+    await _record_revived(act, await standings.refresh(act, [opportunity_id], active_at=active_at))
+
+
+async def activity_changed(act: Act, opportunity_ids: Iterable[UUID | None]) -> None:
+    """What had happened to these was moved, dated otherwise or taken back: silence counts from what is left of it.
+
+    Needs no right to them, as `touched` does not. All are locked in one order, whoever asks.
+    """
+    if ids := sorted(id for id in set(opportunity_ids) if id is not None):
+        await _record_revived(act, await standings.refresh(act, ids, from_history=True))
+
+
+async def _record_revived(act: Act, ids: Sequence[UUID]) -> None:
+    for id in ids:
+        customer_id = await act.tx.connection.fetchval(CUSTOMER, id)
+        kind, subject = "opportunity.revived", ("Opportunity", id)
         await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
 
 

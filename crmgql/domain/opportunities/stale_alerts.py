@@ -1,6 +1,8 @@
 """The sweep for stale opportunities: what is due is told, once per episode and threshold, however often it runs.
 
-Always holds: only what is due is read, by a range of the partial index `opportunities_stale`. What another sweep, or a
+What time alone puts at risk, a close date that has passed, is assessed anew on the way.
+
+Always holds: only what is due is read, by a range of the partial indexes `opportunities_stale` and `opportunities_reassess`. What another sweep, or a
 verb, has locked is left to it. After downtime an opportunity that passed both thresholds gets one alert for each.
 """
 
@@ -10,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from crmgql.domain.messages import notifications
 from crmgql.domain.messages.notifications import Notice
@@ -17,6 +20,7 @@ from crmgql.domain.opportunities import standings
 from crmgql.domain.opportunities.stale import NEXT, OWNER
 from crmgql.domain.people import users
 from crmgql.events.outbox import as_json
+from crmgql.records import days
 from crmgql.records.records import Act
 
 UNKNOWN = """
@@ -26,6 +30,9 @@ DUE = """
 SELECT id, name, owner_id, customer_id, version, stale_at, stale_level, stale_episode FROM opportunities
 WHERE status = 'OPEN' AND stale_at <= $1 AND stale_known ORDER BY stale_at, id LIMIT $2"""
 TAKE = f"{DUE} FOR NO KEY UPDATE SKIP LOCKED"
+PASSED = """
+SELECT id FROM opportunities WHERE status = 'OPEN' AND reassess_on <= $1 ORDER BY reassess_on, id LIMIT $2"""
+TAKE_PASSED = f"{PASSED} FOR NO KEY UPDATE SKIP LOCKED"
 ALERT = """
 INSERT INTO stale_alerts (opportunity_id, customer_id, user_id, episode, threshold, due_at, alerted_at)
 SELECT *, $1 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::timestamptz[])
@@ -56,7 +63,8 @@ class _Alert:
 
 
 async def sweep(act: Act, *, limit: int = 1000) -> int:
-    """One batch: those of which it is not known when they are due, else those that are. Answers how many; 0: all done."""
+    """One batch: those of which it is not known when they are due, else those that are, else those whose close date has
+    passed. Answers how many; 0: all done."""
     unknown = [row["id"] for row in await act.tx.connection.fetch(UNKNOWN, limit)]
     if unknown:
         await standings.refresh(act, unknown)
@@ -65,7 +73,11 @@ async def sweep(act: Act, *, limit: int = 1000) -> int:
     if rows:
         await _notify(act, await _addressed(act, rows))
         await standings.refresh(act, [row["id"] for row in rows], alerted=True)
-    return len(rows)
+        return len(rows)
+    passed = [row["id"] for row in await act.tx.connection.fetch(TAKE_PASSED, act.today, limit)]
+    if passed:
+        await standings.refresh(act, passed)
+    return len(passed)
 
 
 async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
@@ -108,16 +120,16 @@ async def _notify(act: Act, alerts: list[_Alert]) -> None:
     await act.tx.connection.execute(EVENTS, act.viewer.actor_id, act.now, *subjects, payloads)
     levels = [as_json({"stale_level": [each.row["stale_level"], each.row["stale_level"] + 1]}) for each in alerts]
     await act.tx.connection.execute(AUDIT, act.viewer.actor_id, act.now, *subjects, levels)
-    await notifications.notify_many(act, _notices(alerts))
+    await notifications.notify_many(act, _notices(alerts, act.tx.zone))
 
 
-def _notices(alerts: list[_Alert]) -> list[Notice]:
-    return [_item(each, user) for each in alerts for user in each.users]
+def _notices(alerts: list[_Alert], zone: ZoneInfo) -> list[Notice]:
+    return [_item(each, user, zone) for each in alerts for user in each.users]
 
 
-def _item(alert: _Alert, user_id: UUID) -> Notice:
+def _item(alert: _Alert, user_id: UUID, zone: ZoneInfo) -> Notice:
     row, first = alert.row, alert.threshold == OWNER
-    body = f"Nothing has happened in it; this was due at {row['stale_at']:%Y-%m-%d %H:%M} UTC."
+    body = f"Nothing has happened in it; this was due at {days.shown(row['stale_at'], zone)}."
     if row["owner_id"] is None:
         body += " It has no owner."
     elif not first:

@@ -17,7 +17,7 @@ from crmgql.domain.pools.pool_items import KINDS, Kind
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound, Unauthenticated
 from crmgql.events import outbox
 from crmgql.models import AssignmentDecision, Pool
-from crmgql.records import checks, records
+from crmgql.records import checks, days, records
 from crmgql.records.records import Act, Row
 from crmgql.viewer import system
 
@@ -42,7 +42,7 @@ CLAIMER = "SELECT active FROM users WHERE id = $1 FOR NO KEY UPDATE"
 DEFAULT = "SELECT * FROM pools WHERE kind = $1 AND active ORDER BY reclaim_after_d IS NULL, id LIMIT 2 FOR SHARE"
 CLAIMED_TODAY = """
 SELECT count(*) FROM pool_items
-WHERE claimed_by_id = $1 AND left_at >= date_trunc('day', $3::timestamptz, 'UTC') AND pool_id = $2"""
+WHERE claimed_by_id = $1 AND left_at >= $3 AND pool_id = $2"""
 HELD = """
 SELECT count(DISTINCT r.id) FROM pool_items i JOIN {table} r ON r.id = i.{column}
 WHERE i.claimed_by_id = $1 AND i.pool_id = $2 AND r.owner_id = $1 AND r.status <> ALL($3)"""
@@ -227,11 +227,14 @@ async def _check_claim(act: Act, kind: Kind, pool: Row, item: Row) -> None:
         raise Conflict("This pool is not active; nothing is claimed from it.", field="id")
     again_at = item["entered_at"] + timedelta(hours=pool["cooldown_h"])
     if item["last_owner_id"] == act.viewer.user_id and act.now < again_at:
-        raise PoolCooldown(f"It was yours; you may claim it again from {again_at:%Y-%m-%d %H:%M} UTC.", field="id")
+        raise PoolCooldown(
+            f"It was yours; you may claim it again from {days.shown(again_at, act.tx.zone)}.", field="id"
+        )
     me, fetchval = act.viewer.user_id, act.tx.connection.fetchval
-    limit = pool["claim_limit_per_day"]
-    if limit is not None and await fetchval(CLAIMED_TODAY, me, pool["id"], act.now) >= limit:
-        raise PoolDailyLimit(f"You have claimed {limit} today (UTC), which is all; come back tomorrow.", field="id")
+    limit, day = pool["claim_limit_per_day"], days.start_of(act.today, act.tx.zone)
+    if limit is not None and await fetchval(CLAIMED_TODAY, me, pool["id"], day) >= limit:
+        said = f"You have claimed {limit} today ({act.tx.zone.key}), which is all; come back tomorrow."
+        raise PoolDailyLimit(said, field="id")
     limit = pool["holding_limit"]
     held = HELD.format(table=kind.table, column=kind.column)
     if limit is not None and await fetchval(held, me, pool["id"], FINISHED) >= limit:

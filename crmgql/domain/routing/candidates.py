@@ -56,7 +56,7 @@ class Seller:
 
 @dataclass(slots=True)
 class Load:
-    """What a seller has: leads that are open, leads got today (in the seller's time zone)."""
+    """What a seller has: leads that are open, leads got today (in the zone of the seller's hours, else the company's)."""
 
     open: int = 0
     today: int = 0

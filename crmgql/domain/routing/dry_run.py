@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.db import Connection, Database, Transaction
+from crmgql.db import Database, Transaction
 from crmgql.domain.leads import lead_states
 from crmgql.domain.routing import decide, facts, hours
 from crmgql.domain.routing.decide import Board, Decision, Lead
@@ -43,11 +43,12 @@ async def dry_run(database: Database, viewer: Viewer, *, ruleset_id: UUID, last_
     last_n = 100 if last_n is None else last_n
     if not 1 <= last_n <= MOST:
         raise BadUserInput(f"Must be 1 to {MOST}.", field="lastN")
+    zone = await database.zone()
     async with database.snapshot() as connection:
-        act = Act(Transaction(connection), viewer)
+        act = Act(Transaction(connection, zone), viewer)
         ruleset = await records.shown(act, RoutingRuleset, ruleset_id, field="rulesetId")
         leads = await _latest(act, last_n)
-        board = await _board(connection, ruleset, leads, act.now) if leads else None
+        board = await _board(act, ruleset, leads) if leads else None
         places = {row["id"]: row for row in await connection.fetch(PLACES, [lead.id for lead in leads])}
     outcomes = await _try(leads, board) if board else []
     return _as_json(ruleset_id, [_compared(lead, decision, places[lead.id]) for lead, decision in outcomes])
@@ -61,9 +62,10 @@ async def _latest(act: Act, last_n: int) -> list[Lead]:
     return [facts.lead_of(dict(row)) for row in reversed(rows)]
 
 
-async def _board(connection: Connection, ruleset: facts.Row, leads: Sequence[Lead], now: datetime) -> Board:
+async def _board(act: Act, ruleset: facts.Row, leads: Sequence[Lead]) -> Board:
     """What deciding about the leads takes, as if they had not been given to anybody yet."""
-    board = await facts.board(connection, ruleset, leads, now, since=leads[0].received_at, exact=True)
+    connection, zone, since = act.tx.connection, act.tx.zone, leads[0].received_at
+    board = await facts.board(connection, ruleset, leads, act.now, zone=zone, since=since, exact=True)
     for lead in leads:
         lead.declined, lead.reroutes, lead.attempt = frozenset(), 0, 1
         owner = lead.row["owner_id"]

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -109,12 +110,13 @@ async def board(
     leads: Sequence[Lead],
     now: datetime,
     *,
+    zone: ZoneInfo,
     since: datetime | None = None,
     exact: bool = False,
 ) -> Board:
     """Everything that deciding about these leads takes; completes the leads by their accounts' owners and past.
 
-    Without a rule set: one without rules. `since`: absences from then on; `exact`: open leads are counted to the end, not only up to a seller's limit.
+    Without a rule set: one without rules. `zone` is the company's. `since`: absences from then on; `exact`: open leads are counted to the end, not only up to a seller's limit.
     """
     queues = await read_queues(connection)
     ruleset = Ruleset(UUID(int=0)) if ruleset_row is None else await read_ruleset(connection, ruleset_row, queues)
@@ -123,14 +125,19 @@ async def board(
         await read_accounts(connection, leads)
     named = {rule.user_id for rule in ruleset.rules} | {queue.owner_id for queue in queues}
     named |= {lead.account[0] for lead in leads if lead.account}
-    sellers = await read_sellers(connection, named, now, since=since)
+    sellers = await read_sellers(connection, named, now, zone=zone, since=since)
     loads = await _read_loads(connection, ruleset, sellers, now, exact=exact)
     shares = await _read_shares(connection, ruleset.rules)
     return Board(ruleset, sellers, queues, loads, shares, now)
 
 
 async def read_sellers(
-    connection: Connection, named: set[UUID | None], now: datetime, *, since: datetime | None = None
+    connection: Connection,
+    named: set[UUID | None],
+    now: datetime,
+    *,
+    zone: ZoneInfo,
+    since: datetime | None = None,
 ) -> list[Seller]:
     """All who sell, active or not, and the ones who are named; with their absences since then, or of now."""
     teams = {row["id"]: row for row in await connection.fetch(TEAMS)}
@@ -138,17 +145,19 @@ async def read_sellers(
     for row in await connection.fetch(ABSENCES, now, since or now):
         absences[row["user_id"]].append((row["starts_at"], row["ends_at"]))
     rows = await connection.fetch(SELLERS, [id for id in named if id])
-    return [_seller(row, teams, tuple(absences[row["id"]])) for row in rows]
+    return [_seller(row, teams, tuple(absences[row["id"]]), zone) for row in rows]
 
 
-def _seller(row: Row, teams: Mapping[UUID, Row], absences: tuple[tuple[datetime, datetime], ...]) -> Seller:
+def _seller(
+    row: Row, teams: Mapping[UUID, Row], absences: tuple[tuple[datetime, datetime], ...], zone: ZoneInfo
+) -> Seller:
     own = orjson.loads(row["attributes"] or "{}")
     listed = own.items() if isinstance(own, dict) else ()
     values = {f"{conditions.ATTRIBUTES}{name}": conditions.fold(value) for name, value in listed}
     values["region"] = conditions.fold(row["region"])
     values["team"] = conditions.fold(teams[row["team_id"]]["name"]) if row["team_id"] else None
     try:
-        worked: hours.Hours | None = hours.parse(orjson.loads(row["hours"] or "{}"))
+        worked: hours.Hours | None = hours.parse(orjson.loads(row["hours"] or "{}"), zone=zone)
     except BadUserInput:
         worked = None
     return Seller(

@@ -1,6 +1,6 @@
 """A seller's working hours: `{"timezone": "Europe/Berlin", "mon": ["09:00-12:00", "13:00-17:30"]}`. Pure.
 
-No object, or one without days: always at work. A day that is not named is a day off. Times are those on the wall of the
+No object, or one without days: always at work, by the days of the company's zone or the one that is named. A day that is not named is a day off. Times are those on the wall of the
 time zone, so that summer time shifts nothing. "24:00" is the end of a day; a span over midnight is two spans.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from crmgql.errors import BadUserInput
+from crmgql.records import days
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
@@ -36,24 +37,24 @@ class Hours:
 
     def day_start(self, moment: datetime) -> datetime:
         """The start of the moment's day on this wall, in UTC."""
-        local = moment.astimezone(self.zone)
-        return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
+        return days.start_of(days.day_of(moment, self.zone), self.zone)
 
 
-ALWAYS = Hours(ZoneInfo("UTC"), always=True)
+UTC = ZoneInfo("UTC")
+ALWAYS = Hours(UTC, always=True)
 
 
-def parse(given: Any, *, path: str = "hours") -> Hours:
-    """Raises `BadUserInput` with the path of what is wrong."""
+def parse(given: Any, *, path: str = "hours", zone: ZoneInfo = UTC) -> Hours:
+    """`zone` is the company's. Raises `BadUserInput` with the path of what is wrong."""
     if given == {}:
-        return ALWAYS
+        return Hours(zone, always=True)
     if not isinstance(given, dict):
         raise BadUserInput('Must be like {"timezone": "Europe/Berlin", "mon": ["09:00-17:00"]}.', field=path)
     if unknown := given.keys() - {"timezone", *DAYS}:
         raise BadUserInput(f"Only timezone and {', '.join(DAYS)} can stand here.", field=f"{path}.{min(unknown)}")
-    zone = parse_zone(given.get("timezone"), path=f"{path}.timezone")
+    own = parse_zone(given.get("timezone"), path=f"{path}.timezone")
     spans = tuple(_day(given.get(day, []), f"{path}.{day}") for day in DAYS)
-    return Hours(zone, spans, always=not given.keys() & set(DAYS))
+    return Hours(own, spans, always=not given.keys() & set(DAYS))
 
 
 def parse_zone(name: Any, *, path: str) -> ZoneInfo:

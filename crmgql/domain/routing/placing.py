@@ -61,7 +61,7 @@ async def place(
     if not leads:
         return []
     for _ in range(TRIES):
-        board = await facts.board(act.tx.connection, ruleset, leads, act.now)
+        board = await facts.board(act.tx.connection, ruleset, leads, act.now, zone=act.tx.zone)
         outcomes = [(lead, how(lead, board)) for lead in leads]
         chosen = {decision.chosen.id for _, decision in outcomes if decision.chosen is not None}
         if len(await act.tx.connection.fetch(STILL_ACTIVE, list(chosen))) == len(chosen):
@@ -193,7 +193,7 @@ async def _notify_of_lost(act: Act, lost: Sequence[Lead]) -> None:
         kind="lead.unrouted",
         title=f"Nobody gets the lead {alone.name}" if alone else f"{len(lost)} leads found no place",
         body="Routing found neither a seller nor a fallback queue; its decisions say why. It will be tried again.",
-        dedupe_key=f"lead.unrouted:{alone.id if alone else act.now.date()}",
+        dedupe_key=f"lead.unrouted:{alone.id if alone else act.today}",
         lead_id=alone.id if alone else None,
     )
 

@@ -94,7 +94,7 @@ async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, A
     connection = act.tx.connection
     ruleset = await facts.read_ruleset(connection, row, await facts.read_queues(connection))
     named = {rule.user_id for rule in ruleset.rules}
-    sellers = await facts.read_sellers(connection, named, act.now)
+    sellers = await facts.read_sellers(connection, named, act.now, zone=act.tx.zone)
     return validation.as_json_list(validation.warnings(ruleset, sellers))
 
 

@@ -28,8 +28,10 @@ def known_timezones() -> frozenset[str]:
 
 
 async def create(act: Act, **values: Any) -> UUID:
-    """Days that count, Monday to Friday in UTC unless said otherwise."""
+    """Days that count, Monday to Friday in the company's time zone unless said otherwise."""
     access.require_write(act.viewer, "BusinessCalendar")
+    if values.get("timezone") is None:
+        values["timezone"] = act.tx.zone.key
     kind = "businessCalendar.created"
     row = await records.create(act, BusinessCalendar, _columns(values), kind=kind, conflicts=CONFLICTS)
     return row["id"]  # type: ignore[no-any-return]

@@ -64,7 +64,7 @@ object_type(
     list_of(lazy("CampaignResults")),
     arguments=(
         Argument("by", GROUPING, REQUIRED),
-        Argument("since", scalars.DateText, None, "The first day on which leads were received, in UTC."),
+        Argument("since", scalars.DateText, None, "The first of the company's days on which leads were received."),
         Argument("until", scalars.DateText, None, "The last one."),
     ),
 )

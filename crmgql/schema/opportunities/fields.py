@@ -8,7 +8,7 @@ import strawberry
 
 from crmgql.domain.opportunities import funnels
 from crmgql.engine.computed import Ask, Given, computed
-from crmgql.engine.scalars import DateTimeText, DecimalText
+from crmgql.engine.scalars import DateText, DateTimeText, DecimalText
 from crmgql.engine.strawberries import Argument, Field, lazy, list_of, object_type, optional
 
 object_type(
@@ -51,6 +51,8 @@ object_type(
         Argument("pipelineId", strawberry.ID, doc="The default pipeline unless named."),
         Argument("since", DateTimeText, doc="What entered at this time or later."),
         Argument("until", DateTimeText, doc="What entered before this time."),
+        Argument("firstDay", DateText, doc="Instead of since: what entered on this day of the company or later."),
+        Argument("lastDay", DateText, doc="Instead of until: what entered on this day of the company or before."),
         Argument("ownerId", strawberry.ID, doc="Only this user's opportunities."),
     ),
 )

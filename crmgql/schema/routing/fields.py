@@ -78,8 +78,9 @@ object_type(
 @computed("routingWarnings", list_of(lazy("RoutingWarning")), arguments=(RULESET,))
 async def routing_warnings(ask: Ask, given: Given) -> Any:
     """What is odd about a rule set: rules out of reach, conditions that can't be met, nobody who fits, and so on."""
+    zone = await ask.database.zone()
     async with ask.database.snapshot() as connection:
-        act = Act(Transaction(connection), ask.viewer)
+        act = Act(Transaction(connection, zone), ask.viewer)
         return await rulesets.warnings(act, id=given["ruleset_id"], field="rulesetId")
 
 

@@ -1,4 +1,4 @@
-"""Mutations of what holds for the whole company: calendars."""
+"""Mutations of what holds for the whole company: its settings, calendars."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from uuid import UUID
 
 import strawberry
 
-from crmgql.domain.settings import calendars
+from crmgql.domain.settings import calendars, companies
 from crmgql.engine.mutations import Given, input, mutation
-from crmgql.engine.scalars import DateText
+from crmgql.engine.scalars import CurrencyCode, DateText
 from crmgql.records.records import Act
 from crmgql.schema.shared_inputs import UNSET
 
@@ -33,6 +33,26 @@ class BusinessCalendarUpdateInput:
     timezone: str | None = UNSET
     working_days: list[int] | None = UNSET
     holidays: list[DateText] | None = UNSET
+
+
+@input
+class CompanyUpdateInput:
+    """There is one company, so no id is asked for."""
+
+    expected_version: int | None = UNSET
+    name: str | None = UNSET
+    timezone: str | None = UNSET
+    first_day_of_week: int | None = UNSET
+    fiscal_year_start_month: int | None = UNSET
+    fiscal_year_start_day: int | None = UNSET
+    default_currency: CurrencyCode | None = UNSET
+    locale: str | None = UNSET
+
+
+@mutation("Company", CompanyUpdateInput)
+async def company_update(act: Act, given: Given) -> UUID:
+    """Changes what the input names. With another time zone, days are counted anew from then on."""
+    return await companies.update(act, **given)
 
 
 @mutation("BusinessCalendar", BusinessCalendarCreateInput)

@@ -1,7 +1,20 @@
-"""What holds for the whole company: calendars."""
+"""What holds for the whole company: its day, calendars."""
 
 from crmgql import models
 from crmgql.engine.declare import column, node
+
+
+@node(models.Company, prefix="cmp", order="name", only=True)
+class Company:
+    """The company: when its day and its year begin, and what forms start with. There is one."""
+
+    name = column()
+    timezone = column(doc="An IANA name. Days are this zone's: closing dates, campaigns, daily limits, reports.")
+    first_day_of_week = column(doc="1 (Monday) to 7.")
+    fiscal_year_start_month = column(doc="1 to 12.")
+    fiscal_year_start_day = column(doc="A day that the month has in every year.")
+    default_currency = column(doc="What forms start with.")
+    locale = column(doc="How people read numbers and dates, such as de-DE.")
 
 
 @node(models.BusinessCalendar, prefix="cal", order="name")

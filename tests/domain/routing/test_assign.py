@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -292,3 +292,22 @@ async def test_declining_without_a_rule_set(firm: Firm) -> None:
     assert (await firm.row(lead))["owner_id"] is None
     [decision] = await firm.decisions(lead)
     assert (decision["reason"], decision["previous_id"]) == ("NO_RULE", ann)
+
+
+async def test_a_limit_per_day_counts_from_the_companys_midnight_or_that_of_the_sellers_own_hours(firm: Firm) -> None:
+    await firm.database.execute("UPDATE companies SET timezone = 'Asia/Shanghai'")
+    plain = await firm.seller("Plain", max_per_day=1)
+    await firm.ruleset({})
+    midnight = datetime(2026, 2, 28, 16, 0, tzinfo=UTC)
+
+    async def owner(at: datetime) -> Any:
+        lead = await firm.lead()
+        await firm.act(assign.route, at=at, lead_id=lead)
+        return (await firm.row(lead))["owner_id"]
+
+    moments = [midnight + timedelta(hours=hours) for hours in (-2, -1, 0, 1)]
+    assert [await owner(moment) for moment in moments] == [plain, None, plain, None]
+    await firm.database.execute("UPDATE seller_profiles SET opted_out = true")
+    own = await firm.seller("Own", max_per_day=1, hours={"timezone": "UTC"})
+    assert [await owner(moment) for moment in moments] == [own, None, None, None]
+    assert await owner(midnight + timedelta(hours=8)) == own

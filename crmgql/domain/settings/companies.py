@@ -1,0 +1,67 @@
+"""The company: its name, when its day and its year begin, and what its forms start with.
+
+Always holds: there is one. A day, wherever it is said or counted, is the company's: `Act.today` is in its time zone.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from babel import Locale, UnknownLocaleError
+
+from crmgql import access
+from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.settings import calendars
+from crmgql.errors import BadUserInput
+from crmgql.models import Company
+from crmgql.postgres.company_zone import BELIEVED_S
+from crmgql.records import checks, records
+from crmgql.records.records import Act, Row
+
+ONLY = "SELECT id FROM companies"
+DATABASE_KNOWS = "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)"
+CONFLICTS = {
+    "companies_first_day_of_week": ("firstDayOfWeek", "Weekdays are 1 (Monday) to 7."),
+    "companies_fiscal_year_start_month": ("fiscalYearStartMonth", "Months are 1 to 12."),
+    "companies_fiscal_year_start_day": ("fiscalYearStartDay", "Must be a day that the month has in every year."),
+}
+NOTICED = timedelta(seconds=2 * BELIEVED_S)
+"""After so long every process goes by the new zone."""
+
+
+async def update(act: Act, *, expected_version: int | None = None, **changes: Any) -> UUID:
+    """Changes what is named. With another time zone, scores and risks are worked out anew by a job."""
+    access.require_write(act.viewer, "Company")
+    company = await records.lock(
+        act, Company, await act.tx.connection.fetchval(ONLY), expected_version=expected_version
+    )
+    changes = await _checked(act, changes)
+    after = await records.change(act, Company, company, changes, kind="company.updated", conflicts=CONFLICTS)
+    if after["timezone"] != company["timezone"]:
+        act.tx.after_commit.append(act.tx.forget_zone)
+        key = f"{after['id']}:{after['version']}"
+        await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing(), due_at=act.now + NOTICED, unique_key=key)
+    return company["id"]  # type: ignore[no-any-return]
+
+
+async def _checked(act: Act, changes: Row) -> Row:
+    """The changes as the table keeps them. Raises `BadUserInput` for a time zone or a locale that is none."""
+    if (zone := changes.get("timezone")) is not None:
+        checks.check_characters(zone, "timezone")
+        known = zone in calendars.known_timezones() and await act.tx.connection.fetchval(DATABASE_KNOWS, zone)
+        if not known:
+            raise BadUserInput('Must be an IANA time zone such as "Europe/Berlin".', field="timezone")
+    if (locale := changes.get("locale")) is not None:
+        changes = {**changes, "locale": _locale(locale)}
+    return changes
+
+
+def _locale(text: str) -> str:
+    """The locale, written with hyphens."""
+    try:
+        Locale.parse(text.replace("_", "-"), sep="-")
+    except (ValueError, UnknownLocaleError):
+        raise BadUserInput('Must be a locale such as "de-DE".', field="locale") from None
+    return text.replace("_", "-")
