@@ -7,7 +7,7 @@ anything is written for what `kinds` does not declare. Both are append-only: the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,8 +19,9 @@ import orjson
 
 from crmgql import models
 from crmgql.db import Transaction
-from crmgql.events import kinds
+from crmgql.events import kinds, personal
 from crmgql.events.declarations import Kind, NotDeclared
+from crmgql.models.names import api_name
 from crmgql.viewer import Viewer
 
 AT_ONCE = 10_000
@@ -28,14 +29,21 @@ AT_ONCE = 10_000
 
 RECORD = """
 WITH new AS MATERIALIZED (
-    SELECT uuidv7() AS id, said.* FROM unnest($4::text[], $5::text[], $6::uuid[], $7::uuid[], $8::text[], $9::text[])
-        AS said (kind, subject_type, subject_id, customer_id, payload, changes)
+    SELECT uuidv7() AS id, said.* FROM unnest($4::text[], $5::int[], $6::text[], $7::uuid[], $8::uuid[], $9::text[],
+        $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::bytea[], $17::text[]) AS said (
+        kind, kind_version, subject_type, subject_id, customer_id, changed,
+        payload, payload_personal, payload_salt, payload_commitment,
+        changes, changes_personal, changes_salt, changes_commitment)
 ), recorded AS (
-    INSERT INTO events (id, kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
-    SELECT id, kind, subject_type, subject_id, customer_id, $1, payload::jsonb, $3 FROM new
+    INSERT INTO events (id, kind, kind_version, subject_type, subject_id, customer_id, actor_id, changed,
+        kept, personal, salt, commitment, occurred_at)
+    SELECT id, kind, kind_version, subject_type, subject_id, customer_id, $1, string_to_array(changed, ','),
+        payload::jsonb, payload_personal, payload_salt, payload_commitment, $3 FROM new
 )
-INSERT INTO audit_entries (id, action, subject_type, subject_id, customer_id, actor_id, api_key_id, changes, occurred_at)
-SELECT id, kind, subject_type, subject_id, customer_id, $1, $2, changes::jsonb, $3 FROM new"""
+INSERT INTO audit_entries (id, action, subject_type, subject_id, customer_id, actor_id, api_key_id,
+    kept, personal, salt, commitment, occurred_at)
+SELECT id, kind, subject_type, subject_id, customer_id, $1, $2,
+    changes::jsonb, changes_personal, changes_salt, changes_commitment, $3 FROM new"""
 
 Changes = dict[str, tuple[Any, Any]]
 
@@ -79,8 +87,17 @@ def _row(entry: Entry) -> tuple[Any, ...]:
     kind.check_subject(record, entry.customer_id)
     payload = kind.check(entry.payload)
     _check_changes(kind, entry.changes)
-    changes = {column: list(pair) for column, pair in entry.changes.items()}
-    return kind.name, record, id, entry.customer_id, as_json(payload), as_json(changes)
+    changed = ",".join(api_name(column) for column in entry.changes)
+    about = (kind.name, kind.version, record, id, entry.customer_id, changed)
+    return (*about, *_apart(payload, kind.personal), *_apart(entry.changes, personal.COLUMNS.get(record, ())))
+
+
+def _apart(said: dict[str, Any], names: Collection[str]) -> tuple[str, str | None, bytes | None, str | None]:
+    """What is kept as JSON, and the personal values, their salt and their commitment, if there are any."""
+    if not said.keys() & set(names):
+        return as_json(said), None, None, None
+    kept, apart = personal.apart(orjson.loads(as_json(said)), names)
+    return as_json(kept), apart.text, apart.salt, apart.commitment
 
 
 def _check_changes(kind: Kind, changes: Changes) -> None:

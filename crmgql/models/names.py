@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from uuid import UUID
 
 PREFIXES = {
@@ -58,6 +59,7 @@ def api_id(record: str, id: UUID) -> str:
     return f"{PREFIXES[record]}_{id.hex}"
 
 
+@cache
 def api_name(column: str) -> str:
     """`unit_price_amount` → `unitPrice`, `owner_id` → `ownerId`, `is_primary` → `primary`."""
     name = re.sub(r"(?<=.)_amount$", "", column).removeprefix("is_")

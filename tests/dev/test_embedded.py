@@ -25,7 +25,7 @@ from crmgql.dev import embedded
 HOLDER = """
 import sys, time
 from pathlib import Path
-from crmgql import embedded
+from crmgql.dev import embedded
 with embedded.start(Path(sys.argv[1]), throwaway=sys.argv[2] == "throwaway") as servers:
     print(servers.database_url, servers.redis_url, flush=True)
     time.sleep(60)

@@ -78,7 +78,7 @@ async def test_many_are_written_by_one_statement_in_their_order(crm: db.Database
     entries = [Entry("lead.updated", ("Lead", id), payload={"version": n}) for n, id in enumerate(ids)]
     async with crm.transaction() as tx:
         counting = Counting(tx.connection)
-        await outbox.record_many(db.Transaction(counting), ROOT, entries)  # type: ignore[arg-type]
+        await outbox.record_many(db.Transaction(counting, tx.zone), ROOT, entries)  # type: ignore[arg-type]
     assert counting.statements == [outbox.RECORD]
     rows = await database.fetch("SELECT subject_id FROM events ORDER BY id")
     assert [row["subject_id"] for row in rows] == ids

@@ -27,6 +27,7 @@ LATER = NOW + timedelta(days=60)
 ELSEWHERE = {
     "email.failed": "domain/messages/test_emails.py",
     "email.sent": "domain/messages/test_emails.py",
+    "gap.recorded": "events/test_tables.py",
     "import.finished": "imports/test_engine.py",
     "lead.duplicateFound": "domain/leads/test_duplicates.py",
     "lead.unassigned": "schema/people/test_departures.py",

@@ -9,6 +9,7 @@ from crmgql.events.kinds import (
     activities,
     catalog,
     customers,
+    events,
     imports,
     jobs,
     leads,
@@ -39,6 +40,7 @@ CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "settings": settings.KINDS,
     "jobs": jobs.KINDS,
     "imports": imports.KINDS,
+    "events": events.KINDS,
 }
 """In the order of the reference."""
 
