@@ -172,7 +172,6 @@ class Database:
         await asyncio.gather(self._writer.close(), self._reader.close(), self._reserved.close())
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
-        await Tortoise.close_connections()
 
 
 async def _sweep(*stacks: Stack) -> None:
@@ -184,6 +183,18 @@ async def _sweep(*stacks: Stack) -> None:
             for stack in stacks:
                 stack.sweep(now)
         last = now
+
+
+async def know_models() -> None:
+    """Connects the models with each other, which the schema and imports need. Nothing is ever asked through them, so once
+    in a process is enough, and there is no server in it: it takes longer than opening all connections."""
+    if not _known:
+        config = tortoise_config("postgresql://nobody@localhost/none", pool_size=1, statement_timeout_ms=1000)
+        await Tortoise.init(config=config, init_connections=False)
+        _known.append(True)
+
+
+_known: list[bool] = []
 
 
 def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> dict[str, Any]:
@@ -228,10 +239,7 @@ async def connect(
     Raises `SetupError` for a server that refuses us, and `DatabaseAway` for one that is away; `patient` callers get a
     database all the same, which connects when it is used.
     """
-    await Tortoise.init(
-        config=tortoise_config(url, pool_size=pool_size, statement_timeout_ms=statement_timeout_ms),
-        _enable_global_fallback=True,
-    )
+    await know_models()
     writing = partial(open_one, url, statement_timeout_ms)
     reading = partial(open_one, read_url or url, statement_timeout_ms, read_only=True)
     database = Database(

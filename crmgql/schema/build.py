@@ -6,7 +6,6 @@ from functools import cache
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig
-from tortoise import Tortoise
 
 from crmgql import db
 from crmgql.config import Settings
@@ -36,8 +35,7 @@ def engine(database: db.Database, settings: Settings, *, secret: str | None = No
 
 async def prepare() -> None:
     """Builds the schema ahead, without a database: a process that is forked afterwards has it."""
-    config = db.tortoise_config("postgresql://nobody@localhost/none", pool_size=1, statement_timeout_ms=1000)
-    await Tortoise.init(config=config, init_connections=False)
+    await db.know_models()
     built()
 
 
