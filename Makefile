@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that run tests, each with servers of its own.
+TESTERS ?= 2
 # -qq: errors only.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
@@ -22,7 +24,7 @@ run: .venv/.stamp ## the whole back end on this machine, with embedded databases
 	@if [ -t 0 ] && [ -t 1 ]; then set -m; $(BIN)/crmgql dev; exit $$?; else exec $(BIN)/crmgql dev; fi
 
 test: lint ## everything that CI checks: lint, types, import rules, schema.graphql, tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TESTERS)
 
 lint: .venv/.stamp ## the same without the tests
 	$(BIN)/ruff check
@@ -35,8 +37,9 @@ format: .venv/.stamp ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-schema: .venv/.stamp ## write schema.graphql anew
+schema: .venv/.stamp ## write schema.graphql and docs/reference/events.md anew
 	$(BIN)/crmgql schema
+	$(BIN)/crmgql events
 
 bench: .venv/.stamp ## requests per second, side by side with other servers
 	$(BIN)/crmgql bench

@@ -24,7 +24,7 @@ from crmgql.engine import table_sizes
 from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
-from crmgql.http import cors, graphql, health, intake
+from crmgql.http import cors, exchange, graphql, health, intake
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
 from crmgql.http.metrics import Gauges, Metrics
@@ -176,13 +176,13 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "BAD_REQUEST")
     message = "There is nothing here; the API is at /graphql." if code == "NOT_FOUND" else error.detail
-    body = graphql.encoded({"errors": [{"message": message, "extensions": {"code": code}}]})
+    body = exchange.encoded({"errors": [{"message": message, "extensions": {"code": code}}]})
     return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     log.error("request failed", path=request.url.path, exc_info=error)
-    return Response(graphql.encoded({"errors": [internal()]}), 500, media_type="application/json")
+    return Response(exchange.encoded({"errors": [internal()]}), 500, media_type="application/json")
 
 
 def _gauges(engine: Engine) -> Gauges:
@@ -197,4 +197,4 @@ async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
     """Nothing is routed before everything is open; servers wait for the lifespan, so nobody should see this."""
     await send({"type": "http.response.start", "status": 503, "headers": [(b"content-type", b"application/json")]})
     body = {"errors": [{"message": "The API is starting.", "extensions": {"code": "SERVICE_UNAVAILABLE"}}]}
-    await send({"type": "http.response.body", "body": graphql.encoded(body)})
+    await send({"type": "http.response.body", "body": exchange.encoded(body)})

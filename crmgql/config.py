@@ -74,6 +74,14 @@ class Settings(BaseSettings):
         None, description="Sender of e-mails, such as crm@example.com or CRM <crm@example.com>; needed to send."
     )
     mail_timeout_s: int = Field(30, ge=1, le=50, description="How long the SMTP server may take for one e-mail.")
+    events_retention_days: int | None = Field(
+        None, ge=31, description="Months of events that ended so many days ago are dropped; unset: all are kept."
+    )
+    audit_retention_days: int | None = Field(
+        None,
+        ge=31,
+        description="Months of the audit trail that ended so many days ago are dropped; unset: all are kept.",
+    )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
 
     @field_validator("database_url", "read_database_url", "redis_url")

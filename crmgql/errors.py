@@ -79,6 +79,12 @@ class QueryTooComplex(CrmError):
     code = "QUERY_TOO_COMPLEX"
 
 
+class ReadOnly(CrmError):
+    """A change was asked for in a way that only reads."""
+
+    code = "METHOD_NOT_ALLOWED"
+
+
 class OperationNotFound(CrmError):
     code = "OPERATION_RESOLUTION_FAILURE"
 

@@ -210,6 +210,24 @@ def schema(
 
 
 @app.command()
+def events(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the page is current.")] = False,
+) -> None:
+    """Write docs/reference/events.md from the registry of events."""
+    from crmgql.events import reference
+
+    path = Path("docs/reference/events.md")
+    current = path.read_text("utf-8") if path.exists() else ""
+    if reference.page() == current:
+        console.print(f"{path} is current.")
+    elif check:
+        raise SetupError(f"{path} is not what the registry says; run “make schema” and commit it.")
+    else:
+        path.write_text(reference.page(), "utf-8")
+        console.print(f"{path} written.")
+
+
+@app.command()
 def token(
     email: Annotated[str, typer.Option(help="Whose token: the e-mail of an active user.")],
     minutes: Annotated[int, typer.Option(min=1, max=43_200, help="How long it is good for.")] = 60,
@@ -234,7 +252,7 @@ async def _token(url: str, settings: config.Settings, email: str, minutes: int) 
 def password(
     email: Annotated[str, typer.Option(help="Whose password: the e-mail of an active user.")],
 ) -> None:
-    """Set a user's password; it is asked for, or one line of a pipe, but not given on the command line."""
+    """Set a user's password; it is asked for, or read from a pipe, never from the command line."""
     settings = config.checked()
     if sys.stdin.isatty():
         text = typer.prompt("New password", hide_input=True, confirmation_prompt=True)

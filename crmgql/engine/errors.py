@@ -11,6 +11,7 @@ from crmgql.errors import CrmError, Throttled
 STATUS = {
     "UNAUTHENTICATED": 401,
     "FORBIDDEN": 403,
+    "METHOD_NOT_ALLOWED": 405,
     "THROTTLED": 429,
     "SERVICE_UNAVAILABLE": 503,
     "TIMEOUT": 503,

@@ -1,8 +1,9 @@
 """One operation from text to answer: document → variables → plan → one statement → bytes.
 
-The stages are methods in the order in which a request passes them. Queries never run a resolver; introspection is walked
-by `introspection`; mutations go through `mutate`. What takes long in pure Python goes through a slow lane, what the
-database does through the viewer's share of connections; what a request may spend in all is in its `Budget`.
+The stages are methods in the order in which a request passes them. Queries never run a resolver: a statement answers
+them, and what no statement answers is put into the holes that it leaves (`parts`). Mutations go through
+`mutation_runner`. What takes long in pure Python goes through a slow lane, what the database does through the viewer's
+share of connections; what a request may spend in all is in its `Budget`.
 
 What may be rejected here, in this order: a missing viewer, from the document alone, and then the variables.
 """
@@ -10,16 +11,14 @@ What may be rejected here, in this order: a missing viewer, from the document al
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import orjson
 import strawberry
 import structlog
-from graphql import FieldNode, GraphQLSchema
+from graphql import GraphQLSchema
 from graphql.execution.values import VariableValues, get_variable_values
 
 from crmgql import db, telemetry
@@ -27,18 +26,18 @@ from crmgql.config import Settings
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import computed, documents
+from crmgql.engine import documents, parts
 from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
 from crmgql.engine.errors import Rejected, from_graphql, rejected
-from crmgql.engine.introspection import Introspection
 from crmgql.engine.lanes import Lane
 from crmgql.engine.mutation_runner import Mutations
 from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
+from crmgql.engine.parts import HEAVY, Filled, Parts
 from crmgql.engine.shares import Shares
-from crmgql.errors import CrmError, QueryTooComplex, Unauthenticated
+from crmgql.errors import CrmError, QueryTooComplex, ReadOnly, Unauthenticated
 from crmgql.planner import metadata, selection
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.planner.sizes import Sizes
@@ -46,8 +45,7 @@ from crmgql.viewer import Clock, Viewer, system_clock
 
 log = structlog.get_logger("crmgql")
 NO_VARIABLES = VariableValues(sources={}, coerced={})
-HEAVY = 2000
-"""Nodes from which on a statement has its part of the connections only."""
+NOTHING = Filled()
 
 
 @dataclass(slots=True)
@@ -55,7 +53,8 @@ class Request:
     """One GraphQL request, however it arrived. `variables` are as the client sent them, `values` how many there may be.
 
     `remote` is the client's address, against which failed logins are counted, `client` the program that it says it is (its
-    User-Agent); `clock` is of those not logged in yet; `budget` is shared by the requests of a batch.
+    User-Agent); `clock` is of those not logged in yet; `budget` is shared by the requests of a batch. `kind` is what the
+    operation turned out to be, once the engine has read it: `query` or `mutation`.
     """
 
     query: str
@@ -67,6 +66,7 @@ class Request:
     clock: Clock = system_clock
     values: int = 0
     budget: Budget = field(default_factory=Budget)
+    kind: str = "invalid"
 
 
 class Engine:
@@ -91,30 +91,51 @@ class Engine:
         self.settings = settings
         self.secret = secret
         self.identities: Identities | None = None
-        self.plans = Plans(self.schema, known, size=settings.plan_cache_size, max_cost=settings.max_cost)
+        self.plans = Plans(
+            self.schema,
+            known,
+            size=settings.plan_cache_size,
+            max_cost=settings.max_cost,
+            elsewhere=frozenset((*INTROSPECTION, *COMPUTED)),
+        )
         self.sizes = Sizes(settings.max_cost)
         self.shares = Shares(settings.pool_size)
+        self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
         self.mutations = Mutations(self.schema, self.plans, database, self.forget)
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
-        self.introspection = Introspection(self.schema)
         self._root_fields = {*self.schema.query_type.fields, *self.schema.mutation_type.fields}
-        self.reading, self.introspecting = Lane("reading"), Lane("introspecting")
+        self.reading = Lane("reading")
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
-        """The response body. Raises `Rejected` for a request that gets no data."""
-        return await self.run(await self.operation(request, viewer), request, viewer)
+        """The response body: the one way in, for every client. Raises `Rejected` for a request that gets no data."""
+        started = time.perf_counter()
+        try:
+            operation = await self._operation(request, viewer)
+            request.kind = operation.kind
+            if request.read_only and operation.kind == "mutation":
+                raise ReadOnly("Send mutations with POST; GET is for queries.")
+            if viewer is None and not all(self._is_public(operation.kind, root) for root in operation.roots):
+                raise Unauthenticated(LOG_IN)
+            request.budget.run(operation, self.documents.limits.sizes)
+            pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
+            variables = await self.variables(operation, request.variables, pace)
+            if operation.kind == "mutation":
+                return await self._mutate(operation.prepared, variables, viewer, request, pace)
+            if viewer is None or not parts.read_records(operation):
+                return await self._recordless(operation.prepared, variables, viewer, pace)
+            return await self._query(operation, variables, viewer, pace, started)
+        except CrmError as error:
+            raise rejected(error) from error
+        except RecursionError:
+            raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
 
-    async def operation(self, request: Request, viewer: Viewer | None) -> Operation:
-        """The operation that a request asks for. Raises `Rejected`."""
+    async def _operation(self, request: Request, viewer: Viewer | None) -> Operation:
         with telemetry.span("graphql.parse"):
             document = self.documents.kept(request.query)
-            try:
-                if document is None:
-                    document = await self._read(request, viewer)
-                return document.find(request.operation_name)
-            except CrmError as error:
-                raise rejected(error) from None
+            if document is None:
+                document = await self._read(request, viewer)
+            return document.find(request.operation_name)
 
     async def _read(self, request: Request, viewer: Viewer | None) -> Document:
         """A document that is not kept; strangers' are not kept then either."""
@@ -135,25 +156,6 @@ class Engine:
             return self.settings.introspection != "token"
         return self.settings.introspection == "anyone" and root not in self._root_fields
 
-    async def run(self, operation: Operation, request: Request, viewer: Viewer | None) -> bytes:
-        """The response body of a request's operation. Raises `Rejected` for one that gets no data."""
-        started = time.perf_counter()
-        try:
-            if viewer is None and not all(self._is_public(operation.kind, root) for root in operation.roots):
-                raise Unauthenticated(LOG_IN)
-            request.budget.run(operation, self.documents.limits.sizes)
-            pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
-            variables = await self.variables(operation, request.variables, pace)
-            if operation.kind == "mutation":
-                return await self.mutate(operation.prepared, variables, viewer, request, pace)
-            if viewer is None or operation.introspects or not COMPUTED.keys().isdisjoint(operation.roots):
-                return await self._special(operation.prepared, variables, viewer, pace)
-            return await self.query(operation.prepared, variables.coerced, viewer, pace, started)
-        except CrmError as error:
-            raise rejected(error) from error
-        except RecursionError:
-            raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
-
     async def variables(self, operation: Operation, given: dict[str, Any], pace: Pace) -> VariableValues:
         """Coerced variables. Raises `Rejected`."""
         definitions = operation.prepared.operation.variable_definitions
@@ -168,22 +170,36 @@ class Engine:
             raise from_graphql(coerced, "BAD_USER_INPUT")
         return coerced
 
-    async def query(
-        self, prepared: Prepared, variables: dict[str, Any], viewer: Viewer, pace: Pace, started: float
+    async def _query(
+        self, operation: Operation, variables: VariableValues, viewer: Viewer, pace: Pace, started: float
     ) -> bytes:
+        prepared, coerced = operation.prepared, variables.coerced
         with telemetry.span("graphql.plan"):
             plan = await pace.plan(
-                lambda: self.plans.key(prepared, variables, viewer.who),
-                lambda: self.plans.make(prepared, variables, viewer.who),
+                lambda: self.plans.key(prepared, coerced, viewer.who),
+                lambda: self.plans.make(prepared, coerced, viewer.who),
             )
-            values = plan.values(variables, viewer)
+            values = plan.values(coerced, viewer)
         with telemetry.span("graphql.sql") as span:
             telemetry.note_sql(span, plan.sql)
             cost, row = await self._fetch(plan, values, viewer, pace)
         data, nodes = row
+        filled = NOTHING
+        if parts.are_needed(operation):
+            filled = await self.parts.fill(prepared, variables, viewer, pace)
         self._log(prepared, plan.sql, nodes, started)
-        told = f'{{"requested":{cost},"actual":{nodes},"limit":{self.settings.max_cost}}}'
-        return f'{{"data":{data},"extensions":{{"cost":{told}}}}}'.encode()
+        cost_text = f'{{"cost":{{"requested":{cost},"actual":{nodes},"limit":{self.settings.max_cost}}}}}'
+        if filled is NOTHING:
+            return f'{{"data":{data},"extensions":{cost_text}}}'.encode()
+        return parts.joined(data, filled, cost_text)
+
+    async def _recordless(
+        self, prepared: Prepared, variables: VariableValues, viewer: Viewer | None, pace: Pace
+    ) -> bytes:
+        """A query without anything that a statement answers."""
+        reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
+        text = parts.skeleton(reader.root(prepared.operation, self.plans.elsewhere))
+        return parts.joined(text, await self.parts.fill(prepared, variables, viewer, pace), None)
 
     async def _fetch(self, plan: Plan, values: list[Any], viewer: Viewer, pace: Pace) -> tuple[int, Any]:
         """What it costs, and the row."""
@@ -204,7 +220,7 @@ class Engine:
             facts["sql"] = sql
         log.info("query", **facts, ms=round((time.perf_counter() - started) * 1000, 2))
 
-    async def mutate(
+    async def _mutate(
         self, prepared: Prepared, variables: Any, viewer: Viewer | None, request: Request, pace: Pace
     ) -> bytes:
         clock = request.clock if viewer is None else viewer.clock
@@ -223,64 +239,6 @@ class Engine:
         if self.secret is None:
             return None
         return Issue(self.secret, self.settings.access_token_minutes, self.settings.refresh_token_days)
-
-    async def _special(self, prepared: Prepared, variables: VariableValues, viewer: Viewer | None, pace: Pace) -> bytes:
-        """Queries with introspection or computed fields in them, and those of strangers, refused before if they need data."""
-        reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
-        fields = reader.collect("Query", [prepared.operation.selection_set])
-        name = prepared.operation.name.value if prepared.operation.name else None
-        names = Counter(nodes[0].name.value for nodes in fields.values())
-        pace.budget.compute(sum(number for name, number in names.items() if name in COMPUTED))
-        data: dict[str, Any] = {}
-        errors: list[dict[str, Any]] = []
-        for key, nodes in fields.items():
-            if nodes[0].name.value in INTROSPECTION:
-                asked = (prepared.text, name, key, repr(variables.coerced))
-                data[key] = await self._introspected(asked, reader, nodes, variables, viewer, pace)
-        if viewer is not None and names.keys() - INTROSPECTION - COMPUTED.keys() - {"__typename"}:
-            data |= await self._records(prepared, reader, variables, viewer, pace)
-        for key, nodes in fields.items():
-            if viewer is not None and nodes[0].name.value in COMPUTED:
-                data[key], error = await self._computed(reader, nodes, variables, viewer, pace)
-                errors += [error] if error else []
-        answer: dict[str, Any] = {"data": {key: data.get(key, "Query") for key in fields}}
-        return computed.encoded({**answer, "errors": errors} if errors else answer)
-
-    async def _records(
-        self, prepared: Prepared, reader: selection.Reader, variables: VariableValues, viewer: Viewer, pace: Pace
-    ) -> dict[str, Any]:
-        """The part of such a query that reads records."""
-        root = reader.root(prepared.operation, skip=(*INTROSPECTION, *COMPUTED))
-        plan = await self.reading.run(viewer.user_id, self.plans.compile, root, viewer.who)
-        _, row = await self._fetch(plan, plan.values(variables.coerced, viewer), viewer, pace)
-        return orjson.loads(row["data"])  # type: ignore[no-any-return]
-
-    async def _computed(
-        self, reader: selection.Reader, nodes: list[FieldNode], variables: VariableValues, viewer: Viewer, pace: Pace
-    ) -> tuple[Any, dict[str, Any] | None]:
-        pace.pay(None, HEAVY)
-        await self.shares.take(viewer.user_id, heavy=True)
-        try:
-            ask = computed.Ask(self.database, viewer)
-            return await computed.answer(ask, reader, self.plans.metadata, nodes, variables)
-        finally:
-            self.shares.give(viewer.user_id, heavy=True)
-
-    async def _introspected(
-        self,
-        asked: Hashable,
-        reader: selection.Reader,
-        nodes: list[FieldNode],
-        variables: VariableValues,
-        viewer: Viewer | None,
-        pace: Pace,
-    ) -> orjson.Fragment:
-        found = self.introspection.kept(asked)
-        if found is None:
-            found = await self.introspecting.run(pace.client, self.introspection.answer, reader, nodes, variables)
-            if viewer is not None:
-                self.introspection.keep(asked, found)
-        return orjson.Fragment(found)
 
 
 def _limits(settings: Settings) -> documents.Limits:

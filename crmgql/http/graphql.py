@@ -15,34 +15,29 @@ An operation that began and came to nothing (`data` is null, or each of its fiel
 was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good is a 401
 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
 
-A batch (a JSON array) runs in order, each element for itself; its status is 200, its elements tell of their errors.
+A batch (a JSON array) runs in order, each element for itself; its status is 200, each element has its own errors.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
-from starlette.types import Receive, Scope, Send
 from strawberry.http.ides import get_graphql_ide_html
 
-from crmgql import logs
 from crmgql.config import Settings
 from crmgql.domain.people.identity import Identities
 from crmgql.engine.documents import LOG_IN
-from crmgql.engine.errors import STATUS, Rejected, internal, rejected
+from crmgql.engine.errors import STATUS, Rejected, rejected
 from crmgql.engine.operations import Engine, Request
 from crmgql.engine.pace import MANY_VALUES
 from crmgql.errors import CrmError, Unauthenticated
-from crmgql.http import negotiation, requests
+from crmgql.http import exchange, negotiation, requests
 from crmgql.http.addresses import Addresses
-from crmgql.http.bodies import Bodies, Disconnected
+from crmgql.http.bodies import Bodies
+from crmgql.http.exchange import Answer, Arrived, encoded
 from crmgql.http.json_limits import MAX_VALUES, STRANGERS_VALUES
 from crmgql.http.metrics import Metrics
 from crmgql.http.refusals import Headers, Refused, bad
@@ -53,13 +48,8 @@ log = structlog.get_logger("crmgql")
 
 ALLOW: Headers = ((b"allow", b"GET, POST"),)
 ONLY_POST: Headers = ((b"allow", b"POST"),)
-BEARER: Headers = ((b"www-authenticate", b"Bearer"),)
-VARY = (b"vary", b"Accept, Accept-Encoding")
-NO_STORE = (b"cache-control", b"no-store")
-NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
-NOT_ABOUT_THE_QUERY = frozenset((401, 429, 500, 503))
-OK = "OK"
+NOT_ABOUT_THE_QUERY = frozenset((401, 405, 429, 500, 503))
 
 STRANGERS_BYTES = 32_768
 """Of a body without a token: enough to log in, and to ask about the schema where anybody may."""
@@ -67,20 +57,10 @@ STRANGERS_BYTES = 32_768
 ERRORS = b'"errors":[{'
 
 
-@dataclass(slots=True)
-class Answer:
-    """What goes to the wire. `code` and `kind` (of operation) are for the metrics."""
-
-    status: int
-    body: bytes
-    content_type: bytes = negotiation.JSON
-    headers: Headers = ()
-    code: str = OK
-    kind: str = "none"
-
-
-class Endpoint:
+class Endpoint(exchange.Endpoint):
     """The ASGI application behind `/graphql`."""
+
+    vary = b"Accept, Accept-Encoding"
 
     def __init__(
         self,
@@ -92,47 +72,18 @@ class Endpoint:
         bodies: Bodies | None = None,
         addresses: Addresses | None = None,
     ) -> None:
+        super().__init__(metrics, bodies or Bodies(settings.body_timeout_s), addresses or Addresses(()))
         self.engine = engine
         self.identities = identities
-        self.metrics = metrics
-        self.bodies = bodies or Bodies(settings.body_timeout_s)
-        self.addresses = addresses or Addresses(())
         self.max_body_bytes = settings.max_body_bytes
         self.max_batch = settings.max_batch
         self.get_queries = settings.get_queries
         self.page = get_graphql_ide_html("graphiql").encode() if settings.ide else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        headers = requests.header_fields(scope["headers"])
-        request_id = requests.request_id(headers.get(b"x-request-id"))
-        logs.request_id.set(request_id)
-        media = negotiation.media_type(headers.get(b"accept"))
-        try:
-            answer = await self._answer(scope, headers, receive, media)
-        except Disconnected:
-            # Mostly nobody is there any more; but who sent malformed chunks is, and waits for an answer.
-            with suppress(Exception):
-                await _send(_broken_off(), None, request_id, send)
-            return
-        except Refused as error:
-            body = encoded({"errors": [error.error()]})
-            answer = Answer(error.status, body, media or negotiation.JSON, error.headers, error.code)
-        except Rejected as error:  # the credentials; what an operation raises is caught where it runs
-            answer = _failed(error, media or negotiation.JSON, "none")
-        except CrmError as error:
-            answer = _failed(rejected(error), media or negotiation.JSON, "none")
-        except Exception:
-            log.exception("request failed")
-            body = encoded({"errors": [internal()]})
-            answer = Answer(500, body, media or negotiation.JSON, code="INTERNAL_SERVER_ERROR")
-        self.metrics.note(answer.kind, answer.code, time.perf_counter() - started)
-        await _send(answer, headers.get(b"accept-encoding"), request_id, send)
-
-    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, media: bytes | None) -> Answer:
-        method = scope["method"]
+    async def answer(self, arrived: Arrived) -> Answer:
+        method, headers, media = arrived.method, arrived.headers, arrived.media
         reads = method == "GET"
-        if reads and self.page is not None and _from_address_bar(scope, headers):
+        if reads and self.page is not None and _from_address_bar(arrived):
             return Answer(200, self.page, negotiation.HTML)
         if method != "POST" and not (reads and self.get_queries):
             allowed = ALLOW if self.get_queries else ONLY_POST
@@ -143,24 +94,21 @@ class Endpoint:
             message = "Accept application/graphql-response+json or application/json: there is nothing else here."
             raise Refused(406, "NOT_ACCEPTABLE", message)
         viewer = await self._viewer(headers)
-        client = scope.get("client")
-        remote = self.addresses.client(client and client[0], headers.get(b"x-forwarded-for"))
-        arrival = Arrival(remote, headers.get(b"user-agent"))
+        arrival = Arrival(arrived.remote, headers.get(b"user-agent"))
         if reads:
             most = STRANGERS_VALUES if viewer is None else MAX_VALUES
-            return await self._run(requests.from_query_string(scope["query_string"], arrival, most=most), viewer, media)
-        if (
-            not negotiation.is_json(headers.get(b"content-type"))
-            or headers.get(b"content-encoding", b"identity") != b"identity"
-        ):
-            message = "Send the body as application/json in UTF-8, not compressed."
-            raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
-        body = await self._body(headers, receive, viewer)
+            text = arrived.scope["query_string"]
+            return await self._run(requests.from_query_string(text, arrival, most=most), viewer, media)
+        _require_json(headers)
+        body = await self._body(arrived, viewer)
         arrival.values = body.count(b",") + body.count(b"[") + body.count(b"{")
         value = await self._decoded(body, arrival, viewer)
         if isinstance(value, list):
             return await self._batch(value, viewer, media, arrival)
         return await self._run(requests.from_json(value, arrival), viewer, media)
+
+    def failed(self, error: CrmError, arrived: Arrived) -> Answer:
+        return _failed(rejected(error), arrived.media or negotiation.JSON, self.kind)
 
     async def _decoded(self, body: bytes, arrival: Arrival, viewer: Viewer | None) -> Any:
         """The JSON value of a body; of a large one read aside. Raises `Refused`, `Throttled`."""
@@ -171,31 +119,29 @@ class Endpoint:
         return await self.engine.reading.run(viewer.user_id, requests.decode, body)
 
     async def _viewer(self, headers: dict[bytes, bytes]) -> Viewer | None:
-        """Who asks. Raises `Rejected` when credentials are given that are no good."""
+        """Who asks. Raises `Unauthenticated` when credentials are given that are no good."""
         authorization = headers.get(b"authorization")
         if authorization is None:
             return None
-        try:
-            return await self.identities.identify(authorization.decode("latin-1"), system_clock)
-        except CrmError as error:
-            raise rejected(error) from error
+        return await self.identities.identify(authorization.decode("latin-1"), system_clock)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive, viewer: Viewer | None) -> bytes:
-        """The whole body. Raises `Refused`, `Disconnected`, and `Rejected` for a stranger's that needs a token by its size."""
+    async def _body(self, arrived: Arrived, viewer: Viewer | None) -> bytes:
+        """The whole body. Raises `Refused`, `Disconnected`, and `Unauthenticated` for a stranger's that needs a token by
+        its size."""
         most = self.max_body_bytes if viewer is not None else min(STRANGERS_BYTES, self.max_body_bytes)
         try:
-            return await self.bodies.read(headers, receive, most=most)
+            return await self.bodies.read(arrived.headers, arrived.receive, most=most)
         except Refused as error:
-            announced = headers.get(b"content-length", b"")
+            announced = arrived.headers.get(b"content-length", b"")
             beyond = announced.isdigit() and int(announced[:20]) > self.max_body_bytes
             if viewer is not None or error.status != 413 or beyond or most == self.max_body_bytes:
                 raise
-            raise rejected(Unauthenticated(f"{LOG_IN} Without one, {most} bytes are read.")) from None
+            raise Unauthenticated(f"{LOG_IN} Without one, {most} bytes are read.") from None
 
     async def _batch(self, values: list[Any], viewer: Viewer | None, media: bytes, arrival: Arrival) -> Answer:
         """One after the other: what a client wrote first happens first. What one spends, the others can't."""
         if viewer is None and len(values) > 1:
-            raise rejected(Unauthenticated(f"{LOG_IN} Without one, requests are sent one by one."))
+            raise Unauthenticated(f"{LOG_IN} Without one, requests are sent one by one.")
         if not values:
             raise bad("The batch is empty.")
         if len(values) > self.max_batch:
@@ -209,7 +155,7 @@ class Endpoint:
             answer = await self._element(value, viewer, media, arrival)
             bodies.append(answer.body)
             ended = time.perf_counter()
-            self.metrics.note(answer.kind, answer.code, ended - started)
+            self.metrics.note(answer.kind or self.kind, answer.code, ended - started)
             started = ended
         return Answer(200, b"[" + b",".join(bodies) + b"]", media, kind="batch")
 
@@ -217,33 +163,19 @@ class Endpoint:
         try:
             return await self._run(requests.from_json(value, arrival), viewer, media)
         except Refused as error:
-            return Answer(error.status, encoded({"errors": [error.error()]}), media, code=error.code)
+            return exchange.refused(error, media)
         except Exception:
-            log.exception("request failed")
-            return Answer(500, encoded({"errors": [internal()]}), media, code="INTERNAL_SERVER_ERROR")
+            return exchange.broken(media)
 
     async def _run(self, request: Request, viewer: Viewer | None, media: bytes) -> Answer:
-        kind = "invalid"
         try:
-            operation = await self.engine.operation(request, viewer)
-            kind = operation.kind
-            if request.read_only and kind == "mutation":
-                raise Refused(405, "METHOD_NOT_ALLOWED", "Send mutations with POST; GET is for queries.", ONLY_POST)
-            body = await self.engine.run(operation, request, viewer)
+            body = await self.engine.answer(request, viewer)
         except Rejected as error:
-            return _failed(error, media, kind)
-        answer = Answer(200, body, media, kind=kind)
-        if kind == "mutation" and ERRORS in body:
+            return _failed(error, media, request.kind)
+        answer = Answer(200, body, media, kind=request.kind)
+        if request.kind == "mutation" and ERRORS in body:
             _note_failure(answer)
         return answer
-
-
-def encoded(value: Any) -> bytes:
-    """JSON. A lone surrogate, which a message may quote and UTF-8 can't hold, leaves as an escape."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return json.dumps(value).encode()
 
 
 def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
@@ -251,12 +183,7 @@ def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
     if media is negotiation.JSON and status not in NOT_ABOUT_THE_QUERY:
         status = 200
     body = encoded({"errors": error.errors})
-    return Answer(status, body, media, _explaining(status, extensions), extensions["code"], kind)
-
-
-def _broken_off() -> Answer:
-    error = bad("The body ends too early, or is not well-formed HTTP.")
-    return Answer(error.status, encoded({"errors": [error.error()]}))
+    return Answer(status, body, media, exchange.explaining(status, extensions), extensions["code"], kind)
 
 
 def _note_failure(answer: Answer) -> None:
@@ -269,39 +196,17 @@ def _note_failure(answer: Answer) -> None:
     nothing = all(value is None for value in (made["data"] or {}).values())
     status = STATUS.get(answer.code, 200)
     if nothing and status in NOT_ABOUT_THE_QUERY:
-        answer.status, answer.headers = status, _explaining(status, extensions)
+        answer.status, answer.headers = status, exchange.explaining(status, extensions)
 
 
-def _explaining(status: int, extensions: dict[str, Any]) -> Headers:
-    """The headers that belong to a status."""
-    if status == 401:
-        return BEARER
-    if "retryAfterSeconds" in extensions:
-        return ((b"retry-after", str(extensions["retryAfterSeconds"]).encode()),)
-    return ()
+def _require_json(headers: dict[bytes, bytes]) -> None:
+    plain = headers.get(b"content-encoding", b"identity") == b"identity"
+    if not plain or not negotiation.is_json(headers.get(b"content-type")):
+        message = "Send the body as application/json in UTF-8, not compressed."
+        raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
 
 
-def _from_address_bar(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+def _from_address_bar(arrived: Arrived) -> bool:
     """Whether a person opened the address: HTML is wanted and nothing is asked."""
-    return negotiation.wants_page(headers.get(b"accept")) and b"query=" not in scope["query_string"]
-
-
-async def _send(answer: Answer, accept_encoding: bytes | None, request_id: bytes, send: Send) -> None:
-    body = answer.body
-    headers = [
-        (b"content-type", answer.content_type),
-        VARY,
-        NO_STORE,
-        NO_SNIFFING,
-        (b"x-request-id", request_id),
-        *answer.headers,
-    ]
-    if len(body) >= negotiation.COMPRESS_FROM and (how := negotiation.encoding(accept_encoding)) is not None:
-        if len(body) >= negotiation.LONG_TO_COMPRESS:
-            body = await asyncio.to_thread(negotiation.compress, body, how)
-        else:
-            body = negotiation.compress(body, how)
-        headers.append((b"content-encoding", how.encode()))
-    headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    wants_page = negotiation.wants_page(arrived.headers.get(b"accept"))
+    return wants_page and b"query=" not in arrived.scope["query_string"]

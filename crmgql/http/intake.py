@@ -18,27 +18,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
-from crmgql import logs
 from crmgql.db import Database
 from crmgql.domain.leads import intake
 from crmgql.domain.leads.intake import Form
 from crmgql.domain.marketing import intake_sources
 from crmgql.domain.marketing.intake_sources import Source
-from crmgql.engine.errors import STATUS, formatted, internal
-from crmgql.errors import BadUserInput, CrmError, Forbidden, Throttled
-from crmgql.http import negotiation, requests
+from crmgql.errors import BadUserInput, Forbidden, Throttled
+from crmgql.http import exchange, negotiation, requests
 from crmgql.http.addresses import Addresses
-from crmgql.http.bodies import Bodies, Disconnected
-from crmgql.http.graphql import encoded
+from crmgql.http.bodies import Bodies
+from crmgql.http.exchange import OK, Answer, Arrived, encoded
 from crmgql.http.json_limits import STRANGERS_VALUES
 from crmgql.http.metrics import Metrics
 from crmgql.http.refusals import Headers, Refused, bad
@@ -52,7 +49,7 @@ MAX_BODY_BYTES = 65_536
 BODY_TIMEOUT_S = 15.0
 MAX_PAIRS = 200
 UNKNOWN_PER_MINUTE = 60
-"""Keys of one address that are looked up; more are told to wait."""
+"""Keys of one address that are looked up; more have to wait."""
 
 KEEP_S = 5.0
 MOST_SOURCES = 1000
@@ -65,28 +62,16 @@ TRAPPED = "TRAPPED"
 
 
 @dataclass(slots=True)
-class Answer:
-    """`code` is for the metrics; `origin` is who may read the answer in a browser."""
+class Post(Arrived):
+    """A request on its way; `source` as soon as it is known, for then its pages may read why it was refused."""
 
-    status: int
-    body: bytes = ACCEPTED
-    headers: Headers = ()
-    code: str = "OK"
-
-
-@dataclass(slots=True)
-class Post:
-    """One request on its way; `source` as soon as it is known, for then its pages may read why it was refused."""
-
-    headers: dict[bytes, bytes]
-    remote: str | None
     now: datetime
     source: Source | None = None
 
     @property
     def origin(self) -> str | None:
-        given = self.headers.get(b"origin")
-        return None if given is None else given.decode("latin-1")
+        sent = self.headers.get(b"origin")
+        return None if sent is None else sent.decode("latin-1")
 
 
 @dataclass(slots=True)
@@ -128,8 +113,11 @@ class _Sources:
         return source
 
 
-class Endpoint:
+class Endpoint(exchange.Endpoint):
     """The ASGI application behind `/intake/leads`."""
+
+    vary = b"Origin"
+    kind = "intake"
 
     def __init__(
         self,
@@ -141,45 +129,40 @@ class Endpoint:
         addresses: Addresses | None = None,
         clock: Clock = system_clock,
     ) -> None:
+        super().__init__(metrics, bodies or Bodies(BODY_TIMEOUT_S), addresses or Addresses(()))
         self.database = database
         self.throttle = throttle
-        self.metrics = metrics
-        self.bodies = bodies or Bodies(BODY_TIMEOUT_S)
-        self.addresses = addresses or Addresses(())
         self.clock = clock
         self.origins = _Origins(database)
         self.sources = _Sources(database)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        headers = requests.header_fields(scope["headers"])
-        request_id = requests.request_id(headers.get(b"x-request-id"))
-        logs.request_id.set(request_id)
-        client = scope.get("client")
-        remote = self.addresses.client(client and client[0], headers.get(b"x-forwarded-for"))
-        post = Post(headers, remote, self.clock())
-        try:
-            answer = await self._answer(scope["method"], post, receive)
-        except Disconnected:
-            answer = _refused(bad("The body ends too early, or is not well-formed HTTP."))
-        except Refused as error:
-            answer = _refused(error)
-        except CrmError as error:
-            answer = _failed(error)
-        except Exception:
-            log.exception("intake failed")
-            answer = Answer(500, encoded({"errors": [internal()]}), code="INTERNAL_SERVER_ERROR")
-        self.metrics.note("intake", answer.code, time.perf_counter() - started)
-        with suppress(OSError):
-            await _send(answer, post, request_id, send)
+    def arrived(self, scope: Scope, receive: Receive) -> Post:
+        request = super().arrived(scope, receive)
+        return Post(scope, receive, request.headers, request.id, request.remote, negotiation.JSON, self.clock())
 
-    async def _answer(self, method: str, post: Post, receive: Receive) -> Answer:
-        if method == "OPTIONS":
-            return await self._preflight(post)
-        if method != "POST":
+    async def answer(self, arrived: Arrived) -> Answer:
+        assert isinstance(arrived, Post)
+        if arrived.method == "OPTIONS":
+            answer = await self._preflight(arrived)
+        elif arrived.method == "POST":
+            answer = await self._receive(arrived)
+        else:
             raise Refused(405, "METHOD_NOT_ALLOWED", "Hand leads in with POST.", ALLOW)
+        return answer
+
+    def headers_for(self, arrived: Arrived) -> Headers:
+        """What lets the pages of a source read the answer."""
+        assert isinstance(arrived, Post)
+        if arrived.origin is None or arrived.source is None or not arrived.source.allows(arrived.origin):
+            return ()
+        return (
+            (b"access-control-allow-origin", arrived.headers[b"origin"]),
+            (b"access-control-expose-headers", b"x-request-id, retry-after"),
+        )
+
+    async def _receive(self, post: Post) -> Answer:
         decode = _decoder(post.headers)
-        posted = decode(await self.bodies.read(post.headers, receive, most=MAX_BODY_BYTES))
+        posted = decode(await self.bodies.read(post.headers, post.receive, most=MAX_BODY_BYTES))
         form = await self._form(post, posted)
         assert post.source is not None
         if form.trapped:
@@ -188,7 +171,7 @@ class Endpoint:
         key = _header(post.headers, b"idempotency-key") or form.controls.get("idempotency_key")
         id = await intake.receive(self.database, post.source, form, idempotency_key=key, clock=lambda: post.now)
         log.info("lead received", intake_source=post.source.name, lead=id.hex)
-        return _accepted(form, post.source, "OK")
+        return _accepted(form, post.source, OK)
 
     async def _form(self, post: Post, posted: Mapping[str, Any]) -> Form:
         """The form, once its key, its origin and its source's rate are found good."""
@@ -222,7 +205,7 @@ class Endpoint:
             (b"access-control-allow-headers", ALLOWED_FIELDS),
             (b"access-control-max-age", KEEP_PREFLIGHT_S),
         )
-        return Answer(204, b"", granted, code="PREFLIGHT")
+        return Answer(204, headers=granted, code="PREFLIGHT")
 
 
 def _decoder(headers: dict[bytes, bytes]) -> Any:
@@ -271,8 +254,8 @@ def _header(headers: dict[bytes, bytes], name: bytes) -> str | None:
 def _accepted(form: Form, source: Source, code: str) -> Answer:
     to = form.controls.get("redirect", "")
     if _is_own(to, source.allowed_origins):
-        return Answer(303, b"", ((b"location", to.encode("ascii")),), code)
-    return Answer(202, code=code)
+        return Answer(303, headers=((b"location", to.encode("ascii")),), code=code)
+    return Answer(202, ACCEPTED, code=code)
 
 
 def _is_own(address: str, origins: frozenset[str]) -> bool:
@@ -281,29 +264,3 @@ def _is_own(address: str, origins: frozenset[str]) -> bool:
         return False
     lower = address.lower()
     return any(lower == origin or lower.startswith((f"{origin}/", f"{origin}?", f"{origin}#")) for origin in origins)
-
-
-def _refused(error: Refused) -> Answer:
-    return Answer(error.status, encoded({"errors": [error.error()]}), error.headers, error.code)
-
-
-def _failed(error: CrmError) -> Answer:
-    wait: Headers = ((b"retry-after", b"%d" % error.retry_after_s),) if isinstance(error, Throttled) else ()
-    return Answer(STATUS.get(error.code, 400), encoded({"errors": [formatted(error)]}), wait, error.code)
-
-
-async def _send(answer: Answer, post: Post, request_id: bytes, send: Send) -> None:
-    about_body = ((b"content-type", negotiation.JSON), (b"content-length", b"%d" % len(answer.body)))
-    headers = [
-        *(about_body if answer.body else ()),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"x-request-id", request_id),
-        (b"vary", b"Origin"),
-        *answer.headers,
-    ]
-    if post.origin is not None and post.source is not None and post.source.allows(post.origin):
-        headers.append((b"access-control-allow-origin", post.headers[b"origin"]))
-        headers.append((b"access-control-expose-headers", b"x-request-id, retry-after"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})

@@ -6,9 +6,6 @@ What is refused here never was a GraphQL request: its status is 400 whatever the
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,8 +20,6 @@ from crmgql.http.refusals import Refused, bad
 
 MAX_PARAMETERS = 50
 LONGEST_QUERY_STRING = 65_536
-
-PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
 @dataclass(slots=True)
@@ -105,22 +100,3 @@ def _parameter(name: str, text: str, most: int) -> Any:
         return decode(text.encode(), most=most)
     except Refused:
         raise bad(f"{name} must be a JSON object.") from None
-
-
-def header_fields(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Header fields by name; those sent in several lines are joined, as RFC 9110 has it."""
-    pairs = list(pairs)
-    fields = dict(pairs)
-    if len(fields) == len(pairs):
-        return fields
-    fields = {}
-    for name, value in pairs:
-        fields[name] = fields[name] + b", " + value if name in fields else value
-    return fields
-
-
-def request_id(given: bytes | None) -> bytes:
-    """The client's id for this request if it is harmless in a log, else one of ours."""
-    if given is not None and PLAIN_ID.fullmatch(given):
-        return given
-    return os.urandom(16).hex().encode()

@@ -49,7 +49,7 @@ class BoundJoin:
 
 @dataclass(frozen=True)
 class Plan:
-    """`fields` are the record's columns after the external id; `given` those that an update may touch.
+    """`fields` are the record's columns after the external id; `mapped` those that an update may touch.
 
     `customer` is where the customer stands in the record when it may come from another reference of the row. `labels`
     are the file's columns behind each field. `key_joined`: the external id needs a lookup. `when`: blank for a row that is
@@ -62,7 +62,7 @@ class Plan:
     key_label: str
     joins: tuple[BoundJoin, ...]
     fields: tuple[Field, ...]
-    given: frozenset[str]
+    mapped: frozenset[str]
     readers: tuple[cells.Read, ...]
     references: tuple[Reference, ...]
     customer: int | None

@@ -1,4 +1,4 @@
-"""What an import tells while it runs and when it is done."""
+"""What an import reports while it runs and when it is done."""
 
 from __future__ import annotations
 

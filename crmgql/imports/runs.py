@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-import orjson
-
+from crmgql.db import Transaction
+from crmgql.events import outbox
 from crmgql.imports import reader
 from crmgql.imports.mapping import CsvFile, Mapping
 from crmgql.imports.reports import StepReport
+from crmgql.viewer import system
 
 
 @dataclass
@@ -113,16 +115,18 @@ async def advance(connection: Any, run: Run) -> None:
 
 
 async def finish(connection: Any, run: Run, source: str, report: StepReport, now: datetime) -> None:
-    """Marks the step DONE and tells so with one event, in one transaction."""
+    """Marks the step DONE and records that with one event, in one transaction."""
     if run.id is None:
         return
     payload = {"source": source, "step": run.step, "noun": report.noun, "counts": report.counts()}
     async with connection.transaction():
         await connection.execute("UPDATE import_runs SET status = 'DONE', finished_at = $2 WHERE id = $1", run.id, now)
-        await connection.execute(
-            "INSERT INTO events (kind, subject_type, subject_id, payload, occurred_at)"
-            " VALUES ('import.finished', 'import', $1, $2::text::jsonb, $3)",
-            run.id,
-            orjson.dumps(payload).decode(),
-            now,
+        await outbox.record_event(
+            Transaction(connection, ZoneInfo("UTC")),  # nothing here asks for the company's day
+            system(lambda: now),
+            kind="import.finished",
+            subject=("ImportRun", run.id),
+            customer_id=None,
+            changes={"status": ("RUNNING", "DONE"), "finished_at": (None, now)},
+            payload=payload,
         )

@@ -6,6 +6,8 @@ the rows that differ.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from crmgql.imports.bindings import Plan
 from crmgql.imports.nouns import APPEND_ONLY, SQL_TYPES, STAGES, ZERO, Kind
 
@@ -71,17 +73,20 @@ def _times(noun: str, names: list[str]) -> dict[str, str]:
     }
 
 
-def _quietly(noun: str) -> str:
+def _quietly(noun: str, updates: Iterable[str]) -> str:
     """What else a changed row `t` gets; none of it makes a row differ."""
     if noun != "opportunities":
         return ""
     moved = "t.stage_id IS DISTINCT FROM EXCLUDED.stage_id"
-    return f", stale_known = false, stage_since = CASE WHEN {moved} THEN EXCLUDED.stage_since ELSE t.stage_since END"
+    more = ["stale_known = false", f"stage_since = CASE WHEN {moved} THEN EXCLUDED.stage_since ELSE t.stage_since END"]
+    if "currency" in updates:  # amounts of another currency say nothing about this one's
+        more.append("highest_amount = CASE WHEN t.currency = EXCLUDED.currency THEN t.highest_amount END")
+    return "".join(f", {each}" for each in more)
 
 
 def _updates(plan: Plan) -> dict[str, str]:
     """What an existing row `t` gets. Only mapped fields change; an order with lines keeps the sums of its lines."""
-    updates = {field.column: f"EXCLUDED.{field.column}" for field in plan.fields if field.name in plan.given}
+    updates = {field.column: f"EXCLUDED.{field.column}" for field in plan.fields if field.name in plan.mapped}
     for name in _times(plan.noun.name, []).keys() & updates.keys():
         # The time of this import stands for a blank: what is there already says more.
         updates[name] = f"CASE WHEN EXCLUDED.{name} = $2 THEN t.{name} ELSE EXCLUDED.{name} END"
@@ -123,7 +128,7 @@ def upsert(plan: Plan) -> str:
     else:
         stamps, times = "created_at, updated_at", "$2, $2"
         conflict = (
-            f"DO UPDATE SET {setting}, version = t.version + 1, updated_at = $2{_quietly(table)}"
+            f"DO UPDATE SET {setting}, version = t.version + 1, updated_at = $2{_quietly(table, updates)}"
             f" WHERE ROW({old}) IS DISTINCT FROM ROW({new})"
         )
     return f"""

@@ -29,7 +29,7 @@ _LONGEST_KEY = 200
 
 @dataclass
 class Context:
-    """What all steps of an import share. `tell` is called after each batch with the report and the rows in all."""
+    """What all steps of an import share. `report_progress` is called after each batch with the report and the number of rows in all."""
 
     connection: Any
     source: str
@@ -37,7 +37,7 @@ class Context:
     batch_size: int
     rejects: Rejects
     resolver: Resolver
-    tell: Callable[[StepReport, int], None]
+    report_progress: Callable[[StepReport, int], None]
 
 
 @dataclass
@@ -68,7 +68,7 @@ class StepRun:
             self.report.already_done = self.run.accepted + self.run.rejected
         else:
             self.scan = await scan(self.context.connection, self.plan)
-            self.context.tell(self.report, self.scan.rows)
+            self.context.report_progress(self.report, self.scan.rows)
             await self.writer.open()
             waiting = await self._first_pass()
             while waiting:
@@ -134,7 +134,7 @@ class StepRun:
         report.unchanged += accepted - written.inserted - written.updated
         report.skipped += chunk.skipped
         report.rejected += len(rejected)
-        self.context.tell(report, self.scan.rows)
+        self.context.report_progress(report, self.scan.rows)
         return chunk.waiting
 
     def _read(self, rows: list[Row]) -> _Chunk:

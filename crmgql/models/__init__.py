@@ -12,7 +12,7 @@ from crmgql.models.activities import (
 from crmgql.models.catalog import Product, ProductStatus
 from crmgql.models.compensation import Commission, CommissionStatus
 from crmgql.models.customers import Contact, Customer, CustomerKind, CustomerStatus
-from crmgql.models.events import AuditEntry, Event
+from crmgql.models.events import AuditEntry, Erasure, Event, EventCheckpoint, EventPosition, Tombstone
 from crmgql.models.imports import ImportRun, ImportStatus
 from crmgql.models.jobs import CatchUp, Job, JobStatus, Schedule
 from crmgql.models.leads import DuplicateStatus, Lead, LeadDuplicate, LeadStatus, LeadTransition
@@ -80,7 +80,10 @@ __all__ = [
     "DuplicateStatus",
     "EmailMessage",
     "EmailStatus",
+    "Erasure",
     "Event",
+    "EventCheckpoint",
+    "EventPosition",
     "FollowUpAction",
     "FollowUpRule",
     "IdempotencyRecord",
@@ -139,5 +142,6 @@ __all__ = [
     "Ticket",
     "TicketPriority",
     "TicketStatus",
+    "Tombstone",
     "User",
 ]

@@ -35,6 +35,13 @@ class TextArrayField(fields.Field[list[str]], list):  # type: ignore[type-arg,mi
     skip_to_python_if_native = True
 
 
+class TransactionIdField(fields.Field[int], int):
+    """A transaction's number: 64 bits, rising, never used again by this server."""
+
+    SQL_TYPE = "XID8"
+    skip_to_python_if_native = True
+
+
 @dataclass(frozen=True)
 class CompositeKey:
     """A foreign key over the customer and a record: a child can't hang under another customer's record.

@@ -1,38 +1,55 @@
-"""The outbox and the audit trail, both append-only."""
+"""The outbox and the audit trail, both append-only and by month; where the stream stands; who was erased."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tortoise import fields
+from tortoise.fields.db_defaults import SqlDefault
+from tortoise.models import Model
 
-from crmgql.models.base import Record, index, unique
+from crmgql.models.base import Record, TextArrayField, TransactionIdField, check, index, unique
+
+BOTH = "kept || coalesce(personal::jsonb, '{}'::jsonb)"
+WHOLE = "(personal IS NULL) = (salt IS NULL) AND (personal IS NULL OR commitment IS NOT NULL)"
 
 
 class Event(Record):
-    """Something that happened, written in the transaction that did it. `position` is given in commit order."""
+    """Something that happened, written in the transaction that did it. `payload` is `kept` and `personal` together.
 
-    position: Any = fields.BigIntField(null=True)
+    `personal` and its `salt` go when the person is erased; `commitment`, a hash over both, stays.
+    """
+
+    transaction_id = TransactionIdField(db_default=SqlDefault("pg_current_xact_id()"))
     kind = fields.CharField(max_length=60)
+    kind_version = fields.IntField(db_default=1)
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="events", null=True, on_delete=fields.RESTRICT)
     subject_id = fields.UUIDField()
     subject_type = fields.CharField(max_length=40)
     actor: Any = fields.ForeignKeyField("crm.User", related_name="events", null=True, on_delete=fields.RESTRICT)
+    changed = TextArrayField(db_default=[])
+    kept: Any = fields.JSONField(db_default={})
+    personal: Any = fields.TextField(null=True)
+    salt: Any = fields.BinaryField(null=True)
+    commitment: Any = fields.CharField(max_length=100, null=True)
     payload: Any = fields.JSONField(db_default={})
     occurred_at = fields.DatetimeField()
 
     class Meta:
         table = "events"
-        constraints = [unique("events_position", "position")]
+        partitioned = "RANGE (id)"
+        generated = {"payload": BOTH}
+        constraints = [check("events_personal", WHOLE)]
         indexes = [
             index("events_customer", "customer_id", "id"),
             index("events_subject", "subject_id", "id"),
             index("events_actor", "actor_id", "id"),
+            index("events_transaction", "transaction_id"),
         ]
 
 
 class AuditEntry(Record):
-    """Who changed what: the changed columns, before and after."""
+    """Who changed what: the changed columns, before and after. Its id is its event's."""
 
     actor: Any = fields.ForeignKeyField("crm.User", related_name="audit_entries", null=True, on_delete=fields.RESTRICT)
     api_key: Any = fields.ForeignKeyField(
@@ -44,14 +61,80 @@ class AuditEntry(Record):
     action = fields.CharField(max_length=60)
     subject_id = fields.UUIDField()
     subject_type = fields.CharField(max_length=40)
+    kept: Any = fields.JSONField(db_default={})
+    personal: Any = fields.TextField(null=True)
+    salt: Any = fields.BinaryField(null=True)
+    commitment: Any = fields.CharField(max_length=100, null=True)
     changes: Any = fields.JSONField(db_default={})
     occurred_at = fields.DatetimeField()
 
     class Meta:
         table = "audit_entries"
+        partitioned = "RANGE (id)"
+        generated = {"changes": BOTH}
+        constraints = [check("audit_entries_personal", WHOLE)]
         indexes = [
             index("audit_entries_customer", "customer_id", "id"),
             index("audit_entries_subject", "subject_id", "id"),
             index("audit_entries_actor", "actor_id", "id"),
             index("audit_entries_api_key", "api_key_id", "id"),
+        ]
+
+
+class EventPosition(Model):
+    """An event's place in the stream, in commit order; `is_last`: it is the last one of its transaction."""
+
+    position = fields.BigIntField(primary_key=True, generated=False)
+    event_id = fields.UUIDField()
+    is_last = fields.BooleanField()
+
+    class Meta:
+        table = "event_positions"
+        constraints = [
+            unique("event_positions_event", "event_id"),
+            check("event_positions_positive", "position > 0"),
+        ]
+
+
+class EventCheckpoint(Record):
+    """What is left of a month that was given up."""
+
+    relation = fields.CharField(max_length=40)
+    month = fields.DateField()
+    rows = fields.BigIntField()
+    first_id: Any = fields.UUIDField(null=True)
+    last_id: Any = fields.UUIDField(null=True)
+    first_position: Any = fields.BigIntField(null=True)
+    last_position: Any = fields.BigIntField(null=True)
+    heads: Any = fields.JSONField(db_default={})
+
+    class Meta:
+        table = "event_checkpoints"
+        constraints = [unique("event_checkpoints_month", "relation", "month")]
+
+
+class Erasure(Record):
+    """A person was erased: by whom, why, when."""
+
+    actor: Any = fields.ForeignKeyField("crm.User", related_name="erasures", null=True, on_delete=fields.RESTRICT)
+    reason: Any = fields.CharField(max_length=300, null=True)
+    erased_at = fields.DatetimeField()
+
+    class Meta:
+        table = "erasures"
+        indexes = [index("erasures_actor", "actor_id", "id")]
+
+
+class Tombstone(Record):
+    """A record that was blanked with its person; its rows of events and audit may be blanked too."""
+
+    erasure: Any = fields.ForeignKeyField("crm.Erasure", related_name="tombstones", on_delete=fields.RESTRICT)
+    subject_type = fields.CharField(max_length=40)
+    subject_id = fields.UUIDField()
+
+    class Meta:
+        table = "tombstones"
+        indexes = [
+            index("tombstones_erasure", "erasure_id", "id"),
+            index("tombstones_subject", "subject_id"),
         ]

@@ -1,4 +1,4 @@
-"""What people are told: notifications and e-mails."""
+"""Notifications and e-mails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EmailStatus(StrEnum):
 
 
 class Notification(Record):
-    """One thing one person should know. `dedupe_key` makes the same news told twice one row."""
+    """One thing one person should know. With the same `dedupe_key` a person is notified once."""
 
     user: Any = fields.ForeignKeyField("crm.User", related_name="notifications", on_delete=fields.RESTRICT)
     kind = fields.CharField(max_length=60)

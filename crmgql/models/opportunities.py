@@ -190,7 +190,7 @@ class ScoreRule(Editable):
 
 
 class StaleAlert(Record):
-    """That nothing happened for too long was told: once per episode and threshold, however often the sweep runs."""
+    """An alert about a deal that nobody touched for too long: one per episode and threshold, however often the sweep runs."""
 
     opportunity: Any = fields.ForeignKeyField("crm.Opportunity", related_name="stale_alerts", on_delete=fields.RESTRICT)
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
@@ -218,7 +218,8 @@ class Opportunity(Editable):
 
     A trigger fills pipeline, status and `stage_since` from the stage, whoever writes it. `stale_at` is when the next alert is
     due, None when none is; the domain keeps it, and finds by `stale_known` what came in otherwise. An episode of silence
-    ends with the next activity.
+    ends with the next activity. `reassess_on` is the day on which time alone changes the risk, None when none will.
+    `highest_amount` is the most it was ever worth in the currency it has, `close_pushes` how often its close date was put off.
     """
 
     customer: Any = fields.ForeignKeyField(
@@ -254,6 +255,9 @@ class Opportunity(Editable):
     score_factors: Any = fields.JSONField(db_default=[])
     risk = fields.CharField(max_length=10, db_default="LOW")
     risk_factors: Any = fields.JSONField(db_default=[])
+    reassess_on: Any = fields.DateField(null=True)
+    highest_amount: Any = AmountField(null=True)
+    close_pushes = fields.IntField(db_default=0)
 
     class Meta:
         table = "opportunities"
@@ -262,6 +266,7 @@ class Opportunity(Editable):
             check("opportunities_status", one_of("status", OpportunityStatus)),
             check("opportunities_risk", one_of("risk", Risk)),
             check("opportunities_stale_level", "stale_level BETWEEN 0 AND 2"),
+            check("opportunities_close_pushes", "close_pushes >= 0"),
             check("opportunities_amount_positive", "amount >= 0"),
             # A composite key does not compare a missing customer, so a contact needs one.
             check("opportunities_contact_needs_customer", "contact_id IS NULL OR customer_id IS NOT NULL"),
@@ -290,5 +295,6 @@ class Opportunity(Editable):
             index("opportunities_pipeline", "pipeline_id", "id"),
             index("opportunities_stage", "stage_id", "id"),
             partial("opportunities_stale", "status = 'OPEN' AND stale_at IS NOT NULL", "stale_at", "id"),
+            partial("opportunities_reassess", "status = 'OPEN' AND reassess_on IS NOT NULL", "reassess_on", "id"),
             partial("opportunities_stale_unknown", "status = 'OPEN' AND NOT stale_known", "id"),
         ]

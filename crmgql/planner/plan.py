@@ -1,9 +1,11 @@
 """A plan: SQL, where its parameters come from, its cost. Plans are kept, bounded, by everything that shaped them.
 
-plans = Plans(schema, metadata, size=1000, max_cost=50_000)
-prepared = prepare(schema, text, document, operation)
-plan = plans.plan(prepared, variables, viewer.who)
-row = await database.fetch_json(plan.sql, plan.values(variables, viewer))
+    plans = Plans(schema, metadata, size=1000, max_cost=50_000)
+    prepared = prepare(schema, text, document, operation)
+    plan = plans.plan(prepared, variables, viewer.who)
+    row = await database.fetch_json(plan.sql, plan.values(variables, viewer))
+
+A plan holds no value of a request, only where each comes from.
 """
 
 from __future__ import annotations
@@ -74,10 +76,22 @@ def prepare(schema: GraphQLSchema, text: str, document: DocumentNode, operation:
 
 
 class Plans:
-    """Makes and keeps plans. The least recently used goes first. `make` and `compile` may run in a thread."""
+    """Makes and keeps plans. The least recently used goes first. `make` and `compile` may run in a thread.
 
-    def __init__(self, schema: GraphQLSchema, known: metadata.Metadata, *, size: int, max_cost: int) -> None:
+    `elsewhere` names the root fields that no statement answers.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        known: metadata.Metadata,
+        *,
+        size: int,
+        max_cost: int,
+        elsewhere: frozenset[str] = frozenset(),
+    ) -> None:
         self.schema = schema
+        self.elsewhere = elsewhere
         self.metadata = known
         self.size = size
         self.max_cost = max_cost
@@ -125,7 +139,7 @@ class Plans:
     def make(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
         """A plan made anew."""
         reader = selection.Reader(self.schema, self.metadata, prepared.fragments, variables)
-        return self.compile(reader.root(prepared.operation), who)
+        return self.compile(reader.root(prepared.operation, self.elsewhere), who)
 
     def compile(self, root: Root, who: Who) -> Plan:
         worst = cost.worst_case(root, who)

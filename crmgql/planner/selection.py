@@ -6,7 +6,7 @@ read; nothing is said yet about SQL. Enters only validated documents: unknown fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from graphql import (
@@ -150,7 +150,12 @@ class Nothing:
     """A root field whose answer is null whatever the data says."""
 
 
-Root = RootOne | RootViewer | RootOnly | RootMany | RootNodes | TypeName | Nothing
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A root field that the statement does not answer: in its text there is a hole for it."""
+
+
+Root = RootOne | RootViewer | RootOnly | RootMany | RootNodes | TypeName | Nothing | Elsewhere
 
 
 class Reader:
@@ -168,10 +173,13 @@ class Reader:
         self.fragments = fragments
         self.variables = variables
 
-    def root(self, operation: OperationDefinitionNode, skip: Sequence[str] = ()) -> tuple[tuple[str, Root], ...]:
-        """The root fields, without those named in `skip`."""
+    def root(self, operation: OperationDefinitionNode, elsewhere: Collection[str] = ()) -> tuple[tuple[str, Root], ...]:
+        """The root fields; those named in `elsewhere` are not read further."""
         fields = self.collect("Query", [operation.selection_set])
-        return tuple((key, self._root_field(nodes)) for key, nodes in fields.items() if nodes[0].name.value not in skip)
+        return tuple(
+            (key, Elsewhere() if nodes[0].name.value in elsewhere else self._root_field(nodes))
+            for key, nodes in fields.items()
+        )
 
     def _root_field(self, nodes: list[FieldNode]) -> Root:
         name = nodes[0].name.value

@@ -16,6 +16,9 @@ from crmgql.planner.levels import Level
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
+HOLE = "\x01"
+"""Stands in the text for a field that is answered elsewhere. JSON text never holds this character, only its escape."""
+
 
 @dataclass(frozen=True, slots=True)
 class IdsOf:
@@ -52,6 +55,8 @@ def _root(build: Build, item: selection.Root) -> ast.Expr:
             return ast.Text(f'"{name}"')
         case selection.Nothing():
             return NULL
+        case selection.Elsewhere():
+            return ast.Text(HOLE)
         case selection.RootOne(wanted, id):
             assert isinstance(id, arguments.Scalar)
             bound = arguments.Bound(id.origin, codecs.id_codec(wanted.node.prefix))

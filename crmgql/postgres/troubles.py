@@ -46,19 +46,21 @@ class Troubles:
             return
         if isinstance(error, asyncpg.DataError):
             raise BadUserInput("A value does not fit its column.") from error
-        said = error if isinstance(error, DatabaseTrouble) else translated(error)
-        if said is None:
+        trouble = error if isinstance(error, DatabaseTrouble) else translated(error)
+        if trouble is None:
             return
-        self._note(said, error.__cause__ or error if said is error else error)
-        if said is not error:
-            raise said from error
+        self._note(trouble, error.__cause__ or error if trouble is error else error)
+        if trouble is not error:
+            raise trouble from error
 
-    def _note(self, said: CrmError, reason: BaseException) -> None:
+    def _note(self, trouble: CrmError, reason: BaseException) -> None:
         """One line. What the driver said is for whoever runs this, not for clients: it may hold addresses."""
-        if isinstance(said, DiskFull):
+        if isinstance(trouble, DiskFull):
             self.disk_full = True
         sqlstate = getattr(reason, "sqlstate", None)
-        log.warning("database trouble", code=said.code, sqlstate=sqlstate, reason=str(reason) or type(reason).__name__)
+        log.warning(
+            "database trouble", code=trouble.code, sqlstate=sqlstate, reason=str(reason) or type(reason).__name__
+        )
 
 
 def translated(error: BaseException) -> DatabaseTrouble | TimedOut | None:

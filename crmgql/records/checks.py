@@ -7,7 +7,6 @@ the same again; here are the words.
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from datetime import date
 from decimal import Decimal
@@ -19,6 +18,7 @@ from tortoise.models import Model
 
 from crmgql.errors import BadUserInput, CurrencyMismatch
 from crmgql.models.base import AmountField
+from crmgql.models.names import api_name as api_name
 
 INT4 = 2**31 - 1
 INT8 = 2**63 - 1
@@ -186,9 +186,3 @@ def check_text(value: str, name: str, *, longest: int) -> None:
 def is_blank(value: str) -> bool:
     """Whether there is nothing to see: no letter, digit, sign or symbol but those that Unicode draws as a space."""
     return not any(unicodedata.category(letter)[0] in "LNPS" and letter not in UNSEEN for letter in value)
-
-
-def api_name(column: str) -> str:
-    """`unit_price_amount` → `unitPrice`, `owner_id` → `ownerId`, `is_primary` → `primary`."""
-    name = re.sub(r"(?<=.)_amount$", "", column).removeprefix("is_")
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)

@@ -32,10 +32,6 @@ Conflicts = Mapping[str, tuple[str | None, str]]
 """Constraint → (field, what to say)."""
 
 
-SECRETS = frozenset({"password_hash", "key_hash"})
-"""Columns whose values are in no audit row."""
-
-
 class Collided(Exception):
     """What was free a moment ago was taken by another transaction."""
 
@@ -136,7 +132,15 @@ def require_role(act: Act, roles: frozenset[str], *, field: str) -> None:
         raise Forbidden(f"Changing {field} needs one of the roles {', '.join(sorted(roles))}.", field=field)
 
 
-async def create(act: Act, model: type[Model], values: Row, *, kind: str, conflicts: Conflicts | None = None) -> Row:
+async def create(
+    act: Act,
+    model: type[Model],
+    values: Row,
+    *,
+    kind: str,
+    conflicts: Conflicts | None = None,
+    payload: Row | None = None,
+) -> Row:
     """Makes a record with its event and audit row; a value of None is left to the column's default.
 
     An external id is unique among all rows, so it takes somebody who sees them. Raises `BadUserInput`, `Conflict`,
@@ -149,7 +153,7 @@ async def create(act: Act, model: type[Model], values: Row, *, kind: str, confli
         raise BadUserInput("An externalId needs the source that it is unique in.", field="source")
     row = await insert(act, model, values, conflicts=conflicts)
     changes = {column: (None, row[column]) for column in values if row[column] is not None}
-    await _record_event(act, model, row, kind, changes)
+    await _record_event(act, model, row, kind, changes, payload)
     return row
 
 
@@ -206,7 +210,7 @@ async def _record_event(
         kind=kind,
         subject=(model.__name__, row["id"]),
         customer_id=customer_id,
-        changes={column: pair for column, pair in changes.items() if column not in SECRETS},
+        changes={column: pair for column, pair in changes.items() if column not in outbox.SECRETS},
         payload={"version": row["version"], **(payload or {})},
     )
 

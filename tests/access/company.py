@@ -389,10 +389,8 @@ def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
             "actor_id": key("users", dice.maybe(5)),
             "customer_id": key("customers", dice.maybe(dice.below(18) + 1)),
         }
-        made["events"].append(
-            said | {"kind": dice.pick(("order.confirmed", "order.created")), "payload": '{"a": 1}', "position": number}
-        )
-        made["audit_entries"].append(said | {"action": "order.update", "changes": '{"status": ["A", "B"]}'})
+        made["events"].append(said | {"kind": dice.pick(("order.confirmed", "order.created")), "kept": '{"a": 1}'})
+        made["audit_entries"].append(said | {"action": "order.update", "kept": '{"status": ["A", "B"]}'})
 
 
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))

@@ -13,10 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from graphql import GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
+from graphql import DocumentNode, GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
 
 from tests.access import forbidden, values
 from tests.access.relations import MANY, ONE, PREFIXES, ROOT_ORDER
@@ -35,10 +36,17 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@lru_cache(maxsize=64)
+def parsed(query: str) -> DocumentNode:
+    return parse(query)
+
+
+@cache
 def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
 
 
+@cache
 def column(kind: str, field: str) -> str:
     """The column behind a plain or a money field."""
     odd = {("Contact", "primary"): "is_primary", ("OrderLine", "amount"): "line_amount"}
@@ -47,6 +55,7 @@ def column(kind: str, field: str) -> str:
     return odd.get((kind, field), snake(field))
 
 
+@cache
 def money_columns(kind: str, field: str) -> tuple[str, str]:
     name = column(kind, field)
     amount = name if name in BARE_AMOUNTS else f"{name}_amount"
@@ -84,7 +93,7 @@ class Oracle:
         self.values = values.Values(rows, sight)
 
     def answer(self, query: str, variables: dict[str, Any]) -> str:
-        document = parse(query)
+        document = parsed(query)
         if forbidden.asks(document, self.schema, variables, self.sight):
             return "FORBIDDEN"
         result = execute_sync(
@@ -201,12 +210,12 @@ class Oracle:
 
         return {
             "nodes": [node(row) for row in page],
-            "edges": [{"cursor": cursor(row), "node": node(row)} for row in page],
+            "edges": lambda: [{"cursor": cursor(row), "node": node(row)} for row in page],
             "pageInfo": {
                 "hasNextPage": after,
                 "hasPreviousPage": before,
-                "startCursor": cursor(page[0]) if page else None,
-                "endCursor": cursor(page[-1]) if page else None,
+                "startCursor": lambda: cursor(page[0]) if page else None,
+                "endCursor": lambda: cursor(page[-1]) if page else None,
             },
             "totalCount": len(rows),
             "sums": _Sums(self, kind, rows),

@@ -22,13 +22,17 @@ from crmgql.engine.operations import Engine, Request
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who, system
 
+from .conftest import once
+
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KINDS = {"LEAD": pool_items.LEAD, "CUSTOMER": pool_items.CUSTOMER}
 
 
 @pytest.fixture
 async def company(database: asyncpg.Connection) -> demo.DemoCompany:
-    return await demo.load(database, customers=60, seed=7, now=NOW, password_hash="hash")
+    return await once(
+        database, "60 customers", lambda: demo.load(database, customers=60, seed=7, now=NOW, password_hash="hash")
+    )
 
 
 async def acts(crm: db.Database, work: Any) -> Any:

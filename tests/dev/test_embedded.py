@@ -25,7 +25,7 @@ from crmgql.dev import embedded
 HOLDER = """
 import sys, time
 from pathlib import Path
-from crmgql import embedded
+from crmgql.dev import embedded
 with embedded.start(Path(sys.argv[1]), throwaway=sys.argv[2] == "throwaway") as servers:
     print(servers.database_url, servers.redis_url, flush=True)
     time.sleep(60)
@@ -92,6 +92,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.mark.alone
 def test_starts_fast_keeps_data_and_leaves_nothing_running(tmp_path: Path) -> None:
     began = time.monotonic()
     with embedded.start(tmp_path / "data") as servers:

@@ -23,7 +23,7 @@ import crmgql
 # Starts the servers in the current folder, twice, and has PostgreSQL read files of its own programs' folder.
 START = """
 from pathlib import Path
-from crmgql import embedded, processes
+from crmgql.dev import embedded, processes
 for sql in ("CREATE EXTENSION pg_trgm", "SELECT similarity('a', 'a')"):
     with embedded.start(Path(".crmgql")) as servers:
         host = servers.database_url.partition("host=")[2]

@@ -18,7 +18,7 @@ from crmgql.dev import supervise
 # A supervisor in a process of its own: argv is stop_timeout_s, then `name|restart or standby|shell command` for each child.
 SUPERVISOR = """
 import sys
-from crmgql import supervise
+from crmgql.dev import supervise
 children = [a.split("|", 2) for a in sys.argv[2:]]
 children = [
     supervise.Child(name, ["/bin/sh", "-c", code], restart=how == "restart", standby=how == "standby",

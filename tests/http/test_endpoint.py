@@ -13,7 +13,7 @@ from crmgql import logs
 from crmgql.config import Settings
 from crmgql.engine.errors import formatted, rejected
 from crmgql.engine.operations import Request
-from crmgql.errors import CrmError, Forbidden, Throttled, TimedOut, Unauthenticated, Unavailable
+from crmgql.errors import CrmError, Forbidden, ReadOnly, Throttled, TimedOut, Unauthenticated, Unavailable
 from crmgql.http.graphql import Endpoint
 from crmgql.http.metrics import Metrics
 from crmgql.viewer import Viewer, system
@@ -30,10 +30,8 @@ class Stub:
         self.kind = "query"
         self.asked: list[str] = []
 
-    async def operation(self, request: Request, viewer: object) -> Any:
-        return self
-
-    async def run(self, operation: object, request: Request, viewer: object) -> bytes:
+    async def answer(self, request: Request, viewer: object) -> bytes:
+        request.kind = self.kind
         self.asked.append(request.query)
         if self.answering is not None:
             raise self.answering
@@ -53,7 +51,8 @@ class Failing(Stub):
         self.kind = "mutation"
         self.made = orjson.dumps(answer)
 
-    async def run(self, operation: object, request: Request, viewer: object) -> bytes:
+    async def answer(self, request: Request, viewer: object) -> bytes:
+        request.kind = self.kind
         return self.made
 
 
@@ -79,7 +78,7 @@ async def test_a_log_line_carries_the_request_id() -> None:
     seen: list[Any] = []
 
     class Noting(Stub):
-        async def run(self, operation: object, request: Request, viewer: object) -> bytes:
+        async def answer(self, request: Request, viewer: object) -> bytes:
             event: Any = {"event": "query"}
             for processor in logs._shared():
                 event = processor(None, "info", event)
@@ -90,17 +89,11 @@ async def test_a_log_line_carries_the_request_id() -> None:
     assert seen == ["r1"]
 
 
-async def test_the_operation_is_looked_up_once() -> None:
-    looked: list[str] = []
-
-    class Looking(Stub):
-        async def operation(self, request: Request, viewer: object) -> Any:
-            looked.append(request.query)
-            return self
-
-    await post(Looking(), {"query": "{ a }"})
-    await post(Looking(answering=rejected(Forbidden("no"))), {"query": "{ b }"})
-    assert looked == ["{ a }", "{ b }"]
+async def test_a_get_that_changes_something_is_405_for_all_clients() -> None:
+    for accept in ("application/json", RESPONSE_JSON):
+        response = await post(Stub(answering=rejected(ReadOnly("no"))), accept=accept)
+        assert (response.status_code, code(response)) == (405, "METHOD_NOT_ALLOWED")
+        assert response.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize(

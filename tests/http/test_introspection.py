@@ -48,8 +48,8 @@ async def test_what_is_kept_is_bounded_and_not_of_strangers(engine: Engine, monk
     monkeypatch.setattr(introspection, "MOST_KEPT_BYTES", 300)
     for number in range(20):
         await engine.answer(Request(f'{{ a{number}: __type(name: "User") {{ name kind }} }}'), ADMIN)
-    kept = engine.introspection._kept
-    assert 0 < sum(len(answer) for answer in kept.values()) == engine.introspection._bytes <= 300
+    kept = engine.parts.introspection._kept
+    assert 0 < sum(len(answer) for answer in kept.values()) == engine.parts.introspection._bytes <= 300
     monkeypatch.setattr(introspection, "MOST_KEPT_BYTES", 10_000)
     before = len(kept)
     open_to_all = engine.settings.model_copy(update={"introspection": "anyone"})

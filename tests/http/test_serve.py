@@ -173,7 +173,7 @@ def test_one_of_several_workers_may_be_killed(serve: Any, token: str) -> None:
 
 SUPERVISED = """
 import sys
-from crmgql import supervise
+from crmgql.dev import supervise
 serve = [sys.executable, "-m", "crmgql", "serve", "--standby"]
 sys.exit(supervise.run([supervise.Child("the API", serve, standby=True, settles_s=1)]))
 """

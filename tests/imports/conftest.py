@@ -12,6 +12,8 @@ import pytest
 
 from crmgql.imports import Progress, Report, run
 
+from ..conftest import once
+
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -57,6 +59,11 @@ class Workshop:
 
     async def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self.connection.fetch(query, *arguments)]
+
+
+async def run_once(connection: Any, mapping: Path, **options: Any) -> Report:
+    """As `run`, into an empty database, and with the same outcome; but a mapping runs once in a process only."""
+    return await once(connection, (mapping.name, options["now"]), lambda: run(connection, mapping, **options))
 
 
 @pytest.fixture

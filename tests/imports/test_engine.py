@@ -176,7 +176,7 @@ async def test_each_finished_step_is_an_event(shop: Workshop) -> None:
     [(kind, subject, payload, at)] = await shop.rows(
         "SELECT kind, subject_type, payload, occurred_at FROM events e JOIN import_runs r ON r.id = e.subject_id"
     )
-    assert (kind, subject, at) == ("import.finished", "import", NOW)
+    assert (kind, subject, at) == ("import.finished", "ImportRun", NOW)
     found = json.loads(payload)
     assert (found["source"], found["step"]) == ("test", "customers")
     assert found["counts"]["inserted"] == found["counts"]["rejected"] == 1

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from crmgql.engine.operations import Engine, Request
-from crmgql.imports import run
 from tests.conftest import NOW, viewer
-from tests.imports.conftest import STATUSES
+from tests.imports.conftest import STATUSES, run_once
 
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN = viewer(uuid.UUID(int=0), "ADMIN")
@@ -66,7 +65,8 @@ def month(field: str, name: str, *, time: bool = True) -> str:
 
 async def imported(database: Any, shared_data: Path, name: str, folder: str, tmp_path: Path) -> dict[str, Any]:
     mapping = ROOT / "examples" / "import" / f"{name}.toml"
-    report = await run(database, mapping, base_dir=shared_data / folder, rejects_path=tmp_path / "rejects.csv", now=NOW)
+    options = {"base_dir": shared_data / folder, "rejects_path": tmp_path / "rejects.csv", "now": NOW}
+    report = await run_once(database, mapping, **options)
     assert report.total.rejected == 0
     return json.loads((shared_data / folder / "totals.json").read_text("utf-8"))
 

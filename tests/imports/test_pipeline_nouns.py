@@ -99,3 +99,13 @@ async def test_moves_are_written_once(shop: Workshop) -> None:
         ("Prospecting", "Engaging", 2 * 86_400),
         ("Engaging", "Lost", 86_400),
     ]
+
+
+async def test_in_another_currency_the_highest_amount_is_forgotten(shop: Workshop) -> None:
+    deals = DEALS + 'amount = "{amount}"\ncurrency = "{currency}"\n'
+    for amount, currency, highest in (("5", "EUR", 9), ("4", "EUR", 9), ("3", "JPY", None)):
+        shop.file("deals.csv", f"id,stage,engaged,closed,amount,currency\na,,,,{amount},{currency}\n")
+        await shop.run(deals)
+        if amount == "5":
+            await shop.connection.execute("UPDATE opportunities SET highest_amount = 9")
+        assert await shop.value("SELECT highest_amount FROM opportunities") == highest

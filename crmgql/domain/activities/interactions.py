@@ -14,6 +14,9 @@ from crmgql.models import Contact, Customer, Interaction, Opportunity
 from crmgql.records import records
 from crmgql.records.records import Act, Row
 
+COUNTS = ("opportunity_id", "occurred_at")
+"""What says for which opportunity an interaction counts as activity, and when."""
+
 
 async def log(
     act: Act, *, customer_id: UUID, author_id: UUID | None = None, occurred_at: datetime | None = None, **values: Any
@@ -36,12 +39,14 @@ async def log(
 
 
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named."""
+    """Changes what is named. With another time or opportunity it counts there and then, and not where it did before."""
     access.require_write(act.viewer, "Interaction")
     interaction = await records.lock(act, Interaction, id, expected_version=expected_version)
     references = ("contact_id", "opportunity_id")
     await _check(act, interaction["customer_id"], {n: changes[n] for n in references if n in changes})
-    await records.change(act, Interaction, interaction, changes, kind="interaction.updated")
+    after = await records.change(act, Interaction, interaction, changes, kind="interaction.updated")
+    if any(after[name] != interaction[name] for name in COUNTS):
+        await opportunities.activity_changed(act, [interaction["opportunity_id"], after["opportunity_id"]])
     return id
 
 

@@ -67,6 +67,8 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
     await records.change(act, Task, task, changes, kind=told)
     if target == "DONE":
         await _touch(act, task)
+    elif task["status"] == "DONE":  # it was not done after all
+        await opportunities.activity_changed(act, [task["opportunity_id"]])
     else:
         await _planned(act, task)
     return id

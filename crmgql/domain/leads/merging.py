@@ -21,6 +21,7 @@ from crmgql.domain.leads.lead_states import NOWHERE, api_id
 from crmgql.domain.messages import notifications
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.events import outbox
 from crmgql.models import Lead
 from crmgql.records import checks, records
 from crmgql.records.records import Act, Row
@@ -39,19 +40,8 @@ FURTHER = ("LOST", "NEW", "NURTURING", "QUALIFIED", "CONVERTED")
 PREFIXES = {"campaign_id": "cam", "intake_source_id": "isr"}
 
 MOVE_TASKS = """
-WITH moved AS (
-    UPDATE tasks SET lead_id = $2, version = version + 1, updated_at = $3 WHERE lead_id = $1
-    RETURNING id, version, customer_id
-), told AS (
-    INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
-    SELECT 'task.updated', 'Task', id, customer_id, $4, jsonb_build_object('version', version), $3 FROM moved
-), audited AS (
-    INSERT INTO audit_entries
-        (action, subject_type, subject_id, customer_id, actor_id, api_key_id, changes, occurred_at)
-    SELECT 'task.updated', 'Task', id, customer_id, $4, $5,
-        jsonb_build_object('lead_id', jsonb_build_array($1::uuid, $2::uuid)), $3 FROM moved
-)
-SELECT count(*) FROM moved"""
+UPDATE tasks SET lead_id = $2, version = version + 1, updated_at = $3 WHERE lead_id = $1
+RETURNING id, version, customer_id"""
 MOVE_EMAILS = """
 WITH moved AS (UPDATE email_messages SET lead_id = $2 WHERE lead_id = $1 RETURNING id) SELECT count(*) FROM moved"""
 SETTLE_PAIR = """
@@ -220,8 +210,7 @@ async def _close(act: Act, other: Row, survivor_id: UUID) -> None:
     """The other lead becomes MERGED; what hangs on it and may change goes to the survivor."""
     await lead_states.leave_pool(act, other, reason="Merged.")
     connection = act.tx.connection
-    who = (act.viewer.actor_id, act.viewer.api_key_id)
-    tasks = await connection.fetchval(MOVE_TASKS, other["id"], survivor_id, act.now, *who)
+    tasks = await _move_tasks(act, other["id"], survivor_id)
     emails = await connection.fetchval(MOVE_EMAILS, other["id"], survivor_id)
     await connection.execute(SETTLE_PAIR, other["id"], survivor_id, act.now)
     await connection.execute(REPOINT_PAIRS, other["id"], survivor_id, act.now)
@@ -230,6 +219,17 @@ async def _close(act: Act, other: Row, survivor_id: UUID) -> None:
         changes |= dict.fromkeys(CONVERSION)
     payload = {"into": survivor_id, "tasks": tasks, "emails": emails}
     await lead_states.move(act, other, "MERGED", kind="lead.merged", changes=changes, payload=payload)
+
+
+async def _move_tasks(act: Act, id: UUID, survivor_id: UUID) -> int:
+    moved = await act.tx.connection.fetch(MOVE_TASKS, id, survivor_id, act.now)
+    changes, kind = {"lead_id": (id, survivor_id)}, "task.updated"
+    entries = [
+        outbox.Entry(kind, ("Task", row["id"]), row["customer_id"], changes, {"version": row["version"]})
+        for row in moved
+    ]
+    await outbox.record_many(act.tx, act.viewer, entries)
+    return len(moved)
 
 
 async def _absorb(act: Act, survivor: Row, other: Row, changes: Row) -> Row:

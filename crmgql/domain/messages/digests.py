@@ -9,6 +9,7 @@ from datetime import timedelta
 from crmgql.db import Connection
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.messages.emails import SUBJECT, one_line
+from crmgql.events import outbox
 from crmgql.records.records import Act, Row
 
 QUIET = timedelta(minutes=2)
@@ -34,17 +35,8 @@ WITH due AS (
 )
 SELECT taken.*, u.name, u.email FROM taken JOIN users u ON u.id = taken.user_id ORDER BY taken.user_id, taken.id"""
 WRITE = """
-WITH written AS (
-    INSERT INTO email_messages (user_id, to_address, subject, body, dedupe_key)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) RETURNING id
-), told AS (
-    INSERT INTO events (kind, subject_type, subject_id, payload, occurred_at)
-    SELECT 'email.written', 'EmailMessage', id, '{}', $6 FROM written
-), audited AS (
-    INSERT INTO audit_entries (action, subject_type, subject_id, changes, occurred_at)
-    SELECT 'email.written', 'EmailMessage', id, '{"status": [null, "PENDING"]}', $6 FROM written
-)
-SELECT id FROM written ORDER BY id"""
+INSERT INTO email_messages (user_id, to_address, subject, body, dedupe_key)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) RETURNING id"""
 
 
 async def write(act: Act, *, limit: int = 200) -> int:
@@ -57,7 +49,10 @@ async def write(act: Act, *, limit: int = 200) -> int:
     texts = [(user_id, rows[0]["email"], *text(rows), f"digest:{rows[0]['id']}") for user_id, rows in people.items()]
     if not texts:
         return 0
-    written = await connection.fetch(WRITE, *(list(column) for column in zip(*texts, strict=True)), act.now)
+    written = await connection.fetch(WRITE, *(list(column) for column in zip(*texts, strict=True)))
+    changes = {"status": (None, "PENDING")}
+    entries = [outbox.Entry("email.written", ("EmailMessage", row["id"]), changes=changes) for row in written]
+    await outbox.record_many(act.tx, act.viewer, entries)
     await jobs.enqueue_many(act, kinds.EMAIL_SEND, [kinds.EmailOf(email_id=row["id"]) for row in written])
     return len(written)
 

@@ -66,7 +66,7 @@ async def record(
     if (values.get("provider") is None) != (values.get("provider_reference") is None):
         raise BadUserInput("Give provider and providerReference together.", field="providerReference")
     kind = "payment.expected" if pending else "payment.received"
-    payment = await records.create(act, Payment, values, kind=kind, conflicts=CONFLICTS)
+    payment = await records.create(act, Payment, values, kind=kind, conflicts=CONFLICTS, payload={"amount": amount})
     return payment["id"]  # type: ignore[no-any-return]
 
 
@@ -101,5 +101,6 @@ async def move(
     changes: Row = {"status": target}
     if target == "RECEIVED":
         changes["received_at"] = received_at or act.now
-    await records.change(act, Payment, payment, changes, kind=told)
+    payload = {"amount": (payment["amount"], payment["currency"])}
+    await records.change(act, Payment, payment, changes, kind=told, payload=payload)
     return id

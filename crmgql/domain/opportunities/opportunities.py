@@ -7,6 +7,7 @@ move leaves a `StageTransition`. How an opportunity stands after a change (alert
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -85,7 +86,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "amount" in changes:
         changes |= _amount(changes["amount"])
     await records.change(act, Opportunity, opportunity, changes, kind="opportunity.updated", conflicts=CONFLICTS)
-    await standings.refresh(act, [id])
+    await standings.refresh(act, [id], was=opportunity)
     return id
 
 
@@ -166,6 +167,7 @@ async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_versi
     payload = {"action": action["name"]}
     kind = "opportunity.actionUndone"
     await records.change(act, Opportunity, opportunity, {}, kind=kind, payload=payload, touch=True)
+    await activity_changed(act, [id])
     return id
 
 
@@ -195,10 +197,22 @@ async def touched(act: Act, opportunity_id: UUID, *, at: datetime | None = None)
     Needs no right to the opportunity: the caller had one to what happened.
     """
     active_at = act.now if at is None else min(at, act.now)
-    if await standings.refresh(act, [opportunity_id], active_at=active_at):
-        customer_id = await act.tx.connection.fetchval(CUSTOMER, opportunity_id)
-        subject = ("Opportunity", opportunity_id)
-        kind = "opportunity.revived"
+    await _record_revived(act, await standings.refresh(act, [opportunity_id], active_at=active_at))
+
+
+async def activity_changed(act: Act, opportunity_ids: Iterable[UUID | None]) -> None:
+    """What had happened to these was moved, dated otherwise or taken back: silence counts from what is left of it.
+
+    Needs no right to them, as `touched` does not. All are locked in one order, whoever asks.
+    """
+    if ids := sorted(id for id in set(opportunity_ids) if id is not None):
+        await _record_revived(act, await standings.refresh(act, ids, from_history=True))
+
+
+async def _record_revived(act: Act, ids: Sequence[UUID]) -> None:
+    for id in ids:
+        customer_id = await act.tx.connection.fetchval(CUSTOMER, id)
+        kind, subject = "opportunity.revived", ("Opportunity", id)
         await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
 
 

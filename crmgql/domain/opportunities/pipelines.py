@@ -13,6 +13,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
+from crmgql.events import outbox
 from crmgql.models import BusinessCalendar, Pipeline, Stage
 from crmgql.records import checks, records
 from crmgql.records.records import Act, Row
@@ -59,16 +60,8 @@ WITH moved AS (
         amount_before, amount_after, currency, expected_close_before, expected_close_after, occurred_at)
     SELECT id, customer_id, $1, $2, $4, greatest(0, extract(epoch FROM $3 - stage_since))::bigint,
         amount, amount, currency, expected_close, expected_close, $3 FROM moved
-), told AS (
-    INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
-    SELECT 'opportunity.moved', 'Opportunity', id, customer_id, $4,
-        jsonb_build_object('version', version, 'to', $6::text), $3 FROM moved
-), audited AS (
-    INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, actor_id, api_key_id, changes, occurred_at)
-    SELECT 'opportunity.moved', 'Opportunity', id, customer_id, $4, $5,
-        jsonb_build_object('stage_id', jsonb_build_array($1::uuid, $2::uuid)), $3 FROM moved
 )
-SELECT count(*) FROM moved"""
+SELECT id, customer_id, version FROM moved"""
 ANY_OPEN = "SELECT EXISTS (SELECT FROM opportunities WHERE stage_id = $1 AND status = 'OPEN')"
 
 
@@ -158,9 +151,8 @@ async def archive_stage(
         raise Conflict("This is the pipeline's last open stage; make another one first.", field="id")
     target = await _target(act, stage, stage_id)
     if target is not None:
-        who = (act.viewer.actor_id, act.viewer.api_key_id)
         await records.unhurried(act)
-        await act.tx.connection.fetchval(EMPTY_STAGE, id, target["id"], act.now, *who, target["name"])
+        await _empty(act, id, target)
     elif await act.tx.connection.fetchval(ANY_OPEN, id):
         raise Conflict("The stage has open opportunities; name the stage that they go to.", field="stageId")
     await records.change(act, Stage, stage, {"archived_at": act.now}, kind="stage.archived")
@@ -219,6 +211,23 @@ async def _target(act: Act, stage: Row, stage_id: UUID | None) -> Row | None:
     if stage_id == stage["id"] or target["pipeline_id"] != stage["pipeline_id"] or not _is_live(target):
         raise BadUserInput("They can go to another open stage of the same pipeline.", field="stageId")
     return target
+
+
+async def _empty(act: Act, id: UUID, target: Row) -> None:
+    """Moves a stage's open opportunities to another stage."""
+    moved = await act.tx.connection.fetch(EMPTY_STAGE, id, target["id"], act.now, act.viewer.actor_id)
+    changes, kind = {"stage_id": (id, target["id"])}, "opportunity.moved"
+    entries = [
+        outbox.Entry(
+            kind,
+            ("Opportunity", row["id"]),
+            row["customer_id"],
+            changes,
+            {"version": row["version"], "to": target["name"]},
+        )
+        for row in moved
+    ]
+    await outbox.record_many(act.tx, act.viewer, entries)
 
 
 async def _insert_stage(act: Act, pipeline: Row, values: Row, position: int, *, prefix: str = "") -> None:

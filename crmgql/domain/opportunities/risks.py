@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,9 @@ PUSHES = 2
 CUT = Decimal("0.8")
 MANY = 3
 """So many factors together are HIGH, whatever they are."""
+
+FAR_OFF = date(2300, 1, 1)
+"""Slips in imported dates: such a day never comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +61,26 @@ def _factors(facts: Facts) -> Iterable[dict[str, str]]:
         yield _factor("NOTHING_PLANNED", "No task is open for it.")
 
 
+def changes_on(expected_close: date | None, today: date) -> date | None:
+    """The day on which time alone changes the risk: when the close date has just passed. None when it has, or never will."""
+    if expected_close is None or not today <= expected_close < FAR_OFF:
+        return None
+    return expected_close + timedelta(days=1)
+
+
 def _factor(name: str, because: str) -> dict[str, str]:
     return {"factor": name, "because": because}
 
 
-def history(changes: Sequence[dict[str, Any]], amount: Decimal | None) -> tuple[int, Decimal | None]:
-    """(how often the close date was put off, the highest amount in the currency it has now).
-
-    `changes` are its audit entries' changes {column: [before, after]}, the oldest first.
-    """
-    pushes, highest = 0, amount
-    for change in changes:
-        before, after = change.get("expected_close", (None, None))
-        pushes += bool(before and after and after > before)
-    for change in reversed(changes):
-        if "currency" in change:
-            break
-        known = [Decimal(each) for each in change.get("amount", ()) if each is not None]
-        highest = max([*known, *([highest] if highest is not None else [])], default=None)
-    return pushes, highest
+def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What an opportunity remembers for its risk after a change, as columns: the highest amount in the currency that it has
+    now, and how often its close date was put off. `before` and `after` are its rows; what it remembers already is `after`'s."""
+    amounts = [after["amount"]]
+    if before["currency"] == after["currency"]:
+        amounts += [before["amount"], after["highest_amount"]]
+    closes, closed = after["expected_close"], before["expected_close"]
+    pushed = closes is not None and closed is not None and closes > closed
+    return {
+        "highest_amount": max((each for each in amounts if each is not None), default=None),
+        "close_pushes": after["close_pushes"] + pushed,
+    }

@@ -1,6 +1,8 @@
 """The sweep for stale opportunities: what is due is told, once per episode and threshold, however often it runs.
 
-Always holds: only what is due is read, by a range of the partial index `opportunities_stale`. What another sweep, or a
+What time alone puts at risk, a close date that has passed, is assessed anew on the way.
+
+Always holds: only what is due is read, by a range of the partial indexes `opportunities_stale` and `opportunities_reassess`. What another sweep, or a
 verb, has locked is left to it. After downtime an opportunity that passed both thresholds gets one alert for each.
 """
 
@@ -17,7 +19,7 @@ from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.opportunities import standings
 from crmgql.domain.opportunities.stale import NEXT, OWNER
 from crmgql.domain.people import users
-from crmgql.events.outbox import as_json
+from crmgql.events import outbox
 from crmgql.records import days
 from crmgql.records.records import Act
 
@@ -28,18 +30,13 @@ DUE = """
 SELECT id, name, owner_id, customer_id, version, stale_at, stale_level, stale_episode FROM opportunities
 WHERE status = 'OPEN' AND stale_at <= $1 AND stale_known ORDER BY stale_at, id LIMIT $2"""
 TAKE = f"{DUE} FOR NO KEY UPDATE SKIP LOCKED"
+PASSED = """
+SELECT id FROM opportunities WHERE status = 'OPEN' AND reassess_on <= $1 ORDER BY reassess_on, id LIMIT $2"""
+TAKE_PASSED = f"{PASSED} FOR NO KEY UPDATE SKIP LOCKED"
 ALERT = """
 INSERT INTO stale_alerts (opportunity_id, customer_id, user_id, episode, threshold, due_at, alerted_at)
 SELECT *, $1 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::timestamptz[])
 ON CONFLICT (opportunity_id, episode, threshold) DO NOTHING RETURNING opportunity_id"""
-EVENTS = """
-INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
-SELECT 'opportunity.stale', 'Opportunity', id, customer_id, $1, payload, $2
-FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[]) AS t (id, customer_id, payload)"""
-AUDIT = """
-INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, actor_id, changes, occurred_at)
-SELECT 'opportunity.stale', 'Opportunity', id, customer_id, $1, changes, $2
-FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[]) AS t (id, customer_id, changes)"""
 ACTIVE = "SELECT id FROM users WHERE active AND id = ANY ($1)"
 KIND = "opportunity.stale"
 
@@ -58,7 +55,8 @@ class _Alert:
 
 
 async def sweep(act: Act, *, limit: int = 1000) -> int:
-    """One batch: those of which it is not known when they are due, else those that are. Answers how many; 0: all done."""
+    """One batch: those of which it is not known when they are due, else those that are, else those whose close date has
+    passed. Answers how many; 0: all done."""
     unknown = [row["id"] for row in await act.tx.connection.fetch(UNKNOWN, limit)]
     if unknown:
         await standings.refresh(act, unknown)
@@ -67,7 +65,11 @@ async def sweep(act: Act, *, limit: int = 1000) -> int:
     if rows:
         await _notify(act, await _addressed(act, rows))
         await standings.refresh(act, [row["id"] for row in rows], alerted=True)
-    return len(rows)
+        return len(rows)
+    passed = [row["id"] for row in await act.tx.connection.fetch(TAKE_PASSED, act.today, limit)]
+    if passed:
+        await standings.refresh(act, passed)
+    return len(passed)
 
 
 async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
@@ -102,15 +104,15 @@ async def _notify(act: Act, alerts: list[_Alert]) -> None:
     )
     new = {row["opportunity_id"] for row in written}
     alerts = [each for each in alerts if each.row["id"] in new]
-    subjects = [each.row["id"] for each in alerts], [each.row["customer_id"] for each in alerts]
-    payloads = [
-        as_json({"version": each.row["version"], "threshold": each.threshold, "dueAt": each.row["stale_at"]})
-        for each in alerts
-    ]
-    await act.tx.connection.execute(EVENTS, act.viewer.actor_id, act.now, *subjects, payloads)
-    levels = [as_json({"stale_level": [each.row["stale_level"], each.row["stale_level"] + 1]}) for each in alerts]
-    await act.tx.connection.execute(AUDIT, act.viewer.actor_id, act.now, *subjects, levels)
+    await outbox.record_many(act.tx, act.viewer, [_entry(each) for each in alerts])
     await notifications.notify_many(act, _notices(alerts, act.tx.zone))
+
+
+def _entry(alert: _Alert) -> outbox.Entry:
+    row = alert.row
+    changes = {"stale_level": (row["stale_level"], row["stale_level"] + 1)}
+    payload = {"version": row["version"], "threshold": alert.threshold, "dueAt": row["stale_at"]}
+    return outbox.Entry(KIND, ("Opportunity", row["id"]), row["customer_id"], changes, payload)
 
 
 def _notices(alerts: list[_Alert], zone: ZoneInfo) -> list[Notice]:

@@ -23,24 +23,33 @@ READ = """
 SELECT o.id, o.status, o.stage_since, o.last_activity_at, o.stale_known, o.stale_level, o.stale_episode, o.stale_since,
     o.stale_at, o.snoozed_until, o.amount, o.currency, coalesce(o.probability, s.probability) AS probability,
     o.expected_close, o.contact_id, o.product_id, o.customer_id, o.score, o.score_factors, o.risk, o.risk_factors,
-    s.position, s.stale_after_h, s.escalate_after_h, p.calendar_id, k.title AS contact_title,
+    o.reassess_on, o.highest_amount, o.close_pushes, s.position, s.stale_after_h, s.escalate_after_h, p.calendar_id, k.title AS contact_title,
     c.industry, c.region, c.country, c.status AS customer_status, c.employee_count,
     (SELECT count(*) FROM interactions i WHERE i.opportunity_id = o.id AND i.occurred_at > $2) AS interactions,
     (SELECT count(*) FROM tasks t WHERE t.opportunity_id = o.id AND t.status = 'OPEN') AS open_tasks,
-    (SELECT lead_source FROM leads l WHERE l.opportunity_id = o.id ORDER BY l.id LIMIT 1) AS lead_source,
-    (SELECT jsonb_agg(h.changes ORDER BY h.id) FROM (
-        SELECT a.id, a.changes FROM audit_entries a WHERE a.subject_id = o.id
-            AND a.changes ?| ARRAY['amount', 'currency', 'expected_close'] ORDER BY a.id DESC LIMIT 200) h) AS history
+    (SELECT lead_source FROM leads l WHERE l.opportunity_id = o.id ORDER BY l.id LIMIT 1) AS lead_source
 FROM opportunities o JOIN stages s ON s.id = o.stage_id JOIN pipelines p ON p.id = o.pipeline_id
 LEFT JOIN customers c ON c.id = o.customer_id LEFT JOIN contacts k ON k.id = o.contact_id
 WHERE o.id = ANY ($1) ORDER BY o.id FOR NO KEY UPDATE OF o"""
+LAST_ACTIVE = """
+SELECT o.id, greatest(
+    (SELECT max(least(occurred_at, created_at, $2::timestamptz)) FROM interactions WHERE opportunity_id = o.id),
+    (SELECT max(done_at) FROM tasks WHERE opportunity_id = o.id),
+    (SELECT max(done_at) FROM opportunity_actions WHERE opportunity_id = o.id),
+    (SELECT max(least(occurred_at, $2)) FROM stage_transitions WHERE opportunity_id = o.id AND from_stage_id IS NOT NULL)
+) AS at
+FROM unnest($1::uuid[]) AS o (id)"""
+"""What was logged before it occurred counts from when it was logged."""
+
 WRITE = """
 UPDATE opportunities o SET stale_known = true, last_activity_at = new.last_activity_at, stale_level = new.stale_level,
     stale_episode = new.stale_episode, stale_since = new.stale_since, stale_at = new.stale_at, score = new.score,
-    score_factors = new.score_factors, risk = new.risk, risk_factors = new.risk_factors
+    score_factors = new.score_factors, risk = new.risk, risk_factors = new.risk_factors, reassess_on = new.reassess_on,
+    highest_amount = new.highest_amount, close_pushes = new.close_pushes
 FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::int[],
-    $8::jsonb[], $9::text[], $10::jsonb[]) AS new (id, last_activity_at, stale_level, stale_episode, stale_since,
-    stale_at, score, score_factors, risk, risk_factors)
+    $8::jsonb[], $9::text[], $10::jsonb[], $11::date[], $12::numeric[], $13::int[]) AS new (id, last_activity_at,
+    stale_level, stale_episode, stale_since, stale_at, score, score_factors, risk, risk_factors, reassess_on, highest_amount,
+    close_pushes)
 WHERE o.id = new.id"""
 WRITTEN = [
     "last_activity_at",
@@ -52,6 +61,9 @@ WRITTEN = [
     "score_factors",
     "risk",
     "risk_factors",
+    "reassess_on",
+    "highest_amount",
+    "close_pushes",
 ]
 RULES = "SELECT name, field, operator, value, points FROM score_rules WHERE active ORDER BY name"
 CALENDARS = "SELECT id, timezone, working_days, holidays FROM business_calendars WHERE id = ANY ($1)"
@@ -73,16 +85,29 @@ class _Setting:
 
 
 async def refresh(
-    act: Act, ids: Sequence[UUID], *, active_at: datetime | None = None, alerted: bool = False
+    act: Act,
+    ids: Sequence[UUID],
+    *,
+    active_at: datetime | None = None,
+    alerted: bool = False,
+    from_history: bool = False,
+    was: Row | None = None,
 ) -> list[UUID]:
     """Works out where these stand and writes what differs. Answers those that were stale and are not any more.
 
     `active_at`: when something happened to them, if it did. `alerted`: the alert that was due for each has been told.
+    `from_history`: what happened to them was changed or taken back, so the last activity is looked up.
+    `was`: the one opportunity before what has just changed it, so that it remembers amounts cut and dates put off.
     """
     rows = await act.tx.connection.fetch(READ, ids, act.now - RECENT)
     setting = await _setting(act, rows)
     before = [_read(row) for row in rows]
-    after = [_stand(_raised(row) if alerted else row, setting, active_at) for row in before]
+    current = [_raised(row) if alerted else row for row in before]
+    if from_history:
+        last = {row["id"]: row["at"] for row in await act.tx.connection.fetch(LAST_ACTIVE, ids, act.now)}
+        current = [{**row, "last_activity_at": last[row["id"]]} for row in current]
+    current = [{**row, **risks.remembered(was or row, row)} for row in current]
+    after = [_stand(row, setting, active_at) for row in current]
     changed = [
         new
         for old, new in zip(before, after, strict=True)
@@ -110,8 +135,8 @@ def _calendar(row: Any) -> stale.Calendar:
 
 def _read(row: Any) -> Row:
     facts = dict(row)
-    for name in ("score_factors", "risk_factors", "history"):
-        facts[name] = orjson.loads(facts[name] or "[]")
+    for name in ("score_factors", "risk_factors"):
+        facts[name] = orjson.loads(facts[name])
     return facts
 
 
@@ -126,9 +151,10 @@ def _stand(row: Row, setting: _Setting, active_at: datetime | None) -> Row:
     row = {**row, "last_activity_at": active}
     row |= _silence(row, setting)
     if row["status"] != "OPEN":
-        return {**row, "risk": risks.LOW, "risk_factors": []}
+        return {**row, "risk": risks.LOW, "risk_factors": [], "reassess_on": None}
     row["score"], row["score_factors"] = scores.score(setting.rules, _to_score(row, setting))
     row["risk"], row["risk_factors"] = risks.assess(_to_assess(row, setting))
+    row["reassess_on"] = risks.changes_on(row["expected_close"], setting.today)
     return row
 
 
@@ -176,16 +202,15 @@ def _to_score(row: Row, setting: _Setting) -> Row:
 
 
 def _to_assess(row: Row, setting: _Setting) -> risks.Facts:
-    pushes, highest = risks.history(row["history"], row["amount"])
     due = row["stale_at"] is not None and row["stale_at"] <= setting.now
     return risks.Facts(
         level=row["stale_level"],
         stale_since=row["stale_since"] and days.day_of(row["stale_since"], setting.zone),
         manager_overdue=row["stale_level"] == 1 and due,
         expected_close=row["expected_close"],
-        pushes=pushes,
+        pushes=row["close_pushes"],
         amount=row["amount"],
-        highest=highest,
+        highest=row["highest_amount"],
         has_contact=row["contact_id"] is not None,
         open_tasks=row["open_tasks"],
         today=setting.today,

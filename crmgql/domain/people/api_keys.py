@@ -6,16 +6,15 @@ holds: a key never makes or revokes keys, so that no key can reach past its own 
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from crmgql.db import Transaction
 from crmgql.domain.people import tokens
 from crmgql.errors import BadUserInput, Forbidden, NotFound
+from crmgql.events import outbox
 from crmgql.records import checks
 from crmgql.viewer import Viewer
 
@@ -24,14 +23,6 @@ LONGEST_NAME = 100
 INSERT = """
 INSERT INTO api_keys (user_id, name, hint, key_hash, scopes, expires_at, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"""
-
-AUDIT = """
-INSERT INTO audit_entries (actor_id, action, subject_id, subject_type, changes, occurred_at)
-VALUES ($1, $2, $3, 'ApiKey', $4::text::jsonb, $5)"""
-
-EVENT = """
-INSERT INTO events (actor_id, kind, subject_id, subject_type, payload, occurred_at)
-VALUES ($1, $2, $3, 'ApiKey', '{}', $4)"""
 
 
 def known_scopes(plurals: Collection[str]) -> frozenset[str]:
@@ -65,9 +56,8 @@ async def create(
     key = tokens.new_api_key()
     values = (user_id, name, key[:12], tokens.digest(key), scopes, expires_at, now)
     id = await tx.connection.fetchval(INSERT, *values)
-    ends = expires_at and expires_at.isoformat()
-    changes = {"userId": user_id.hex, "name": name, "scopes": scopes, "expiresAt": ends}
-    await _record(tx, viewer, "apiKey.created", id, {field: [None, value] for field, value in changes.items()}, now)
+    values_by_column = {"user_id": user_id, "name": name, "scopes": scopes, "expires_at": expires_at}
+    await _record(tx, viewer, "apiKey.created", id, {name: (None, value) for name, value in values_by_column.items()})
     return id, key
 
 
@@ -83,7 +73,7 @@ async def revoke(tx: Transaction, viewer: Viewer, *, id: UUID) -> UUID:
     if row["revoked_at"] is None:
         now = viewer.now()
         await tx.connection.execute("UPDATE api_keys SET revoked_at = $2 WHERE id = $1", id, now)
-        await _record(tx, viewer, "apiKey.revoked", id, {"revokedAt": [None, now.isoformat()]}, now)
+        await _record(tx, viewer, "apiKey.revoked", id, {"revoked_at": (None, now)})
     user_id: UUID = row["user_id"]
     return user_id
 
@@ -117,9 +107,6 @@ def _checked_scopes(scopes: Sequence[str], known: Collection[str]) -> list[str]:
     return sorted(set(scopes))
 
 
-async def _record(
-    tx: Transaction, viewer: Viewer, action: str, id: UUID, changes: dict[str, list[Any]], now: datetime
-) -> None:
+async def _record(tx: Transaction, viewer: Viewer, kind: str, id: UUID, changes: outbox.Changes) -> None:
     """The audit row says what changed, the event that it happened; neither holds the key or its hash."""
-    await tx.connection.execute(AUDIT, viewer.user_id, action, id, json.dumps(changes), now)
-    await tx.connection.execute(EVENT, viewer.user_id, action, id, now)
+    await outbox.record_event(tx, viewer, kind=kind, subject=("ApiKey", id), customer_id=None, changes=changes)

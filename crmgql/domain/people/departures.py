@@ -11,6 +11,7 @@ As many statements for one record as for thousands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from crmgql import access
@@ -19,6 +20,7 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.messages import notifications
 from crmgql.domain.people import sessions, users
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
+from crmgql.events import outbox
 from crmgql.models import User
 from crmgql.records import records
 from crmgql.records.records import Act, Collided, Row
@@ -62,24 +64,12 @@ ONE = {
 }
 """The names of what is handed over, as one has one of it."""
 
-TELL = """
-told AS (
-    INSERT INTO events (kind, subject_type, subject_id, customer_id, actor_id, payload, occurred_at)
-    SELECT {told}, '{record}', id, customer_id, $4, jsonb_build_object('version', version, 'handedOverFrom', $1::uuid) || payload, $3
-    FROM moved
-), audited AS (
-    INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, actor_id, changes, occurred_at)
-    SELECT {told}, '{record}', id, customer_id, $4, changes, $3 FROM moved
-)
-SELECT coalesce(array_agg(id ORDER BY id), '{{}}') FROM moved"""
 HAND_OVER = """
 WITH held AS (
     SELECT id FROM {table} t WHERE {column} = $1 AND {open} ORDER BY id FOR NO KEY UPDATE
-), moved AS (
-    UPDATE {table} t SET {column} = $2::uuid, version = t.version + 1, updated_at = $3 FROM held WHERE t.id = held.id
-    RETURNING t.id, t.version, {customer} AS customer_id, '{{}}'::jsonb AS payload,
-        jsonb_build_object('{column}', jsonb_build_array($1::uuid, $2::uuid)) AS changes
-), """
+)
+UPDATE {table} t SET {column} = $2::uuid, version = t.version + 1, updated_at = $3 FROM held WHERE t.id = held.id
+RETURNING t.id, t.version, {customer} AS customer_id"""
 LEADS = """
 WITH held AS (
     SELECT id, assigned_at, accepted_at, accept_by, routing_id, uuidv7() AS decision_id,
@@ -92,13 +82,9 @@ WITH held AS (
     UPDATE leads t SET owner_id = $2::uuid, assigned_at = since, accepted_at = since, accept_by = NULL, routing_id = decision_id,
         last_activity_at = $3, reclaim_warned_at = NULL, version = t.version + 1, updated_at = $3
     FROM held WHERE t.id = held.id
-    RETURNING t.id, t.version, t.customer_id, '{"reason": "MANUAL"}'::jsonb AS payload, jsonb_build_object(
-        'owner_id', jsonb_build_array($1::uuid, $2::uuid),
-        'assigned_at', jsonb_build_array(held.assigned_at, since),
-        'accepted_at', jsonb_build_array(held.accepted_at, since),
-        'accept_by', jsonb_build_array(held.accept_by, NULL),
-        'routing_id', jsonb_build_array(held.routing_id, decision_id)) AS changes
-), """ + TELL.format(told="CASE WHEN $2::uuid IS NULL THEN 'lead.unassigned' ELSE 'lead.assigned' END", record="Lead")
+    RETURNING t.id, t.version, t.customer_id, held.assigned_at, held.accepted_at, held.accept_by, held.routing_id, since, decision_id
+)
+SELECT * FROM moved ORDER BY id"""
 
 
 async def deactivate(
@@ -146,18 +132,43 @@ async def _leads(act: Act, user: Row, heir: UUID | None) -> int:
     connection: Connection = act.tx.connection
     how = "handed over" if heir else "it is routed anew"
     explanation = notifications.cut(f"{user['name']} was deactivated: {how}.", EXPLANATION)
-    ids = await connection.fetchval(LEADS, user["id"], heir, act.now, act.viewer.actor_id, explanation)
+    rows = await connection.fetch(LEADS, user["id"], heir, act.now, act.viewer.actor_id, explanation)
+    await outbox.record_many(act.tx, act.viewer, [_lead_entry(row, user, heir) for row in rows])
     if heir is None:
-        await jobs.enqueue_many(act, kinds.LEAD_ROUTE, [kinds.LeadOf(lead_id=id) for id in ids])
-    return len(ids)
+        await jobs.enqueue_many(act, kinds.LEAD_ROUTE, [kinds.LeadOf(lead_id=row["id"]) for row in rows])
+    return len(rows)
+
+
+def _lead_entry(row: Any, user: Row, heir: UUID | None) -> outbox.Entry:
+    changes: outbox.Changes = {
+        "owner_id": (user["id"], heir),
+        "assigned_at": (row["assigned_at"], row["since"]),
+        "accepted_at": (row["accepted_at"], row["since"]),
+        "accept_by": (row["accept_by"], None),
+        "routing_id": (row["routing_id"], row["decision_id"]),
+    }
+    payload = {"version": row["version"], "handedOverFrom": user["id"], "reason": "MANUAL"}
+    kind = "lead.unassigned" if heir is None else "lead.assigned"
+    return outbox.Entry(kind, ("Lead", row["id"]), row["customer_id"], changes, payload)
 
 
 async def _hand_over(act: Act, holding: Holding, user: Row, heir: UUID | None) -> int:
-    sql = HAND_OVER.format(
-        table=holding.table, column=holding.column, open=holding.open, customer=holding.customer
-    ) + TELL.format(told=f"'{holding.told}'", record=holding.record)
+    sql = HAND_OVER.format(table=holding.table, column=holding.column, open=holding.open, customer=holding.customer)
     connection: Connection = act.tx.connection
-    return len(await connection.fetchval(sql, user["id"], heir, act.now, act.viewer.actor_id))
+    rows = await connection.fetch(sql, user["id"], heir, act.now)
+    changes: outbox.Changes = {holding.column: (user["id"], heir)}
+    entries = [
+        outbox.Entry(
+            holding.told,
+            (holding.record, row["id"]),
+            row["customer_id"],
+            changes,
+            {"version": row["version"], "handedOverFrom": user["id"]},
+        )
+        for row in rows
+    ]
+    await outbox.record_many(act.tx, act.viewer, entries)
+    return len(rows)
 
 
 async def _record(act: Act, user: Row, heir: UUID | None, counts: dict[str, int]) -> None:

@@ -16,11 +16,15 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from crmgql.db import Connection, Transaction
 from crmgql.domain.people import clients
 from crmgql.errors import Throttled
+from crmgql.events import outbox
+from crmgql.viewer import NOBODY, Viewer, Who
 
 WINDOW = timedelta(minutes=15)
 CLIENT_FAILURES = 5
@@ -41,7 +45,8 @@ COUNT_CLIENT = f"""
 INSERT INTO login_attempts AS a (key, failures, window_ends_at)
 SELECT left(key, 300), 1, $2 FROM (VALUES ({PAIRS.format(email="$3::text")} || lower($4)), ('remote ' || lower($5))) AS wanted (key)
 WHERE key IS NOT NULL ORDER BY key {ONE_MORE}
-RETURNING key, failures, window_ends_at"""
+RETURNING id, key, failures, window_ends_at"""
+MEANT = "SELECT id FROM users WHERE lower(email) = lower($1) AND active"
 
 # One statement whoever is meant, and one commit: how long it takes tells nobody whether there is such a user. The
 # condition on `counted` alone is looked at first, so that nothing else is read while failures are few.
@@ -170,7 +175,10 @@ async def count(connection: Connection, blocks: Blocks, client: Client, email: s
     pair = None
     for row in sorted(rows, key=lambda row: row["key"], reverse=True):
         alone = row["key"].startswith("remote ")
-        if row["failures"] > (ADDRESS_FAILURES if alone else CLIENT_FAILURES):
+        limit = ADDRESS_FAILURES if alone else CLIENT_FAILURES
+        if row["failures"] > limit:
+            if row["failures"] == limit + 1:
+                await _record_throttled(connection, row, email, now)
             blocks.note(client.address if alone else client.pair, row["window_ends_at"], now)
             raise _throttled(row["window_ends_at"], now)
         pair = pair if alone else row["key"]
@@ -179,6 +187,20 @@ async def count(connection: Connection, blocks: Blocks, client: Client, email: s
         return Counted(keys)
     found = await connection.fetchrow(COUNT_EMAIL, now, ends, email, WINDOW, TOLD_FAILURES, NEWS)
     return Counted((*keys, found["key"]), pair, found["id"], found["password_hash"])
+
+
+async def _record_throttled(connection: Connection, row: Any, email: str | None, now: datetime) -> None:
+    """Once a window and counter, and as many statements whether the e-mail is anybody's or not."""
+    user_id = await connection.fetchval(MEANT, email)
+    await outbox.record_event(
+        Transaction(connection, ZoneInfo("UTC")),  # nothing here asks for the company's day
+        Viewer(NOBODY, Who(frozenset()), clock=lambda: now),
+        kind="login.throttled",
+        subject=("LoginAttempt", row["id"]),
+        customer_id=None,
+        changes={},
+        payload={"failures": row["failures"], "until": row["window_ends_at"], "userId": user_id},
+    )
 
 
 async def succeeded(tx: Transaction, blocks: Blocks, client: Client, counted: Counted) -> None:

@@ -20,7 +20,8 @@ from crmgql.db import Database, Transaction
 from crmgql.domain.people import clients, login_attempts, passwords, tokens
 from crmgql.domain.people.login_attempts import Blocks, Client
 from crmgql.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
-from crmgql.viewer import Viewer
+from crmgql.events import outbox
+from crmgql.viewer import Viewer, Who
 
 LONGEST_EMAIL = 254
 GRACE = timedelta(seconds=30)
@@ -49,10 +50,6 @@ REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at
 # Skips what is locked, as `login_attempts.PURGE` does.
 PURGE = """
 DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)"""
-
-AUDIT_CHANGE = """
-INSERT INTO audit_entries (actor_id, action, subject_id, subject_type, changes, occurred_at)
-VALUES ($1, 'user.passwordChanged', $1, 'User', '{}', $2)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +104,7 @@ async def login(
         if renewed is not None:
             await tx.connection.execute(SET_HASH, counted.user_id, renewed)
         await login_attempts.succeeded(tx, blocks, client, counted)
+        await _record(tx, "user.loggedIn", counted.user_id, now)
         return await _open(tx, counted.user_id, uuid4(), now, issue)
 
 
@@ -116,6 +114,7 @@ async def open_for(database: Database, *, email: str, now: datetime, issue: Issu
         row = await tx.connection.fetchrow(BY_EMAIL, email)
         if row is None:
             raise NotFound(f"No active user has the e-mail {email}.")
+        await _record(tx, "user.loggedIn", row["id"], now)
         return await _open(tx, row["id"], uuid4(), now, issue)
 
 
@@ -141,8 +140,9 @@ async def logout(database: Database, *, refresh_token: str, now: datetime) -> UU
         row = await tx.connection.fetchrow(BY_REFRESH, hashed)
         if row is None:
             return None
-        await tx.connection.execute(REVOKE_FAMILY, row["family"], now)
         user_id: UUID = row["user_id"]
+        if await tx.connection.execute(REVOKE_FAMILY, row["family"], now) != "UPDATE 0":
+            await _record(tx, "user.loggedOut", user_id, now)
         return user_id
 
 
@@ -173,7 +173,7 @@ async def change_password(
             raise _wrong_current()
         await tx.connection.execute(SET_HASH, viewer.user_id, hashed)
         await tx.connection.execute(REVOKE_ALL, viewer.user_id, now)
-        await tx.connection.execute(AUDIT_CHANGE, viewer.user_id, now)
+        await _record(tx, "user.passwordChanged", viewer.user_id, now)
         await login_attempts.succeeded(tx, blocks, client, counted)
         return await _open(tx, viewer.user_id, uuid4(), now, issue)
 
@@ -186,7 +186,7 @@ async def reset_password(database: Database, *, email: str, hashed: str, now: da
             raise NotFound(f"No active user has the e-mail {email}.")
         await revoke_all(tx, user_id=row["id"], now=now)
         await tx.connection.execute(SET_HASH, row["id"], hashed)
-        await tx.connection.execute(AUDIT_CHANGE, row["id"], now)
+        await _record(tx, "user.passwordChanged", row["id"], now)
 
 
 async def revoke_all(tx: Transaction, *, user_id: UUID, now: datetime) -> None:
@@ -213,7 +213,8 @@ async def _replace(
         return Unauthenticated("This session has ended: log in again.")
     again = row["used_at"] is not None
     if again and not _may_repeat(row, client, now):
-        await tx.connection.execute(REVOKE_FAMILY, row["family"], now)
+        if await tx.connection.execute(REVOKE_FAMILY, row["family"], now) != "UPDATE 0":
+            await _record(tx, "user.sessionEnded", row["user_id"], now)
         return Unauthenticated("This refresh token was used before, so its session has ended: log in again.")
     if now >= row["expires_at"]:
         return Unauthenticated("This refresh token has expired: log in again.")
@@ -240,6 +241,12 @@ async def _open(tx: Transaction, user_id: UUID, family: UUID, now: datetime, iss
     await tx.connection.execute(INSERT, user_id, family, tokens.digest(refresh_token), ends, now)
     access_token = tokens.issue_access(issue.secret, user_id=user_id, family=family, now=now, minutes=minutes)
     return Tokens(access_token, refresh_token, now + timedelta(minutes=minutes), user_id)
+
+
+async def _record(tx: Transaction, kind: str, user_id: UUID, now: datetime) -> None:
+    """An event about a user, who did it."""
+    viewer = Viewer(user_id, Who(frozenset()), clock=lambda: now)
+    await outbox.record_event(tx, viewer, kind=kind, subject=("User", user_id), customer_id=None, changes={})
 
 
 def _wrong() -> Unauthenticated:

@@ -65,16 +65,6 @@ UPDATE customers SET owner_id = NULL, pool_id = $2, protected_until = NULL, recl
     version = version + 1, updated_at = $3
 WHERE id = ANY($1) RETURNING id, version""",
 }
-EVENTS = """
-INSERT INTO events (kind, subject_type, subject_id, customer_id, payload, occurred_at)
-SELECT $1, $2, e.id, e.customer_id, e.said::jsonb, $3 FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS e (id, customer_id, said)"""
-AUDIT = """
-INSERT INTO audit_entries (action, subject_type, subject_id, customer_id, changes, occurred_at)
-SELECT $1, $2, e.id, e.customer_id, e.said::jsonb, $3 FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS e (id, customer_id, said)"""
-
-
-Recorded = tuple[UUID, UUID | None, Row, Row]
-"""A record, its customer, an event's payload, an audit row's changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +128,14 @@ async def _warn(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
     await connection.execute(WARN.format(table=kind.table), [row["id"] for row in rows], act.now)
     entries = [(row["id"], row["owner_id"]) for row in rows]
     await pool_items.moved(act, kind, pool["id"], entries, move="WARNED", reason=_reason(pool))
-    news = [
-        (row["id"], row["customer_id"], {"poolId": pool["id"]}, {"reclaim_warned_at": [row["warned_at"], act.now]})
+    told, record, payload = f"{kind.noun}.reclaimWarned", kind.model.__name__, {"poolId": pool["id"]}
+    warnings = [
+        outbox.Entry(
+            told, (record, row["id"]), row["customer_id"], {"reclaim_warned_at": (row["warned_at"], act.now)}, payload
+        )
         for row in rows
     ]
-    await _record(act, "pool.warned", kind.model.__name__, news)
+    await outbox.record_many(act.tx, act.viewer, warnings)
     text = f"goes to the pool “{pool['name']}” in {pool['warn_before_d']} days unless you follow it up"
     await notifications.notify_many(act, [_notice(kind, row, "pool.warned", text) for row in rows])
 
@@ -163,16 +156,16 @@ async def _record_taken(
     act: Act, kind: Kind, pool: Row, rows: Sequence[Row], items: dict[UUID, UUID], versions: dict[UUID, int]
 ) -> None:
     """As a release by a person tells: the stay in the pool, and the record's own change."""
-    stays: list[Recorded] = []
-    changed: list[Recorded] = []
+    entries: list[outbox.Entry] = []
+    record, pooled = kind.model.__name__, f"{kind.noun}.pooled"
     for row in rows:
         id, customer_id, owner_id = row["id"], row["customer_id"], row["owner_id"]
         payload = {f"{kind.noun}Id": id, "reason": _reason(pool)}
-        stays.append((items[id], customer_id, payload, {"last_owner_id": [None, owner_id]}))
-        changes = {"owner_id": [owner_id, None], "pool_id": [None, pool["id"]]}
-        changed.append((id, customer_id, {"version": versions[id]}, changes))
-    await _record(act, "pool.reclaimed", "PoolItem", stays)
-    await _record(act, f"{kind.noun}.pooled", kind.model.__name__, changed)
+        stay: outbox.Changes = {"last_owner_id": (None, owner_id)}
+        entries.append(outbox.Entry("pool.reclaimed", ("PoolItem", items[id]), customer_id, stay, payload))
+        changes: outbox.Changes = {"owner_id": (owner_id, None), "pool_id": (None, pool["id"])}
+        entries.append(outbox.Entry(pooled, (record, id), customer_id, changes, {"version": versions[id]}))
+    await outbox.record_many(act.tx, act.viewer, entries)
 
 
 def _reason(pool: Row) -> str:
@@ -181,11 +174,3 @@ def _reason(pool: Row) -> str:
 
 def _notice(kind: Kind, row: Row, told: str, text: str) -> Notice:
     return Notice(row["owner_id"], told, f"{notifications.cut(row['name'], 60)} {text}", **{kind.column: row["id"]})
-
-
-async def _record(act: Act, told: str, subject: str, news: Sequence[Recorded]) -> None:
-    """Events and audit rows of (record, its customer, payload, changes)."""
-    ids, customers, payloads, changes = (list(column) for column in zip(*news, strict=True))
-    for sql, said in ((EVENTS, payloads), (AUDIT, changes)):
-        texts = [outbox.as_json(each) for each in said]
-        await act.tx.connection.execute(sql, told, subject, act.now, ids, customers, texts)

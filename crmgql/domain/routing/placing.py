@@ -38,8 +38,6 @@ DECISION = (
     "id", "lead_id", "ruleset_id", "rule_id", "reason", "chosen_id", "previous_id", "queue_id", "candidates",
     "explanation", "attempt", "actor_id", "decided_at",
 )  # fmt: skip
-EVENT = ("kind", "subject_type", "subject_id", "customer_id", "actor_id", "payload", "occurred_at")
-AUDIT = ("action", "subject_type", "subject_id", "customer_id", "actor_id", "api_key_id", "changes", "occurred_at")
 
 Outcome = tuple[Lead, Decision]
 TRIES = 3
@@ -81,10 +79,8 @@ async def write(
     decided = [_decided(id, ruleset_id, *outcome, actor, now) for id, outcome in zip(ids, outcomes, strict=True)]
     await connection.copy_records_to_table("assignment_decisions", records=decided, columns=DECISION)
     await connection.execute(PLACE, now, *_places(ids, outcomes))
-    events = [_event(lead, decision, actor, now) for lead, decision in outcomes]
-    await connection.copy_records_to_table("events", records=events, columns=EVENT)
-    trail = [_audit(act, id, *outcome) for id, outcome in zip(ids, outcomes, strict=True)]
-    await connection.copy_records_to_table("audit_entries", records=trail, columns=AUDIT)
+    entries = [_entry(act, id, *outcome) for id, outcome in zip(ids, outcomes, strict=True)]
+    await outbox.record_many(act.tx, act.viewer, entries)
     if board is not None:
         await _serve(act, board)
     await _notify(act, ids, outcomes, each=each or len(outcomes) == 1)
@@ -125,12 +121,7 @@ def _kind(decision: Decision) -> str:
     return "lead.queued" if decision.queue is not None else "lead.unrouted"
 
 
-def _event(lead: Lead, decision: Decision, actor: UUID | None, now: datetime) -> tuple[Any, ...]:
-    payload = f'{{"version":{lead.row["version"] + 1},"reason":"{decision.reason}","attempt":{lead.attempt}}}'
-    return _kind(decision), "Lead", lead.id, lead.row["customer_id"], actor, payload, now
-
-
-def _audit(act: Act, id: UUID, lead: Lead, decision: Decision) -> tuple[Any, ...]:
+def _entry(act: Act, id: UUID, lead: Lead, decision: Decision) -> outbox.Entry:
     after = {
         "owner_id": decision.chosen and decision.chosen.id,
         "assigned_at": None if decision.chosen is None else act.now,
@@ -142,9 +133,8 @@ def _audit(act: Act, id: UUID, lead: Lead, decision: Decision) -> tuple[Any, ...
     }
     before = lead.row
     changes = {column: (before[column], value) for column, value in after.items() if before[column] != value}
-    trail = outbox.as_json(changes)
-    who = act.viewer
-    return _kind(decision), "Lead", lead.id, before["customer_id"], who.actor_id, who.api_key_id, trail, act.now
+    payload = {"version": before["version"] + 1, "reason": decision.reason, "attempt": lead.attempt}
+    return outbox.Entry(_kind(decision), ("Lead", lead.id), before["customer_id"], changes, payload)
 
 
 async def _serve(act: Act, board: Board) -> None:

@@ -78,7 +78,7 @@ async def test_what_is_alike(
     assert similarity[0] <= pair["similarity"] <= similarity[1]
     assert pair["reasons"][0]["field"] == field
     told = await database.fetch("SELECT payload FROM events WHERE kind = 'lead.duplicateFound'")
-    assert [json.loads(row["payload"])["leadId"] for row in told] == [str(second)]
+    assert [json.loads(row["payload"])["leadId"] for row in told] == [f"led_{second.hex}"]
 
 
 @pytest.mark.parametrize(

@@ -51,14 +51,32 @@ def test_each_factor(facts: dict[str, Any], risk: str, factors: list[str]) -> No
     assert all(each["because"] for each in found)
 
 
-def test_history_counts_what_was_put_off_and_remembers_the_highest_amount() -> None:
-    changes: list[dict[str, Any]] = [
-        {"amount": [None, "100.00"], "expected_close": [None, "2026-10-01"]},
-        {"expected_close": ["2026-10-01", "2026-11-01"]},
-        {"expected_close": ["2026-11-01", "2026-10-15"]},
-        {"amount": ["100.00", "60.00"], "expected_close": ["2026-10-15", "2026-12-01"]},
-    ]
-    assert risks.history(changes, Decimal(60)) == (2, Decimal(100))
-    other = [*changes, {"currency": ["EUR", "USD"], "amount": ["60.00", "70.00"]}]
-    assert risks.history(other, Decimal(70)) == (2, Decimal(70))
-    assert risks.history([], None) == (0, None)
+def row(amount: int | None, currency: str = "EUR", closes: date | None = None, **more: Any) -> dict[str, Any]:
+    value = None if amount is None else Decimal(amount)
+    return {
+        "amount": value,
+        "currency": currency,
+        "expected_close": closes,
+        "highest_amount": None,
+        "close_pushes": 0,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "remembered"),
+    [
+        (row(None), row(None), (None, 0)),
+        (row(5), row(5), (5, 0)),
+        (row(100), row(60), (100, 0)),
+        (row(60), row(None, highest_amount=Decimal(100)), (100, 0)),
+        (row(60), row(120, highest_amount=Decimal(100)), (120, 0)),
+        (row(100), row(70, "USD", highest_amount=Decimal(100)), (70, 0)),
+        (row(1, closes=TODAY), row(1, closes=date(2026, 12, 1), close_pushes=1), (1, 2)),
+        (row(1, closes=TODAY), row(1, closes=date(2026, 10, 1), close_pushes=1), (1, 1)),
+        (row(1), row(1, closes=TODAY), (1, 0)),
+        (row(1, closes=TODAY), row(1), (1, 0)),
+    ],
+)
+def test_what_it_remembers(before: dict[str, Any], after: dict[str, Any], remembered: tuple[int | None, int]) -> None:
+    assert tuple(risks.remembered(before, after).values()) == remembered

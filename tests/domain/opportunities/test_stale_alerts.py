@@ -6,13 +6,14 @@ import asyncio
 import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest_asyncio
 
-from crmgql import db
+from crmgql import db, migrations
 from crmgql.domain.opportunities import opportunities, score_rules, stale_alerts
 from crmgql.records.records import Act
 from crmgql.viewer import system
@@ -295,6 +296,97 @@ async def test_only_the_due_ones_are_read(office: Office) -> None:
     scan = json.loads(plan)[0]["Plan"]["Plans"][0]
     assert scan["Index Name"] == "opportunities_stale"
     assert scan["Actual Rows"] == 100
+    assert scan.get("Rows Removed by Filter", 0) == 0
+
+
+async def test_the_risk_does_not_read_the_audit_trail(office: Office) -> None:
+    deal = await office.do(opportunities.create, name="Deal", amount=(Decimal(100), "EUR"))
+    for day in (1, 2, 3):
+        await office.do(opportunities.update, id=deal, expected_close=date(2027, 1, day))
+    await office.do(opportunities.update, id=deal, amount=(Decimal(50), "EUR"))
+    await office.do(opportunities.update, id=deal, amount=None, name="Other")
+    row = await office.row(deal)
+    assert (row["highest_amount"], row["close_pushes"]) == (100, 2)
+    await office.do(opportunities.update, id=deal, amount=(Decimal(60), "EUR"))
+    assert {"AMOUNT_CUT", "CLOSE_DATE_PUSHED"} <= await factors(office, deal)
+    audited = "SELECT count(*) FROM audit_entries WHERE changes ?| ARRAY['highest_amount', 'close_pushes', 'risk']"
+    assert await office.database.fetchval(audited) == 0
+    await office.do(opportunities.update, id=deal, amount=(Decimal(1), "USD"))
+    assert "AMOUNT_CUT" not in await factors(office, deal)
+    # Another way of being refreshed changes nothing of it.
+    await office.database.execute("UPDATE opportunities SET stale_known = false, highest_amount = 9, close_pushes = 7")
+    await office.sweep(NOW)
+    row = await office.row(deal)
+    assert (row["highest_amount"], row["close_pushes"]) == (9, 7)
+    assert {"AMOUNT_CUT", "CLOSE_DATE_PUSHED"} <= await factors(office, deal)
+
+
+async def test_the_migration_finds_in_the_audit_trail_what_the_verbs_keep(office: Office) -> None:
+    deals = [await office.do(opportunities.create, name="Deal", amount=(Decimal(100), "EUR")) for _ in range(4)]
+    changes: list[dict[str, Any]] = [
+        {"expected_close": date(2027, 2, 1), "amount": (Decimal(300), "EUR")},
+        {"expected_close": date(2027, 3, 1), "amount": (Decimal(20), "EUR")},
+        {"expected_close": date(2027, 1, 1), "name": "Other"},
+        {"expected_close": date(2027, 4, 1), "amount": (Decimal(5), "USD")},
+        {"expected_close": None, "amount": (Decimal(4), "USD")},
+    ]
+    for count, deal in enumerate(deals, start=2):
+        for each in changes[:count]:
+            await office.do(opportunities.update, id=deal, **each)
+    await office.do(opportunities.lose, id=deals[0], reason="Too dear")
+    columns = ("reassess_on", "highest_amount", "close_pushes")
+    sql = f"SELECT {', '.join(columns)} FROM opportunities ORDER BY id"
+    kept = [tuple(row) for row in await office.database.fetch(sql)]
+    assert [row[1:] for row in kept] == [(300, 1), (300, 1), (5, 2), (5, 2)]
+    for column in columns:
+        await office.database.execute(f"ALTER TABLE opportunities DROP COLUMN {column}")
+    migration = Path(migrations.__file__).parent / "0007_standings.sql"
+    await office.database.execute(migration.read_text("utf-8"))
+    assert [tuple(row) for row in await office.database.fetch(sql)] == kept
+
+
+async def factors(office: Office, deal: UUID) -> set[str]:
+    return {each["factor"] for each in json.loads((await office.row(deal))["risk_factors"])}
+
+
+async def test_a_close_date_passes_by_itself(office: Office) -> None:
+    today, far = NOW.date(), NOW + 3000 * HOUR
+    deal = await office.deal(expected_close=today, snoozed_until=far)
+    other = await office.deal(expected_close=date(9999, 12, 31), snoozed_until=far)
+    await office.sweep(NOW)
+    assert "CLOSE_DATE_PASSED" not in await factors(office, deal)
+    assert (await office.row(other))["reassess_on"] is None
+    assert await office.sweep(NOW + 11 * HOUR) == 0
+    assert await office.sweep(NOW + 12 * HOUR, limit=1) == 1  # midnight
+    assert "CLOSE_DATE_PASSED" in await factors(office, deal)
+    assert await office.sweep(NOW + 13 * HOUR) == 0
+    row = await office.row(deal)
+    assert (row["version"], row["reassess_on"], row["risk"]) == (1, None, "HIGH")
+    await office.do(opportunities.update, id=deal, expected_close=today + 5 * 24 * HOUR)
+    assert "CLOSE_DATE_PASSED" not in await factors(office, deal)
+    assert await office.sweep(NOW + 200 * HOUR) == 1
+    assert "CLOSE_DATE_PASSED" in await factors(office, deal)
+
+
+async def test_a_closed_deal_is_not_assessed_when_its_date_passes(office: Office) -> None:
+    deal = await office.do(opportunities.create, name="Deal", expected_close=date(2026, 11, 3))
+    await office.do(opportunities.lose, id=deal, reason="Too dear")
+    assert (await office.row(deal))["reassess_on"] is None
+    assert await office.sweep(NOW + 500 * HOUR) == 0
+
+
+async def test_only_those_whose_date_passed_are_read(office: Office) -> None:
+    await office.database.execute(
+        "INSERT INTO opportunities (name, stage_since, stale_known, expected_close, reassess_on)"
+        " SELECT 'Deal', now(), true, $1::date + i / 20, CASE WHEN i / 20 > 300 THEN $1::date + i / 20 + 1 END"
+        " FROM generate_series(1, 20000) i",
+        NOW.date(),
+    )
+    await office.database.execute("ANALYZE opportunities")
+    day = NOW.date() + 305 * 24 * HOUR
+    plan = await office.database.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {stale_alerts.PASSED}", day, 1000)
+    scan = json.loads(plan)[0]["Plan"]["Plans"][0]
+    assert (scan["Index Name"], scan["Actual Rows"]) == ("opportunities_reassess", 80)
     assert scan.get("Rows Removed by Filter", 0) == 0
 
 

@@ -81,10 +81,10 @@ async def test_making_and_revoking_leave_a_trail_without_the_key(
     assert await trail(database) == [("apiKey.created", user_id, id, NOW), ("apiKey.revoked", user_id, id, NOW)]
     changes = json.loads(await database.fetchval("SELECT changes FROM audit_entries WHERE action = 'apiKey.created'"))
     assert changes == {
-        "userId": [None, user_id.hex],
+        "user_id": [None, str(user_id)],
         "name": [None, "Shop"],
         "scopes": [None, ["orders:write"]],
-        "expiresAt": [None, None],
+        "expires_at": [None, None],
     }
     events = await database.fetch("SELECT kind, subject_id, subject_type, actor_id, payload FROM events ORDER BY id")
     assert [tuple(event) for event in events] == [

@@ -67,7 +67,7 @@ async def test_a_lead_is_warned_of_and_then_taken(crm, database) -> None:
     assert await told(database, bob) == ["pool.warned", "pool.reclaimed"]
     events = await database.fetch("SELECT kind, subject_type, subject_id FROM events ORDER BY occurred_at, id")
     assert [tuple(event) for event in events if event["subject_type"] != "Job"] == [
-        ("pool.warned", "Lead", id),
+        ("lead.reclaimWarned", "Lead", id),
         ("pool.reclaimed", "PoolItem", item["id"]),
         ("lead.pooled", "Lead", id),
     ]
@@ -142,7 +142,7 @@ async def test_a_customer_is_warned_of_and_then_taken(crm, database) -> None:
     row = await database.fetchrow("SELECT owner_id, pool_id, version FROM customers WHERE id = $1", id)
     assert tuple(row) == (None, pool_id, 2)
     timeline = await database.fetch("SELECT kind FROM events WHERE customer_id = $1 ORDER BY id", id)
-    assert [event["kind"] for event in timeline] == ["pool.warned", "pool.reclaimed", "customer.pooled"]
+    assert [event["kind"] for event in timeline] == ["customer.reclaimWarned", "pool.reclaimed", "customer.pooled"]
 
 
 NO_AMOUNTS = dict.fromkeys(

@@ -283,3 +283,17 @@ async def test_a_completed_task_ends_the_silence(world: World) -> None:
     assert done["lastActivityAt"].startswith("2026-11-01T12:00:00")
     assert done["staleSince"] is None
     assert await world.told(deal) == ["opportunity.revived"]
+
+
+async def test_what_is_taken_back_did_not_end_the_silence(world: World) -> None:
+    deal, _, call = await gated(world)
+    done = {"id": deal, "keyActionId": call}
+    assert (await world.do("opportunityActionDone", **done)).code is None
+    assert (await world.row("opportunities", deal))["last_activity_at"] == NOW
+    assert (await world.do("opportunityActionUndone", **done)).code is None
+    assert (await world.row("opportunities", deal))["last_activity_at"] is None
+    task = (await world.do("taskCreate", subject="Call", opportunityId=deal)).done["id"]
+    assert (await world.do("taskComplete", id=task)).code is None
+    assert (await world.row("opportunities", deal))["last_activity_at"] == NOW
+    assert (await world.do("taskReopen", id=task)).code is None
+    assert (await world.row("opportunities", deal))["last_activity_at"] is None

@@ -118,7 +118,7 @@ async def test_each_move_is_told_and_recorded_like_an_assignment(world: World) -
         event = await world.database.fetchrow(sql, uuid_of(made[name]))
         payload = json.loads(event["payload"])
         assert (event["actor_id"], payload["version"]) == (world.people["ADMIN"], 2)
-        assert payload["handedOverFrom"] == str(user)
+        assert payload["handedOverFrom"] == f"usr_{user.hex}"
         own_customer = name in ("Opportunity", "Ticket", "Customer")
         assert event["customer_id"] == (uuid_of(made["Customer"]) if own_customer else None)
     for name, id in made.items():

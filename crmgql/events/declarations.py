@@ -1,0 +1,154 @@
+"""What a kind of event is made of: `Kind`, and the types of which payloads consist.
+
+Enters: what a verb has, such as a UUID or (Decimal, currency). Leaves: what the API would say, such as `led_…`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from crmgql.models.names import PREFIXES, api_id
+
+GAP = "Gap"
+"""The subject of a gap, which is no record."""
+
+INTERNAL = frozenset({"ImportRun", "LoginAttempt", GAP})
+"""Subjects that the API has no type for."""
+
+NAME = re.compile(r"[a-z][a-zA-Z]*\.[a-z][a-zA-Z]*")
+
+
+class NotDeclared(Exception):
+    """A verb records what no kind declares: a mistake in the program, found before anything is written."""
+
+
+class CustomerRule(StrEnum):
+    """Whether an event of a kind carries its customer's id."""
+
+    ALWAYS = "always"
+    SOMETIMES = "if it has one"
+    NEVER = "never"
+
+
+ALWAYS, SOMETIMES, NEVER = CustomerRule
+
+
+class Payload(BaseModel):
+    """What an event says besides its subject. Unknown names are refused; names are camelCase outside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Nothing(Payload):
+    """Nothing besides the subject."""
+
+
+class Changed(Payload):
+    """The subject's version after the change."""
+
+    version: int
+
+
+def record_id(record: str) -> Any:
+    """The type of an id of a record: `lead_id: record_id("Lead")`."""
+    pattern = f"^{PREFIXES[record]}_[0-9a-f]{{32}}$"
+    return Annotated[
+        str,
+        BeforeValidator(lambda value: api_id(record, value) if isinstance(value, UUID) else value),
+        Field(pattern=pattern, json_schema_extra={"record": record}),
+    ]
+
+
+def _money(value: Any) -> Any:
+    if isinstance(value, tuple):
+        amount, currency = value
+        return {"amount": amount, "currency": currency}
+    return value
+
+
+def _exact(value: Any) -> Any:
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+class Amount(BaseModel):
+    """An exact amount: a decimal number as text, and its currency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amount: Annotated[str, BeforeValidator(_exact), Field(pattern=r"^-?\d+(\.\d+)?$")]
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+
+
+Money = Annotated[Amount, BeforeValidator(_money)]
+"""From (Decimal, currency)."""
+
+FreeText = Annotated[str, Field(json_schema_extra={"personal": True})]
+"""Words that somebody typed: they may name a person, so they lie with the personal values."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of event. `name` is in the past tense; `doc` is one sentence that says what happened.
+
+    `customer`: whether the event carries its customer. A field that is added keeps the version, one that changes makes
+    a new one.
+    """
+
+    name: str
+    subject: str
+    doc: str
+    payload: type[Payload] = Changed
+    customer: CustomerRule = NEVER
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise NotDeclared(f"{self.name!r} is no name of an event; they look like order.confirmed.")
+        if self.subject not in PREFIXES and self.subject not in INTERNAL:
+            raise NotDeclared(f"{self.name}: there is no type {self.subject}.")
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """The names, as outside, of the fields that may name a person."""
+        return _personal(self.payload)
+
+    def check(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The payload as it leaves. Raises `NotDeclared`."""
+        try:
+            return self.payload.model_validate(payload).model_dump(mode="json", by_alias=True, exclude_none=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in first["loc"])
+            raise NotDeclared(f"{self.name} does not declare this payload: {path}: {first['msg']}") from None
+
+    def check_subject(self, record: str, customer_id: UUID | None) -> None:
+        """Raises `NotDeclared`."""
+        if record != self.subject:
+            raise NotDeclared(f"{self.name} is about a {self.subject}, not a {record}.")
+        if (self.customer is ALWAYS and customer_id is None) or (self.customer is NEVER and customer_id is not None):
+            raise NotDeclared(f"{self.name} carries a customer {self.customer}.")
+
+
+PERSONAL_FIELDS: dict[type[Payload], frozenset[str]] = {}
+
+
+def _personal(payload: type[Payload]) -> frozenset[str]:
+    if payload not in PERSONAL_FIELDS:
+        PERSONAL_FIELDS[payload] = frozenset(
+            field.alias or name for name, field in payload.model_fields.items() if is_personal(field)
+        )
+    return PERSONAL_FIELDS[payload]
+
+
+def is_personal(field: Any) -> bool:
+    """Whether a payload's field is a `FreeText`, or one that may be missing."""
+    extra = field.json_schema_extra or {}
+    return bool(extra.get("personal")) or "'personal': True" in repr(field.annotation)

@@ -1,0 +1,30 @@
+"""Customers and their contacts."""
+
+from pydantic import Field
+
+from crmgql.events.declarations import ALWAYS, Changed, Kind, record_id
+
+
+class StatusChanged(Changed):
+    """The status before and after."""
+
+    from_: str = Field(alias="from")
+    to: str
+
+
+class Assigned(Changed):
+    """From whom it was handed over, if that person left."""
+
+    handed_over_from: record_id("User") | None = None  # type: ignore[valid-type]
+
+
+KINDS = (
+    Kind("customer.created", "Customer", "A customer was made.", customer=ALWAYS),
+    Kind("customer.updated", "Customer", "A customer's record changed.", customer=ALWAYS),
+    Kind("customer.statusChanged", "Customer", "A customer's place in its life cycle changed.", StatusChanged, ALWAYS),
+    Kind("customer.assigned", "Customer", "A customer got another owner, or none.", Assigned, ALWAYS),
+    Kind("customer.pooled", "Customer", "A customer lost its owner to a pool.", customer=ALWAYS),
+    Kind("contact.created", "Contact", "A contact was made.", customer=ALWAYS),
+    Kind("contact.updated", "Contact", "A contact's record changed.", customer=ALWAYS),
+    Kind("contact.madePrimary", "Contact", "A contact became its customer's first one.", customer=ALWAYS),
+)

@@ -1,0 +1,15 @@
+"""What concerns the stream itself."""
+
+from crmgql.events.declarations import GAP, FreeText, Kind, Payload
+
+
+class GapRecorded(Payload):
+    """The type whose records changed, the first and last id of those that did (none: any), and why."""
+
+    type: str
+    first: str | None = None
+    last: str | None = None
+    reason: FreeText
+
+
+KINDS = (Kind("gap.recorded", GAP, "Records changed without events: mirrors must fetch them again.", GapRecorded),)

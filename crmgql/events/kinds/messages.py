@@ -1,0 +1,19 @@
+"""Notifications and e-mails."""
+
+from crmgql.events.declarations import Kind, Nothing, Payload
+
+
+class Read(Payload):
+    """How many were read at once."""
+
+    count: int
+
+
+KINDS = (
+    Kind("notification.read", "Notification", "Somebody read a notification.", Read),
+    Kind("notification.allRead", "Notification", "Somebody read all notifications up to this one.", Read),
+    Kind("email.written", "EmailMessage", "An e-mail is to be sent.", Nothing),
+    Kind("email.sent", "EmailMessage", "The mail server took an e-mail.", Nothing),
+    Kind("email.failed", "EmailMessage", "An e-mail can't be sent.", Nothing),
+    Kind("email.skipped", "EmailMessage", "An e-mail was not sent on purpose.", Nothing),
+)

@@ -1,0 +1,29 @@
+"""Orders."""
+
+from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind
+
+
+class LinesSet(Changed):
+    """How many lines it has now."""
+
+    lines: int
+
+
+class OrderMoved(Changed):
+    """Why, if somebody said so."""
+
+    reason: FreeText | None = None
+
+
+KINDS = (
+    Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
+    Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
+    Kind("order.linesSet", "Order", "A draft's lines were replaced.", LinesSet, ALWAYS),
+    Kind("order.confirmed", "Order", "A draft became an order; its amounts are fixed.", OrderMoved, ALWAYS),
+    Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
+    Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),
+    Kind("order.shipped", "Order", "An order left the house.", OrderMoved, ALWAYS),
+    Kind("order.delivered", "Order", "An order arrived.", OrderMoved, ALWAYS),
+    Kind("order.held", "Order", "An order can't be fulfilled for now.", OrderMoved, ALWAYS),
+    Kind("order.cancelled", "Order", "An order was called off.", OrderMoved, ALWAYS),
+)

@@ -1,0 +1,66 @@
+"""What the API calls things: the prefix of each type's ids, and columns as fields."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from uuid import UUID
+
+PREFIXES = {
+    "Absence": "abs",
+    "ApiKey": "key",
+    "AssignmentDecision": "dec",
+    "AuditEntry": "aud",
+    "BusinessCalendar": "cal",
+    "Campaign": "cam",
+    "Commission": "com",
+    "Company": "cmp",
+    "Contact": "con",
+    "Customer": "cus",
+    "EmailMessage": "eml",
+    "Event": "evt",
+    "FollowUpRule": "fur",
+    "IntakeSource": "isr",
+    "Interaction": "int",
+    "Job": "job",
+    "KeyAction": "kac",
+    "Lead": "led",
+    "LeadDuplicate": "dup",
+    "LeadQueue": "que",
+    "LeadTransition": "ltr",
+    "Notification": "ntf",
+    "Opportunity": "opp",
+    "OpportunityAction": "oac",
+    "Order": "ord",
+    "OrderLine": "lin",
+    "Payment": "pay",
+    "Pipeline": "ppl",
+    "Pool": "pol",
+    "PoolItem": "pit",
+    "PoolMove": "pmv",
+    "Product": "prd",
+    "RoutingRule": "rru",
+    "RoutingRuleset": "rrs",
+    "Schedule": "sch",
+    "ScoreRule": "scr",
+    "SellerProfile": "prf",
+    "Stage": "stg",
+    "StageTransition": "stt",
+    "StaleAlert": "sta",
+    "Task": "tsk",
+    "Team": "tea",
+    "Ticket": "tic",
+    "User": "usr",
+}
+
+
+def api_id(record: str, id: UUID) -> str:
+    """`cus_` and 32 hexadecimal digits."""
+    return f"{PREFIXES[record]}_{id.hex}"
+
+
+@cache
+def api_name(column: str) -> str:
+    """`unit_price_amount` → `unitPrice`, `owner_id` → `ownerId`, `is_primary` → `primary`."""
+    name = re.sub(r"(?<=.)_amount$", "", column).removeprefix("is_")
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
