@@ -34,7 +34,7 @@ async def migrate(url: str) -> list[str]:
 
 async def _apply(url: str) -> list[str]:
     config = tortoise_config(url, pool_size=1, statement_timeout_ms=0)
-    await Tortoise.init(config=config, _enable_global_fallback=True)
+    await Tortoise.init(config=config)
     logging.getLogger("tortoise").setLevel(logging.WARNING)
     try:
         executor = MigrationExecutor(get_connection("default"), config["apps"])

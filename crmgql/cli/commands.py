@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crmgql import config, db, logs, migrate, secrets_file
-from crmgql.cli import jobs
+from crmgql.cli import jobs, migrations
 from crmgql.dev import demo
 from crmgql.dev import machine as development
 from crmgql.domain.jobs import kinds
@@ -35,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(migrations.app, name="migrations")
 DEMO_CUSTOMERS = development.DEMO_CUSTOMERS
 ALWAYS_TOLD = ("read", "inserted", "rejected")
 

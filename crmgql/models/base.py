@@ -1,7 +1,7 @@
 """What all tables share: the key, origin and version columns, and the ways to declare a constraint.
 
-Shape only: no verb lives here. Tortoise's migrations drop `Meta.constraints` and make no index on a foreign
-key, so a migration of ours creates them from these declarations' text and a test compares both with the database.
+Shape only: no verb lives here. What is declared here is all that there is to say of a table: `crmgql migrations make`
+writes the SQL from it, and a test compares it with the database. Tortoise's own migrations drop `Meta.constraints`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,24 @@ class TransactionIdField(fields.Field[int], int):
 
 @dataclass(frozen=True)
 class CompositeKey:
-    """A foreign key over the customer and a record: a child can't hang under another customer's record."""
+    """A foreign key over the customer and a record: a child can't hang under another customer's record.
+
+    `deferred`: it is checked when the transaction ends.
+    """
 
     name: str
     columns: tuple[str, ...]
     table: str
     target: tuple[str, ...]
+    deferred: bool = False
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """Columns of which one says much about the other: told to PostgreSQL's planner."""
+
+    name: str
+    columns: tuple[str, ...]
 
 
 def check(name: str, condition: str) -> CheckConstraint:
@@ -81,6 +93,15 @@ def partial(name: str, where: str, *columns: str) -> Index:
     made = index(name, *columns)
     made.extra = f" WHERE {where}"
     return made
+
+
+class TrigramIndex(Index):
+    """What a part of a text is found by."""
+
+    INDEX_TYPE = "GIN"
+
+    def __init__(self, name: str, column: str) -> None:
+        super().__init__(fields=(f"{column} gin_trgm_ops",), name=name)
 
 
 class KeyField(fields.UUIDField[UUID]):

@@ -7,7 +7,17 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import AmountField, CompositeKey, Editable, amounts, check, index, one_of, origin_unique
+from crmgql.models.base import (
+    AmountField,
+    CompositeKey,
+    Dependencies,
+    Editable,
+    amounts,
+    check,
+    index,
+    one_of,
+    origin_unique,
+)
 
 
 class CommissionStatus(StrEnum):
@@ -44,6 +54,10 @@ class Commission(Editable):
             CompositeKey(
                 "commissions_payment_customer", ("customer_id", "payment_id"), "payments", ("customer_id", "id")
             ),
+        )
+        statistics = (
+            Dependencies("commissions_payment_keys", ("customer_id", "payment_id")),
+            Dependencies("commissions_order_keys", ("customer_id", "order_id")),
         )
         indexes = [
             index("commissions_customer_earned", "customer_id", "earned_at", "id"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import AmountField, Editable, amounts, check, index, one_of, origin_unique, unique
+from crmgql.models.base import AmountField, Editable, TrigramIndex, amounts, check, index, one_of, origin_unique, unique
 
 
 class CustomerKind(StrEnum):
@@ -73,6 +73,7 @@ class Customer(Editable):
             index("customers_lower_email", "lower(email)"),
             index("customers_lower_name", "lower(name)"),
             index("customers_domain", "lower(split_part(email, '@', 2))"),
+            TrigramIndex("customers_name_trigrams", "name"),
         ]
 
 

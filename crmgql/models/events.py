@@ -10,6 +10,7 @@ from tortoise.models import Model
 
 from crmgql.models.base import Record, TextArrayField, TransactionIdField, check, index, unique
 
+BOTH = "kept || coalesce(personal::jsonb, '{}'::jsonb)"
 WHOLE = "(personal IS NULL) = (salt IS NULL) AND (personal IS NULL OR commitment IS NOT NULL)"
 
 
@@ -36,6 +37,8 @@ class Event(Record):
 
     class Meta:
         table = "events"
+        partitioned = "RANGE (id)"
+        generated = {"payload": BOTH}
         constraints = [check("events_personal", WHOLE)]
         indexes = [
             index("events_customer", "customer_id", "id"),
@@ -67,6 +70,8 @@ class AuditEntry(Record):
 
     class Meta:
         table = "audit_entries"
+        partitioned = "RANGE (id)"
+        generated = {"changes": BOTH}
         constraints = [check("audit_entries_personal", WHOLE)]
         indexes = [
             index("audit_entries_customer", "customer_id", "id"),

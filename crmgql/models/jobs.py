@@ -81,7 +81,7 @@ class Job(Record):
         ]
         indexes = [
             partial("jobs_to_ring", "status = 'PENDING' AND rung_at IS NULL", "queue", "due_at", "id"),
-            partial("jobs_next", "status = 'PENDING' AND rung_at IS NULL", "queue", "priority", "due_at", "id"),
+            partial("jobs_next", "status = 'PENDING' AND rung_at IS NULL", "queue", "priority DESC", "due_at", "id"),
             partial("jobs_rung", "status = 'PENDING' AND rung_at IS NOT NULL", "queue", "rung_at"),
             partial("jobs_leases", "status = 'RUNNING'", "lease_until"),
             partial("jobs_dead", "status = 'DEAD'", "id"),

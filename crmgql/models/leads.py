@@ -11,6 +11,7 @@ from crmgql.models.base import (
     AmountField,
     Editable,
     Record,
+    TrigramIndex,
     amounts,
     check,
     index,
@@ -136,6 +137,7 @@ class Lead(Editable):
             index("leads_domain", "domain", "id"),
             index("leads_received", "received_at", "id"),
             index("leads_created", "created_at", "id"),
+            TrigramIndex("leads_name_trigrams", "name"),
         ]
 
 

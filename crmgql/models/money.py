@@ -7,7 +7,18 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import AmountField, CompositeKey, Editable, amounts, check, index, one_of, origin_unique, unique
+from crmgql.models.base import (
+    AmountField,
+    CompositeKey,
+    Dependencies,
+    Editable,
+    amounts,
+    check,
+    index,
+    one_of,
+    origin_unique,
+    unique,
+)
 
 
 class PaymentMethod(StrEnum):
@@ -62,6 +73,7 @@ class Payment(Editable):
             CompositeKey("payments_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("payments_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
         )
+        statistics = (Dependencies("payments_keys", ("customer_id", "order_id")),)
         indexes = [
             index("payments_customer_received", "customer_id", "received_at", "id"),
             index("payments_order", "customer_id", "order_id", "received_at", "id"),

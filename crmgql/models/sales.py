@@ -8,7 +8,18 @@ from typing import Any
 from tortoise import fields
 from tortoise.fields.db_defaults import Now, SqlDefault
 
-from crmgql.models.base import AmountField, CompositeKey, Editable, amounts, check, index, one_of, origin_unique, unique
+from crmgql.models.base import (
+    AmountField,
+    CompositeKey,
+    Dependencies,
+    Editable,
+    amounts,
+    check,
+    index,
+    one_of,
+    origin_unique,
+    unique,
+)
 
 
 class OrderStatus(StrEnum):
@@ -119,6 +130,7 @@ class OrderLine(Editable):
             CompositeKey("order_lines_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("order_lines_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
         )
+        statistics = (Dependencies("order_lines_keys", ("customer_id", "order_id")),)
         indexes = [
             index("order_lines_order", "customer_id", "order_id", "position", "id"),
             index("order_lines_product", "product_id", "id"),

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
 from babel.numbers import list_currencies
-from tortoise import fields
 from tortoise.fields.relational import ForeignKeyFieldInstance
-from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
-from tortoise.models import Model
 
-from crmgql import models
-from crmgql.models.base import AmountField, TextArrayField, TransactionIdField
 from crmgql.records import checks
 from crmgql.schema import build
+from crmgql.tables import catalog, declared, difference, making
+from crmgql.tables.catalog import Catalog
 from tests.conftest import fresh_database
-
-UNDECLARED_INDEXES = {"customers_name_trigrams", "leads_name_trigrams"}
-"""GIN over trigrams: Tortoise's indexes have no operator classes."""
-
-STATISTICS = {"payments_keys", "commissions_payment_keys", "commissions_order_keys", "order_lines_keys"}
 
 UNDER_CUSTOMER = {
     "contacts",
@@ -49,24 +43,8 @@ UNDER_CUSTOMER = {
 NOT_UNDER_CUSTOMER = {"leads"}
 """Before its customer there is only the lead: what hangs on it goes by the lead."""
 
-SQL_TYPES: dict[type, str] = {
-    fields.UUIDField: "uuid",
-    fields.TextField: "text",
-    fields.IntField: "integer",
-    fields.BigIntField: "bigint",
-    fields.BooleanField: "boolean",
-    fields.DatetimeField: "timestamp with time zone",
-    fields.DateField: "date",
-    fields.JSONField: "jsonb",
-    fields.BinaryField: "bytea",
-    AmountField: "numeric",
-    TextArrayField: "text[]",
-    TransactionIdField: "xid8",
-}
-MODELS: list[type[Model]] = [
-    value for name in models.__all__ if isinstance(value := getattr(models, name), type) and issubclass(value, Model)
-]
-MODEL_IDS = [model.__name__ for model in MODELS]
+MODELS = declared.all_models()
+TABLES = {declared.table(model): model for model in MODELS}
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -79,135 +57,52 @@ async def schema(servers: Any, template: str) -> AsyncIterator[asyncpg.Connectio
         await connection.close()
 
 
-def table(model: type[Model]) -> str:
-    return str(model._meta.db_table)
+@pytest_asyncio.fixture(scope="module")
+async def migrated(schema: asyncpg.Connection) -> Catalog:
+    """What the migrations made."""
+    return await catalog.read(schema, "public")
 
 
-def declared(model: type[Model], name: str) -> list[Any]:
-    return list(getattr(model.Meta, name, ()))  # type: ignore[attr-defined]
+@pytest_asyncio.fixture(scope="module")
+async def said(schema: asyncpg.Connection) -> Catalog:
+    """What the models alone make, in an empty schema beside."""
+    return await making.build(schema)
 
 
-def sql_type(field: fields.Field[Any]) -> str:
-    if isinstance(field, fields.CharField):
-        return f"character varying({field.max_length})"
-    if isinstance(field, fields.DecimalField):
-        return f"numeric({field.max_digits},{field.decimal_places})"
-    return next(SQL_TYPES[kind] for kind in type(field).__mro__ if kind in SQL_TYPES)
+def test_tortoise_is_asked_for_nothing_private() -> None:
+    """It keeps metadata and the record of migrations; connections are asyncpg's own."""
+    package = Path(making.__file__).parents[1]
+    texts = {path: path.read_text("utf-8") for path in package.rglob("*.py")}
+    assert [path for path, text in texts.items() if re.search(r"Tortoise\.\w+\([^)]*\b_[a-z]", text)] == []
 
 
-@asynccontextmanager
-async def probe(schema: asyncpg.Connection, model: type[Model]) -> AsyncIterator[str]:
-    """An empty twin of a table, without keys: what is declared is made there, so that PostgreSQL words both alike."""
-    running = schema.transaction()
-    await running.start()
-    await schema.execute(f"CREATE TABLE probe (LIKE {table(model)})")
-    yield "probe"
-    await running.rollback()
+def test_the_tables_are_the_models(migrated: Catalog, said: Catalog) -> None:
+    assert migrated.keys() == said.keys() == TABLES.keys()
 
 
-async def checks_of(schema: asyncpg.Connection, name: str) -> dict[str, str]:
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_the_models_make_the_table_that_the_migrations_made(migrated: Catalog, said: Catalog, name: str) -> None:
+    """Columns with types and defaults, keys, CHECKs, indexes, statistics, partitions: all as PostgreSQL words it."""
+    assert migrated[name].columns == said[name].columns
+    assert migrated[name].constraints == said[name].constraints
+    assert migrated[name].indexes == said[name].indexes
+    assert migrated[name] == said[name]
+
+
+def test_there_is_nothing_to_migrate(migrated: Catalog, said: Catalog) -> None:
+    assert difference.statements(migrated, said, declared.words()) == []
+
+
+async def test_nothing_is_half_made_or_of_another_kind(schema: asyncpg.Connection) -> None:
+    """Constraints that were never validated, indexes that failed, keys that delete along, kinds that nobody declares."""
     rows = await schema.fetch(
-        "SELECT conname, pg_get_expr(conbin, conrelid) AS text FROM pg_constraint"
-        " WHERE contype = 'c' AND conrelid = $1::regclass AND convalidated",
-        name,
+        "SELECT conname, contype::text AS kind, convalidated, confdeltype::text AS on_delete FROM pg_constraint"
+        " JOIN pg_class ON pg_class.oid = conrelid WHERE relnamespace = 'public'::regnamespace"
     )
-    return {row["conname"]: row["text"] for row in rows}
-
-
-async def indexes_of(schema: asyncpg.Connection, name: str) -> dict[str, Any]:
-    """By name: the keys, whether unique, and the predicate."""
-    rows = await schema.fetch(
-        """SELECT relname, indisunique, indisvalid, pg_get_expr(indpred, indrelid) AS predicate,
-             ARRAY(SELECT pg_get_indexdef(indexrelid, n, true) FROM generate_series(1, indnkeyatts) n) AS keys
-           FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = $1::regclass AND NOT indisprimary""",
-        name,
-    )
-    assert all(row["indisvalid"] for row in rows)
-    return {row["relname"]: (row["keys"], row["indisunique"], row["predicate"]) for row in rows}
-
-
-async def test_the_tables_are_the_models(schema: asyncpg.Connection) -> None:
-    sql = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
-    found = {row[0] for row in await schema.fetch(sql)}
-    assert {name for name in found if not name.startswith("tortoise")} == {table(model) for model in MODELS}
-
-
-@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
-async def test_columns(schema: asyncpg.Connection, model: type[Model]) -> None:
-    rows = await schema.fetch(
-        "SELECT attname, format_type(atttypid, atttypmod) AS type, attnotnull, atthasdef FROM pg_attribute"
-        " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
-        table(model),
-    )
-    found = {row["attname"]: (row["type"], not row["attnotnull"]) for row in rows}
-    wanted = {}
-    for name, column in model._meta.fields_db_projection.items():
-        field = model._meta.fields_map[name]
-        wanted[column] = (sql_type(field), bool(field.null))
-    assert found == wanted
-    defaults = {row["attname"] for row in rows if row["atthasdef"]}
-    said = {c for n, c in model._meta.fields_db_projection.items() if model._meta.fields_map[n].has_db_default()}
-    assert defaults == said
-
-
-@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
-async def test_foreign_keys(schema: asyncpg.Connection, model: type[Model]) -> None:
-    rows = await schema.fetch(
-        """SELECT conname, confrelid::regclass::text AS target, convalidated, confdeltype::text AS on_delete,
-             ARRAY(SELECT attname::text FROM unnest(conkey) WITH ORDINALITY k(n, i) JOIN pg_attribute a
-                   ON a.attrelid = conrelid AND attnum = n ORDER BY i) AS own,
-             ARRAY(SELECT attname::text FROM unnest(confkey) WITH ORDINALITY k(n, i) JOIN pg_attribute a
-                   ON a.attrelid = confrelid AND attnum = n ORDER BY i) AS other
-           FROM pg_constraint WHERE contype = 'f' AND conrelid = $1::regclass""",
-        table(model),
-    )
-    assert all(row["convalidated"] and row["on_delete"] == "a" for row in rows)
-    found = {(tuple(row["own"]), row["target"], tuple(row["other"])) for row in rows}
-    composite = getattr(model.Meta, "composite_keys", ())  # type: ignore[attr-defined]
-    by_name = {row["conname"]: (tuple(row["own"]), row["target"], tuple(row["other"])) for row in rows}
-    for key in composite:
-        assert by_name[key.name] == (key.columns, key.table, key.target)
-    covered = {key.columns[1] for key in composite if key.columns[0] == "customer_id"}
-    wanted = {(key.columns, key.table, key.target) for key in composite}
-    for relation in model._meta.fields_map.values():
-        if isinstance(relation, ForeignKeyFieldInstance) and relation.source_field not in covered:
-            wanted.add(((str(relation.source_field),), table(relation.related_model), ("id",)))
-    assert found == wanted
-
-
-@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
-async def test_checks(schema: asyncpg.Connection, model: type[Model]) -> None:
-    wanted = [each for each in declared(model, "constraints") if isinstance(each, CheckConstraint)]
-    async with probe(schema, model) as twin:
-        for each in wanted:
-            await schema.execute(f"ALTER TABLE {twin} ADD CONSTRAINT {each.name} CHECK ({each.check})")
-        assert await checks_of(schema, table(model)) == await checks_of(schema, twin)
-
-
-@pytest.mark.parametrize("model", MODELS, ids=MODEL_IDS)
-async def test_indexes_and_unique_constraints(schema: asyncpg.Connection, model: type[Model]) -> None:
-    found = await indexes_of(schema, table(model))
-    made = [(index.name, "INDEX", index.fields, index.extra) for index in model._meta.indexes]
-    for each in declared(model, "constraints"):
-        if isinstance(each, UniqueConstraint):
-            where = f" WHERE {each.condition}" if each.condition else ""
-            made.append((each.name, "UNIQUE INDEX", each.fields, where))
-    async with probe(schema, model) as twin:
-        for name, kind, keys, where in made:
-            await schema.execute(f"CREATE {kind} {name}_twin ON {twin} ({', '.join(keys)}){where or ''}")
-        twins = await indexes_of(schema, twin)
-    wanted = {name.removesuffix("_twin"): index for name, index in twins.items()}
-    assert {name: index for name, index in found.items() if name not in UNDECLARED_INDEXES} == wanted
-
-
-async def test_nothing_else_is_undeclared(schema: asyncpg.Connection) -> None:
-    statistics = {row[0] for row in await schema.fetch("SELECT stxname::text FROM pg_statistic_ext")}
-    assert statistics == STATISTICS
-    kinds = await schema.fetch(
-        "SELECT DISTINCT contype::text FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid"
-        " WHERE relnamespace = 'public'::regnamespace"
-    )
-    assert {row[0] for row in kinds} <= {"c", "f", "n", "p", "u"}
+    assert {row["kind"] for row in rows} <= {"c", "f", "n", "p", "u"}
+    assert all(row["convalidated"] for row in rows)
+    assert {row["on_delete"] for row in rows if row["kind"] == "f"} == {"a"}
+    assert await schema.fetchval("SELECT bool_and(indisvalid) FROM pg_index")
 
 
 async def test_each_foreign_key_can_be_looked_up(schema: asyncpg.Connection) -> None:
@@ -226,8 +121,10 @@ async def test_each_foreign_key_can_be_looked_up(schema: asyncpg.Connection) -> 
         for relation in model._meta.fields_map.values():
             if isinstance(relation, ForeignKeyFieldInstance):
                 column = str(relation.source_field)
-                if not any(keys[0] == column or keys[:2] == ["customer_id", column] for keys in indexes[table(model)]):
-                    missing.append((table(model), column))
+                if not any(
+                    keys[0] == column or keys[:2] == ["customer_id", column] for keys in indexes[declared.table(model)]
+                ):
+                    missing.append((declared.table(model), column))
     assert missing == []
 
 

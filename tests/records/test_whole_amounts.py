@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from crmgql.domain.leads import leads
-from crmgql.domain.opportunities import risks, scores
+from crmgql.domain.opportunities import scores
 from crmgql.domain.routing import conditions
 from crmgql.events.outbox import as_json
 from crmgql.records import records
@@ -23,7 +23,6 @@ def test_what_people_read() -> None:
     met, because = conditions.evaluate(rule, {conditions.BUDGET: YEN}, conditions.Exchange())
     assert (met, because) == (True, "budget is 27000000 JPY")
     assert scores._shown(YEN) == "27000000 JPY"
-    assert risks.history([{"amount": ["5.000E+7", "2.700E+7"]}], YEN[0])[1] == Decimal(50000000)
 
 
 async def test_the_audit_trail(crm, database) -> None:
