@@ -356,7 +356,8 @@ async def once(connection: asyncpg.Connection, key: Hashable, fill: Callable[[],
 
 async def _states(connection: asyncpg.Connection) -> dict[str, str]:
     """The tables with rows in them, and something that changes with each row."""
-    names = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    sql = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    names = await connection.fetch(sql)  # of a partitioned table, its partitions
     states = {}
     for (name,) in names:
         if state := await connection.fetchval(f"SELECT md5(string_agg(concat(ctid, xmin), ',')) FROM {name}"):

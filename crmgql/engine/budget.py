@@ -72,9 +72,7 @@ class Budget:
 
     def _open_sessions(self, operation: Operation) -> None:
         opening = sum(
-            number
-            for name, number in operation.roots.items()
-            if name in MUTATIONS and MUTATIONS[name].session is not None
+            number for name, number in operation.roots.items() if name in MUTATIONS and MUTATIONS[name].session
         )
         if self.sessions + opening > 1:
             raise QueryTooComplex("A request may log in, refresh, log out or change a password once.")

@@ -3,12 +3,13 @@
     object_type("Funnel", [Field("won", int), …])
 
     @computed("funnel", lazy("Funnel"), arguments=(Argument("pipelineId", strawberry.ID),))
-    async def funnel(ask: Ask, given: Given) -> Any:
+    async def funnel(ask: Ask, *, pipeline_id: UUID | None = None) -> Any:
         "How opportunities went from stage to stage."
-        return await funnels.funnel(ask.database, ask.viewer, **given)
+        return await funnels.funnel(ask.database, ask.viewer, pipeline_id=pipeline_id)
 
-A verb answers plain data with camelCase keys; the selection is projected from it here. Such a field costs statements of
-its own, beside the one of the operation's records. A rejected one is null with an error, and the others are answered.
+The arguments reach it as keyword arguments, with snake_case names and ids as UUIDs. It answers plain data with camelCase
+keys; the selection is projected from it here. Such a field costs statements of its own, beside the one of the operation's
+records. A rejected one is null with an error, and the others are answered.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from graphql import FieldNode, GraphQLError, GraphQLList, GraphQLObjectType, get
 from graphql.execution.values import VariableValues, get_argument_values
 
 from crmgql.db import Database
-from crmgql.engine import inputs
+from crmgql.engine import input_values
 from crmgql.engine.errors import formatted, internal
 from crmgql.engine.strawberries import Argument, Field, optional
 from crmgql.errors import BadUserInput, CrmError
@@ -34,8 +35,6 @@ from crmgql.planner import metadata, selection
 from crmgql.viewer import Viewer
 
 log = structlog.get_logger("crmgql")
-
-Given = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +45,36 @@ class Ask:
     viewer: Viewer
 
 
-Answer = Callable[[Ask, Given], Awaitable[Any]]
+Answer = Callable[..., Awaitable[Any]]
+"""`(ask, **values)` → plain data."""
 
 
 @dataclass(frozen=True)
 class Computed:
+    """A declared root field."""
+
     name: str
     annotation: Any
     arguments: tuple[Argument, ...]
     doc: str
     answer: Answer
+    calls: Callable[..., Any] | None = None
 
 
 COMPUTED: dict[str, Computed] = {}
 
 
-def computed(name: str, annotation: Any, *, arguments: tuple[Argument, ...] = ()) -> Callable[[Answer], Answer]:
-    """Declares a root field. Arguments named `…Id` are ids of the record that the name says."""
+def computed(
+    name: str, annotation: Any, *, arguments: tuple[Argument, ...] = (), calls: Callable[..., Any] | None = None
+) -> Callable[[Answer], Answer]:
+    """Declares a root field. Arguments named `…Id` are ids of the record that the name says.
+
+    `calls`: the verb to which the body passes its `**values` on, whose parameters the arguments are then compared with.
+    """
 
     def declared(answer: Answer) -> Answer:
         doc = " ".join((answer.__doc__ or "").split())
-        COMPUTED[name] = Computed(name, annotation, arguments, doc, answer)
+        COMPUTED[name] = Computed(name, annotation, arguments, doc, answer, calls)
         return answer
 
     return declared
@@ -86,8 +94,8 @@ async def answer(
     assert reader.schema.query_type is not None
     field = reader.schema.query_type.fields[name]
     try:
-        given = _given(known, field, nodes[0], variables)
-        value = await COMPUTED[name].answer(ask, given)
+        values = _values(known, field, nodes[0], variables)
+        value = await COMPUTED[name].answer(ask, **values)
         return project(reader, field.type, nodes, value), None
     except CrmError as error:
         return None, formatted(error, [key])
@@ -96,12 +104,12 @@ async def answer(
         return None, internal([key])
 
 
-def _given(known: metadata.Metadata, field: Any, node: FieldNode, variables: VariableValues) -> Given:
+def _values(known: metadata.Metadata, field: Any, node: FieldNode, variables: VariableValues) -> dict[str, Any]:
     try:
         coerced = get_argument_values(field, node, variables)
     except GraphQLError as error:
         raise BadUserInput(error.message) from None
-    return inputs.convert_arguments(known, field.args, coerced)
+    return input_values.convert_arguments(known, field.args, coerced)
 
 
 def project(reader: selection.Reader, kind: Any, nodes: list[FieldNode], value: Any) -> Any:

@@ -1,6 +1,6 @@
 """The words in which a GraphQL type is declared, once: its model, its columns, its relations.
 
-    @node(models.Order, prefix="ord", order="-orderedAt")
+    @node(models.Order, order="-orderedAt")
     class Order:
         "What a customer ordered."
         number = column(sort=True)
@@ -21,6 +21,7 @@ from typing import Any
 
 from tortoise.models import Model
 
+from crmgql.models.names import PREFIXES
 from crmgql.planner.codecs import Codec
 from crmgql.sql import ast
 from crmgql.viewer import Who
@@ -33,6 +34,7 @@ class ColumnDeclaration:
     enum: type[StrEnum] | None
     sort: bool
     filter: bool
+    input: Any = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,10 @@ def column(
     enum: type[StrEnum] | None = None,
     sort: bool = False,
     filter: bool = True,
+    input: Any = None,
 ) -> Any:
-    """A scalar; the column is the attribute's name unless given."""
-    return ColumnDeclaration(column, doc, enum, sort, filter)
+    """A scalar; the column is the attribute's name unless given. `input`: the narrower scalar in which clients write it."""
+    return ColumnDeclaration(column, doc, enum, sort, filter, input)
 
 
 def money(column: str | None = None, doc: str = "", *, currency: str = "currency", sort: bool = False) -> Any:
@@ -130,18 +133,26 @@ def derived(
 
 
 def node(
-    model: type[Model], *, prefix: str, plural: str | None = None, order: str = "-createdAt", only: bool = False
+    model: type[Model], *, plural: str | None = None, order: str = "-createdAt", only: bool = False
 ) -> Callable[[type], type]:
     """Declares a type over a model. `order` is its lists' default order; `-` means descending.
 
-    `only`: the table has one row, and the type's query field takes no id.
+    The prefix of its ids is the one that `models/names` has for it. `only`: the table has one row, and the type's query
+    field takes no id.
     """
 
     def declare(cls: type) -> type:
         fields = {camel(name): value for name, value in vars(cls).items() if isinstance(value, FieldDeclaration)}
         doc = " ".join((cls.__doc__ or "").split())
         DECLARED[cls.__name__] = NodeDeclaration(
-            cls.__name__, model, prefix, plural or _plural(cls.__name__), order, doc, fields, only
+            cls.__name__,
+            model,
+            PREFIXES.get(cls.__name__, ""),
+            plural or _plural(cls.__name__),
+            order,
+            doc,
+            fields,
+            only,
         )
         return cls
 

@@ -41,6 +41,10 @@ def freeze(declared: dict[str, declare.NodeDeclaration]) -> metadata.Metadata:
     prefixes: dict[str, str] = {}
     nodes = []
     for declaration in declared.values():
+        if not declaration.prefix:
+            raise DeclarationError(
+                f"{declaration.name} has no id prefix; add one to PREFIXES in crmgql/models/names.py."
+            )
         other = prefixes.setdefault(declaration.prefix, declaration.name)
         if other != declaration.name:
             raise DeclarationError(
@@ -122,15 +126,20 @@ def _model_field(node: declare.NodeDeclaration, name: str, wanted: str) -> tuple
     )
 
 
+def scalar_of(column: str, model_field: orm.Field[Any]) -> codecs.Codec | None:
+    """How a plain column is read and written; None for one that has no scalar."""
+    if column == "currency" or column.endswith("_currency"):
+        return codecs.CURRENCY
+    return SCALARS.get(type(model_field))
+
+
 def _column(node: declare.NodeDeclaration, name: str, field: declare.ColumnDeclaration) -> metadata.Leaf:
     column, model_field = _model_field(node, name, field.column or declare.snake(name))
     if field.enum is not None:
         many = isinstance(model_field, TextArrayField)
         codec = codecs.enum_codec(field.enum.__name__, many=many)
-    elif column == "currency" or column.endswith("_currency"):
-        codec = codecs.CURRENCY
-    elif type(model_field) in SCALARS:
-        codec = SCALARS[type(model_field)]
+    elif (plain := scalar_of(column, model_field)) is not None:
+        codec = plain
     else:
         hint = "declare it with money()" if isinstance(model_field, AmountField) else "add a codec for it"
         raise DeclarationError(f"{node.name}.{name}: a {type(model_field).__name__} can't be a plain column; {hint}.")

@@ -16,14 +16,15 @@ from uuid import UUID
 
 import orjson
 import structlog
-from graphql import FieldNode, GraphQLError, GraphQLObjectType, GraphQLSchema
+from graphql import FieldNode, GraphQLError, GraphQLSchema
 from graphql.execution.values import get_argument_values
 
 from crmgql import access, db
-from crmgql.engine import computed, inputs, mutations
+from crmgql.engine import input_values, mutations
 from crmgql.engine.documents import LOG_IN
 from crmgql.engine.errors import formatted, internal
 from crmgql.engine.pace import Pace
+from crmgql.engine.payloads import RECORD, Payload
 from crmgql.errors import (
     BadUserInput,
     CrmError,
@@ -34,16 +35,13 @@ from crmgql.errors import (
     Unauthenticated,
     Unavailable,
 )
-from crmgql.planner import arguments, selection
+from crmgql.planner import selection
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.records import idempotency, records
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who
 
 log = structlog.get_logger("crmgql")
-
-RECORD = "0"
-"""The variable that holds the changed record's id; no client's variable can have this name."""
 
 PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCostExceeded)
 """Rejections that say nothing about the input: GraphQL errors rather than `userErrors`."""
@@ -122,15 +120,15 @@ class _Field:
         self.pace = pace
         self.errors = errors
         self.declaration = mutations.MUTATIONS[nodes[0].name.value]
-        self.payload = _Payload(runner, reader, self.declaration, nodes)
+        self.payload = Payload(reader, self.declaration, nodes)
 
     async def answer(self) -> str:
         """The payload's JSON. Raises the verb's rejection."""
-        coerced, given = await self.pace.aside(self._input)
-        if self.declaration.session is not None:
-            done, record = await self._session(given)
+        coerced, values = await self.pace.aside(self._input)
+        if self.declaration.session:
+            done, record = await self._session(values)
         else:
-            done, record = await self._transaction(coerced, given)
+            done, record = await self._transaction(coerced, values)
         if done.changed_user is not None:
             self.runner.forget(done.changed_user)
         return self.payload.text(record, done.extras)
@@ -146,7 +144,8 @@ class _Field:
         """Those in a public field's input are the input's mistake."""
         return self.declaration.public and isinstance(error, Unauthenticated)
 
-    def _input(self) -> tuple[dict[str, Any], mutations.Given]:
+    def _input(self) -> tuple[dict[str, Any], mutations.Values]:
+        """The input as graphql-core coerced it, and as the verb takes it. Raises `BadUserInput`."""
         assert self.runner.schema.mutation_type is not None
         field = self.runner.schema.mutation_type.fields[self.declaration.name]
         try:
@@ -155,7 +154,7 @@ class _Field:
             raise BadUserInput(error.message) from None
         kind: Any = field.args["input"].type
         metadata = self.runner.plans.metadata
-        return coerced, inputs.convert(metadata, self.declaration.record, kind.of_type, coerced)
+        return coerced, input_values.convert(metadata, self.declaration.record, kind.of_type, coerced)
 
     async def _plan(self, who: Who) -> Plan | None:
         """How the record is read for the payload; None where nothing of it is shown. Raises what planning it raises."""
@@ -170,26 +169,26 @@ class _Field:
         return plan
 
     async def _transaction(
-        self, coerced: dict[str, Any], given: mutations.Given
+        self, coerced: dict[str, Any], values: mutations.Values
     ) -> tuple[mutations.Done, dict[str, Any]]:
+        """The verb and the payload's record in one transaction, done again where it collides with another one."""
         assert self.call.viewer is not None
-        access.require_write(self.call.viewer, self.declaration.record)  # also for what a key would only repeat
         plan = await self._plan(self.call.viewer.who)
-        key = given.pop("idempotency_key", None)
+        key = values.pop("idempotency_key", None)
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self.runner.database.transaction() as tx:
                     act = Act(tx, self.call.viewer)
-                    done = await _once(act, self.declaration, key, coerced, dict(given))
+                    done = await _once(act, self.declaration, key, coerced, values)
                     return done, await self._shown(tx, plan, act.viewer, done.record)
             except records.COLLIDED:
                 if not tries_left:
                     raise Unavailable("Too many changed the same records at once; try again.") from None
         raise AssertionError("unreachable")
 
-    async def _session(self, given: mutations.Given) -> tuple[mutations.Done, dict[str, Any]]:
-        assert self.declaration.session is not None
-        done = await self.declaration.session(self.call, given)
+    async def _session(self, values: mutations.Values) -> tuple[mutations.Done, dict[str, Any]]:
+        """What opens or ends a session, which commits on its own, and then the payload's record, read as the user found."""
+        done: mutations.Done = await self.declaration.verb(self.call, **values)
         if done.record is None:
             return done, {}
         # It is done and can't be undone: what can't be shown is an error beside the tokens.
@@ -217,73 +216,24 @@ class _Field:
 
 
 async def _once(
-    act: Act, declaration: mutations.MutationDeclaration, key: str | None, coerced: Any, given: mutations.Given
+    act: Act, declaration: mutations.MutationDeclaration, key: str | None, coerced: Any, values: mutations.Values
 ) -> mutations.Done:
-    """The verb, or what came of it when the same request was done before."""
-    assert declaration.verb is not None
+    """What the verb does, or did when the same request came before. Raises `IdempotencyConflict` and what the verb does."""
     if key is None:
-        return _done(await declaration.verb(act, given))
+        return await _call(act, declaration, values)
     before = await idempotency.claim(act, key=key, mutation=declaration.name, body=coerced)
     if before is not None:
+        access.require_write(act.viewer, declaration.record)  # the verb, which checks it, is not called
         return mutations.Done(before)
-    done = _done(await declaration.verb(act, given))
+    done = await _call(act, declaration, values)
     assert done.record is not None
     await idempotency.finish(act, key=key, record=done.record)
     return done
 
 
-def _done(answer: UUID | mutations.Done) -> mutations.Done:
+async def _call(act: Act, declaration: mutations.MutationDeclaration, values: mutations.Values) -> mutations.Done:
+    answer: UUID | mutations.Done = await declaration.verb(act, *declaration.fixed, **values)
     return answer if isinstance(answer, mutations.Done) else mutations.Done(answer)
-
-
-class _Payload:
-    """The selection on a payload: the planned record fields, and the rest, which is put together here."""
-
-    def __init__(
-        self,
-        runner: Mutations,
-        reader: selection.Reader,
-        declaration: mutations.MutationDeclaration,
-        nodes: list[FieldNode],
-    ) -> None:
-        self.reader = reader
-        self.declaration = declaration
-        self.node = runner.plans.metadata.nodes[declaration.record]
-        kind = runner.schema.type_map[declaration.payload]
-        assert isinstance(kind, GraphQLObjectType)
-        self.kind = kind
-        self.fields = reader.collect(declaration.payload, [node.selection_set for node in nodes])
-
-    @property
-    def shows_record(self) -> bool:
-        return any(nodes[0].name.value == self.node.singular for nodes in self.fields.values())
-
-    def root(self) -> tuple[tuple[str, selection.Root], ...]:
-        """The record's fields as roots of a statement."""
-        id = arguments.Scalar(None, arguments.VariableRef(RECORD))
-        return tuple(
-            (key, selection.RootOne(self.reader.object(self.node, nodes), id))
-            for key, nodes in self.fields.items()
-            if nodes[0].name.value == self.node.singular
-        )
-
-    def text(self, record: dict[str, Any] | None, extras: dict[str, Any], error: dict[str, Any] | None = None) -> str:
-        made: dict[str, Any] = {}
-        for key, nodes in self.fields.items():
-            name = nodes[0].name.value
-            if name == "__typename":
-                made[key] = self.declaration.payload
-            elif name == "userErrors":
-                made[key] = [] if error is None else [self._error(nodes, error)]
-            elif name == self.node.singular:
-                made[key] = (record or {}).get(key)
-            else:
-                made[key] = computed.project(self.reader, self.kind.fields[name].type, nodes, extras.get(name))
-        return computed.encoded(made).decode()
-
-    def _error(self, nodes: list[FieldNode], error: dict[str, Any]) -> dict[str, Any]:
-        fields = self.reader.collect("UserError", [node.selection_set for node in nodes])
-        return {key: error.get(item[0].name.value, "UserError") for key, item in fields.items()}
 
 
 def _body(data: str, errors: list[dict[str, Any]]) -> bytes:

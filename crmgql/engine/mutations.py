@@ -1,40 +1,49 @@
-"""The words in which a mutation is declared: its record, its input, its verb.
+"""The words in which a mutation is declared: its record, its input, the verb that does it, and one sentence.
 
-    @mutation("Order", OrderCreateInput)
-    async def order_create(act: Act, given: Given) -> UUID:
-        "Makes a draft order."
-        return await orders.create(act, **given)
+What only calls a verb is a row of a table:
 
-`given` holds what the client gave: snake_case keys, ids as UUIDs, enums as text, money as (amount, currency).
+    mutations.table(
+        "Ticket",
+        Row("ticketOpen", "Opens a ticket.", tickets.open, input=inputs.create("customer_id", tickets.FACTS)),
+        Row("ticketHold", "Marks an open ticket as pending: it waits for the customer.", tickets.move, "hold"),
+    )
+
+What does more is a function. The values reach it, as they reach a verb, as keyword arguments: snake_case names, ids as
+UUIDs, enums as text, money as (amount, currency).
+
+    @mutation("User", inputs.update(users.FACTS), calls=users.update_user)
+    async def user_update(act: Act, **values: Any) -> Done:
+        "Changes what the input names."
 
 What opens and ends sessions commits on its own, and mostly asks for no viewer:
 
     @session(LoginInput, extras=TOKENS)
-    async def login(call: SessionCall, given: Given) -> Done:
+    async def login(call: SessionCall, *, email: str, password: str) -> Done:
         "Logs in."
+
+Each field of an input is compared with what its verb takes when the schema is built (`engine/input_checks`).
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import strawberry
-
 from crmgql.db import Database
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import declare
-from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, object_type, optional, publish
-from crmgql.errors import Unavailable
-from crmgql.records.records import Act
+from crmgql.engine import declare, inputs
+from crmgql.engine.inputs import MoveInput
+from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, object_type, optional
+from crmgql.errors import DeclarationError, Unavailable
+from crmgql.planner import metadata
 from crmgql.viewer import Clock, Viewer
 
-Given = dict[str, Any]
+Values = dict[str, Any]
+"""What a client's input came to, by the names of a verb's parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,74 +82,105 @@ class SessionCall:
         return self.issuing
 
 
-Verb = Callable[[Act, Given], Awaitable[UUID | Done]]
-SessionVerb = Callable[[SessionCall, Given], Awaitable[Done]]
+Verb = Callable[..., Awaitable[Any]]
+"""`(act, *fixed, **values)` → the record's id, or `Done`; of a session: `(call, **values)` → `Done`."""
+
+
+class DuplicateMutation(DeclarationError):
+    """Two mutations have one name."""
+
+
+class UnknownRecord(DeclarationError):
+    """A mutation answers with a record of no declared type."""
 
 
 @dataclass(frozen=True)
 class MutationDeclaration:
-    """`extras` are further payload fields (name → annotation), answered as they are.
+    """`verb` is called with `fixed` and the input's values, `calls` is the verb to which it passes them on, if it does.
 
-    One of `verb` and `session` is set: the second commits on its own and, when `public`, needs no viewer.
+    `extras` are further payload fields (name → annotation), answered as they are. A `session` commits on its own and,
+    when `public`, needs no viewer.
     """
 
     name: str
     record: str
     input: Any
     doc: str
-    extras: dict[str, Any]
-    verb: Verb | None = None
-    session: SessionVerb | None = None
+    verb: Verb
+    fixed: tuple[str, ...] = ()
+    calls: Verb | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
+    session: bool = False
     public: bool = False
 
     @property
+    def input_name(self) -> str:
+        """The input's type: a class's own name; what is derived is named after the mutation."""
+        return self._title + "Input" if isinstance(self.input, inputs.Derived) else self.input.__name__
+
+    @property
     def payload(self) -> str:
-        return f"{self.name[0].upper()}{self.name[1:]}Payload"
+        return f"{self._title}Payload"
+
+    @property
+    def _title(self) -> str:
+        return self.name[0].upper() + self.name[1:]
 
 
 MUTATIONS: dict[str, MutationDeclaration] = {}
 
 
-def mutation(record: str, input: Any, *, extras: dict[str, Any] | None = None) -> Callable[[Verb], Verb]:
-    """Declares a mutation that answers with a record of a type. What is done before is not told again in `extras`."""
+class Row:
+    """A mutation whose body only calls a verb, with `fixed` before the input's values."""
 
-    def declared(verb: Verb) -> Verb:
-        name, doc = _documented(verb)
-        MUTATIONS[name] = MutationDeclaration(name, record, input, doc, extras or {}, verb=verb)
-        return verb
+    def __init__(self, name: str, doc: str, verb: Verb, *fixed: str, input: Any = MoveInput) -> None:
+        self.name, self.doc, self.verb, self.fixed, self.input = name, doc, verb, fixed, input
+
+
+def table(record: str, *rows: Row) -> None:
+    """Declares mutations that answer with a record of one type."""
+    for row in rows:
+        _declare(MutationDeclaration(row.name, record, row.input, row.doc, row.verb, row.fixed))
+
+
+def mutation(
+    record: str, input: Any, *, extras: dict[str, Any] | None = None, calls: Verb | None = None
+) -> Callable[[Verb], Verb]:
+    """Declares a mutation with a body of its own, which answers with a record of a type.
+
+    A repeated `idempotencyKey` answers no `extras`. `calls`: the verb that takes all values, when the body has `**values`.
+    """
+
+    def declared(body: Verb) -> Verb:
+        _declare(MutationDeclaration(*_named(body, record, input), body, calls=calls, extras=extras or {}))
+        return body
 
     return declared
 
 
-def session(
-    input: Any, *, extras: dict[str, Any] | None = None, public: bool = True
-) -> Callable[[SessionVerb], SessionVerb]:
+def session(input: Any, *, extras: dict[str, Any] | None = None, public: bool = True) -> Callable[[Verb], Verb]:
     """Declares a mutation of sessions, which answers with the user. Its input takes no key: tokens are made once."""
 
-    def declared(verb: SessionVerb) -> SessionVerb:
-        name, doc = _documented(verb)
-        MUTATIONS[name] = MutationDeclaration(name, "User", input, doc, extras or {}, session=verb, public=public)
-        return verb
+    def declared(body: Verb) -> Verb:
+        named = _named(body, "User", input)
+        _declare(MutationDeclaration(*named, body, extras=extras or {}, session=True, public=public))
+        return body
 
     return declared
 
 
-def _documented(verb: Any) -> tuple[str, str]:
-    return declare.camel(verb.__name__), " ".join((verb.__doc__ or "").split())
+def _named(body: Any, record: str, input: Any) -> tuple[str, str, Any, str]:
+    return declare.camel(body.__name__), record, input, " ".join((body.__doc__ or "").split())
 
 
-def input(cls: type) -> Any:
-    """An input type; every mutation's input also takes an `idempotencyKey`."""
-    cls.__annotations__ = {**inspect.get_annotations(cls), "idempotency_key": "str | None"}
-    cls.idempotency_key = strawberry.field(  # type: ignore[attr-defined]
-        default=strawberry.UNSET,
-        description="The same key with the same input has one effect, however often it is sent.",
-    )
-    return publish(cls.__name__, strawberry.input(cls))
+def _declare(declaration: MutationDeclaration) -> None:
+    if declaration.name in MUTATIONS:
+        raise DuplicateMutation(f"{declaration.name} is declared twice; take one of the two out.")
+    MUTATIONS[declaration.name] = declaration
 
 
-def build() -> Any:
-    """The mutation type with all payloads."""
+def build(known: metadata.Metadata) -> Any:
+    """The mutation type with all inputs and payloads."""
     object_type(
         "UserError",
         [
@@ -150,11 +190,13 @@ def build() -> Any:
         ],
         "A rejection that says what was wrong; nothing was changed.",
     )
-    fields = [_field(declaration) for declaration in MUTATIONS.values()]
+    fields = [_field(declaration, known) for declaration in MUTATIONS.values()]
     return object_type("Mutation", fields, "Everything that can be changed; each field is one transaction.")
 
 
-def _field(declaration: MutationDeclaration) -> Field:
+def _field(declaration: MutationDeclaration, known: metadata.Metadata) -> Field:
+    if declaration.record not in known.nodes:
+        raise UnknownRecord(f"{declaration.name}: {declaration.record!r} is not declared; declare it with @node.")
     record = declaration.record[0].lower() + declaration.record[1:]
     payload = [
         Field(record, optional(lazy(declaration.record)), "The record as it is now; null if you may not see it."),
@@ -162,6 +204,13 @@ def _field(declaration: MutationDeclaration) -> Field:
         Field("userErrors", list[lazy("UserError")], "Empty when it was done."),  # type: ignore[misc]
     ]
     object_type(declaration.payload, payload)
-    arguments = (Argument("input", declaration.input, REQUIRED),)
+    arguments = (Argument("input", _input(declaration, known), REQUIRED),)
     # Nullable, so that a field that fails takes nothing away from what others have already done.
     return Field(declaration.name, optional(lazy(declaration.payload)), declaration.doc, arguments)
+
+
+def _input(declaration: MutationDeclaration, known: metadata.Metadata) -> Any:
+    if not isinstance(declaration.input, inputs.Derived):
+        return declaration.input
+    node, frozen = declare.DECLARED[declaration.record], known.nodes[declaration.record]
+    return inputs.build(declaration.input, declaration.input_name, node, frozen)

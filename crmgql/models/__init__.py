@@ -1,147 +1,27 @@
-"""Tortoise models: shape only."""
+"""Tortoise models: shape only. The models and enums of every chapter are found here, too; a new one needs no line."""
 
-from crmgql.models.activities import (
-    Interaction,
-    InteractionKind,
-    Task,
-    TaskStatus,
-    Ticket,
-    TicketPriority,
-    TicketStatus,
-)
-from crmgql.models.catalog import Product, ProductStatus
-from crmgql.models.compensation import Commission, CommissionStatus
-from crmgql.models.customers import Contact, Customer, CustomerKind, CustomerStatus
-from crmgql.models.events import AuditEntry, Erasure, Event, EventCheckpoint, EventPosition, Tombstone
-from crmgql.models.imports import ImportRun, ImportStatus
-from crmgql.models.jobs import CatchUp, Job, JobStatus, Schedule
-from crmgql.models.leads import DuplicateStatus, Lead, LeadDuplicate, LeadStatus, LeadTransition
-from crmgql.models.marketing import (
-    Campaign,
-    CampaignChannel,
-    CampaignStatus,
-    FollowUpAction,
-    FollowUpRule,
-    IntakeSource,
-)
-from crmgql.models.messages import EmailMessage, EmailStatus, Notification
-from crmgql.models.money import Payment, PaymentMethod, PaymentStatus
-from crmgql.models.opportunities import (
-    KeyAction,
-    Opportunity,
-    OpportunityAction,
-    OpportunityStatus,
-    Pipeline,
-    Risk,
-    ScoreOperator,
-    ScoreRule,
-    Stage,
-    StageTransition,
-    StaleAlert,
-    StaleThreshold,
-)
-from crmgql.models.people import ApiKey, LoginAttempt, Role, Session, Team, User
-from crmgql.models.pools import Pool, PoolItem, PoolKind, PoolMove, PoolMoveKind
-from crmgql.models.records import IdempotencyRecord
-from crmgql.models.routing import (
-    Absence,
-    AssignmentDecision,
-    Distribution,
-    LeadQueue,
-    RoutingReason,
-    RoutingRule,
-    RoutingRuleset,
-    RoutingShare,
-    RoutingTarget,
-    RulesetStatus,
-    SellerProfile,
-)
-from crmgql.models.sales import Order, OrderLine, OrderStatus
-from crmgql.models.settings import BusinessCalendar, Company
+from crmgql.models import base
+from crmgql.models.activities import *
+from crmgql.models.catalog import *
+from crmgql.models.compensation import *
+from crmgql.models.customers import *
+from crmgql.models.events import *
+from crmgql.models.imports import *
+from crmgql.models.jobs import *
+from crmgql.models.leads import *
+from crmgql.models.marketing import *
+from crmgql.models.messages import *
+from crmgql.models.money import *
+from crmgql.models.opportunities import *
+from crmgql.models.people import *
+from crmgql.models.pools import *
+from crmgql.models.records import *
+from crmgql.models.routing import *
+from crmgql.models.sales import *
+from crmgql.models.settings import *
 
 __all__ = [
-    "Absence",
-    "ApiKey",
-    "AssignmentDecision",
-    "AuditEntry",
-    "BusinessCalendar",
-    "Campaign",
-    "CampaignChannel",
-    "CampaignStatus",
-    "CatchUp",
-    "Commission",
-    "CommissionStatus",
-    "Company",
-    "Contact",
-    "Customer",
-    "CustomerKind",
-    "CustomerStatus",
-    "Distribution",
-    "DuplicateStatus",
-    "EmailMessage",
-    "EmailStatus",
-    "Erasure",
-    "Event",
-    "EventCheckpoint",
-    "EventPosition",
-    "FollowUpAction",
-    "FollowUpRule",
-    "IdempotencyRecord",
-    "ImportRun",
-    "ImportStatus",
-    "IntakeSource",
-    "Interaction",
-    "InteractionKind",
-    "Job",
-    "JobStatus",
-    "KeyAction",
-    "Lead",
-    "LeadDuplicate",
-    "LeadQueue",
-    "LeadStatus",
-    "LeadTransition",
-    "LoginAttempt",
-    "Notification",
-    "Opportunity",
-    "OpportunityAction",
-    "OpportunityStatus",
-    "Order",
-    "OrderLine",
-    "OrderStatus",
-    "Payment",
-    "PaymentMethod",
-    "PaymentStatus",
-    "Pipeline",
-    "Pool",
-    "PoolItem",
-    "PoolKind",
-    "PoolMove",
-    "PoolMoveKind",
-    "Product",
-    "ProductStatus",
-    "Risk",
-    "Role",
-    "RoutingReason",
-    "RoutingRule",
-    "RoutingRuleset",
-    "RoutingShare",
-    "RoutingTarget",
-    "RulesetStatus",
-    "Schedule",
-    "ScoreOperator",
-    "ScoreRule",
-    "SellerProfile",
-    "Session",
-    "Stage",
-    "StageTransition",
-    "StaleAlert",
-    "StaleThreshold",
-    "Task",
-    "TaskStatus",
-    "Team",
-    "Ticket",
-    "TicketPriority",
-    "TicketStatus",
-    "Tombstone",
-    "User",
+    name
+    for name, value in sorted(vars().items())
+    if isinstance(value, type) and value.__module__.startswith(f"{__name__}.") and value.__module__ != base.__name__
 ]

@@ -22,7 +22,7 @@ from crmgql import access
 from crmgql.db import Transaction
 from crmgql.errors import BadUserInput, Conflict, CrmError, Forbidden, NotFound, VersionConflict
 from crmgql.events import outbox
-from crmgql.records import checks, days
+from crmgql.records import checks, columns, days
 from crmgql.sql import ast
 from crmgql.sql.render import quote, render_select
 from crmgql.viewer import Viewer
@@ -94,9 +94,13 @@ async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, fie
     values = [id if source == "id" else act.viewer.user_id for source in sources]
     row = await act.tx.connection.fetchrow(sql if hold is None else f"{sql} {hold} OF t", *values)
     if row is None:
-        noun = re.sub(r"(?<=[a-z])([A-Z])", r" \1", model.__name__).lower()
-        raise NotFound(f"There is no such {noun}, or you may not see it.", field=field)
+        raise NotFound(f"There is no such {noun(model)}, or you may not see it.", field=field)
     return _row(model, row)
+
+
+def noun(model: type[Model]) -> str:
+    """What a record of a model is called in a sentence."""
+    return re.sub(r"(?<=[a-z])([A-Z])", r" \1", model.__name__).lower()
 
 
 async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) -> None:
@@ -122,8 +126,9 @@ async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) 
 def require_same_customer(row: Row, customer_id: UUID | None, *, field: str) -> None:
     """Raises `BadUserInput` when a record that is referred to belongs to another customer."""
     if row["customer_id"] != customer_id:
-        noun = field.removesuffix("Id")
-        raise BadUserInput(f"The {noun} belongs to another customer; choose one of this customer's.", field=field)
+        raise BadUserInput(
+            f"The {field.removesuffix('Id')} belongs to another customer; choose one of this customer's.", field=field
+        )
 
 
 def require_role(act: Act, roles: frozenset[str], *, field: str) -> None:
@@ -183,6 +188,8 @@ async def change(
 
     `touch`: something that belongs to the record changed, so its version is counted all the same.
     """
+    if changes.keys() & columns.FROZEN:
+        raise TypeError(f"{model.__name__}: where a record came from is said once, when it is made.")
     checks.check(model, changes)
     different = {column: value for column, value in changes.items() if not _same(row[column], value)}
     if not different and not touch:

@@ -1,7 +1,8 @@
 """The chapters of the API. Each is a folder with `types` (records), `fields` (what verbs work out) and `mutations`, as
-far as it has them; importing them is what declares."""
+far as it has them, and modules of its own; importing them is what declares."""
 
-from importlib import import_module, util
+import pkgutil
+from importlib import import_module
 
 CHAPTERS = (
     "catalog",
@@ -25,9 +26,17 @@ PARTS = ("types", "fields", "mutations")
 
 
 def load() -> None:
-    """Imports every part of every chapter."""
+    """Imports every module of every chapter: all `types`, then all `fields` and `mutations`, then the others."""
+    found = {chapter: _modules(chapter) for chapter in CHAPTERS}
     for part in PARTS:
         for chapter in CHAPTERS:
-            module = f"crmgql.schema.{chapter}.{part}"
-            if util.find_spec(module) is not None:
-                import_module(module)
+            if part in found[chapter]:
+                import_module(f"crmgql.schema.{chapter}.{part}")
+    for chapter, modules in found.items():
+        for module in modules:
+            import_module(f"crmgql.schema.{chapter}.{module}")
+
+
+def _modules(chapter: str) -> list[str]:
+    package = import_module(f"crmgql.schema.{chapter}")
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]

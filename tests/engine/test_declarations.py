@@ -162,6 +162,11 @@ def test_mistakes_between_types(bench: Bench) -> None:
     twin = declare.NodeDeclaration("Team", models.Team, "usr", "teams", "-id", "", {})
     with pytest.raises(DeclarationError, match="share the id prefix 'usr'; change one"):
         freeze.freeze({**declare.DECLARED, "Team": twin})
+    bare = declare.NodeDeclaration("Team", models.Team, "", "teams", "-id", "", {})
+    with pytest.raises(
+        DeclarationError, match=r"Team has no id prefix; add one to PREFIXES in crmgql/models/names\.py"
+    ):
+        freeze.freeze({"Team": bare})
     stray = declare.NodeDeclaration("Session", models.Session, "ses", "sessions", "-id", "", {})
     with pytest.raises(DeclarationError, match=r"Session has no row rule; add it to ROWS in crmgql/access\.py"):
         freeze.freeze({"Session": stray})

@@ -282,6 +282,7 @@ PLAIN = {
     "ScoreRule": {"name", "field", "operator", "value"},
     "SellerProfile": {"hours"},
     "Stage": {"name"},
+    "Company": {"name", "timezone", "default_currency", "locale"},
     "Team": {"name", "region"},
     "Ticket": {"priority"},
     "User": {"roles", "region", "salary_currency"},

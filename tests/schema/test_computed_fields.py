@@ -30,8 +30,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Any:
     asked: list[dict[str, Any]] = []
 
     def answering(name: str, value: Any) -> list[dict[str, Any]]:
-        async def answer(ask: Ask, given: dict[str, Any]) -> Any:
-            asked.append(given)
+        async def answer(ask: Ask, **values: Any) -> Any:
+            asked.append(values)
             if isinstance(value, BaseException):
                 raise value
             return value

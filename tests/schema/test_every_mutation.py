@@ -199,7 +199,7 @@ async def test_somebody_without_roles_may_nothing(world: World) -> None:
 
 def inputs_of(world: World, mutation: str) -> dict[str, str]:
     """The names and types of an input's fields."""
-    kind: Any = world.engine.schema.type_map[mutations.MUTATIONS[mutation].input.__name__]
+    kind: Any = world.engine.schema.type_map[mutations.MUTATIONS[mutation].input_name]
     return {name: str(field.type).rstrip("!") for name, field in kind.fields.items()}
 
 

@@ -10,7 +10,7 @@ import pytest
 from tortoise.migrations.constraints import UniqueConstraint
 
 from crmgql import access
-from crmgql.engine import declare, mutations
+from crmgql.engine import declare, inputs, mutations
 from crmgql.models import Role
 from crmgql.viewer import Who
 from tests.schema.cases import CASES, load
@@ -21,7 +21,9 @@ numbers = count()
 
 
 def takes(mutation: str, field: str) -> bool:
-    return f"{declare.snake(field)}" in getattr(mutations.MUTATIONS[mutation].input, "__annotations__", {})
+    declared = mutations.MUTATIONS[mutation].input
+    names = declared.names if isinstance(declared, inputs.Derived) else declared.__annotations__
+    return declare.snake(field) in names
 
 
 WITH_ORIGIN = sorted(name for name in CASES if takes(name, "externalId"))

@@ -108,7 +108,7 @@ class World:
         record = declaration.record[0].lower() + declaration.record[1:]
         extras = " ".join(self._shown(declaration, name) for name in declaration.extras)
         query = (
-            f"mutation($input: {declaration.input.__name__}!) {{ {mutation}(input: $input) "
+            f"mutation($input: {declaration.input_name}!) {{ {mutation}(input: $input) "
             f"{{ {extras} {record} {{ {show} }} userErrors {{ code field message }} }} }}"
         )
         viewer = self.viewer(who) if isinstance(who, str) else who

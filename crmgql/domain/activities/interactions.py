@@ -12,12 +12,15 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput
 from crmgql.models import Contact, Customer, Interaction, Opportunity
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
+FACTS = "kind subject body contact_id opportunity_id"
 COUNTS = ("opportunity_id", "occurred_at")
 """What says for which opportunity an interaction counts as activity, and when."""
 
 
+@takes(Interaction, FACTS, ORIGIN)
 async def log(
     act: Act, *, customer_id: UUID, author_id: UUID | None = None, occurred_at: datetime | None = None, **values: Any
 ) -> UUID:
@@ -38,6 +41,7 @@ async def log(
     return interaction["id"]  # type: ignore[no-any-return]
 
 
+@takes(Interaction, FACTS, "occurred_at")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. With another time or opportunity it counts there and then, and not where it did before."""
     access.require_write(act.viewer, "Interaction")

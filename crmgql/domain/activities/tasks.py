@@ -12,7 +12,11 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import Customer, Lead, Opportunity, Task
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+FACTS = "subject description due_at assignee_id customer_id lead_id opportunity_id"
+"""What is said of a task, and may be changed while it is open."""
 
 MOVES = {
     "complete": (frozenset({"OPEN"}), "DONE", "task.completed"),
@@ -24,6 +28,7 @@ UPDATE leads SET last_activity_at = $2, reclaim_warned_at = NULL WHERE id = $1 A
 REFERENCES = ("customer_id", "lead_id", "opportunity_id")
 
 
+@takes(Task, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
     """A task, one's own unless an assignee is named. With an opportunity it is of that one's customer."""
     access.require_write(act.viewer, "Task")
@@ -35,6 +40,7 @@ async def create(act: Act, **values: Any) -> UUID:
     return task["id"]  # type: ignore[no-any-return]
 
 
+@takes(Task, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named, while the task is open."""
     access.require_write(act.viewer, "Task")

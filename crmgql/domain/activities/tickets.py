@@ -10,7 +10,11 @@ from crmgql.domain.people import users
 from crmgql.errors import IllegalTransition
 from crmgql.models import Contact, Customer, Order, Ticket
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+FACTS = "subject description priority contact_id order_id"
+"""What is said of a ticket, and may be changed until it is closed."""
 
 MOVES = {
     "hold": (frozenset({"OPEN"}), "PENDING", "ticket.held"),
@@ -21,6 +25,7 @@ MOVES = {
 ASSIGNING = users.FREE | {access.SUPPORT}
 
 
+@takes(Ticket, FACTS, ORIGIN)
 async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, **values: Any) -> UUID:
     """A ticket of a customer."""
     access.require_write(act.viewer, "Ticket")
@@ -33,6 +38,7 @@ async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, 
     return ticket["id"]  # type: ignore[no-any-return]
 
 
+@takes(Ticket, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named, unless the ticket is closed."""
     ticket = await _lock(act, id, expected_version)

@@ -10,7 +10,11 @@ from crmgql import access
 from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTransition
 from crmgql.models import Product
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+FACTS = "name sku category description specs price cost"
+"""What is said of a product beside its currency and status."""
 
 CONFLICTS = {"products_sku": ("sku", "Another product has this SKU.")}
 MOVES = {
@@ -21,6 +25,7 @@ MONEY = ("price", "cost")
 USED = "SELECT EXISTS (SELECT FROM order_lines WHERE product_id = $1)"
 
 
+@takes(Product, FACTS, ORIGIN)
 async def create(act: Act, *, currency: str | None = None, status: str | None = None, **values: Any) -> UUID:
     """A product, a draft unless made active; in the given currency, else its price's or cost's."""
     access.require_write(act.viewer, "Product")
@@ -33,6 +38,7 @@ async def create(act: Act, *, currency: str | None = None, status: str | None = 
     return product["id"]  # type: ignore[no-any-return]
 
 
+@takes(Product, FACTS, "currency")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named."""
     access.require_write(act.viewer, "Product")

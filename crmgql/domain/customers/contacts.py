@@ -8,12 +8,15 @@ from uuid import UUID
 from crmgql import access
 from crmgql.models import Contact, Customer
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act
 
+FACTS = "name title email phone"
 LOCK_CUSTOMER = "SELECT FROM customers WHERE id = $1 FOR NO KEY UPDATE"
 PRIMARY = "SELECT id FROM contacts WHERE customer_id = $1 AND is_primary AND id IS DISTINCT FROM $2"
 
 
+@takes(Contact, FACTS, ORIGIN)
 async def create(act: Act, *, customer_id: UUID, primary: bool | None = None, **values: Any) -> UUID:
     """A contact; as the primary one it takes the place of the one before."""
     access.require_write(act.viewer, "Contact")
@@ -25,6 +28,7 @@ async def create(act: Act, *, customer_id: UUID, primary: bool | None = None, **
     return contact["id"]  # type: ignore[no-any-return]
 
 
+@takes(Contact, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named."""
     access.require_write(act.viewer, "Contact")

@@ -11,7 +11,14 @@ from crmgql.domain.pools import pool_items, pools
 from crmgql.errors import CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+FACTS = (
+    "name kind status email phone website industry region country state city postal_code currency founded_year "
+    "employee_count annual_revenue notes owner_id parent_id"
+)
+"""What is said of a customer, and may be changed."""
 
 NEXT = {
     "PROSPECT": ("CUSTOMER",),
@@ -27,6 +34,7 @@ CONFLICTS = {
 }
 
 
+@takes(Customer, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
     """A customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
     access.require_write(act.viewer, "Customer")
@@ -43,6 +51,7 @@ async def create(act: Act, **values: Any) -> UUID:
     return customer["id"]  # type: ignore[no-any-return]
 
 
+@takes(Customer, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; the event tells a change of status or owner by its name."""
     access.require_write(act.viewer, "Customer")

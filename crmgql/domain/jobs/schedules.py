@@ -23,10 +23,12 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import Schedule
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
 log = structlog.get_logger("crmgql")
 
+FACTS = "name cron timezone every_s once_at catch_up enabled"
 GRACE = timedelta(seconds=60)
 """A time that passed less long ago is not missed, only late."""
 
@@ -70,6 +72,7 @@ BUILT_IN = (
 """What a fresh installation runs by itself. They may be changed and deleted like any other."""
 
 
+@takes(Schedule, FACTS, ORIGIN)
 async def create(act: Act, *, kind: str, arguments: dict[str, Any] | None = None, **values: Any) -> UUID:
     """A schedule. Exactly one of `cron`, `every_s` and `once_at` says when. Raises `BadUserInput`, `Conflict`.
 
@@ -86,6 +89,7 @@ async def create(act: Act, *, kind: str, arguments: dict[str, Any] | None = None
     return schedule["id"]  # type: ignore[no-any-return]
 
 
+@takes(Schedule, FACTS, "arguments")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. Another way of timing replaces the one there was; what was missed before is not made good."""
     access.require_write(act.viewer, "Schedule")

@@ -21,7 +21,14 @@ from crmgql.domain.pools import pool_items
 from crmgql.errors import BadUserInput, CurrencyMismatch, Forbidden, IllegalTransition
 from crmgql.models import AssignmentDecision, Campaign, Lead
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+FACTS = (
+    "name company title email phone website industry region country city segment employee_count budget currency message "
+    "attributes lead_source campaign_id score email_opt_out"
+)
+"""What is said of a lead, and may be changed while it is open."""
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 CHANGES_WHEN_CLOSED = frozenset({"email_opt_out", "campaign_id", "lead_source"})
@@ -36,6 +43,7 @@ NOTED = "merged"
 SET_ROUTING = "UPDATE leads SET routing_id = $2 WHERE id = $1"
 
 
+@takes(Lead, FACTS, "received_at owner_id intake_source_id", ORIGIN)
 async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
     """A lead: the viewer's own if they sell or manage, else routed, unless an owner is named.
 
@@ -55,6 +63,7 @@ async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
     return lead["id"]  # type: ignore[no-any-return]
 
 
+@takes(Lead, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. Of a closed lead: only whether it wants mail, and where it came from."""
     access.require_write(act.viewer, "Lead")

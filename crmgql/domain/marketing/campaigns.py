@@ -14,8 +14,10 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.models import Campaign
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
+FACTS = "name channel currency budget spend starts_on ends_on owner_id"
 AMOUNTS = ("budget", "spend")
 CONFLICTS = {
     "campaigns_name": ("name", "Another campaign has this name, in upper or lower case."),
@@ -23,6 +25,7 @@ CONFLICTS = {
 }
 
 
+@takes(Campaign, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
     """A planned campaign: the viewer's own unless an owner is named. Without a currency it is that of its amounts.
 
@@ -40,6 +43,7 @@ async def create(act: Act, **values: Any) -> UUID:
     return campaign["id"]  # type: ignore[no-any-return]
 
 
+@takes(Campaign, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named, in any state: what a campaign did cost is often known after its end."""
     access.require_write(act.viewer, "Campaign")

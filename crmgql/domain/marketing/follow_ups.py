@@ -16,8 +16,10 @@ from crmgql.domain.messages import emails, notifications
 from crmgql.errors import BadUserInput
 from crmgql.models import FollowUpRule, Lead, Task
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
+FACTS = "name lead_status after_h action subject body active"
 STATUSES = ("NEW", "NURTURING", "QUALIFIED")
 LONGEST_H = 24 * 366
 SUBJECT = 200
@@ -32,6 +34,7 @@ WHERE u.active AND u.id = coalesce($1, (SELECT owner_id FROM lead_queues WHERE i
 DONE = "SELECT id FROM tasks WHERE dedupe_key = $1"
 
 
+@takes(FollowUpRule, FACTS, ORIGIN)
 async def create_rule(act: Act, **values: Any) -> UUID:
     """A rule; leads that come into the status from now on follow it. Raises `BadUserInput`, `Conflict`."""
     access.require_write(act.viewer, "FollowUpRule")
@@ -40,6 +43,7 @@ async def create_rule(act: Act, **values: Any) -> UUID:
     return rule["id"]  # type: ignore[no-any-return]
 
 
+@takes(FollowUpRule, FACTS)
 async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; `active` puts it out of use, for leads that wait for it too."""
     access.require_write(act.viewer, "FollowUpRule")

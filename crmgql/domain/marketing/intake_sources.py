@@ -18,9 +18,10 @@ from crmgql.db import Database
 from crmgql.domain.people import tokens
 from crmgql.errors import BadUserInput, Forbidden, IllegalTransition
 from crmgql.models import Campaign, IntakeSource
-from crmgql.records import records
+from crmgql.records import columns, records
 from crmgql.records.records import Act
 
+FACTS = "name rate_per_minute allowed_origins lead_source campaign_id"
 KEY_PREFIX = "crmin_"
 MAX_ORIGINS = 50
 ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9a-f:.]{2,45}\](:[0-9]{1,5})?")
@@ -54,6 +55,7 @@ class Source:
         return not self.allowed_origins or (origin or "").lower() in self.allowed_origins
 
 
+@columns.takes(IntakeSource, FACTS, columns.ORIGIN)
 async def create(act: Act, **values: Any) -> tuple[UUID, str]:
     """A source and its key, which is shown this once. Raises `Conflict`, `NotFound`, `BadUserInput`."""
     access.require_write(act.viewer, "IntakeSource")
@@ -64,6 +66,7 @@ async def create(act: Act, **values: Any) -> tuple[UUID, str]:
     return source["id"], key
 
 
+@columns.takes(IntakeSource, FACTS, "active")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; `active` true lets a deactivated one in again."""
     access.require_write(act.viewer, "IntakeSource")

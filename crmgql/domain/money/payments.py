@@ -11,6 +11,7 @@ from crmgql import access
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer, Order, Payment
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
 CONFLICTS = {
@@ -23,6 +24,7 @@ MOVES = {
 }
 
 
+@takes(Payment, "installments reference provider provider_reference", ORIGIN)
 async def record(
     act: Act,
     *,
@@ -30,7 +32,7 @@ async def record(
     method: str,
     order_id: UUID | None = None,
     customer_id: UUID | None = None,
-    pending: bool = False,
+    pending: bool | None = None,
     received_at: datetime | None = None,
     **more: Any,
 ) -> UUID:
@@ -61,7 +63,7 @@ async def record(
         "received_at": None if pending else received_at or act.now,
         **more,
     }
-    if not 0 <= values.get("installments", 1) <= 360:
+    if not 0 <= (values.get("installments") or 1) <= 360:
         raise BadUserInput("Installments are 0 to 360.", field="installments")
     if (values.get("provider") is None) != (values.get("provider_reference") is None):
         raise BadUserInput("Give provider and providerReference together.", field="providerReference")
@@ -81,6 +83,7 @@ async def _order(act: Act, order_id: UUID, customer_id: UUID | None, currency: s
     return order
 
 
+@takes(Payment, "reference")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes the reference; amounts and states have verbs of their own."""
     access.require_write(act.viewer, "Payment")

@@ -8,12 +8,15 @@ from uuid import UUID
 from crmgql import access
 from crmgql.errors import IllegalTransition
 from crmgql.models import KeyAction, Stage
-from crmgql.records import records
+from crmgql.records import plain, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act
 
+FACTS = "name required"
 NEXT_POSITION = "SELECT coalesce(max(position), 0) + 1 FROM key_actions WHERE stage_id = $1"
 
 
+@takes(KeyAction, FACTS, ORIGIN)
 async def create_action(act: Act, *, stage_id: UUID, **values: Any) -> UUID:
     """A key action of an open stage, after the others."""
     access.require_write(act.viewer, "KeyAction")
@@ -25,19 +28,6 @@ async def create_action(act: Act, *, stage_id: UUID, **values: Any) -> UUID:
     return action["id"]  # type: ignore[no-any-return]
 
 
-async def update_action(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named."""
-    access.require_write(act.viewer, "KeyAction")
-    action = await records.lock(act, KeyAction, id, expected_version=expected_version)
-    await records.change(act, KeyAction, action, changes, kind="keyAction.updated")
-    return id
-
-
-async def archive_action(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """It gates nothing any more; where it was done stays known."""
-    access.require_write(act.viewer, "KeyAction")
-    action = await records.lock(act, KeyAction, id, expected_version=expected_version)
-    if action["archived_at"] is not None:
-        raise IllegalTransition("The key action is archived already.", field="id")
-    await records.change(act, KeyAction, action, {"archived_at": act.now}, kind="keyAction.archived")
-    return id
+update_action = plain.update(KeyAction, FACTS, kind="keyAction.updated")
+archive_action = plain.archive(KeyAction, kind="keyAction.archived")
+"""It gates nothing any more; where it was done stays known."""

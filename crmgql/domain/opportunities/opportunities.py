@@ -20,7 +20,11 @@ from crmgql.errors import BadUserInput, Conflict, CrmError, IllegalTransition, N
 from crmgql.events import outbox
 from crmgql.models import Contact, Customer, KeyAction, Opportunity, OpportunityAction, Product, Stage, StageTransition
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+FACTS = "name contact_id owner_id product_id probability engaged_on expected_close"
+"""What is said of an opportunity beside its customer and amount."""
 
 OPEN = ("OPEN",)
 CLOSED = ("WON", "LOST")
@@ -51,6 +55,7 @@ class KeyActionsOpen(CrmError):
     code = "KEY_ACTIONS_OPEN"
 
 
+@takes(Opportunity, FACTS, "stage_id", ORIGIN)
 async def create(
     act: Act, *, customer_id: UUID | None = None, amount: tuple[Decimal, str] | None = None, **values: Any
 ) -> UUID:
@@ -73,6 +78,7 @@ async def create(
     return opportunity["id"]  # type: ignore[no-any-return]
 
 
+@takes(Opportunity, FACTS, "customer_id amount")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; a closed one's name and owner only."""
     access.require_write(act.viewer, "Opportunity")
@@ -95,8 +101,9 @@ async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | No
 
     Raises `KeyActionsOpen` for a move onwards while a required key action of its stage is not done.
     """
+    access.require_write(act.viewer, "Opportunity")
     stage = await _open_stage(act, stage_id)
-    opportunity = await _lock(act, id, expected_version, OPEN, "move")
+    opportunity = await _lock_in(act, id, expected_version, OPEN, "move")
     changes: Row = {}
     if stage["position"] > 1 and opportunity["engaged_on"] is None:
         changes["engaged_on"] = act.today
@@ -282,6 +289,10 @@ async def _open_stage(act: Act, stage_id: UUID) -> Row:
 
 async def _lock(act: Act, id: UUID, expected_version: int | None, sources: tuple[str, ...], verb: str) -> Row:
     access.require_write(act.viewer, "Opportunity")
+    return await _lock_in(act, id, expected_version, sources, verb)
+
+
+async def _lock_in(act: Act, id: UUID, expected_version: int | None, sources: tuple[str, ...], verb: str) -> Row:
     opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
     if opportunity["status"] not in sources:
         allowed = ", ".join(sources)

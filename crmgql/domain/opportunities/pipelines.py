@@ -7,6 +7,7 @@ stages come first, in their order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,10 @@ from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import BusinessCalendar, Pipeline, Stage
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
+STAGE_FACTS = "name probability conversion_goal stale_after_h escalate_after_h"
 MOST_STAGES = 50
 LONGEST_H = 8_760
 """Hours in a year: silence is told before."""
@@ -65,8 +68,26 @@ SELECT id, customer_id, version FROM moved"""
 ANY_OPEN = "SELECT EXISTS (SELECT FROM opportunities WHERE stage_id = $1 AND status = 'OPEN')"
 
 
+@dataclass(frozen=True, slots=True)
+class NewStage:
+    """An open stage of a new pipeline."""
+
+    name: str
+    probability: int | None = None
+    conversion_goal: int | None = None
+    stale_after_h: int | None = None
+    escalate_after_h: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stage in its new place."""
+
+    stage_id: UUID
+
+
 async def create(
-    act: Act, *, name: str, stages: Sequence[Row], default: bool | None = None, calendar_id: UUID | None = None
+    act: Act, *, name: str, stages: Sequence[NewStage], default: bool | None = None, calendar_id: UUID | None = None
 ) -> UUID:
     """A pipeline with its open stages in order; those for WON and LOST come by themselves."""
     access.require_write(act.viewer, "Pipeline")
@@ -79,14 +100,15 @@ async def create(
     values = {"name": name, "is_default": bool(default), "calendar_id": calendar_id}
     pipeline = await records.create(act, Pipeline, values, kind="pipeline.created", conflicts=CONFLICTS)
     for index, stage in enumerate(stages):
-        if stage["name"].lower() in END_NAMES:
+        if stage.name.lower() in END_NAMES:
             raise BadUserInput("Stages for won and lost come by themselves.", field=f"stages.{index}.name")
-        await _insert_stage(act, pipeline, stage, index + 1, prefix=f"stages.{index}.")
+        await _insert_stage(act, pipeline, asdict(stage), index + 1, prefix=f"stages.{index}.")
     for index, (end, status, probability) in enumerate(ENDS, start=len(stages) + 1):
         await _insert_stage(act, pipeline, {"name": end, "status": status, "probability": probability}, index)
     return pipeline["id"]  # type: ignore[no-any-return]
 
 
+@takes(Pipeline, "name calendar_id")
 async def update(
     act: Act, *, id: UUID, expected_version: int | None = None, default: bool | None = None, **changes: Any
 ) -> UUID:
@@ -106,6 +128,7 @@ async def update(
     return id
 
 
+@takes(Stage, STAGE_FACTS, ORIGIN)
 async def create_stage(act: Act, *, pipeline_id: UUID, after_id: UUID | None = None, **values: Any) -> UUID:
     """An open stage, the last one unless it comes after a named one."""
     access.require_write(act.viewer, "Stage")
@@ -126,6 +149,7 @@ async def create_stage(act: Act, *, pipeline_id: UUID, after_id: UUID | None = N
     return stage["id"]  # type: ignore[no-any-return]
 
 
+@takes(Stage, STAGE_FACTS)
 async def update_stage(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. Other hours of patience work the alerts of its opportunities out anew, with the next sweep."""
     access.require_write(act.viewer, "Stage")
@@ -160,12 +184,12 @@ async def archive_stage(
     return id
 
 
-async def reorder(act: Act, *, id: UUID, stages: Sequence[Row], expected_version: int | None = None) -> UUID:
+async def reorder(act: Act, *, id: UUID, stages: Sequence[Place], expected_version: int | None = None) -> UUID:
     """Puts a pipeline's open stages into this order; all of them are named, each once."""
     access.require_write(act.viewer, "Stage")
     pipeline = await records.lock(act, Pipeline, id, expected_version=expected_version)
     live = [each["id"] for each in await _stages(act, id) if _is_live(each)]
-    wanted = [each["stage_id"] for each in stages]
+    wanted = [each.stage_id for each in stages]
     if sorted(wanted) != sorted(live):
         raise BadUserInput("Name each open stage of the pipeline once, and no other.", field="stages")
     await _place(act, id, wanted)

@@ -10,8 +10,10 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.opportunities import scores, standings
 from crmgql.models import ScoreRule
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act
 
+FACTS = "name field operator points value active"
 NEXT = """
 SELECT id FROM opportunities WHERE status = 'OPEN' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2"""
 STATE = "SELECT md5(coalesce(string_agg(id || ':' || version, ',' ORDER BY id), '')) FROM score_rules"
@@ -21,6 +23,7 @@ CONFLICTS = {
 }
 
 
+@takes(ScoreRule, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
     """A rule. Open opportunities are scored anew by a job."""
     access.require_write(act.viewer, "ScoreRule")
@@ -31,6 +34,7 @@ async def create(act: Act, **values: Any) -> UUID:
     return rule["id"]  # type: ignore[no-any-return]
 
 
+@takes(ScoreRule, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; the rule as a whole must make sense."""
     access.require_write(act.viewer, "ScoreRule")

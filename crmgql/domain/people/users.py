@@ -16,7 +16,11 @@ from crmgql.domain.people import passwords, sessions
 from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
 from crmgql.models import Team, User
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+FACTS = "name email region city state postal_code team_id"
+TEAM_FACTS = "name region manager_id parent_id"
 
 FREE = frozenset({access.ADMIN, access.FINANCE, access.INTEGRATION})
 """Roles that may put anybody in charge, or nobody."""
@@ -99,10 +103,11 @@ async def administrators(act: Act) -> list[UUID]:
     return [row["id"] for row in await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS)]
 
 
+@takes(User, FACTS, ORIGIN)
 async def create_user(
     act: Act,
     *,
-    roles: Sequence[str] = (),
+    roles: Sequence[str] | None = None,
     password: str | None = None,
     salary: tuple[Decimal, str] | None = None,
     **values: Any,
@@ -118,6 +123,7 @@ async def create_user(
     return user["id"]  # type: ignore[no-any-return]
 
 
+@takes(User, FACTS, "roles salary")
 async def update_user(
     act: Act, *, id: UUID, expected_version: int | None = None, password: str | None = None, **changes: Any
 ) -> UUID:
@@ -149,6 +155,7 @@ async def reactivate(act: Act, *, id: UUID, expected_version: int | None = None)
     return id
 
 
+@takes(Team, TEAM_FACTS, ORIGIN)
 async def create_team(act: Act, **values: Any) -> UUID:
     """A team, under another one if `parent_id` says so."""
     access.require_write(act.viewer, "Team")
@@ -161,6 +168,7 @@ async def create_team(act: Act, **values: Any) -> UUID:
     return team["id"]  # type: ignore[no-any-return]
 
 
+@takes(Team, TEAM_FACTS)
 async def update_team(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. Raises `BadUserInput` for a parent that is below the team."""
     access.require_write(act.viewer, "Team")

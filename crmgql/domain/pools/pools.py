@@ -18,8 +18,12 @@ from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound, U
 from crmgql.events import outbox
 from crmgql.models import AssignmentDecision, Pool
 from crmgql.records import checks, days, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 from crmgql.viewer import system
+
+FACTS = "name reclaim_after_d warn_before_d claim_limit_per_day holding_limit protection_h cooldown_h shows active"
+"""What a pool is set to, but for its kind."""
 
 OPEN = ("NEW", "NURTURING", "QUALIFIED")
 """The statuses of leads that somebody can follow up."""
@@ -65,6 +69,7 @@ class PoolCooldown(Conflict):
     code = "POOL_COOLDOWN"
 
 
+@takes(Pool, FACTS, "kind", ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
     """A pool of leads or of customers. Raises `BadUserInput`, `Conflict`."""
     access.require_write(act.viewer, "Pool")
@@ -73,6 +78,7 @@ async def create(act: Act, **values: Any) -> UUID:
     return pool["id"]  # type: ignore[no-any-return]
 
 
+@takes(Pool, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; what is in the pool is shown anew."""
     access.require_write(act.viewer, "Pool")

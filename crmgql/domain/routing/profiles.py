@@ -12,8 +12,11 @@ from crmgql.domain.routing import hours
 from crmgql.errors import BadUserInput, Forbidden, IllegalTransition, VersionConflict
 from crmgql.models import Absence, LeadQueue, SellerProfile, User
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act
 
+FACTS = "attributes max_open max_per_day weight hours opted_out"
+QUEUE_FACTS = "name owner_id deadline_min"
 CONFLICTS = {
     "seller_profiles_user": ("userId", "The profile was made by somebody else just now; read it and decide anew."),
     "seller_profiles_open": ("maxOpen", "Can't be negative."),
@@ -29,6 +32,7 @@ PROFILE_OF = "SELECT id FROM seller_profiles WHERE user_id = $1"
 IN_REACH = "SELECT $1 = ANY (team_reach($2))"
 
 
+@takes(SellerProfile, FACTS)
 async def set_profile(act: Act, *, user_id: UUID, expected_version: int | None = None, **values: Any) -> UUID:
     """Makes a user's profile, or changes what is named of it. Raises `Forbidden` for somebody of another team."""
     access.require_write(act.viewer, "SellerProfile")
@@ -73,6 +77,7 @@ async def cancel_absence(act: Act, *, id: UUID, expected_version: int | None = N
     return id
 
 
+@takes(LeadQueue, QUEUE_FACTS, ORIGIN)
 async def create_queue(act: Act, **values: Any) -> UUID:
     """A queue. After its deadline a lead that nobody else gets goes to its owner."""
     access.require_write(act.viewer, "LeadQueue")
@@ -82,6 +87,7 @@ async def create_queue(act: Act, **values: Any) -> UUID:
     return queue["id"]  # type: ignore[no-any-return]
 
 
+@takes(LeadQueue, QUEUE_FACTS)
 async def update_queue(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; leads that wait in it keep their deadline."""
     access.require_write(act.viewer, "LeadQueue")

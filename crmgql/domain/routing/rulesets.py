@@ -15,8 +15,14 @@ from crmgql.domain.routing import conditions, facts, matching, validation
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import LeadQueue, RoutingRule, RoutingRuleset, Team, User
 from crmgql.records import records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
+FACTS = "name currency rates account_owner_first accept_within_min max_reroutes fallback_queue_id"
+RULE_FACTS = (
+    "name target conditions target_user_id target_team_id target_queue_id seller_match distribution max_lead_age_h "
+    "respect_capacity"
+)
 CONFLICTS = {
     "routing_rulesets_one_active": ("id", "Another rule set was made active at the same time; look at it first."),
     "routing_rulesets_accept": ("acceptWithinMin", "Must be more than 0."),
@@ -47,6 +53,7 @@ SET_BACK = "UPDATE routing_rules SET position = -position WHERE ruleset_id = $1 
 REMOVE = "DELETE FROM routing_rules WHERE id = $1"
 
 
+@takes(RoutingRuleset, FACTS, ORIGIN)
 async def create(act: Act, *, copy_of_id: UUID | None = None, **values: Any) -> UUID:
     """A draft; as a copy, it has the other's rules, and its settings where none are given."""
     access.require_write(act.viewer, "RoutingRuleset")
@@ -62,6 +69,7 @@ async def create(act: Act, *, copy_of_id: UUID | None = None, **values: Any) -> 
     return ruleset["id"]  # type: ignore[no-any-return]
 
 
+@takes(RoutingRuleset, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named of a draft."""
     access.require_write(act.viewer, "RoutingRuleset")
@@ -98,6 +106,7 @@ async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, A
     return validation.as_json_list(validation.warnings(ruleset, sellers))
 
 
+@takes(RoutingRule, RULE_FACTS, ORIGIN)
 async def add_rule(act: Act, *, ruleset_id: UUID, position: int | None = None, **values: Any) -> UUID:
     """A rule of a draft: the last one, unless a position, counted from 1, says otherwise."""
     access.require_write(act.viewer, "RoutingRule")
@@ -113,6 +122,7 @@ async def add_rule(act: Act, *, ruleset_id: UUID, position: int | None = None, *
     return rule["id"]  # type: ignore[no-any-return]
 
 
+@takes(RoutingRule, RULE_FACTS, "position")
 async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named of a draft's rule; a position moves it among the others."""
     access.require_write(act.viewer, "RoutingRule")

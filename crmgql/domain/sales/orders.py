@@ -17,8 +17,10 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
+FACTS = "number seller_id expected_delivery_at note tax discount"
 MAX_LINES = 500
 LINE = (
     "position",
@@ -85,6 +87,7 @@ MOVES = {
 }
 
 
+@takes(Order, ORIGIN)
 async def create(
     act: Act,
     *,
@@ -158,6 +161,7 @@ async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_versi
     return id
 
 
+@takes(Order, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes note, seller, dates; tax and discount while the order is a draft; the number, as `create` takes it."""
     access.require_write(act.viewer, "Order")

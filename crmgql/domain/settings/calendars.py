@@ -14,8 +14,10 @@ from crmgql.domain.opportunities import pipelines
 from crmgql.errors import BadUserInput
 from crmgql.models import BusinessCalendar
 from crmgql.records import checks, records
+from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
+FACTS = "name timezone working_days holidays"
 MOST_HOLIDAYS = 1000
 USING = "SELECT id FROM pipelines WHERE calendar_id = $1"
 CONFLICTS = {"business_calendars_name": ("name", "Another calendar has this name.")}
@@ -27,6 +29,7 @@ def known_timezones() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime"})
 
 
+@takes(BusinessCalendar, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
     """Days that count, Monday to Friday in the company's time zone unless said otherwise."""
     access.require_write(act.viewer, "BusinessCalendar")
@@ -37,6 +40,7 @@ async def create(act: Act, **values: Any) -> UUID:
     return row["id"]  # type: ignore[no-any-return]
 
 
+@takes(BusinessCalendar, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; alerts of the pipelines that go by it are worked out anew, with the next sweep."""
     access.require_write(act.viewer, "BusinessCalendar")

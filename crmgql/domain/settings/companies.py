@@ -18,7 +18,10 @@ from crmgql.errors import BadUserInput
 from crmgql.models import Company
 from crmgql.postgres.company_zone import BELIEVED_S
 from crmgql.records import checks, records
+from crmgql.records.columns import takes
 from crmgql.records.records import Act, Row
+
+FACTS = "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale"
 
 ONLY = "SELECT id FROM companies"
 DATABASE_KNOWS = "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)"
@@ -31,6 +34,7 @@ NOTICED = timedelta(seconds=2 * BELIEVED_S)
 """After so long every process goes by the new zone."""
 
 
+@takes(Company, FACTS)
 async def update(act: Act, *, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. With another time zone, scores and risks are worked out anew by a job."""
     access.require_write(act.viewer, "Company")

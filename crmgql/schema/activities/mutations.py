@@ -2,139 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import strawberry
 
 from crmgql.domain.activities import interactions, tasks, tickets
-from crmgql.engine.mutations import Given, input, mutation
-from crmgql.engine.scalars import DateTimeText
+from crmgql.engine import inputs, mutations
+from crmgql.engine.inputs import UNSET, input
+from crmgql.engine.mutations import Row, mutation
 from crmgql.errors import BadUserInput
-from crmgql.models import InteractionKind, TicketPriority
 from crmgql.records.records import Act
-from crmgql.schema.shared_inputs import UNSET, MoveInput
 
+mutations.table(
+    "Task",
+    Row(
+        "taskCreate",
+        "Makes a task.",
+        tasks.create,
+        input=inputs.create(
+            tasks.FACTS, doc="Without an assignee it is yours. With an opportunity it is of that one's customer."
+        ),
+    ),
+    Row(
+        "taskUpdate",
+        "Changes what the input names, while the task is open.",
+        tasks.update,
+        input=inputs.update(tasks.FACTS),
+    ),
+    Row("taskComplete", "Says that it was done.", tasks.move, "complete"),
+    Row("taskCancel", "Says that it need not be done.", tasks.move, "cancel"),
+    Row("taskReopen", "Opens a task that was done or cancelled again.", tasks.move, "reopen"),
+)
 
-@input
-class TaskCreateInput:
-    """Without an assignee it is yours. With an opportunity it is of that one's customer."""
-
-    subject: str
-    description: str | None = UNSET
-    due_at: DateTimeText | None = UNSET
-    assignee_id: strawberry.ID | None = UNSET
-    customer_id: strawberry.ID | None = UNSET
-    lead_id: strawberry.ID | None = UNSET
-    opportunity_id: strawberry.ID | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class TaskUpdateInput:
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    subject: str | None = UNSET
-    description: str | None = UNSET
-    due_at: DateTimeText | None = UNSET
-    assignee_id: strawberry.ID | None = UNSET
-    customer_id: strawberry.ID | None = UNSET
-    lead_id: strawberry.ID | None = UNSET
-    opportunity_id: strawberry.ID | None = UNSET
-
-
-@mutation("Task", TaskCreateInput)
-async def task_create(act: Act, given: Given) -> UUID:
-    """Makes a task."""
-    return await tasks.create(act, **given)
-
-
-@mutation("Task", TaskUpdateInput)
-async def task_update(act: Act, given: Given) -> UUID:
-    """Changes what the input names, while the task is open."""
-    return await tasks.update(act, **given)
-
-
-@mutation("Task", MoveInput)
-async def task_complete(act: Act, given: Given) -> UUID:
-    """Says that it was done."""
-    return await tasks.move(act, "complete", **given)
-
-
-@mutation("Task", MoveInput)
-async def task_cancel(act: Act, given: Given) -> UUID:
-    """Says that it need not be done."""
-    return await tasks.move(act, "cancel", **given)
-
-
-@mutation("Task", MoveInput)
-async def task_reopen(act: Act, given: Given) -> UUID:
-    """Opens a task that was done or cancelled again."""
-    return await tasks.move(act, "reopen", **given)
-
-
-@input
-class InteractionLogInput:
-    """Without a time it happened now, without an author you are it."""
-
-    customer_id: strawberry.ID
-    kind: InteractionKind
-    subject: str
-    body: str | None = UNSET
-    occurred_at: DateTimeText | None = UNSET
-    contact_id: strawberry.ID | None = UNSET
-    opportunity_id: strawberry.ID | None = UNSET
-    author_id: strawberry.ID | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class InteractionUpdateInput:
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    kind: InteractionKind | None = UNSET
-    subject: str | None = UNSET
-    body: str | None = UNSET
-    occurred_at: DateTimeText | None = UNSET
-    contact_id: strawberry.ID | None = UNSET
-    opportunity_id: strawberry.ID | None = UNSET
-
-
-@mutation("Interaction", InteractionLogInput)
-async def interaction_log(act: Act, given: Given) -> UUID:
-    """Logs a call, an e-mail, a meeting, a chat or a note."""
-    return await interactions.log(act, **given)
-
-
-@mutation("Interaction", InteractionUpdateInput)
-async def interaction_update(act: Act, given: Given) -> UUID:
-    """Changes what the input names."""
-    return await interactions.update(act, **given)
-
-
-@input
-class TicketOpenInput:
-    customer_id: strawberry.ID
-    subject: str
-    description: str | None = UNSET
-    priority: TicketPriority | None = UNSET
-    contact_id: strawberry.ID | None = UNSET
-    order_id: strawberry.ID | None = UNSET
-    assignee_id: strawberry.ID | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class TicketUpdateInput:
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    subject: str | None = UNSET
-    description: str | None = UNSET
-    priority: TicketPriority | None = UNSET
-    contact_id: strawberry.ID | None = UNSET
-    order_id: strawberry.ID | None = UNSET
+mutations.table(
+    "Interaction",
+    Row(
+        "interactionLog",
+        "Logs a call, an e-mail, a meeting, a chat or a note.",
+        interactions.log,
+        input=inputs.create(
+            "customer_id occurred_at author_id",
+            interactions.FACTS,
+            optional="occurred_at author_id",
+            doc="Without a time it happened now, without an author you are it.",
+        ),
+    ),
+    Row(
+        "interactionUpdate",
+        "Changes what the input names.",
+        interactions.update,
+        input=inputs.update(interactions.FACTS, "occurred_at"),
+    ),
+)
 
 
 @input
@@ -146,45 +66,25 @@ class TicketAssignInput:
     expected_version: int | None = UNSET
 
 
-@mutation("Ticket", TicketOpenInput)
-async def ticket_open(act: Act, given: Given) -> UUID:
-    """Opens a ticket."""
-    return await tickets.open(act, **given)
+mutations.table(
+    "Ticket",
+    Row(
+        "ticketOpen",
+        "Opens a ticket.",
+        tickets.open,
+        input=inputs.create("customer_id assignee_id", tickets.FACTS),
+    ),
+    Row("ticketUpdate", "Changes what the input names.", tickets.update, input=inputs.update(tickets.FACTS)),
+    Row("ticketHold", "Marks an open ticket as pending: it waits for the customer.", tickets.move, "hold"),
+    Row("ticketResolve", "Marks an open or pending ticket as resolved.", tickets.move, "resolve"),
+    Row("ticketReopen", "Opens a pending, resolved or closed ticket again.", tickets.move, "reopen"),
+    Row("ticketClose", "Closes a resolved ticket: it no longer changes.", tickets.move, "close"),
+)
 
 
-@mutation("Ticket", TicketUpdateInput)
-async def ticket_update(act: Act, given: Given) -> UUID:
-    """Changes what the input names."""
-    return await tickets.update(act, **given)
-
-
-@mutation("Ticket", TicketAssignInput)
-async def ticket_assign(act: Act, given: Given) -> UUID:
+@mutation("Ticket", TicketAssignInput, calls=tickets.assign)
+async def ticket_assign(act: Act, **values: Any) -> UUID:
     """Gives the ticket to somebody."""
-    if "assignee_id" not in given:
+    if "assignee_id" not in values:
         raise BadUserInput("Name the assignee, or null for nobody.", field="assigneeId")
-    return await tickets.assign(act, **given)
-
-
-@mutation("Ticket", MoveInput)
-async def ticket_hold(act: Act, given: Given) -> UUID:
-    """Marks an open ticket as pending: it waits for the customer."""
-    return await tickets.move(act, "hold", **given)
-
-
-@mutation("Ticket", MoveInput)
-async def ticket_resolve(act: Act, given: Given) -> UUID:
-    """Marks an open or pending ticket as resolved."""
-    return await tickets.move(act, "resolve", **given)
-
-
-@mutation("Ticket", MoveInput)
-async def ticket_reopen(act: Act, given: Given) -> UUID:
-    """Opens a pending, resolved or closed ticket again."""
-    return await tickets.move(act, "reopen", **given)
-
-
-@mutation("Ticket", MoveInput)
-async def ticket_close(act: Act, given: Given) -> UUID:
-    """Closes a resolved ticket: it no longer changes."""
-    return await tickets.move(act, "close", **given)
+    return await tickets.assign(act, **values)

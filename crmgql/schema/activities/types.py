@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, node, one
 
 
-@node(models.Interaction, prefix="int", order="-occurredAt")
+@node(models.Interaction, order="-occurredAt")
 class Interaction:
     """A call, an e-mail, a meeting, a chat or a note."""
 
@@ -18,7 +18,7 @@ class Interaction:
     author = one()
 
 
-@node(models.Ticket, prefix="tic")
+@node(models.Ticket)
 class Ticket:
     """A customer's request for help."""
 
@@ -33,7 +33,7 @@ class Ticket:
     assignee = one()
 
 
-@node(models.Task, prefix="tsk", order="dueAt")
+@node(models.Task, order="dueAt")
 class Task:
     """Something a person is to do by a time."""
 

@@ -5,7 +5,7 @@ from crmgql.engine.declare import column, many, money, node
 from crmgql.schema.customers import aggregates
 
 
-@node(models.Product, prefix="prd")
+@node(models.Product)
 class Product:
     """Something that is sold."""
 

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, money, node, one
 
 
-@node(models.Commission, prefix="com", order="-earnedAt")
+@node(models.Commission, order="-earnedAt")
 class Commission:
     """A seller's share of a payment. Sellers see their own, managers their team's."""
 

@@ -2,19 +2,20 @@
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.scalars import EmailAddress, Url
 from crmgql.schema.customers import aggregates
 
 
-@node(models.Customer, prefix="cus")
+@node(models.Customer)
 class Customer:
     """A company or a person that buys, or might."""
 
     name = column(sort=True)
     kind = column(enum=models.CustomerKind)
     status = column(enum=models.CustomerStatus)
-    email = column(sort=True)
+    email = column(sort=True, input=EmailAddress)
     phone = column()
-    website = column()
+    website = column(input=Url)
     industry = column()
     region = column()
     country = column()
@@ -47,13 +48,13 @@ class Customer:
     last_activity_at = aggregates.last_activity_at()
 
 
-@node(models.Contact, prefix="con")
+@node(models.Contact)
 class Contact:
     """A person at a customer."""
 
     name = column(sort=True)
     title = column()
-    email = column()
+    email = column(input=EmailAddress)
     phone = column()
     primary = column(doc="Whether this is the customer's first address; at most one is.")
     customer = one()

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, node, one
 
 
-@node(models.Event, prefix="evt", order="-id")
+@node(models.Event, order="-id")
 class Event:
     """Something that happened, such as `order.confirmed`."""
 
@@ -16,7 +16,7 @@ class Event:
     actor = one()
 
 
-@node(models.AuditEntry, prefix="aud", plural="auditEntries", order="-id")
+@node(models.AuditEntry, plural="auditEntries", order="-id")
 class AuditEntry:
     """Who changed what: the changed fields, before and after."""
 

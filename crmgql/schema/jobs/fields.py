@@ -6,7 +6,7 @@ from typing import Any
 
 from crmgql.domain.jobs import kinds
 from crmgql.engine import scalars
-from crmgql.engine.computed import Ask, Given, computed
+from crmgql.engine.computed import Ask, computed
 from crmgql.engine.strawberries import Field, lazy, list_of, object_type
 
 object_type(
@@ -30,7 +30,7 @@ object_type(
 
 
 @computed("jobKinds", list_of(lazy("JobKind")))
-async def job_kinds(ask: Ask, given: Given) -> Any:
+async def job_kinds(ask: Ask) -> Any:
     """The kinds of jobs, with the schemas of their arguments."""
     return [
         {

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, node, one
 
 
-@node(models.Job, prefix="job", order="-id")
+@node(models.Job, order="-id")
 class Job:
     """A piece of work in the background: what it is, how far it is, how it ended."""
 
@@ -33,7 +33,7 @@ class Job:
     children = many("Job", "parent")
 
 
-@node(models.Schedule, prefix="sch", order="name")
+@node(models.Schedule, order="name")
 class Schedule:
     """When a kind of job runs: by cron in a time zone, every so many seconds, or once. Never two of its runs at once."""
 

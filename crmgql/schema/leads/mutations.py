@@ -2,74 +2,13 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import strawberry
 
 from crmgql.domain.leads import conversion, duplicates, leads, merging
-from crmgql.engine.mutations import Given, input, mutation
-from crmgql.engine.scalars import CurrencyCode, DateText, DateTimeText, EmailAddress, JsonValue, Url
-from crmgql.records.records import Act
-from crmgql.schema.shared_inputs import UNSET, MoneyInput, MoveInput
-
-
-@input
-class LeadCreateInput:
-    """Without an owner it is yours if you sell or manage, else routed. `route`: it is routed though you sell."""
-
-    name: str
-    company: str | None = UNSET
-    title: str | None = UNSET
-    email: EmailAddress | None = UNSET
-    phone: str | None = UNSET
-    website: Url | None = UNSET
-    industry: str | None = UNSET
-    region: str | None = UNSET
-    country: str | None = UNSET
-    city: str | None = UNSET
-    segment: str | None = UNSET
-    employee_count: int | None = UNSET
-    budget: MoneyInput | None = UNSET
-    currency: CurrencyCode | None = UNSET
-    message: str | None = UNSET
-    attributes: JsonValue | None = UNSET
-    lead_source: str | None = UNSET
-    campaign_id: strawberry.ID | None = UNSET
-    score: int | None = UNSET
-    email_opt_out: bool | None = UNSET
-    received_at: DateTimeText | None = UNSET
-    owner_id: strawberry.ID | None = UNSET
-    route: bool | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class LeadUpdateInput:
-    """Of a closed lead only emailOptOut, campaignId and leadSource can be changed. `attributes` are replaced as a whole."""
-
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    name: str | None = UNSET
-    company: str | None = UNSET
-    title: str | None = UNSET
-    email: EmailAddress | None = UNSET
-    phone: str | None = UNSET
-    website: Url | None = UNSET
-    industry: str | None = UNSET
-    region: str | None = UNSET
-    country: str | None = UNSET
-    city: str | None = UNSET
-    segment: str | None = UNSET
-    employee_count: int | None = UNSET
-    budget: MoneyInput | None = UNSET
-    currency: CurrencyCode | None = UNSET
-    message: str | None = UNSET
-    attributes: JsonValue | None = UNSET
-    lead_source: str | None = UNSET
-    campaign_id: strawberry.ID | None = UNSET
-    score: int | None = UNSET
-    email_opt_out: bool | None = UNSET
+from crmgql.engine import inputs, mutations
+from crmgql.engine.inputs import UNSET, MoneyInput, input
+from crmgql.engine.mutations import Row
+from crmgql.engine.scalars import DateText
 
 
 @input
@@ -119,67 +58,55 @@ class LeadDuplicateDismissInput:
     id: strawberry.ID
 
 
-@mutation("Lead", LeadCreateInput)
-async def lead_create(act: Act, given: Given) -> UUID:
-    """Takes in a lead; routing and the search for duplicates follow."""
-    return await leads.create(act, **given)
+mutations.table(
+    "Lead",
+    Row(
+        "leadCreate",
+        "Takes in a lead; routing and the search for duplicates follow.",
+        leads.create,
+        input=inputs.create(
+            leads.FACTS,
+            "received_at owner_id",
+            also={"route": bool | None},
+            optional="received_at",
+            doc="Without an owner it is yours if you sell or manage, else routed. `route`: it is routed though you sell.",
+        ),
+    ),
+    Row(
+        "leadUpdate",
+        "Changes what the input names.",
+        leads.update,
+        input=inputs.update(
+            leads.FACTS,
+            doc="Of a closed lead only emailOptOut, campaignId and leadSource can be changed. `attributes` are replaced as a whole.",
+        ),
+    ),
+    Row("leadAccept", "The owner takes the lead on, so that it is not routed to somebody else.", leads.accept),
+    Row(
+        "leadAssign",
+        "Gives the lead to somebody by hand; managers to their teams, sellers to themselves.",
+        leads.assign,
+        input=LeadAssignInput,
+    ),
+    Row("leadNurture", "Not ready to buy yet: NEW or QUALIFIED becomes NURTURING.", leads.nurture),
+    Row("leadQualify", "Worth a seller's time: NEW or NURTURING becomes QUALIFIED.", leads.qualify),
+    Row("leadLose", "Closes an open lead as lost, and says why.", leads.lose, input=LeadLoseInput),
+    Row("leadReopen", "Makes a lost lead NEW again; without an owner it is routed.", leads.reopen),
+    Row(
+        "leadConvert",
+        "Makes an open lead a customer with a contact and an opportunity.",
+        conversion.convert,
+        input=LeadConvertInput,
+    ),
+    Row("leadMerge", "Makes two leads one; nothing that either says is lost.", merging.merge, input=LeadMergeInput),
+)
 
-
-@mutation("Lead", LeadUpdateInput)
-async def lead_update(act: Act, given: Given) -> UUID:
-    """Changes what the input names."""
-    return await leads.update(act, **given)
-
-
-@mutation("Lead", MoveInput)
-async def lead_accept(act: Act, given: Given) -> UUID:
-    """The owner takes the lead on, so that it is not routed to somebody else."""
-    return await leads.accept(act, **given)
-
-
-@mutation("Lead", LeadAssignInput)
-async def lead_assign(act: Act, given: Given) -> UUID:
-    """Gives the lead to somebody by hand; managers to their teams, sellers to themselves."""
-    return await leads.assign(act, **given)
-
-
-@mutation("Lead", MoveInput)
-async def lead_nurture(act: Act, given: Given) -> UUID:
-    """Not ready to buy yet: NEW or QUALIFIED becomes NURTURING."""
-    return await leads.nurture(act, **given)
-
-
-@mutation("Lead", MoveInput)
-async def lead_qualify(act: Act, given: Given) -> UUID:
-    """Worth a seller's time: NEW or NURTURING becomes QUALIFIED."""
-    return await leads.qualify(act, **given)
-
-
-@mutation("Lead", LeadLoseInput)
-async def lead_lose(act: Act, given: Given) -> UUID:
-    """Closes an open lead as lost, and says why."""
-    return await leads.lose(act, **given)
-
-
-@mutation("Lead", MoveInput)
-async def lead_reopen(act: Act, given: Given) -> UUID:
-    """Makes a lost lead NEW again; without an owner it is routed."""
-    return await leads.reopen(act, **given)
-
-
-@mutation("Lead", LeadConvertInput)
-async def lead_convert(act: Act, given: Given) -> UUID:
-    """Makes an open lead a customer with a contact and an opportunity."""
-    return await conversion.convert(act, **given)
-
-
-@mutation("Lead", LeadMergeInput)
-async def lead_merge(act: Act, given: Given) -> UUID:
-    """Makes two leads one; nothing that either says is lost."""
-    return await merging.merge(act, **given)
-
-
-@mutation("LeadDuplicate", LeadDuplicateDismissInput)
-async def lead_duplicate_dismiss(act: Act, given: Given) -> UUID:
-    """The two are not one: the pair is not found again."""
-    return await duplicates.dismiss(act, **given)
+mutations.table(
+    "LeadDuplicate",
+    Row(
+        "leadDuplicateDismiss",
+        "The two are not one: the pair is not found again.",
+        duplicates.dismiss,
+        input=LeadDuplicateDismissInput,
+    ),
+)

@@ -2,18 +2,19 @@
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.scalars import EmailAddress, Url
 
 
-@node(models.Lead, prefix="led", order="-receivedAt")
+@node(models.Lead, order="-receivedAt")
 class Lead:
     """Somebody who might buy."""
 
     name = column(sort=True)
     company = column()
     title = column()
-    email = column()
+    email = column(input=EmailAddress)
     phone = column()
-    website = column()
+    website = column(input=Url)
     industry = column()
     region = column()
     country = column()
@@ -58,7 +59,7 @@ class Lead:
     pool_moves = many("PoolMove", "lead", order="-occurredAt")
 
 
-@node(models.LeadTransition, prefix="ltr", order="-occurredAt")
+@node(models.LeadTransition, order="-occurredAt")
 class LeadTransition:
     """A change of a lead's status."""
 
@@ -71,7 +72,7 @@ class LeadTransition:
     actor = one()
 
 
-@node(models.LeadDuplicate, prefix="dup", order="-id")
+@node(models.LeadDuplicate, order="-id")
 class LeadDuplicate:
     """Two leads that look like one."""
 

@@ -8,7 +8,7 @@ import strawberry
 
 from crmgql.domain.marketing import campaign_results
 from crmgql.engine import scalars
-from crmgql.engine.computed import Ask, Given, computed
+from crmgql.engine.computed import Ask, computed
 from crmgql.engine.strawberries import REQUIRED, Argument, Field, enum_type, lazy, list_of, object_type, optional
 from crmgql.planner import codecs
 
@@ -67,11 +67,12 @@ object_type(
         Argument("since", scalars.DateText, None, "The first of the company's days on which leads were received."),
         Argument("until", scalars.DateText, None, "The last one."),
     ),
+    calls=campaign_results.results,
 )
-async def results(ask: Ask, given: Given) -> Any:
+async def results(ask: Ask, **values: Any) -> Any:
     """What leads came to, most leads first, 1000 groups at most. For ADMIN, FINANCE, MARKETER and MANAGER; a manager's
     figures are of the leads and opportunities they may see, and so leave out what compares them with the spend."""
-    rows = await campaign_results.results(ask.database, ask.viewer, **given)
+    rows = await campaign_results.results(ask.database, ask.viewer, **values)
     return [_encoded(row) for row in rows]
 
 

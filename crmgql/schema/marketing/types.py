@@ -5,7 +5,7 @@ from crmgql.engine.declare import column, many, money, node, one
 from crmgql.schema.marketing import results
 
 
-@node(models.Campaign, prefix="cam", order="name")
+@node(models.Campaign, order="name")
 class Campaign:
     """What brings leads, and what it costs."""
 
@@ -29,7 +29,7 @@ class Campaign:
     return_on_spend = results.return_on_spend()
 
 
-@node(models.IntakeSource, prefix="isr", order="name")
+@node(models.IntakeSource, order="name")
 class IntakeSource:
     """A form, page or partner that hands in leads with a key of its own."""
 
@@ -43,7 +43,7 @@ class IntakeSource:
     leads = many("Lead", "intake_source", order="-receivedAt")
 
 
-@node(models.FollowUpRule, prefix="fur", order="name")
+@node(models.FollowUpRule, order="name")
 class FollowUpRule:
     """What happens so many hours after a lead came into a status, if it still is in it."""
 

@@ -7,9 +7,10 @@ from uuid import UUID
 import strawberry
 
 from crmgql.domain.messages import notifications
-from crmgql.engine.mutations import Done, Given, input, mutation
+from crmgql.engine import mutations
+from crmgql.engine.inputs import UNSET, input
+from crmgql.engine.mutations import Done, Row, mutation
 from crmgql.records.records import Act
-from crmgql.schema.shared_inputs import UNSET
 from crmgql.viewer import NOBODY
 
 
@@ -25,14 +26,19 @@ class NotificationReadAllInput:
     id: strawberry.ID | None = UNSET
 
 
-@mutation("Notification", NotificationReadInput)
-async def notification_read(act: Act, given: Given) -> UUID:
-    """Marks one of your notifications as read."""
-    return await notifications.mark_read(act, **given)
+mutations.table(
+    "Notification",
+    Row(
+        "notificationRead",
+        "Marks one of your notifications as read.",
+        notifications.mark_read,
+        input=NotificationReadInput,
+    ),
+)
 
 
 @mutation("Notification", NotificationReadAllInput, extras={"count": int})
-async def notification_read_all(act: Act, given: Given) -> Done:
+async def notification_read_all(act: Act, *, id: UUID | None = None) -> Done:
     """Marks your notifications as read; answers the newest of them and how many were unread."""
-    newest, count = await notifications.mark_all_read(act, **given)
+    newest, count = await notifications.mark_all_read(act, id=id)
     return Done(newest or NOBODY, {"count": count})

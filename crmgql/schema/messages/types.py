@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, node, one
 
 
-@node(models.Notification, prefix="ntf", order="-id")
+@node(models.Notification, order="-id")
 class Notification:
     """One thing you should know; everybody sees their own."""
 
@@ -20,7 +20,7 @@ class Notification:
     opportunity = one()
 
 
-@node(models.EmailMessage, prefix="eml", order="-id")
+@node(models.EmailMessage, order="-id")
 class EmailMessage:
     """An e-mail that is to be sent, or was."""
 

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
 
 
-@node(models.Payment, prefix="pay", order="-createdAt")
+@node(models.Payment, order="-createdAt")
 class Payment:
     """Money that came in, or should; without an order it is a prepayment."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import strawberry
 
 from crmgql.domain.opportunities import funnels
-from crmgql.engine.computed import Ask, Given, computed
+from crmgql.engine.computed import Ask, computed
 from crmgql.engine.scalars import DateText, DateTimeText, DecimalText
 from crmgql.engine.strawberries import Argument, Field, lazy, list_of, object_type, optional
 
@@ -55,7 +55,8 @@ object_type(
         Argument("lastDay", DateText, doc="Instead of until: what entered on this day of the company or before."),
         Argument("ownerId", strawberry.ID, doc="Only this user's opportunities."),
     ),
+    calls=funnels.funnel,
 )
-async def funnel(ask: Ask, given: Given) -> Any:
+async def funnel(ask: Ask, **values: Any) -> Any:
     """How opportunities that you may see went from stage to stage, in a time."""
-    return await funnels.funnel(ask.database, ask.viewer, **given)
+    return await funnels.funnel(ask.database, ask.viewer, **values)

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
 
 
-@node(models.Opportunity, prefix="opp", plural="opportunities")
+@node(models.Opportunity, plural="opportunities")
 class Opportunity:
     """A deal in the making."""
 
@@ -40,7 +40,7 @@ class Opportunity:
     tasks = many("Task", "opportunity")
 
 
-@node(models.Pipeline, prefix="ppl", order="name")
+@node(models.Pipeline, order="name")
 class Pipeline:
     """A way from first talk to deal, in stages."""
 
@@ -50,7 +50,7 @@ class Pipeline:
     stages = many("Stage", "pipeline", order="position")
 
 
-@node(models.Stage, prefix="stg", order="position")
+@node(models.Stage, order="position")
 class Stage:
     """A step of a pipeline."""
 
@@ -66,7 +66,7 @@ class Stage:
     key_actions = many("KeyAction", "stage", order="position")
 
 
-@node(models.KeyAction, prefix="kac", order="position")
+@node(models.KeyAction, order="position")
 class KeyAction:
     """What is to be done in a stage; a required one gates the move onwards."""
 
@@ -77,7 +77,7 @@ class KeyAction:
     stage = one()
 
 
-@node(models.OpportunityAction, prefix="oac")
+@node(models.OpportunityAction)
 class OpportunityAction:
     """A key action that was done."""
 
@@ -87,7 +87,7 @@ class OpportunityAction:
     done_by = one()
 
 
-@node(models.StageTransition, prefix="stt", order="-occurredAt")
+@node(models.StageTransition, order="-occurredAt")
 class StageTransition:
     """A move between stages, with the figures before and after."""
 
@@ -103,7 +103,7 @@ class StageTransition:
     actor = one()
 
 
-@node(models.ScoreRule, prefix="scr", order="name")
+@node(models.ScoreRule, order="name")
 class ScoreRule:
     """Points for what an opportunity has."""
 
@@ -115,7 +115,7 @@ class ScoreRule:
     active = column()
 
 
-@node(models.StaleAlert, prefix="sta", order="-id")
+@node(models.StaleAlert, order="-id")
 class StaleAlert:
     """That nothing happened for too long was told to somebody."""
 

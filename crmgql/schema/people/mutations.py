@@ -10,49 +10,13 @@ import strawberry
 
 from crmgql import access
 from crmgql.domain.people import api_keys, clients, departures, sessions, users
-from crmgql.engine.mutations import Done, Given, SessionCall, input, mutation, session
-from crmgql.engine.scalars import DateTimeText, EmailAddress
+from crmgql.engine import inputs, mutations
+from crmgql.engine.inputs import UNSET, MoveInput, input
+from crmgql.engine.mutations import Done, Row, SessionCall, mutation, session
+from crmgql.engine.scalars import DateTimeText
 from crmgql.engine.strawberries import Field, lazy, object_type
 from crmgql.errors import Unauthenticated
-from crmgql.models import Role
 from crmgql.records.records import Act
-from crmgql.schema.shared_inputs import UNSET, MoneyInput, MoveInput
-
-
-@input
-class UserCreateInput:
-    """Without an e-mail and a password nobody can log in as this user."""
-
-    name: str
-    email: EmailAddress | None = UNSET
-    roles: list[Role] | None = UNSET
-    password: str | None = UNSET
-    team_id: strawberry.ID | None = UNSET
-    region: str | None = UNSET
-    city: str | None = UNSET
-    state: str | None = UNSET
-    postal_code: str | None = UNSET
-    salary: MoneyInput | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class UserUpdateInput:
-    """A new password ends the user's sessions."""
-
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    name: str | None = UNSET
-    email: EmailAddress | None = UNSET
-    roles: list[Role] | None = UNSET
-    password: str | None = UNSET
-    team_id: strawberry.ID | None = UNSET
-    region: str | None = UNSET
-    city: str | None = UNSET
-    state: str | None = UNSET
-    postal_code: str | None = UNSET
-    salary: MoneyInput | None = UNSET
 
 
 @input
@@ -80,90 +44,74 @@ object_type(
 
 
 @input
-class TeamCreateInput:
-    name: str
-    region: str | None = UNSET
-    manager_id: strawberry.ID | None = UNSET
-    parent_id: strawberry.ID | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class TeamUpdateInput:
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    name: str | None = UNSET
-    region: str | None = UNSET
-    manager_id: strawberry.ID | None = UNSET
-    parent_id: strawberry.ID | None = UNSET
-
-
-@input
-class ApiKeyCreateInput:
-    """The key acts as the user within its scopes, such as customers:read or *:write."""
-
-    user_id: strawberry.ID
-    name: str
-    scopes: list[str]
-    expires_at: DateTimeText | None = UNSET
-
-
-@input
 class ApiKeyRevokeInput:
     id: strawberry.ID
 
 
-@mutation("User", UserCreateInput)
-async def user_create(act: Act, given: Given) -> UUID:
-    """Makes a user."""
-    return await users.create_user(act, **given)
+mutations.table(
+    "User",
+    Row(
+        "userCreate",
+        "Makes a user.",
+        users.create_user,
+        input=inputs.create(
+            users.FACTS,
+            "roles salary",
+            also={"password": str | None},
+            doc="Without an e-mail and a password nobody can log in as this user.",
+        ),
+    ),
+)
+
+mutations.table(
+    "Team",
+    Row("teamCreate", "Makes a team.", users.create_team, input=inputs.create(users.TEAM_FACTS)),
+    Row("teamUpdate", "Changes what the input names.", users.update_team, input=inputs.update(users.TEAM_FACTS)),
+)
+
+USER_UPDATE = inputs.update(
+    users.FACTS, "roles salary", also={"password": str | None}, doc="A new password ends the user's sessions."
+)
+API_KEY_CREATE = inputs.create(
+    "user_id name scopes expires_at",
+    required="scopes",
+    origin=False,
+    doc="The key acts as the user within its scopes, such as customers:read or *:write.",
+)
 
 
-@mutation("User", UserUpdateInput)
-async def user_update(act: Act, given: Given) -> Done:
+@mutation("User", USER_UPDATE, calls=users.update_user)
+async def user_update(act: Act, **values: Any) -> Done:
     """Changes what the input names."""
-    id = await users.update_user(act, **given)
+    id = await users.update_user(act, **values)
     return Done(id, changed_user=id)
 
 
-@mutation("User", UserDeactivateInput, extras={"handedOver": lazy("HandedOver")})
-async def user_deactivate(act: Act, given: Given) -> Done:
+@mutation("User", UserDeactivateInput, extras={"handedOver": lazy("HandedOver")}, calls=departures.deactivate)
+async def user_deactivate(act: Act, *, id: UUID, **values: Any) -> Done:
     """Locks a user out: sessions and API keys end at once. What they hold open is handed over; `handedOver` says how much."""
-    handed_over = await departures.deactivate(act, **given)
-    return Done(given["id"], {"handedOver": handed_over}, given["id"])
+    handed_over = await departures.deactivate(act, id=id, **values)
+    return Done(id, {"handedOver": handed_over}, id)
 
 
-@mutation("User", MoveInput)
-async def user_reactivate(act: Act, given: Given) -> Done:
+@mutation("User", MoveInput, calls=users.reactivate)
+async def user_reactivate(act: Act, **values: Any) -> Done:
     """Lets a user in again."""
-    id = await users.reactivate(act, **given)
+    id = await users.reactivate(act, **values)
     return Done(id, changed_user=id)
 
 
-@mutation("Team", TeamCreateInput)
-async def team_create(act: Act, given: Given) -> UUID:
-    """Makes a team."""
-    return await users.create_team(act, **given)
-
-
-@mutation("Team", TeamUpdateInput)
-async def team_update(act: Act, given: Given) -> UUID:
-    """Changes what the input names."""
-    return await users.update_team(act, **given)
-
-
-@mutation("ApiKey", ApiKeyCreateInput, extras={"key": str})
-async def api_key_create(act: Act, given: Given) -> Done:
+@mutation("ApiKey", API_KEY_CREATE, extras={"key": str}, calls=api_keys.create)
+async def api_key_create(act: Act, **values: Any) -> Done:
     """Makes an API key. `key` is shown this once; a repeated request with the same idempotencyKey answers null."""
-    id, key = await api_keys.create(act.tx, act.viewer, known=access.SCOPES, **{"expires_at": None, **given})
+    id, key = await api_keys.create(act.tx, act.viewer, known=access.SCOPES, **{"expires_at": None, **values})
     return Done(id, {"key": key})
 
 
 @mutation("ApiKey", ApiKeyRevokeInput)
-async def api_key_revoke(act: Act, given: Given) -> Done:
+async def api_key_revoke(act: Act, *, id: UUID) -> Done:
     """Ends an API key at once."""
-    return Done(given["id"], changed_user=await api_keys.revoke(act.tx, act.viewer, id=given["id"]))
+    return Done(id, changed_user=await api_keys.revoke(act.tx, act.viewer, id=id))
 
 
 TOKENS: dict[str, Any] = {"accessToken": str, "refreshToken": str, "expiresAt": DateTimeText}
@@ -192,36 +140,51 @@ class PasswordChangeInput:
 
 
 @session(LoginInput, extras=TOKENS)
-async def login(call: SessionCall, given: Given) -> Done:
+async def login(call: SessionCall, *, email: str, password: str) -> Done:
     """Logs in. Send the access token as “Authorization: Bearer …”; `expiresAt` is its end."""
     tokens = await sessions.login(
-        call.database, remote=call.remote, blocks=call.blocks, now=call.now, issue=call.issue, **given
+        call.database,
+        email=email,
+        password=password,
+        remote=call.remote,
+        blocks=call.blocks,
+        now=call.now,
+        issue=call.issue,
     )
     return _opened(tokens)
 
 
 @session(RefreshInput, extras=TOKENS)
-async def refresh(call: SessionCall, given: Given) -> Done:
+async def refresh(call: SessionCall, *, refresh_token: str) -> Done:
     """Exchanges a refresh token for new tokens. Using it again ends the session, except within 30 seconds by the same client."""
     client = clients.fingerprint(call.remote, call.client)
-    return _opened(await sessions.refresh(call.database, client=client, now=call.now, issue=call.issue, **given))
+    tokens = await sessions.refresh(
+        call.database, refresh_token=refresh_token, client=client, now=call.now, issue=call.issue
+    )
+    return _opened(tokens)
 
 
 @session(LogoutInput)
-async def logout(call: SessionCall, given: Given) -> Done:
+async def logout(call: SessionCall, *, refresh_token: str) -> Done:
     """Ends the session of a refresh token."""
-    user_id = await sessions.logout(call.database, now=call.now, **given)
+    user_id = await sessions.logout(call.database, refresh_token=refresh_token, now=call.now)
     if user_id is None:
         raise Unauthenticated("This refresh token is not one of ours.", field="refreshToken")
     return Done(user_id, changed_user=user_id)
 
 
 @session(PasswordChangeInput, extras=TOKENS, public=False)
-async def password_change(call: SessionCall, given: Given) -> Done:
+async def password_change(call: SessionCall, *, current: str, new: str) -> Done:
     """Sets your password, ends all your sessions and opens a fresh one."""
     assert call.viewer is not None
     tokens = await sessions.change_password(
-        call.database, call.viewer, remote=call.remote, blocks=call.blocks, issue=call.issue, **given
+        call.database,
+        call.viewer,
+        current=current,
+        new=new,
+        remote=call.remote,
+        blocks=call.blocks,
+        issue=call.issue,
     )
     return _opened(tokens, changed=True)
 

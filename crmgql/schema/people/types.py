@@ -2,14 +2,15 @@
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.scalars import EmailAddress
 
 
-@node(models.User, prefix="usr", order="name")
+@node(models.User, order="name")
 class User:
     """A person who works with the CRM."""
 
     name = column(sort=True)
-    email = column()
+    email = column(input=EmailAddress)
     roles = column(enum=models.Role)
     region = column()
     city = column()
@@ -29,7 +30,7 @@ class User:
     assignments = many("AssignmentDecision", "chosen", "Leads that were routed to this person.", order="-decidedAt")
 
 
-@node(models.Team, prefix="tea")
+@node(models.Team)
 class Team:
     """A sales team; teams form a tree, and a manager answers for the whole tree below."""
 
@@ -41,7 +42,7 @@ class Team:
     members = many("User", "team")
 
 
-@node(models.ApiKey, prefix="key", plural="apiKeys")
+@node(models.ApiKey, plural="apiKeys")
 class ApiKey:
     """An integrator's key. The key itself is shown once, when it is made."""
 

@@ -2,48 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import strawberry
 
 from crmgql.domain.pools import pools
-from crmgql.engine.mutations import Given, input, mutation
-from crmgql.models import PoolKind
-from crmgql.records.records import Act
-from crmgql.schema.shared_inputs import UNSET
-
-
-@input
-class PoolCreateInput:
-    """Without `reclaimAfterD` nothing returns to it by itself; without a limit there is none."""
-
-    name: str
-    kind: PoolKind
-    reclaim_after_d: int | None = UNSET
-    warn_before_d: int | None = UNSET
-    claim_limit_per_day: int | None = UNSET
-    holding_limit: int | None = UNSET
-    protection_h: int | None = UNSET
-    cooldown_h: int | None = UNSET
-    shows: list[str] | None = UNSET
-    active: bool | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class PoolUpdateInput:
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    name: str | None = UNSET
-    reclaim_after_d: int | None = UNSET
-    warn_before_d: int | None = UNSET
-    claim_limit_per_day: int | None = UNSET
-    holding_limit: int | None = UNSET
-    protection_h: int | None = UNSET
-    cooldown_h: int | None = UNSET
-    shows: list[str] | None = UNSET
-    active: bool | None = UNSET
+from crmgql.engine import inputs, mutations
+from crmgql.engine.inputs import UNSET, input
+from crmgql.engine.mutations import Row
 
 
 @input
@@ -63,25 +27,33 @@ class PoolClaimInput:
     id: strawberry.ID
 
 
-@mutation("Pool", PoolCreateInput)
-async def pool_create(act: Act, given: Given) -> UUID:
-    """Makes a pool of leads or of customers."""
-    return await pools.create(act, **given)
+mutations.table(
+    "Pool",
+    Row(
+        "poolCreate",
+        "Makes a pool of leads or of customers.",
+        pools.create,
+        input=inputs.create(
+            "kind",
+            pools.FACTS,
+            doc="Without `reclaimAfterD` nothing returns to it by itself; without a limit there is none.",
+        ),
+    ),
+    Row(
+        "poolUpdate",
+        "Changes what the input names; what is in the pool is shown anew.",
+        pools.update,
+        input=inputs.update(pools.FACTS),
+    ),
+)
 
-
-@mutation("Pool", PoolUpdateInput)
-async def pool_update(act: Act, given: Given) -> UUID:
-    """Changes what the input names; what is in the pool is shown anew."""
-    return await pools.update(act, **given)
-
-
-@mutation("PoolItem", PoolReleaseInput)
-async def pool_release(act: Act, given: Given) -> UUID:
-    """Gives a lead or a customer up, for others to claim."""
-    return await pools.release(act, **given)
-
-
-@mutation("PoolItem", PoolClaimInput)
-async def pool_claim(act: Act, given: Given) -> UUID:
-    """Takes what is in the pool: it is yours from now on. Of several who try at once, one wins."""
-    return await pools.claim(act, **given)
+mutations.table(
+    "PoolItem",
+    Row("poolRelease", "Gives a lead or a customer up, for others to claim.", pools.release, input=PoolReleaseInput),
+    Row(
+        "poolClaim",
+        "Takes what is in the pool: it is yours from now on. Of several who try at once, one wins.",
+        pools.claim,
+        input=PoolClaimInput,
+    ),
+)

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, node, one
 
 
-@node(models.Pool, prefix="pol", order="name")
+@node(models.Pool, order="name")
 class Pool:
     """Leads or customers that nobody follows up, for sellers to claim."""
 
@@ -21,7 +21,7 @@ class Pool:
     items = many("PoolItem", "pool", order="-enteredAt")
 
 
-@node(models.PoolItem, prefix="pit", order="-enteredAt")
+@node(models.PoolItem, order="-enteredAt")
 class PoolItem:
     """A record in a pool. Unless you may see the record itself, `shown` is all there is to see of it."""
 
@@ -35,7 +35,7 @@ class PoolItem:
     claimed_by = one()
 
 
-@node(models.PoolMove, prefix="pmv", order="-occurredAt")
+@node(models.PoolMove, order="-occurredAt")
 class PoolMove:
     """What happened to a record on its way into a pool and out of it."""
 

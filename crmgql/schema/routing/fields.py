@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import strawberry
 
 from crmgql.db import Transaction
 from crmgql.domain.routing import dry_run, rulesets
-from crmgql.engine.computed import Ask, Given, computed
+from crmgql.engine.computed import Ask, computed
 from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of, object_type, optional
 from crmgql.records.records import Act
 
@@ -76,15 +77,20 @@ object_type(
 
 
 @computed("routingWarnings", list_of(lazy("RoutingWarning")), arguments=(RULESET,))
-async def routing_warnings(ask: Ask, given: Given) -> Any:
+async def routing_warnings(ask: Ask, *, ruleset_id: UUID) -> Any:
     """What is odd about a rule set: rules out of reach, conditions that can't be met, nobody who fits, and so on."""
     zone = await ask.database.zone()
     async with ask.database.snapshot() as connection:
         act = Act(Transaction(connection, zone), ask.viewer)
-        return await rulesets.warnings(act, id=given["ruleset_id"], field="rulesetId")
+        return await rulesets.warnings(act, id=ruleset_id, field="rulesetId")
 
 
-@computed("routingDryRun", lazy("RoutingDryRun"), arguments=(RULESET, Argument("lastN", int, 100, "1 to 1000.")))
-async def routing_dry_run(ask: Ask, given: Given) -> Any:
+@computed(
+    "routingDryRun",
+    lazy("RoutingDryRun"),
+    arguments=(RULESET, Argument("lastN", int, 100, "1 to 1000.")),
+    calls=dry_run.dry_run,
+)
+async def routing_dry_run(ask: Ask, **values: Any) -> Any:
     """What a rule set would have done with the latest leads. Nothing is changed."""
-    return await dry_run.dry_run(ask.database, ask.viewer, **given)
+    return await dry_run.dry_run(ask.database, ask.viewer, **values)

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, node, one
 
 
-@node(models.RoutingRuleset, prefix="rrs", order="-number")
+@node(models.RoutingRuleset, order="-number")
 class RoutingRuleset:
     """A version of the routing rules."""
 
@@ -21,7 +21,7 @@ class RoutingRuleset:
     rules = many("RoutingRule", "ruleset", order="position")
 
 
-@node(models.RoutingRule, prefix="rru", order="position")
+@node(models.RoutingRule, order="position")
 class RoutingRule:
     """The first rule whose conditions a lead meets decides."""
 
@@ -40,7 +40,7 @@ class RoutingRule:
     decisions = many("AssignmentDecision", "rule", order="-decidedAt")
 
 
-@node(models.LeadQueue, prefix="que", order="name")
+@node(models.LeadQueue, order="name")
 class LeadQueue:
     """Where leads wait for a person, up to a deadline."""
 
@@ -50,7 +50,7 @@ class LeadQueue:
     leads = many("Lead", "queue", order="-receivedAt")
 
 
-@node(models.SellerProfile, prefix="prf")
+@node(models.SellerProfile)
 class SellerProfile:
     """What routing knows of a seller."""
 
@@ -63,7 +63,7 @@ class SellerProfile:
     user = one()
 
 
-@node(models.Absence, prefix="abs", order="-startsAt")
+@node(models.Absence, order="-startsAt")
 class Absence:
     """A time in which a seller gets no leads."""
 
@@ -74,7 +74,7 @@ class Absence:
     user = one()
 
 
-@node(models.AssignmentDecision, prefix="dec", order="-decidedAt")
+@node(models.AssignmentDecision, order="-decidedAt")
 class AssignmentDecision:
     """Why a lead went where it went."""
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import strawberry
 
 from crmgql.domain.sales import orders
-from crmgql.engine.mutations import Given, input, mutation
-from crmgql.engine.scalars import CurrencyCode, DateTimeText, DecimalText
-from crmgql.records.records import Act
-from crmgql.schema.shared_inputs import UNSET, MoneyInput
+from crmgql.engine import inputs, mutations
+from crmgql.engine.inputs import UNSET, MoneyInput, input, part
+from crmgql.engine.mutations import Row
+from crmgql.engine.scalars import DecimalText
 
 
-@strawberry.input
+@part(orders.Line)
 class OrderLineInput:
     """A line. Without a unit price it takes the product's, without a description the product's name."""
 
@@ -23,35 +21,6 @@ class OrderLineInput:
     unit_price: MoneyInput | None = UNSET
     discount: MoneyInput | None = UNSET
     shipping: MoneyInput | None = UNSET
-
-
-@input
-class OrderCreateInput:
-    customer_id: strawberry.ID
-    lines: list[OrderLineInput]
-    currency: CurrencyCode | None = UNSET
-    number: str | None = UNSET
-    seller_id: strawberry.ID | None = UNSET
-    opportunity_id: strawberry.ID | None = UNSET
-    ordered_at: DateTimeText | None = UNSET
-    expected_delivery_at: DateTimeText | None = UNSET
-    note: str | None = UNSET
-    tax: MoneyInput | None = UNSET
-    discount: MoneyInput | None = UNSET
-    source: str | None = UNSET
-    external_id: str | None = UNSET
-
-
-@input
-class OrderUpdateInput:
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-    number: str | None = UNSET
-    seller_id: strawberry.ID | None = UNSET
-    expected_delivery_at: DateTimeText | None = UNSET
-    note: str | None = UNSET
-    tax: MoneyInput | None = UNSET
-    discount: MoneyInput | None = UNSET
 
 
 @input
@@ -68,65 +37,44 @@ class OrderMoveInput:
     reason: str | None = UNSET
 
 
-@mutation("Order", OrderCreateInput)
-async def order_create(act: Act, given: Given) -> UUID:
-    """Makes a draft order; the totals are computed from its lines."""
-    return await orders.create(act, **given | {"lines": _lines(given)})
-
-
-@mutation("Order", OrderUpdateInput)
-async def order_update(act: Act, given: Given) -> UUID:
-    """Changes what the input names."""
-    return await orders.update(act, **given)
-
-
-@mutation("Order", OrderSetLinesInput)
-async def order_set_lines(act: Act, given: Given) -> UUID:
-    """Replaces the lines of a draft."""
-    return await orders.set_lines(act, **given | {"lines": _lines(given)})
-
-
-@mutation("Order", OrderMoveInput)
-async def order_confirm(act: Act, given: Given) -> UUID:
-    """Confirms a draft: from now on its amounts are fixed and owed."""
-    return await orders.move(act, "confirm", **given)
-
-
-@mutation("Order", OrderMoveInput)
-async def order_process(act: Act, given: Given) -> UUID:
-    """Starts work on a confirmed order, or takes it off hold."""
-    return await orders.move(act, "process", **given)
-
-
-@mutation("Order", OrderMoveInput)
-async def order_invoice(act: Act, given: Given) -> UUID:
-    """Marks an order as invoiced."""
-    return await orders.move(act, "invoice", **given)
-
-
-@mutation("Order", OrderMoveInput)
-async def order_ship(act: Act, given: Given) -> UUID:
-    """Marks an order as shipped."""
-    return await orders.move(act, "ship", **given)
-
-
-@mutation("Order", OrderMoveInput)
-async def order_deliver(act: Act, given: Given) -> UUID:
-    """Marks a shipped order as delivered."""
-    return await orders.move(act, "deliver", **given)
-
-
-@mutation("Order", OrderMoveInput)
-async def order_hold(act: Act, given: Given) -> UUID:
-    """Marks an order as unavailable until goods arrive."""
-    return await orders.move(act, "hold", **given)
-
-
-@mutation("Order", OrderMoveInput)
-async def order_cancel(act: Act, given: Given) -> UUID:
-    """Cancels an order that is not shipped and has no payments."""
-    return await orders.move(act, "cancel", **given)
-
-
-def _lines(given: Given) -> list[orders.Line]:
-    return [orders.Line(**line) for line in given["lines"]]
+mutations.table(
+    "Order",
+    Row(
+        "orderCreate",
+        "Makes a draft order; the totals are computed from its lines.",
+        orders.create,
+        input=inputs.create(
+            "customer_id currency opportunity_id ordered_at",
+            orders.FACTS,
+            also={"lines": list[OrderLineInput]},
+            optional="currency number seller_id ordered_at tax discount",
+        ),
+    ),
+    Row("orderUpdate", "Changes what the input names.", orders.update, input=inputs.update(orders.FACTS)),
+    Row("orderSetLines", "Replaces the lines of a draft.", orders.set_lines, input=OrderSetLinesInput),
+    Row(
+        "orderConfirm",
+        "Confirms a draft: from now on its amounts are fixed and owed.",
+        orders.move,
+        "confirm",
+        input=OrderMoveInput,
+    ),
+    Row(
+        "orderProcess",
+        "Starts work on a confirmed order, or takes it off hold.",
+        orders.move,
+        "process",
+        input=OrderMoveInput,
+    ),
+    Row("orderInvoice", "Marks an order as invoiced.", orders.move, "invoice", input=OrderMoveInput),
+    Row("orderShip", "Marks an order as shipped.", orders.move, "ship", input=OrderMoveInput),
+    Row("orderDeliver", "Marks a shipped order as delivered.", orders.move, "deliver", input=OrderMoveInput),
+    Row("orderHold", "Marks an order as unavailable until goods arrive.", orders.move, "hold", input=OrderMoveInput),
+    Row(
+        "orderCancel",
+        "Cancels an order that is not shipped and has no payments.",
+        orders.move,
+        "cancel",
+        input=OrderMoveInput,
+    ),
+)

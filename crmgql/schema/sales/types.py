@@ -5,7 +5,7 @@ from crmgql.engine.declare import column, many, money, node, one
 from crmgql.schema.customers import aggregates
 
 
-@node(models.Order, prefix="ord", order="-orderedAt")
+@node(models.Order, order="-orderedAt")
 class Order:
     """What a customer ordered; the total is subtotal + shipping + tax − discount."""
 
@@ -37,7 +37,7 @@ class Order:
     tickets = many("Ticket", "order")
 
 
-@node(models.OrderLine, prefix="lin", plural="orderLines")
+@node(models.OrderLine, plural="orderLines")
 class OrderLine:
     """A line of an order; its amount is quantity × unit price − discount, rounded to the currency."""
 

@@ -4,7 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, node
 
 
-@node(models.Company, prefix="cmp", order="name", only=True)
+@node(models.Company, order="name", only=True)
 class Company:
     """The company: when its day and its year begin, and what forms start with. There is one."""
 
@@ -17,7 +17,7 @@ class Company:
     locale = column(doc="How people read numbers and dates, such as de-DE.")
 
 
-@node(models.BusinessCalendar, prefix="cal", order="name")
+@node(models.BusinessCalendar, order="name")
 class BusinessCalendar:
     """Days that count."""
 
