@@ -8,9 +8,9 @@ is waited for without end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -40,9 +40,13 @@ SELECT repeat(md5(n::text), 60) AS filling FROM generate_series(1, 2000) n"""
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it."""
+    """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it.
+
+    `queues`: those that it has put a job into that is due. Once it is committed, `Database.on_queued` is told.
+    """
 
     connection: Connection
+    queues: set[str] = field(default_factory=set)
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """The one row of a planned statement, inside this transaction."""
@@ -63,6 +67,9 @@ class Database:
         self._reader = reader
         self._reserved = reserved
         self.troubles = Troubles()
+        self.on_queued: Callable[[set[str]], None] = _nobody
+        """Told of the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
+
         self._sweeping = asyncio.create_task(_sweep(writer, reader, reserved))
 
     async def open(self) -> None:
@@ -115,20 +122,24 @@ class Database:
             connection = await self._writer.take()
             try:
                 await connection.execute("BEGIN")
-                yield Transaction(connection)
+                tx = Transaction(connection)
+                yield tx
             except BaseException:
                 connection.limit_s = connection.usual_limit_s
                 await self._writer.put_back(connection)
                 raise
-            await unbroken(self._commit(connection))
+            await unbroken(self._commit(tx))
 
-    async def _commit(self, connection: Connection) -> None:
+    async def _commit(self, tx: Transaction) -> None:
+        connection = tx.connection
         connection.limit_s = connection.usual_limit_s
         try:
             if await connection.execute("COMMIT") != "COMMIT":  # a refused statement was passed over: it is rolled back
                 raise RuntimeError("The transaction was broken by a statement whose error nobody heard.")
         finally:
             await self._writer.put_back(connection)
+        if tx.queues:
+            self.on_queued(tx.queues)
 
     def pool_sizes(self) -> dict[str, int]:
         """Places, and free ones, of both stacks."""
@@ -154,6 +165,10 @@ class Database:
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
         await Tortoise.close_connections()
+
+
+def _nobody(queues: set[str]) -> None:
+    """Whoever looks after jobs looks once a second all the same."""
 
 
 async def _sweep(*stacks: Stack) -> None:
