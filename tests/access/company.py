@@ -30,6 +30,7 @@ UNVERSIONED = {
     "assignment_decisions",
     "pool_items",
     "pool_moves",
+    "erasures",
 }
 EARLY = (
     "users",
@@ -390,6 +391,7 @@ def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
             "customer_id": key("customers", dice.maybe(dice.below(18) + 1)),
         }
         made["events"].append(said | {"kind": dice.pick(("order.confirmed", "order.created")), "kept": '{"a": 1}'})
+        made["erasures"].append({"actor_id": said["actor_id"], "reason": "By letter", "erased_at": moment(number)})
         made["audit_entries"].append(said | {"action": "order.update", "kept": '{"status": ["A", "B"]}'})
 
 

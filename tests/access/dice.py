@@ -56,6 +56,7 @@ TABLES = (
     "pools",
     "pool_items",
     "pool_moves",
+    "erasures",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

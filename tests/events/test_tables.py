@@ -262,6 +262,7 @@ PLAIN = {
     "Campaign": {"name", "channel"},
     "Contact": set(),
     "Customer": {"industry", "region", "country"},
+    "Erasure": {"reason"},
     "FollowUpRule": {"name", "lead_status", "action", "subject", "body"},
     "ImportRun": {"step", "fingerprint"},
     "IntakeSource": {"name", "hint", "allowed_origins", "lead_source"},

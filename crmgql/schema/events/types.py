@@ -16,6 +16,15 @@ class Event:
     actor = one()
 
 
+@node(models.Erasure, prefix="era", order="-id")
+class Erasure:
+    """A person was erased. The event `person.erased` says how many records were blanked."""
+
+    reason = column(doc="Why, as whoever did it wrote; it names nobody, one hopes.")
+    erased_at = column()
+    actor = one()
+
+
 @node(models.AuditEntry, prefix="aud", plural="auditEntries", order="-id")
 class AuditEntry:
     """Who changed what: the changed fields, before and after."""
