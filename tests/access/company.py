@@ -56,6 +56,16 @@ EARLY = (
 )
 """Tables that others refer to."""
 
+SUBJECTS = {1: ("leads", 1), 2: ("leads", 2), 3: ("customers", 3), 4: ("payments", 4), 5: ("notifications", 5)}
+"""What the first events are about; the others are about orders."""
+SUBJECT_TYPES = {
+    "leads": "Lead",
+    "customers": "Customer",
+    "payments": "Payment",
+    "notifications": "Notification",
+    "orders": "Order",
+}
+
 STATUSES = ("DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED", "UNAVAILABLE", "CANCELLED")
 
 PEOPLE: tuple[tuple[str, tuple[str, ...], int | None, str | None], ...] = (
@@ -384,8 +394,8 @@ def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
 def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
     for number in range(1, 17):
         said: Row = {
-            "subject_id": key("orders", number),
-            "subject_type": "Order",
+            "subject_id": key(*SUBJECTS.get(number, ("orders", number))),
+            "subject_type": SUBJECT_TYPES[SUBJECTS.get(number, ("orders", number))[0]],
             "occurred_at": moment(number),
             "actor_id": key("users", dice.maybe(5)),
             "customer_id": key("customers", dice.maybe(dice.below(18) + 1)),

@@ -1,7 +1,7 @@
 """Events and the audit trail."""
 
 from crmgql import models
-from crmgql.engine.declare import column, node, one
+from crmgql.engine.declare import any_one, column, node, one
 
 
 @node(models.Event, prefix="evt", order="-id")
@@ -10,6 +10,7 @@ class Event:
 
     kind = column()
     subject_type = column()
+    subject = any_one("subject_type", "subject_id", "What it is about; null where you may not see it.")
     payload = column()
     occurred_at = column()
     customer = one()
@@ -31,6 +32,7 @@ class AuditEntry:
 
     action = column()
     subject_type = column()
+    subject = any_one("subject_type", "subject_id", "What it is about; null where you may not see it.")
     changes = column()
     occurred_at = column()
     customer = one()
