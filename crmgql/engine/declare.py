@@ -52,6 +52,13 @@ class OneDeclaration:
 
 
 @dataclass(frozen=True)
+class AnyOneDeclaration:
+    type_column: str
+    column: str
+    doc: str
+
+
+@dataclass(frozen=True)
 class ManyDeclaration:
     target: str
     relation: str
@@ -70,7 +77,9 @@ class DerivedDeclaration:
     currency_argument: bool
 
 
-FieldDeclaration = ColumnDeclaration | MoneyDeclaration | OneDeclaration | ManyDeclaration | DerivedDeclaration
+FieldDeclaration = (
+    ColumnDeclaration | MoneyDeclaration | OneDeclaration | AnyOneDeclaration | ManyDeclaration | DerivedDeclaration
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,11 @@ def money(column: str | None = None, doc: str = "", *, currency: str = "currency
 def one(doc: str = "", *, target: str | None = None) -> Any:
     """The record behind the model's foreign key of the same name."""
     return OneDeclaration(doc, target)
+
+
+def any_one(type_column: str, column: str, doc: str = "") -> Any:
+    """The record whose type's name and id are in two columns: a `Node`, null where the viewer may not see it."""
+    return AnyOneDeclaration(type_column, column, doc)
 
 
 def many(target: str, relation: str, doc: str = "", *, order: str = "-id", few: bool = False) -> Any:

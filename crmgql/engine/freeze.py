@@ -31,8 +31,8 @@ SCALARS: dict[type, codecs.Codec] = {
 }
 
 NOT_COLUMNS = (
-    *(metadata.One, metadata.Many, metadata.Derived),
-    *(declare.OneDeclaration, declare.ManyDeclaration, declare.DerivedDeclaration),
+    *(metadata.One, metadata.AnyOne, metadata.Many, metadata.Derived),
+    *(declare.OneDeclaration, declare.AnyOneDeclaration, declare.ManyDeclaration, declare.DerivedDeclaration),
 )
 
 
@@ -104,6 +104,10 @@ def _field(
             return _money(node, name, field)
         case declare.OneDeclaration():
             return _one(node, name, field, declared)
+        case declare.AnyOneDeclaration():
+            for column in (field.type_column, field.column):
+                _model_field(node, name, column)
+            return metadata.AnyOne(name, field.type_column, field.column)
         case declare.ManyDeclaration():
             return _many(node, name, field, declared)
         case declare.DerivedDeclaration():

@@ -76,6 +76,8 @@ def _field(field: metadata.Field, kinds: dict[str, Any], doc: str | None) -> Fie
             return Field(field.name, _nullable(lazy("Money"), field.nullable), doc)
         case metadata.One():
             return Field(field.name, _nullable(lazy(field.target), field.nullable), doc)
+        case metadata.AnyOne():
+            return Field(field.name, optional(lazy("Node")), doc)
         case metadata.Many():
             return Field(field.name, lazy(f"{field.target}Connection"), doc, filter_inputs.page_arguments(field.target))
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from crmgql import models
 from crmgql.db import Transaction
 from crmgql.events import kinds, personal
+from crmgql.events.canonical import as_json as as_json
 from crmgql.events.declarations import Kind, NotDeclared
 from crmgql.models.names import api_name
 from crmgql.viewer import Viewer
@@ -94,9 +91,7 @@ def _row(entry: Entry) -> tuple[Any, ...]:
 
 def _apart(said: dict[str, Any], names: Collection[str]) -> tuple[str, str | None, bytes | None, str | None]:
     """What is kept as JSON, and the personal values, their salt and their commitment, if there are any."""
-    if not said.keys() & set(names):
-        return as_json(said), None, None, None
-    kept, apart = personal.apart(orjson.loads(as_json(said)), names)
+    kept, apart = personal.apart(said, names)
     return as_json(kept), apart.text, apart.salt, apart.commitment
 
 
@@ -118,18 +113,3 @@ def _columns(model: Any) -> Iterator[str]:
 
 SECRETS = frozenset({"password_hash", "key_hash", "token_hash"})
 """Columns whose values are in no audit row."""
-
-
-def as_json(value: Any) -> str:
-    """JSON text with exact amounts as strings."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z).decode()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return f"{value:f}"  # never 2.7E+7, which is how whole amounts come from the database
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)

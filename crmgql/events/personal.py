@@ -8,14 +8,15 @@ commitment tells nothing of the values without their salt, so erasing both leave
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 import orjson
+
+from crmgql.events.canonical import as_json, canonical
 
 ALGORITHM = "sha256-1"
 """SHA-256 over the salt and the text in UTF-8, as stored. A better one gets another name; old rows keep theirs."""
@@ -58,12 +59,24 @@ class Apart:
 NOTHING = Apart()
 
 
+SIMPLE = (str, NoneType, bool)
+
+
+def _is_simple(value: Any) -> bool:
+    """Whether a value, or what was before and after, needs no care to be canonical: nearly all do not."""
+    return all(type(each) in SIMPLE for each in value) if type(value) is tuple else type(value) in SIMPLE
+
+
 def apart(said: dict[str, Any], names: Collection[str]) -> tuple[dict[str, Any], Apart]:
-    """What is kept, and the values of these names apart. `said` is JSON already: no UUIDs, no decimals."""
+    """What is kept, and the values of these names apart."""
     personal = {name: value for name, value in said.items() if name in names}
     if not personal:
         return said, NOTHING
-    text, salt = canonical(personal), secrets.token_bytes(SALT_BYTES)
+    if all(_is_simple(value) for value in personal.values()):
+        text = orjson.dumps(personal, option=orjson.OPT_SORT_KEYS).decode()  # canonical, too: columns are ASCII
+    else:
+        text = canonical(orjson.loads(as_json(personal)))
+    salt = secrets.token_bytes(SALT_BYTES)
     kept = {name: value for name, value in said.items() if name not in names}
     return kept, Apart(text, salt, commit(text, salt))
 
@@ -71,32 +84,3 @@ def apart(said: dict[str, Any], names: Collection[str]) -> tuple[dict[str, Any],
 def commit(text: str, salt: bytes) -> str:
     """The commitment to a text: the algorithm's name and its hash."""
     return f"{ALGORITHM}:{hashlib.sha256(salt + text.encode()).hexdigest()}"
-
-
-def canonical(value: Any) -> str:
-    """The one JSON text of a value, by RFC 8785: names in the order of UTF-16, numbers as JavaScript writes them."""
-    if isinstance(value, dict):
-        names = sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
-        return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in names) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    if isinstance(value, float) and math.isfinite(value):
-        return _number(value)
-    return orjson.dumps(value).decode()
-
-
-def _number(value: float) -> str:
-    """As ECMAScript's Number::toString does it: the shortest digits, an exponent below 1e-6 and from 1e21 on."""
-    sign, figures, exponent = Decimal(repr(value)).normalize().as_tuple()
-    digits, point = "".join(map(str, figures)), len(figures) + int(exponent)
-    if digits == "0":
-        return "0"
-    if len(digits) <= point <= 21:
-        text = digits + "0" * (point - len(digits))
-    elif 0 < point <= 21:
-        text = f"{digits[:point]}.{digits[point:]}"
-    elif -6 < point <= 0:
-        text = f"0.{'0' * -point}{digits}"
-    else:
-        text = f"{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{point - 1:+d}"
-    return f"-{text}" if sign else text

@@ -131,6 +131,31 @@ CREATE TRIGGER audit_entries_no_update BEFORE UPDATE ON audit_entries FOR EACH R
 CREATE TRIGGER audit_entries_no_delete BEFORE DELETE ON audit_entries FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_entries_no_truncate BEFORE TRUNCATE ON audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- Histories are append-only, too; a reason that somebody typed may go with the person.
+CREATE FUNCTION allow_erasure_of_reason() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    before record := OLD;
+    after record := NEW;
+BEGIN
+    IF OLD.reason IS NOT NULL AND NEW.reason IS NULL AND EXISTS (
+        SELECT FROM tombstones
+        WHERE subject_id IN ((to_jsonb(OLD)->>'lead_id')::uuid, (to_jsonb(OLD)->>'customer_id')::uuid)) THEN
+        before.reason := NULL;
+        IF NOT (before *<> after) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
+END
+$$;
+DROP TRIGGER lead_transitions_no_change ON lead_transitions;
+DROP TRIGGER pool_moves_no_change ON pool_moves;
+CREATE TRIGGER lead_transitions_no_update BEFORE UPDATE ON lead_transitions
+    FOR EACH ROW EXECUTE FUNCTION allow_erasure_of_reason();
+CREATE TRIGGER lead_transitions_no_delete BEFORE DELETE ON lead_transitions FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER pool_moves_no_update BEFORE UPDATE ON pool_moves FOR EACH ROW EXECUTE FUNCTION allow_erasure_of_reason();
+CREATE TRIGGER pool_moves_no_delete BEFORE DELETE ON pool_moves FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
 -- A position goes only after its event, with the event's month.
 CREATE FUNCTION refuse_change_of_position() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

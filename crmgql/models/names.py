@@ -18,6 +18,7 @@ PREFIXES = {
     "Contact": "con",
     "Customer": "cus",
     "EmailMessage": "eml",
+    "Erasure": "era",
     "Event": "evt",
     "FollowUpRule": "fur",
     "IntakeSource": "isr",

@@ -48,6 +48,8 @@ class Worst:
         for _, item in wanted.items:
             if isinstance(item, selection.OneField):
                 self._object(item.object, times)
+            elif isinstance(item, selection.AnyField):
+                self._likeliest(item.objects, times)
             elif isinstance(item, selection.ManyField):
                 self._connection(item.connection, wanted.node.table, times)
             elif isinstance(item, selection.DerivedField) or (

@@ -49,6 +49,15 @@ class One:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyOne:
+    """A relation to at most one record of whichever type another column names; no key checks it."""
+
+    name: str
+    type_column: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Many:
     """A relation to the records whose foreign key `column` points here.
 
@@ -79,7 +88,7 @@ class Derived:
     currency_argument: bool = False
 
 
-Field = Leaf | Money | One | Many | Derived
+Field = Leaf | Money | One | AnyOne | Many | Derived
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
             return _derived(build, level, field)
         case selection.OneField(field, wanted):
             return _one(build, level, field, wanted)
+        case selection.AnyField(field, objects):
+            return _any(build, level, field, objects)
         case selection.ManyField(field, connection):
             return connections.nested(build, level, field, connection, object_text)
 
@@ -113,6 +115,54 @@ def _one(build: Build, level: Level, field: metadata.One, wanted: selection.Obje
     level.below(name, level.column(field.column))
     level.counted(name)
     return or_else(ast.Col(name, "v"), NULL)
+
+
+def _any(build: Build, level: Level, field: metadata.AnyOne, wanted: tuple[selection.Object, ...]) -> ast.Expr:
+    """A record of whichever type: null where it is hidden. Types of which only plain columns are wanted share one CASE,
+    of which a row runs one branch; each of the others is a level."""
+    texts: list[ast.Expr] = []
+    branches: list[tuple[ast.Expr, ast.Expr]] = []
+    for each in wanted:
+        if access.rows(each.node.name, build.who, levels.OUTER) == ast.FALSE:
+            continue
+        if all(_is_plain(item) for _, item in each.items):
+            branches.append(_branch(build, field, each))
+        else:
+            texts.append(_any_level(build, level, field, each))
+    if branches:
+        level.column(field.type_column)
+        level.column(field.column)
+        case: ast.Expr | None = None
+        for is_type, text in reversed(branches):
+            case = ast.Case(is_type, text, case)
+        assert case is not None
+        found = level.compute(f"{field.name} {len(level.computed)}", case)
+        level.counts.append(ast.Cast(ast.IsNull(found, negated=True), "int4"))
+        texts.append(found)
+    return ast.Func("coalesce", (*texts, NULL))
+
+
+def _branch(build: Build, field: metadata.AnyOne, wanted: selection.Object) -> tuple[ast.Expr, ast.Expr]:
+    """Whether the record is of a type, and its text if it is visible."""
+    build.count_relation()
+    record = levels.Joined(wanted.node, build.fresh("o"))
+    rule = access.rows(wanted.node.name, build.who, record.alias)
+    same = ast.eq(record.column("id"), ast.Col(levels.OUTER, field.column))
+    text = entries([(key, _plain_text(build, record, item)) for key, item in wanted.items])
+    source = ast.Table(wanted.node.table, record.alias)
+    is_type = ast.eq(ast.Col(levels.OUTER, field.type_column), ast.Text(wanted.node.name))
+    return is_type, ast.Subquery(ast.Select(((text, "v"),), source, where=ast.all_of([same, rule])))
+
+
+def _any_level(build: Build, level: Level, field: metadata.AnyOne, wanted: selection.Object) -> ast.Expr:
+    target = build.level(wanted.node, levels.ByKey(level, field.column), [])
+    text = object_text(build, target, wanted)
+    columns = ((target.column("id"), "k"), (text, "v"), (target.nodes(), "n"))
+    name = build.text(f"j{target.name}", target.texts(columns))
+    level.below(name, level.column(field.column))
+    level.counted(name)
+    is_type = ast.eq(level.column(field.type_column), ast.Text(wanted.node.name))
+    return ast.Case(is_type, ast.Col(name, "v"))
 
 
 def _is_plain(item: selection.Item) -> bool:

@@ -62,12 +62,20 @@ class OneField:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyField:
+    """What is wanted of a record of each type that it may be of."""
+
+    field: metadata.AnyOne
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ManyField:
     field: metadata.Many
     connection: Connection
 
 
-Item = TypeName | LeafField | MoneyField | DerivedField | OneField | ManyField
+Item = TypeName | LeafField | MoneyField | DerivedField | OneField | AnyField | ManyField
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +242,8 @@ class Reader:
                 return MoneyField(field, self._plain(nodes, "Money"), self.read_arguments(nodes[0], kind.fields[name]))
             case metadata.One():
                 return OneField(field, self.object(self.metadata.nodes[field.target], nodes))
+            case metadata.AnyOne():
+                return AnyField(field, tuple(self.object(each, nodes) for each in self.metadata.nodes.values()))
             case metadata.Many():
                 given = self.read_arguments(nodes[0], kind.fields[name])
                 return ManyField(field, self._connection(self.metadata.nodes[field.target], field.order, nodes, given))

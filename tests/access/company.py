@@ -30,6 +30,7 @@ UNVERSIONED = {
     "assignment_decisions",
     "pool_items",
     "pool_moves",
+    "erasures",
 }
 EARLY = (
     "users",
@@ -54,6 +55,16 @@ EARLY = (
     "leads",
 )
 """Tables that others refer to."""
+
+SUBJECTS = {1: ("leads", 1), 2: ("leads", 2), 3: ("customers", 3), 4: ("payments", 4), 5: ("notifications", 5)}
+"""What the first events are about; the others are about orders."""
+SUBJECT_TYPES = {
+    "leads": "Lead",
+    "customers": "Customer",
+    "payments": "Payment",
+    "notifications": "Notification",
+    "orders": "Order",
+}
 
 STATUSES = ("DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED", "UNAVAILABLE", "CANCELLED")
 
@@ -383,13 +394,14 @@ def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
 def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
     for number in range(1, 17):
         said: Row = {
-            "subject_id": key("orders", number),
-            "subject_type": "Order",
+            "subject_id": key(*SUBJECTS.get(number, ("orders", number))),
+            "subject_type": SUBJECT_TYPES[SUBJECTS.get(number, ("orders", number))[0]],
             "occurred_at": moment(number),
             "actor_id": key("users", dice.maybe(5)),
             "customer_id": key("customers", dice.maybe(dice.below(18) + 1)),
         }
         made["events"].append(said | {"kind": dice.pick(("order.confirmed", "order.created")), "kept": '{"a": 1}'})
+        made["erasures"].append({"actor_id": said["actor_id"], "reason": "By letter", "erased_at": moment(number)})
         made["audit_entries"].append(said | {"action": "order.update", "kept": '{"status": ["A", "B"]}'})
 
 

@@ -57,6 +57,7 @@ TABLES = (
     "pool_items",
     "pool_moves",
     "companies",
+    "erasures",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -70,7 +70,9 @@ class _Walk:
         given = get_argument_values(field, node, self.variables)
         target = get_named_type(field.type).name
         targets = [target]
-        if target == "Node":
+        if target == "Node" and kind != "Query":  # what is out of scope is null
+            targets = [each for each in TABLE_OF if self.sight.in_scope(each)]
+        elif target == "Node":
             ids = given.get("ids", [given.get("id")])
             targets = [each for each, prefix in relations.PREFIXES.items() if any(i[:3] == prefix for i in ids)]
         for each in targets:

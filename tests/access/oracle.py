@@ -52,6 +52,7 @@ def column(kind: str, field: str) -> str:
     odd = {("Contact", "primary"): "is_primary", ("OrderLine", "amount"): "line_amount"}
     odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity")}
     odd |= {("Pipeline", "default"): "is_default"}
+    odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}
     return odd.get((kind, field), snake(field))
 
 
@@ -145,6 +146,8 @@ class Oracle:
         target = target_of(kind, field)
         if target is not None:
             return self.record(target, row[f"{snake(field)}_id"])
+        if field == "subject" and kind in ("Event", "AuditEntry"):
+            return self.record(row["subject_type"], row["subject_id"])
         if not self.sight.may_read(kind, field, row):
             return None
         if (kind, field) in values.COMPUTED:

@@ -180,6 +180,8 @@ class Writer:
             if made.args and self.chance(50):
                 currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
             return f"{self.alias()}: {name}{currency} {MONEY}"
+        if target == "Node":
+            return f"{self.alias()}: {name} {{ __typename id ... on Order {{ number }} }}"
         if not is_relation(made):
             return f"{self.alias()}: {name}" if name in self.clashing or self.chance(20) else name
         if depth <= 0 or self.budget <= 0 or not self.allowed(target.removesuffix("Connection")):

@@ -7,6 +7,7 @@
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
+- Erasures are for administrators.
 - Events are for administrators and integrations, the audit trail for administrators and finance, API keys for
   administrators. Users, teams and products are for everybody who has a role at all.
 - The company, pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
@@ -57,6 +58,7 @@ TABLE_OF = {
     "Commission": "commissions",
     "Interaction": "interactions",
     "Ticket": "tickets",
+    "Erasure": "erasures",
     "Event": "events",
     "AuditEntry": "audit_entries",
     "BusinessCalendar": "business_calendars",
@@ -214,6 +216,7 @@ class Sight:
                 bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people)
             ),
             "Opportunity": self._deal,
+            "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles & {"ADMIN", "INTEGRATION"}),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "ApiKey": lambda row: "ADMIN" in roles,

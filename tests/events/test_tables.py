@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ import pytest
 
 from crmgql import db
 from crmgql.events import gaps, kinds, months, outbox, personal
+from crmgql.events.canonical import canonical
 from crmgql.events.outbox import Entry
 from crmgql.schema import build
 from tests.conftest import viewer
@@ -135,6 +137,13 @@ async def test_personal_values_lie_apart(crm: db.Database, database: asyncpg.Con
     assert (event["changed"], event["personal"], event["commitment"]) == (["name", "email", "score"], None, None)
 
 
+async def test_amounts_and_trees_are_canonical_too(crm: db.Database, database: asyncpg.Connection) -> None:
+    tree = {"b": [1.0, {"é": None}], "a": Decimal("1E+1")}
+    await record(crm, named(uuid4(), attributes=({}, tree)))
+    text = await database.fetchval("SELECT personal FROM audit_entries")
+    assert text.startswith('{"attributes":[{},{"a":"10","b":[1,{"é":null}]}],"email":[null,"ann@example.com"],')
+
+
 async def test_equal_values_have_unequal_commitments(crm: db.Database, database: asyncpg.Connection) -> None:
     await record(crm, named(uuid4()), named(uuid4()))
     assert await database.fetchval("SELECT count(DISTINCT commitment) FROM audit_entries") == 2
@@ -243,7 +252,7 @@ async def test_a_transactions_events_know_it(crm: db.Database, database: asyncpg
 )
 def test_canonical_json(value: Any, text: str) -> None:
     """RFC 8785, 3.2."""
-    assert personal.canonical(value) == text
+    assert canonical(value) == text
 
 
 PLAIN = {
@@ -253,6 +262,7 @@ PLAIN = {
     "Campaign": {"name", "channel"},
     "Contact": set(),
     "Customer": {"industry", "region", "country"},
+    "Erasure": {"reason"},
     "FollowUpRule": {"name", "lead_status", "action", "subject", "body"},
     "ImportRun": {"step", "fingerprint"},
     "IntakeSource": {"name", "hint", "allowed_origins", "lead_source"},

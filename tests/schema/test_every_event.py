@@ -25,6 +25,8 @@ TESTS = Path(__file__).resolve().parents[1]
 LATER = NOW + timedelta(days=60)
 
 ELSEWHERE = {
+    "contact.erased": "schema/customers/test_erasure.py",
+    "customer.erased": "schema/customers/test_erasure.py",
     "email.failed": "domain/messages/test_emails.py",
     "email.sent": "domain/messages/test_emails.py",
     "gap.recorded": "events/test_tables.py",

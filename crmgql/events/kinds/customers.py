@@ -18,13 +18,21 @@ class Assigned(Changed):
     handed_over_from: record_id("User") | None = None  # type: ignore[valid-type]
 
 
+class Erased(Changed):
+    """The erasure that it was part of."""
+
+    erasure_id: record_id("Erasure")  # type: ignore[valid-type]
+
+
 KINDS = (
     Kind("customer.created", "Customer", "A customer was made.", customer=ALWAYS),
     Kind("customer.updated", "Customer", "A customer's record changed.", customer=ALWAYS),
     Kind("customer.statusChanged", "Customer", "A customer's place in its life cycle changed.", StatusChanged, ALWAYS),
     Kind("customer.assigned", "Customer", "A customer got another owner, or none.", Assigned, ALWAYS),
+    Kind("customer.erased", "Customer", "A customer's personal values were erased.", Erased, ALWAYS),
     Kind("customer.pooled", "Customer", "A customer lost its owner to a pool.", customer=ALWAYS),
     Kind("contact.created", "Contact", "A contact was made.", customer=ALWAYS),
     Kind("contact.updated", "Contact", "A contact's record changed.", customer=ALWAYS),
+    Kind("contact.erased", "Contact", "A contact's personal values were erased.", Erased, ALWAYS),
     Kind("contact.madePrimary", "Contact", "A contact became its customer's first one.", customer=ALWAYS),
 )

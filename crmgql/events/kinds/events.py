@@ -12,4 +12,13 @@ class GapRecorded(Payload):
     reason: FreeText
 
 
-KINDS = (Kind("gap.recorded", GAP, "Records changed without events: mirrors must fetch them again.", GapRecorded),)
+class PersonErased(Payload):
+    """How many records were blanked."""
+
+    records: int
+
+
+KINDS = (
+    Kind("gap.recorded", GAP, "Records changed without events: mirrors must fetch them again.", GapRecorded),
+    Kind("person.erased", "Erasure", "A person was erased from all records.", PersonErased),
+)

@@ -43,6 +43,12 @@ class LeadAssigned(Changed):
     handed_over_from: record_id("User") | None = None  # type: ignore[valid-type]
 
 
+class LeadErased(Changed):
+    """The erasure that it was part of."""
+
+    erasure_id: record_id("Erasure")  # type: ignore[valid-type]
+
+
 class Pair(Payload):
     """The two leads, the later one first."""
 
@@ -70,6 +76,7 @@ KINDS = (
     Kind("lead.merged", "Lead", "A lead went up in another one.", LeadMerged, SOMETIMES),
     Kind("lead.absorbed", "Lead", "A lead took another one in.", LeadAbsorbed, SOMETIMES),
     Kind("lead.pooled", "Lead", "A lead lost its owner to a pool.", customer=SOMETIMES),
+    Kind("lead.erased", "Lead", "A lead's personal values were erased.", LeadErased, SOMETIMES),
     Kind("lead.duplicateFound", "LeadDuplicate", "Two leads look like one.", PairFound),
     Kind("lead.duplicateDismissed", "LeadDuplicate", "Two leads that look like one are two.", Pair),
 )

@@ -1,7 +1,7 @@
 """Events and the audit trail."""
 
 from crmgql import models
-from crmgql.engine.declare import column, node, one
+from crmgql.engine.declare import any_one, column, node, one
 
 
 @node(models.Event, order="-id")
@@ -10,9 +10,19 @@ class Event:
 
     kind = column()
     subject_type = column()
+    subject = any_one("subject_type", "subject_id", "What it is about; null where you may not see it.")
     payload = column()
     occurred_at = column()
     customer = one()
+    actor = one()
+
+
+@node(models.Erasure, order="-id")
+class Erasure:
+    """A person was erased. The event `person.erased` says how many records were blanked."""
+
+    reason = column(doc="Why, in the words of whoever erased; it should not name the person.")
+    erased_at = column()
     actor = one()
 
 
@@ -22,6 +32,7 @@ class AuditEntry:
 
     action = column()
     subject_type = column()
+    subject = any_one("subject_type", "subject_id", "What it is about; null where you may not see it.")
     changes = column()
     occurred_at = column()
     customer = one()

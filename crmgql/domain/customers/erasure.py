@@ -1,0 +1,177 @@
+"""A person is erased: out of all records, e-mails and notifications, and out of the personal values of events and audit.
+
+Enters: a customer that is a person, a contact, or a lead. Leaves: an `Erasure` with a tombstone for each record that was
+blanked. Always holds: who is the same person goes with it (a contact's leads, a lead's contact, what was merged); amounts,
+dates, states and ids stay, so that books and figures do; one transaction, as many statements for much as for little.
+
+What stays: external ids, which lead into the system that a record came from; e-mails' texts in mail boxes; backups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.errors import BadUserInput
+from crmgql.events import outbox
+from crmgql.models import Contact, Customer, Erasure, Lead
+from crmgql.records import checks, records
+from crmgql.records.records import Act
+
+NAME = "Erased"
+REASON = 300
+KINDS = {"Customer": "customer.erased", "Contact": "contact.erased", "Lead": "lead.erased"}
+MODELS = {"customer": Customer, "contact": Contact, "lead": Lead}
+
+SAME_PERSON = """
+WITH RECURSIVE found (record, id) AS (
+    VALUES ($1::text, $2::uuid)
+    UNION
+    SELECT next.record, next.id FROM found CROSS JOIN LATERAL (
+        SELECT 'Contact' AS record, id FROM contacts WHERE found.record = 'Customer' AND customer_id = found.id
+        UNION ALL SELECT 'Lead', id FROM leads WHERE found.record = 'Customer' AND customer_id = found.id
+        UNION ALL SELECT 'Lead', id FROM leads WHERE found.record = 'Contact' AND contact_id = found.id
+        UNION ALL SELECT 'Lead', id FROM leads WHERE found.record = 'Lead' AND merged_into_id = found.id
+        UNION ALL SELECT 'Lead', merged_into_id FROM leads
+            WHERE found.record = 'Lead' AND id = found.id AND merged_into_id IS NOT NULL
+        UNION ALL SELECT 'Contact', contact_id FROM leads
+            WHERE found.record = 'Lead' AND id = found.id AND contact_id IS NOT NULL
+        UNION ALL SELECT 'Customer', c.id FROM leads l JOIN customers c ON c.id = l.customer_id
+            WHERE found.record = 'Lead' AND l.id = found.id AND c.kind = 'PERSON'
+    ) next
+)
+SELECT record, id FROM found ORDER BY record, id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """A table's personal columns and what they become, in which rows: $2 are customers, $3 contacts, $4 leads, $5 is now."""
+
+    record: str
+    table: str
+    sets: str
+    where: str
+    versioned: bool = True
+
+    @property
+    def sql(self) -> str:
+        counted = ", version = version + 1, updated_at = $5::timestamptz" if self.versioned else ""
+        given = "$2::uuid[] IS NOT NULL AND $3::uuid[] IS NOT NULL AND $4::uuid[] IS NOT NULL AND $5::timestamptz IS NOT NULL"
+        return (
+            f"WITH gone AS (UPDATE {self.table} SET {self.sets}{counted} WHERE ({self.where}) AND {given} RETURNING id)"
+            f" INSERT INTO tombstones (erasure_id, subject_type, subject_id) SELECT $1, '{self.record}', id FROM gone"
+        )
+
+
+OF_PERSON = "customer_id = ANY ($2) OR contact_id = ANY ($3)"
+OF_CUSTOMER = "customer_id = ANY ($2)"
+OF_EITHER = "customer_id = ANY ($2) OR lead_id = ANY ($4)"
+MAIL = "to_address = 'erased@invalid', subject = 'Erased', body = '', error = NULL,"
+MAIL += " status = CASE status WHEN 'PENDING' THEN 'SKIPPED' ELSE status END"
+NEWS = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE {OF_CUSTOMER})"
+TOLD = f"""id IN (
+    SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NEWS}) n ON n.user_id = e.user_id
+    WHERE strpos(e.subject, n.title) > 0 OR strpos(e.body, n.title) > 0)"""
+PLACE = "city = NULL, state = NULL, postal_code = NULL"
+LEAD = "company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
+LEAD += " attributes = '{}', normal_email = NULL, normal_phone = NULL, domain = NULL, email_opt_out = true,"
+LEAD += f" lost_reason = CASE WHEN lost_reason IS NOT NULL THEN '{NAME}' END"
+
+BLANKS = (
+    Blank(
+        "Customer",
+        "customers",
+        f"name = '{NAME}', email = NULL, phone = NULL, website = NULL, notes = NULL, {PLACE}",
+        "id = ANY ($2)",
+    ),
+    Blank("Contact", "contacts", f"name = '{NAME}', title = NULL, email = NULL, phone = NULL", "id = ANY ($3)"),
+    Blank("Lead", "leads", f"name = '{NAME}', {LEAD}", "id = ANY ($4)"),
+    Blank("Interaction", "interactions", f"subject = '{NAME}', body = NULL", OF_PERSON),
+    Blank("Ticket", "tickets", f"subject = '{NAME}', description = NULL", OF_PERSON),
+    Blank("Task", "tasks", f"subject = '{NAME}', description = NULL", OF_EITHER),
+    Blank(
+        "Opportunity",
+        "opportunities",
+        f"name = '{NAME}', lost_reason = CASE WHEN lost_reason IS NOT NULL THEN '{NAME}' END",
+        OF_CUSTOMER,
+    ),
+    Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
+    Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
+    Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {TOLD}", False),
+    Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NEWS, False),
+    Blank("PoolItem", "pool_items", "shown = '{}'", OF_EITHER, False),
+    Blank("PoolMove", "pool_moves", "reason = NULL", f"reason IS NOT NULL AND ({OF_EITHER})", False),
+    Blank("LeadTransition", "lead_transitions", "reason = NULL", "reason IS NOT NULL AND lead_id = ANY ($4)", False),
+)
+"""In this order: notifications after the e-mails that repeat them, what is append-only after the records it is about."""
+
+FORGET = """
+UPDATE {} SET personal = NULL, salt = NULL
+WHERE personal IS NOT NULL
+    AND (customer_id = ANY ($2) OR subject_id = ANY (ARRAY(SELECT subject_id FROM tombstones WHERE erasure_id = $1)))"""
+COUNT = "SELECT count(*) FROM tombstones WHERE erasure_id = $1"
+CUSTOMERS_OF = """
+SELECT id, id AS customer_id, version FROM customers WHERE id = ANY ($1)
+UNION ALL SELECT id, customer_id, version FROM contacts WHERE id = ANY ($1)
+UNION ALL SELECT id, customer_id, version FROM leads WHERE id = ANY ($1)"""
+
+
+async def erase(
+    act: Act,
+    *,
+    customer_id: UUID | None = None,
+    contact_id: UUID | None = None,
+    lead_id: UUID | None = None,
+    reason: str | None = None,
+) -> UUID:
+    """Blanks the person for good; answers the erasure. Raises `BadUserInput`, `NotFound`, `Forbidden`.
+
+    Doing it again blanks what came since.
+    """
+    access.require_write(act.viewer, "Erasure")
+    checks.check_text(reason or "", "reason", longest=REASON)
+    record, id = await _seed(act, {"customer": customer_id, "contact": contact_id, "lead": lead_id})
+    await records.unhurried(act)
+    people = await act.tx.connection.fetch(SAME_PERSON, record, id)
+    values = {"actor_id": act.viewer.actor_id, "reason": reason, "erased_at": act.now}
+    erasure = await records.insert(act, Erasure, {name: value for name, value in values.items() if value is not None})
+    await _blank(act, erasure["id"], people)
+    await _record(act, erasure["id"], people)
+    return erasure["id"]  # type: ignore[no-any-return]
+
+
+async def _seed(act: Act, given: dict[str, UUID | None]) -> tuple[str, UUID]:
+    """The record that is named, locked."""
+    named = [(noun, id) for noun, id in given.items() if id is not None]
+    if len(named) != 1:
+        raise BadUserInput("Name a customer, a contact or a lead, one of them.", field="customerId")
+    noun, id = named[0]
+    row = await records.visible(act, MODELS[noun], id, field=f"{noun}Id", steady=True)
+    if noun == "customer" and row["kind"] != "PERSON":
+        raise BadUserInput("This customer is a company; erase its contacts, or make it a PERSON.", field="customerId")
+    return MODELS[noun].__name__, id
+
+
+async def _blank(act: Act, erasure_id: UUID, people: list[Any]) -> None:
+    ids = [[row["id"] for row in people if row["record"] == record] for record in ("Customer", "Contact", "Lead")]
+    for blank in BLANKS:
+        await act.tx.connection.execute(blank.sql, erasure_id, *ids, act.now)
+    for relation in ("events", "audit_entries"):
+        await act.tx.connection.execute(FORGET.format(relation), erasure_id, ids[0])
+
+
+async def _record(act: Act, erasure_id: UUID, people: list[Any]) -> None:
+    """One event for the erasure, and one for each record that was the person."""
+    count = await act.tx.connection.fetchval(COUNT, erasure_id)
+    found = await act.tx.connection.fetch(CUSTOMERS_OF, [row["id"] for row in people])
+    stands = {row["id"]: row for row in found}
+    entries = [outbox.Entry("person.erased", ("Erasure", erasure_id), payload={"records": count})]
+    for row in people:
+        now = stands[row["id"]]
+        payload = {"version": now["version"], "erasureId": erasure_id}
+        kind = KINDS[row["record"]]
+        entries.append(outbox.Entry(kind, (row["record"], row["id"]), now["customer_id"], payload=payload))
+    await outbox.record_many(act.tx, act.viewer, entries)
