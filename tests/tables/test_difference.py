@@ -137,6 +137,15 @@ DAMAGES = [
     ),
     ("CREATE TABLE odd (id integer)", ["-- What is in odd is lost.\nDROP TABLE odd"]),
     (
+        "CREATE TABLE b (id integer PRIMARY KEY); CREATE TABLE c (id integer PRIMARY KEY REFERENCES b);"
+        " ALTER TABLE b ADD FOREIGN KEY (id) REFERENCES c",
+        ["-- What is in b, c is lost.\nDROP TABLE b, c"],
+    ),
+    (
+        "CREATE TABLE odd (id uuid PRIMARY KEY); ALTER TABLE contacts ADD odd_id uuid REFERENCES odd",
+        ["ALTER TABLE contacts DROP CONSTRAINT contacts_odd_id_fkey"],
+    ),
+    (
         "DROP TABLE key_actions, opportunity_actions",
         [re.compile("CREATE TABLE key_actions .*"), re.compile("CREATE TABLE opportunity_actions .*")],
     ),
