@@ -37,7 +37,7 @@ def statements(before: Catalog, after: Catalog, words: Words | None = None) -> l
         *(line for old, table in kept for line in _added(old, table, said)),
         *(line for table in new for line in _keys(table.name, {}, table.constraints, said)),
         *(line for old, table in kept for line in _keys(table.name, old.constraints, table.constraints, said)),
-        *(f"-- What is in {name} is lost.\nDROP TABLE {name}" for name in gone),
+        *([f"-- What is in {', '.join(gone)} is lost.\nDROP TABLE {', '.join(gone)}"] if gone else []),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,15 @@ DAMAGES = [
     ),
     ("CREATE TABLE odd (id integer)", ["-- What is in odd is lost.\nDROP TABLE odd"]),
     (
+        "CREATE TABLE b (id integer PRIMARY KEY); CREATE TABLE c (id integer PRIMARY KEY REFERENCES b);"
+        " ALTER TABLE b ADD FOREIGN KEY (id) REFERENCES c",
+        ["-- What is in b, c is lost.\nDROP TABLE b, c"],
+    ),
+    (
+        "CREATE TABLE odd (id uuid PRIMARY KEY); ALTER TABLE contacts ADD odd_id uuid REFERENCES odd",
+        ["ALTER TABLE contacts DROP CONSTRAINT contacts_odd_id_fkey"],
+    ),
+    (
         "DROP TABLE key_actions, opportunity_actions",
         [re.compile("CREATE TABLE key_actions .*"), re.compile("CREATE TABLE opportunity_actions .*")],
     ),
@@ -256,3 +266,12 @@ def test_the_files_follow_the_newest(tmp_path: Path) -> None:
     assert module.startswith('"""Customer tags."""\n')
     with pytest.raises(SetupError):
         making.write("Customer tags", [], tmp_path)
+
+
+def test_migrations_follow_one_another_in_one_line() -> None:
+    """Two that follow the same one would be run in an order that nobody said."""
+    modules = sorted(path for path in making.MIGRATIONS.glob("*.py") if making.NUMBER.fullmatch(path.name))
+    assert [int(path.name[:4]) for path in modules] == list(range(1, len(modules) + 1))
+    for before, path in pairwise(modules):
+        assert f'dependencies = [("crm", "{before.stem}")]' in path.read_text("utf-8"), path.name
+        assert path.with_suffix(".sql").is_file()
