@@ -29,6 +29,7 @@ from crmgql.dev.embedded import Servers
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.records.records import Act
 from crmgql.viewer import system
+from crmgql.workers.bells import Bells
 
 RESULT = Path(__file__).parent / "results" / "jobs.json"
 MAX_JOBS = (10, 100)
@@ -50,6 +51,7 @@ async def _run(urls: Servers, rounds: int, each: int, console: Console) -> None:
     await migrate.migrate(urls.database_url)
     database = await db.connect(urls.database_url, pool_size=AT_ONCE)
     redis = ArqRedis(ConnectionPool.from_url(urls.redis_url), default_queue_name=QUEUE)
+    database.on_queued = Bells(redis).ring  # as the API does
     figures: dict[str, dict[str, float]] = {}
     try:
         for max_jobs in MAX_JOBS:

@@ -30,6 +30,7 @@ from crmgql.http.bodies import Bodies
 from crmgql.http.metrics import Gauges, Metrics
 from crmgql.http.throttling import Throttle
 from crmgql.schema import build
+from crmgql.workers.bells import Bells
 
 log = structlog.get_logger("crmgql")
 
@@ -94,6 +95,8 @@ class App:
         telemetry.set_up(settings.otlp_endpoint)
         signing_key = secrets_file.secret(settings)
         async with _database(settings) as database, _valkey(settings) as valkey:
+            bells = Bells(valkey)
+            database.on_queued = bells.ring
             engine = build.engine(database, settings, secret=signing_key)
             engine.identities = Identities(database, signing_key)
             metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
@@ -114,6 +117,7 @@ class App:
                     task.cancel()
                     with suppress(asyncio.CancelledError):
                         await task
+                await bells.stop()
                 metrics.leave()
                 await asyncio.to_thread(telemetry.shut_down)
 

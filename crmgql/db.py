@@ -45,13 +45,15 @@ class Transaction:
     """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it.
 
     `zone` is the company's time zone, the same until the end. `after_commit` is what this process then does, in memory
-    and without waiting; `forget_zone` is for whoever changes the zone.
+    and without waiting; `forget_zone` is for whoever changes the zone. `queues` are those that it has put a due job into:
+    once it is committed, `Database.on_queued` hears of them.
     """
 
     connection: Connection
     zone: ZoneInfo
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     forget_zone: Callable[[], None] = lambda: None
+    queues: set[str] = field(default_factory=set)
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """The one row of a planned statement, inside this transaction."""
@@ -73,6 +75,9 @@ class Database:
         self._reserved = reserved
         self.troubles = Troubles()
         self._company_zone = CompanyZone()
+        self.on_queued: Callable[[set[str]], None] = _nobody
+        """Told of the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
+
         self._sweeping = asyncio.create_task(_sweep(writer, reader, reserved))
 
     async def open(self) -> None:
@@ -131,23 +136,26 @@ class Database:
             try:
                 zone = await self._company_zone.current(connection)
                 await connection.execute("BEGIN")
-                after: list[Callable[[], None]] = []
-                yield Transaction(connection, zone, after, self._company_zone.forget)
+                tx = Transaction(connection, zone, forget_zone=self._company_zone.forget)
+                yield tx
             except BaseException:
                 connection.limit_s = connection.usual_limit_s
                 await self._writer.put_back(connection)
                 raise
-            await unbroken(self._commit(connection, after))
+            await unbroken(self._commit(tx))
 
-    async def _commit(self, connection: Connection, after: list[Callable[[], None]]) -> None:
+    async def _commit(self, tx: Transaction) -> None:
+        connection = tx.connection
         connection.limit_s = connection.usual_limit_s
         try:
             if await connection.execute("COMMIT") != "COMMIT":  # a refused statement was passed over: it is rolled back
                 raise RuntimeError("The transaction was broken by a statement whose error nobody heard.")
-            for each in after:
+            for each in tx.after_commit:
                 each()
         finally:
             await self._writer.put_back(connection)
+        if tx.queues:
+            self.on_queued(tx.queues)
 
     def pool_sizes(self) -> dict[str, int]:
         """Places, and free ones, of both stacks."""
@@ -172,6 +180,10 @@ class Database:
         await asyncio.gather(self._writer.close(), self._reader.close(), self._reserved.close())
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
+
+
+def _nobody(queues: set[str]) -> None:
+    """Whoever looks after jobs looks once a second all the same."""
 
 
 async def _sweep(*stacks: Stack) -> None:

@@ -14,8 +14,10 @@ from crmgql.db import Database
 from crmgql.domain.jobs import kinds, leases
 from crmgql.domain.jobs.kinds import Kind
 from crmgql.domain.jobs.leases import Lease
+from crmgql.errors import CrmError
 from crmgql.records.records import Act
 from crmgql.viewer import system
+from crmgql.workers.attempts import Attempts
 from crmgql.workers.bodies import TASKS
 from tests.conftest import NOW
 
@@ -70,11 +72,34 @@ async def status(database: Any, id: UUID) -> str:
     return await database.fetchval("SELECT status FROM jobs WHERE id = $1", id)  # type: ignore[no-any-return]
 
 
+CLAIM_ONE = f"""
+UPDATE jobs SET status = 'RUNNING', attempts = attempts + 1, lease_by = $3, lease_until = $4, started_at = $5,
+    error_code = NULL, error_message = NULL
+WHERE id = $1 AND attempts = $2 AND status = 'PENDING' RETURNING {leases.LEASED}"""
+
+
+async def claim_one(crm: Database, id: UUID, attempts: int, *, now: datetime, by: UUID) -> Lease | None:
+    """A lease on one job, for the attempt that is meant; the product claims what is next in a queue."""
+    async with crm.connection() as connection:
+        row = await connection.fetchrow(CLAIM_ONE, id, attempts, by, now + leases.LEASE, now)
+    return leases.leased(row) if row else None
+
+
 async def claimed(crm: Database, id: UUID, attempts: int = 0, *, now: datetime = NOW, by: UUID | None = None) -> Lease:
     """A lease on a job that is to be had."""
-    async with crm.connection() as connection:
-        [lease] = await leases.claim(connection, rings=[(id, attempts)], holder=by or uuid4(), now=now)
+    lease = await claim_one(crm, id, attempts, now=now, by=by or uuid4())
+    assert lease is not None
     return lease
+
+
+async def attempt(attempts: Attempts, id: UUID, number: int = 0) -> None:
+    """An attempt at one job, if that attempt is still to be made and the database lets us claim it."""
+    try:
+        lease = await claim_one(attempts.database, id, number, now=attempts.clock(), by=attempts.holder)
+    except CrmError:
+        return
+    if lease is not None:
+        await attempts.perform(lease)
 
 
 async def end(crm: Database, lease: Lease, *, now: datetime = NOW) -> None:

@@ -92,6 +92,10 @@ def worker(
     queues: Annotated[
         str, typer.Option(help="Only these queues, comma-separated; run several workers to keep kinds apart.")
     ] = ",".join(kinds.QUEUES),
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve /healthz, /readyz and /metrics on this port.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="The address to serve them on.")] = "127.0.0.1",
 ) -> None:
     """Run a worker for background jobs. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
     from crmgql.workers import runner
@@ -101,7 +105,7 @@ def worker(
     if not wanted or set(wanted) - set(kinds.QUEUES):
         raise SetupError(f"--queues takes some of {', '.join(kinds.QUEUES)}, not {queues!r}.")
     logs.set_up(settings)
-    runner.run(settings, wanted)
+    runner.run(settings, wanted, None if metrics_port is None else (metrics_host, metrics_port))
 
 
 @app.command(name="migrate")

@@ -35,8 +35,8 @@ class CatchUp(StrEnum):
 class Job(Record):
     """One piece of work. `attempts` counts claims, `failures` those that ended badly, up to `max_failures`.
 
-    A job is written four times in its life, and each time into every index that holds it: hence the partial ones.
-    `rung_at`: when arq was last told of the next attempt. `lease_by` is the worker process that holds it.
+    A job is written three times in its life, and each time into every index that holds it: hence the partial ones.
+    `lease_by` is the worker process that holds it.
     """
 
     kind = fields.CharField(max_length=60)
@@ -49,7 +49,6 @@ class Job(Record):
     attempts = fields.IntField(db_default=0)
     failures = fields.IntField(db_default=0)
     max_failures = fields.IntField()
-    rung_at: Any = fields.DatetimeField(null=True)
     lease_by: Any = fields.UUIDField(null=True)
     lease_until: Any = fields.DatetimeField(null=True)
     started_at: Any = fields.DatetimeField(null=True)
@@ -80,9 +79,8 @@ class Job(Record):
             unique("jobs_one_live_run", "schedule_id", where=f"schedule_id IS NOT NULL AND {LIVE}"),
         ]
         indexes = [
-            partial("jobs_to_ring", "status = 'PENDING' AND rung_at IS NULL", "queue", "due_at", "id"),
-            partial("jobs_next", "status = 'PENDING' AND rung_at IS NULL", "queue", "priority DESC", "due_at", "id"),
-            partial("jobs_rung", "status = 'PENDING' AND rung_at IS NOT NULL", "queue", "rung_at"),
+            partial("jobs_due", "status = 'PENDING'", "queue", "due_at", "id"),
+            partial("jobs_next", "status = 'PENDING'", "queue", "priority DESC", "due_at", "id"),
             partial("jobs_leases", "status = 'RUNNING'", "lease_until"),
             partial("jobs_dead", "status = 'DEAD'", "id"),
             partial("jobs_finished_at", "finished_at IS NOT NULL", "finished_at", "id"),

@@ -1,4 +1,4 @@
-"""One worker process's attempts at jobs: claimed, kept alive, stopped when asked to, settled.
+"""One worker process's attempts at jobs: kept alive, stopped when asked to, ended.
 
 Always holds: an attempt never raises, whatever its body does. Where its end can't be written, that is tried again, under a
 lease that is kept, for as long as the process lives; then the lease runs out and the sweep takes the job.
@@ -25,6 +25,9 @@ from crmgql.records import records
 from crmgql.viewer import Clock, system_clock
 from crmgql.workers.bodies import TASKS, Run
 from crmgql.workers.claims import Claims
+from crmgql.workers.ends import Ends
+from crmgql.workers.failures import Failures
+from crmgql.workers.metrics import Tally
 
 log = structlog.get_logger("crmgql")
 
@@ -52,18 +55,23 @@ class Attempts:
         self.clock = clock
         self.holder = uuid4()
         self.running: dict[UUID, asyncio.Task[Any]] = {}
-        self.claims = Claims(database, self.holder, clock)
+        self.failures = Failures()
+        self.claims = Claims(database, self.holder, clock, self.failures)
+        self.ends = Ends(database, self.holder, clock)
+        self.tally = Tally()
         self._asked_to_stop: set[UUID] = set()
         self._ending: set[UUID] = set()
         """Those whose end is being written: there is nothing left to stop."""
 
-    async def attempt(self, job_id: UUID, attempts: int) -> None:
-        """Does a job, if this attempt at it is still to be made. Raises only when the worker itself is stopped."""
+    def start(self, lease: Lease) -> asyncio.Task[None]:
+        """Begins an attempt; its lease is kept from now on."""
+        task = self.running[lease.id] = asyncio.create_task(self.perform(lease))
+        return task
+
+    async def perform(self, lease: Lease) -> None:
+        """Does a job that this process holds. Raises only when the worker itself is stopped."""
         task = asyncio.current_task()
         assert task is not None
-        lease = await self.claims.take(job_id, attempts)
-        if lease is None:
-            return
         self.running[lease.id] = task
         started = time.perf_counter()
         try:
@@ -73,13 +81,15 @@ class Attempts:
                 del self.running[lease.id]
                 self._asked_to_stop.discard(lease.id)
                 self._ending.discard(lease.id)
-        ms = round((time.perf_counter() - started) * 1000, 1)
+        seconds = time.perf_counter() - started
+        self.tally.note(lease.kind, outcome, seconds)
+        ms = round(seconds * 1000, 1)
         log.info("job", kind=lease.kind, job=str(lease.id), attempt=lease.attempts, outcome=outcome, ms=ms)
 
     async def _outcome(self, lease: Lease) -> str:
         """Does it and writes how it ended, if that was not written with what it did."""
         try:
-            await self._perform(lease)
+            await self._work(lease)
         except asyncio.CancelledError:
             if lease.id in self._asked_to_stop:
                 await self._end(lease, "cancelled")
@@ -98,17 +108,17 @@ class Attempts:
         except CrmError as error:
             await self._end(lease, "failed", error)
             return error.code
-        except Exception:
-            log.exception("job failed", kind=lease.kind, job=str(lease.id))
+        except Exception as error:
+            self.failures.note("job failed", error, kind=lease.kind, job=str(lease.id))
             await self._end(lease, "failed")
             return "failed"
         return "done"
 
-    async def _perform(self, lease: Lease) -> None:
+    async def _work(self, lease: Lease) -> None:
         known = TASKS.get(lease.kind)
         if known is None:
             raise KindUnknown(f"No job of the kind {lease.kind!r} is known here; drop it, or retry it with its worker.")
-        run = Run(self.database, self.settings, self.clock, lease, dict(lease.checkpoint), lease.done, lease.total)
+        run = Run(self.database, self.settings, self.clock, lease, self.ends)
         limit = asyncio.timeout(known.kind.timeout_s)
         try:
             async with limit:
@@ -126,11 +136,11 @@ class Attempts:
             try:
                 await self._write(lease, how, error)
             except (*DATABASES_OWN, *records.COLLIDED) as trouble:
-                log.warning("job not settled yet", job=str(lease.id), wait_s=wait_s, reason=repr(trouble))
+                log.warning("job not ended yet", job=str(lease.id), wait_s=wait_s, reason=repr(trouble))
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             except Exception as trouble:
-                log.warning("job not settled; its lease will run out", job=str(lease.id), reason=repr(trouble))
+                log.warning("job not ended; its lease will run out", job=str(lease.id), reason=repr(trouble))
                 return
             else:
                 return
@@ -161,9 +171,11 @@ class Attempts:
             try:
                 await self._beat()
             except Exception as trouble:
-                log.warning("heartbeat missed", reason=repr(trouble))
+                self.failures.note("heartbeat missed", trouble)
 
     async def _beat(self) -> None:
+        if self.claims.in_doubt:
+            await self.claims.give_back_orphans(self.running)
         if not self.running:
             return
         async with self.database.reserved() as connection:  # jobs may hold all others for as long as they take

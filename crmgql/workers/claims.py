@@ -1,88 +1,74 @@
-"""Claims jobs for the attempts of one process: those that ask within two milliseconds share a statement."""
+"""Claims batches of jobs for one process, and gives back what was claimed and can't be done here.
+
+Always holds: whatever the database says became of a claim, no lease of this process is left to run out for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterable, Sequence
 from uuid import UUID
-
-import structlog
 
 from crmgql.db import Database
 from crmgql.domain.jobs import leases
 from crmgql.domain.jobs.leases import Lease
 from crmgql.viewer import Clock
+from crmgql.workers.failures import Failures
 
-log = structlog.get_logger("crmgql")
-
-GATHER_S = 0.002
-"""arq starts its jobs one after the other, a fraction of a millisecond apart."""
-
-AGAIN_S = 1.0
-"""What could not be given back is tried again after this time."""
-
-Asked = dict[tuple[UUID, int], asyncio.Future[Lease | None]]
+DOUBT_S = leases.LEASE.total_seconds()
+"""How long after a claim whose answer was lost it may still be found to have happened."""
 
 
 class Claims:
-    def __init__(self, database: Database, holder: UUID, clock: Clock) -> None:
+    def __init__(self, database: Database, holder: UUID, clock: Clock, failures: Failures) -> None:
         self.database = database
         self.holder = holder
         self.clock = clock
-        self.heard: list[tuple[UUID, int]] = []
-        """Rings that were asked about, claimed or not: the relay takes them out of arq."""
+        self.failures = failures
+        self._doubted_until = float("-inf")
+        self._one_at_a_time = asyncio.Lock()
+        """What looks for claims that nobody knows of must not meet one whose answer is under way."""
 
-        self._asked: Asked = {}
-        self._unwanted: set[tuple[UUID, int]] = set()
-        """Rings that may be claimed for us, and that nobody here does."""
+    async def take(self, queue: str, limit: int) -> list[Lease]:
+        """The next jobs of a queue; none as well while the database is away: the look tells of them again."""
+        async with self._one_at_a_time:
+            try:
+                async with self.database.connection() as connection:
+                    found = await leases.claim(
+                        connection, queue=queue, limit=limit, holder=self.holder, now=self.clock()
+                    )
+            except asyncio.CancelledError:
+                self._doubt()
+                raise
+            except Exception as trouble:
+                self._doubt()
+                self.failures.note("jobs not claimed", trouble)
+                return []
+        return found
 
-        self._working: asyncio.Task[None] | None = None
+    def _doubt(self) -> None:
+        self._doubted_until = time.monotonic() + DOUBT_S
 
-    async def take(self, job_id: UUID, attempts: int) -> Lease | None:
-        """The job, if this attempt at it is still to be made. None as well while the database is away: it is rung again."""
-        if (job_id, attempts) in self._asked:
-            return None  # rung twice
-        answer: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
-        self._asked[job_id, attempts] = answer
-        if self._working is None or self._working.done():
-            self._working = asyncio.create_task(self._work())
-        return await answer
+    @property
+    def in_doubt(self) -> bool:
+        """Whether jobs may have been claimed that nobody here knows of."""
+        return time.monotonic() < self._doubted_until
 
-    async def _work(self) -> None:
-        """One statement at a time, so that giving back never meets a new claim of the same job."""
-        while self._asked or self._unwanted:
-            await asyncio.sleep(GATHER_S)
-            if not await self._unclaim():
-                await asyncio.sleep(AGAIN_S)
-            asked, self._asked = self._asked, {}
-            if asked:
-                await self._claim(asked)
-
-    async def _claim(self, asked: Asked) -> None:
-        taken: list[Lease] = []
-        try:
-            async with self.database.connection() as connection:
-                taken = await leases.claim(connection, rings=list(asked), holder=self.holder, now=self.clock())
-        except Exception as trouble:  # the answer may be what was lost
-            log.warning("jobs not claimed", jobs=len(asked), reason=repr(trouble))
-            self._unwanted |= asked.keys()
-        found = {(lease.id, lease.attempts - 1): lease for lease in taken}
-        for key, answer in asked.items():
-            if not answer.done():
-                answer.set_result(lease := found.pop(key, None))
-                if lease is not None:
-                    self._unwanted.discard(key)
-        self._unwanted |= found.keys()  # who asked was stopped meanwhile
-        self.heard += asked
-
-    async def _unclaim(self) -> bool:
-        """Gives back what is unwanted; False where that must be tried again."""
-        if not self._unwanted:
-            return True
+    async def give_back(self, unwanted: Sequence[Lease]) -> None:
+        """What was claimed and was not begun."""
+        if not unwanted:
+            return
         try:
             async with self.database.transaction() as tx:
-                await leases.unclaim(tx.connection, list(self._unwanted), holder=self.holder, now=self.clock())
-        except Exception as trouble:  # those who asked after it still wait for their answers
-            log.warning("jobs not given back; trying again", jobs=len(self._unwanted), reason=repr(trouble))
-            return False
-        self._unwanted.clear()
-        return True
+                for lease in unwanted:
+                    await leases.give_back(tx.connection, lease, now=self.clock())
+        except Exception as trouble:
+            self._doubt()
+            self.failures.note("jobs not given back", trouble)
+
+    async def give_back_orphans(self, known: Iterable[UUID]) -> None:
+        """What we hold by the database's word, and know nothing of. Raises what the database does."""
+        async with self._one_at_a_time, self.database.transaction() as tx:
+            ids = list(known)
+            await leases.give_back_orphans(tx.connection, holder=self.holder, known=ids, now=self.clock())

@@ -1,159 +1,101 @@
-"""Rings arq for jobs that are due. The only place that enqueues.
+"""From "there may be work in this queue" to a drain that works it off: the bells, the look, and what rings arq.
 
-Each worker process relays; rows are taken with SKIP LOCKED, so that each is rung by one. A queue in arq is kept short: arq
-knows no priorities, so what is important must not have to wait behind a thousand others.
+Always holds: a worker hears only the bells of queues that it has room for, so that what it can't take is another's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
-import structlog
-from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from arq.jobs import serialize_job
+from crmgql.workers import bells
+from crmgql.workers.bells import Bells
+from crmgql.workers.drains import Drain
+from crmgql.workers.rings import ArqRedis, Rings
 
-from crmgql.db import Database
-from crmgql.domain.jobs import leases
-from crmgql.domain.jobs.leases import Ring
-from crmgql.errors import CrmError
-from crmgql.viewer import Clock
-
-log = structlog.get_logger("crmgql")
-
-POLL_S = 0.05
-SWEEP_S = 5.0
-ANSWER_S = 5
-"""How long Valkey may take for an answer. It is asked at every sweep."""
-
-KEPT_MS = 86_400_000
-"""A ring that lies about longer is forgotten by Valkey; the job is rung again."""
-
-HEAD = 200
-"""arq looks at no more than the head of a queue; what lies dead there would block it."""
-
-FUNCTION = "attempt"
+FULL_S = 0.05
+"""While no queue has room, whether one has is looked at so often."""
 
 
-def queue_name(queue: str) -> str:
-    return f"crmgql:{queue}"
+class Wanted:
+    """Queues in which there is work, as this process has learned; kept while Valkey is away."""
+
+    def __init__(self) -> None:
+        self.queues: set[str] = set()
+        self._told = asyncio.Event()
+
+    def add(self, queue: str) -> None:
+        self.queues.add(queue)
+        self._told.set()
+
+    def expect(self, due: Mapping[str, datetime], now: datetime) -> None:
+        """Adds each queue when its first job is due."""
+        for queue, at in due.items():
+            if at <= now:
+                self.add(queue)
+            else:
+                asyncio.get_running_loop().call_later((at - now).total_seconds() + 0.001, self.add, queue)
+
+    async def take(self) -> set[str]:
+        """Waits until there are some."""
+        await self._told.wait()
+        self._told.clear()
+        queues, self.queues = self.queues, set()
+        return queues
 
 
 class Relay:
-    """From `jobs` to arq, for the queues of one worker process. `room`: how many may wait in each of arq's queues;
-    `heard`: rings, as (job, attempts), that the process has been told of by arq."""
+    """For the queues of one worker process, by their drains, and for as long as Valkey is there.
+
+    `answered` is called each time that Valkey has answered.
+    """
 
     def __init__(
         self,
-        database: Database,
         redis: ArqRedis,
-        queues: Sequence[str],
-        *,
-        room: int,
-        clock: Clock,
-        heard: list[tuple[UUID, int]] | None = None,
+        drains: Mapping[str, Drain],
+        wanted: Wanted,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
-        self.heard = [] if heard is None else heard
-        self.database = database
+        self.answered = answered
         self.redis = redis
-        self.queues = list(queues)
-        self.room = room
-        self.clock = clock
+        self.drains = drains
+        self.wanted = wanted
+        self.bells = Bells(redis)
+        self.rings = {queue: Rings(redis, queue, drain.drain) for queue, drain in drains.items()}
 
     async def run(self) -> None:
-        """Until cancelled. Raises what a lost Valkey raises; a lost database is waited for."""
-        swept = float("-inf")
+        """Until cancelled. Raises what a lost Valkey raises."""
         while True:
-            try:
-                await self.take_out()
-                await self.ring()
-                if time.monotonic() - swept > SWEEP_S:
-                    swept = time.monotonic()
-                    await self.ring_lost()
-                    await self.forget()
-            except CrmError as error:
-                log.warning("relay waits for the database", reason=error.message)
-                await asyncio.sleep(1)
-            await asyncio.sleep(POLL_S)
-
-    async def ring(self) -> None:
-        """What is due and was not rung yet."""
-        now = self.clock()
-        async with self.database.connection() as connection:
-            for queue in await leases.due_queues(connection, queues=self.queues, now=now):
-                rings = await leases.ring(connection, queue=queue, now=now, room=self.room)
+            for queue in await self.wanted.take():
                 try:
-                    await self._ring(rings)
+                    await self.relay(queue)
                 except BaseException:
-                    await leases.unring(connection, rings)
+                    self.wanted.add(queue)
                     raise
 
-    async def ring_lost(self) -> None:
-        """What was rung so long ago that Valkey may have lost it."""
-        async with self.database.connection() as connection:
-            rings = await leases.ring_lost(connection, queues=self.queues, now=self.clock())
-        await self._ring(rings)
+    async def relay(self, queue: str) -> None:
+        """A drain that goes on is told; else arq is rung, and calls one."""
+        drain = self.drains[queue]
+        if drain.is_draining:
+            drain.wake()
+        else:
+            await self.rings[queue].ring()
 
-    async def _ring(self, rings: Sequence[Ring]) -> None:
-        """All at once; a ring that is there already stays as it is."""
-        if not rings:
-            return
-        at_ms = time.time_ns() // 1_000_000
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for each in rings:
-                id = f"{each.job_id}:{each.attempts}"
-                arguments = (str(each.job_id), each.attempts)
-                body = serialize_job(FUNCTION, arguments, {}, None, at_ms, serializer=self.redis.job_serializer)
-                pipe.set(job_key_prefix + id, body, px=KEPT_MS, nx=True)
-                pipe.zadd(queue_name(each.queue), {id: at_ms}, nx=True)
-            await self._answered(pipe.execute())
-
-    async def take_out(self) -> None:
-        """Takes rings that were heard out of arq's queues. arq does so only when a job ends, and until then looks at
-        each of them again at every poll, which costs more than the jobs."""
-        if not self.heard:
-            return
-        ids = [f"{job_id}:{attempts}" for job_id, attempts in self.heard]
-        self.heard.clear()
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for queue in self.queues:
-                pipe.zrem(queue_name(queue), *ids)
-            await self._answered(pipe.execute())
-
-    async def forget(self) -> None:
-        """Takes rings out of arq of which nothing can come any more: those that a worker was killed over.
-
-        arq itself would keep them at the head of the queue until its largest time-out has passed.
-        """
-        for queue in self.queues:
-            names = await self._answered(self.redis.zrange(queue_name(queue), 0, HEAD - 1))
-            rings = [ring for name in names if (ring := _read(name.decode(), queue)) is not None]
-            if not rings:
+    async def listen(self) -> None:
+        """Until cancelled. Raises what a lost Valkey raises."""
+        while True:
+            queues = [queue for queue, drain in self.drains.items() if drain.has_room()]
+            if not queues:
+                await asyncio.sleep(FULL_S)
                 continue
-            async with self.database.connection() as connection:
-                dead = await leases.forgotten(connection, rings)
-            ids = [f"{each.job_id}:{each.attempts}" for each in dead]
-            if ids:
-                prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
-                async with self.redis.pipeline(transaction=False) as pipe:
-                    pipe.zrem(queue_name(queue), *ids)
-                    pipe.delete(*(prefix + id for id in ids for prefix in prefixes))
-                    await self._answered(pipe.execute())
-
-    async def _answered(self, asked: Awaitable[Any]) -> Any:
-        """Raises `TimeoutError` for a Valkey that hangs. Who asks here asks for all: a time-out on each command of arq's
-        would cost a third of what a worker does."""
-        async with asyncio.timeout(ANSWER_S):
-            return await asked
-
-
-def _read(id: str, queue: str) -> Ring | None:
-    try:
-        job_id, attempts = id.split(":")
-        return Ring(UUID(job_id), int(attempts), queue)
-    except ValueError:
-        return None
+            queue = await bells.heard(self.redis, queues)
+            self.answered()
+            if queue is None:
+                continue
+            if self.drains[queue].has_room():
+                self.wanted.add(queue)
+            else:
+                self.bells.ring([queue])  # another worker's
+                self.drains[queue].wake()

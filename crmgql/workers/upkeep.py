@@ -1,24 +1,28 @@
-"""What each worker process sees to beside its jobs: leases that ran out, schedules that are due."""
+"""What each worker process sees to beside its jobs: leases that ran out, schedules that are due, queues that no bell told of.
+
+One statement a second finds out whether there is anything to do, and that the database answers; transactions are for what
+there is.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
 from crmgql.db import Database
-from crmgql.domain.jobs import leases, schedules
+from crmgql.domain.jobs import leases, queues, schedules
 from crmgql.errors import DATABASES_OWN
 from crmgql.records.records import Act
 from crmgql.viewer import Clock, system
+from crmgql.workers.failures import Failures
+from crmgql.workers.relay import Wanted
 
 log = structlog.get_logger("crmgql")
 
 LOOK_S = 1.0
-EXPIRE_S = 5.0
-TICK_S = 1.0
 STALL = 3
 """A longer time without an answer than this part of a lease is a stall: the database's, this process's own, or the whole
 machine's. In a shorter one, who lives loses no lease."""
@@ -53,36 +57,76 @@ class Steadiness:
         return self._last is None or not timedelta(0) <= now - self._last <= leases.LEASE / STALL
 
 
-async def run(database: Database, clock: Clock) -> None:
-    """Until cancelled. Trouble is logged and tried again: it must not end what else the process does."""
-    steady = Steadiness(clock)
+class Upkeep:
+    """`answered` is called each time that the database has answered the look."""
 
-    async def look() -> None:
-        await database.ping()
-        steady.answered()
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        names: Sequence[str],
+        wanted: Wanted,
+        failures: Failures,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.database = database
+        self.clock = clock
+        self.names = names
+        self.wanted = wanted
+        self.failures = failures
+        self.answered = answered
+        self.steady = Steadiness(clock)
+        self._beside: dict[str, asyncio.Task[None]] = {}
 
-    async def expire() -> None:
-        async with database.transaction() as tx:
-            if steady.lasts() < leases.LEASE:  # asked in here: getting here may be what took so long
+    async def run(self) -> None:
+        """Until cancelled. Trouble is logged and tried again: it must not end what else the process does."""
+        try:
+            while True:
+                await self._try("look", self.look)
+                await asyncio.sleep(LOOK_S)
+        finally:
+            for task in self._beside.values():
+                task.cancel()
+            await asyncio.gather(*self._beside.values(), return_exceptions=True)
+
+    async def look(self) -> None:
+        """What there is to do is done, or told to whom does it. Raises what the database does."""
+        if self.database.troubles.disk_full:
+            await self.database.ping()
+        async with self.database.reserved() as connection:  # not one of those that may all be in use: busy is not dead
+            found = await queues.look(
+                connection, queues=self.names, now=self.clock(), ahead=timedelta(seconds=LOOK_S * 1.1)
+            )
+        self.steady.answered()
+        self.answered()
+        self.wanted.expect(found.due, self.clock())
+        if found.lease_ran_out and self.steady.lasts() >= leases.LEASE:
+            self._start("leases", self.expire)
+        if found.schedule_due:
+            self._start("schedules", self.tick)
+
+    def _start(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Beside the look, which must go on while they wait for a connection; one of each at a time."""
+        going = self._beside.get(what)
+        if going is None or going.done():
+            self._beside[what] = asyncio.create_task(self._try(what, work))
+
+    async def expire(self) -> None:
+        async with self.database.transaction() as tx:
+            if self.steady.lasts() < leases.LEASE:  # asked in here: getting here may be what took so long
                 return
-            lost = await leases.expire(tx.connection, now=clock())
+            lost = await leases.expire(tx.connection, now=self.clock())
         if lost:
             log.warning("took jobs from workers that fell silent", jobs=lost)
 
-    async def tick() -> None:
-        async with database.transaction() as tx:
-            await schedules.tick(Act(tx, system(clock)))
+    async def tick(self) -> None:
+        async with self.database.transaction() as tx:
+            await schedules.tick(Act(tx, system(self.clock)))
 
-    work = ((LOOK_S, "database", look), (EXPIRE_S, "leases", expire), (TICK_S, "schedules", tick))
-    await asyncio.gather(*(_each(*each, steady) for each in work))
-
-
-async def _each(seconds: float, what: str, work: Callable[[], Awaitable[None]], steady: Steadiness) -> None:
-    while True:
+    async def _try(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except DATABASES_OWN:  # which is in the log already
-            steady.failed()
+            self.steady.failed()
         except Exception as trouble:
-            log.warning("upkeep failed", what=what, reason=repr(trouble))
-        await asyncio.sleep(seconds)
+            self.failures.note("upkeep failed", trouble, part=what)

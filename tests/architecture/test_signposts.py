@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+import arq.worker
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,8 +19,9 @@ MODULES = {
 }
 LEAVES = {name.rpartition("/")[2] for name in MODULES}
 LAYERS = {name.partition("/")[0] for name in MODULES} | {"crmgql", "tests", "bench"}
-# Tables, columns and indexes by the models, fields by the schema.
-WORDS = "\n".join(path.read_text("utf-8") for path in [*(PACKAGE / "models").glob("*.py"), ROOT / "schema.graphql"])
+# Tables, columns and indexes by the models, fields by the schema, options of arq by arq.
+KNOWN = [*(PACKAGE / "models").glob("*.py"), ROOT / "schema.graphql", Path(arq.worker.__file__)]
+WORDS = "\n".join(path.read_text("utf-8") for path in KNOWN)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

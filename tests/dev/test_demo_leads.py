@@ -21,8 +21,7 @@ from crmgql.domain.routing import assign, conditions, facts, hours, rulesets
 from crmgql.engine.operations import Engine, Request
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who, system
-
-from .conftest import once
+from tests.conftest import once
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KINDS = {"LEAD": pool_items.LEAD, "CUSTOMER": pool_items.CUSTOMER}

@@ -21,6 +21,7 @@ from crmgql.workers import (
     pools,  # noqa: F401 - they declare what is done
 )
 from crmgql.workers.attempts import Attempts
+from tests.jobs import attempt
 
 DUE = "SELECT id, attempts FROM jobs WHERE kind = $1 AND status = 'PENDING' AND due_at <= $2 ORDER BY id"
 
@@ -32,7 +33,7 @@ async def work(
     attempts = Attempts(crm, Settings(**settings), clock=lambda: now)
     due = await database.fetch(DUE, kind.name, now)
     for job in due:
-        await attempts.attempt(job["id"], job["attempts"])
+        await attempt(attempts, job["id"], job["attempts"])
     return await database.fetch("SELECT * FROM jobs WHERE id = ANY($1) ORDER BY id", [job["id"] for job in due])
 
 

@@ -20,6 +20,7 @@ from crmgql.workers import chapters  # noqa: F401 - importing it is what declare
 from crmgql.workers.attempts import Attempts
 from tests.conftest import NOW, viewer
 from tests.imports.test_graphql_totals import ROOT
+from tests.jobs import attempt
 
 SEARCH = ["organic_search", "paid_search"]
 HOME = ["home_decor", "household_utilities", "construction_tools_house_garden"]
@@ -102,7 +103,7 @@ async def test_every_lead_goes_where_its_rule_says(
     await import_as_they_came(database, shared_data, tmp_path)
     async with crm.transaction() as tx:
         id = await jobs.enqueue(Act(tx, system()), kinds.LEADS_ROUTE, kinds.RouteMany(source="olist-funnel"))
-    await Attempts(crm, Settings(log_level="error")).attempt(id, 0)
+    await attempt(Attempts(crm, Settings(log_level="error")), id, 0)
     shown = await office.ask("{ jobs(first: 1) { nodes { status progressDone result } } }")
     assert shown["jobs"]["nodes"] == [{"status": "DONE", "progressDone": 8000, "result": {"routed": 8000}}]
     by_rule = expected(shared_data)

@@ -12,7 +12,7 @@ from crmgql.records.records import Act
 from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
 from crmgql.workers.bodies import task
-from tests.jobs import kind, row
+from tests.jobs import attempt, kind, row
 
 EFFECT = "INSERT INTO teams (name) VALUES ($1)"
 LONG = timedelta(hours=1)
@@ -32,12 +32,12 @@ async def effects(database) -> list[str]:
 
 async def again(database, id: UUID, attempts: Attempts) -> dict[str, Any]:
     """The next attempt, without waiting for its time; the job after it."""
-    await attempts.attempt(id, await database.fetchval("SELECT attempts FROM jobs WHERE id = $1", id))
+    await attempt(attempts, id, await database.fetchval("SELECT attempts FROM jobs WHERE id = $1", id))
     return await row(database, id)
 
 
 async def started(attempts: Attempts, id: UUID, inside: asyncio.Event, number: int = 0) -> asyncio.Task[None]:
-    going = asyncio.create_task(attempts.attempt(id, number))
+    going = asyncio.create_task(attempt(attempts, id, number))
     async with asyncio.timeout(10):
         await inside.wait()
     return going

@@ -10,7 +10,7 @@ from pydantic import Field
 from crmgql import config, logs
 from crmgql.domain.jobs import kinds, leases
 from crmgql.records.records import Act
-from crmgql.workers import attempts, relay, runner, upkeep
+from crmgql.workers import attempts, claims, runner, upkeep
 from crmgql.workers.bodies import Result, Run, long_task, task
 
 
@@ -53,9 +53,9 @@ async def fail(act: Act, arguments: Mark) -> Result:
 def main() -> None:
     """Leases are shorter than in earnest, so that the test does not wait for half minutes."""
     leases.LEASE = timedelta(seconds=3)
-    leases.RING_AGAIN = timedelta(seconds=2)
     leases.FIRST_BACKOFF_S = 0.1
-    upkeep.EXPIRE_S = attempts.BEAT_S = relay.SWEEP_S = 0.5
+    claims.DOUBT_S = 3.0
+    attempts.BEAT_S = 0.5
     upkeep.LOOK_S = 0.2
     settings = config.settings()
     logs.set_up(settings)

@@ -20,7 +20,7 @@ from crmgql.records.records import Act
 from crmgql.viewer import system_clock
 from crmgql.workers.attempts import Attempts
 from crmgql.workers.bodies import Run, long_task, task
-from tests.jobs import Numbered, acting, kind, undone
+from tests.jobs import Numbered, acting, attempt, kind, undone
 
 COUNT, STEPS = 80, 3
 EFFECT = "INSERT INTO teams (name) VALUES ($1)"
@@ -70,7 +70,7 @@ class Chaos:
             for _ in range(self.dice.choice((1, 1, 2))):
                 if len(self.going) < 12:
                     number = row["attempts"] - self.dice.choice((0, 0, 0, 0, 1))
-                    self.start(self.dice.choice(self.workers).attempt(row["id"], number))
+                    self.start(attempt(self.dice.choice(self.workers), row["id"], number))
 
     def start(self, attempt: Any) -> None:
         going = asyncio.create_task(attempt)

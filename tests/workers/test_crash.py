@@ -1,4 +1,5 @@
-"""2,000 jobs while workers are killed and Valkey is emptied, over and over: none is lost, none is done twice."""
+"""2,000 jobs while workers are killed or stand still for longer than their leases, and Valkey is emptied, over and over:
+none is lost, none is done twice."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from tests.workers.crash_worker import FAIL, MARK, WALK, Mark
 
 MARKS, WALKS, FAILS = 1800, 150, 50
 WORKERS = 3
-KILLS = 15
+KILLS, PAUSES = 15, 4
+PAUSE_S = 4.0
+"""Longer than the workers' leases by a third, as 40 seconds are in earnest."""
 
 UNFINISHED = "SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status NOT IN ('DONE', 'DEAD')"
 
@@ -47,7 +50,7 @@ async def enqueue_all(crm: db.Database) -> None:
     for first in range(0, len(wanted), 20):
         async with crm.transaction() as tx:
             for kind, number in wanted[first : first + 20]:
-                slow = chance.choice([0, 0, 5, 20, 100])
+                slow = chance.choice([0, 0, 5, 20, 100, 400])
                 await jobs.enqueue(Act(tx, system()), kind, Mark(number=number, slow_ms=slow))
         try:
             async with crm.transaction() as tx:
@@ -55,19 +58,21 @@ async def enqueue_all(crm: db.Database) -> None:
                 raise ZeroDivisionError
         except ZeroDivisionError:
             pass
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.15)  # for about as long as the disturbances go on
 
 
 async def disturb(
     workers: list[asyncio.subprocess.Process], database_url: str, redis_url: str, flush: redis.asyncio.Redis
 ) -> Counter[str]:
-    """Kills a worker at random, or empties Valkey, or cuts the workers' database connections; and makes good."""
+    """Kills a worker at random, or stops it for a while, or empties Valkey, or cuts the workers' database connections; and
+    makes good."""
     chance = random.Random(11)
     done: Counter[str] = Counter()
+    resuming: list[asyncio.Task[None]] = []
     admin = await asyncpg.connect(database_url)
-    while done["kill"] < KILLS:
+    while done["kill"] < KILLS or done["pause"] < PAUSES:
         await asyncio.sleep(chance.uniform(0.3, 1.2))
-        what = chance.choice(["kill", "kill", "kill", "flush", "cut"])
+        what = chance.choice(["kill", "kill", "kill", "flush", "cut", "pause"])
         done[what] += 1
         if what == "flush":
             await flush.flushall()
@@ -77,13 +82,24 @@ async def disturb(
                 " AND application_name = 'crmgql' AND pid IN (SELECT pid FROM pg_stat_activity"
                 "   WHERE state <> 'idle' AND query LIKE '%marks%')"
             )
+        elif what == "pause":
+            paused = chance.choice(workers)  # it may be killed meanwhile, as by somebody who finds it hanging
+            paused.send_signal(signal.SIGSTOP)
+            resuming.append(asyncio.create_task(resume(paused)))
         else:
             index = chance.randrange(len(workers))
             workers[index].send_signal(signal.SIGKILL)
             await workers[index].wait()
             workers[index] = await start(database_url, redis_url)
+    await asyncio.gather(*resuming)
     await admin.close()
     return done
+
+
+async def resume(worker: asyncio.subprocess.Process) -> None:
+    await asyncio.sleep(PAUSE_S)
+    if worker.returncode is None:
+        worker.send_signal(signal.SIGCONT)
 
 
 async def test_nothing_is_lost_and_nothing_is_done_twice(servers, database_url, crm, database) -> None:
@@ -104,7 +120,8 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(servers, database_url, 
             async with asyncio.timeout(20):
                 assert await worker.wait() in (0, -signal.SIGTERM)  # the last one may not even have begun
         await flush.aclose()
-    assert disturbed["kill"] == KILLS
+    assert disturbed["kill"] >= KILLS
+    assert disturbed["pause"] >= PAUSES
     assert disturbed["flush"]
     ended = dict(await database.fetch("SELECT status, count(*) FROM jobs WHERE kind LIKE 'test.%' GROUP BY status"))
     assert ended == {"DONE": MARKS + WALKS, "DEAD": FAILS}

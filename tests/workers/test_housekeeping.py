@@ -14,7 +14,7 @@ from crmgql.domain.jobs import schedules
 from crmgql.viewer import system_clock
 from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-from tests.jobs import put, row, status, until
+from tests.jobs import attempt, put, row, status, until
 
 
 async def fill(database) -> None:
@@ -67,7 +67,7 @@ async def test_it_deletes_what_has_had_its_day_however_often_it_runs(crm, databa
     )
     ids = [await put(database, kind="housekeeping", due_at=lately) for _ in range(2)]
     for id, jobs in zip(ids, (1, 0), strict=True):
-        await Attempts(crm, Settings(log_level="error")).attempt(id, 0)
+        await attempt(Attempts(crm, Settings(log_level="error")), id, 0)
         job = await row(database, id)
         assert (job["status"], job["result"]) == ("DONE", {"jobs": jobs})
         assert await kept(database) == ["new"]

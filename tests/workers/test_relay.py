@@ -1,46 +1,44 @@
-"""The relay: what is due is rung, once and again where a ring was lost; what is dead does not lie about in arq."""
+"""Bells, the look and the relay: what is committed is taken up at once, and what no bell told of within a look."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from arq.jobs import Job as Rung
 from redis.exceptions import RedisError
 
-from crmgql.domain.jobs import leases
-from crmgql.workers import relay as relays
-from crmgql.workers import runner
-from crmgql.workers.relay import Relay, queue_name
+from crmgql.config import Settings
+from crmgql.domain.jobs import jobs, kinds, queues
+from crmgql.records.records import Act
+from crmgql.viewer import system, system_clock
+from crmgql.workers import bells, drains, rings, runner
+from crmgql.workers.attempts import Attempts
+from crmgql.workers.bells import PREFIX, Bells
+from crmgql.workers.drains import Drain
+from crmgql.workers.failures import Failures
+from crmgql.workers.relay import Relay, Wanted
+from crmgql.workers.rings import queue_name
+from crmgql.workers.upkeep import Upkeep
 from tests.conftest import NOW
-from tests.jobs import claimed, end, put, row, until
+from tests.jobs import Numbered, acting, put, status, undone, until
+from tests.workers.attempting import body
 
-DEFAULT = queue_name("default")
-
-
-class Hands:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, **values: float) -> None:
-        self.now += timedelta(**values)
+LATER = NOW + timedelta(seconds=1)
 
 
-@pytest.fixture
-def clock() -> Hands:
-    return Hands()
+@pytest.fixture(autouse=True)
+def kinds_of_this_test(monkeypatch) -> Iterator[None]:
+    monkeypatch.setattr(drains, "LINGER_S", 0.05)
+    with undone():
+        yield
 
 
 def apart(url: str) -> str:
@@ -53,161 +51,252 @@ def apart(url: str) -> str:
 
 @pytest_asyncio.fixture
 async def redis(servers) -> AsyncIterator[ArqRedis]:
-    client = runner.client(apart(servers.redis_url))
+    client = rings.client(apart(servers.redis_url))
     await client.flushdb()
     yield client
     await client.flushdb()
     await client.aclose(close_connection_pool=True)
 
 
-@pytest.fixture
-def relay(crm, redis, clock) -> Relay:
-    return Relay(crm, redis, ["default", "email"], room=10, clock=clock)
+class Working:
+    """What a worker process has, with the look or without it."""
+
+    def __init__(self, crm: Any, redis: ArqRedis, *names: str, at_once: int = 5) -> None:
+        self.attempts = Attempts(crm, Settings(log_level="error"))
+        self.wanted = Wanted()
+        self.drains = {name: Drain(self.attempts, name, at_once) for name in names}
+        self.relay = Relay(redis, self.drains, self.wanted)
+        self.upkeep = Upkeep(crm, system_clock, names, self.wanted, Failures())
+        self.parts: list[asyncio.Task[None]] = []
+
+    def start(self, *, looking: bool = False) -> None:
+        works = [self.relay.run(), self.relay.listen(), *(each.run() for each in self.relay.rings.values())]
+        if looking:
+            works.append(self.upkeep.run())
+        self.parts = [asyncio.create_task(work) for work in works]
+
+    async def stop(self) -> None:
+        await runner.ended(*self.parts)
+        await self.relay.bells.stop()
+        await asyncio.gather(*(drain.stop(1) for drain in self.drains.values()))
+        await self.attempts.finish(1)
 
 
-async def rung(redis: ArqRedis, queue: str = "default") -> list[str]:
-    return [name.decode() for name in await redis.zrange(queue_name(queue), 0, -1)]
+@pytest_asyncio.fixture
+async def working(crm, redis) -> AsyncIterator[Working]:
+    one = Working(crm, redis, "default", "email")
+    yield one
+    await one.stop()
 
 
-async def test_what_is_due_is_rung_for_arq_to_read(database, redis, relay) -> None:
-    id, other = await put(database), await put(database, queue="email", attempts=3)
-    await put(database, queue="bulk")
-    await put(database, due_at=NOW + timedelta(seconds=1))
-    await relay.ring()
-    await relay.ring()
-    assert (await rung(redis), await rung(redis, "email")) == ([f"{id}:0"], [f"{other}:3"])
-    assert (await rung(redis, "bulk"), (await row(database, id))["rung_at"]) == ([], NOW)
-    rung_ids = await Rung(
-        f"{other}:3", redis, _queue_name=queue_name("email"), _deserializer=redis.job_deserializer
-    ).info()
-    assert rung_ids is not None
-    assert (rung_ids.function, rung_ids.args, rung_ids.kwargs) == ("attempt", [str(other), 3], {})
+async def done(database: Any, id: UUID, *, seconds: float = 10) -> None:
+    async def is_done() -> bool:
+        return await status(database, id) == "DONE"
+
+    await until(is_done, seconds=seconds)
 
 
-async def test_what_is_deferred_is_rung_at_its_time(database, redis, relay, clock) -> None:
-    id = await put(database, due_at=NOW + timedelta(hours=1))
-    clock.pass_(minutes=59)
-    await relay.ring()
-    assert await rung(redis) == []
-    clock.pass_(minutes=1)
-    await relay.ring()
-    assert await rung(redis) == [f"{id}:0"]
+async def nothing(act: Act, arguments: Numbered) -> None: ...
 
 
-async def test_what_is_important_overtakes_a_thousand(database, redis, relay) -> None:
-    await database.execute(
-        "INSERT INTO jobs (kind, queue, due_at, max_failures) SELECT 'test', 'default', $1, 5 FROM generate_series(1, 1000)",
-        NOW - timedelta(hours=1),
-    )
-    await relay.ring()
-    assert len(await rung(redis)) == 10
-    urgent = await put(database, priority=1, due_at=NOW)
-    for each in await database.fetch("SELECT id FROM jobs WHERE rung_at IS NOT NULL LIMIT 1"):
-        await claimed(relay.database, each["id"])
-    await relay.ring()
-    assert f"{urgent}:0" in await rung(redis)
-    assert len(await rung(redis)) == 11
+async def enqueue(crm: Any, **values: Any) -> UUID:
+    async with crm.transaction() as tx:
+        return await jobs.enqueue(Act(tx, system()), kinds.find("test"), Numbered(), **values)
 
 
-async def test_many_relays_ring_each_job_once(crm, database, redis, clock) -> None:
-    ids = {await put(database) for _ in range(80)}
-    several = [Relay(crm, redis, ["default"], room=1000, clock=clock) for _ in range(4)]
-    rung_ids: list[str] = []
-    for each in several:
-        ring = each._ring
-
-        async def noted(rings: Any, ring: Any = ring) -> None:
-            rung_ids.extend(str(ring.job_id) for ring in rings)
-            await ring(rings)
-
-        each._ring = noted  # type: ignore[method-assign]
-    await asyncio.gather(*(each.ring() for each in several))
-    assert sorted(rung_ids) == sorted(str(id) for id in ids)
-    assert len(await rung(redis)) == 80
+# Bells
 
 
-async def test_a_valkey_that_lost_everything_is_told_again(database, redis, relay, clock) -> None:
-    ids = [await put(database) for _ in range(3)]
-    taken = await put(database)
-    await relay.ring()
-    await claimed(relay.database, taken)
-    await redis.flushdb()
-    await relay.ring_lost()
-    assert await rung(redis) == []
-    clock.pass_(seconds=21)
-    await relay.ring_lost()
-    assert sorted(await rung(redis)) == sorted(f"{id}:0" for id in ids)
+async def test_a_commit_that_put_jobs_into_queues_tells_of_them_once(crm, database) -> None:
+    told: list[set[str]] = []
+    crm.on_queued = told.append
+    body(nothing)
+    async with crm.transaction() as tx:
+        for _ in range(3):
+            await jobs.enqueue(Act(tx, system()), kinds.find("test"), Numbered())
+        assert told == []
+    assert told == [{"default"}]
+    with suppress(ZeroDivisionError):
+        async with crm.transaction() as tx:
+            await jobs.enqueue(Act(tx, system()), kinds.find("test"), Numbered())
+            raise ZeroDivisionError
+    await enqueue(crm, due_at=system_clock() + timedelta(hours=1))
+    assert told == [{"default"}]
+    dead = await put(database, status="DEAD", attempts=1, queue="email")
+    async with acting(crm) as act:
+        await jobs.retry(act, id=dead)
+    assert told == [{"default"}, {"email"}]
 
 
-async def test_ringing_again_what_is_there_changes_nothing(database, redis, relay, clock) -> None:
-    id = await put(database)
-    await relay.ring()
-    before = await redis.zrange(DEFAULT, 0, -1, withscores=True)
-    text = await redis.get(job_key_prefix + f"{id}:0")
-    clock.pass_(seconds=21)
-    await relay.ring_lost()
-    assert await redis.zrange(DEFAULT, 0, -1, withscores=True) == before
-    assert await redis.get(job_key_prefix + f"{id}:0") == text
-    assert (await row(database, id))["rung_at"] == clock.now
+async def test_a_bell_rung_many_times_is_heard_once_and_by_one(redis) -> None:
+    hearing = [asyncio.create_task(bells.heard(redis, ["default", "email"])) for _ in range(2)]
+    await asyncio.sleep(0.2)
+    ringing = Bells(redis)
+    for _ in range(50):
+        ringing.ring({"email"})
+    done, waiting = await asyncio.wait(hearing, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    assert [each.result() for each in done] == ["email"]
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await ringing.stop()
 
 
-async def test_a_valkey_that_is_away_leaves_jobs_unrung(crm, database, redis, relay, clock) -> None:
-    id = await put(database)
-    nowhere = runner.client("redis://127.0.0.1:1/0")
-    with pytest.raises((RedisError, OSError)):
-        await Relay(crm, nowhere, ["default"], room=10, clock=clock).ring()
+async def test_a_bell_that_nobody_hears_keeps_ringing(redis) -> None:
+    ringing = Bells(redis)
+    ringing.ring(["email"])
+    await ringing.stop()
+    assert await redis.zcard(PREFIX + "email") == 1
+    assert await bells.heard(redis, ["default", "email"]) == "email"
+    assert await redis.exists(PREFIX + "email") == 0
+
+
+async def test_ringing_a_valkey_that_is_away_raises_nothing(crm, database) -> None:
+    nowhere = rings.client("redis://127.0.0.1:1/0")
+    crm.on_queued = Bells(nowhere).ring
+    body(nothing)
+    id = await enqueue(crm)
+    await asyncio.sleep(0.1)
+    assert await status(database, id) == "PENDING"
     await nowhere.aclose(close_connection_pool=True)
-    assert (await row(database, id))["rung_at"] is None
-    await relay.ring()
-    assert await rung(redis) == [f"{id}:0"]
 
 
-async def test_dead_rings_are_taken_out_and_live_ones_stay(database, redis, relay) -> None:
-    waiting, running, over = [await put(database) for _ in range(3)]
-    await relay.ring()
-    await claimed(relay.database, running)
-    await end(relay.database, await claimed(relay.database, over))
-    again = await put(database, attempts=1)
-    live = [f"{waiting}:0", f"{running}:0", f"{again}:1"]
-    dead = [f"{over}:0", f"{again}:0", f"{waiting}:1", f"{uuid4()}:0"]
-    prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
-    for name in [*live, *dead]:
-        await redis.zadd(DEFAULT, {name: 1})
-        for prefix in prefixes:
-            await redis.set(prefix + name, "x")
-    await redis.zadd(DEFAULT, {"somebody else's": 0})
-    await relay.forget()
-    assert set(await rung(redis)) == {*live, "somebody else's"}
-    assert await redis.exists(*(prefix + name for prefix in prefixes for name in live)) == 9
-    assert await redis.exists(*(prefix + name for prefix in prefixes for name in dead)) == 0
+# The relay and arq
 
 
-async def test_a_head_full_of_dead_rings_does_not_block_the_queue(database, redis, relay) -> None:
-    await redis.zadd(DEFAULT, {f"{uuid4()}:{n}": n for n in range(relays.HEAD + 50)})
+async def test_what_is_committed_is_taken_up_at_once(crm, database, redis, working) -> None:
+    """Without the look; the first time through arq, then while the drain lingers."""
+    body(nothing)
+    crm.on_queued = Bells(redis).ring
+    working.start()
+    await asyncio.sleep(0.3)
+    waits = []
+    for pause_s in (0.2, 0.2, 0.0, 0.02, 0.2):
+        started = time.monotonic()
+        await done(database, await enqueue(crm), seconds=3)
+        waits.append(time.monotonic() - started)
+        await asyncio.sleep(pause_s)
+    assert sorted(waits)[2] < 0.3, waits
+    assert not working.drains["default"].is_draining or await redis.zcard(queue_name("default")) <= 1
+
+
+async def test_a_ring_is_any_workers(crm, database, redis, working) -> None:
+    """What one relay rings, another's arq may take up."""
+    body(nothing)
     id = await put(database)
-    await relay.ring()
-    await relay.forget()
-    await relay.forget()
-    assert await rung(redis) == [f"{id}:0"]
+    await Relay(redis, {"default": Drain(working.attempts, "default", 1)}, Wanted()).rings["default"].ring()
+    assert await redis.zcard(queue_name("default")) == 1
+    working.start()
+    await done(database, id)
+
+    async def gone() -> bool:
+        return await redis.zcard(queue_name("default")) == 0
+
+    await until(gone)
 
 
-async def test_the_relay_rings_by_itself_and_waits_for_a_lost_database(database, redis, relay, clock) -> None:
-    going = asyncio.create_task(relay.run())
+async def test_a_queue_whose_workers_are_full_is_rung_for_others(crm, database, redis) -> None:
+    go = asyncio.Event()
+
+    async def run(act: Act, arguments: Numbered) -> None:
+        await go.wait()
+
+    body(run)
+    full, free = Working(crm, redis, "default", at_once=1), Working(crm, redis, "default", at_once=1)
+    crm.on_queued = Bells(redis).ring
+    full.start()
     try:
+        first = await enqueue(crm)
 
-        async def rung_ids(id: UUID) -> bool:
-            return f"{id}:0" in await rung(redis)
+        async def running() -> bool:
+            return await status(database, first) == "RUNNING"
 
-        first = await put(database)
-        await until(lambda: rung_ids(first))
-        await database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        second = await put(database)
-        await until(lambda: rung_ids(second))
-        clock.pass_(seconds=leases.RING_AGAIN.seconds + 1)
-        assert not going.done()
+        await until(running)
+        second = await enqueue(crm)
+        await asyncio.sleep(0.3)
+        assert await status(database, second) == "PENDING"
+        free.start()
+
+        async def taken() -> bool:
+            return await status(database, second) == "RUNNING"
+
+        await until(taken, seconds=5)
+        go.set()
+        await done(database, second)
     finally:
-        going.cancel()
-        await asyncio.gather(going, return_exceptions=True)
+        go.set()
+        await full.stop()
+        await free.stop()
+
+
+async def test_rings_that_nobody_answered_are_taken_out(redis, working) -> None:
+    """A killed worker's lie at the head of the queue, and arq looks at the head only."""
+    name = queue_name("default")
+    for n in range(300):
+        await redis.zadd(name, {uuid4().hex: n + 1})
+    await working.relay.rings["default"].ring()
+    assert await redis.zcard(name) == 1
+
+
+async def test_a_valkey_that_is_away_is_told_to_whoever_runs_the_relay(crm) -> None:
+    nowhere = rings.client("redis://127.0.0.1:1/0")
+    lost = Working(crm, nowhere, "default")
+    lost.wanted.add("default")
+    with pytest.raises((RedisError, OSError)):
+        await lost.relay.run()
+    assert lost.wanted.queues == {"default"}
+    await nowhere.aclose(close_connection_pool=True)
+
+
+# The look
+
+
+async def test_the_look_finds_what_no_bell_told_of(crm, database, redis, working) -> None:
+    body(nothing)
+    working.start(looking=True)
+    await done(database, await put(database))
+    await redis.flushdb()
+    await done(database, await put(database, queue="email"))
+
+
+async def test_what_is_due_in_a_moment_is_taken_up_when_it_is(crm, database, redis, working) -> None:
+    body(nothing)
+    due = system_clock() + timedelta(seconds=1.5)
+    id = await put(database, due_at=due)
+    working.start(looking=True)
+    await done(database, id)
+    started = await database.fetchval("SELECT started_at FROM jobs WHERE id = $1", id)
+    assert timedelta(0) <= started - due < timedelta(seconds=0.6)
+
+
+async def test_a_look_tells_what_there_is_to_do(crm, database) -> None:
+    ahead = timedelta(seconds=2)
+
+    async def look(*names: str) -> queues.Look:
+        async with crm.connection() as connection:
+            return await queues.look(connection, queues=names, now=NOW, ahead=ahead)
+
+    assert await look(*kinds.QUEUES) == queues.Look({}, lease_ran_out=False, schedule_due=False)
+    await put(database, queue="bulk", due_at=NOW - timedelta(hours=1))
+    await put(database, queue="bulk", due_at=NOW)
+    await put(database, queue="email", due_at=LATER)
+    await put(database, queue="routing", due_at=NOW + timedelta(hours=1))
+    await put(database, status="RUNNING", lease_until=LATER)
+    sql = "INSERT INTO schedules (name, kind, every_s, next_at) VALUES ($1, 'x', 60, $2)"
+    await database.execute(sql, "soon", LATER)
+    due = {"bulk": NOW - timedelta(hours=1), "email": LATER}
+    assert await look(*kinds.QUEUES) == queues.Look(due, lease_ran_out=False, schedule_due=False)
+    await put(database, status="RUNNING", lease_until=NOW - timedelta(seconds=1))
+    await database.execute(sql, "now", NOW)
+    assert await look("email") == queues.Look({"email": LATER}, lease_ran_out=True, schedule_due=True)
+
+
+async def test_how_deep_the_queues_are(crm, database) -> None:
+    await put(database, queue="bulk", due_at=NOW - timedelta(hours=1))
+    await put(database, queue="bulk", due_at=NOW)
+    await put(database, queue="bulk", due_at=LATER)
+    await put(database, queue="email", status="RUNNING")
+    await put(database, status="DEAD")
+    async with crm.connection() as connection:
+        found = await queues.depths(connection, queues=["bulk", "email"], now=NOW)
+    assert found == queues.Depths({"bulk": queues.Depth(2, 3600.0, 0), "email": queues.Depth(0, 0.0, 1)}, dead=1)

@@ -14,7 +14,15 @@ from crmgql.domain.jobs import kinds, leases
 from crmgql.postgres import connection
 from crmgql.viewer import system_clock
 from crmgql.workers import upkeep
+from crmgql.workers.failures import Failures
+from crmgql.workers.relay import Wanted
+from crmgql.workers.upkeep import Upkeep
 from tests.jobs import NOW, put, row, status, until
+
+
+def keeping(database: db.Database, wanted: Wanted | None = None) -> Upkeep:
+    return Upkeep(database, system_clock, kinds.QUEUES, wanted or Wanted(), Failures())
+
 
 THEIRS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
 
@@ -22,10 +30,8 @@ THEIRS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AN
 async def test_leases_that_ran_out_and_schedules_that_are_due(crm, database, monkeypatch) -> None:
     monkeypatch.setattr(leases, "LEASE", timedelta(seconds=1.5))
     monkeypatch.setattr(upkeep, "LOOK_S", 0.05)
-    monkeypatch.setattr(upkeep, "EXPIRE_S", 0.05)
-    monkeypatch.setattr(upkeep, "TICK_S", 0.05)
     past = system_clock() - timedelta(seconds=1)
-    going = asyncio.create_task(upkeep.run(crm, system_clock))
+    going = asyncio.create_task(keeping(crm).run())
 
     async def lose() -> None:
         id = await put(database, status="RUNNING", lease_until=past)
@@ -111,10 +117,9 @@ async def test_a_lease_that_ran_out_while_the_database_did_not_answer_is_not_tak
     """Its worker lives, and lengthens it as soon as it can."""
     monkeypatch.setattr(connection, "GRACE_S", 0.1)
     monkeypatch.setattr(leases, "LEASE", timedelta(seconds=1.5))
-    for name in ("LOOK_S", "EXPIRE_S", "TICK_S"):
-        monkeypatch.setattr(upkeep, name, 0.05)
+    monkeypatch.setattr(upkeep, "LOOK_S", 0.05)
     swept = await db.connect(database_url, pool_size=2, statement_timeout_ms=300)
-    going = asyncio.create_task(upkeep.run(swept, system_clock))
+    going = asyncio.create_task(keeping(swept).run())
     try:
         await asyncio.sleep(1.8)  # long enough to take leases from now on
         pids = [row["pid"] for row in await database.fetch(THEIRS, await database.fetchval("SELECT pg_backend_pid()"))]

@@ -42,7 +42,7 @@ UPDATE jobs SET cancel_requested_at = $2,
     finished_at = CASE status WHEN 'RUNNING' THEN NULL ELSE $2::timestamptz END
 WHERE id IN (SELECT id FROM family) AND status IN ('PENDING', 'RUNNING', 'WAITING')"""
 RETRY = """
-UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, rung_at = NULL, finished_at = NULL,
+UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, finished_at = NULL,
     cancel_requested_at = NULL, error_code = NULL, error_message = NULL
 WHERE id = $1"""
 PURGE = """
@@ -88,6 +88,9 @@ async def enqueue_many(
     parent_id: UUID | None = None,
 ) -> list[UUID]:
     """As `enqueue`, in one statement."""
+    now = act.now
+    if due_at is None or due_at <= now:
+        act.tx.queues.add(kind.queue)
     rows = await act.tx.connection.fetch(
         INSERT,
         kind.name,
@@ -95,7 +98,7 @@ async def enqueue_many(
         [each.model_dump_json() for each in arguments],
         kind.version,
         kind.priority if priority is None else priority,
-        due_at or act.now,
+        due_at or now,
         kind.max_failures,
         unique_key,
         parent_id,
@@ -167,6 +170,7 @@ async def retry(act: Act, *, id: UUID) -> UUID:
         await leases.reopen_parents(act.tx.connection, job["parent_id"])
     except asyncpg.UniqueViolationError:
         raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
+    act.tx.queues.add(job["queue"])
     await _record(act, id, "job.retried", {"status": (job["status"], "PENDING")})
     return id
 

@@ -1,4 +1,4 @@
-"""The machine's side of jobs: rung, claimed, kept alive, settled, swept.
+"""The machine's side of jobs: claimed, kept alive, ended, swept.
 
 Always holds: a job's end is written under its lease, `lease_by` and `attempts` as they were at the claim. Who lost the
 lease finds no row and must undo what it did. So of all attempts at a job exactly one can end it, and what is done in
@@ -22,9 +22,6 @@ from crmgql.errors import CrmError, DatabaseTrouble, DiskFull, TimedOut
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before its jobs are given to others."""
 
-RING_AGAIN = timedelta(seconds=20)
-"""After this time a ring that nobody answered is held for lost."""
-
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 600.0
 LONGEST_PAUSE_S = 60.0
 """For what the database's own troubles put back: once they are over, nobody should have to wait long."""
@@ -32,28 +29,19 @@ LONGEST_PAUSE_S = 60.0
 PATIENCE = 20
 """Rounds of a job that were no failures, after which the database's troubles are held for the job's own."""
 
-RING = """
-UPDATE jobs SET rung_at = $1 WHERE id IN (
-    SELECT id FROM jobs WHERE status = 'PENDING' AND rung_at IS NULL AND queue = $2 AND due_at <= $1
+LEASED = """id, kind, arguments, arguments_version, attempts, failures, max_failures, lease_by, checkpoint, progress_done,
+    progress_total, scheduled_for"""
+CLAIM = f"""
+WITH next AS MATERIALIZED (
+    SELECT id AS next_id FROM jobs WHERE status = 'PENDING' AND queue = $1 AND due_at <= $2
     ORDER BY priority DESC, due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)
-RETURNING id, attempts"""
-WAITING_FOR_A_WORKER = """
-SELECT count(*) FROM (
-    SELECT FROM jobs WHERE status = 'PENDING' AND rung_at IS NOT NULL AND queue = $1 LIMIT $2) rung"""
-RING_LOST = """
-UPDATE jobs SET rung_at = $1 WHERE id IN (
-    SELECT id FROM jobs WHERE status = 'PENDING' AND rung_at < $2 AND queue = ANY ($4)
-    ORDER BY rung_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-RETURNING id, attempts, queue"""
-CLAIM = """
-UPDATE jobs SET status = 'RUNNING', attempts = jobs.attempts + 1, rung_at = NULL, lease_by = $3, lease_until = $4,
-    started_at = $5, error_code = NULL, error_message = NULL
-FROM unnest($1::uuid[], $2::integer[]) AS rung (id, attempts)
-WHERE jobs.id = rung.id AND jobs.attempts = rung.attempts AND status = 'PENDING'
-RETURNING jobs.*"""
-CLAIMED = """
-SELECT jobs.* FROM unnest($1::uuid[], $2::integer[]) AS rung (id, attempts)
-JOIN jobs ON jobs.id = rung.id AND jobs.attempts = rung.attempts + 1 AND status = 'RUNNING' AND lease_by = $3"""
+UPDATE jobs SET status = 'RUNNING', attempts = attempts + 1, lease_by = $4, lease_until = $5, started_at = $2,
+    error_code = NULL, error_message = NULL
+FROM next WHERE id = next_id
+RETURNING {LEASED}, priority, due_at"""
+ORPHANS = f"""
+SELECT {LEASED} FROM jobs
+WHERE status = 'RUNNING' AND lease_by = $1 AND NOT id = ANY ($2) FOR UPDATE SKIP LOCKED"""
 BEAT = """
 UPDATE jobs SET lease_until = $2 WHERE id IN (
     SELECT id FROM jobs WHERE id = ANY ($3) AND lease_by = $1 FOR NO KEY UPDATE SKIP LOCKED)"""
@@ -69,26 +57,22 @@ UPDATE jobs SET finished_at = $5, lease_by = NULL, lease_until = NULL, result = 
     status = CASE WHEN $4 = 'DEAD' AND cancel_requested_at IS NOT NULL THEN 'CANCELLED' ELSE $4 END
 WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING'
 RETURNING parent_id, EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id) AS has_children"""
+DONE_TOGETHER = """
+UPDATE jobs SET status = 'DONE', finished_at = $4, lease_by = NULL, lease_until = NULL, result = ended.result::jsonb
+FROM unnest($2::uuid[], $3::integer[], $5::text[]) AS ended (id, attempts, result)
+WHERE jobs.id = ended.id AND jobs.attempts = ended.attempts AND lease_by = $1 AND status = 'RUNNING'
+    AND parent_id IS NULL AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id)
+RETURNING jobs.id"""
 AGAIN = """
 UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'PENDING' ELSE 'CANCELLED' END, due_at = $4,
     finished_at = CASE WHEN cancel_requested_at IS NULL THEN NULL::timestamptz ELSE $8 END,
-    lease_by = NULL, lease_until = NULL, rung_at = NULL,
+    lease_by = NULL, lease_until = NULL,
     failures = failures + $5, error_code = $6, error_message = $7
 WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING'
 RETURNING parent_id, finished_at"""
-EXPIRED = """
-SELECT * FROM jobs
+EXPIRED = f"""
+SELECT {LEASED} FROM jobs
 WHERE status = 'RUNNING' AND lease_until < $1 ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED"""
-ALIVE = """
-SELECT rung.id, rung.attempts FROM unnest($1::uuid[], $2::integer[]) AS rung (id, attempts)
-JOIN jobs ON jobs.id = rung.id
-    AND (status = 'PENDING' AND jobs.attempts = rung.attempts OR status = 'RUNNING' AND jobs.attempts = rung.attempts + 1)"""
-UNRING = "UPDATE jobs SET rung_at = NULL WHERE id = ANY ($1) AND status = 'PENDING'"
-DUE_QUEUES = """
-SELECT wanted.queue FROM unnest($1::text[]) AS wanted (queue)
-CROSS JOIN LATERAL (
-    SELECT FROM jobs WHERE status = 'PENDING' AND rung_at IS NULL AND jobs.queue = wanted.queue AND due_at <= $2
-    ORDER BY due_at LIMIT 1) due"""
 WAIT = "UPDATE jobs SET status = 'WAITING', finished_at = NULL WHERE id = $1"
 TELL_ADMINISTRATORS = """
 INSERT INTO notifications (user_id, kind, title, body, dedupe_key, occurred_at)
@@ -114,19 +98,14 @@ WHERE id = $1 AND status = 'DEAD' AND error_code = 'JOB_CHILD_DEAD'
 RETURNING parent_id"""
 
 
+Result = dict[str, Any] | None
+"""What a job leaves to be read."""
+
+
 class LeaseLost(CrmError):
     """Somebody else holds the job now, or it was cancelled: what this attempt did must be undone."""
 
     code = "JOB_LEASE_LOST"
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """What arq is told: the job and which attempt it is about to be."""
-
-    job_id: UUID
-    attempts: int
-    queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,40 +126,14 @@ class Lease:
     scheduled_for: datetime | None
 
 
-async def due_queues(connection: Connection, *, queues: Sequence[str], now: datetime) -> list[str]:
-    """The queues in which something is due and not rung yet."""
-    return [row["queue"] for row in await connection.fetch(DUE_QUEUES, list(queues), now)]
+async def claim(connection: Connection, *, queue: str, limit: int, holder: UUID, now: datetime) -> list[Lease]:
+    """The next due jobs of a queue, by priority, for one worker process; each is somebody's, and nobody waits for it."""
+    rows = await connection.fetch(CLAIM, queue, now, limit, holder, now + LEASE)
+    rows.sort(key=lambda row: (-row["priority"], row["due_at"], row["id"]))
+    return [leased(row) for row in rows]
 
 
-async def ring(connection: Connection, *, queue: str, now: datetime, room: int) -> list[Ring]:
-    """The next due jobs of a queue, by priority, marked as rung; as many as there is room for in arq."""
-    waiting = await connection.fetchval(WAITING_FOR_A_WORKER, queue, room)
-    if waiting >= room:
-        return []
-    rows = await connection.fetch(RING, now, queue, room - waiting)
-    return [Ring(row["id"], row["attempts"], queue) for row in rows]
-
-
-async def ring_lost(connection: Connection, *, queues: Sequence[str], now: datetime, limit: int = 1000) -> list[Ring]:
-    """Jobs that were rung and not claimed for so long that arq may have lost them. Ringing twice does no harm."""
-    rows = await connection.fetch(RING_LOST, now, now - RING_AGAIN, limit, list(queues))
-    return [Ring(row["id"], row["attempts"], row["queue"]) for row in rows]
-
-
-async def unring(connection: Connection, rings: Sequence[Ring]) -> None:
-    """arq could not be told."""
-    await connection.execute(UNRING, [each.job_id for each in rings])
-
-
-async def claim(
-    connection: Connection, *, rings: Sequence[tuple[UUID, int]], holder: UUID, now: datetime
-) -> list[Lease]:
-    """Those of the jobs whose attempt, as it was rung, is still to be made."""
-    ids, attempts = [job_id for job_id, _ in rings], [number for _, number in rings]
-    return [_lease(row, holder) for row in await connection.fetch(CLAIM, ids, attempts, holder, now + LEASE, now)]
-
-
-def _lease(row: Any, holder: UUID) -> Lease:
+def leased(row: Any) -> Lease:
     return Lease(
         id=row["id"],
         kind=row["kind"],
@@ -189,7 +142,7 @@ def _lease(row: Any, holder: UUID) -> Lease:
         attempts=row["attempts"],
         failures=row["failures"],
         max_failures=row["max_failures"],
-        holder=holder,
+        holder=row["lease_by"],
         checkpoint=orjson.loads(row["checkpoint"]),
         done=row["progress_done"],
         total=row["progress_total"],
@@ -224,10 +177,23 @@ async def keep(
         raise LeaseLost("The job was cancelled or is another worker's by now.")
 
 
-async def done(connection: Connection, lease: Lease, *, now: datetime, result: dict[str, Any] | None) -> None:
+async def done(connection: Connection, lease: Lease, *, now: datetime, result: Result) -> None:
     """Ends the job well, in the transaction of its effect; it waits where it has live children. Raises `LeaseLost`."""
-    text = None if result is None else orjson.dumps(result, default=str).decode()
-    await _end(connection, lease, "DONE", now, result=text)
+    await _end(connection, lease, "DONE", now, result=_text(result))
+
+
+async def done_together(
+    connection: Connection, ended: Sequence[tuple[Lease, Result]], *, holder: UUID, now: datetime
+) -> set[UUID]:
+    """Ends several jobs of one worker well, in one statement; answers which. One that is not answered was not ended: its lease
+    is lost, or it has a parent or children, whose rows its end must lock."""
+    ids, attempts = [lease.id for lease, _ in ended], [lease.attempts for lease, _ in ended]
+    texts = [_text(result) for _, result in ended]
+    return {row["id"] for row in await connection.fetch(DONE_TOGETHER, holder, ids, attempts, now, texts)}
+
+
+def _text(result: Result) -> str | None:
+    return None if result is None else orjson.dumps(result, default=str).decode()
 
 
 async def failed(connection: Connection, lease: Lease, *, now: datetime, error: CrmError | None) -> bool:
@@ -263,11 +229,12 @@ async def give_back(connection: Connection, lease: Lease, *, now: datetime) -> N
     await _again(connection, lease, now, now, 0, None, None)
 
 
-async def unclaim(connection: Connection, rings: Sequence[tuple[UUID, int]], *, holder: UUID, now: datetime) -> None:
-    """Gives back what was claimed for these rings, if it was: nobody here does it. In a transaction."""
-    ids, attempts = [each[0] for each in rings], [each[1] for each in rings]
-    for row in await connection.fetch(CLAIMED, ids, attempts, holder):
-        await give_back(connection, _lease(row, holder), now=now)
+async def give_back_orphans(connection: Connection, *, holder: UUID, known: Sequence[UUID], now: datetime) -> int:
+    """Gives back what a worker process holds and knows nothing of, such as claims whose answer was lost; in a transaction."""
+    rows = await connection.fetch(ORPHANS, holder, list(known))
+    for row in rows:
+        await give_back(connection, leased(row), now=now)
+    return len(rows)
 
 
 async def cancelled(connection: Connection, lease: Lease, *, now: datetime) -> None:
@@ -285,16 +252,9 @@ async def expire(connection: Connection, *, now: datetime, limit: int = 500) -> 
     """
     rows = await connection.fetch(EXPIRED, now, limit)
     for row in rows:
-        lease = _lease(row, row["lease_by"])
+        lease = leased(row)
         await failed(connection, lease, now=now, error=LeaseLost("The worker fell silent while it did this."))
     return len(rows)
-
-
-async def forgotten(connection: Connection, rings: Sequence[Ring]) -> list[Ring]:
-    """Those of arq's rings that no attempt can come of any more, such as a killed worker's."""
-    rows = await connection.fetch(ALIVE, [each.job_id for each in rings], [each.attempts for each in rings])
-    alive = {(row["id"], row["attempts"]) for row in rows}
-    return [each for each in rings if (each.job_id, each.attempts) not in alive]
 
 
 def backoff_s(failures: int, roll: float | None = None) -> float:

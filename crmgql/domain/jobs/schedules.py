@@ -37,10 +37,11 @@ WAYS = ("cron", "every_s", "once_at")
 TIMING = frozenset({*WAYS, "timezone"})
 CONFLICTS = {"schedules_name": ("name", "There is a schedule of this name; choose another.")}
 
-DUE = """
-SELECT * FROM schedules WHERE enabled AND deleted_at IS NULL AND next_at <= $1
+IS_TO_RUN = """enabled AND deleted_at IS NULL AND next_at IS NOT NULL
     AND NOT (catch_up = 'ALL' AND EXISTS (
-        SELECT FROM jobs WHERE schedule_id = schedules.id AND status IN ('PENDING', 'RUNNING', 'WAITING')))
+        SELECT FROM jobs WHERE schedule_id = schedules.id AND status IN ('PENDING', 'RUNNING', 'WAITING')))"""
+DUE = f"""
+SELECT * FROM schedules WHERE {IS_TO_RUN} AND next_at <= $1
 ORDER BY next_at LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED"""
 MOVE_ON = """
 UPDATE schedules SET next_at = $2, last_at = coalesce($3, last_at), skipped = skipped + $4 WHERE id = $1"""
@@ -210,6 +211,8 @@ async def _run(act: Act, schedule: Row, plan: Plan) -> int:
         )
         if id is None and schedule["catch_up"] == "ALL":
             return 0  # its turn comes when the run that is going on has ended
+        if id is not None:
+            act.tx.queues.add(known.queue if known else "default")
     busy = plan.run_for is not None and id is None
     last = plan.run_for if id is not None else None
     await act.tx.connection.execute(MOVE_ON, schedule["id"], plan.then, last, plan.skipped + busy)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmgql.domain.jobs import jobs, kinds, leases
-from crmgql.domain.jobs.leases import LEASE, Lease, LeaseLost, Ring
+from crmgql.domain.jobs.leases import LEASE, Lease, LeaseLost
 from crmgql.errors import BadUserInput, Conflict
 from tests.conftest import NOW
 from tests.jobs import Numbered, acting, claimed, end, kind, put, row, status
@@ -26,9 +26,11 @@ class Boom(Conflict):
     code = "BOOM"
 
 
-async def ring(crm, room: int = 100, queue: str = "default", now=NOW) -> list[Ring]:
+async def take(crm, limit: int = 100, queue: str = "default", now=NOW) -> list[UUID]:
+    """Claims what is next; the ids in their order."""
     async with crm.connection() as connection:
-        return await leases.ring(connection, queue=queue, now=now, room=room)
+        found = await leases.claim(connection, queue=queue, limit=limit, holder=uuid4(), now=now)
+    return [each.id for each in found]
 
 
 async def fail(crm, lease: Lease, error=None, now=NOW) -> bool:
@@ -41,51 +43,95 @@ async def expire(crm, now=AFTER_LEASE) -> int:
         return await leases.expire(tx.connection, now=now)
 
 
-async def claim(crm, id: UUID, attempts: int, now=NOW) -> Lease | None:
-    async with crm.connection() as connection:
-        return next(iter(await leases.claim(connection, rings=[(id, attempts)], holder=uuid4(), now=now)), None)
-
-
 # Claiming
 
 
 async def test_of_twenty_claims_one_wins(crm, database) -> None:
-    id = await put(database, rung_at=NOW)
-    won = [lease for lease in await asyncio.gather(*(claim(crm, id, 0) for _ in range(20))) if lease]
+    id = await put(database, error_code="BOOM", error_message="It went wrong.")
+    won = [ids for ids in await asyncio.gather(*(take(crm) for _ in range(20))) if ids]
     job = await row(database, id)
-    assert [lease.holder for lease in won] == [job["lease_by"]]
-    assert (job["status"], job["attempts"], job["failures"]) == ("RUNNING", 1, 0)
-    assert (job["lease_until"], job["started_at"], job["rung_at"]) == (NOW + LEASE, NOW, None)
-
-
-async def test_a_ring_of_another_attempt_claims_nothing(crm, database) -> None:
-    id = await put(database, attempts=2)
-    for attempts in (0, 1, 3):
-        assert await claim(crm, id, attempts) is None
-    assert (await claimed(crm, id, 2)).attempts == 3
-    assert await claim(crm, id, 2) is None
-
-
-async def test_many_are_claimed_at_once_and_only_what_is_to_be_had(crm, database) -> None:
-    ids = [await put(database, attempts=n) for n in range(5)]
-    taken, other = await put(database, status="RUNNING"), await put(database)
-    rings = [*((id, n) for n, id in enumerate(ids)), (taken, 1), (other, 7), (other, 0), (uuid4(), 0)]
-    async with crm.connection() as connection:
-        mine = await leases.claim(connection, rings=rings, holder=uuid4(), now=NOW)
-        assert {(lease.id, lease.attempts) for lease in mine} == {(id, n + 1) for n, id in enumerate(ids)} | {
-            (other, 1)
-        }
-        assert await leases.claim(connection, rings=rings, holder=uuid4(), now=NOW) == []
+    assert won == [[id]]
+    assert (job["status"], job["attempts"], job["failures"], job["error_code"]) == ("RUNNING", 1, 0, None)
+    assert (job["lease_until"], job["started_at"]) == (NOW + LEASE, NOW)
 
 
 @pytest.mark.parametrize("over", ["RUNNING", "WAITING", "DONE", "DEAD", "CANCELLED", "DROPPED"])
 async def test_what_is_not_pending_is_not_claimed(crm, database, over: str) -> None:
     id = await put(database, status=over, attempts=1)
     before = await row(database, id)
-    for attempts in (0, 1):
-        assert await claim(crm, id, attempts) is None
-    assert await claim(crm, uuid4(), 0) is None
+    assert await take(crm) == []
     assert await row(database, id) == before
+
+
+async def test_what_is_next_goes_by_priority_then_time(crm, database) -> None:
+    late = await put(database, due_at=NOW)
+    early = await put(database, due_at=NOW - timedelta(hours=2))
+    high = await put(database, priority=5, due_at=NOW)
+    low = await put(database, priority=-5, due_at=NOW - timedelta(days=1))
+    await put(database, due_at=NOW + timedelta(microseconds=1), priority=50)
+    await put(database, queue="email")
+    assert await take(crm, 1) == [high]
+    assert await take(crm, 2) == [early, late]
+    assert await take(crm, 9) == [low]
+    assert await take(crm) == []
+
+
+async def test_several_claim_each_job_once_and_do_not_wait_for_each_other(crm, database) -> None:
+    ids = {await put(database) for _ in range(60)}
+    async with crm.transaction() as tx, asyncio.timeout(5):
+        first = await leases.claim(tx.connection, queue="default", limit=25, holder=uuid4(), now=NOW)
+        taken = [each.id for each in first]
+        taken += [each for part in await asyncio.gather(*(take(crm, 20) for _ in range(3))) for each in part]
+    taken += await take(crm, 1000)
+    assert sorted(taken) == sorted(ids)
+
+
+async def test_what_a_process_holds_and_knows_nothing_of_is_given_back(crm, database) -> None:
+    me = uuid4()
+    known, orphan, other, over = [await put(database) for _ in range(4)]
+    for id in (known, orphan, over):
+        lease = await claimed(crm, id, by=me)
+    await end(crm, lease)
+    await claimed(crm, other)
+    async with crm.transaction() as tx:
+        assert await leases.give_back_orphans(tx.connection, holder=me, known=[known], now=NOW) == 1
+    job = await row(database, orphan)
+    assert (job["status"], job["attempts"], job["failures"], job["lease_by"]) == ("PENDING", 1, 0, None)
+    assert [await status(database, id) for id in (known, other, over)] == ["RUNNING", "RUNNING", "DONE"]
+
+
+# Ends that share a statement
+
+
+async def done_together(crm, *ended: Lease, holder: UUID, result=None) -> set[UUID]:
+    async with crm.connection() as connection:
+        return await leases.done_together(connection, [(each, result) for each in ended], holder=holder, now=LATER)
+
+
+async def test_ends_share_a_statement_each_under_its_own_lease(crm, database) -> None:
+    me = uuid4()
+    ids = [await put(database) for _ in range(5)]
+    held = [await claimed(crm, id, by=me) for id in ids]
+    await database.execute("UPDATE jobs SET lease_by = $2 WHERE id = $1", ids[0], uuid4())
+    await database.execute("UPDATE jobs SET attempts = 2 WHERE id = $1", ids[1])
+    await end(crm, held[2])
+    before = [await row(database, id) for id in ids[:3]]
+    assert await done_together(crm, *held, holder=me, result={"n": 1}) == set(ids[3:])
+    assert [await row(database, id) for id in ids[:3]] == before
+    for id in ids[3:]:
+        job = await row(database, id)
+        assert (job["status"], job["finished_at"], job["result"]) == ("DONE", LATER, {"n": 1})
+        assert (job["lease_by"], job["lease_until"]) == (None, None)
+
+
+async def test_families_end_one_by_one(crm, database) -> None:
+    """The end of one of them locks the rows of others."""
+    me = uuid4()
+    parent, lone = await put(database), await put(database)
+    child = await put(database, parent_id=parent)
+    held = [await claimed(crm, id, by=me) for id in (parent, child, lone)]
+    assert await done_together(crm, *held, holder=me) == {lone}
+    assert {await status(database, id) for id in (parent, child)} == {"RUNNING"}
 
 
 # The end is written under the lease
@@ -158,7 +204,7 @@ async def test_who_has_it_ends_it(crm, database, how: str, after: str, failures:
         await WAYS[how](tx.connection, lease)
     job = await row(database, id)
     assert (job["status"], job["failures"], job["attempts"]) == (after, failures, 1)
-    assert (job["lease_by"], job["lease_until"], job["rung_at"]) == (None, None, None)
+    assert (job["lease_by"], job["lease_until"]) == (None, None)
     assert job["finished_at"] == (None if after == "PENDING" else LATER)
     assert job["result"] == ({"n": 1} if how == "done" else None)
 
@@ -203,12 +249,12 @@ async def test_a_failure_waits_longer_each_time_and_the_last_is_the_end(crm, dat
     assert job["finished_at"] == NOW
 
 
-async def test_what_failed_is_not_rung_before_its_time(crm, database) -> None:
+async def test_what_failed_is_not_claimed_before_its_time(crm, database) -> None:
     id = await put(database, failures=3, attempts=3)
     await fail(crm, await claimed(crm, id, 3), None)
-    assert await ring(crm) == []
+    assert await take(crm) == []
     assert (await row(database, id))["error_code"] == "INTERNAL_SERVER_ERROR"
-    assert await ring(crm, now=NOW + timedelta(seconds=9)) == [Ring(id, 4, "default")]
+    assert await take(crm, now=NOW + timedelta(seconds=9)) == [id]
 
 
 async def test_what_no_retry_mends_is_dead_at_once(crm, database) -> None:
@@ -269,7 +315,7 @@ async def test_a_job_that_kills_its_worker_ends_dead(crm, database) -> None:
         assert await expire(crm) == 1
     job = await row(database, id)
     assert (job["status"], job["attempts"], job["failures"]) == ("DEAD", 3, 3)
-    assert await claim(crm, id, 3) is None
+    assert await take(crm) == []
 
 
 @pytest.mark.parametrize("max_failures", [1, 5])
@@ -320,81 +366,6 @@ async def test_the_heartbeat_does_not_wait_for_an_end_that_is_being_written(crm,
             assert await leases.beat(other, holder=me, job_ids=[id], now=LATER) == []
             assert await expire(crm) == 0
     assert await status(database, id) == "DONE"
-
-
-# Ringing
-
-
-async def test_ringing_goes_by_priority_then_time_and_by_room(crm, database) -> None:
-    late = await put(database, due_at=NOW)
-    early = await put(database, due_at=NOW - timedelta(hours=2))
-    high = await put(database, priority=5, due_at=NOW)
-    low = await put(database, priority=-5, due_at=NOW - timedelta(days=1))
-    await put(database, due_at=NOW + timedelta(microseconds=1), priority=50)
-    await put(database, queue="email")
-    assert [each.job_id for each in await ring(crm, room=1)] == [high]
-    assert await ring(crm, room=1) == []
-    assert {each.job_id for each in await ring(crm, room=3)} == {early, late}
-    await end(crm, await claimed(crm, high))
-    assert [each.job_id for each in await ring(crm, room=3)] == [low]
-    assert await ring(crm) == []
-
-
-async def test_queues_with_something_due(crm, database) -> None:
-    await put(database, queue="bulk")
-    await put(database, queue="email", due_at=LATER)
-    await put(database, queue="routing", rung_at=NOW)
-    async with crm.connection() as connection:
-        assert await leases.due_queues(connection, queues=kinds.QUEUES, now=NOW) == ["bulk"]
-        assert await leases.due_queues(connection, queues=["email"], now=LATER) == ["email"]
-
-
-async def test_two_relays_ring_each_job_once_and_do_not_wait_for_each_other(crm, database) -> None:
-    ids = {await put(database) for _ in range(60)}
-    async with crm.transaction() as tx, asyncio.timeout(5):
-        rung = await leases.ring(tx.connection, queue="default", now=NOW, room=25)
-        rung += [each for part in await asyncio.gather(*(ring(crm, room=20) for _ in range(3))) for each in part]
-    rung += await ring(crm, room=1000)
-    assert sorted(each.job_id for each in rung) == sorted(ids)
-
-
-async def test_a_ring_is_lost_when_nobody_answers_for_long(crm, database) -> None:
-    id = await put(database)
-    [first] = await ring(crm)
-
-    async def lost(after: timedelta, *queues: str) -> list[Ring]:
-        async with crm.connection() as connection:
-            return await leases.ring_lost(connection, queues=queues or ["default"], now=NOW + after)
-
-    assert await lost(leases.RING_AGAIN) == []
-    assert await lost(timedelta(seconds=21), "email") == []
-    assert await lost(timedelta(seconds=21)) == [first]
-    assert await lost(timedelta(seconds=22)) == []
-    await claimed(crm, id)
-    assert await lost(timedelta(hours=1)) == []
-
-
-async def test_what_arq_could_not_be_told_is_rung_again(crm, database) -> None:
-    await put(database)
-    first = await ring(crm)
-    assert await ring(crm) == []
-    async with crm.connection() as connection:
-        await leases.unring(connection, first)
-    assert await ring(crm) == first
-
-
-async def test_rings_of_which_nothing_can_come(crm, database) -> None:
-    pending, running = await put(database, attempts=1), await put(database, status="RUNNING", attempts=2)
-    over = await put(database, status="DONE", attempts=1)
-    alive = [Ring(pending, 1, "default"), Ring(running, 1, "default")]
-    dead = [
-        Ring(pending, 0, "default"),
-        Ring(running, 2, "default"),
-        Ring(over, 0, "default"),
-        Ring(uuid4(), 0, "default"),
-    ]
-    async with crm.connection() as connection:
-        assert await leases.forgotten(connection, [*alive, *dead]) == dead
 
 
 # Asking for jobs

@@ -20,6 +20,7 @@ from crmgql.viewer import system
 from crmgql.workers import leads as lead_jobs
 from crmgql.workers.attempts import Attempts
 from tests.conftest import NOW
+from tests.jobs import attempt
 
 ANN = {"name": "Ann Lee", "company": "Acme GmbH"}
 
@@ -116,7 +117,7 @@ async def test_workers_do_it(crm: db.Database, database: asyncpg.Connection) -> 
         await make(crm, name=name, phone="+49 30 12345678")
     made = await database.fetch("SELECT id FROM jobs WHERE kind = 'lead.duplicates'")
     worker = Attempts(crm, Settings(log_level="error"))
-    await asyncio.gather(*(worker.attempt(job["id"], 0) for job in made))
+    await asyncio.gather(*(attempt(worker, job["id"], 0) for job in made))
     done = await database.fetch("SELECT status, result FROM jobs WHERE kind = 'lead.duplicates'")
     assert [job["status"] for job in done] == ["DONE", "DONE"]
     assert [job["result"] for job in done] == [None, None], "who may read the job may not see the leads"
@@ -136,7 +137,7 @@ async def test_an_import_is_gone_through_in_steps(
         async with crm.transaction() as tx:
             wanted = kinds.LeadsOf(source="list")
             id = await jobs.enqueue(Act(tx, system(lambda: NOW)), kinds.LEADS_DUPLICATES, wanted)
-        await Attempts(crm, Settings(log_level="error")).attempt(id, 0)
+        await attempt(Attempts(crm, Settings(log_level="error")), id, 0)
         job = await database.fetchrow("SELECT status, result FROM jobs WHERE id = $1", id)
         assert (job["status"], json.loads(job["result"])) == ("DONE", {"found": found})
     assert len(await pairs(database)) == 4

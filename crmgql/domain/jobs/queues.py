@@ -1,0 +1,84 @@
+"""What waits in the queues, for those who ring and for those who watch. Reads only.
+
+`look` is the one statement that an idle worker asks, once a second: it also tells that the database answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crmgql.db import Connection
+from crmgql.domain.jobs import schedules
+
+LOOK = f"""
+SELECT 'queue' AS what, wanted.queue, due.due_at AS at FROM unnest($1::text[]) AS wanted (queue)
+CROSS JOIN LATERAL (
+    SELECT due_at FROM jobs WHERE status = 'PENDING' AND jobs.queue = wanted.queue AND due_at <= $2
+    ORDER BY due_at LIMIT 1) due
+UNION ALL
+(SELECT 'lease', NULL, lease_until FROM jobs WHERE status = 'RUNNING' AND lease_until < $2 ORDER BY lease_until LIMIT 1)
+UNION ALL
+(SELECT 'schedule', NULL, next_at FROM schedules WHERE {schedules.IS_TO_RUN} AND next_at <= $2 ORDER BY next_at LIMIT 1)"""
+
+MOST_COUNTED = 10_000
+DEPTHS = """
+SELECT known.queue, waiting.due, waiting.oldest, running.running FROM unnest($1::text[]) AS known (queue)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS due, min(due_at) AS oldest FROM (
+        SELECT due_at FROM jobs WHERE status = 'PENDING' AND jobs.queue = known.queue AND due_at <= $2
+        ORDER BY due_at LIMIT $3) first) waiting
+CROSS JOIN LATERAL (SELECT count(*) AS running FROM jobs WHERE status = 'RUNNING' AND jobs.queue = known.queue) running"""
+DEAD = "SELECT count(*) FROM (SELECT FROM jobs WHERE status = 'DEAD' LIMIT $1) first"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is to be done: `due` has the time of each queue's first job, those of the next moments included."""
+
+    due: dict[str, datetime]
+    lease_ran_out: bool
+    schedule_due: bool
+
+
+async def look(connection: Connection, *, queues: Sequence[str], now: datetime, ahead: timedelta) -> Look:
+    rows = await connection.fetch(LOOK, list(queues), now + ahead)
+    due = {row["queue"]: row["at"] for row in rows if row["what"] == "queue"}
+    passed = {row["what"] for row in rows if row["at"] <= now}
+    return Look(due, "lease" in passed, "schedule" in passed)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Of one queue: jobs that are due (counted up to `MOST_COUNTED`), how long the oldest has been, and how many run."""
+
+    due: int
+    oldest_s: float
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    queues: dict[str, Depth]
+    dead: int
+
+    def gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
+        """Name, help, labels and value of each number, as Prometheus wants them."""
+        for queue, depth in self.queues.items():
+            labels = {"queue": queue}
+            yield "crmgql_jobs_due", "Jobs that are due and not taken up, counted up to 10,000.", labels, depth.due
+            yield "crmgql_jobs_oldest_due_seconds", "How long the oldest of them has been due.", labels, depth.oldest_s
+            yield "crmgql_jobs_running", "Jobs that a worker holds a lease on.", labels, depth.running
+        yield "crmgql_jobs_dead", "Jobs that failed for good, counted up to 10,000.", {}, self.dead
+
+
+async def depths(connection: Connection, *, queues: Sequence[str], now: datetime) -> Depths:
+    rows = await connection.fetch(DEPTHS, list(queues), now, MOST_COUNTED)
+    found = {
+        row["queue"]: Depth(
+            row["due"], max(0.0, (now - row["oldest"]).total_seconds()) if row["due"] else 0.0, row["running"]
+        )
+        for row in rows
+    }
+    return Depths(found, await connection.fetchval(DEAD, MOST_COUNTED))
