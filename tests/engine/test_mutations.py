@@ -108,23 +108,23 @@ def test_an_error_in_a_field_leaves_the_others_room(world: World) -> None:
 
 
 async def test_a_key_that_may_not_write_repeats_nothing(world: World) -> None:
-    given = {"name": "A", "idempotencyKey": "replay"}
-    assert (await world.do("customerCreate", **given)).code is None
+    values = {"name": "A", "idempotencyKey": "replay"}
+    assert (await world.do("customerCreate", **values)).code is None
     reading = world.viewer(scopes=frozenset({"*:read"}), key=UUID(int=1))
-    answer = await world.do("customerCreate", reading, **given)
+    answer = await world.do("customerCreate", reading, **values)
     assert (answer.code, answer.record) == ("FORBIDDEN", None)
 
 
 async def test_collisions_are_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     create, tries = customers.create, 0
 
-    async def colliding(*given: Any, **more: Any) -> Any:
+    async def colliding(act: Any, **values: Any) -> Any:
         nonlocal tries
         tries += 1
-        await create(*given, **more)
+        await create(act, **values)
         if tries < limit:
             raise asyncpg.DeadlockDetectedError("collided")
-        return await create(*given, **more)
+        return await create(act, **values)
 
     instead(monkeypatch, "customerCreate", colliding)
     limit = 3
@@ -143,10 +143,10 @@ async def test_keys_are_each_users_own(world: World) -> None:
 
 
 async def test_what_was_made_is_shown_by_todays_rules(world: World) -> None:
-    given = {"name": "A", "idempotencyKey": "today"}
-    made = (await world.do("customerCreate", "SELLER", **given)).done["id"]
+    values = {"name": "A", "idempotencyKey": "today"}
+    made = (await world.do("customerCreate", "SELLER", **values)).done["id"]
     await world.do("customerUpdate", id=made, ownerId=None)
-    again = await world.do("customerCreate", "SELLER", **given)
+    again = await world.do("customerCreate", "SELLER", **values)
     assert (again.code, again.record) == (None, None)
 
 

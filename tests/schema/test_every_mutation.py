@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from graphql import is_non_null_type
 
 from crmgql import access
 from crmgql.engine import mutations
@@ -103,6 +104,15 @@ async def test_a_bad_text_leaves_no_trace(world: World, mutation: str) -> None:
             assert answer.code == "BAD_USER_INPUT", (name, bad[:9], answer)
             assert answer.field == name
     assert await world.counts() == before
+
+
+@EVERY
+async def test_a_null_is_never_the_servers_mistake(world: World, mutation: str) -> None:
+    kind: Any = world.engine.schema.type_map[mutations.MUTATIONS[mutation].input_name]
+    for name in [name for name, field in kind.fields.items() if not is_non_null_type(field.type)]:
+        given = await CASES[mutation][1](world, "ADMIN")
+        answer = await world.do(mutation, **{**given, name: None})
+        assert answer.code != "INTERNAL_SERVER_ERROR", name
 
 
 @EVERY

@@ -54,6 +54,14 @@ async def test_values_that_do_not_fit(world: World, given: dict[str, Any], code:
     assert await world.counts() == before
 
 
+async def test_a_null_is_as_good_as_nothing(world: World) -> None:
+    names = ("customerId", "pending", "receivedAt", "installments", "reference", "provider", "providerReference")
+    given = {"orderId": await world.order("CONFIRMED"), "amount": money("1.00"), "method": "CASH"}
+    show = "status installments reference receivedAt"
+    nulls = await world.do("paymentRecord", show=show, **given, **dict.fromkeys(names))
+    assert nulls.done == (await world.do("paymentRecord", show=show, **given)).done
+
+
 async def test_what_it_is_for(world: World) -> None:
     given = {"amount": money("1.00"), "method": "CASH"}
     assert (await world.do("paymentRecord", **given)).field == "orderId"
