@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.opportunities import standings
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.models import BusinessCalendar, Pipeline, Stage
 from crmgql.records import checks, records
@@ -39,16 +39,6 @@ SELECT * FROM stages WHERE pipeline_id = $1 ORDER BY status <> 'OPEN', archived_
 ASIDE = "UPDATE stages SET position = -position WHERE pipeline_id = $1"
 PLACE = """
 UPDATE stages SET position = place FROM unnest($1::uuid[]) WITH ORDINALITY AS new (id, place) WHERE stages.id = new.id"""
-AT_ONCE = 10_000
-"""Opportunities that a mutation leaves to the next sweep; of more, a job works out all."""
-
-MARK_STANDINGS_STALE = """
-WITH marked AS (
-    UPDATE opportunities SET stale_known = false WHERE id IN (
-        SELECT id FROM opportunities WHERE status = 'OPEN' AND stale_known
-            AND (stage_id = $1 OR pipeline_id = ANY ($2::uuid[])) LIMIT $3)
-    RETURNING id)
-SELECT count(*) FROM marked"""
 EMPTY_STAGE = """
 WITH moved AS (
     UPDATE opportunities SET stage_id = $2, stage_since = $3, stale_known = false, version = version + 1, updated_at = $3
@@ -108,7 +98,7 @@ async def update(
         raise Conflict("There must be a default; make another pipeline it.", field="default")
     changes |= {"is_default": True} if default else {}
     if "calendar_id" in changes and changes["calendar_id"] != pipeline["calendar_id"]:
-        await mark_standings_stale(act, pipeline_ids=[id])
+        await standings.refresh_later(act, pipeline_ids=[id])
     await records.change(act, Pipeline, pipeline, changes, kind="pipeline.updated", conflicts=CONFLICTS)
     return id
 
@@ -134,13 +124,13 @@ async def create_stage(act: Act, *, pipeline_id: UUID, after_id: UUID | None = N
 
 
 async def update_stage(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named. Other hours of patience work the alerts of its opportunities out anew, with the next sweep."""
+    """Changes what is named. Other hours or another probability work its opportunities out anew, with the next sweep."""
     access.require_write(act.viewer, "Stage")
     stage = await records.lock(act, Stage, id, expected_version=expected_version)
     _checked({**stage, **changes})
     await records.change(act, Stage, stage, changes, kind="stage.updated", conflicts=CONFLICTS)
-    if any(changes.get(name, stage[name]) != stage[name] for name in PATIENCE):
-        await mark_standings_stale(act, stage_id=id)
+    if any(changes.get(name, stage[name]) != stage[name] for name in (*PATIENCE, "probability")):
+        await standings.refresh_later(act, stage_ids=[id])
     return id
 
 
@@ -182,13 +172,6 @@ async def reorder(act: Act, *, id: UUID, stages: Sequence[Row], expected_version
     return id
 
 
-async def mark_standings_stale(act: Act, *, stage_id: UUID | None = None, pipeline_ids: Sequence[UUID] = ()) -> None:
-    """Has it worked out anew when the open opportunities of these are due: by the next sweep, or by a job if there are many."""
-    count = await act.tx.connection.fetchval(MARK_STANDINGS_STALE, stage_id, pipeline_ids, AT_ONCE)
-    if count == AT_ONCE:
-        await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing())
-
-
 def _is_live(stage: Row) -> bool:
     return stage["status"] == "OPEN" and stage["archived_at"] is None
 
@@ -206,10 +189,14 @@ async def _stages(act: Act, pipeline_id: UUID) -> list[Row]:
 
 
 async def _place(act: Act, pipeline_id: UUID, live: Sequence[UUID]) -> None:
-    """Numbers the open stages in this order, then the archived ones, then WON and LOST."""
-    others = [each["id"] for each in await _stages(act, pipeline_id) if each["id"] not in live]
+    """Numbers the open stages in this order, then the archived ones, then WON and LOST. Scores follow, with the next sweep."""
+    stages = await _stages(act, pipeline_id)
+    others = [each["id"] for each in stages if each["id"] not in live]
     await act.tx.connection.execute(ASIDE, pipeline_id)
     await act.tx.connection.execute(PLACE, [*live, *others])
+    before = {each["id"]: each["position"] for each in stages}
+    if moved := [id for place, id in enumerate(live, start=1) if before[id] != place]:
+        await standings.refresh_later(act, stage_ids=moved)
 
 
 async def _target(act: Act, stage: Row, stage_id: UUID | None) -> Row | None:
