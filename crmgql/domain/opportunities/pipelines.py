@@ -22,6 +22,7 @@ LONGEST_H = 8_760
 """Hours in a year: silence is told before."""
 
 ENDS = (("Won", "WON", 100), ("Lost", "LOST", 0))
+STAGE = ("probability", "conversion_goal", "stale_after_h", "escalate_after_h")
 PATIENCE = ("stale_after_h", "escalate_after_h")
 END_NAMES = frozenset(name.lower() for name, *_ in ENDS)
 CONFLICTS = {
@@ -75,12 +76,7 @@ async def create(
         await _undo_default(act)
     values = {"name": name, "is_default": bool(default), "calendar_id": calendar_id}
     pipeline = await records.create(act, Pipeline, values, kind="pipeline.created", conflicts=CONFLICTS)
-    for index, stage in enumerate(stages):
-        if stage["name"].lower() in END_NAMES:
-            raise BadUserInput("Stages for won and lost come by themselves.", field=f"stages.{index}.name")
-        await _insert_stage(act, pipeline, stage, index + 1, prefix=f"stages.{index}.")
-    for index, (end, status, probability) in enumerate(ENDS, start=len(stages) + 1):
-        await _insert_stage(act, pipeline, {"name": end, "status": status, "probability": probability}, index)
+    await _insert_stages(act, pipeline, stages)
     return pipeline["id"]  # type: ignore[no-any-return]
 
 
@@ -208,11 +204,37 @@ async def _target(act: Act, stage: Row, stage_id: UUID | None) -> Row | None:
     return target
 
 
-async def _insert_stage(act: Act, pipeline: Row, values: Row, position: int, *, prefix: str = "") -> None:
-    values = {**values, "pipeline_id": pipeline["id"], "position": position}
-    values = {name: value for name, value in _checked(values, prefix).items() if value is not None}
-    conflicts = {name: (f"{prefix}{field}", said) for name, (field, said) in CONFLICTS.items()}
-    await records.insert(act, Stage, values, conflicts=conflicts, prefix=prefix)
+async def _insert_stages(act: Act, pipeline: Row, stages: Sequence[Row]) -> None:
+    """A new pipeline's stages, the open ones first."""
+    names: set[str] = set()
+    for index, stage in enumerate(stages):
+        _check_new(stage, f"stages.{index}.", names)
+    ends = [{"name": name, "status": status, "probability": probability} for name, status, probability in ENDS]
+    await records.insert_many(
+        act,
+        Stage,
+        [
+            {**dict.fromkeys(STAGE), "status": "OPEN", **values, "pipeline_id": pipeline["id"], "position": position}
+            for position, values in enumerate((*stages, *ends), start=1)
+        ],
+        each=lambda index: f"stages.{index}.",
+        conflicts={name: (f"stages.{field}", said) for name, (field, said) in CONFLICTS.items()},
+    )
+
+
+def _check_new(stage: Row, prefix: str, names: set[str]) -> None:
+    """Raises for what the database would refuse, so that the stage is named. `names`: those of the stages before."""
+    name = stage["name"].lower()
+    if name in END_NAMES:
+        raise BadUserInput("Stages for won and lost come by themselves.", field=f"{prefix}name")
+    if name in names:
+        raise Conflict(CONFLICTS["stages_name"][1], field=f"{prefix}name")
+    names.add(name)
+    _checked(stage, prefix)
+    for column, constraint in (("probability", "stages_probability"), ("conversion_goal", "stages_conversion_goal")):
+        if stage.get(column) is not None and not 0 <= stage[column] <= 100:
+            field, said = CONFLICTS[constraint]
+            raise BadUserInput(said, field=f"{prefix}{field}")
 
 
 def _checked(values: Row, prefix: str = "") -> Row:
