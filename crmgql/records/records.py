@@ -7,7 +7,7 @@ answered exactly like one that does not exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -86,6 +86,25 @@ async def shown(act: Act, model: type[Model], id: UUID, *, field: str) -> Row:
     return await _read(act, model, id, None, field=field)
 
 
+async def visible_many(act: Act, model: type[Model], ids: Iterable[UUID]) -> dict[UUID, Row]:
+    """Those of the records that the viewer sees, by id, in one statement; held as by `visible`."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rule = access.rows(model.__name__, act.viewer.who, "t")
+    named = ast.AnyOf(ast.Col("t", "id"), ast.Param("ids", "uuid[]"))
+    select = ast.Select((), ast.Table(model._meta.db_table, "t"), where=ast.all_of([named, rule]), star="t")
+    sql, sources = render_select(select)
+    values = [wanted if source == "ids" else act.viewer.user_id for source in sources]
+    rows = await act.tx.connection.fetch(f"{sql} FOR KEY SHARE OF t", *values)
+    return {row["id"]: _row(model, row) for row in rows}
+
+
+def not_found(model: type[Model], *, field: str) -> NotFound:
+    """What is said of a record that is absent or hidden."""
+    return NotFound(f"There is no such {noun(model)}, or you may not see it.", field=field)
+
+
 async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, field: str) -> Row:
     rule = access.rows(model.__name__, act.viewer.who, "t")
     same = ast.eq(ast.Col("t", "id"), ast.Param("id", "uuid"))
@@ -94,7 +113,7 @@ async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, fie
     values = [id if source == "id" else act.viewer.user_id for source in sources]
     row = await act.tx.connection.fetchrow(sql if hold is None else f"{sql} {hold} OF t", *values)
     if row is None:
-        raise NotFound(f"There is no such {noun(model)}, or you may not see it.", field=field)
+        raise not_found(model, field=field)
     return _row(model, row)
 
 
@@ -171,6 +190,23 @@ async def insert(
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places}) RETURNING *"
     return _row(model, await _run(act, sql, [_bound(value) for value in values.values()], conflicts))
+
+
+async def insert_many(
+    act: Act, model: type[Model], rows: Sequence[Row], *, each: Callable[[int], str], conflicts: Conflicts | None = None
+) -> None:
+    """As `insert`, of many rows with the same columns, in one statement. `each`: the prefix of a row's fields, by its place."""
+    for number, row in enumerate(rows):
+        checks.check(model, row, prefix=each(number))
+    if not rows:
+        return
+    columns = ", ".join(quote(column) for column in rows[0])
+    table = quote(model._meta.db_table)
+    sql = (
+        f"WITH made AS (INSERT INTO {table} ({columns})"
+        f" SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, $1) RETURNING id) SELECT count(*) FROM made"
+    )
+    await _run(act, sql, [outbox.as_json(rows)], conflicts)
 
 
 async def change(

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import followers
 from crmgql.models import Contact, Customer
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
@@ -33,7 +34,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named."""
     access.require_write(act.viewer, "Contact")
     contact = await records.lock(act, Contact, id, expected_version=expected_version)
-    await records.change(act, Contact, contact, changes, kind="contact.updated")
+    after = await records.change(act, Contact, contact, changes, kind="contact.updated")
+    await followers.contact_changed(act, contact, after)
     return id
 
 

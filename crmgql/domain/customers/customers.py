@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import followers
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
 from crmgql.errors import CurrencyMismatch, IllegalTransition
@@ -66,6 +67,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     kind, payload = _kind_and_payload(customer, changes)
     after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
+    await followers.customer_changed(act, customer, after)
     return id
 
 

@@ -16,6 +16,7 @@ from crmgql.domain.leads import lead_contacts, lead_states
 from crmgql.domain.leads.lead_states import CONFLICTS, NOWHERE
 from crmgql.domain.marketing import follow_ups
 from crmgql.domain.messages import notifications
+from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items
 from crmgql.errors import BadUserInput, CurrencyMismatch, Forbidden, IllegalTransition
@@ -79,6 +80,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
         changes |= lead_states.touched(act)
     after = await records.change(act, Lead, lead, changes, kind="lead.updated", conflicts=CONFLICTS)
     await pool_items.refresh_one(act, pool_items.LEAD, after)
+    if after["opportunity_id"] is not None and after["lead_source"] != lead["lead_source"]:
+        await standings.refresh(act, [after["opportunity_id"]])
     if any(lead[name] != after[name] for name in COMPARED):
         await look_for_duplicates(act, id)
     return id

@@ -19,6 +19,7 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_states, leads
 from crmgql.domain.leads.lead_states import NOWHERE, api_id
 from crmgql.domain.messages import notifications
+from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.events import outbox
@@ -74,6 +75,8 @@ async def merge(act: Act, *, id: UUID, other_id: UUID, expected_version: int | N
     after = await _absorb(act, survivor, other, changes)
     if after["status"] in lead_states.OPEN and not any(after[name] for name in PLACES):
         await jobs.enqueue(act, kinds.LEAD_ROUTE, kinds.LeadOf(lead_id=id))
+    if after["opportunity_id"] is not None:  # it scores by where the lead came from
+        await standings.refresh(act, [after["opportunity_id"]])
     if any(survivor[name] != after[name] for name in leads.COMPARED):
         await leads.look_for_duplicates(act, id)
     return id

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.opportunities import standings
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import BusinessCalendar, Pipeline, Stage
@@ -26,6 +26,7 @@ LONGEST_H = 8_760
 """Hours in a year: silence is told before."""
 
 ENDS = (("Won", "WON", 100), ("Lost", "LOST", 0))
+STAGE = ("probability", "conversion_goal", "stale_after_h", "escalate_after_h")
 PATIENCE = ("stale_after_h", "escalate_after_h")
 END_NAMES = frozenset(name.lower() for name, *_ in ENDS)
 CONFLICTS = {
@@ -43,16 +44,6 @@ SELECT * FROM stages WHERE pipeline_id = $1 ORDER BY status <> 'OPEN', archived_
 ASIDE = "UPDATE stages SET position = -position WHERE pipeline_id = $1"
 PLACE = """
 UPDATE stages SET position = place FROM unnest($1::uuid[]) WITH ORDINALITY AS new (id, place) WHERE stages.id = new.id"""
-AT_ONCE = 10_000
-"""Opportunities that a mutation leaves to the next sweep; of more, a job works out all."""
-
-MARK_STANDINGS_STALE = """
-WITH marked AS (
-    UPDATE opportunities SET stale_known = false WHERE id IN (
-        SELECT id FROM opportunities WHERE status = 'OPEN' AND stale_known
-            AND (stage_id = $1 OR pipeline_id = ANY ($2::uuid[])) LIMIT $3)
-    RETURNING id)
-SELECT count(*) FROM marked"""
 EMPTY_STAGE = """
 WITH moved AS (
     UPDATE opportunities SET stage_id = $2, stage_since = $3, stale_known = false, version = version + 1, updated_at = $3
@@ -99,12 +90,7 @@ async def create(
         await _undo_default(act)
     values = {"name": name, "is_default": bool(default), "calendar_id": calendar_id}
     pipeline = await records.create(act, Pipeline, values, kind="pipeline.created", conflicts=CONFLICTS)
-    for index, stage in enumerate(stages):
-        if stage.name.lower() in END_NAMES:
-            raise BadUserInput("Stages for won and lost come by themselves.", field=f"stages.{index}.name")
-        await _insert_stage(act, pipeline, asdict(stage), index + 1, prefix=f"stages.{index}.")
-    for index, (end, status, probability) in enumerate(ENDS, start=len(stages) + 1):
-        await _insert_stage(act, pipeline, {"name": end, "status": status, "probability": probability}, index)
+    await _insert_stages(act, pipeline, [asdict(stage) for stage in stages])
     return pipeline["id"]  # type: ignore[no-any-return]
 
 
@@ -123,7 +109,7 @@ async def update(
         raise Conflict("There must be a default; make another pipeline it.", field="default")
     changes |= {"is_default": True} if default else {}
     if "calendar_id" in changes and changes["calendar_id"] != pipeline["calendar_id"]:
-        await mark_standings_stale(act, pipeline_ids=[id])
+        await standings.refresh_later(act, pipeline_ids=[id])
     await records.change(act, Pipeline, pipeline, changes, kind="pipeline.updated", conflicts=CONFLICTS)
     return id
 
@@ -151,13 +137,13 @@ async def create_stage(act: Act, *, pipeline_id: UUID, after_id: UUID | None = N
 
 @takes(Stage, STAGE_FACTS)
 async def update_stage(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named. Other hours of patience work the alerts of its opportunities out anew, with the next sweep."""
+    """Changes what is named. Other hours or another probability work its opportunities out anew, with the next sweep."""
     access.require_write(act.viewer, "Stage")
     stage = await records.lock(act, Stage, id, expected_version=expected_version)
     _checked({**stage, **changes})
     await records.change(act, Stage, stage, changes, kind="stage.updated", conflicts=CONFLICTS)
-    if any(changes.get(name, stage[name]) != stage[name] for name in PATIENCE):
-        await mark_standings_stale(act, stage_id=id)
+    if any(changes.get(name, stage[name]) != stage[name] for name in (*PATIENCE, "probability")):
+        await standings.refresh_later(act, stage_ids=[id])
     return id
 
 
@@ -198,13 +184,6 @@ async def reorder(act: Act, *, id: UUID, stages: Sequence[Place], expected_versi
     return id
 
 
-async def mark_standings_stale(act: Act, *, stage_id: UUID | None = None, pipeline_ids: Sequence[UUID] = ()) -> None:
-    """Has it worked out anew when the open opportunities of these are due: by the next sweep, or by a job if there are many."""
-    count = await act.tx.connection.fetchval(MARK_STANDINGS_STALE, stage_id, pipeline_ids, AT_ONCE)
-    if count == AT_ONCE:
-        await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing())
-
-
 def _is_live(stage: Row) -> bool:
     return stage["status"] == "OPEN" and stage["archived_at"] is None
 
@@ -222,10 +201,14 @@ async def _stages(act: Act, pipeline_id: UUID) -> list[Row]:
 
 
 async def _place(act: Act, pipeline_id: UUID, live: Sequence[UUID]) -> None:
-    """Numbers the open stages in this order, then the archived ones, then WON and LOST."""
-    others = [each["id"] for each in await _stages(act, pipeline_id) if each["id"] not in live]
+    """Numbers the open stages in this order, then the archived ones, then WON and LOST. Scores follow, with the next sweep."""
+    stages = await _stages(act, pipeline_id)
+    others = [each["id"] for each in stages if each["id"] not in live]
     await act.tx.connection.execute(ASIDE, pipeline_id)
     await act.tx.connection.execute(PLACE, [*live, *others])
+    before = {each["id"]: each["position"] for each in stages}
+    if moved := [id for place, id in enumerate(live, start=1) if before[id] != place]:
+        await standings.refresh_later(act, stage_ids=moved)
 
 
 async def _target(act: Act, stage: Row, stage_id: UUID | None) -> Row | None:
@@ -254,11 +237,37 @@ async def _empty(act: Act, id: UUID, target: Row) -> None:
     await outbox.record_many(act.tx, act.viewer, entries)
 
 
-async def _insert_stage(act: Act, pipeline: Row, values: Row, position: int, *, prefix: str = "") -> None:
-    values = {**values, "pipeline_id": pipeline["id"], "position": position}
-    values = {name: value for name, value in _checked(values, prefix).items() if value is not None}
-    conflicts = {name: (f"{prefix}{field}", said) for name, (field, said) in CONFLICTS.items()}
-    await records.insert(act, Stage, values, conflicts=conflicts, prefix=prefix)
+async def _insert_stages(act: Act, pipeline: Row, stages: Sequence[Row]) -> None:
+    """A new pipeline's stages, the open ones first."""
+    names: set[str] = set()
+    for index, stage in enumerate(stages):
+        _check_new(stage, f"stages.{index}.", names)
+    ends = [{"name": name, "status": status, "probability": probability} for name, status, probability in ENDS]
+    await records.insert_many(
+        act,
+        Stage,
+        [
+            {**dict.fromkeys(STAGE), "status": "OPEN", **values, "pipeline_id": pipeline["id"], "position": position}
+            for position, values in enumerate((*stages, *ends), start=1)
+        ],
+        each=lambda index: f"stages.{index}.",
+        conflicts={name: (f"stages.{field}", said) for name, (field, said) in CONFLICTS.items()},
+    )
+
+
+def _check_new(stage: Row, prefix: str, names: set[str]) -> None:
+    """Raises for what the database would refuse, so that the stage is named. `names`: those of the stages before."""
+    name = stage["name"].lower()
+    if name in END_NAMES:
+        raise BadUserInput("Stages for won and lost come by themselves.", field=f"{prefix}name")
+    if name in names:
+        raise Conflict(CONFLICTS["stages_name"][1], field=f"{prefix}name")
+    names.add(name)
+    _checked(stage, prefix)
+    for column, constraint in (("probability", "stages_probability"), ("conversion_goal", "stages_conversion_goal")):
+        if stage.get(column) is not None and not 0 <= stage[column] <= 100:
+            field, said = CONFLICTS[constraint]
+            raise BadUserInput(said, field=f"{prefix}{field}")
 
 
 def _checked(values: Row, prefix: str = "") -> Row:

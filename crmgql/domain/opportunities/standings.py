@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from crmgql.domain.customers import followers
+from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.opportunities import risks, scores, stale
 from crmgql.records import days
 from crmgql.records.records import Act, Row
@@ -68,6 +70,23 @@ WRITTEN = [
 RULES = "SELECT name, field, operator, value, points FROM score_rules WHERE active ORDER BY name"
 CALENDARS = "SELECT id, timezone, working_days, holidays FROM business_calendars WHERE id = ANY ($1)"
 RECENT = timedelta(days=30)
+AT_ONCE = 100
+"""Opportunities that a change of what they hang on refreshes itself; more are left to the next sweep."""
+
+MARKED_AT_ONCE = 10_000
+"""Opportunities that a change leaves to the next sweep; of more, a job works out all."""
+
+OPEN_OF = "SELECT id FROM opportunities WHERE {} = $1 AND status = 'OPEN' ORDER BY id LIMIT $2"
+MARK = """
+WITH marked AS (
+    UPDATE opportunities SET stale_known = false WHERE id IN (
+        SELECT id FROM opportunities WHERE status = 'OPEN' AND stale_known
+            AND (stage_id = ANY ($1::uuid[]) OR pipeline_id = ANY ($2::uuid[]) OR customer_id = $3 OR contact_id = $4) LIMIT $5)
+    RETURNING id)
+SELECT count(*) FROM marked"""
+CUSTOMER_FACTS = frozenset({"industry", "region", "country", "status", "employee_count"})
+CONTACT_FACTS = frozenset({"title"})
+"""What `READ` reads of customers and contacts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +136,42 @@ async def refresh(
         await act.tx.connection.execute(WRITE, *_columns(changed))
     pairs = zip(before, after, strict=True)
     return [old["id"] for old, new in pairs if old["stale_level"] and not new["stale_level"]]
+
+
+async def refresh_later(
+    act: Act,
+    *,
+    stage_ids: Sequence[UUID] = (),
+    pipeline_ids: Sequence[UUID] = (),
+    customer_id: UUID | None = None,
+    contact_id: UUID | None = None,
+) -> None:
+    """Leaves the open opportunities of these to the next sweep, or to a job if there are many."""
+    count = await act.tx.connection.fetchval(MARK, stage_ids, pipeline_ids, customer_id, contact_id, MARKED_AT_ONCE)
+    if count == MARKED_AT_ONCE:
+        await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing())
+
+
+@followers.of_customers
+async def follow_customer(act: Act, customer: Row, changed: frozenset[str]) -> None:
+    """Its open opportunities are refreshed when a fact changed that they are scored by."""
+    if changed & CUSTOMER_FACTS and not await _refresh_open(act, "customer_id", customer["id"]):
+        await refresh_later(act, customer_id=customer["id"])
+
+
+@followers.of_contacts
+async def follow_contact(act: Act, contact: Row, changed: frozenset[str]) -> None:
+    """As `follow_customer`, of those that name the contact."""
+    if changed & CONTACT_FACTS and not await _refresh_open(act, "contact_id", contact["id"]):
+        await refresh_later(act, contact_id=contact["id"])
+
+
+async def _refresh_open(act: Act, column: str, id: UUID) -> bool:
+    """Refreshes those that are open, unless they are too many: then False."""
+    ids = [row["id"] for row in await act.tx.connection.fetch(OPEN_OF.format(column), id, AT_ONCE + 1)]
+    if ids and len(ids) <= AT_ONCE:
+        await refresh(act, ids)
+    return len(ids) <= AT_ONCE
 
 
 async def _setting(act: Act, rows: Iterable[Any]) -> _Setting:

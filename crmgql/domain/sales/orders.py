@@ -5,7 +5,7 @@ State changes and from where they are allowed are one table, `MOVES`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -222,14 +222,17 @@ async def _priced(act: Act, lines: Sequence[Line], currency: str) -> list[Row]:
     """The lines as rows: priced, rounded half up to the currency, in the order given."""
     if len(lines) > MAX_LINES:
         raise BadUserInput(f"An order has at most {MAX_LINES} lines, not {len(lines)}.", field="lines")
-    return [await _price(act, line, currency, index) for index, line in enumerate(lines)]
+    products = await records.visible_many(act, Product, [each.product_id for each in lines if each.product_id])
+    return [_price(line, currency, index, products) for index, line in enumerate(lines)]
 
 
-async def _price(act: Act, line: Line, currency: str, index: int) -> Row:
-    at = f"lines.{index}."
+def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row]) -> Row:
+    at = _at(index)
     product = None
     if line.product_id is not None:
-        product = await records.visible(act, Product, line.product_id, field=f"{at}productId")
+        product = products.get(line.product_id)
+        if product is None:
+            raise records.not_found(Product, field=f"{at}productId")
         if product["status"] != "ACTIVE":
             raise BadUserInput(
                 f"The product is {product['status']}; only ACTIVE ones are sold.", field=f"{at}productId"
@@ -298,5 +301,9 @@ def _sums(subtotal: Decimal, shipping: Decimal, tax: Decimal, discount: Decimal,
 
 async def _insert_lines(act: Act, order: Row, lines: Sequence[Row]) -> None:
     owner = {"customer_id": order["customer_id"], "order_id": order["id"]}
-    for index, line in enumerate(lines):
-        await records.insert(act, OrderLine, {**owner, **line}, prefix=f"lines.{index}.")
+    await records.insert_many(act, OrderLine, [{**owner, **line} for line in lines], each=_at)
+
+
+def _at(index: int) -> str:
+    """Where a line's fields are in the input."""
+    return f"lines.{index}."

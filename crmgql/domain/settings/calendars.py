@@ -10,7 +10,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from crmgql import access
-from crmgql.domain.opportunities import pipelines
+from crmgql.domain.opportunities import standings
 from crmgql.errors import BadUserInput
 from crmgql.models import BusinessCalendar
 from crmgql.records import checks, records
@@ -49,7 +49,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     after = await records.change(act, BusinessCalendar, calendar, _columns(changes), kind=kind, conflicts=CONFLICTS)
     if any(after[name] != calendar[name] for name in ("timezone", "working_days", "holidays")):
         using = await act.tx.connection.fetch(USING, id)
-        await pipelines.mark_standings_stale(act, pipeline_ids=[row["id"] for row in using])
+        await standings.refresh_later(act, pipeline_ids=[row["id"] for row in using])
     return id
 
 

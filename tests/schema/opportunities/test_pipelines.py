@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crmgql.domain.opportunities import pipelines
+from crmgql.domain.opportunities import standings
 from tests.schema.cases_pipelines import action, calendar, pipeline, score_rule, stages_of
 from tests.schema.world import World, id_of, uuid_of
 
@@ -144,6 +144,14 @@ async def test_other_patience_is_worked_out_by_the_sweep(world: World) -> None:
     assert (await world.do("stageUpdate", id=first, staleAfterH=5, escalateAfterH=5)).code is None
     assert await marked(world, here)
     assert not await marked(world, there)
+    assert (await world.do("stageUpdate", id=second, probability=33)).code is None
+    assert await marked(world, there)
+    await world.database.execute("UPDATE opportunities SET stale_known = true")
+    assert (await world.do("stageCreate", pipelineId=home, name="Last")).code is None
+    assert not await marked(world, there)
+    assert (await world.do("stageCreate", pipelineId=home, name="Between", afterId=first)).code is None
+    assert (await marked(world, there), await marked(world, here)) == (True, False)
+    await world.database.execute("UPDATE opportunities SET stale_known = true")
     assert (await world.do("stageUpdate", id=first, staleAfterH=None)).field == "escalateAfterH"
     assert (await world.do("pipelineUpdate", id=home, calendarId=days)).code is None
     assert await marked(world, there)
@@ -155,7 +163,7 @@ async def test_other_patience_is_worked_out_by_the_sweep(world: World) -> None:
 
 
 async def test_of_very_many_a_job_works_out_all(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines, "AT_ONCE", 2)
+    monkeypatch.setattr(standings, "MARKED_AT_ONCE", 2)
     jobs = "SELECT count(*) FROM jobs WHERE kind = 'opportunities.score'"
     first, *_ = await stages_of(world, await pipeline(world))
     for expected in (0, 1):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from crmgql.domain.sales import orders
+from crmgql.records.records import Act
 from tests.schema.world import World, id_of, money, uuid_of
 
 STATES = ("DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED", "UNAVAILABLE", "CANCELLED")
@@ -248,3 +251,26 @@ async def test_a_year_too_far_ahead_is_refused(world: World) -> None:
     given = {"customerId": await world.customer(), "lines": [LINE]}
     answer = await world.do("orderCreate", **given, orderedAt="2206-01-01T00:00:00Z")
     assert (answer.code, answer.field) == ("BAD_USER_INPUT", "orderedAt")
+
+
+async def test_as_many_statements_for_five_hundred_lines_as_for_one(world: World) -> None:
+    """A statement each took 1,000 round trips with the order's row locked."""
+    customer, products = uuid_of(await world.customer()), [uuid_of(await world.product()) for _ in range(5)]
+    counts: dict[int, list[int]] = {}
+    for number in (2, 1, 500):  # the first also asks for types
+        lines = [orders.Line(Decimal(n + 1), products[n % 5], unit_price=(Decimal(2), "EUR")) for n in range(number)]
+        other = [replace(each, discount=(Decimal(1), "EUR")) for each in lines[::-1]]
+        async with world.engine.database.transaction() as tx:
+            statements: list[str] = []
+            act = Act(tx, world.viewer())
+            with tx.connection.query_logger(lambda query, into=statements: into.append(query.query)):
+                id = await orders.create(act, customer_id=customer, lines=lines)
+                counts[number] = [len(statements)]
+                await orders.set_lines(act, id=id, lines=other)
+                counts[number].append(len(statements))
+    assert counts[1] == counts[500]
+    rows = await world.database.fetch("SELECT * FROM order_lines WHERE order_id = $1 ORDER BY position", id)
+    assert [row["position"] for row in rows] == list(range(1, 501))
+    assert (rows[0]["quantity"], rows[0]["line_amount"], rows[0]["description"]) == (500, 999, "Anvil")
+    total = await world.database.fetchval("SELECT total_amount FROM orders WHERE id = $1", id)
+    assert total == 2 * sum(range(501)) - 500
