@@ -30,13 +30,15 @@ lint: .venv/.stamp ## the same without the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/crmgql schema --check
+	$(BIN)/crmgql permissions --check
 
 format: .venv/.stamp ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-schema: .venv/.stamp ## write schema.graphql anew
+schema: .venv/.stamp ## write schema.graphql and docs/reference/permissions.md anew
 	$(BIN)/crmgql schema
+	$(BIN)/crmgql permissions
 
 bench: .venv/.stamp ## requests per second, side by side with other servers
 	$(BIN)/crmgql bench

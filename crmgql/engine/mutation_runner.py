@@ -42,9 +42,6 @@ from crmgql.viewer import Viewer, Who
 
 log = structlog.get_logger("crmgql")
 
-RECORD = "0"
-"""The variable that holds the changed record's id; no client's variable can have this name."""
-
 PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCostExceeded)
 """Rejections that say nothing about the input: GraphQL errors rather than `userErrors`."""
 
@@ -73,7 +70,7 @@ class Mutations:
         """
         reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
         fields = reader.collect("Mutation", [prepared.operation.selection_set])
-        if call.viewer is None and any(_needs_viewer(nodes[0].name.value) for nodes in fields.values()):
+        if call.viewer is None and any(mutations.needs_viewer(nodes[0].name.value) for nodes in fields.values()):
             raise Unauthenticated(LOG_IN)
         parts: list[str] = []
         errors: list[dict[str, Any]] = []
@@ -92,10 +89,6 @@ class Mutations:
                 text = "null"
             parts.append(f'"{key}":{text}')
         return _body("{" + ",".join(parts) + "}", errors)
-
-
-def _needs_viewer(name: str) -> bool:
-    return name in mutations.MUTATIONS and not mutations.MUTATIONS[name].public
 
 
 class _Field:
@@ -211,7 +204,7 @@ class _Field:
     ) -> dict[str, Any]:
         if plan is None:
             return {}
-        values = plan.values({**self.variables.coerced, RECORD: record}, viewer)
+        values = plan.values({**self.variables.coerced, arguments.CHANGED: record}, viewer)
         row = await source.fetch_json(plan.sql, values)
         return orjson.loads(row["data"])  # type: ignore[no-any-return]
 
@@ -260,7 +253,7 @@ class _Payload:
 
     def root(self) -> tuple[tuple[str, selection.Root], ...]:
         """The record's fields as roots of a statement."""
-        id = arguments.Scalar(None, arguments.VariableRef(RECORD))
+        id = arguments.Scalar(None, arguments.ChangedRecord())
         return tuple(
             (key, selection.RootOne(self.reader.object(self.node, nodes), id))
             for key, nodes in self.fields.items()

@@ -25,6 +25,7 @@ from uuid import UUID
 
 import strawberry
 
+from crmgql import access
 from crmgql.db import Database
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
@@ -79,7 +80,8 @@ SessionVerb = Callable[[SessionCall, Given], Awaitable[Done]]
 
 @dataclass(frozen=True)
 class MutationDeclaration:
-    """`extras` are further payload fields (name → annotation), answered as they are.
+    """`extras` are further payload fields (name → annotation), answered as they are; `asks` what the verb always asks for
+    beside the permission to change such records.
 
     One of `verb` and `session` is set: the second commits on its own and, when `public`, needs no viewer.
     """
@@ -92,6 +94,16 @@ class MutationDeclaration:
     verb: Verb | None = None
     session: SessionVerb | None = None
     public: bool = False
+    asks: tuple[str, ...] = ()
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """What one needs for it; what opens and ends one's own sessions needs nothing."""
+        if self.session is not None:
+            return ()
+        write = access.ENTRIES[self.record].write
+        assert write is not None, f"{self.name} changes a {self.record}, whose entry says that nobody does"
+        return (write, *self.asks)
 
     @property
     def payload(self) -> str:
@@ -101,12 +113,19 @@ class MutationDeclaration:
 MUTATIONS: dict[str, MutationDeclaration] = {}
 
 
-def mutation(record: str, input: Any, *, extras: dict[str, Any] | None = None) -> Callable[[Verb], Verb]:
+def needs_viewer(field: str) -> bool:
+    """Whether a root field is a mutation that strangers may not ask for."""
+    return field in MUTATIONS and not MUTATIONS[field].public
+
+
+def mutation(
+    record: str, input: Any, *, extras: dict[str, Any] | None = None, asks: tuple[str, ...] = ()
+) -> Callable[[Verb], Verb]:
     """Declares a mutation that answers with a record of a type. What is done before is not told again in `extras`."""
 
     def declared(verb: Verb) -> Verb:
         name, doc = _documented(verb)
-        MUTATIONS[name] = MutationDeclaration(name, record, input, doc, extras or {}, verb=verb)
+        MUTATIONS[name] = MutationDeclaration(name, record, input, doc, extras or {}, verb=verb, asks=asks)
         return verb
 
     return declared

@@ -167,7 +167,7 @@ async def lead_reopen(act: Act, given: Given) -> UUID:
     return await leads.reopen(act, **given)
 
 
-@mutation("Lead", LeadConvertInput)
+@mutation("Lead", LeadConvertInput, asks=("opportunity.write",))
 async def lead_convert(act: Act, given: Given) -> UUID:
     """Makes an open lead a customer with a contact and an opportunity."""
     return await conversion.convert(act, **given)

@@ -177,7 +177,7 @@ async def routing_rule_delete(act: Act, given: Given) -> UUID:
     return await rulesets.remove_rule(act, **given)
 
 
-@mutation("Lead", MoveInput)
+@mutation("Lead", MoveInput, asks=("lead.route",))
 async def lead_route(act: Act, given: Given) -> UUID:
     """Routes a lead that has no place, or waits in a queue, now. With an owner, or in a pool, it stays as it is."""
     return await assign.by_hand(act, **given)
