@@ -27,7 +27,8 @@ FieldRule = Callable[[Who, str], ast.Expr]
 class Access:
     """`noun` is what API keys' scopes call it, `write` the permission for changing such records; None: nobody does.
 
-    `vouches`: a visible row proves that its customer is visible.
+    `vouches`: a visible row proves that its customer is visible. `history`: permissions that the audit trail of such
+    records asks for besides, as it tells what hidden columns held.
     """
 
     noun: str
@@ -35,6 +36,7 @@ class Access:
     rows: RowRule
     write: str | None = None
     fields: Mapping[str, FieldRule] = dataclasses.field(default_factory=dict)
+    history: tuple[str, ...] = ()
     vouches: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crmgql.access import rules
+from crmgql.access import rules, trails
 from crmgql.access.entries import ENTRIES, Access
 from crmgql.access.rules import by, computed_over, permitted, permitted_field, results, under_customer, where_visible
 
@@ -18,6 +18,7 @@ ENTRIES |= {
         permitted("user.read"),
         "user.write",
         fields={"salary": rules.own_or("salary.read", "id")},
+        history=("salary.read",),
     ),
     "Team": Access("teams", "teams", permitted("team.read"), "team.write"),
     "ApiKey": Access("apikeys", "api_keys", permitted("apiKey.read"), "apiKey.write"),
@@ -27,6 +28,7 @@ ENTRIES |= {
         permitted("product.read"),
         "product.write",
         fields={"cost": COST, "margin": COST},
+        history=("cost.read",),
     ),
     "Customer": Access(
         "customers",
@@ -60,6 +62,7 @@ ENTRIES |= {
         "order_lines",
         under_customer("order.read"),
         fields={"unitCost": COST},
+        history=("cost.read",),
         vouches=True,
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
@@ -91,6 +94,7 @@ ENTRIES |= {
             "costPerLead": results("Lead", asks=("spend.read", "lead.figures")),
             "returnOnSpend": results("Lead", "Opportunity", asks=("spend.read", "lead.figures")),
         },
+        history=("spend.read",),
     ),
     "IntakeSource": Access("marketing", "intake_sources", permitted("intakeSource.read"), "intakeSource.write"),
     "FollowUpRule": Access("marketing", "follow_up_rules", permitted("followUpRule.read"), "followUpRule.write"),
@@ -102,6 +106,7 @@ ENTRIES |= {
         "assignment_decisions",
         where_visible("Lead", "lead_id"),
         fields={"candidates": computed_over("RoutingRule")},
+        history=("routing.read",),
     ),
     "RoutingRuleset": Access("routing", "routing_rulesets", permitted("routing.read"), "routing.write"),
     "RoutingRule": Access("routing", "routing_rules", permitted("routing.read"), "routing.write"),
@@ -117,8 +122,8 @@ ENTRIES |= {
     "EmailMessage": Access("emails", "email_messages", rules.emails, "email.write"),
     "Job": Access("jobs", "jobs", by("actor_id", "job.read"), "job.write"),
     "Schedule": Access("jobs", "schedules", permitted("schedule.read"), "schedule.write"),
-    "Event": Access("events", "events", permitted("event.read")),
-    "AuditEntry": Access("audit", "audit_entries", permitted("audit.read")),
+    "Event": Access("events", "events", trails.following("event.read")),
+    "AuditEntry": Access("audit", "audit_entries", trails.following("audit.read", old_values=True)),
 }
 
 SCOPES = frozenset(
