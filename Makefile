@@ -32,14 +32,16 @@ lint: .venv/.stamp ## the same without the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/crmgql schema --check
+	$(BIN)/crmgql permissions --check
 
 format: .venv/.stamp ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-schema: .venv/.stamp ## write schema.graphql and docs/reference/events.md anew
+schema: .venv/.stamp ## write schema.graphql and what docs/reference says of events and permissions anew
 	$(BIN)/crmgql schema
 	$(BIN)/crmgql events
+	$(BIN)/crmgql permissions
 
 bench: .venv/.stamp ## requests per second, side by side with other servers
 	$(BIN)/crmgql bench

@@ -29,6 +29,9 @@ class Who:
 NOBODY = UUID(int=0)
 """No user's id."""
 
+SYSTEM = "SYSTEM"
+"""The system's own role, which no user has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
@@ -57,4 +60,4 @@ class Viewer:
 
 def system(clock: Clock = system_clock) -> Viewer:
     """The system itself: all-seeing, and nobody in the records of who did what."""
-    return Viewer(NOBODY, Who(frozenset({"ADMIN"})), clock=clock)
+    return Viewer(NOBODY, Who(frozenset({SYSTEM})), clock=clock)

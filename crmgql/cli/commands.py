@@ -201,16 +201,31 @@ def schema(
     """Write schema.graphql from the declarations."""
     from crmgql.schema import build
 
-    path = Path("schema.graphql")
-    text = _run(build.printed())
+    _keep(Path("schema.graphql"), _run(build.printed()), check=check)
+
+
+@app.command()
+def permissions(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the page is current.")] = False,
+) -> None:
+    """Write docs/reference/permissions.md from the roles and declarations."""
+    from crmgql.cli import reference
+    from crmgql.schema import build
+
+    _run(build.prepare())
+    _keep(Path("docs/reference/permissions.md"), reference.permissions(), check=check)
+
+
+def _keep(path: Path, text: str, *, check: bool) -> None:
+    """Writes what is made from declarations, or only looks whether it was."""
     current = path.read_text("utf-8") if path.exists() else ""
     if text == current:
-        console.print("schema.graphql is current.")
+        console.print(f"{path} is current.")
     elif check:
-        raise SetupError("schema.graphql is not what the declarations say; run “make schema” and commit it.")
+        raise SetupError(f"{path} is not what the declarations say; run “make schema” and commit it.")
     else:
         path.write_text(text, "utf-8")
-        console.print("schema.graphql written.")
+        console.print(f"{path} written.")
 
 
 @app.command()

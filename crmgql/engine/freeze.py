@@ -50,10 +50,20 @@ def freeze(declared: dict[str, declare.NodeDeclaration]) -> metadata.Metadata:
             raise DeclarationError(
                 f"{declaration.name} and {other} share the id prefix {declaration.prefix!r}; change one."
             )
-        if declaration.name not in access.ROWS:
-            raise DeclarationError(f"{declaration.name} has no row rule; add it to ROWS in crmgql/access.py.")
+        _check_entry(declaration)
         nodes.append(_node(declaration, declared))
     return metadata.of(nodes)
+
+
+def _check_entry(declaration: declare.NodeDeclaration) -> None:
+    """The type has its entry, which looks into the same table."""
+    name, table = declaration.name, declaration.model._meta.db_table
+    if name not in access.ENTRIES:
+        raise DeclarationError(f"{name} has no row rule; add its entry to crmgql/access/types.py.")
+    if access.ENTRIES[name].table != table:
+        raise DeclarationError(
+            f"{name} is in {table}, its entry in crmgql/access/types.py says otherwise; change that."
+        )
 
 
 def _node(declaration: declare.NodeDeclaration, declared: dict[str, declare.NodeDeclaration]) -> metadata.Node:
@@ -70,15 +80,12 @@ def _node(declaration: declare.NodeDeclaration, declared: dict[str, declare.Node
         fields["version"] = metadata.Leaf("version", "version", codecs.INT, nullable=False)
         fields["source"] = metadata.Leaf("source", "source", codecs.STRING, nullable=True)
         fields["externalId"] = metadata.Leaf("externalId", "external_id", codecs.STRING, nullable=True)
-    for record, name in access.FIELDS:
-        if record == declaration.name and name in fields and not getattr(fields[name], "nullable", False):
-            raise DeclarationError(
-                f"{record}.{name} has a rule in crmgql/access.py and so must be nullable; make it so."
-            )
-        if record == declaration.name and name not in fields:
-            raise DeclarationError(
-                f"crmgql/access.py has a rule for {record}.{name}, which is not declared; remove one."
-            )
+    for name in access.ENTRIES[declaration.name].fields:
+        ruled = f"{declaration.name}.{name}"
+        if name not in fields:
+            raise DeclarationError(f"crmgql/access/types.py has a rule for {ruled}, which is not declared; remove one.")
+        if not getattr(fields[name], "nullable", False):
+            raise DeclarationError(f"{ruled} has a rule in crmgql/access/types.py and so must be nullable; make it so.")
     return metadata.Node(
         name=declaration.name,
         prefix=prefix,
@@ -190,7 +197,7 @@ def _many(
             f"{node.name}.{name}: {target.model.__name__} has no foreign key {field.relation!r} to {node.model.__name__}."
         )
     column = str(relation.source_field)
-    trusted = node.name in access.VOUCHES and _keeps_customer(target.model, column)
+    trusted = access.ENTRIES[node.name].vouches and _keeps_customer(target.model, column)
     if field.few and not (trusted and column != "customer_id" and _indexed(target.model, column)):
         raise DeclarationError(
             f"{node.name}.{name}: few=True needs a composite key and an index on (customer_id, {column}, …) of "
@@ -209,7 +216,8 @@ def _declared_for(model: type[Model], declared: dict[str, declare.NodeDeclaratio
 
 def _same_customer(record: str, model: type[Model], column: str, target: str) -> bool:
     """Whether a visible row proves its target visible: same customer by a key that the database checks."""
-    return record in access.VOUCHES and target in access.VOUCHES and _keeps_customer(model, column)
+    vouches = record in access.ENTRIES and access.ENTRIES[record].vouches and access.ENTRIES[target].vouches
+    return vouches and _keeps_customer(model, column)
 
 
 def _keeps_customer(model: type[Model], column: str) -> bool:

@@ -24,7 +24,7 @@ from crmgql.engine import input_values, mutations
 from crmgql.engine.documents import LOG_IN
 from crmgql.engine.errors import formatted, internal
 from crmgql.engine.pace import Pace
-from crmgql.engine.payloads import RECORD, Payload
+from crmgql.engine.payloads import Payload
 from crmgql.errors import (
     BadUserInput,
     CrmError,
@@ -35,7 +35,7 @@ from crmgql.errors import (
     Unauthenticated,
     Unavailable,
 )
-from crmgql.planner import selection
+from crmgql.planner import arguments, selection
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.records import idempotency, records
 from crmgql.records.records import Act
@@ -71,7 +71,7 @@ class Mutations:
         """
         reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
         fields = reader.collect("Mutation", [prepared.operation.selection_set])
-        if call.viewer is None and any(_needs_viewer(nodes[0].name.value) for nodes in fields.values()):
+        if call.viewer is None and any(mutations.needs_viewer(nodes[0].name.value) for nodes in fields.values()):
             raise Unauthenticated(LOG_IN)
         parts: list[str] = []
         errors: list[dict[str, Any]] = []
@@ -90,10 +90,6 @@ class Mutations:
                 text = "null"
             parts.append(f'"{key}":{text}')
         return _body("{" + ",".join(parts) + "}", errors)
-
-
-def _needs_viewer(name: str) -> bool:
-    return name in mutations.MUTATIONS and not mutations.MUTATIONS[name].public
 
 
 class _Field:
@@ -210,7 +206,7 @@ class _Field:
     ) -> dict[str, Any]:
         if plan is None:
             return {}
-        values = plan.values({**self.variables.coerced, RECORD: record}, viewer)
+        values = plan.values({**self.variables.coerced, arguments.CHANGED: record}, viewer)
         row = await source.fetch_json(plan.sql, values)
         return orjson.loads(row["data"])  # type: ignore[no-any-return]
 

@@ -32,6 +32,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from crmgql import access
 from crmgql.db import Database
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
@@ -99,7 +100,7 @@ class MutationDeclaration:
     """`verb` is called with `fixed` and the input's values, `calls` is the verb to which it passes them on, if it does.
 
     `extras` are further payload fields (name → annotation), answered as they are. A `session` commits on its own and,
-    when `public`, needs no viewer.
+    when `public`, needs no viewer. `asks` is what the verb always asks for beside the permission to change such records.
     """
 
     name: str
@@ -112,6 +113,16 @@ class MutationDeclaration:
     extras: dict[str, Any] = field(default_factory=dict)
     session: bool = False
     public: bool = False
+    asks: tuple[str, ...] = ()
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """What one needs for it; what opens and ends one's own sessions needs nothing."""
+        if self.session:
+            return ()
+        write = access.ENTRIES[self.record].write
+        assert write is not None, f"{self.name} changes a {self.record}, whose entry says that nobody does"
+        return (write, *self.asks)
 
     @property
     def input_name(self) -> str:
@@ -130,21 +141,33 @@ class MutationDeclaration:
 MUTATIONS: dict[str, MutationDeclaration] = {}
 
 
-class Row:
-    """A mutation whose body only calls a verb, with `fixed` before the input's values."""
+def needs_viewer(field: str) -> bool:
+    """Whether a root field is a mutation that strangers may not ask for."""
+    return field in MUTATIONS and not MUTATIONS[field].public
 
-    def __init__(self, name: str, doc: str, verb: Verb, *fixed: str, input: Any = MoveInput) -> None:
-        self.name, self.doc, self.verb, self.fixed, self.input = name, doc, verb, fixed, input
+
+class Row:
+    """A mutation whose body only calls a verb, with `fixed` before the input's values. `asks`: see `MutationDeclaration`."""
+
+    def __init__(
+        self, name: str, doc: str, verb: Verb, *fixed: str, input: Any = MoveInput, asks: tuple[str, ...] = ()
+    ) -> None:
+        self.name, self.doc, self.verb, self.fixed, self.input, self.asks = name, doc, verb, fixed, input, asks
 
 
 def table(record: str, *rows: Row) -> None:
     """Declares mutations that answer with a record of one type."""
     for row in rows:
-        _declare(MutationDeclaration(row.name, record, row.input, row.doc, row.verb, row.fixed))
+        _declare(MutationDeclaration(row.name, record, row.input, row.doc, row.verb, row.fixed, asks=row.asks))
 
 
 def mutation(
-    record: str, input: Any, *, extras: dict[str, Any] | None = None, calls: Verb | None = None
+    record: str,
+    input: Any,
+    *,
+    extras: dict[str, Any] | None = None,
+    calls: Verb | None = None,
+    asks: tuple[str, ...] = (),
 ) -> Callable[[Verb], Verb]:
     """Declares a mutation with a body of its own, which answers with a record of a type.
 
@@ -152,7 +175,8 @@ def mutation(
     """
 
     def declared(body: Verb) -> Verb:
-        _declare(MutationDeclaration(*_named(body, record, input), body, calls=calls, extras=extras or {}))
+        made = MutationDeclaration(*_named(body, record, input), body, calls=calls, extras=extras or {}, asks=asks)
+        _declare(made)
         return body
 
     return declared

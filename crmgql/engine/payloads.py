@@ -12,9 +12,6 @@ from graphql import FieldNode, GraphQLObjectType
 from crmgql.engine import computed, mutations
 from crmgql.planner import arguments, selection
 
-RECORD = "0"
-"""The variable that holds the changed record's id; no client's variable can have this name."""
-
 
 class Payload:
     """The selection on a payload: the planned record fields, and the rest, which is put together here."""
@@ -37,7 +34,7 @@ class Payload:
 
     def root(self) -> tuple[tuple[str, selection.Root], ...]:
         """The record's fields as roots of a statement."""
-        id = arguments.Scalar(None, arguments.VariableRef(RECORD))
+        id = arguments.Scalar(None, arguments.ChangedRecord())
         return tuple(
             (key, selection.RootOne(self.reader.object(self.node, nodes), id))
             for key, nodes in self.fields.items()

@@ -52,7 +52,15 @@ class Listed:
     items: tuple[Constant | VariableRef, ...]
 
 
-Origin = Constant | VariableRef | Listed
+@dataclass(frozen=True, slots=True)
+class ChangedRecord:
+    """The record that a mutation made or changed: its id, bound as it is, stands under `CHANGED` among the variables."""
+
+
+CHANGED = "the changed record"
+"""No client's variable can have this name."""
+
+Origin = Constant | VariableRef | Listed | ChangedRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +163,8 @@ def current(origin: Origin, variables: Variables) -> Any:
         return origin.value
     if isinstance(origin, Listed):
         return [current(item, variables) for item in origin.items]
+    if isinstance(origin, ChangedRecord):
+        return variables[CHANGED]
     value = variables[origin.name]
     for step in origin.path:
         value = value[step]

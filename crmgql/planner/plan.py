@@ -37,7 +37,7 @@ LONGEST_KEPT = 32_768
 KEPT_CHARACTERS = 8_388_608
 """Of the SQL of all kept plans together."""
 
-Key = tuple[str, str | None, Who, Hashable, str]
+Key = tuple[str, str | None, Hashable, Hashable, str]
 Root = tuple[tuple[str, selection.Root], ...]
 Binder = Callable[[Variables, Viewer], Any]
 
@@ -116,7 +116,7 @@ class Plans:
         return (
             prepared.text,
             name,
-            who,
+            access.sight(who),
             shapes.shape(variables, prepared.kinds, prepared.operation, prepared.sizes),
             field,
         )
@@ -153,10 +153,10 @@ class Plans:
 
 def _binder(source: Hashable) -> Binder:
     match source:
-        case arguments.Bound(origin=arguments.VariableRef(name="0")):
-            return lambda variables, viewer: variables["0"]
-        case access.ViewerId():
-            return lambda variables, viewer: viewer.user_id
+        case arguments.Bound(origin=arguments.ChangedRecord()):
+            return lambda variables, viewer: variables[arguments.CHANGED]
+        case access.Parameter():
+            return lambda variables, viewer: access.value_of(source, viewer)
         case arguments.Bound() if isinstance(source.origin, arguments.Constant):
             constant = source.value({})
             return lambda variables, viewer: constant

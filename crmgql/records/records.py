@@ -20,7 +20,7 @@ from tortoise.models import Model
 
 from crmgql import access
 from crmgql.db import Transaction
-from crmgql.errors import BadUserInput, Conflict, CrmError, Forbidden, NotFound, VersionConflict
+from crmgql.errors import BadUserInput, Conflict, CrmError, NotFound, VersionConflict
 from crmgql.events import outbox
 from crmgql.records import checks, columns, days
 from crmgql.sql import ast
@@ -110,7 +110,7 @@ async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, fie
     same = ast.eq(ast.Col("t", "id"), ast.Param("id", "uuid"))
     select = ast.Select((), ast.Table(model._meta.db_table, "t"), where=ast.all_of([same, rule]), star="t")
     sql, sources = render_select(select)
-    values = [id if source == "id" else act.viewer.user_id for source in sources]
+    values = access.bind(sources, act.viewer, id=id)
     row = await act.tx.connection.fetchrow(sql if hold is None else f"{sql} {hold} OF t", *values)
     if row is None:
         raise not_found(model, field=field)
@@ -148,12 +148,6 @@ def require_same_customer(row: Row, customer_id: UUID | None, *, field: str) -> 
         raise BadUserInput(
             f"The {field.removesuffix('Id')} belongs to another customer; choose one of this customer's.", field=field
         )
-
-
-def require_role(act: Act, roles: frozenset[str], *, field: str) -> None:
-    """Raises `Forbidden` for a field that only some may write: the ones who may read it."""
-    if not act.viewer.roles & roles:
-        raise Forbidden(f"Changing {field} needs one of the roles {', '.join(sorted(roles))}.", field=field)
 
 
 async def create(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import singledispatchmethod
 
 from crmgql.sql import ast
@@ -27,6 +27,12 @@ def render_select(select: ast.Select) -> tuple[str, tuple[Hashable, ...]]:
     writer = _Writer()
     text = writer.select(select)
     return text, tuple(writer.sources)
+
+
+def render_selects(selects: Sequence[ast.Select]) -> tuple[list[str], tuple[Hashable, ...]]:
+    """Parts of one statement, which share its parameters' numbers."""
+    writer = _Writer()
+    return [writer.select(select) for select in selects], tuple(writer.sources)
 
 
 class _Writer:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from uuid import UUID
 
 import asyncpg
 
 from tests.access import company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
+from tests.access.rules import OPEN_TO_ALL, TABLE_OF
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -134,6 +136,7 @@ def rows() -> dict[str, list[Row]]:
     _trail(made, dice)
     company_work.fill(made)
     company_leads.fill(made)
+    _trail_of_everything(made)
     for table, listed in made.items():
         for number, row in enumerate(listed, 1):
             row |= {"id": key(table, number), "created_at": moment(number)}
@@ -403,6 +406,30 @@ def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
         made["events"].append(said | {"kind": dice.pick(("order.confirmed", "order.created")), "kept": '{"a": 1}'})
         made["erasures"].append({"actor_id": said["actor_id"], "reason": "By letter", "erased_at": moment(number)})
         made["audit_entries"].append(said | {"action": "order.update", "kept": '{"status": ["A", "B"]}'})
+
+
+def _trail_of_everything(made: dict[str, list[Row]]) -> None:
+    """What happened to records of every type, and to what is no type of its own."""
+    for kind, table in TABLE_OF.items():
+        if kind in ("Event", "AuditEntry"):
+            continue
+        some = {1} if kind in OPEN_TO_ALL else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
+        for number in sorted(some):
+            _told(made, kind, key(table, number), len(made["events"]))
+    _told(made, "import", key("jobs", 1), len(made["events"]))
+
+
+def _told(made: dict[str, list[Row]], kind: str, id: UUID, number: int) -> None:
+    said: Row = {
+        "subject_id": id,
+        "subject_type": kind,
+        "occurred_at": moment(number),
+        "actor_id": key("users", 1),
+        "customer_id": None,
+    }
+    happened = f"{kind[0].lower()}{kind[1:]}.changed"
+    made["events"].append(said | {"kind": happened, "payload": '{"b": 2}', "position": number + 1})
+    made["audit_entries"].append(said | {"action": happened, "changes": '{"email": [null, "a secret"]}'})
 
 
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))

@@ -8,8 +8,8 @@
   finance) sees all deals, with a customer or without.
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
 - Erasures are for administrators.
-- Events are for administrators and integrations, the audit trail for administrators and finance, API keys for
-  administrators. Users, teams and products are for everybody who has a role at all.
+- Events are for administrators and integrations, the audit trail for administrators and finance: as far as they see
+  what happened there, and with a key only of the nouns that it was made for. API keys are for administrators. Users, teams and products are for everybody who has a role at all.
 - The company, pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
   costs, and the revenue it brought, is for administrators, finance, managers and marketing. Figures of a campaign count
   the leads and deals that one sees; finance counts all leads without seeing any. What a lead cost is not told to
@@ -174,6 +174,13 @@ class Sight:
         """Oneself, for a seller; for a manager also those below."""
         return person in self.people
 
+    def _subject(self, row: Row) -> bool:
+        """Whether one sees what an event or an audit entry is about; imports are about nothing that is hidden."""
+        kind = row["subject_type"]
+        if kind == "import":
+            return True
+        return any(self.sees(kind, each) for each in self.rows[TABLE_OF[kind]] if each["id"] == row["subject_id"])
+
     def _by_id(self, table: str, id: UUID | None) -> Row | None:
         return self._all[table].get(id)
 
@@ -217,8 +224,8 @@ class Sight:
             ),
             "Opportunity": self._deal,
             "Erasure": lambda row: "ADMIN" in roles,
-            "Event": lambda row: bool(roles & {"ADMIN", "INTEGRATION"}),
-            "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
+            "Event": lambda row: bool(roles & {"ADMIN", "INTEGRATION"}) and self._subject(row),
+            "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
             "Job": lambda row: "ADMIN" in roles or row["actor_id"] == self.user_id,

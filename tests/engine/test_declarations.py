@@ -143,9 +143,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "a rule on a field that is not nullable": (
         {"orderCount": declare.column("version")},
         {},
-        ["Customer.orderCount", "access.py", "nullable"],
+        ["Customer.orderCount", "access/types.py", "nullable"],
     ),
-    "a rule on a field that is not there": ({}, {}, ["Customer.", "access.py", "not declared"]),
+    "a rule on a field that is not there": ({}, {}, ["Customer.", "access/types.py", "not declared"]),
 }
 
 
@@ -168,8 +168,11 @@ def test_mistakes_between_types(bench: Bench) -> None:
     ):
         freeze.freeze({"Team": bare})
     stray = declare.NodeDeclaration("Session", models.Session, "ses", "sessions", "-id", "", {})
-    with pytest.raises(DeclarationError, match=r"Session has no row rule; add it to ROWS in crmgql/access\.py"):
+    with pytest.raises(DeclarationError, match=r"Session has no row rule; add its entry to crmgql/access/types\.py"):
         freeze.freeze({"Session": stray})
+    moved = declare.NodeDeclaration("Team", models.Session, "tea", "teams", "-id", "", {})
+    with pytest.raises(DeclarationError, match=r"Team is in sessions, its entry in crmgql/access/types\.py says"):
+        freeze.freeze({"Team": moved})
 
 
 def test_a_key_that_may_lack_its_customer_vouches_for_nothing(bench: Bench) -> None:

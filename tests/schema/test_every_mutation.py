@@ -67,7 +67,7 @@ async def test_nobody_and_a_narrow_key_may_not(world: World, mutation: str) -> N
     given = await CASES[mutation][1](world, "ADMIN")
     before = await world.counts()
     assert (await world.do(mutation, None, **given)).code == "UNAUTHENTICATED"
-    noun = access.NOUNS[mutations.MUTATIONS[mutation].record]
+    noun = access.ENTRIES[mutations.MUTATIONS[mutation].record].noun
     for scopes in (frozenset({"*:read"}), access.SCOPES - {f"{noun}:write", "*:write"}):
         answer = await world.do(mutation, world.viewer(scopes=scopes, key=UUID(int=1)), **given)
         assert answer.code == "FORBIDDEN"

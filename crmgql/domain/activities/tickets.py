@@ -22,7 +22,6 @@ MOVES = {
     "reopen": (frozenset({"PENDING", "RESOLVED", "CLOSED"}), "OPEN", "ticket.reopened"),
     "close": (frozenset({"RESOLVED"}), "CLOSED", "ticket.closed"),
 }
-ASSIGNING = users.FREE | {access.SUPPORT}
 
 
 @takes(Ticket, FACTS, ORIGIN)
@@ -32,7 +31,7 @@ async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, 
     await records.visible(act, Customer, customer_id, field="customerId")
     await _check(act, customer_id, values)
     if assignee_id is not None:
-        values["assignee_id"] = await users.assignable(act, assignee_id, field="assigneeId", free=ASSIGNING)
+        values["assignee_id"] = await users.assignable(act, assignee_id, field="assigneeId", permission="ticket.assign")
     values["customer_id"] = customer_id
     ticket = await records.create(act, Ticket, values, kind="ticket.opened")
     return ticket["id"]  # type: ignore[no-any-return]
@@ -51,7 +50,7 @@ async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_versi
     """Gives the ticket to somebody, or to nobody yet."""
     ticket = await _lock(act, id, expected_version)
     if assignee_id != ticket["assignee_id"]:
-        await users.assignable(act, assignee_id, field="assigneeId", free=ASSIGNING)
+        await users.assignable(act, assignee_id, field="assigneeId", permission="ticket.assign")
     await records.change(act, Ticket, ticket, {"assignee_id": assignee_id}, kind="ticket.assigned")
     return id
 

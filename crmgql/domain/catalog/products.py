@@ -66,7 +66,7 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
 def _amounts(act: Act, values: Row, currency: str) -> Row:
     """Takes price and cost out of the values and answers them as columns."""
     if "cost" in values:
-        records.require_role(act, access.COSTS, field="cost")
+        access.require(act.viewer, "cost.write", "Changing cost", field="cost")
     return {f"{name}_amount": checks.money(values.pop(name), currency, field=name) for name in MONEY if name in values}
 
 

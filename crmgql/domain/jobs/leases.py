@@ -16,6 +16,7 @@ from uuid import UUID
 
 import orjson
 
+from crmgql import access
 from crmgql.db import Connection
 from crmgql.errors import CrmError, DatabaseTrouble, DiskFull, TimedOut
 
@@ -77,7 +78,7 @@ WAIT = "UPDATE jobs SET status = 'WAITING', finished_at = NULL WHERE id = $1"
 TELL_ADMINISTRATORS = """
 INSERT INTO notifications (user_id, kind, title, body, dedupe_key, occurred_at)
 SELECT users.id, 'job.dead', 'Failed for good: ' || $2, left('Job job_' || replace($1::uuid::text, '-', '') || ': ' || $3, 2000), $4, $5
-FROM users WHERE active AND 'ADMIN' = ANY (roles)
+FROM users WHERE active AND roles && $6::text[]
 ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"""
 LOCK_PARENT = "SELECT status FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
 PARENT_DONE = """
@@ -302,7 +303,8 @@ async def _end(
     if row is None:
         raise LeaseLost("The job was cancelled or is another worker's by now.")
     if status == "DEAD":
-        await connection.execute(TELL_ADMINISTRATORS, lease.id, lease.kind, message, f"job.dead:{lease.id}", now)
+        told = access.roles_with("company.administer")
+        await connection.execute(TELL_ADMINISTRATORS, lease.id, lease.kind, message, f"job.dead:{lease.id}", now, told)
     if status == "DONE" and row["has_children"]:  # it ends as its last child does, be that now
         await connection.execute(WAIT, lease.id)
         await close_parents(connection, lease.id, now=now)

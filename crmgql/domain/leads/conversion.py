@@ -80,7 +80,7 @@ async def convert(
 
 def _require_seller(act: Act) -> None:
     access.require_write(act.viewer, "Lead")
-    if not act.viewer.roles & access.WRITERS["Opportunity"]:
+    if not access.may(act.viewer.who, "opportunity.write"):
         raise Forbidden("Converting a lead is for those who may make opportunities; qualify it, and ask a seller to.")
 
 

@@ -37,7 +37,7 @@ async def create(act: Act, **values: Any) -> UUID:
     values |= {"currency": currency, **_amounts(values, currency)}
     if "owner_id" in values:
         values["owner_id"] = await _owner(act, values["owner_id"])
-    elif access.MARKETER in act.viewer.roles:
+    elif access.may(act.viewer.who, "campaign.own"):
         values["owner_id"] = act.viewer.user_id
     campaign = await records.create(act, Campaign, values, kind="campaign.created", conflicts=CONFLICTS)
     return campaign["id"]  # type: ignore[no-any-return]
@@ -94,7 +94,7 @@ async def _lock(act: Act, id: UUID, expected_version: int | None, states: tuple[
 
 
 async def _owner(act: Act, owner_id: UUID | None) -> UUID | None:
-    return await users.assignable(act, owner_id, field="ownerId", free=access.WRITERS["Campaign"])
+    return await users.assignable(act, owner_id, field="ownerId", permission="campaign.assign")
 
 
 def _amounts(values: Row, currency: str | None) -> Row:

@@ -7,7 +7,6 @@ counts once per stage, however often it came and went; amounts are summed per cu
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -20,11 +19,8 @@ from crmgql import access
 from crmgql.db import Database
 from crmgql.errors import BadUserInput, NotFound
 from crmgql.records import checks, days
-from crmgql.sql import ast
-from crmgql.sql.render import render_select
 from crmgql.viewer import Viewer
 
-NAMES = ("pipeline", "since", "until", "owner")
 FUNNEL = """
 WITH seen AS MATERIALIZED (
     SELECT o.id, o.stage_id, o.stage_since, o.amount, o.currency FROM ({seen}) o
@@ -102,9 +98,10 @@ async def funnel(
     until = _begin(last_day and _after(last_day), zone, until, field="lastDay")
     if since is not None and until is not None and since >= until:
         raise BadUserInput("Must be later than since.", field="until" if last_day is None else "lastDay")
-    given = dict(zip(NAMES, (pipeline_id, since, until, owner_id), strict=True))
-    sql, sources = _statement(viewer, default=pipeline_id is None)
-    row = await database.fetch_json(sql, [given.get(str(source), viewer.user_id) for source in sources])
+    seen = access.visible("Opportunity", viewer.who)
+    template = FUNNEL if pipeline_id is not None else FUNNEL.replace("{pipeline}", DEFAULT)
+    values = {"pipeline": pipeline_id, "since": since, "until": until, "owner": owner_id}
+    row = await database.fetch_json(*access.statement(template, viewer, selects={"seen": seen}, **values))
     found = orjson.loads(row["data"])
     if found["pipeline"] is None:
         raise NotFound("There is no such pipeline.", field="pipelineId")
@@ -124,21 +121,6 @@ def _begin(day: date | None, zone: ZoneInfo, moment: datetime | None, *, field: 
     if day.year not in checks.YEARS:
         raise BadUserInput(f"The year must be {checks.YEARS[0]} to {checks.YEARS[-1]}, not {day.year}.", field=field)
     return days.start_of(day, zone)
-
-
-def _statement(viewer: Viewer, *, default: bool) -> tuple[str, list[Hashable]]:
-    """The SQL under the viewer's row rule, and where its values come from."""
-    rule = access.rows("Opportunity", viewer.who, "t")
-    seen, known = render_select(ast.Select((), ast.Table("opportunities", "t"), where=rule, star="t"))
-    sources: list[Hashable] = list(known)
-    places: dict[str, str] = {"seen": seen}
-    for name in NAMES:
-        if name == "pipeline" and default:
-            places[name] = DEFAULT
-        else:
-            sources.append(name)
-            places[name] = f"${len(sources)}"
-    return FUNNEL.format_map(places), sources
 
 
 def _shown(found: dict[str, Any]) -> dict[str, Any]:

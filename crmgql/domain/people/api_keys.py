@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from crmgql import access
 from crmgql.db import Transaction
 from crmgql.domain.people import tokens
 from crmgql.errors import BadUserInput, Forbidden, NotFound
@@ -81,7 +82,7 @@ async def revoke(tx: Transaction, viewer: Viewer, *, id: UUID) -> UUID:
 def _may(viewer: Viewer) -> None:
     if viewer.api_key_id is not None:
         raise Forbidden("An API key can't make or revoke API keys: log in as an administrator.")
-    if "ADMIN" not in viewer.roles:
+    if not access.may(viewer.who, "apiKey.write"):
         raise Forbidden("Only an administrator may make or revoke API keys.")
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from crmgql import access
 from crmgql.db import Connection, Transaction
 from crmgql.domain.people import clients
 from crmgql.errors import Throttled
@@ -69,7 +70,7 @@ WITH counted AS (
                 WHERE starts_with(c.key, {PAIRS.format(email="news.email")}) AND c.failures > 0 AND c.window_ends_at > $1)),
             2000), news.dedupe_key, $1
     FROM users, news
-    WHERE (SELECT failures FROM counted) > $5 AND users.active AND 'ADMIN' = ANY (users.roles)
+    WHERE (SELECT failures FROM counted) > $5 AND users.active AND users.roles && $7::text[]
         AND NOT EXISTS (SELECT FROM notifications n WHERE n.user_id = users.id AND n.dedupe_key = news.dedupe_key)
     ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
 )
@@ -185,7 +186,8 @@ async def count(connection: Connection, blocks: Blocks, client: Client, email: s
     keys = tuple(row["key"] for row in rows)
     if email is None:
         return Counted(keys)
-    found = await connection.fetchrow(COUNT_EMAIL, now, ends, email, WINDOW, TOLD_FAILURES, NEWS)
+    told = access.roles_with("company.administer")
+    found = await connection.fetchrow(COUNT_EMAIL, now, ends, email, WINDOW, TOLD_FAILURES, NEWS, told)
     return Counted((*keys, found["key"]), pair, found["id"], found["password_hash"])
 
 

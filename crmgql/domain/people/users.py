@@ -21,20 +21,14 @@ from crmgql.records.records import Act, Row
 
 FACTS = "name email region city state postal_code team_id"
 TEAM_FACTS = "name region manager_id parent_id"
-
-FREE = frozenset({access.ADMIN, access.FINANCE, access.INTEGRATION})
-"""Roles that may put anybody in charge, or nobody."""
-
-OWNING = frozenset({access.SELLER, access.MANAGER})
-"""Roles whose new customers and opportunities are their own unless another owner is named."""
-
 PERSONAL = frozenset({"roles", "email", "salary", "team_id"})
 STANDING = frozenset({"manager_id", "parent_id"})
 """What an API key leaves as it is, of users and of teams."""
 
 CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
 ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
-ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND 'ADMIN' = ANY (roles) ORDER BY id"
+ADMINISTER = "company.administer"
+ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND roles && $1 ORDER BY id"
 HOLD = "SELECT active FROM users WHERE id = $1 FOR SHARE"
 MANAGERS_ABOVE = """
 WITH RECURSIVE up AS (
@@ -46,29 +40,30 @@ WITH RECURSIVE up AS (
 )
 SELECT DISTINCT ON (user_id) user_id, manager_id FROM up JOIN users m ON m.id = manager_id AND m.active
 WHERE manager_id <> user_id ORDER BY user_id, height, manager_id"""
-OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND 'ADMIN' = ANY(roles) AND id <> $1)"
+OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND roles && $2 AND id <> $1)"
 
 
-async def assignable(act: Act, user_id: UUID | None, *, field: str, free: frozenset[str] = FREE) -> UUID | None:
-    """The user, if the viewer may put them in charge: an owning role oneself, a manager their team, `free` roles anybody.
+async def assignable(act: Act, user_id: UUID | None, *, field: str, permission: str = "owner.assign") -> UUID | None:
+    """The user, if the viewer may put them in charge, as far as the permission goes: oneself, the team, anybody or nobody.
 
     They stay active until the transaction ends: who is deactivated at the same moment either is refused here, or hands
     over what they got here, too. Raises `NotFound`, `Forbidden`, `BadUserInput` for somebody who is not active.
     """
+    reach = access.reach(act.viewer.who, permission)
     if user_id is None:
-        if not act.viewer.roles & free:
+        if reach is not access.Reach.ALL:
             raise Forbidden("You may name somebody else here, but not nobody.", field=field)
         return None
-    if user_id == act.viewer.user_id and act.viewer.roles & (OWNING | free):
+    if user_id == act.viewer.user_id and reach is not access.Reach.NONE:
         return await oneself(act)
     user = await records.visible(act, User, user_id, field=field, steady=True)
     if not user["active"]:
         raise BadUserInput("This user is not active; choose one who is.", field=field)
-    if act.viewer.roles & free:
+    if reach is access.Reach.ALL:
         return user_id
-    if not act.viewer.roles & OWNING:
+    if reach is access.Reach.NONE:
         raise Forbidden("Your roles put nobody in charge here; ask a manager to.", field=field)
-    if access.MANAGER not in act.viewer.roles:
+    if reach is access.Reach.OWN:
         raise Forbidden("You may only name yourself here; ask a manager to name others.", field=field)
     if not await act.tx.connection.fetchval("SELECT $1 = ANY(team_reach($2))", user_id, act.viewer.user_id):
         raise Forbidden("This user is not in your teams; name somebody who is.", field=field)
@@ -89,7 +84,7 @@ async def oneself(act: Act) -> UUID:
 
 async def own(act: Act) -> UUID | None:
     """Whose a new record is when nobody is named: the viewer's if they sell or manage, else nobody's."""
-    return await oneself(act) if act.viewer.roles & OWNING else None
+    return await oneself(act) if access.may(act.viewer.who, "customer.own") else None
 
 
 async def managers_above(act: Act, user_ids: Sequence[UUID]) -> dict[UUID, UUID]:
@@ -100,7 +95,8 @@ async def managers_above(act: Act, user_ids: Sequence[UUID]) -> dict[UUID, UUID]
 
 async def administrators(act: Act) -> list[UUID]:
     """All who are active: whom to tell of what is nobody else's."""
-    return [row["id"] for row in await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS)]
+    rows = await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS, access.roles_with(ADMINISTER))
+    return [row["id"] for row in rows]
 
 
 @takes(User, FACTS, ORIGIN)
@@ -187,7 +183,7 @@ async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
     """The roles in one order; as they were when they are the same. Raises when nobody could administer any more."""
     if set(roles) == set(user["roles"]):
         return user["roles"]  # type: ignore[no-any-return]
-    if access.ADMIN not in roles:
+    if not _administers(roles):
         await require_other_administrator(act, user)
     return sorted(set(roles))
 
@@ -202,11 +198,15 @@ def require_person(act: Act, columns: Iterable[str]) -> None:
 
 async def require_other_administrator(act: Act, user: Row) -> None:
     """One at a time: of two administrators who remove each other at once, one stays."""
-    if not user["active"] or access.ADMIN not in user["roles"]:
+    if not user["active"] or not _administers(user["roles"]):
         return
     await act.tx.connection.execute(ADMINISTRATORS)
-    if not await act.tx.connection.fetchval(OTHER_ADMINISTRATOR, user["id"]):
+    if not await act.tx.connection.fetchval(OTHER_ADMINISTRATOR, user["id"], access.roles_with(ADMINISTER)):
         raise Conflict("This is the last active administrator; make another one first.", field="id")
+
+
+def _administers(roles: Iterable[str]) -> bool:
+    return not set(access.roles_with(ADMINISTER)).isdisjoint(roles)
 
 
 async def _hashed(act: Act, password: str) -> str:
@@ -222,6 +222,6 @@ async def _check_team(act: Act, values: Row) -> None:
 def _salary(act: Act, salary: tuple[Decimal, str] | None) -> Row:
     if salary is None:
         return {"salary_amount": None, "salary_currency": None}
-    records.require_role(act, access.SALARIES, field="salary")
+    access.require(act.viewer, "salary.write", "Changing salary", field="salary")
     amount = checks.money(salary, salary[1], field="salary")
     return {"salary_amount": amount, "salary_currency": salary[1]}

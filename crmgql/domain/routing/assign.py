@@ -24,7 +24,6 @@ from crmgql.domain.routing.decide import LONGEST, Board, Decision, Lead
 from crmgql.errors import Conflict, Forbidden, IllegalTransition
 from crmgql.records.records import Act, Row
 
-ROUTERS = frozenset({access.ADMIN, access.MANAGER, access.MARKETER})
 NO_RULESET = Decision("NO_RULE", "No rule set is active.")
 MOST = 500
 """Leads of each sort that one sweep takes; the next one comes within a minute."""
@@ -56,8 +55,7 @@ async def route(act: Act, *, lead_id: UUID) -> dict[str, Any]:
 async def by_hand(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Routes a lead without a place, or one that waits in a queue, now; one with an owner or in a pool stays as it is."""
     access.require_write(act.viewer, "Lead")
-    if not act.viewer.roles & ROUTERS:
-        raise Forbidden(f"Routing leads needs one of the roles {', '.join(sorted(ROUTERS))}.")
+    access.require(act.viewer, "lead.route", "Routing leads")
     ruleset = await facts.lock_active(act.tx.connection)
     row = await lead_states.lock_open(act, id, verb="route", expected_version=expected_version)
     if ruleset is None:

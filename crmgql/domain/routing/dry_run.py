@@ -23,13 +23,11 @@ from crmgql.errors import BadUserInput
 from crmgql.models import RoutingRuleset
 from crmgql.records import records
 from crmgql.records.records import Act
-from crmgql.sql import ast
-from crmgql.sql.render import render_select
 from crmgql.viewer import Viewer
 
 MOST = 1000
 SLICE = 10
-LATEST = "SELECT * FROM ({}) visible ORDER BY received_at DESC, id DESC LIMIT {:d}"
+LATEST = "SELECT * FROM ({leads}) visible ORDER BY received_at DESC, id DESC LIMIT {last}"
 PLACES = """
 SELECT l.id, u.name AS owner, q.name AS queue, d.reason FROM leads l
 LEFT JOIN users u ON u.id = l.owner_id LEFT JOIN lead_queues q ON q.id = l.queue_id
@@ -56,9 +54,9 @@ async def dry_run(database: Database, viewer: Viewer, *, ruleset_id: UUID, last_
 
 async def _latest(act: Act, last_n: int) -> list[Lead]:
     """The latest leads that the viewer sees, the earliest first."""
-    rule = access.rows("Lead", act.viewer.who, "t")
-    sql, sources = render_select(ast.Select((), ast.Table("leads", "t"), where=rule, star="t"))
-    rows = await act.tx.connection.fetch(LATEST.format(sql, last_n), *(act.viewer.user_id for _ in sources))
+    leads = access.visible("Lead", act.viewer.who)
+    sql, values = access.statement(LATEST, act.viewer, selects={"leads": leads}, last=last_n)
+    rows = await act.tx.connection.fetch(sql, *values)
     return [facts.lead_of(dict(row)) for row in reversed(rows)]
 
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from crmgql import access
 from crmgql.db import Connection
 from crmgql.domain.routing import conditions, decide, hours
 from crmgql.domain.routing.candidates import Load, Seller
@@ -28,10 +29,10 @@ RULES = "SELECT * FROM routing_rules WHERE ruleset_id = $1 ORDER BY position"
 QUEUES = "SELECT id, name, deadline_min, owner_id FROM lead_queues"
 TEAMS = "SELECT id, parent_id, name FROM teams"
 SELLERS = """
-SELECT u.id, u.name, u.active, u.roles, u.team_id, u.region, p.attributes, p.max_open, p.max_per_day, p.weight, p.hours,
+SELECT u.id, u.name, u.active, u.roles && $2::text[] AS sells, u.team_id, u.region, p.attributes, p.max_open, p.max_per_day, p.weight, p.hours,
     p.opted_out
 FROM users u LEFT JOIN seller_profiles p ON p.user_id = u.id
-WHERE u.roles && ARRAY['SELLER', 'MANAGER'] OR u.id = ANY ($1::uuid[])
+WHERE u.roles && $2 OR u.id = ANY ($1::uuid[])
 ORDER BY u.id"""
 ABSENCES = """
 SELECT user_id, starts_at, ends_at FROM absences WHERE cancelled_at IS NULL AND starts_at <= $1 AND ends_at > $2"""
@@ -144,7 +145,7 @@ async def read_sellers(
     absences: dict[UUID, list[tuple[datetime, datetime]]] = defaultdict(list)
     for row in await connection.fetch(ABSENCES, now, since or now):
         absences[row["user_id"]].append((row["starts_at"], row["ends_at"]))
-    rows = await connection.fetch(SELLERS, [id for id in named if id])
+    rows = await connection.fetch(SELLERS, [id for id in named if id], access.roles_with("lead.own"))
     return [_seller(row, teams, tuple(absences[row["id"]]), zone) for row in rows]
 
 
@@ -164,7 +165,7 @@ def _seller(
         row["id"],
         row["name"],
         row["active"],
-        not {"SELLER", "MANAGER"}.isdisjoint(row["roles"]),
+        row["sells"],
         _above(row["team_id"], teams),
         values,
         row["weight"] or 1,

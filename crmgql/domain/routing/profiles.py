@@ -26,7 +26,6 @@ CONFLICTS = {
     "lead_queues_name": ("name", "There is a queue of this name; choose another."),
     "lead_queues_deadline": ("deadlineMin", "Must be more than 0."),
 }
-QUEUE_OWNERS = users.FREE | {access.MARKETER}
 
 PROFILE_OF = "SELECT id FROM seller_profiles WHERE user_id = $1"
 IN_REACH = "SELECT $1 = ANY (team_reach($2))"
@@ -37,7 +36,7 @@ async def set_profile(act: Act, *, user_id: UUID, expected_version: int | None =
     """Makes a user's profile, or changes what is named of it. Raises `Forbidden` for somebody of another team."""
     access.require_write(act.viewer, "SellerProfile")
     await records.visible(act, User, user_id, field="userId")
-    await _require_reach(act, user_id)
+    await _require_reach(act, "sellerProfile.write", user_id)
     if values.get("hours") is not None:
         hours.parse(values["hours"])
     id: UUID | None = await act.tx.connection.fetchval(PROFILE_OF, user_id)
@@ -59,7 +58,7 @@ async def add_absence(
     access.require_write(act.viewer, "Absence")
     if user_id is not None:
         await records.visible(act, User, user_id, field="userId")
-        await _require_reach(act, user_id)
+        await _require_reach(act, "absence.write", user_id)
     if ends_at <= starts_at:
         raise BadUserInput("Must be after startsAt.", field="endsAt")
     values = {"user_id": user_id or act.viewer.user_id, "starts_at": starts_at, "ends_at": ends_at, "reason": reason}
@@ -82,7 +81,7 @@ async def create_queue(act: Act, **values: Any) -> UUID:
     """A queue. After its deadline a lead that nobody else gets goes to its owner."""
     access.require_write(act.viewer, "LeadQueue")
     if values.get("owner_id") is not None:
-        await users.assignable(act, values["owner_id"], field="ownerId", free=QUEUE_OWNERS)
+        await users.assignable(act, values["owner_id"], field="ownerId", permission="leadQueue.assign")
     queue = await records.create(act, LeadQueue, values, kind="leadQueue.created", conflicts=CONFLICTS)
     return queue["id"]  # type: ignore[no-any-return]
 
@@ -93,16 +92,17 @@ async def update_queue(act: Act, *, id: UUID, expected_version: int | None = Non
     access.require_write(act.viewer, "LeadQueue")
     queue = await records.lock(act, LeadQueue, id, expected_version=expected_version)
     if changes.get("owner_id") not in (None, queue["owner_id"]):
-        await users.assignable(act, changes["owner_id"], field="ownerId", free=QUEUE_OWNERS)
+        await users.assignable(act, changes["owner_id"], field="ownerId", permission="leadQueue.assign")
     await records.change(act, LeadQueue, queue, changes, kind="leadQueue.updated", conflicts=CONFLICTS)
     return id
 
 
-async def _require_reach(act: Act, user_id: UUID) -> None:
-    """Oneself, or one's team as its manager; administrators everybody."""
-    if access.ADMIN in act.viewer.roles or user_id == act.viewer.user_id:
+async def _require_reach(act: Act, permission: str, user_id: UUID) -> None:
+    """Oneself, or as far as the permission goes."""
+    reach = access.reach(act.viewer.who, permission)
+    if reach is access.Reach.ALL or user_id == act.viewer.user_id:
         return
-    if access.MANAGER not in act.viewer.roles:
+    if reach is not access.Reach.TEAM:
         raise Forbidden("You may only name yourself here; ask a manager to name others.", field="userId")
     if not await act.tx.connection.fetchval(IN_REACH, user_id, act.viewer.user_id):
         raise Forbidden("This user is not in your teams; name somebody who is.", field="userId")

@@ -97,6 +97,7 @@ mutations.table(
         "Makes an open lead a customer with a contact and an opportunity.",
         conversion.convert,
         input=LeadConvertInput,
+        asks=("opportunity.write",),
     ),
     Row("leadMerge", "Makes two leads one; nothing that either says is lost.", merging.merge, input=LeadMergeInput),
 )

@@ -91,6 +91,7 @@ mutations.table(
         "leadRoute",
         "Routes a lead that has no place, or waits in a queue, now. With an owner, or in a pool, it stays as it is.",
         assign.by_hand,
+        asks=("lead.route",),
     ),
     Row(
         "leadDecline",

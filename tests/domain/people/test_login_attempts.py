@@ -248,7 +248,7 @@ async def test_of_who_does_not_exist_nobody_is_told(crm: Database, database: asy
 async def test_administrators_are_read_only_when_there_is_something_to_tell(database: asyncpg.Connection):
     """Cheap for everybody else: with few failures the statement looks at no user but the one who is meant."""
     sql = login_attempts.COUNT_EMAIL.replace("$1", "now()").replace("$2", "now()").replace("$3", "'a@example.com'")
-    sql = sql.replace("$4", "'15 min'").replace("$5", "20").replace("$6", "'%1$s'")
+    sql = sql.replace("$4", "'15 min'").replace("$5", "20").replace("$6", "'%1$s'").replace("$7", "'{ADMIN}'")
     plan = "\n".join(row[0] for row in await database.fetch(f"EXPLAIN (ANALYZE, COSTS OFF) {sql}"))
 
     assert "One-Time Filter" in plan

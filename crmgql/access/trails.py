@@ -1,0 +1,56 @@
+"""Events and the audit trail follow their subjects: who may not see a record does not read of it there either.
+
+One condition on the row's (subject_type, subject_id), made when the statement is: types that the viewer sees whole are
+compared by name, and for each type of which they see a part the record is looked up under its own row rule. Types that
+they do not see are not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crmgql.access.entries import ENTRIES, RowRule, rows
+from crmgql.access.rights import may
+from crmgql.sql import ast
+from crmgql.viewer import Who
+
+TRAILS = ("Event", "AuditEntry")
+"""Types whose rows tell of other records, and are told of nowhere themselves."""
+
+UNTYPED = ("import", "ImportRun", "LoginAttempt", "Gap")
+"""Subjects that are no records of the API: runs of imports (`import` is their old name), failed logins, gaps."""
+
+
+def following(permission: str, *, old_values: bool = False) -> RowRule:
+    """Visible with its subject, for those who have the permission.
+
+    `old_values`: the row tells what columns held, so it also takes what seeing the hidden ones of these does.
+    """
+
+    def rule(who: Who, t: str, trusted: bool) -> ast.Expr:
+        if not may(who, permission):
+            return ast.FALSE
+        whole, parts = list(UNTYPED), []
+        for record, seen in _subjects(who, f"{t}_of", old_values=old_values):
+            if seen == ast.TRUE:
+                whole.append(record)
+            elif seen != ast.FALSE:
+                parts.append(_part(record, seen, t, f"{t}_of"))
+        names = ast.Cast(ast.Text("{" + ",".join(whole) + "}"), "text[]")
+        return ast.any_of([ast.AnyOf(ast.Col(t, "subject_type"), names), *parts])
+
+    return rule
+
+
+def _subjects(who: Who, alias: str, *, old_values: bool) -> Iterator[tuple[str, ast.Expr]]:
+    """The types of which anything may be read, with their row rules and within a key's scopes."""
+    for record, entry in ENTRIES.items():
+        if record not in TRAILS and (not old_values or all(may(who, each) for each in entry.history)):
+            yield record, rows(record, who, alias)
+
+
+def _part(record: str, seen: ast.Expr, t: str, alias: str) -> ast.Expr:
+    same = ast.eq(ast.Col(alias, "id"), ast.Col(t, "subject_id"))
+    # No EXISTS: PostgreSQL would rather read all visible records into a hash table, for a page of twenty rows.
+    looked_up = ast.Subquery(ast.Select(((seen, "seen"),), ast.Table(ENTRIES[record].table, alias), where=same))
+    return ast.all_of([ast.eq(ast.Col(t, "subject_type"), ast.Text(record)), ast.IsTrue(looked_up)])

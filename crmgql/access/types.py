@@ -1,0 +1,134 @@
+"""The entry of every type, written once: who sees its rows and fields, and who changes it."""
+
+from __future__ import annotations
+
+from crmgql.access import rules, trails
+from crmgql.access.entries import ENTRIES, Access
+from crmgql.access.rules import by, computed_over, permitted, permitted_field, results, under_customer, where_visible
+
+COST = permitted_field("cost.read")
+SPEND = permitted_field("spend.read")
+ORDERS = computed_over("Order")
+PAYMENTS = computed_over("Payment")
+
+ENTRIES |= {
+    "User": Access(
+        "users",
+        "users",
+        permitted("user.read"),
+        "user.write",
+        fields={"salary": rules.own_or("salary.read", "id")},
+        history=("salary.read",),
+    ),
+    "Team": Access("teams", "teams", permitted("team.read"), "team.write"),
+    "ApiKey": Access("apikeys", "api_keys", permitted("apiKey.read"), "apiKey.write"),
+    "Product": Access(
+        "products",
+        "products",
+        permitted("product.read"),
+        "product.write",
+        fields={"cost": COST, "margin": COST},
+        history=("cost.read",),
+    ),
+    "Customer": Access(
+        "customers",
+        "customers",
+        rules.customers,
+        "customer.write",
+        fields={
+            "orderCount": ORDERS,
+            "lifetimeValue": ORDERS,
+            "currencies": ORDERS,
+            "outstanding": computed_over("Order", "Payment"),
+        },
+        vouches=True,
+    ),
+    "Contact": Access("contacts", "contacts", under_customer("contact.read"), "contact.write", vouches=True),
+    "Interaction": Access(
+        "interactions", "interactions", under_customer("interaction.read"), "interaction.write", vouches=True
+    ),
+    "Ticket": Access("tickets", "tickets", under_customer("ticket.read"), "ticket.write", vouches=True),
+    "Task": Access("tasks", "tasks", by("assignee_id", "task.read"), "task.write"),
+    "Order": Access(
+        "orders",
+        "orders",
+        under_customer("order.read"),
+        "order.write",
+        fields={"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS},
+        vouches=True,
+    ),
+    "OrderLine": Access(
+        "orders",
+        "order_lines",
+        under_customer("order.read"),
+        fields={"unitCost": COST},
+        history=("cost.read",),
+        vouches=True,
+    ),
+    "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
+    "Commission": Access("commissions", "commissions", by("seller_id", "commission.read")),
+    "Opportunity": Access("opportunities", "opportunities", rules.opportunities, "opportunity.write"),
+    "OpportunityAction": Access("opportunities", "opportunity_actions", where_visible("Opportunity", "opportunity_id")),
+    "StageTransition": Access("opportunities", "stage_transitions", where_visible("Opportunity", "opportunity_id")),
+    "StaleAlert": Access("opportunities", "stale_alerts", where_visible("Opportunity", "opportunity_id")),
+    "Pipeline": Access("pipelines", "pipelines", permitted("pipeline.read"), "pipeline.write"),
+    "Stage": Access("pipelines", "stages", permitted("pipeline.read"), "pipeline.write"),
+    "KeyAction": Access("pipelines", "key_actions", permitted("pipeline.read"), "pipeline.write"),
+    "ScoreRule": Access("pipelines", "score_rules", permitted("pipeline.read"), "pipeline.write"),
+    "BusinessCalendar": Access("pipelines", "business_calendars", permitted("calendar.read"), "calendar.write"),
+    "Campaign": Access(
+        "marketing",
+        "campaigns",
+        permitted("campaign.read"),
+        "campaign.write",
+        fields={
+            "budget": SPEND,
+            "spend": SPEND,
+            "leadCount": results("Lead"),
+            "qualifiedCount": results("Lead"),
+            "convertedCount": results("Lead"),
+            "conversionRate": results("Lead"),
+            "wonCount": results("Lead", "Opportunity"),
+            "wonRevenue": results("Lead", "Opportunity", asks=("spend.read",)),
+            # What was spent can be held only against all leads.
+            "costPerLead": results("Lead", asks=("spend.read", "lead.figures")),
+            "returnOnSpend": results("Lead", "Opportunity", asks=("spend.read", "lead.figures")),
+        },
+        history=("spend.read",),
+    ),
+    "IntakeSource": Access("marketing", "intake_sources", permitted("intakeSource.read"), "intakeSource.write"),
+    "FollowUpRule": Access("marketing", "follow_up_rules", permitted("followUpRule.read"), "followUpRule.write"),
+    "Lead": Access("leads", "leads", rules.leads, "lead.write"),
+    "LeadTransition": Access("leads", "lead_transitions", where_visible("Lead", "lead_id")),
+    "LeadDuplicate": Access("leads", "lead_duplicates", rules.duplicates, "lead.write"),
+    "AssignmentDecision": Access(
+        "leads",
+        "assignment_decisions",
+        where_visible("Lead", "lead_id"),
+        fields={"candidates": computed_over("RoutingRule")},
+        history=("routing.read",),
+    ),
+    "RoutingRuleset": Access("routing", "routing_rulesets", permitted("routing.read"), "routing.write"),
+    "RoutingRule": Access("routing", "routing_rules", permitted("routing.read"), "routing.write"),
+    "LeadQueue": Access("routing", "lead_queues", by("owner_id", "leadQueue.read"), "leadQueue.write"),
+    "SellerProfile": Access("routing", "seller_profiles", by("user_id", "sellerProfile.read"), "sellerProfile.write"),
+    "Absence": Access("routing", "absences", by("user_id", "absence.read"), "absence.write"),
+    "Pool": Access("pools", "pools", permitted("pool.read"), "pool.write"),
+    "PoolItem": Access("pools", "pool_items", rules.pool_items, "poolItem.write"),
+    "PoolMove": Access("pools", "pool_moves", by("user_id", "poolMove.read")),
+    "Notification": Access(
+        "notifications", "notifications", rules.own("user_id", "notification.read"), "notification.write"
+    ),
+    "EmailMessage": Access("emails", "email_messages", rules.emails, "email.write"),
+    "Job": Access("jobs", "jobs", by("actor_id", "job.read"), "job.write"),
+    "Schedule": Access("jobs", "schedules", permitted("schedule.read"), "schedule.write"),
+    "Company": Access("settings", "companies", permitted("company.read"), "company.write"),
+    "Erasure": Access("erasures", "erasures", permitted("erasure.read"), "erasure.write"),
+    "Event": Access("events", "events", trails.following("event.read")),
+    "AuditEntry": Access("audit", "audit_entries", trails.following("audit.read", old_values=True)),
+}
+
+SCOPES = frozenset(
+    f"{noun}:{way}" for noun in {*(entry.noun for entry in ENTRIES.values()), "*"} for way in ("read", "write")
+)
+"""All scopes that an API key can have."""
