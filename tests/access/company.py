@@ -428,8 +428,8 @@ def _told(made: dict[str, list[Row]], kind: str, id: UUID, number: int) -> None:
         "customer_id": None,
     }
     happened = f"{kind[0].lower()}{kind[1:]}.changed"
-    made["events"].append(said | {"kind": happened, "payload": '{"b": 2}', "position": number + 1})
-    made["audit_entries"].append(said | {"action": happened, "changes": '{"email": [null, "a secret"]}'})
+    made["events"].append(said | {"kind": happened, "kept": '{"b": 2}'})
+    made["audit_entries"].append(said | {"action": happened, "kept": '{"email": [null, "a secret"]}'})
 
 
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))

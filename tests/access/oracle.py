@@ -147,7 +147,7 @@ class Oracle:
         if target is not None:
             return self.record(target, row[f"{snake(field)}_id"])
         if field == "subject" and kind in ("Event", "AuditEntry"):
-            return self.record(row["subject_type"], row["subject_id"])
+            return self.record(row["subject_type"], row["subject_id"]) if row["subject_type"] in TABLE_OF else None
         if not self.sight.may_read(kind, field, row):
             return None
         if (kind, field) in values.COMPUTED:

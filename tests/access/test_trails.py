@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -197,7 +198,7 @@ async def test_a_page_looks_its_few_subjects_up(company: Company, name: str) -> 
     nodes = list(walk(json.loads(told)[0]["Plan"]))
     subjects = [node for node in nodes if node.get("Parent Relationship") == "SubPlan" and "Relation Name" in node]
     assert len(subjects) == {"ADMIN": 2, "FINANCE": 4}[name]
-    assert {node["Index Cond"] for node in subjects} == {"(id = t.subject_id)"}
+    assert {re.sub(r"\bt_\d+", "t", node["Index Cond"]) for node in subjects} == {"(id = t.subject_id)"}  # of partitions
     assert "hashed" not in told
 
 

@@ -110,4 +110,4 @@ def test_no_role_holds_a_permission_twice() -> None:
 def test_every_mutation_says_what_it_needs() -> None:
     for declaration in mutations.MUTATIONS.values():
         assert set(declaration.permissions) <= access.PERMISSIONS.keys()
-        assert bool(declaration.permissions) == (declaration.session is None), declaration.name
+        assert bool(declaration.permissions) == (declaration.session is False), declaration.name

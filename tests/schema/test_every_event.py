@@ -17,6 +17,7 @@ from crmgql.records.records import Act
 from crmgql.viewer import system
 from crmgql.workers import chapters  # noqa: F401 - they declare what is done
 from crmgql.workers.attempts import Attempts
+from tests.jobs import attempt
 from tests.schema.cases import CASES, load
 from tests.schema.world import NOW, World, id_of, uuid_of
 
@@ -99,4 +100,4 @@ async def _work(crm: Database, database: asyncpg.Connection) -> None:
             "SELECT id, attempts FROM jobs WHERE status = 'PENDING' AND due_at <= $1 ORDER BY id LIMIT 500", now
         ):
             for job in due:
-                await attempts.attempt(job["id"], job["attempts"])
+                await attempt(attempts, job["id"], job["attempts"])
