@@ -21,13 +21,15 @@ SELECT month FROM (
 WHERE (month + interval '1 month') AT TIME ZONE 'UTC' <= $2 ORDER BY month"""
 DROP = "SELECT event_month_drop($1, $2)"
 IMPATIENT = "SET LOCAL lock_timeout = '2s'"
-"""Whoever reads the table for long makes this fail and be tried again; meanwhile nobody else waits behind it."""
+"""To make or drop a month takes the table for a moment. Who reads it for long makes this fail and be tried again; else
+everybody would wait behind it."""
 
 RELATIONS = ("events", "audit_entries")
 
 
 async def make(tx: Transaction, *, now: datetime) -> None:
     """Makes the current month and the next ones, where they are not there yet."""
+    await tx.connection.execute(IMPATIENT)
     await tx.connection.execute(MAKE, now, AHEAD)
 
 

@@ -24,14 +24,12 @@ from crmgql.viewer import Viewer
 AT_ONCE = 10_000
 """Events that one statement writes; of more there are several."""
 
-RECORD = """
-WITH new AS MATERIALIZED (
-    SELECT uuidv7() AS id, said.* FROM unnest($4::text[], $5::int[], $6::text[], $7::uuid[], $8::uuid[], $9::text[],
-        $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::bytea[], $17::text[]) AS said (
-        kind, kind_version, subject_type, subject_id, customer_id, changed,
-        payload, payload_personal, payload_salt, payload_commitment,
-        changes, changes_personal, changes_salt, changes_commitment)
-), recorded AS (
+SAID = """
+    kind, kind_version, subject_type, subject_id, customer_id, changed,
+    payload, payload_personal, payload_salt, payload_commitment,
+    changes, changes_personal, changes_salt, changes_commitment"""
+WRITE = """
+, recorded AS (
     INSERT INTO events (id, kind, kind_version, subject_type, subject_id, customer_id, actor_id, changed,
         kept, personal, salt, commitment, occurred_at)
     SELECT id, kind, kind_version, subject_type, subject_id, customer_id, $1, string_to_array(changed, ','),
@@ -41,6 +39,17 @@ INSERT INTO audit_entries (id, action, subject_type, subject_id, customer_id, ac
     kept, personal, salt, commitment, occurred_at)
 SELECT id, kind, subject_type, subject_id, customer_id, $1, $2,
     changes::jsonb, changes_personal, changes_salt, changes_commitment, $3 FROM new"""
+RECORD = f"""
+WITH new AS MATERIALIZED (
+    SELECT uuidv7() AS id, said.* FROM unnest($4::text[], $5::int[], $6::text[], $7::uuid[], $8::uuid[], $9::text[],
+        $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::bytea[], $17::text[]) AS said ({SAID})
+){WRITE}"""
+RECORD_ONE = f"""
+WITH new (id, {SAID}) AS MATERIALIZED (
+    SELECT uuidv7(), $4::text, $5::int, $6::text, $7::uuid, $8::uuid, $9::text,
+        $10::text, $11::text, $12::bytea, $13::text, $14::text, $15::text, $16::bytea, $17::text
+){WRITE}"""
+"""The same for one. PostgreSQL keeps its plan; the other it plans anew each time, as an array's length may matter."""
 
 Changes = dict[str, tuple[Any, Any]]
 
@@ -74,6 +83,9 @@ async def record_many(tx: Transaction, viewer: Viewer, entries: Sequence[Entry])
     """The same for many, in their order, by one statement for each ten thousand. Raises `NotDeclared`."""
     rows = [_row(entry) for entry in entries]
     who = (viewer.actor_id, viewer.api_key_id, viewer.now())
+    if len(rows) == 1:
+        await tx.connection.execute(RECORD_ONE, *who, *rows[0])
+        return
     for start in range(0, len(rows), AT_ONCE):
         columns = zip(*rows[start : start + AT_ONCE], strict=True)
         await tx.connection.execute(RECORD, *who, *(list(column) for column in columns))

@@ -18,12 +18,12 @@ JOBS_KEPT = timedelta(days=14)
 async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
     """Ended sessions, old login counters, idempotency keys past their time, jobs long done; months of events."""
     async with run.step() as act:
-        await months.make(act.tx, now=act.now)
-    async with run.step() as act:
         await records.unhurried(act)
         await sessions.purge(act.tx, now=act.now)
         await idempotency.purge(act.tx, before=act.now - KEYS_KEPT)
         purged = await jobs.purge(act, before=act.now - JOBS_KEPT)
+    async with run.step() as act:
+        await months.make(act.tx, now=act.now)
     kept = {"events": run.settings.events_retention_days, "audit_entries": run.settings.audit_retention_days}
     gone = {relation: await _give_up(run, relation, days) for relation, days in kept.items() if days is not None}
     return {"jobs": purged, **gone}

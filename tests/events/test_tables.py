@@ -104,6 +104,19 @@ async def test_two_who_make_a_month_at_once(crm: db.Database, database: asyncpg.
     assert "events_2031_05" not in parts
 
 
+async def test_a_long_reader_is_not_waited_for(crm: db.Database, database: asyncpg.Connection) -> None:
+    """Nor does anybody wait behind: the month is made another time."""
+    async with database.transaction():
+        await database.fetch("SELECT count(*) FROM events")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            async with crm.transaction() as tx:
+                await months.make(tx, now=at(2031, 1))
+        await record(crm, named(uuid4()))
+    async with crm.transaction() as tx:
+        await months.make(tx, now=at(2031, 1))
+    assert "events_2031_01" in {row[0] for row in await database.fetch(PARTS)}
+
+
 async def test_a_month_that_is_given_up_leaves_its_checkpoint(crm: db.Database, database: asyncpg.Connection) -> None:
     await database.execute("SELECT event_months($1, 1)", at(2031, 1))
     ids = [await id_at(database, at(2031, 1, day)) for day in (1, 15, 31)] + [await id_at(database, at(2031, 2))]

@@ -106,3 +106,28 @@ async def test_a_worker_of_other_queues_leaves_it_alone(servers, database_url, d
         await until(digests, seconds=30)
         assert await database.fetchval("SELECT status FROM jobs WHERE kind = 'housekeeping'") == "PENDING"
         assert len(await kept(database)) == 2
+
+
+async def test_it_makes_months_and_gives_up_those_that_are_old_enough(crm, database) -> None:
+    now = system_clock()
+    old = now - timedelta(days=400)
+    await database.execute("SELECT event_months($1, 0)", old)
+    for relation, kind in (("events", "kind"), ("audit_entries", "action")):
+        await database.execute(
+            f"INSERT INTO {relation} (id, {kind}, subject_type, subject_id, occurred_at)"
+            " VALUES (uuidv7(-$1::interval), 'lead.created', 'Lead', uuidv7(), $2)",
+            now - old,
+            old,
+        )
+    later = now + timedelta(days=200)
+    for settings in (Settings(), Settings(events_retention_days=365), Settings(events_retention_days=365)):
+        job = await put(database, kind="housekeeping", due_at=later)
+        await Attempts(crm, settings, clock=lambda: later).attempt(job, 0)
+        assert await status(database, job) == "DONE"
+        kept = 0 if settings.events_retention_days else 1
+        assert await database.fetchval("SELECT count(*) FROM events WHERE kind = 'lead.created'") == kept
+    assert await database.fetchval("SELECT count(*) FROM audit_entries WHERE action = 'lead.created'") == 1
+    rows = await database.fetch("SELECT relation, month, rows FROM event_checkpoints WHERE rows > 0")
+    assert [tuple(row) for row in rows] == [("events", old.date().replace(day=1), 1)]
+    ahead = f"events_{later + timedelta(days=80):%Y_%m}"
+    assert await database.fetchval("SELECT to_regclass($1) IS NOT NULL", ahead)
