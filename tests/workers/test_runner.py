@@ -62,7 +62,7 @@ class Started:
 
 
 @asynccontextmanager
-async def worker(database_url: str, port: int) -> AsyncIterator[Started]:
+async def worker(database_url: str, port: int, *arguments: str) -> AsyncIterator[Started]:
     environment = {
         **os.environ,
         "CRMGQL_DATABASE_URL": database_url,
@@ -70,7 +70,7 @@ async def worker(database_url: str, port: int) -> AsyncIterator[Started]:
         "CRMGQL_LOG_FORMAT": "json",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "crmgql", "worker", env=environment, stdout=-3, stderr=-1
+        sys.executable, "-m", "crmgql", "worker", *arguments, env=environment, stdout=-3, stderr=-1
     )
     started = Started(process)
     try:
