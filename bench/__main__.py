@@ -1,5 +1,6 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
-database, how long a plan takes. `routing`: leads per second to sellers by weight. `doors`: how long others wait under attacks."""
+database, how long a plan takes. `routing`: leads per second to sellers by weight. `doors`: how long others wait under attacks.
+`idle`: what an installation costs while nothing happens."""
 
 from __future__ import annotations
 
@@ -9,13 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, doors, growth, jobs, planning, routing, servers, stale
+from bench import comparison, data, doors, growth, idle, jobs, planning, routing, servers, stale
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors"), default="360"
+        "what",
+        nargs="?",
+        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle"),
+        default="360",
     )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
     parser.add_argument(
@@ -58,6 +62,10 @@ def main() -> None:
     if options.what == "jobs":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             jobs.run(urls, rounds=options.rounds, each=4000, console=console)
+        return
+    if options.what == "idle":
+        with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
+            idle.run(urls, max(60.0, options.seconds), console)
         return
     if options.what == "stale":
         with data.servers(None, options.database_url, options.redis_url) as urls:

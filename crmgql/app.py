@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import redis.asyncio
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crmgql import db, secrets_file, telemetry
 from crmgql.config import Settings
+from crmgql.domain.jobs import kinds, queues
 from crmgql.domain.people.identity import Identities
 from crmgql.engine import table_sizes
 from crmgql.engine.errors import internal
@@ -30,6 +32,7 @@ from crmgql.http.bodies import Bodies
 from crmgql.http.metrics import Gauges, Metrics
 from crmgql.http.throttling import Throttle
 from crmgql.schema import build
+from crmgql.viewer import system_clock
 from crmgql.workers.bells import Bells
 
 log = structlog.get_logger("crmgql")
@@ -107,7 +110,7 @@ class App:
             )
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
-            self.rest = _shared(_rest(health.routes(checks, metrics)), allowed)
+            self.rest = _shared(_rest(health.routes(checks, metrics, partial(_depths, database))), allowed)
             beside = [asyncio.create_task(metrics.keep_leaving()), asyncio.create_task(table_sizes.keep(engine))]
             _make_collecting_short()
             try:
@@ -195,6 +198,11 @@ def _gauges(engine: Engine) -> Gauges:
         "crmgql_plan_cache_plans": len(engine.plans),
         **{f"crmgql_db_{name}": size for name, size in sizes.items()},
     }
+
+
+async def _depths(database: db.Database) -> queues.Depths:
+    async with database.reserved() as connection:
+        return await queues.depths(connection, queues=kinds.QUEUES, now=system_clock())
 
 
 async def _starting(scope: Scope, receive: Receive, send: Send) -> None:

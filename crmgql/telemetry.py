@@ -1,11 +1,13 @@
-"""Spans for parse, plan and SQL when an exporter is set; nothing at all otherwise."""
+"""Spans for parse, plan and SQL when an exporter is set, and nothing at all otherwise; numbers as Prometheus's families."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from opentelemetry import trace
+from prometheus_client.core import GaugeMetricFamily
 
 _tracer: trace.Tracer | None = None
 _own: Any = None
@@ -51,3 +53,12 @@ def note_sql(current: Any, sql: str) -> None:
     if current is not None:
         current.set_attribute("db.system.name", "postgresql")
         current.set_attribute("db.query.text", sql)
+
+
+def gauges(numbers: Iterable[tuple[str, str, Mapping[str, str], float]]) -> list[GaugeMetricFamily]:
+    """One family per name, of (name, help, labels, value)."""
+    found: dict[str, GaugeMetricFamily] = {}
+    for name, words, labels, value in numbers:
+        family = found.setdefault(name, GaugeMetricFamily(name, words, labels=tuple(labels)))
+        family.add_metric(tuple(labels.values()), value)
+    return list(found.values())

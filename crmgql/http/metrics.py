@@ -22,6 +22,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from crmgql import telemetry
+from crmgql.domain.jobs.queues import Depths
+
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BOUNDS = (*map(str, BUCKETS_S), "+Inf")
 LEAVE_EVERY_S = 1.0
@@ -79,10 +82,10 @@ class Metrics:
         self._gauges = gauges
         self._shared = shared
 
-    def exposed(self) -> bytes:
-        """The whole server's numbers as text."""
+    def exposed(self, depths: Depths | None = None) -> bytes:
+        """The whole server's numbers as text, with those of the queues where they are known."""
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(*self._summed()))
+        registry.register(_Collected(*self._summed(), depths))
         return generate_latest(registry)
 
     async def keep_leaving(self) -> None:
@@ -116,7 +119,8 @@ class Metrics:
 class _Collected(Collector):
     """A tally as Prometheus's metric families."""
 
-    def __init__(self, tally: Tally, gauges: Gauges) -> None:
+    def __init__(self, tally: Tally, gauges: Gauges, depths: Depths | None) -> None:
+        self._depths = depths
         self._tally = tally
         self._gauges = gauges
 
@@ -136,6 +140,8 @@ class _Collected(Collector):
         yield latencies
         for name, value in self._gauges.items():
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
+        if self._depths is not None:
+            yield from telemetry.gauges(self._depths.gauges())
 
 
 def _lives(pid: int) -> bool:

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from crmgql import telemetry
 from crmgql.domain.jobs.queues import Depths
 from crmgql.errors import CrmError, SetupError
 
@@ -85,16 +86,7 @@ class _Collected(Collector):
         yield latencies
         yield GaugeMetricFamily("crmgql_worker_jobs", "Jobs that this process is doing.", value=self._running)
         if self._depths is not None:
-            yield from families(self._depths)
-
-
-def families(depths: Depths) -> list[Metric]:
-    """The numbers of the queues as metric families."""
-    found: dict[str, GaugeMetricFamily] = {}
-    for name, words, labels, value in depths.gauges():
-        family = found.setdefault(name, GaugeMetricFamily(name, words, labels=tuple(labels)))
-        family.add_metric(tuple(labels.values()), value)
-    return list(found.values())
+            yield from telemetry.gauges(self._depths.gauges())
 
 
 class Page:

@@ -35,6 +35,9 @@ NO_TIMEOUT_S = 86_400
 AT_ONCE = 5
 """Rings that arq answers at once: one that comes while the drain goes on is answered by it at once."""
 
+LET_GO_S = 1.0
+"""How long arq may take to end its side of a ring."""
+
 PROBES = {
     getattr(socket, name): value
     for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}.items()
@@ -84,10 +87,13 @@ class Rings:
         self._worker.rung.set()  # what others have rung before
         await self._worker.async_run()
 
-    def let_go(self) -> None:
-        """arq's side of what still goes on may fail, as Valkey is gone: nobody needs to hear of it."""
-        for task in self._worker.tasks.values():
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    async def let_go(self) -> None:
+        """Ends arq's side of what still goes on; the drain itself goes on."""
+        tasks = list(self._worker.tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LET_GO_S)
 
 
 class _Told(Worker):
@@ -100,12 +106,31 @@ class _Told(Worker):
         while True:
             await self.rung.wait()
             self.rung.clear()
-            await self._poll_iteration()
+            try:
+                await self._poll_iteration()
+            finally:
+                for task in self.tasks.values():
+                    task.add_done_callback(_heard)
+
+
+def _heard(done: asyncio.Task[Any]) -> None:
+    """arq's side of a ring may fail, as Valkey is gone: nobody needs to be warned of it."""
+    if not done.cancelled():
+        done.exception()
+
+
+async def _answered(answer: Callable[[], Awaitable[None]]) -> None:
+    await answer()
 
 
 def _worker(redis: ArqRedis, queue: str, answer: Callable[[], Awaitable[None]]) -> _Told:
+    going: set[asyncio.Task[None]] = set()
+
     async def drain(context: dict[str, Any]) -> None:
-        await answer()
+        task = asyncio.create_task(_answered(answer))
+        going.add(task)
+        task.add_done_callback(going.discard)
+        await asyncio.shield(task)  # what arq stops is only arq's side of it
 
     worker = _Told(
         functions=cast(Any, [func(cast(Any, drain), name=FUNCTION, timeout=NO_TIMEOUT_S, max_tries=1000)]),

@@ -161,8 +161,7 @@ async def _work(relay: Relay) -> None:
     finally:
         await ended(*parts)
         await relay.bells.stop()
-        for rings in relay.rings.values():
-            rings.let_go()
+        await asyncio.gather(*(rings.let_go() for rings in relay.rings.values()))
 
 
 async def _connected(url: str, settings: Settings) -> db.Database:
