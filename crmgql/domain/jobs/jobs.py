@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from crmgql import access
-from crmgql.domain.jobs import kinds, leases
+from crmgql.domain.jobs import endings, kinds, leases
 from crmgql.domain.jobs.kinds import A, Kind
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
@@ -167,6 +167,8 @@ async def retry(act: Act, *, id: UUID) -> UUID:
         await leases.reopen_parents(act.tx.connection, job["parent_id"])
     except asyncpg.UniqueViolationError:
         raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
+    if job["status"] == "DEAD":
+        await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
     await _record(act, id, "job.retried", {"status": (job["status"], "PENDING")})
     return id
 
