@@ -25,6 +25,13 @@ CLAIM = """
 INSERT INTO idempotency_records (actor_id, key, mutation, request_hash, result) VALUES ($1, $2, $3, $4, '{}')
 ON CONFLICT ON CONSTRAINT idempotency_records_key DO NOTHING RETURNING id"""
 FIND = "SELECT mutation, request_hash, result FROM idempotency_records WHERE actor_id = $1 AND key = $2"
+PURGE = """
+WITH gone AS (
+    DELETE FROM idempotency_records WHERE id IN (
+        SELECT id FROM idempotency_records WHERE created_at < $1
+        ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id)
+SELECT count(*) FROM gone"""
 SETTLE = "UPDATE idempotency_records SET result = $3 WHERE actor_id = $1 AND key = $2"
 
 
@@ -62,6 +69,6 @@ async def finish(act: Act, *, key: str, record: UUID) -> None:
     await act.tx.connection.execute(SETTLE, act.viewer.user_id, key, as_json({"record": record}))
 
 
-async def purge(tx: Transaction, *, before: datetime) -> None:
-    """Forgets keys older than a time; their requests could then be made again."""
-    await tx.connection.execute("DELETE FROM idempotency_records WHERE created_at < $1", before)
+async def purge(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Forgets up to so many keys older than a time; their requests could then be made again. Answers how many."""
+    return await tx.connection.fetchval(PURGE, before, limit)  # type: ignore[no-any-return]

@@ -1,23 +1,38 @@
-"""Deletes what has had its day."""
+"""Deletes what has had its day, in batches: none holds locks, or keeps others waiting, for long."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
+from crmgql.db import Transaction
 from crmgql.domain.jobs import jobs, kinds
-from crmgql.domain.people import sessions
-from crmgql.records import idempotency, records
-from crmgql.records.records import Act
-from crmgql.workers.bodies import Result, task
+from crmgql.domain.people import login_attempts, sessions
+from crmgql.records import idempotency
+from crmgql.workers.bodies import Result, Run, long_task
 
 KEYS_KEPT = timedelta(days=30)
 JOBS_KEPT = timedelta(days=14)
+AT_A_TIME = 5000
+Purge = Callable[[Transaction, datetime, int], Awaitable[int]]
+
+PURGES: dict[str, Purge] = {
+    "sessions": lambda tx, now, limit: sessions.purge(tx, now=now, limit=limit),
+    "loginAttempts": lambda tx, now, limit: login_attempts.purge(tx, now=now, limit=limit),
+    "idempotencyKeys": lambda tx, now, limit: idempotency.purge(tx, before=now - KEYS_KEPT, limit=limit),
+    "jobs": lambda tx, now, limit: jobs.purge(tx, before=now - JOBS_KEPT, limit=limit),
+}
 
 
-@task(kinds.HOUSEKEEPING)
-async def housekeeping(act: Act, arguments: kinds.Nothing) -> Result:
+@long_task(kinds.HOUSEKEEPING)
+async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
     """Ended sessions, old login counters, idempotency keys past their time, jobs long done."""
-    await records.unhurried(act)
-    await sessions.purge(act.tx, now=act.now)
-    await idempotency.purge(act.tx, before=act.now - KEYS_KEPT)
-    return {"jobs": await jobs.purge(act, before=act.now - JOBS_KEPT)}
+    counts = dict.fromkeys(PURGES, 0)
+    for name, purge in PURGES.items():
+        gone = AT_A_TIME
+        while gone == AT_A_TIME:
+            async with run.step() as act:
+                gone = await purge(act.tx, act.now, AT_A_TIME)
+                run.progress(done=run.done + gone)
+            counts[name] += gone
+    return counts

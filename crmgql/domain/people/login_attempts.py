@@ -81,8 +81,12 @@ WHERE id IN (SELECT id FROM login_attempts WHERE key = ANY ($1) ORDER BY key FOR
 
 # Skips what is locked, so that it waits for nobody and ends up in no deadlock.
 PURGE = """
-DELETE FROM login_attempts
-WHERE id IN (SELECT id FROM login_attempts WHERE window_ends_at < $1 FOR UPDATE SKIP LOCKED)"""
+WITH gone AS (
+    DELETE FROM login_attempts WHERE id IN (
+        SELECT id FROM login_attempts WHERE window_ends_at < $1
+        ORDER BY window_ends_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id)
+SELECT count(*) FROM gone"""
 
 
 class Blocks:
@@ -191,9 +195,9 @@ async def succeeded(tx: Transaction, blocks: Blocks, client: Client, counted: Co
     blocks.forget(client)
 
 
-async def purge(tx: Transaction, *, now: datetime) -> None:
-    """Deletes counters whose window is over; harmless to repeat."""
-    await tx.connection.execute(PURGE, now)
+async def purge(tx: Transaction, *, now: datetime, limit: int) -> int:
+    """Deletes up to so many counters whose window is over; answers how many."""
+    return await tx.connection.fetchval(PURGE, now, limit)  # type: ignore[no-any-return]
 
 
 def _throttled(ends: datetime, now: datetime) -> Throttled:
