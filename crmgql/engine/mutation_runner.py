@@ -175,17 +175,25 @@ class _Field:
         assert self.call.viewer is not None
         access.require_write(self.call.viewer, self.declaration.record)  # also for what a key would only repeat
         plan = await self._plan(self.call.viewer.who)
-        key = given.pop("idempotency_key", None)
+        key = await self._key(given.pop("idempotency_key", None), coerced)
+        if self.declaration.prepare is not None:
+            given = await self.declaration.prepare(self.call.viewer, given)
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self.runner.database.transaction() as tx:
                     act = Act(tx, self.call.viewer)
-                    done = await _once(act, self.declaration, key, coerced, dict(given))
+                    done = await _once(act, self.declaration, key, dict(given))
                     return done, await self._shown(tx, plan, act.viewer, done.record)
             except records.COLLIDED:
                 if not tries_left:
                     raise Unavailable("Too many changed the same records at once; try again.") from None
         raise AssertionError("unreachable")
+
+    async def _key(self, key: str | None, coerced: dict[str, Any]) -> idempotency.Key | None:
+        assert self.call.viewer is not None
+        if key is None:
+            return None
+        return await idempotency.key(self.call.viewer, key, mutation=self.declaration.name, body=coerced)
 
     async def _session(self, given: mutations.Given) -> tuple[mutations.Done, dict[str, Any]]:
         assert self.declaration.session is not None
@@ -217,18 +225,18 @@ class _Field:
 
 
 async def _once(
-    act: Act, declaration: mutations.MutationDeclaration, key: str | None, coerced: Any, given: mutations.Given
+    act: Act, declaration: mutations.MutationDeclaration, key: idempotency.Key | None, given: mutations.Given
 ) -> mutations.Done:
     """The verb, or what came of it when the same request was done before."""
     assert declaration.verb is not None
     if key is None:
         return _done(await declaration.verb(act, given))
-    before = await idempotency.claim(act, key=key, mutation=declaration.name, body=coerced)
+    before = await idempotency.claim(act, key)
     if before is not None:
         return mutations.Done(before)
     done = _done(await declaration.verb(act, given))
     assert done.record is not None
-    await idempotency.finish(act, key=key, record=done.record)
+    await idempotency.finish(act, key, record=done.record)
     return done
 
 

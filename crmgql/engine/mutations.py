@@ -74,6 +74,9 @@ class SessionCall:
 
 
 Verb = Callable[[Act, Given], Awaitable[UUID | Done]]
+Prepare = Callable[[Viewer, Given], Awaitable[Given]]
+"""What is worked out of the input before the transaction opens, as it takes long and needs no database."""
+
 SessionVerb = Callable[[SessionCall, Given], Awaitable[Done]]
 
 
@@ -90,6 +93,7 @@ class MutationDeclaration:
     doc: str
     extras: dict[str, Any]
     verb: Verb | None = None
+    prepare: Prepare | None = None
     session: SessionVerb | None = None
     public: bool = False
 
@@ -101,12 +105,14 @@ class MutationDeclaration:
 MUTATIONS: dict[str, MutationDeclaration] = {}
 
 
-def mutation(record: str, input: Any, *, extras: dict[str, Any] | None = None) -> Callable[[Verb], Verb]:
+def mutation(
+    record: str, input: Any, *, extras: dict[str, Any] | None = None, prepare: Prepare | None = None
+) -> Callable[[Verb], Verb]:
     """Declares a mutation that answers with a record of a type. What is done before is not told again in `extras`."""
 
     def declared(verb: Verb) -> Verb:
         name, doc = _documented(verb)
-        MUTATIONS[name] = MutationDeclaration(name, record, input, doc, extras or {}, verb=verb)
+        MUTATIONS[name] = MutationDeclaration(name, record, input, doc, extras or {}, verb=verb, prepare=prepare)
         return verb
 
     return declared

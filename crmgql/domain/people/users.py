@@ -13,10 +13,12 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import passwords, sessions
+from crmgql.domain.people.passwords import Hashed
 from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
 from crmgql.models import Team, User
 from crmgql.records import checks, records
 from crmgql.records.records import Act, Row
+from crmgql.viewer import Viewer
 
 FREE = frozenset({access.ADMIN, access.FINANCE, access.INTEGRATION})
 """Roles that may put anybody in charge, or nobody."""
@@ -99,11 +101,18 @@ async def administrators(act: Act) -> list[UUID]:
     return [row["id"] for row in await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS)]
 
 
+async def hashed(viewer: Viewer, given: Row) -> Row:
+    """The values with the password hashed, for `create_user` and `update_user`. An API key's is left to be refused there."""
+    if given.get("password") is None or viewer.api_key_id is not None:
+        return given
+    return {**given, "password": await passwords.hash(given["password"])}
+
+
 async def create_user(
     act: Act,
     *,
     roles: Sequence[str] = (),
-    password: str | None = None,
+    password: Hashed | None = None,
     salary: tuple[Decimal, str] | None = None,
     **values: Any,
 ) -> UUID:
@@ -113,13 +122,14 @@ async def create_user(
     values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
     await _check_team(act, values)
     if password is not None:
-        values["password_hash"] = await _hashed(act, password)
+        require_person(act, ["password"])
+        values["password_hash"] = password
     user = await records.create(act, User, values, kind="user.created", conflicts=CONFLICTS)
     return user["id"]  # type: ignore[no-any-return]
 
 
 async def update_user(
-    act: Act, *, id: UUID, expected_version: int | None = None, password: str | None = None, **changes: Any
+    act: Act, *, id: UUID, expected_version: int | None = None, password: Hashed | None = None, **changes: Any
 ) -> UUID:
     """Changes what is named. A new password ends the user's sessions."""
     access.require_write(act.viewer, "User")
@@ -133,8 +143,8 @@ async def update_user(
         await _check_team(act, changes)
     user = await records.change(act, User, user, changes, kind="user.updated", conflicts=CONFLICTS)
     if password is not None:
-        hashed = {"password_hash": await _hashed(act, password)}
-        await records.change(act, User, user, hashed, kind="user.passwordChanged")
+        require_person(act, ["password"])
+        await records.change(act, User, user, {"password_hash": password}, kind="user.passwordChanged")
         await sessions.revoke_all(act.tx, user_id=id, now=act.now)
     return id
 
@@ -199,11 +209,6 @@ async def require_other_administrator(act: Act, user: Row) -> None:
     await act.tx.connection.execute(ADMINISTRATORS)
     if not await act.tx.connection.fetchval(OTHER_ADMINISTRATOR, user["id"]):
         raise Conflict("This is the last active administrator; make another one first.", field="id")
-
-
-async def _hashed(act: Act, password: str) -> str:
-    require_person(act, ["password"])
-    return await passwords.hash(password)
 
 
 async def _check_team(act: Act, values: Row) -> None:

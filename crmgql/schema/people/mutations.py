@@ -114,13 +114,13 @@ class ApiKeyRevokeInput:
     id: strawberry.ID
 
 
-@mutation("User", UserCreateInput)
+@mutation("User", UserCreateInput, prepare=users.hashed)
 async def user_create(act: Act, given: Given) -> UUID:
     """Makes a user."""
     return await users.create_user(act, **given)
 
 
-@mutation("User", UserUpdateInput)
+@mutation("User", UserUpdateInput, prepare=users.hashed)
 async def user_update(act: Act, given: Given) -> Done:
     """Changes what the input names."""
     id = await users.update_user(act, **given)
