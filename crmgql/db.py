@@ -40,6 +40,10 @@ SELECT repeat(md5(n::text), 60) AS filling FROM generate_series(1, 2000) n"""
 """Four megabytes: more than what a database finds on a full disk by tidying up. Short enough not to be compressed."""
 
 
+WITHOUT_DAYS = ZoneInfo("UTC")
+"""The zone of a transaction in which nobody asks for the company's day."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it.

@@ -151,7 +151,7 @@ def _field(taker: _Taker, where: str, name: str, type_: GraphQLInputType, hints:
 def _fits(type_: GraphQLInputType, hint: Any) -> bool:
     """Whether a parameter of this annotation takes what a field of this type gives."""
     kinds = [get_origin(each) or each for each in (hint.__args__ if _takes_none(hint) and hint is not Any else (hint,))]
-    return any(each is Any or issubclass(_python(type_), each) for each in kinds)
+    return any(each is Any or issubclass(_python(type_), getattr(each, "__supertype__", each)) for each in kinds)
 
 
 def _fits_column(type_: GraphQLInputType, taker: _Taker, name: str) -> bool:

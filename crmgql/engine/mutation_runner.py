@@ -170,17 +170,25 @@ class _Field:
         """The verb and the payload's record in one transaction, done again where it collides with another one."""
         assert self.call.viewer is not None
         plan = await self._plan(self.call.viewer.who)
-        key = values.pop("idempotency_key", None)
+        key = await self._key(values.pop("idempotency_key", None), coerced)
+        if self.declaration.prepare is not None:
+            values = await self.declaration.prepare(self.call.viewer, values)
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self.runner.database.transaction() as tx:
                     act = Act(tx, self.call.viewer)
-                    done = await _once(act, self.declaration, key, coerced, values)
+                    done = await _once(act, self.declaration, key, dict(values))
                     return done, await self._shown(tx, plan, act.viewer, done.record)
             except records.COLLIDED:
                 if not tries_left:
                     raise Unavailable("Too many changed the same records at once; try again.") from None
         raise AssertionError("unreachable")
+
+    async def _key(self, key: str | None, coerced: dict[str, Any]) -> idempotency.Key | None:
+        assert self.call.viewer is not None
+        if key is None:
+            return None
+        return await idempotency.key(self.call.viewer, key, mutation=self.declaration.name, body=coerced)
 
     async def _session(self, values: mutations.Values) -> tuple[mutations.Done, dict[str, Any]]:
         """What opens or ends a session, which commits on its own, and then the payload's record, read as the user found."""
@@ -212,18 +220,18 @@ class _Field:
 
 
 async def _once(
-    act: Act, declaration: mutations.MutationDeclaration, key: str | None, coerced: Any, values: mutations.Values
+    act: Act, declaration: mutations.MutationDeclaration, key: idempotency.Key | None, values: mutations.Values
 ) -> mutations.Done:
     """What the verb does, or did when the same request came before. Raises `IdempotencyConflict` and what the verb does."""
     if key is None:
         return await _call(act, declaration, values)
-    before = await idempotency.claim(act, key=key, mutation=declaration.name, body=coerced)
+    before = await idempotency.claim(act, key)
     if before is not None:
         access.require_write(act.viewer, declaration.record)  # the verb, which checks it, is not called
         return mutations.Done(before)
     done = await _call(act, declaration, values)
     assert done.record is not None
-    await idempotency.finish(act, key=key, record=done.record)
+    await idempotency.finish(act, key, record=done.record)
     return done
 
 

@@ -86,6 +86,9 @@ class SessionCall:
 Verb = Callable[..., Awaitable[Any]]
 """`(act, *fixed, **values)` → the record's id, or `Done`; of a session: `(call, **values)` → `Done`."""
 
+Prepare = Callable[[Viewer, Values], Awaitable[Values]]
+"""What is worked out of the input before the transaction opens, as it takes long and needs no database."""
+
 
 class DuplicateMutation(DeclarationError):
     """Two mutations have one name."""
@@ -112,6 +115,7 @@ class MutationDeclaration:
     calls: Verb | None = None
     extras: dict[str, Any] = field(default_factory=dict)
     session: bool = False
+    prepare: Prepare | None = None
     public: bool = False
     asks: tuple[str, ...] = ()
 
@@ -150,15 +154,27 @@ class Row:
     """A mutation whose body only calls a verb, with `fixed` before the input's values. `asks`: see `MutationDeclaration`."""
 
     def __init__(
-        self, name: str, doc: str, verb: Verb, *fixed: str, input: Any = MoveInput, asks: tuple[str, ...] = ()
+        self,
+        name: str,
+        doc: str,
+        verb: Verb,
+        *fixed: str,
+        input: Any = MoveInput,
+        asks: tuple[str, ...] = (),
+        prepare: Prepare | None = None,
     ) -> None:
-        self.name, self.doc, self.verb, self.fixed, self.input, self.asks = name, doc, verb, fixed, input, asks
+        self.name, self.doc, self.verb, self.fixed, self.input = name, doc, verb, fixed, input
+        self.asks, self.prepare = asks, prepare
 
 
 def table(record: str, *rows: Row) -> None:
     """Declares mutations that answer with a record of one type."""
     for row in rows:
-        _declare(MutationDeclaration(row.name, record, row.input, row.doc, row.verb, row.fixed, asks=row.asks))
+        _declare(
+            MutationDeclaration(
+                row.name, record, row.input, row.doc, row.verb, row.fixed, asks=row.asks, prepare=row.prepare
+            )
+        )
 
 
 def mutation(
@@ -168,6 +184,7 @@ def mutation(
     extras: dict[str, Any] | None = None,
     calls: Verb | None = None,
     asks: tuple[str, ...] = (),
+    prepare: Prepare | None = None,
 ) -> Callable[[Verb], Verb]:
     """Declares a mutation with a body of its own, which answers with a record of a type.
 
@@ -175,8 +192,8 @@ def mutation(
     """
 
     def declared(body: Verb) -> Verb:
-        made = MutationDeclaration(*_named(body, record, input), body, calls=calls, extras=extras or {}, asks=asks)
-        _declare(made)
+        named = _named(body, record, input)
+        _declare(MutationDeclaration(*named, body, calls=calls, extras=extras or {}, asks=asks, prepare=prepare))
         return body
 
     return declared

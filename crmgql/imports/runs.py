@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from crmgql.db import Transaction
+from crmgql.db import WITHOUT_DAYS, Transaction
 from crmgql.events import outbox
 from crmgql.imports import reader
 from crmgql.imports.mapping import CsvFile, Mapping
@@ -122,7 +121,7 @@ async def finish(connection: Any, run: Run, source: str, report: StepReport, now
     async with connection.transaction():
         await connection.execute("UPDATE import_runs SET status = 'DONE', finished_at = $2 WHERE id = $1", run.id, now)
         await outbox.record_event(
-            Transaction(connection, ZoneInfo("UTC")),  # nothing here asks for the company's day
+            Transaction(connection, WITHOUT_DAYS),
             system(lambda: now),
             kind="import.finished",
             subject=("ImportRun", run.id),

@@ -95,6 +95,7 @@ class Session(Record):
         indexes = [
             index("sessions_user", "user_id"),
             index("sessions_family", "family"),
+            index("sessions_expires", "expires_at", "id"),
             partial("sessions_live", "used_at IS NULL AND revoked_at IS NULL", "family"),
         ]
 
@@ -126,3 +127,4 @@ class LoginAttempt(Record):
     class Meta:
         table = "login_attempts"
         constraints = [unique("login_attempts_key", "key")]
+        indexes = [index("login_attempts_window", "window_ends_at", "id")]

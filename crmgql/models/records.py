@@ -6,7 +6,7 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Record, unique
+from crmgql.models.base import Record, index, unique
 
 
 class IdempotencyRecord(Record):
@@ -21,3 +21,4 @@ class IdempotencyRecord(Record):
     class Meta:
         table = "idempotency_records"
         constraints = [unique("idempotency_records_key", "actor_id", "key")]
+        indexes = [index("idempotency_records_created", "created_at", "id")]

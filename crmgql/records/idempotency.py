@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,25 +21,47 @@ from crmgql.errors import IdempotencyConflict
 from crmgql.events.outbox import as_json
 from crmgql.records.checks import check_text
 from crmgql.records.records import Act
+from crmgql.viewer import Viewer
 
 CLAIM = """
 INSERT INTO idempotency_records (actor_id, key, mutation, request_hash, result) VALUES ($1, $2, $3, $4, '{}')
 ON CONFLICT ON CONSTRAINT idempotency_records_key DO NOTHING RETURNING id"""
 FIND = "SELECT mutation, request_hash, result FROM idempotency_records WHERE actor_id = $1 AND key = $2"
+PURGE = """
+WITH gone AS (
+    DELETE FROM idempotency_records WHERE id IN (
+        SELECT id FROM idempotency_records WHERE created_at < $1
+        ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id)
+SELECT count(*) FROM gone"""
 SETTLE = "UPDATE idempotency_records SET result = $3 WHERE actor_id = $1 AND key = $2"
 
 
-async def claim(act: Act, *, key: str, mutation: str, body: dict[str, Any]) -> UUID | None:
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A client's key, for which mutation, and the hash of what it asked."""
+
+    text: str
+    mutation: str
+    digest: str
+
+
+async def key(viewer: Viewer, text: str, *, mutation: str, body: dict[str, Any]) -> Key:
+    """Made before the transaction opens: a hash may take long. Raises `BadUserInput`."""
+    check_text(text, "idempotencyKey", longest=200)
+    return Key(text, mutation, await _digest(viewer, text, mutation, body))
+
+
+async def claim(act: Act, key: Key) -> UUID | None:
     """None when the key is new; the id of the record it made when the same request comes again.
 
     Raises `IdempotencyConflict` when the key was used for something else.
     """
-    check_text(key, "idempotencyKey", longest=200)
-    digest = await _digest(act, key, mutation, body)
-    if await act.tx.connection.fetchval(CLAIM, act.viewer.user_id, key, mutation, digest) is not None:
+    values = (act.viewer.user_id, key.text, key.mutation, key.digest)
+    if await act.tx.connection.fetchval(CLAIM, *values) is not None:
         return None
-    found = await act.tx.connection.fetchrow(FIND, act.viewer.user_id, key)
-    if found["request_hash"] != digest:
+    found = await act.tx.connection.fetchrow(FIND, act.viewer.user_id, key.text)
+    if found["request_hash"] != key.digest:
         raise IdempotencyConflict(
             "This idempotency key was used for another request; use a new key for a new request.",
             field="idempotencyKey",
@@ -46,22 +69,22 @@ async def claim(act: Act, *, key: str, mutation: str, body: dict[str, Any]) -> U
     return UUID(orjson.loads(found["result"])["record"])
 
 
-async def _digest(act: Act, key: str, mutation: str, body: dict[str, Any]) -> str:
+async def _digest(viewer: Viewer, key: str, mutation: str, body: dict[str, Any]) -> str:
     """The hash of a request. With a password in it a slow one: what is kept must not help to guess passwords."""
     # ASCII only: a text that is refused later, such as half of a surrogate pair, has a hash all the same.
     text = json.dumps({"mutation": mutation, "body": body}, default=str, sort_keys=True).encode()
     if body.get("password") is None:
         return hashlib.sha256(text).hexdigest()
-    salt = f"{act.viewer.user_id} {key}".encode()
+    salt = f"{viewer.user_id} {key}".encode()
     hashed = await asyncio.to_thread(hashlib.scrypt, text, salt=salt, n=2**14, r=8, p=1, dklen=32)
     return hashed.hex()
 
 
-async def finish(act: Act, *, key: str, record: UUID) -> None:
+async def finish(act: Act, key: Key, *, record: UUID) -> None:
     """Remembers what came of the request."""
-    await act.tx.connection.execute(SETTLE, act.viewer.user_id, key, as_json({"record": record}))
+    await act.tx.connection.execute(SETTLE, act.viewer.user_id, key.text, as_json({"record": record}))
 
 
-async def purge(tx: Transaction, *, before: datetime) -> None:
-    """Forgets keys older than a time; their requests could then be made again."""
-    await tx.connection.execute("DELETE FROM idempotency_records WHERE created_at < $1", before)
+async def purge(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Forgets up to so many keys older than a time; their requests could then be made again. Answers how many."""
+    return await tx.connection.fetchval(PURGE, before, limit)  # type: ignore[no-any-return]

@@ -27,10 +27,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
 
 from crmgql.config import Settings
-from crmgql.db import Database, Transaction
+from crmgql.db import WITHOUT_DAYS, Database, Transaction
 from crmgql.domain.jobs import leases
 from crmgql.domain.jobs.kinds import A, Kind
 from crmgql.domain.jobs.leases import Lease, Result
@@ -88,10 +87,6 @@ class Run:
             )
 
 
-NO_ZONE = ZoneInfo("UTC")
-"""Of a body without a transaction: it asks for no day of the company."""
-
-
 class _Nothing:
     """In place of a connection, for bodies that write nothing."""
 
@@ -116,7 +111,7 @@ class Task:
             return
         assert self.body is not None
         if not self.writes:
-            act = Act(Transaction(_Nothing(), NO_ZONE), system(run.clock))
+            act = Act(Transaction(_Nothing(), WITHOUT_DAYS), system(run.clock))
             await run.ends.done(run.lease, await self.body(act, arguments))
             return
         async with run.database.transaction() as tx:

@@ -1,32 +1,46 @@
-"""Deletes what has had its day."""
+"""Deletes what has had its day, in batches: none holds locks, or keeps others waiting, for long."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
+from crmgql.db import Transaction
 from crmgql.domain.jobs import jobs, kinds
-from crmgql.domain.people import sessions
+from crmgql.domain.people import login_attempts, sessions
 from crmgql.events import months
 from crmgql.records import idempotency, records
 from crmgql.workers.bodies import Result, Run, long_task
 
 KEYS_KEPT = timedelta(days=30)
 JOBS_KEPT = timedelta(days=14)
+AT_A_TIME = 5000
+Purge = Callable[[Transaction, datetime, int], Awaitable[int]]
+
+PURGES: dict[str, Purge] = {
+    "sessions": lambda tx, now, limit: sessions.purge(tx, now=now, limit=limit),
+    "loginAttempts": lambda tx, now, limit: login_attempts.purge(tx, now=now, limit=limit),
+    "idempotencyKeys": lambda tx, now, limit: idempotency.purge(tx, before=now - KEYS_KEPT, limit=limit),
+    "jobs": lambda tx, now, limit: jobs.purge(tx, before=now - JOBS_KEPT, limit=limit),
+}
 
 
 @long_task(kinds.HOUSEKEEPING)
 async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
     """Ended sessions, old login counters, idempotency keys past their time, jobs long done; months of events."""
-    async with run.step() as act:
-        await records.unhurried(act)
-        await sessions.purge(act.tx, now=act.now)
-        await idempotency.purge(act.tx, before=act.now - KEYS_KEPT)
-        purged = await jobs.purge(act, before=act.now - JOBS_KEPT)
+    counts = dict.fromkeys(PURGES, 0)
+    for name, purge in PURGES.items():
+        gone = AT_A_TIME
+        while gone == AT_A_TIME:
+            async with run.step() as act:
+                gone = await purge(act.tx, act.now, AT_A_TIME)
+                run.progress(done=run.done + gone)
+            counts[name] += gone
     async with run.step() as act:
         await months.make(act.tx, now=act.now)
     kept = {"events": run.settings.events_retention_days, "audit_entries": run.settings.audit_retention_days}
-    gone = {relation: await _give_up(run, relation, days) for relation, days in kept.items() if days is not None}
-    return {"jobs": purged, **gone}
+    given_up = {relation: await _give_up(run, relation, days) for relation, days in kept.items() if days is not None}
+    return {**counts, **given_up}
 
 
 async def _give_up(run: Run, relation: str, days: int) -> int:

@@ -9,10 +9,15 @@ import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import pytest
+
 from crmgql.config import Settings
-from crmgql.domain.jobs import schedules
+from crmgql.domain.jobs import jobs, schedules
+from crmgql.domain.people import login_attempts, sessions
+from crmgql.records import idempotency
 from crmgql.viewer import system_clock
 from crmgql.workers import chapters  # noqa: F401 - declares
+from crmgql.workers import housekeeping as house
 from crmgql.workers.attempts import Attempts
 from tests.jobs import attempt, put, row, status, until
 
@@ -66,13 +71,60 @@ async def test_it_deletes_what_has_had_its_day_however_often_it_runs(crm, databa
         await put(database, status="DEAD", finished_at=long_ago),
     )
     ids = [await put(database, kind="housekeeping", due_at=lately) for _ in range(2)]
-    for id, jobs in zip(ids, (1, 0), strict=True):
+    for id, gone in zip(ids, (1, 0), strict=True):
         await attempt(Attempts(crm, Settings(log_level="error")), id, 0)
         job = await row(database, id)
-        assert (job["status"], job["result"]) == ("DONE", {"jobs": jobs})
+        assert (job["status"], job["result"]["jobs"]) == ("DONE", gone)
         assert await kept(database) == ["new"]
     assert await database.fetchval("SELECT count(*) FROM jobs WHERE id = $1", over) == 0
     assert [await status(database, id) for id in (young, dead)] == ["DONE", "DEAD"]
+
+
+async def test_it_deletes_in_batches_that_commit(crm, database, monkeypatch) -> None:
+    monkeypatch.setattr(house, "AT_A_TIME", 3)
+    await fill(database)
+    long_ago = system_clock() - timedelta(days=200)
+    user = await database.fetchval("SELECT id FROM users")
+    for n in range(7):
+        await put(database, status="DONE", finished_at=long_ago)
+        sql = "INSERT INTO sessions (family, token_hash, expires_at, user_id) VALUES (uuidv7(), $1, $2, $3)"
+        await database.execute(sql, str(n), long_ago, user)
+        sql = "INSERT INTO login_attempts (key, window_ends_at) VALUES ($1, $2)"
+        await database.execute(sql, str(n), long_ago)
+    id = await put(database, kind="housekeeping", due_at=long_ago)
+    await Attempts(crm, Settings(log_level="error")).attempt(id, 0)
+    job = await row(database, id)
+    assert job["result"] == {"sessions": 7, "loginAttempts": 7, "idempotencyKeys": 1, "jobs": 7}
+    assert job["progress_done"] == 22
+
+
+PURGED = {
+    "idempotency_records_created": idempotency.PURGE,
+    "sessions_expires": sessions.PURGE,
+    "login_attempts_window": login_attempts.PURGE,
+    "jobs_finished_at": jobs.PURGE,
+}
+
+
+@pytest.mark.parametrize("index", sorted(PURGED))
+async def test_what_is_deleted_is_found_by_an_index(database, index: str) -> None:
+    await database.execute(
+        """
+        INSERT INTO users (name) VALUES ('Ann');
+        INSERT INTO idempotency_records (actor_id, key, mutation, request_hash, result, created_at)
+            SELECT users.id, i, 'x', 'x', '{}', now() - i * interval '1 min' FROM users, generate_series(1, 5000) i;
+        INSERT INTO sessions (family, token_hash, expires_at, user_id)
+            SELECT uuidv7(), i, now() - i * interval '1 min', users.id FROM users, generate_series(1, 5000) i;
+        INSERT INTO login_attempts (key, window_ends_at)
+            SELECT i, now() - i * interval '1 min' FROM generate_series(1, 5000) i;
+        INSERT INTO jobs (kind, queue, due_at, max_failures, status, finished_at)
+            SELECT 'x', 'default', now(), 1, 'DONE', now() - i * interval '1 min' FROM generate_series(1, 5000) i;
+        ANALYZE;
+        """
+    )
+    sql = PURGED[index]
+    plan = await database.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", system_clock() - timedelta(minutes=4900), 50)
+    assert f'"Index Name": "{index}"' in plan
 
 
 async def test_a_worker_on_an_empty_database_keeps_house_at_once_and_stops_when_told(

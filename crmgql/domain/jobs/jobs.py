@@ -14,7 +14,8 @@ from uuid import UUID
 import asyncpg
 
 from crmgql import access
-from crmgql.domain.jobs import kinds, leases
+from crmgql.db import Transaction
+from crmgql.domain.jobs import endings, kinds, leases
 from crmgql.domain.jobs.kinds import A, Kind
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
@@ -50,11 +51,9 @@ WITH gone AS (
     DELETE FROM jobs WHERE id IN (
         SELECT id FROM jobs WHERE finished_at < $1 AND status <> 'DEAD'
             AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id)
-        LIMIT $2)
+        ORDER BY finished_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING id)
 SELECT count(*) FROM gone"""
-PURGED_AT_ONCE, PURGES = 50_000, 20
-"""Rows a statement, so that none takes too long, and statements a run: what is left then is the next run's."""
 
 
 async def enqueue(
@@ -170,6 +169,8 @@ async def retry(act: Act, *, id: UUID) -> UUID:
         await leases.reopen_parents(act.tx.connection, job["parent_id"])
     except asyncpg.UniqueViolationError:
         raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
+    if job["status"] == "DEAD":
+        await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
     act.tx.queues.add(job["queue"])
     await _record(act, id, "job.retried", {"status": (job["status"], "PENDING")})
     return id
@@ -183,15 +184,9 @@ async def drop(act: Act, *, id: UUID) -> UUID:
     return id
 
 
-async def purge(act: Act, *, before: datetime) -> int:
-    """Deletes jobs that ended before a time, but for dead ones, and those whose children are still there."""
-    total = 0
-    for _ in range(PURGES):
-        gone = await act.tx.connection.fetchval(PURGE, before, PURGED_AT_ONCE)
-        total += gone
-        if gone < PURGED_AT_ONCE:
-            break
-    return total
+async def purge(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Deletes up to so many jobs that ended before a time, but for dead ones, and those whose children are still there."""
+    return await tx.connection.fetchval(PURGE, before, limit)  # type: ignore[no-any-return]
 
 
 async def _lock(act: Act, id: UUID, sources: tuple[str, ...], verb: str) -> Row:

@@ -17,8 +17,11 @@ from uuid import UUID
 import orjson
 
 from crmgql import access
-from crmgql.db import Connection
+from crmgql.db import WITHOUT_DAYS, Connection, Transaction
+from crmgql.domain.jobs import endings
 from crmgql.errors import CrmError, DatabaseTrouble, DiskFull, TimedOut
+from crmgql.records.records import Act
+from crmgql.viewer import system
 
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before its jobs are given to others."""
@@ -303,6 +306,8 @@ async def _end(
     if row is None:
         raise LeaseLost("The job was cancelled or is another worker's by now.")
     if status == "DEAD":
+        act = Act(Transaction(connection, WITHOUT_DAYS), system(lambda: now))
+        await endings.died(act, lease.kind, lease.arguments, lease.arguments_version, message or "")
         told = access.roles_with("company.administer")
         await connection.execute(TELL_ADMINISTRATORS, lease.id, lease.kind, message, f"job.dead:{lease.id}", now, told)
     if status == "DONE" and row["has_children"]:  # it ends as its last child does, be that now

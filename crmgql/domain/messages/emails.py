@@ -20,7 +20,7 @@ from uuid import UUID
 import aiosmtplib
 from email_validator import validate_email
 
-from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.jobs import endings, jobs, kinds
 from crmgql.domain.messages.notifications import cut
 from crmgql.errors import CrmError
 from crmgql.events import outbox
@@ -42,6 +42,9 @@ WHERE e.id = $1 AND e.status = 'PENDING'"""
 SETTLE = """
 UPDATE email_messages SET status = $2::text, error = $3, sent_at = CASE WHEN $2::text = 'SENT' THEN $4::timestamptz END
 WHERE id = $1 AND status = 'PENDING' RETURNING id"""
+
+UNSETTLE = """
+UPDATE email_messages SET status = 'PENDING', error = NULL WHERE id = $1 AND status = 'FAILED' RETURNING old.error"""
 
 
 class MailTrouble(CrmError):
@@ -198,6 +201,22 @@ async def finish(act: Act, *, id: UUID, outcome: Outcome) -> Row:
         changes = {"status": ("PENDING", outcome.status), "error": (None, error)}
         await _record(act, id, f"email.{outcome.status.lower()}", changes)
     return {"status": outcome.status, "error": error}
+
+
+@endings.when_dead(kinds.EMAIL_SEND)
+async def give_up(act: Act, arguments: kinds.EmailOf, reason: str) -> None:
+    """The job that was to send it failed for good: so did the e-mail, and says why."""
+    await finish(act, id=arguments.email_id, outcome=Outcome("FAILED", reason))
+
+
+@endings.when_retried(kinds.EMAIL_SEND)
+async def try_again(act: Act, arguments: kinds.EmailOf) -> None:
+    """Its job is tried again, so it is to be sent again."""
+    row = await act.tx.connection.fetchrow(UNSETTLE, arguments.email_id)
+    if row is not None:
+        await _record(
+            act, arguments.email_id, "email.retried", {"status": ("FAILED", "PENDING"), "error": (row["error"], None)}
+        )
 
 
 async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:

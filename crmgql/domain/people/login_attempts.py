@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from crmgql import access
-from crmgql.db import Connection, Transaction
+from crmgql.db import WITHOUT_DAYS, Connection, Transaction
 from crmgql.domain.people import clients
 from crmgql.errors import Throttled
 from crmgql.events import outbox
@@ -87,8 +86,12 @@ WHERE id IN (SELECT id FROM login_attempts WHERE key = ANY ($1) ORDER BY key FOR
 
 # Skips what is locked, so that it waits for nobody and ends up in no deadlock.
 PURGE = """
-DELETE FROM login_attempts
-WHERE id IN (SELECT id FROM login_attempts WHERE window_ends_at < $1 FOR UPDATE SKIP LOCKED)"""
+WITH gone AS (
+    DELETE FROM login_attempts WHERE id IN (
+        SELECT id FROM login_attempts WHERE window_ends_at < $1
+        ORDER BY window_ends_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id)
+SELECT count(*) FROM gone"""
 
 
 class Blocks:
@@ -195,7 +198,7 @@ async def _record_throttled(connection: Connection, row: Any, email: str | None,
     """Once a window and counter, and as many statements whether the e-mail is anybody's or not."""
     user_id = await connection.fetchval(MEANT, email)
     await outbox.record_event(
-        Transaction(connection, ZoneInfo("UTC")),  # nothing here asks for the company's day
+        Transaction(connection, WITHOUT_DAYS),
         Viewer(NOBODY, Who(frozenset()), clock=lambda: now),
         kind="login.throttled",
         subject=("LoginAttempt", row["id"]),
@@ -215,9 +218,9 @@ async def succeeded(tx: Transaction, blocks: Blocks, client: Client, counted: Co
     blocks.forget(client)
 
 
-async def purge(tx: Transaction, *, now: datetime) -> None:
-    """Deletes counters whose window is over; harmless to repeat."""
-    await tx.connection.execute(PURGE, now)
+async def purge(tx: Transaction, *, now: datetime, limit: int) -> int:
+    """Deletes up to so many counters whose window is over; answers how many."""
+    return await tx.connection.fetchval(PURGE, now, limit)  # type: ignore[no-any-return]
 
 
 def _throttled(ends: datetime, now: datetime) -> Throttled:

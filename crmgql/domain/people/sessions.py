@@ -49,7 +49,11 @@ REVOKE_FAMILY = "UPDATE sessions SET revoked_at = $2 WHERE family = $1 AND used_
 REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL"
 # Skips what is locked, as `login_attempts.PURGE` does.
 PURGE = """
-DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)"""
+WITH gone AS (
+    DELETE FROM sessions WHERE id IN (
+        SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id)
+SELECT count(*) FROM gone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +199,9 @@ async def revoke_all(tx: Transaction, *, user_id: UUID, now: datetime) -> None:
     await tx.connection.execute(REVOKE_ALL, user_id, now)
 
 
-async def purge(tx: Transaction, *, now: datetime) -> None:
-    """Deletes what no longer matters, tokens that ended and counters whose window is over; harmless to repeat."""
-    await tx.connection.execute(PURGE, now - KEPT_AFTER_END)
-    await login_attempts.purge(tx, now=now)
+async def purge(tx: Transaction, *, now: datetime, limit: int) -> int:
+    """Deletes up to so many tokens that ended long enough ago; answers how many."""
+    return await tx.connection.fetchval(PURGE, now - KEPT_AFTER_END, limit)  # type: ignore[no-any-return]
 
 
 async def _replace(

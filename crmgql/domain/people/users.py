@@ -13,11 +13,13 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import passwords, sessions
+from crmgql.domain.people.passwords import Hashed
 from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
 from crmgql.models import Team, User
 from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+from crmgql.viewer import Viewer
 
 FACTS = "name email region city state postal_code team_id"
 TEAM_FACTS = "name region manager_id parent_id"
@@ -99,12 +101,19 @@ async def administrators(act: Act) -> list[UUID]:
     return [row["id"] for row in rows]
 
 
+async def hashed(viewer: Viewer, values: Row) -> Row:
+    """The values with the password hashed, for `create_user` and `update_user`. An API key's is left to be refused there."""
+    if values.get("password") is None or viewer.api_key_id is not None:
+        return values
+    return {**values, "password": await passwords.hash(values["password"])}
+
+
 @takes(User, FACTS, ORIGIN)
 async def create_user(
     act: Act,
     *,
     roles: Sequence[str] | None = None,
-    password: str | None = None,
+    password: Hashed | None = None,
     salary: tuple[Decimal, str] | None = None,
     **values: Any,
 ) -> UUID:
@@ -114,14 +123,15 @@ async def create_user(
     values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
     await _check_team(act, values)
     if password is not None:
-        values["password_hash"] = await _hashed(act, password)
+        require_person(act, ["password"])
+        values["password_hash"] = password
     user = await records.create(act, User, values, kind="user.created", conflicts=CONFLICTS)
     return user["id"]  # type: ignore[no-any-return]
 
 
 @takes(User, FACTS, "roles salary")
 async def update_user(
-    act: Act, *, id: UUID, expected_version: int | None = None, password: str | None = None, **changes: Any
+    act: Act, *, id: UUID, expected_version: int | None = None, password: Hashed | None = None, **changes: Any
 ) -> UUID:
     """Changes what is named. A new password ends the user's sessions."""
     access.require_write(act.viewer, "User")
@@ -135,8 +145,8 @@ async def update_user(
         await _check_team(act, changes)
     user = await records.change(act, User, user, changes, kind="user.updated", conflicts=CONFLICTS)
     if password is not None:
-        hashed = {"password_hash": await _hashed(act, password)}
-        await records.change(act, User, user, hashed, kind="user.passwordChanged")
+        require_person(act, ["password"])
+        await records.change(act, User, user, {"password_hash": password}, kind="user.passwordChanged")
         await sessions.revoke_all(act.tx, user_id=id, now=act.now)
     return id
 
@@ -207,11 +217,6 @@ async def require_other_administrator(act: Act, user: Row) -> None:
 
 def _administers(roles: Iterable[str]) -> bool:
     return not set(access.roles_with(ADMINISTER)).isdisjoint(roles)
-
-
-async def _hashed(act: Act, password: str) -> str:
-    require_person(act, ["password"])
-    return await passwords.hash(password)
 
 
 async def _check_team(act: Act, values: Row) -> None:

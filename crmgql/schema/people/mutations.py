@@ -60,6 +60,7 @@ mutations.table(
             also={"password": str | None},
             doc="Without an e-mail and a password nobody can log in as this user.",
         ),
+        prepare=users.hashed,
     ),
 )
 
@@ -80,7 +81,7 @@ API_KEY_CREATE = inputs.create(
 )
 
 
-@mutation("User", USER_UPDATE, calls=users.update_user)
+@mutation("User", USER_UPDATE, calls=users.update_user, prepare=users.hashed)
 async def user_update(act: Act, **values: Any) -> Done:
     """Changes what the input names."""
     id = await users.update_user(act, **values)

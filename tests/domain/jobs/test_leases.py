@@ -431,7 +431,7 @@ async def test_purging_keeps_the_dead_the_living_and_the_parents(crm, database) 
     await put(database, status="DONE", finished_at=old, parent_id=parent)
     before = NOW - timedelta(days=14)
     async with acting(crm) as act:
-        assert await jobs.purge(act, before=before) == 4
-        assert await jobs.purge(act, before=before) == 1
-        assert await jobs.purge(act, before=before) == 0
+        assert await jobs.purge(act.tx, before=before, limit=100) == 4
+        assert await jobs.purge(act.tx, before=before, limit=100) == 1
+        assert await jobs.purge(act.tx, before=before, limit=100) == 0
     assert {row["id"] for row in await database.fetch("SELECT id FROM jobs")} == kept

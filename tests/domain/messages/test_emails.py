@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmgql.config import Settings
-from crmgql.domain.jobs import kinds
+from crmgql.domain.jobs import jobs, kinds, leases
 from crmgql.domain.messages import emails
 from crmgql.records.records import Act
 from crmgql.viewer import system
@@ -270,3 +270,40 @@ async def test_what_became_of_an_email_is_written_once(crm, database) -> None:
     after = await row(database, id)
     assert (after["status"], after["error"]) == ("SENT", None)
     assert await told(database, id) == ["email.written", "email.sent"]
+
+
+async def test_an_email_fails_with_its_job_and_is_pending_again_with_it(crm, database, post: Post) -> None:
+    id = await write(crm)
+    for left in reversed(range(kinds.EMAIL_SEND.max_failures)):
+        post.answers = ["451 busy"]
+        (job,) = await send(crm, database, post)
+        await database.execute("UPDATE jobs SET due_at = $1", NOW)
+        assert (await row(database, id))["status"] == ("PENDING" if left else "FAILED")
+    assert job["status"] == "DEAD"
+    assert (await row(database, id))["error"] == job["error_message"]
+    assert "451 busy" in job["error_message"]
+    async with crm.transaction() as tx:
+        await jobs.retry(Act(tx, system(lambda: NOW)), id=job["id"])
+    after = await row(database, id)
+    assert (after["status"], after["error"]) == ("PENDING", None)
+    (job,) = await send(crm, database, post)
+    assert (job["status"], (await row(database, id))["status"], len(post.got)) == ("DONE", "SENT", 1)
+    assert await told(database, id) == ["email.written", "email.failed", "email.retried", "email.sent"]
+
+
+async def test_an_email_fails_with_a_worker_that_fell_silent(crm, database) -> None:
+    id = await write(crm)
+    await database.execute(
+        "UPDATE jobs SET status = 'RUNNING', lease_by = uuidv7(), lease_until = $1, failures = 7, attempts = 8", NOW
+    )
+    async with crm.transaction() as tx:
+        assert await leases.expire(tx.connection, now=NOW + leases.LEASE) == 1
+    after = await row(database, id)
+    assert (after["status"], after["error"]) == ("FAILED", "The worker fell silent while it did this.")
+
+
+async def test_a_dead_job_whose_arguments_nobody_knows_ends_all_the_same(crm, database) -> None:
+    await write(crm)
+    await database.execute("UPDATE jobs SET arguments = '{}', arguments_version = 9")
+    (job,) = await send(crm, database, None)
+    assert job["status"] == "DEAD"

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from crmgql.db import Database
-from crmgql.domain.people import clients, passwords, sessions, tokens
+from crmgql.domain.people import clients, login_attempts, passwords, sessions, tokens
 from crmgql.errors import BadUserInput, CrmError, Forbidden, Unauthenticated
 from crmgql.viewer import Viewer
 from tests.domain.doors import CHEAP, EMAIL, ISSUE, NOW, PASSWORD, add_user, change, login, outcomes, viewer
@@ -331,7 +331,8 @@ async def test_purge_keeps_what_still_matters(crm: Database, database: asyncpg.C
     for days, left in [(30, (2, 0)), (30.9, (2, 0)), (32, (1, 0)), (37, (0, 0))]:
         for _ in range(2):
             async with crm.transaction() as tx:
-                await sessions.purge(tx, now=NOW + timedelta(days=days))
+                await sessions.purge(tx, now=NOW + timedelta(days=days), limit=100)
+                await login_attempts.purge(tx, now=NOW + timedelta(days=days), limit=100)
         count = "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM login_attempts)"
         assert tuple(await database.fetchrow(count)) == left
 

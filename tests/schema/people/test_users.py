@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -220,3 +222,29 @@ async def test_whoever_may_other_things_is_forgotten(world: World, monkeypatch: 
     await world.do("apiKeyRevoke", id=key)
     assert forgotten == [user] * 3 + [world.people["INTEGRATION"]]
     assert uuid_of(id) == user
+
+
+async def test_no_connection_is_held_while_a_password_is_hashed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by argon2 for the password nor by scrypt for the idempotency key."""
+    free: list[int] = []
+    hash_password, scrypt = passwords._hasher.hash, hashlib.scrypt
+
+    def look() -> None:
+        sizes = world.engine.database.pool_sizes()
+        free.append(sizes["write_connections"] - sizes["write_connections_idle"])
+
+    def argon(known: bytes) -> str:
+        look()
+        return hash_password(known)
+
+    def slow(*values: Any, **more: Any) -> bytes:
+        look()
+        return scrypt(*values, **more)
+
+    monkeypatch.setattr(passwords, "_hasher", SimpleNamespace(hash=argon, verify=passwords._hasher.verify))
+    monkeypatch.setattr(hashlib, "scrypt", slow)
+    given = {"password": PASSWORD, "idempotencyKey": "hashed outside"}
+    id = (await world.do("userCreate", name="Bea", **given)).done["id"]
+    assert (await world.do("userUpdate", id=id, password="another horse")).code is None
+    assert free == [0, 0, 0]
+    assert await passwords.verify((await world.row("users", id))["password_hash"], "another horse")
