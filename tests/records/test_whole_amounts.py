@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
@@ -23,7 +24,8 @@ def test_what_people_read() -> None:
     met, because = conditions.evaluate(rule, {conditions.BUDGET: YEN}, conditions.Exchange())
     assert (met, because) == (True, "budget is 27000000 JPY")
     assert scores._shown(YEN) == "27000000 JPY"
-    assert risks.history([{"amount": ["5.000E+7", "2.700E+7"]}], YEN[0])[1] == Decimal(50000000)
+    facts = risks.Facts(0, None, False, None, 0, YEN[0], Decimal("5E+7"), True, 1, date(2026, 11, 1))
+    assert risks.assess(facts)[1][0]["because"] == "Its amount was 50000000 and is 27000000 now."
 
 
 async def test_the_audit_trail(crm, database) -> None:
