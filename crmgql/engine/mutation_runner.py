@@ -37,7 +37,7 @@ from crmgql.errors import (
 )
 from crmgql.planner import arguments, selection
 from crmgql.planner.plan import Plan, Plans, Prepared
-from crmgql.records import idempotency, records
+from crmgql.records import idempotency, retries
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who
 
@@ -48,9 +48,6 @@ PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCo
 
 MUTATION_COST = 100
 """Nodes that a field counts for, beside what it shows: a transaction with its checks and events."""
-
-TRIES = 4
-"""How often a field is done when its transaction collides with others."""
 
 ROLES = "SELECT roles FROM users WHERE id = $1"
 
@@ -173,16 +170,13 @@ class _Field:
         key = await self._key(values.pop("idempotency_key", None), coerced)
         if self.declaration.prepare is not None:
             values = await self.declaration.prepare(self.call.viewer, values)
-        for tries_left in reversed(range(TRIES)):
-            try:
-                async with self.runner.database.transaction() as tx:
-                    act = Act(tx, self.call.viewer)
-                    done = await _once(act, self.declaration, key, dict(values))
-                    return done, await self._shown(tx, plan, act.viewer, done.record)
-            except records.COLLIDED:
-                if not tries_left:
-                    raise Unavailable("Too many changed the same records at once; try again.") from None
-        raise AssertionError("unreachable")
+        viewer, taken = self.call.viewer, values
+
+        async def work(tx: db.Transaction) -> tuple[mutations.Done, dict[str, Any]]:
+            done = await _once(Act(tx, viewer), self.declaration, key, dict(taken))
+            return done, await self._shown(tx, plan, viewer, done.record)
+
+        return await retries.transaction(self.runner.database, work)
 
     async def _key(self, key: str | None, coerced: dict[str, Any]) -> idempotency.Key | None:
         assert self.call.viewer is not None

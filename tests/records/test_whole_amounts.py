@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
 from crmgql.domain.leads import leads
-from crmgql.domain.opportunities import scores
+from crmgql.domain.opportunities import risks, scores
 from crmgql.domain.routing import conditions
 from crmgql.events.outbox import as_json
 from crmgql.records import records
@@ -23,6 +24,8 @@ def test_what_people_read() -> None:
     met, because = conditions.evaluate(rule, {conditions.BUDGET: YEN}, conditions.Exchange())
     assert (met, because) == (True, "budget is 27000000 JPY")
     assert scores._shown(YEN) == "27000000 JPY"
+    facts = risks.Facts(0, None, False, None, 0, YEN[0], Decimal("5E+7"), True, 1, date(2026, 11, 1))
+    assert risks.assess(facts)[1][0]["because"] == "Its amount was 50000000 and is 27000000 now."
 
 
 async def test_the_audit_trail(crm, database) -> None:

@@ -19,11 +19,11 @@ from uuid import UUID
 from email_validator import EmailNotValidError, validate_email
 
 from crmgql import viewer
-from crmgql.db import Database
+from crmgql.db import Database, Transaction
 from crmgql.domain.leads import leads
 from crmgql.domain.marketing.intake_sources import Source
-from crmgql.errors import BadUserInput, Unavailable
-from crmgql.records import checks, records
+from crmgql.errors import BadUserInput
+from crmgql.records import checks, retries
 from crmgql.records.records import Act
 from crmgql.viewer import Clock
 
@@ -43,7 +43,6 @@ LONGEST_NAME = 60
 LONGEST_VALUE = 1000
 LONGEST_KEY = 200
 AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,3})?")
-TRIES = 4
 
 KNOWN = "SELECT id FROM leads WHERE source = $1 AND external_id = $2"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
@@ -89,14 +88,11 @@ async def receive(
     database: Database, source: Source, form: Form, *, idempotency_key: str | None, clock: Clock = viewer.system_clock
 ) -> UUID:
     """The lead's id: a new one's, or the one's that was made with this key before. Raises `BadUserInput`, `Unavailable`."""
-    for tries_left in reversed(range(TRIES)):
-        try:
-            async with database.transaction() as tx:
-                return await _once(Act(tx, viewer.system(clock)), source, form, idempotency_key)
-        except records.COLLIDED:
-            if not tries_left:
-                raise Unavailable("Too many came at once; try again.") from None
-    raise AssertionError("unreachable")
+
+    async def work(tx: Transaction) -> UUID:
+        return await _once(Act(tx, viewer.system(clock)), source, form, idempotency_key)
+
+    return await retries.transaction(database, work, otherwise="Too many came at once; try again.")
 
 
 async def _once(act: Act, source: Source, form: Form, key: str | None) -> UUID:

@@ -22,10 +22,9 @@ from crmgql.domain.people import sessions, users
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import User
-from crmgql.records import records
+from crmgql.records import records, retries
 from crmgql.records.records import Act, Collided, Row
 
-TRIES = 3
 EXPLANATION = 1000
 
 
@@ -120,11 +119,15 @@ async def _heir(act: Act, user: Row, named: UUID | None) -> UUID | None:
         raise BadUserInput("Name somebody else: this is the user who leaves.", field="handOverTo")
     if named is not None:
         return await users.assignable(act, named, field="handOverTo")
-    for _ in range(TRIES):
+
+    async def attempt() -> tuple[UUID | None] | None:
         above = (await users.managers_above(act, [user["id"]])).get(user["id"])
-        if above is None or await users.still_here(act, above):
-            return above
-    raise Collided
+        return (above,) if above is None or await users.still_here(act, above) else None
+
+    found = await retries.look_again(attempt)
+    if found is None:
+        raise Collided
+    return found[0]
 
 
 async def _leads(act: Act, user: Row, heir: UUID | None) -> int:

@@ -23,6 +23,7 @@ from crmgql.domain.routing.candidates import Load, Seller
 from crmgql.domain.routing.decide import Board, Lead, Queue, Rule, Ruleset
 from crmgql.domain.routing.distribution import TURN
 from crmgql.errors import BadUserInput
+from crmgql.records import retries
 
 LOCK_ACTIVE = "SELECT * FROM routing_rulesets WHERE status = 'ACTIVE' FOR NO KEY UPDATE"
 RULES = "SELECT * FROM routing_rules WHERE ruleset_id = $1 ORDER BY position"
@@ -76,19 +77,16 @@ CROSS JOIN LATERAL (
     ) ways ORDER BY n LIMIT 1
 ) found"""
 
-TRIES = 3
-"""A rule set that was waited for may have been retired meanwhile; the one that replaced it is seen the next time."""
-
 Row = Mapping[str, Any]
 
 
 async def lock_active(connection: Connection) -> Row | None:
-    """The active rule set, locked until the end of the transaction; None when there is none."""
-    for _ in range(TRIES):
-        row = await connection.fetchrow(LOCK_ACTIVE)
-        if row is not None:
-            return dict(row)
-    return None
+    """The active rule set, locked until the end of the transaction; None when there is none.
+
+    One that was waited for may have been retired meanwhile; the one that replaced it is seen the next time.
+    """
+    row = await retries.look_again(lambda: connection.fetchrow(LOCK_ACTIVE))
+    return None if row is None else dict(row)
 
 
 async def read_ruleset(connection: Connection, row: Row, queues: Sequence[Queue]) -> Ruleset:

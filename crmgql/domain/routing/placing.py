@@ -19,6 +19,7 @@ from crmgql.domain.routing import facts
 from crmgql.domain.routing.decide import Board, Decision, Lead
 from crmgql.domain.routing.distribution import TURN
 from crmgql.events import outbox
+from crmgql.records import retries
 from crmgql.records.records import Act, Collided
 
 STILL_ACTIVE = "SELECT id FROM users WHERE id = ANY ($1::uuid[]) AND active ORDER BY id FOR SHARE"
@@ -40,7 +41,6 @@ DECISION = (
 )  # fmt: skip
 
 Outcome = tuple[Lead, Decision]
-TRIES = 3
 
 
 async def place(
@@ -58,14 +58,20 @@ async def place(
     """
     if not leads:
         return []
-    for _ in range(TRIES):
+
+    async def attempt() -> list[Outcome] | None:
         board = await facts.board(act.tx.connection, ruleset, leads, act.now, zone=act.tx.zone)
         outcomes = [(lead, how(lead, board)) for lead in leads]
         chosen = {decision.chosen.id for _, decision in outcomes if decision.chosen is not None}
-        if len(await act.tx.connection.fetch(STILL_ACTIVE, list(chosen))) == len(chosen):
-            await write(act, None if ruleset is None else ruleset["id"], outcomes, board, each=each)
-            return outcomes
-    raise Collided
+        if len(await act.tx.connection.fetch(STILL_ACTIVE, list(chosen))) < len(chosen):
+            return None
+        await write(act, None if ruleset is None else ruleset["id"], outcomes, board, each=each)
+        return outcomes
+
+    done = await retries.look_again(attempt)
+    if done is None:
+        raise Collided
+    return done
 
 
 async def write(
