@@ -11,16 +11,19 @@ from crmgql import access
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer, Order, Payment
 from crmgql.records import checks, records
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 CONFLICTS = {
     "payments_provider_reference": ("providerReference", "This provider's payment is recorded already."),
 }
-MOVES = {
-    "receive": (frozenset({"PENDING"}), "RECEIVED", "payment.received"),
-    "fail": (frozenset({"PENDING"}), "FAILED", "payment.failed"),
-    "cancel": (frozenset({"PENDING"}), "CANCELLED", "payment.cancelled"),
-}
+MOVES = Moves(
+    "payment",
+    refusal="A {status} {noun} can't {verb}; only a {sources} one.",
+    receive=Move({"PENDING"}, "RECEIVED", "payment.received", "received_at"),
+    fail=Move({"PENDING"}, "FAILED", "payment.failed"),
+    cancel=Move({"PENDING"}, "CANCELLED", "payment.cancelled"),
+)
 
 
 async def record(
@@ -95,11 +98,6 @@ async def move(
     """Receives, fails or cancels a pending payment."""
     access.require_write(act.viewer, "Payment")
     payment = await records.lock(act, Payment, id, expected_version=expected_version)
-    sources, target, told = MOVES[verb]
-    if payment["status"] not in sources:
-        raise IllegalTransition(f"A {payment['status']} payment can't {verb}; only a PENDING one.", field="id")
-    changes: Row = {"status": target}
-    if target == "RECEIVED":
-        changes["received_at"] = received_at or act.now
-    await records.change(act, Payment, payment, changes, kind=told)
+    move = MOVES.check(verb, payment)
+    await records.change(act, Payment, payment, move.changes(received_at or act.now), kind=move.event)
     return id
