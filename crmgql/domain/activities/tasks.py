@@ -13,16 +13,18 @@ from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import Customer, Lead, Opportunity, Task
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "subject description due_at assignee_id customer_id lead_id opportunity_id"
 """What is said of a task, and may be changed while it is open."""
 
-MOVES = {
-    "complete": (frozenset({"OPEN"}), "DONE", "task.completed"),
-    "cancel": (frozenset({"OPEN"}), "CANCELLED", "task.cancelled"),
-    "reopen": (frozenset({"DONE", "CANCELLED"}), "OPEN", "task.reopened"),
-}
+MOVES = Moves(
+    "task",
+    complete=Move({"OPEN"}, "DONE", "task.completed", "done_at"),
+    cancel=Move({"OPEN"}, "CANCELLED", "task.cancelled"),
+    reopen=Move({"DONE", "CANCELLED"}, "OPEN", "task.reopened"),
+)
 LEAD_ACTIVE = """
 UPDATE leads SET last_activity_at = $2, reclaim_warned_at = NULL WHERE id = $1 AND last_activity_at < $2"""
 REFERENCES = ("customer_id", "lead_id", "opportunity_id")
@@ -63,15 +65,12 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
     """Completes, cancels or reopens; what is reopened is nobody's if its assignee has left."""
     access.require_write(act.viewer, "Task")
     task = await records.lock(act, Task, id, expected_version=expected_version)
-    sources, target, told = MOVES[verb]
-    if task["status"] not in sources:
-        allowed = " or ".join(sorted(sources))
-        raise IllegalTransition(f"This task is {task['status']}; to {verb} it, it must be {allowed}.", field="id")
-    changes: Row = {"status": target, "done_at": act.now if target == "DONE" else None}
-    if target == "OPEN":
-        changes["assignee_id"] = await users.still_here(act, task["assignee_id"])
-    await records.change(act, Task, task, changes, kind=told)
-    if target == "DONE":
+    move = MOVES.check(verb, task)
+    changes = move.changes(act.now)
+    if move.target == "OPEN":
+        changes |= {"done_at": None, "assignee_id": await users.still_here(act, task["assignee_id"])}
+    await records.change(act, Task, task, changes, kind=move.event)
+    if move.target == "DONE":
         await _touch(act, task)
     elif task["status"] == "DONE":  # it was not done after all
         await opportunities.activity_changed(act, [task["opportunity_id"]])

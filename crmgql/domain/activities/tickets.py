@@ -11,17 +11,19 @@ from crmgql.errors import IllegalTransition
 from crmgql.models import Contact, Customer, Order, Ticket
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "subject description priority contact_id order_id"
 """What is said of a ticket, and may be changed until it is closed."""
 
-MOVES = {
-    "hold": (frozenset({"OPEN"}), "PENDING", "ticket.held"),
-    "resolve": (frozenset({"OPEN", "PENDING"}), "RESOLVED", "ticket.resolved"),
-    "reopen": (frozenset({"PENDING", "RESOLVED", "CLOSED"}), "OPEN", "ticket.reopened"),
-    "close": (frozenset({"RESOLVED"}), "CLOSED", "ticket.closed"),
-}
+MOVES = Moves(
+    "ticket",
+    hold=Move({"OPEN"}, "PENDING", "ticket.held"),
+    resolve=Move({"OPEN", "PENDING"}, "RESOLVED", "ticket.resolved", "resolved_at"),
+    reopen=Move({"PENDING", "RESOLVED", "CLOSED"}, "OPEN", "ticket.reopened"),
+    close=Move({"RESOLVED"}, "CLOSED", "ticket.closed"),
+)
 
 
 @takes(Ticket, FACTS, ORIGIN)
@@ -59,16 +61,11 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
     """Holds, resolves, reopens or closes; what is reopened is nobody's if its assignee has left."""
     access.require_write(act.viewer, "Ticket")
     ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
-    sources, target, told = MOVES[verb]
-    if ticket["status"] not in sources:
-        allowed = " or ".join(sorted(sources))
-        raise IllegalTransition(f"This ticket is {ticket['status']}; to {verb} it, it must be {allowed}.", field="id")
-    changes: Row = {"status": target}
-    if target != "CLOSED":
-        changes["resolved_at"] = act.now if target == "RESOLVED" else None
-    if target == "OPEN":
-        changes["assignee_id"] = await users.still_here(act, ticket["assignee_id"])
-    await records.change(act, Ticket, ticket, changes, kind=told)
+    move = MOVES.check(verb, ticket)
+    changes = move.changes(act.now)
+    if move.target == "OPEN":
+        changes |= {"resolved_at": None, "assignee_id": await users.still_here(act, ticket["assignee_id"])}
+    await records.change(act, Ticket, ticket, changes, kind=move.event)
     return id
 
 

@@ -7,20 +7,23 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTransition
+from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch
 from crmgql.models import Product
 from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name sku category description specs price cost"
 """What is said of a product beside its currency and status."""
 
 CONFLICTS = {"products_sku": ("sku", "Another product has this SKU.")}
-MOVES = {
-    "activate": (frozenset({"DRAFT", "END_OF_LIFE"}), "ACTIVE", "product.activated"),
-    "retire": (frozenset({"DRAFT", "ACTIVE"}), "END_OF_LIFE", "product.retired"),
-}
+MOVES = Moves(
+    "product",
+    refusal="A {noun} that is {status} can't {verb}; only {sources}.",
+    activate=Move({"DRAFT", "END_OF_LIFE"}, "ACTIVE", "product.activated"),
+    retire=Move({"DRAFT", "ACTIVE"}, "END_OF_LIFE", "product.retired"),
+)
 MONEY = ("price", "cost")
 USED = "SELECT EXISTS (SELECT FROM order_lines WHERE product_id = $1)"
 
@@ -55,11 +58,8 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
     """Activates or retires."""
     access.require_write(act.viewer, "Product")
     product = await records.lock(act, Product, id, expected_version=expected_version)
-    sources, target, told = MOVES[verb]
-    if product["status"] not in sources:
-        allowed = " or ".join(sorted(sources))
-        raise IllegalTransition(f"A product that is {product['status']} can't {verb}; only {allowed}.", field="id")
-    await records.change(act, Product, product, {"status": target}, kind=told)
+    move = MOVES.check(verb, product)
+    await records.change(act, Product, product, move.changes(act.now), kind=move.event)
     return id
 
 

@@ -12,16 +12,19 @@ from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer, Order, Payment
 from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 CONFLICTS = {
     "payments_provider_reference": ("providerReference", "This provider's payment is recorded already."),
 }
-MOVES = {
-    "receive": (frozenset({"PENDING"}), "RECEIVED", "payment.received"),
-    "fail": (frozenset({"PENDING"}), "FAILED", "payment.failed"),
-    "cancel": (frozenset({"PENDING"}), "CANCELLED", "payment.cancelled"),
-}
+MOVES = Moves(
+    "payment",
+    refusal="A {status} {noun} can't {verb}; only a {sources} one.",
+    receive=Move({"PENDING"}, "RECEIVED", "payment.received", "received_at"),
+    fail=Move({"PENDING"}, "FAILED", "payment.failed"),
+    cancel=Move({"PENDING"}, "CANCELLED", "payment.cancelled"),
+)
 
 
 @takes(Payment, "installments reference provider provider_reference", ORIGIN)
@@ -98,12 +101,7 @@ async def move(
     """Receives, fails or cancels a pending payment."""
     access.require_write(act.viewer, "Payment")
     payment = await records.lock(act, Payment, id, expected_version=expected_version)
-    sources, target, told = MOVES[verb]
-    if payment["status"] not in sources:
-        raise IllegalTransition(f"A {payment['status']} payment can't {verb}; only a PENDING one.", field="id")
-    changes: Row = {"status": target}
-    if target == "RECEIVED":
-        changes["received_at"] = received_at or act.now
+    move = MOVES.check(verb, payment)
     payload = {"amount": (payment["amount"], payment["currency"])}
-    await records.change(act, Payment, payment, changes, kind=told, payload=payload)
+    await records.change(act, Payment, payment, move.changes(received_at or act.now), kind=move.event, payload=payload)
     return id

@@ -18,6 +18,7 @@ from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTrans
 from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
 from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "number seller_id expected_delivery_at note tax discount"
@@ -61,30 +62,20 @@ class Line:
     shipping: tuple[Decimal, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A change of state: from which states, to which, what it is called in events, which time it sets."""
-
-    sources: frozenset[str]
-    target: str
-    told: str
-    time: str | None = None
-
-
-MOVES = {
-    "confirm": Move(frozenset({"DRAFT"}), "CONFIRMED", "order.confirmed", "confirmed_at"),
-    "process": Move(frozenset({"CONFIRMED", "UNAVAILABLE"}), "PROCESSING", "order.processing"),
-    "invoice": Move(frozenset({"CONFIRMED", "PROCESSING"}), "INVOICED", "order.invoiced"),
-    "ship": Move(frozenset({"CONFIRMED", "PROCESSING", "INVOICED"}), "SHIPPED", "order.shipped", "shipped_at"),
-    "deliver": Move(frozenset({"SHIPPED"}), "DELIVERED", "order.delivered", "delivered_at"),
-    "hold": Move(frozenset({"CONFIRMED", "PROCESSING"}), "UNAVAILABLE", "order.held"),
-    "cancel": Move(
-        frozenset({"DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "UNAVAILABLE"}),
-        "CANCELLED",
-        "order.cancelled",
-        "cancelled_at",
+MOVES = Moves(
+    "order",
+    refusal="A {status} {noun} can't {verb}; only from {sources}.",
+    joined=", ",
+    confirm=Move({"DRAFT"}, "CONFIRMED", "order.confirmed", "confirmed_at"),
+    process=Move({"CONFIRMED", "UNAVAILABLE"}, "PROCESSING", "order.processing"),
+    invoice=Move({"CONFIRMED", "PROCESSING"}, "INVOICED", "order.invoiced"),
+    ship=Move({"CONFIRMED", "PROCESSING", "INVOICED"}, "SHIPPED", "order.shipped", "shipped_at"),
+    deliver=Move({"SHIPPED"}, "DELIVERED", "order.delivered", "delivered_at"),
+    hold=Move({"CONFIRMED", "PROCESSING"}, "UNAVAILABLE", "order.held"),
+    cancel=Move(
+        {"DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "UNAVAILABLE"}, "CANCELLED", "order.cancelled", "cancelled_at"
     ),
-}
+)
 
 
 @takes(Order, ORIGIN)
@@ -188,20 +179,14 @@ async def move(
     """Confirms, processes, invoices, ships, delivers, holds or cancels."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
-    step = MOVES[verb]
-    if order["status"] not in step.sources:
-        sources = ", ".join(sorted(step.sources))
-        raise IllegalTransition(f"A {order['status']} order can't {verb}; only from {sources}.", field="id")
+    move = MOVES.check(verb, order)
     if verb == "confirm":
         await _require_lines(act, order)
     if verb == "cancel":
         await _refuse_paid(act, order)
-    changes: Row = {"status": step.target}
-    if step.time is not None:
-        changes[step.time] = act.now
     payload = {"reason": reason} if reason is not None else None
     checks.check_text(reason or "", "reason", longest=1000)
-    await records.change(act, Order, order, changes, kind=step.told, payload=payload)
+    await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
     return id
 
 

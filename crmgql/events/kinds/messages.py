@@ -14,6 +14,7 @@ KINDS = (
     Kind("notification.allRead", "Notification", "Somebody read all notifications up to this one.", Read),
     Kind("email.written", "EmailMessage", "An e-mail is to be sent.", Nothing),
     Kind("email.sent", "EmailMessage", "The mail server took an e-mail.", Nothing),
+    Kind("email.retried", "EmailMessage", "An e-mail that could not be sent will be tried again.", Nothing),
     Kind("email.failed", "EmailMessage", "An e-mail can't be sent.", Nothing),
     Kind("email.skipped", "EmailMessage", "An e-mail was not sent on purpose.", Nothing),
 )
