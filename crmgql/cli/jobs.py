@@ -19,6 +19,7 @@ from crmgql import config, db
 from crmgql.dev import machine
 from crmgql.domain.jobs import jobs, kinds, schedules
 from crmgql.errors import BadUserInput
+from crmgql.models import names
 from crmgql.records.records import Act
 from crmgql.viewer import system
 
@@ -220,7 +221,7 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def _id(key: UUID) -> str:
-    return f"job_{key.hex}"
+    return names.api_id("Job", key)
 
 
 def _key(id: str) -> UUID:

@@ -25,6 +25,10 @@ class TicketStatus(StrEnum):
     CLOSED = "CLOSED"
 
 
+OPEN_TICKET = "status IN ('OPEN', 'PENDING')"
+"""Of tickets that are still to be resolved."""
+
+
 class TicketPriority(StrEnum):
     LOW = "LOW"
     NORMAL = "NORMAL"

@@ -9,7 +9,7 @@ from tortoise import fields
 
 from crmgql.models.base import Editable, Record, check, index, one_of, origin_unique, partial, unique
 
-LIVE = "status IN ('PENDING', 'RUNNING', 'WAITING')"
+LIVE_JOB = "status IN ('PENDING', 'RUNNING', 'WAITING')"
 
 
 class JobStatus(StrEnum):
@@ -73,10 +73,10 @@ class Job(Record):
             check("jobs_status", one_of("status", JobStatus)),
             check("jobs_failures", "failures <= attempts AND max_failures > 0"),
             check("jobs_leased", "(status = 'RUNNING') = (lease_by IS NOT NULL AND lease_until IS NOT NULL)"),
-            check("jobs_finished", f"(finished_at IS NULL) = ({LIVE})"),
+            check("jobs_finished", f"(finished_at IS NULL) = ({LIVE_JOB})"),
             check("jobs_parent_other", "parent_id <> id"),
-            unique("jobs_one_live_key", "kind", "unique_key", where=f"unique_key IS NOT NULL AND {LIVE}"),
-            unique("jobs_one_live_run", "schedule_id", where=f"schedule_id IS NOT NULL AND {LIVE}"),
+            unique("jobs_one_live_key", "kind", "unique_key", where=f"unique_key IS NOT NULL AND {LIVE_JOB}"),
+            unique("jobs_one_live_run", "schedule_id", where=f"schedule_id IS NOT NULL AND {LIVE_JOB}"),
         ]
         indexes = [
             partial("jobs_due", "status = 'PENDING'", "queue", "due_at", "id"),

@@ -33,6 +33,10 @@ class LeadStatus(StrEnum):
     MERGED = "MERGED"
 
 
+OPEN_LEAD = "status IN ('NEW', 'NURTURING', 'QUALIFIED')"
+"""Of leads that somebody still works on."""
+
+
 class DuplicateStatus(StrEnum):
     OPEN = "OPEN"
     MERGED = "MERGED"
@@ -114,13 +118,12 @@ class Lead(Editable):
         ]
         indexes = [
             index("leads_owner", "owner_id", "received_at", "id"),
-            partial("leads_open_owner", "status IN ('NEW', 'NURTURING', 'QUALIFIED')", "owner_id", "last_activity_at"),
+            partial("leads_open_owner", OPEN_LEAD, "owner_id", "last_activity_at"),
             partial("leads_to_accept", "accept_by IS NOT NULL AND accepted_at IS NULL", "accept_by"),
             partial("leads_queue_due", "queue_deadline IS NOT NULL", "queue_deadline"),
             partial(
                 "leads_placeless",
-                "status IN ('NEW', 'NURTURING', 'QUALIFIED')"
-                " AND owner_id IS NULL AND queue_id IS NULL AND pool_id IS NULL",
+                f"{OPEN_LEAD} AND owner_id IS NULL AND queue_id IS NULL AND pool_id IS NULL",
                 "received_at",
             ),
             index("leads_campaign", "campaign_id", "received_at", "id"),

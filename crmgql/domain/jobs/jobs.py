@@ -20,28 +20,29 @@ from crmgql.domain.jobs.kinds import A, Kind
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Job
+from crmgql.models.jobs import LIVE_JOB
 from crmgql.records import records
 from crmgql.records.records import Act, Row
 
-INSERT = """
+INSERT = f"""
 INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, unique_key, parent_id, actor_id)
 SELECT $1, $2, given::jsonb, $4, $5, $6, $7, $8, $9, $10 FROM unnest($3::text[]) WITH ORDINALITY AS g (given, n) ORDER BY n
-ON CONFLICT (kind, unique_key) WHERE unique_key IS NOT NULL AND status IN ('PENDING', 'RUNNING', 'WAITING') DO NOTHING
+ON CONFLICT (kind, unique_key) WHERE unique_key IS NOT NULL AND {LIVE_JOB} DO NOTHING
 RETURNING id"""
-LIVE_WITH_KEY = """
-SELECT id FROM jobs WHERE kind = $1 AND unique_key = $2 AND status IN ('PENDING', 'RUNNING', 'WAITING')"""
+LIVE_WITH_KEY = f"""
+SELECT id FROM jobs WHERE kind = $1 AND unique_key = $2 AND {LIVE_JOB}"""
 LIVE = ("PENDING", "RUNNING", "WAITING")
-CANCEL = """
+CANCEL = f"""
 WITH RECURSIVE family AS (
     SELECT id FROM jobs WHERE id = $1
     UNION ALL
     SELECT jobs.id FROM jobs JOIN family ON jobs.parent_id = family.id
-    WHERE jobs.status IN ('PENDING', 'RUNNING', 'WAITING')
+    WHERE jobs.{LIVE_JOB}
 )
 UPDATE jobs SET cancel_requested_at = $2,
     status = CASE status WHEN 'RUNNING' THEN status ELSE 'CANCELLED' END,
     finished_at = CASE status WHEN 'RUNNING' THEN NULL ELSE $2::timestamptz END
-WHERE id IN (SELECT id FROM family) AND status IN ('PENDING', 'RUNNING', 'WAITING')"""
+WHERE id IN (SELECT id FROM family) AND {LIVE_JOB}"""
 RETRY = """
 UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, finished_at = NULL,
     cancel_requested_at = NULL, error_code = NULL, error_message = NULL

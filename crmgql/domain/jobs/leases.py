@@ -20,6 +20,7 @@ from crmgql import access
 from crmgql.db import WITHOUT_DAYS, Connection, Transaction
 from crmgql.domain.jobs import endings
 from crmgql.errors import CrmError, DatabaseTrouble, DiskFull, TimedOut
+from crmgql.models.jobs import LIVE_JOB
 from crmgql.records.records import Act
 from crmgql.viewer import system
 
@@ -84,7 +85,7 @@ SELECT users.id, 'job.dead', 'Failed for good: ' || $2, left('Job job_' || repla
 FROM users WHERE active AND roles && $6::text[]
 ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"""
 LOCK_PARENT = "SELECT status FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
-PARENT_DONE = """
+PARENT_DONE = f"""
 UPDATE jobs SET finished_at = $2,
     status = CASE WHEN EXISTS (SELECT FROM jobs child WHERE child.parent_id = $1 AND child.status = 'DEAD')
         THEN 'DEAD' ELSE 'DONE' END,
@@ -92,7 +93,7 @@ UPDATE jobs SET finished_at = $2,
         THEN 'JOB_CHILD_DEAD' END
 WHERE id = $1 AND status = 'WAITING'
     AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = $1
-        AND child.status IN ('PENDING', 'RUNNING', 'WAITING'))
+        AND child.{LIVE_JOB})
 RETURNING parent_id"""
 
 

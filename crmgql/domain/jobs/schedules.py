@@ -22,6 +22,7 @@ from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import Schedule
+from crmgql.models.jobs import LIVE_JOB
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
@@ -37,18 +38,18 @@ WAYS = ("cron", "every_s", "once_at")
 TIMING = frozenset({*WAYS, "timezone"})
 CONFLICTS = {"schedules_name": ("name", "There is a schedule of this name; choose another.")}
 
-IS_TO_RUN = """enabled AND deleted_at IS NULL AND next_at IS NOT NULL
+IS_TO_RUN = f"""enabled AND deleted_at IS NULL AND next_at IS NOT NULL
     AND NOT (catch_up = 'ALL' AND EXISTS (
-        SELECT FROM jobs WHERE schedule_id = schedules.id AND status IN ('PENDING', 'RUNNING', 'WAITING')))"""
+        SELECT FROM jobs WHERE schedule_id = schedules.id AND {LIVE_JOB}))"""
 DUE = f"""
 SELECT * FROM schedules WHERE {IS_TO_RUN} AND next_at <= $1
 ORDER BY next_at LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED"""
 MOVE_ON = """
 UPDATE schedules SET next_at = $2, last_at = coalesce($3, last_at), skipped = skipped + $4 WHERE id = $1"""
-RUN = """
+RUN = f"""
 INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, schedule_id, scheduled_for)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT (schedule_id) WHERE schedule_id IS NOT NULL AND status IN ('PENDING', 'RUNNING', 'WAITING') DO NOTHING
+ON CONFLICT (schedule_id) WHERE schedule_id IS NOT NULL AND {LIVE_JOB} DO NOTHING
 RETURNING id"""
 SEED = """
 INSERT INTO schedules (name, kind, every_s, next_at, catch_up, source, external_id)

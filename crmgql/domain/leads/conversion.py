@@ -18,7 +18,7 @@ from crmgql.domain.leads.lead_states import NOWHERE
 from crmgql.domain.opportunities import opportunities, standings
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, Forbidden, NotFound
-from crmgql.models import Customer
+from crmgql.models import Customer, names
 from crmgql.records import checks, records
 from crmgql.records.records import Act, Row
 
@@ -125,7 +125,7 @@ async def _customer(act: Act, lead: Row, owner_id: UUID | None, *, new: bool) ->
         for what, sql, keys in searches:
             found = await _visible(act, sql, keys)
             if len(found) > 1:
-                named = ", ".join(f"cus_{each.hex}" for each in found[:5])
+                named = ", ".join(names.api_id("Customer", each) for each in found[:5])
                 raise Conflict(
                     f"Several customers have this {what}: {named}. Name one of them, or ask for a new one with newCustomer.",
                     field="customerId",

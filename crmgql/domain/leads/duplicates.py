@@ -14,6 +14,7 @@ from crmgql.domain.leads import lead_contacts
 from crmgql.errors import IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Lead, LeadDuplicate
+from crmgql.models.leads import OPEN_LEAD
 from crmgql.records import records
 from crmgql.records.records import Act, Row
 
@@ -53,9 +54,9 @@ WITH RECURSIVE hits AS (
 SELECT hit, id AS survivor FROM chains WHERE merged_into_id IS NULL AND id <> $1"""
 """Leads that share something with $1, and those in which they live on, if they were merged."""
 
-NEXT = """
+NEXT = f"""
 SELECT id FROM leads WHERE ($1::uuid IS NULL OR id > $1) AND ($2::text IS NULL OR source = $2)
-    AND status IN ('NEW', 'NURTURING', 'QUALIFIED')
+    AND {OPEN_LEAD}
 ORDER BY id LIMIT $3"""
 STILL = "SELECT * FROM leads WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
 """Held until the pairs are written, so that no pair is made of a lead that is being merged."""

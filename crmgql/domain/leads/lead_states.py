@@ -15,7 +15,7 @@ from crmgql import access
 from crmgql.domain.marketing import follow_ups
 from crmgql.domain.pools import pool_items, pools
 from crmgql.errors import IllegalTransition
-from crmgql.models import Lead, LeadTransition
+from crmgql.models import Lead, LeadTransition, names
 from crmgql.records import records
 from crmgql.records.records import Act, Conflicts, Row
 
@@ -50,11 +50,6 @@ def touched(act: Act) -> Row:
     return {"last_activity_at": act.now, "reclaim_warned_at": None}
 
 
-def api_id(lead_id: UUID) -> str:
-    """A lead's id as the API writes it, for messages and notes."""
-    return f"led_{lead_id.hex}"
-
-
 async def lock(act: Act, id: UUID, *, to: str, verb: str, expected_version: int | None = None) -> Row:
     """The lead, locked, if it may come to a status. Raises `Forbidden`, `NotFound`, `VersionConflict`, `IllegalTransition`."""
     sources = tuple(status for status, following in NEXT.items() if to in following)
@@ -84,9 +79,9 @@ async def way_out_of(act: Act, lead: Row) -> str:
     """What can be done instead with a lead that is closed; nothing to say of an open one."""
     match lead["status"]:
         case "MERGED":
-            return f"It lives on in {api_id(await survivor_of(act, lead['id']))}: do it there."
+            return f"It lives on in {names.api_id('Lead', await survivor_of(act, lead['id']))}: do it there."
         case "CONVERTED":
-            return f"It became the customer cus_{lead['customer_id'].hex}: go on there."
+            return f"It became the customer {names.api_id('Customer', lead['customer_id'])}: go on there."
         case "LOST":
             return "leadReopen opens it again."
     return ""

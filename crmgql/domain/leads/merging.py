@@ -17,13 +17,13 @@ import orjson
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_states, leads
-from crmgql.domain.leads.lead_states import NOWHERE, api_id
+from crmgql.domain.leads.lead_states import NOWHERE
 from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.events import outbox
-from crmgql.models import Lead
+from crmgql.models import Lead, names
 from crmgql.records import checks, records
 from crmgql.records.records import Act, Row
 
@@ -38,7 +38,7 @@ PLACES = ("owner_id", "queue_id", "pool_id")
 FURTHER = ("LOST", "NEW", "NURTURING", "QUALIFIED", "CONVERTED")
 """The later one of two statuses stays; an open lead is further than a lost one, because somebody asked again."""
 
-PREFIXES = {"campaign_id": "cam", "intake_source_id": "isr"}
+NAMED = {"campaign_id": "Campaign", "intake_source_id": "IntakeSource"}
 
 MOVE_TASKS = """
 UPDATE tasks SET lead_id = $2, version = version + 1, updated_at = $3 WHERE lead_id = $1
@@ -95,10 +95,12 @@ async def _lock(act: Act, id: UUID, other_id: UUID, expected_version: int | None
 async def _require_mergeable(act: Act, survivor: Row, other: Row) -> None:
     for lead, field in ((survivor, "id"), (other, "otherId")):
         if lead["status"] == "MERGED":
-            lives_on = api_id(await lead_states.survivor_of(act, lead["id"]))
-            raise IllegalTransition(f"{api_id(lead['id'])} is merged already and lives on in {lives_on}.", field=field)
+            lives_on = names.api_id("Lead", await lead_states.survivor_of(act, lead["id"]))
+            raise IllegalTransition(
+                f"{names.api_id('Lead', lead['id'])} is merged already and lives on in {lives_on}.", field=field
+            )
     if survivor["status"] == other["status"] == "CONVERTED":
-        customers = " and ".join(f"cus_{lead['customer_id'].hex}" for lead in (survivor, other))
+        customers = " and ".join(names.api_id("Customer", lead["customer_id"]) for lead in (survivor, other))
         raise IllegalTransition(f"Both are converted, to {customers}; they stay two.", field="otherId")
 
 
@@ -166,7 +168,11 @@ def _attributes(survivor: Row, other: Row, kept_out: tuple[Row, Row], now: datet
     """All of both; what both have differently is noted, after what was noted before."""
     mine, its = dict(survivor["attributes"]), dict(other["attributes"])
     notes = [*_take_notes(mine), *_take_notes(its)]
-    note: Row = {"lead": api_id(other["id"]), "at": now.isoformat(), "receivedAt": other["received_at"].isoformat()}
+    note: Row = {
+        "lead": names.api_id("Lead", other["id"]),
+        "at": now.isoformat(),
+        "receivedAt": other["received_at"].isoformat(),
+    }
     origin = {"source": other["source"], "externalId": other["external_id"]}
     parts = {"replaced": kept_out[0], "values": kept_out[1] | {k: v for k, v in origin.items() if v is not None}}
     parts["attributes"] = {
@@ -184,7 +190,7 @@ def _take_notes(attributes: Row) -> list[Any]:
 
 def _noted(column: str, value: Any) -> Any:
     if isinstance(value, UUID):
-        return f"{PREFIXES[column]}_{value.hex}"
+        return names.api_id(NAMED[column], value)
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
@@ -199,7 +205,7 @@ async def _place(act: Act, survivor: Row, other: Row, *, is_open: bool) -> Row:
         mine, its = await users.still_here(act, mine), await users.still_here(act, its)
     if mine is None and its is not None:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that has an owner.")
-        why = f"Taken over from {api_id(other['id'])} by merging."
+        why = f"Taken over from {names.api_id('Lead', other['id'])} by merging."
         decision_id = await leads.decide_by_hand(act, survivor, other["owner_id"], why)
         return NOWHERE | {column: other[column] for column in OWNING} | {"routing_id": decision_id}
     freed: Row = dict.fromkeys(OWNING) if mine != survivor["owner_id"] else {}
@@ -241,7 +247,7 @@ async def _absorb(act: Act, survivor: Row, other: Row, changes: Row) -> Row:
     if status not in lead_states.OPEN:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that is closed.")
         changes |= NOWHERE
-    payload, reason = {"merged": other["id"]}, f"Merged with {api_id(other['id'])}."
+    payload, reason = {"merged": other["id"]}, f"Merged with {names.api_id('Lead', other['id'])}."
     if status == survivor["status"]:
         kind, conflicts = "lead.absorbed", lead_states.CONFLICTS
         after = await records.change(act, Lead, survivor, changes, kind=kind, conflicts=conflicts, payload=payload)

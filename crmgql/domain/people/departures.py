@@ -22,6 +22,8 @@ from crmgql.domain.people import sessions, users
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import User
+from crmgql.models.activities import OPEN_TICKET
+from crmgql.models.leads import OPEN_LEAD
 from crmgql.records import records, retries
 from crmgql.records.records import Act, Collided, Row
 
@@ -47,7 +49,7 @@ class Holding:
 HOLDINGS = (
     Holding("opportunities", "Opportunity", "opportunities", "owner_id", "opportunity.updated", "t.status = 'OPEN'"),
     Holding("tasks", "Task", "tasks", "assignee_id", "task.updated", "t.status = 'OPEN'"),
-    Holding("tickets", "Ticket", "tickets", "assignee_id", "ticket.assigned", "t.status IN ('OPEN', 'PENDING')"),
+    Holding("tickets", "Ticket", "tickets", "assignee_id", "ticket.assigned", f"t.{OPEN_TICKET}"),
     Holding("customers", "Customer", "customers", "owner_id", "customer.assigned", customer="t.id"),
     Holding("queues", "LeadQueue", "lead_queues", "owner_id", "leadQueue.updated", customer="NULL::uuid"),
 )
@@ -69,11 +71,11 @@ WITH held AS (
 )
 UPDATE {table} t SET {column} = $2::uuid, version = t.version + 1, updated_at = $3 FROM held WHERE t.id = held.id
 RETURNING t.id, t.version, {customer} AS customer_id"""
-LEADS = """
+LEADS = f"""
 WITH held AS (
     SELECT id, assigned_at, accepted_at, accept_by, routing_id, uuidv7() AS decision_id,
         CASE WHEN $2::uuid IS NOT NULL THEN $3::timestamptz END AS since
-    FROM leads WHERE owner_id = $1 AND status IN ('NEW', 'NURTURING', 'QUALIFIED') ORDER BY id FOR NO KEY UPDATE
+    FROM leads WHERE owner_id = $1 AND {OPEN_LEAD} ORDER BY id FOR NO KEY UPDATE
 ), decided AS (
     INSERT INTO assignment_decisions (id, lead_id, reason, chosen_id, previous_id, explanation, actor_id, decided_at)
     SELECT decision_id, id, 'MANUAL', $2::uuid, $1, $5, $4, $3 FROM held

@@ -23,6 +23,7 @@ from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.pools import pool_items
 from crmgql.domain.pools.pool_items import KINDS, Kind
 from crmgql.events import outbox
+from crmgql.models.leads import OPEN_LEAD
 from crmgql.records.records import Act, Row
 from crmgql.viewer import NOBODY
 
@@ -30,9 +31,9 @@ BATCH = 500
 
 RECLAIMING = "SELECT * FROM pools WHERE kind = $1 AND active AND reclaim_after_d IS NOT NULL FOR SHARE"
 
-LEADS = """
+LEADS = f"""
 SELECT r.id, r.owner_id, r.name, r.customer_id, r.last_activity_at AS active_at, r.reclaim_warned_at AS warned_at FROM leads r
-WHERE r.id > $1 AND r.status IN ('NEW', 'NURTURING', 'QUALIFIED') AND r.owner_id IS NOT NULL
+WHERE r.id > $1 AND r.{OPEN_LEAD} AND r.owner_id IS NOT NULL
   AND r.last_activity_at < $2 AND (r.protected_until IS NULL OR r.protected_until <= $3)
 ORDER BY r.id LIMIT $4 FOR NO KEY UPDATE OF r SKIP LOCKED"""
 CUSTOMERS = """

@@ -22,6 +22,7 @@ from crmgql.domain.routing import bulk, decide, facts, placing
 from crmgql.domain.routing.candidates import Seller
 from crmgql.domain.routing.decide import LONGEST, Board, Decision, Lead
 from crmgql.errors import Conflict, Forbidden, IllegalTransition
+from crmgql.models.leads import OPEN_LEAD
 from crmgql.records.records import Act, Row
 
 NO_RULESET = Decision("NO_RULE", "No rule set is active.")
@@ -29,12 +30,12 @@ MOST = 500
 """Leads of each sort that one sweep takes; the next one comes within a minute."""
 
 FREE = "SELECT * FROM leads WHERE id = $1 FOR NO KEY UPDATE"
-NOT_ACCEPTED = """
+NOT_ACCEPTED = f"""
 SELECT * FROM leads WHERE accept_by <= $1 AND accepted_at IS NULL AND owner_id IS NOT NULL
-    AND status IN ('NEW', 'NURTURING', 'QUALIFIED')
+    AND {OPEN_LEAD}
 ORDER BY accept_by, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"""
-WAITED = """
-SELECT * FROM leads WHERE queue_deadline <= $1 AND status IN ('NEW', 'NURTURING', 'QUALIFIED')
+WAITED = f"""
+SELECT * FROM leads WHERE queue_deadline <= $1 AND {OPEN_LEAD}
 ORDER BY queue_deadline, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"""
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from crmgql.db import Connection
 from crmgql.domain.routing import decide, facts, placing
+from crmgql.models.leads import OPEN_LEAD
 from crmgql.records.records import Act
 
 COLUMNS = """id, name, company, title, email, industry, region, country, city, segment, employee_count, budget_amount, currency,
     attributes, lead_source, campaign_id, score, normal_email, domain, received_at, owner_id, assigned_at, accepted_at,
     accept_by, routing_id, queue_id, queue_deadline, customer_id, version"""
-PLACELESS = "status IN ('NEW', 'NURTURING', 'QUALIFIED') AND owner_id IS NULL AND queue_id IS NULL AND pool_id IS NULL"
+PLACELESS = f"{OPEN_LEAD} AND owner_id IS NULL AND queue_id IS NULL AND pool_id IS NULL"
 FRESH = f"""
 SELECT {COLUMNS} FROM leads WHERE {PLACELESS} AND routing_id IS NULL AND ($2::text IS NULL OR source = $2)
 ORDER BY received_at, id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED"""

@@ -18,6 +18,7 @@ import orjson
 
 from crmgql.domain.routing import matching
 from crmgql.domain.routing.hours import ALWAYS, Hours
+from crmgql.models import names
 
 ELIGIBLE = "ELIGIBLE"
 INACTIVE = "INACTIVE"
@@ -108,7 +109,7 @@ class Look:
 
 
 def look(reasons: Sequence[tuple[Seller, str | None]]) -> Look:
-    listed = {f"usr_{seller.id.hex}": reason or ELIGIBLE for seller, reason in reasons}
+    listed = {names.api_id("User", seller.id): reason or ELIGIBLE for seller, reason in reasons}
     return Look(
         tuple(seller for seller, reason in reasons if reason is None),
         {seller.id: reason for seller, reason in reasons if reason is not None},

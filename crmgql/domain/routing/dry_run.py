@@ -18,9 +18,8 @@ from crmgql.db import Database, Transaction
 from crmgql.domain.leads import lead_states
 from crmgql.domain.routing import decide, facts, hours
 from crmgql.domain.routing.decide import Board, Decision, Lead
-from crmgql.domain.routing.validation import api_id
 from crmgql.errors import BadUserInput
-from crmgql.models import RoutingRuleset
+from crmgql.models import RoutingRuleset, names
 from crmgql.records import records
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer
@@ -105,7 +104,7 @@ def _compared(lead: Lead, decision: Decision, place: facts.Row) -> dict[str, Any
         decision.reason,
     )
     return {
-        "leadId": api_id("led", lead.id),
+        "leadId": names.api_id("Lead", lead.id),
         "name": lead.name,
         "now": now,
         "would": would,
@@ -118,23 +117,23 @@ def _place(
     owner_id: UUID | None, owner: str | None, queue_id: UUID | None, queue: str | None, reason: str | None
 ) -> dict[str, Any]:
     return {
-        "ownerId": owner_id and api_id("usr", owner_id),
+        "ownerId": owner_id and names.api_id("User", owner_id),
         "owner": owner,
-        "queueId": queue_id and api_id("que", queue_id),
+        "queueId": queue_id and names.api_id("LeadQueue", queue_id),
         "queue": queue,
         "reason": reason,
     }
 
 
 def _as_json(ruleset_id: UUID, leads: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    names = {each[when]["ownerId"]: each[when]["owner"] for each in leads for when in ("now", "would")}
+    owners = {each[when]["ownerId"]: each[when]["owner"] for each in leads for when in ("now", "would")}
     sellers = _counted(leads, "ownerId")
     return {
-        "rulesetId": api_id("rrs", ruleset_id),
+        "rulesetId": names.api_id("RoutingRuleset", ruleset_id),
         "total": len(leads),
         "changed": sum(each["changed"] for each in leads),
         "leads": list(reversed(leads)),
-        "sellers": [{"userId": id, "name": names[id], "now": a, "would": b} for id, a, b in sellers],
+        "sellers": [{"userId": id, "name": owners[id], "now": a, "would": b} for id, a, b in sellers],
         "reasons": [{"reason": reason, "now": a, "would": b} for reason, a, b in _counted(leads, "reason")],
     }
 

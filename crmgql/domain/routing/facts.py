@@ -23,6 +23,7 @@ from crmgql.domain.routing.candidates import Load, Seller
 from crmgql.domain.routing.decide import Board, Lead, Queue, Rule, Ruleset
 from crmgql.domain.routing.distribution import TURN
 from crmgql.errors import BadUserInput
+from crmgql.models.leads import OPEN_LEAD
 from crmgql.records import retries
 
 LOCK_ACTIVE = "SELECT * FROM routing_rulesets WHERE status = 'ACTIVE' FOR NO KEY UPDATE"
@@ -37,9 +38,9 @@ WHERE u.roles && $2 OR u.id = ANY ($1::uuid[])
 ORDER BY u.id"""
 ABSENCES = """
 SELECT user_id, starts_at, ends_at FROM absences WHERE cancelled_at IS NULL AND starts_at <= $1 AND ends_at > $2"""
-OPEN = """
+OPEN = f"""
 SELECT seller.id, (SELECT count(*) FROM (
-    SELECT FROM leads WHERE owner_id = seller.id AND status IN ('NEW', 'NURTURING', 'QUALIFIED') LIMIT seller.most) held)
+    SELECT FROM leads WHERE owner_id = seller.id AND {OPEN_LEAD} LIMIT seller.most) held)
 FROM unnest($1::uuid[], $2::integer[]) AS seller (id, most)"""
 TODAY = """
 SELECT seller.id, (SELECT count(*) FROM (

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations, product
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from crmgql.domain.routing import conditions
 from crmgql.domain.routing.candidates import Seller
 from crmgql.domain.routing.conditions import All, AnyOf, Condition, Leaf, Not
 from crmgql.domain.routing.decide import Rule, Ruleset
+from crmgql.models import names
 
 MOST = 64
 """Alternatives of a condition that are looked at."""
@@ -252,12 +252,8 @@ def as_json_list(listed: Iterable[Warning]) -> list[dict[str, Any]]:
         {
             "code": each.code,
             "message": each.message,
-            "ruleId": each.rule and api_id("rru", each.rule.id),
+            "ruleId": each.rule and names.api_id("RoutingRule", each.rule.id),
             "ruleName": each.rule and each.rule.name,
         }
         for each in listed
     ]
-
-
-def api_id(prefix: str, id: UUID) -> str:
-    return f"{prefix}_{id.hex}"

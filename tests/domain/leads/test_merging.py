@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from crmgql import db
 from crmgql.domain.leads import leads, merging
-from crmgql.domain.leads.lead_states import api_id
 from crmgql.errors import BadUserInput, CrmError, IllegalTransition, NotFound
+from crmgql.models import names
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, system
 from tests.conftest import NOW, viewer
@@ -61,7 +61,7 @@ def test_nothing_is_lost(survivor: dict[str, Any], other: dict[str, Any]) -> Non
     survivor, other = {**survivor, "id": uuid4()}, {**other, "id": uuid4()}
     merged = {**survivor, **merging.combine(survivor, other, now=NOW)}
     note = merged["attributes"]["merged"][-1]
-    assert note["lead"] == api_id(other["id"])
+    assert note["lead"] == names.api_id("Lead", other["id"])
     for lead, noted in ((survivor, note.get("replaced", {})), (other, note.get("values", {}))):
         for column in (*merging.KEPT, *merging.FIRST_TOUCH, "score", "lost_reason"):
             name = "".join(part.title() if n else part for n, part in enumerate(column.split("_")))
@@ -142,7 +142,7 @@ async def test_the_whole_of_a_merge(crm: db.Database, database: Database) -> Non
         "utm": "x",
         "merged": [
             {
-                "lead": api_id(other),
+                "lead": names.api_id("Lead", other),
                 "at": NOW.isoformat(),
                 "receivedAt": early.isoformat(),
                 "values": {"name": "A. Lee", "source": "crm", "externalId": "7"},
@@ -261,7 +261,7 @@ async def test_into_a_merged_lead_is_refused_and_names_the_survivor(crm: db.Data
     await merge(crm, second, first)
     await merge(crm, third, second)
     for id, other in ((first, new), (new, first), (second, new)):
-        with pytest.raises(IllegalTransition, match=api_id(third)) as refused:
+        with pytest.raises(IllegalTransition, match=names.api_id("Lead", third)) as refused:
             await merge(crm, id, other)
         assert refused.value.field == ("otherId" if id == new else "id")
     with pytest.raises(BadUserInput):
