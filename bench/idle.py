@@ -1,8 +1,8 @@
 """What an installation costs while nothing happens: statements and Valkey commands a second, and its share of a core.
 
-One API process, one worker with all queues, PostgreSQL and Valkey, as `crmgql dev` starts them. Statements are those that
-`pg_stat_database` counts as transactions (each of ours is one of its own) and, where they are more, those that the server
-logs; commands are Valkey's own count, less those that ask for it; processor time is the kernel's, of each process tree.
+One API process, one worker with all queues, PostgreSQL and Valkey. Statements are what pg_stat_statements counts, where it is
+loaded, and transactions what the server counts; commands are Valkey's own count, less those that ask for it; processor time is
+the kernel's, of each process with all below it.
 """
 
 from __future__ import annotations

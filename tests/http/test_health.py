@@ -40,9 +40,11 @@ async def ready(**checks: health.Check) -> httpx.Response:
 
 
 def test_up_and_ready(client: httpx.Client) -> None:
-    for path in ("/healthz", "/readyz"):
+    queues = {"jobs": {"due": 0, "oldestDueSeconds": 0.0, "dead": 0}}
+    for path, more in (("/healthz", {}), ("/readyz", queues)):
         response = client.get(path)
-        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+        assert (response.status_code, response.json()) == (200, {"status": "ok", **more})
+    assert 'crmgql_jobs_due{queue="bulk"} 0.0' in client.get("/metrics").text.splitlines()
 
 
 async def test_what_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
