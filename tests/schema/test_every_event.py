@@ -29,6 +29,7 @@ ELSEWHERE = {
     "contact.erased": "schema/customers/test_erasure.py",
     "customer.erased": "schema/customers/test_erasure.py",
     "email.failed": "domain/messages/test_emails.py",
+    "email.retried": "domain/messages/test_emails.py",
     "email.sent": "domain/messages/test_emails.py",
     "gap.recorded": "events/test_tables.py",
     "import.finished": "imports/test_engine.py",

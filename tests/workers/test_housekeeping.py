@@ -92,7 +92,7 @@ async def test_it_deletes_in_batches_that_commit(crm, database, monkeypatch) -> 
         sql = "INSERT INTO login_attempts (key, window_ends_at) VALUES ($1, $2)"
         await database.execute(sql, str(n), long_ago)
     id = await put(database, kind="housekeeping", due_at=long_ago)
-    await Attempts(crm, Settings(log_level="error")).attempt(id, 0)
+    await attempt(Attempts(crm, Settings(log_level="error")), id)
     job = await row(database, id)
     assert job["result"] == {"sessions": 7, "loginAttempts": 7, "idempotencyKeys": 1, "jobs": 7}
     assert job["progress_done"] == 22
@@ -174,7 +174,7 @@ async def test_it_makes_months_and_gives_up_those_that_are_old_enough(crm, datab
     later = now + timedelta(days=200)
     for settings in (Settings(), Settings(events_retention_days=365), Settings(events_retention_days=365)):
         job = await put(database, kind="housekeeping", due_at=later)
-        await Attempts(crm, settings, clock=lambda: later).attempt(job, 0)
+        await attempt(Attempts(crm, settings, clock=lambda: later), job)
         assert await status(database, job) == "DONE"
         kept = 0 if settings.events_retention_days else 1
         assert await database.fetchval("SELECT count(*) FROM events WHERE kind = 'lead.created'") == kept

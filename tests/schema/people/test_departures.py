@@ -19,6 +19,7 @@ from crmgql.domain.people import departures
 from crmgql.domain.pools import pools
 from crmgql.domain.routing import assign
 from crmgql.errors import CrmError
+from crmgql.events import outbox
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who
 from tests.schema.cases_leads import lead
@@ -226,7 +227,7 @@ async def test_merging_brings_nobody_back(world: World, survives: str) -> None:
 
 async def test_as_many_statements_for_five_hundred_as_for_one(world: World) -> None:
     seen: dict[int, list[str]] = {}
-    for number in (1, 500):
+    for number in (1, 1, 500):  # the first time asyncpg asks about types
         boss = await world.user("MANAGER")
         user = await world.user("SELLER", team_id=await world.insert("teams", name="Many", manager_id=boss))
         for _ in range(number):
@@ -249,8 +250,10 @@ async def test_as_many_statements_for_five_hundred_as_for_one(world: World) -> N
         assert time.perf_counter() - started < 5
         assert await held(world, user) == 0
         seen[number] = statements
-    assert seen[1] == seen[500]
-    assert len(seen[1]) < 30
+    # One event has a statement of its own.
+    one, many = ([outbox.RECORD if each == outbox.RECORD_ONE else each for each in seen[n]] for n in (1, 500))
+    assert one == many
+    assert len(one) < 30
 
 
 # At the same moment
