@@ -72,8 +72,11 @@ class Run:
         self.message = self.message if message is None else message
 
     @asynccontextmanager
-    async def step(self) -> AsyncIterator[Act]:
-        """A transaction. Rolls back and raises `LeaseLost` at its end when this attempt no longer holds the job."""
+    async def step(self, *, despite_cancel: bool = False) -> AsyncIterator[Act]:
+        """A transaction. Rolls back and raises `LeaseLost` at its end when this attempt no longer holds the job.
+
+        It rolls back too when the job was asked to stop, unless `despite_cancel`: for what can't be undone any more.
+        """
         async with self.database.transaction() as tx:
             yield Act(tx, system(self.clock))
             await leases.keep(
@@ -84,6 +87,7 @@ class Run:
                 done=self.done,
                 total=self.total,
                 message=self.message,
+                despite_cancel=despite_cancel,
             )
 
 

@@ -14,13 +14,13 @@ def server(settings: Settings) -> emails.Server:
 
 @long_handler(kinds.EMAIL_SEND)
 async def email_send(run: Run, arguments: kinds.EmailOf) -> Result:
-    """Sends between two transactions: no connection is held while the SMTP server thinks."""
+    """Sends between two transactions: no connection is held while the SMTP server answers."""
     async with run.step() as act:
         email = await emails.pending(act, id=arguments.email_id)
     if email is None:
         return None
     outcome = await emails.deliver(email, server(run.settings), now=run.now)
-    async with run.step() as act:
+    async with run.step(despite_cancel=True) as act:
         return await emails.finish(act, id=arguments.email_id, outcome=outcome)
 
 
