@@ -74,6 +74,9 @@ clean-all: clean ## remove all that 'make' ever made, WITHOUT ASKING: also the d
 		exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "'$(PYTHON)' has no venv module: install it (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@[ ! -L .venv ] || { \
+		echo ".venv is a link to $$(readlink .venv), which is not ours to make anew: remove the link, or run make there." >&2; \
+		exit 1; }
 	@{ grep -qsF '$(CURDIR)/.venv' .venv/pyvenv.cfg && $(BIN)/python -m pip --version >/dev/null 2>&1 \
 		&& [ "$$($(BIN)/python --version)" = "$$($(PYTHON) --version)" ]; } || { \
 		echo "Making .venv with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv --clear .venv; }

@@ -132,10 +132,7 @@ def _any(build: Build, level: Level, field: metadata.AnyOne, wanted: tuple[selec
     if branches:
         level.column(field.type_column)
         level.column(field.column)
-        case: ast.Expr | None = None
-        for is_type, text in reversed(branches):
-            case = ast.Case(is_type, text, case)
-        assert case is not None
+        case = ast.Switch(ast.Col(levels.OUTER, field.type_column), tuple(branches))
         found = level.compute(f"{field.name} {len(level.computed)}", case)
         level.counts.append(ast.Cast(ast.IsNull(found, negated=True), "int4"))
         texts.append(found)
@@ -143,15 +140,15 @@ def _any(build: Build, level: Level, field: metadata.AnyOne, wanted: tuple[selec
 
 
 def _branch(build: Build, field: metadata.AnyOne, wanted: selection.Object) -> tuple[ast.Expr, ast.Expr]:
-    """Whether the record is of a type, and its text if it is visible."""
+    """A type's name, and the text of the record of this type if it is visible."""
     build.count_relation()
     record = levels.Joined(wanted.node, build.fresh("o"))
     rule = access.rows(wanted.node.name, build.who, record.alias)
     same = ast.eq(record.column("id"), ast.Col(levels.OUTER, field.column))
     text = entries([(key, _plain_text(build, record, item)) for key, item in wanted.items])
     source = ast.Table(wanted.node.table, record.alias)
-    is_type = ast.eq(ast.Col(levels.OUTER, field.type_column), ast.Text(wanted.node.name))
-    return is_type, ast.Subquery(ast.Select(((text, "v"),), source, where=ast.all_of([same, rule])))
+    found = ast.Select(((text, "v"),), source, where=ast.all_of([same, rule]))
+    return ast.Text(wanted.node.name), ast.Subquery(found)
 
 
 def _any_level(build: Build, level: Level, field: metadata.AnyOne, wanted: selection.Object) -> ast.Expr:

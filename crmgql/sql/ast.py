@@ -115,6 +115,14 @@ class Case(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Switch(Expr):
+    """The second expression of the first branch whose first one equals the value; NULL when none does."""
+
+    value: Expr
+    branches: tuple[tuple[Expr, Expr], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cast(Expr):
     item: Expr
     type: str

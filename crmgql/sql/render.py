@@ -154,6 +154,11 @@ class _Writer:
         return f"CASE WHEN {self.expr(expr.condition)} THEN {self.expr(expr.then)}{otherwise} END"
 
     @expr.register
+    def _(self, expr: ast.Switch) -> str:
+        branches = " ".join(f"WHEN {self.expr(when)} THEN {self.expr(then)}" for when, then in expr.branches)
+        return f"CASE {self.expr(expr.value)} {branches} END"
+
+    @expr.register
     def _(self, expr: ast.Cast) -> str:
         return f"{self.expr(expr.item)}::{expr.type}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from starlette.applications import Starlette
 
 from crmgql import db
@@ -40,45 +40,49 @@ async def ready(**checks: health.Check) -> httpx.Response:
 
 
 def test_up_and_ready(client: httpx.Client) -> None:
-    queues = {"jobs": {"due": 0, "oldestDueSeconds": 0.0, "dead": 0}}
-    for path, more in (("/healthz", {}), ("/readyz", queues)):
+    for path, more in (("/healthz", {}), ("/readyz", {"servers": {"PostgreSQL": "ready", "Valkey": "ready"}})):
         response = client.get(path)
         assert (response.status_code, response.json()) == (200, {"status": "ok", **more})
     assert 'crmgql_jobs_due{queue="bulk"} 0.0' in client.get("/metrics").text.splitlines()
 
 
-async def test_what_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_does_not_answer_is_named_and_why_only_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PATIENCE_S", 0.1)
-    response = await ready(PostgreSQL=hangs, Valkey=fails, Other=works)
+    with structlog.testing.capture_logs() as lines:
+        response = await ready(PostgreSQL=hangs, Valkey=fails, Other=works)
     assert response.status_code == 503
-    failing = ["PostgreSQL did not answer within 0.1 seconds.", "Valkey can't be reached."]
-    assert response.json() == {"status": "unavailable", "failing": failing}
+    servers = {"PostgreSQL": "not ready", "Valkey": "not ready", "Other": "ready"}
+    assert response.json() == {"status": "unavailable", "servers": servers}
+    assert {line["server"]: line["reason"] for line in lines} == {
+        "PostgreSQL": "no answer within 0.1 seconds",
+        "Valkey": "can't be reached: 10.0.0.1 refused",
+    }
 
 
 async def test_many_who_ask_cost_one_check_a_second() -> None:
     asked, now, go = 0, 100.0, asyncio.Event()
 
-    async def check() -> None:
+    async def check() -> int:
         nonlocal asked
         asked += 1
         await go.wait()
+        return asked
 
-    readiness = health.Readiness({"Other": check}, clock=lambda: now)
-    asking = [asyncio.create_task(readiness.failing()) for _ in range(20)]
+    shared = health.Shared(check, clock=lambda: now)
+    asking = [asyncio.create_task(shared.get()) for _ in range(20)]
     await asyncio.sleep(0.01)
     asking[0].cancel()
     now += 60  # a check that takes long is not joined by a second one
-    asking += [asyncio.create_task(readiness.failing()) for _ in range(20)]
+    asking += [asyncio.create_task(shared.get()) for _ in range(20)]
     await asyncio.sleep(0.01)
     go.set()
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert isinstance(answers[0], asyncio.CancelledError)
-    assert answers[1:] == [[]] * 39
-    assert asked == 1
+    assert answers[1:] == [1] * 39
     now += 0.9
-    assert (await readiness.failing(), asked) == ([], 1)
+    assert await shared.get() == 1
     now += 0.1
-    assert (await readiness.failing(), asked) == ([], 2)
+    assert await shared.get() == 2
 
 
 async def test_busy_is_not_dead(database_url: str) -> None:
@@ -95,23 +99,27 @@ async def test_a_full_disk_is_named_until_something_can_be_written(crm: db.Datab
     await database.execute(f"""
         CREATE FUNCTION full_disk() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN {FULL}; END $$;
         CREATE EVENT TRIGGER full_disk ON ddl_command_start EXECUTE FUNCTION full_disk()""")
-    readiness = health.Readiness({"PostgreSQL": crm.ping}, clock=itertools.count().__next__)
-    assert await readiness.failing() == []
+
+    async def reason() -> str | None:
+        return (await health.why_not_ready({"PostgreSQL": crm.ping}))["PostgreSQL"]
+
+    assert await reason() is None
     with pytest.raises(DiskFull, match="until there is room again"):
         async with crm.transaction() as tx:
             await tx.connection.execute(f"DO $$ BEGIN {FULL}; END $$")
     for _ in range(2):
-        assert await readiness.failing() == ["PostgreSQL can't write: its disk is full."]
+        assert await reason() == "its disk is full"
     await database.execute("ALTER EVENT TRIGGER full_disk DISABLE")
-    assert await readiness.failing() == []
+    assert await reason() is None
     await database.execute("ALTER EVENT TRIGGER full_disk ENABLE")
-    assert await readiness.failing() == []  # which is not tried again while nothing says that it is full
+    assert await reason() is None  # which is not tried again while nothing says that it is full
     assert await database.fetchval("SELECT to_regclass('crmgql_room')") is None
 
 
 def test_ready_without_valkey(otherwise: Any) -> None:
     response = httpx.get(f"{otherwise.url}/readyz", verify=False)
-    assert (response.status_code, response.json()["failing"]) == (503, ["Valkey can't be reached."])
+    servers = {"PostgreSQL": "ready", "Valkey": "not ready"}
+    assert (response.status_code, response.json()["servers"]) == (503, servers)
     assert httpx.get(f"{otherwise.url}/healthz", verify=False).status_code == 200
 
 

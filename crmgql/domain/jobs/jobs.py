@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from crmgql import access
 from crmgql.db import Transaction
@@ -47,7 +48,8 @@ WITH RECURSIVE family AS (
 UPDATE jobs SET cancel_requested_at = $2,
     status = CASE status WHEN 'RUNNING' THEN status ELSE 'CANCELLED' END,
     finished_at = CASE status WHEN 'RUNNING' THEN NULL ELSE $2::timestamptz END
-WHERE id IN (SELECT id FROM family) AND {LIVE_JOB}"""
+WHERE id IN (SELECT id FROM family) AND {LIVE_JOB}
+RETURNING kind, arguments, arguments_version, status"""
 RETRY = """
 UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, finished_at = NULL,
     cancel_requested_at = NULL, error_code = NULL, error_message = NULL
@@ -153,7 +155,10 @@ def require_rights(act: Act, kind: Kind[Any]) -> None:
 async def cancel(act: Act, *, id: UUID) -> UUID:
     """Ends what waits, and what runs within seconds, with all that came of it; what it has done stays done."""
     job, move = await MOVES.lock(act, "cancel", id)
-    await act.tx.connection.execute(CANCEL, id, act.now)
+    for each in await act.tx.connection.fetch(CANCEL, id, act.now):
+        if each["status"] == "CANCELLED":
+            arguments = orjson.loads(each["arguments"])
+            await endings.cancelled(act, each["kind"], arguments, each["arguments_version"])
     if job["status"] == "RUNNING":  # it may end well before its worker hears of it
         await _record(act, id, "job.cancelRequested", {"cancel_requested_at": (job["cancel_requested_at"], act.now)})
         return id
@@ -175,8 +180,7 @@ async def retry(act: Act, *, id: UUID) -> UUID:
         await leases.reopen_parents(act.tx.connection, job["parent_id"])
     except asyncpg.UniqueViolationError:
         raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
-    if job["status"] == "DEAD":
-        await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
+    await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
     act.tx.queues.add(job["queue"])
     await _record(act, id, move.event, {"status": (job["status"], move.target)})
     return id
