@@ -19,8 +19,7 @@ FACTS = "name sku category description specs price cost"
 
 CONFLICTS = {"products_sku": ("sku", "Another product has this SKU.")}
 MOVES = Moves(
-    "product",
-    refusal="A {noun} that is {status} can't {verb}; only {sources}.",
+    Product,
     activate=Move({"DRAFT", "END_OF_LIFE"}, "ACTIVE", "product.activated"),
     retire=Move({"DRAFT", "ACTIVE"}, "END_OF_LIFE", "product.retired"),
 )
@@ -56,9 +55,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Activates or retires."""
-    access.require_write(act.viewer, "Product")
-    product = await records.lock(act, Product, id, expected_version=expected_version)
-    move = MOVES.check(verb, product)
+    product, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     await records.change(act, Product, product, move.changes(act.now), kind=move.event)
     return id
 

@@ -1,4 +1,4 @@
-"""Customers: their facts, who owns them, what they are part of, and their life cycle (`NEXT`)."""
+"""Customers: their facts, who owns them, what they are part of, and their life cycle (`MOVES`)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from crmgql import access
 from crmgql.domain.customers import followers
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
-from crmgql.errors import CurrencyMismatch, IllegalTransition
+from crmgql.errors import CurrencyMismatch
 from crmgql.models import Customer
 from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = (
@@ -21,13 +22,15 @@ FACTS = (
 )
 """What is said of a customer, and may be changed."""
 
-NEXT = {
-    "PROSPECT": ("CUSTOMER",),
-    "CUSTOMER": ("DORMANT", "CHURNED"),
-    "DORMANT": ("CUSTOMER", "CHURNED"),
-    "CHURNED": ("PROSPECT", "CUSTOMER"),
-}
-"""From where to where. Who has bought is never a mere prospect again, except when won back from having left."""
+CHANGED = "customer.statusChanged"
+MOVES = Moves(
+    Customer,
+    PROSPECT=Move({"CHURNED"}, "PROSPECT", CHANGED),
+    CUSTOMER=Move({"PROSPECT", "DORMANT", "CHURNED"}, "CUSTOMER", CHANGED),
+    DORMANT=Move({"CUSTOMER"}, "DORMANT", CHANGED),
+    CHURNED=Move({"CUSTOMER", "DORMANT"}, "CHURNED", CHANGED),
+)
+"""By the status that is set. Who has bought is never a mere prospect again, except when won back from having left."""
 
 CONFLICTS = {
     "customers_employee_count": ("employeeCount", "Can't be negative."),
@@ -62,7 +65,6 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
-    _check_status(customer, changes.get("status"))
     changes |= _revenue(customer, changes)
     kind, payload = _kind_and_payload(customer, changes)
     after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
@@ -87,16 +89,6 @@ async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:
     await records.refuse_cycle(act, Customer, id, parent_id)
 
 
-def _check_status(customer: Row, status: str | None) -> None:
-    if status in (None, customer["status"]):
-        return
-    allowed = NEXT[customer["status"]]
-    if status not in allowed:
-        raise IllegalTransition(
-            f"A {customer['status']} can't become a {status}; only {' or '.join(allowed)}.", field="status"
-        )
-
-
 def _revenue(customer: Row, changes: Row) -> Row:
     """The annual revenue as a column. It is in the customer's currency, so that can't change under it."""
     currency = changes.get("currency") or customer["currency"]
@@ -110,8 +102,10 @@ def _revenue(customer: Row, changes: Row) -> Row:
 
 
 def _kind_and_payload(customer: Row, changes: Row) -> tuple[str, Row]:
-    if changes.get("status", customer["status"]) != customer["status"]:
-        return "customer.statusChanged", {"from": customer["status"], "to": changes["status"]}
+    status = changes.get("status") or customer["status"]
+    if status != customer["status"]:
+        move = MOVES.check(status, customer, to=f"become {status}", field="status")
+        return move.event, {"from": customer["status"], "to": status}
     if changes.get("owner_id", customer["owner_id"]) != customer["owner_id"]:
         return "customer.assigned", {}
     return "customer.updated", {}

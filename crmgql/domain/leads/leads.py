@@ -13,7 +13,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_contacts, lead_states
-from crmgql.domain.leads.lead_states import CONFLICTS, NOWHERE
+from crmgql.domain.leads.lead_states import CONFLICTS, MOVES, NOWHERE
 from crmgql.domain.marketing import follow_ups
 from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import standings
@@ -89,7 +89,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 async def accept(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """The owner takes the lead on, so that it is not routed to somebody else."""
-    lead = await lead_states.lock_open(act, id, verb="accept", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "accept", expected_version=expected_version)
     if lead["owner_id"] is None or lead["owner_id"] != act.viewer.actor_id:
         raise Forbidden("Only its owner accepts a lead; leadAssign gives it another owner.", field="id")
     if lead["accepted_at"] is not None:
@@ -101,7 +101,7 @@ async def accept(act: Act, *, id: UUID, expected_version: int | None = None) -> 
 
 async def assign(act: Act, *, id: UUID, owner_id: UUID, expected_version: int | None = None) -> UUID:
     """Gives the lead to somebody by hand, out of queue and pool; there is nothing for them to accept."""
-    lead = await lead_states.lock_open(act, id, verb="assign", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "assign", expected_version=expected_version)
     await users.assignable(act, owner_id, field="ownerId")
     if lead["owner_id"] == owner_id and lead["accept_by"] is None:
         return id
@@ -113,17 +113,10 @@ async def assign(act: Act, *, id: UUID, owner_id: UUID, expected_version: int | 
     return id
 
 
-async def nurture(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Not ready to buy yet: stays in touch."""
-    lead = await lead_states.lock(act, id, to="NURTURING", verb="nurture", expected_version=expected_version)
-    await lead_states.move(act, lead, "NURTURING", kind="lead.nurtured")
-    return id
-
-
-async def qualify(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Worth a seller's time."""
-    lead = await lead_states.lock(act, id, to="QUALIFIED", verb="qualify", expected_version=expected_version)
-    await lead_states.move(act, lead, "QUALIFIED", kind="lead.qualified")
+async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Nurtures a lead that is not ready to buy, or qualifies one that is worth a seller's time."""
+    lead = await lead_states.lock(act, id, verb, expected_version=expected_version)
+    await lead_states.move(act, lead, MOVES[verb])
     return id
 
 
@@ -132,20 +125,20 @@ async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None 
     checks.check_text(reason, "reason", longest=300)
     if checks.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
-    lead = await lead_states.lock(act, id, to="LOST", verb="lose", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "lose", expected_version=expected_version)
     await lead_states.leave_pool(act, lead, reason="Lost.")
     changes = {**NOWHERE, "lost_reason": reason}
-    await lead_states.move(act, lead, "LOST", kind="lead.lost", reason=reason, changes=changes)
+    await lead_states.move(act, lead, MOVES["lose"], reason=reason, changes=changes)
     return id
 
 
 async def reopen(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """A lost lead is new again: its owner's, or routed when there is none or they have left."""
-    lead = await lead_states.lock(act, id, to="NEW", verb="reopen", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "reopen", expected_version=expected_version)
     changes: Row = {"lost_reason": None}
     if await users.still_here(act, lead["owner_id"]) is None:
         changes |= {"owner_id": None, "assigned_at": None, "accepted_at": None}
-    after = await lead_states.move(act, lead, "NEW", kind="lead.reopened", changes=changes)
+    after = await lead_states.move(act, lead, MOVES["reopen"], changes=changes)
     if after["owner_id"] is None:
         await jobs.enqueue(act, kinds.LEAD_ROUTE, kinds.LeadOf(lead_id=id))
     return id

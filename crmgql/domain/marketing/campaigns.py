@@ -11,10 +11,11 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import users
-from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
+from crmgql.errors import BadUserInput, CurrencyMismatch
 from crmgql.models import Campaign
 from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name channel currency budget spend starts_on ends_on owner_id"
@@ -23,6 +24,11 @@ CONFLICTS = {
     "campaigns_name": ("name", "Another campaign has this name, in upper or lower case."),
     "campaigns_period": ("endsOn", "A campaign can't end before it starts."),
 }
+MOVES = Moves(
+    Campaign,
+    start=Move({"PLANNED"}, "ACTIVE", "campaign.started"),
+    end=Move({"PLANNED", "ACTIVE"}, "ENDED", "campaign.ended"),
+)
 
 
 @takes(Campaign, FACTS, ORIGIN)
@@ -60,37 +66,27 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 async def start(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """From now on, or since the day in the past that it says. Raises `IllegalTransition` unless it is planned."""
-    campaign = await _lock(act, id, expected_version, ("PLANNED",), "start")
+    campaign, move = await MOVES.lock(act, "start", id, expected_version=expected_version)
     today = act.today
     if campaign["ends_on"] is not None and campaign["ends_on"] < today:
         raise BadUserInput(
             f"The campaign was to end on {campaign['ends_on']}; change endsOn, then start it.", field="endsOn"
         )
     starts_on = min(campaign["starts_on"] or today, today)
-    changes = {"status": "ACTIVE", "starts_on": starts_on}
-    await records.change(act, Campaign, campaign, changes, kind="campaign.started", conflicts=CONFLICTS)
+    changes = {**move.changes(act.now), "starts_on": starts_on}
+    await records.change(act, Campaign, campaign, changes, kind=move.event, conflicts=CONFLICTS)
     return id
 
 
 async def end(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Today, or on the day in the past that it says; one that never started keeps its days. Leads may still come in."""
-    campaign = await _lock(act, id, expected_version, ("PLANNED", "ACTIVE"), "end")
-    changes: Row = {"status": "ENDED"}
+    campaign, move = await MOVES.lock(act, "end", id, expected_version=expected_version)
+    changes = move.changes(act.now)
     if campaign["status"] == "ACTIVE":
         today = act.today
         changes["ends_on"] = min(campaign["ends_on"] or today, today)
-    await records.change(act, Campaign, campaign, changes, kind="campaign.ended", conflicts=CONFLICTS)
+    await records.change(act, Campaign, campaign, changes, kind=move.event, conflicts=CONFLICTS)
     return id
-
-
-async def _lock(act: Act, id: UUID, expected_version: int | None, states: tuple[str, ...], verb: str) -> Row:
-    access.require_write(act.viewer, "Campaign")
-    campaign = await records.lock(act, Campaign, id, expected_version=expected_version)
-    if campaign["status"] not in states:
-        raise IllegalTransition(
-            f"Can't {verb} a campaign that is {campaign['status']}, only one that is {' or '.join(states)}.", field="id"
-        )
-    return campaign
 
 
 async def _owner(act: Act, owner_id: UUID | None) -> UUID | None:

@@ -19,8 +19,7 @@ CONFLICTS = {
     "payments_provider_reference": ("providerReference", "This provider's payment is recorded already."),
 }
 MOVES = Moves(
-    "payment",
-    refusal="A {status} {noun} can't {verb}; only a {sources} one.",
+    Payment,
     receive=Move({"PENDING"}, "RECEIVED", "payment.received", "received_at"),
     fail=Move({"PENDING"}, "FAILED", "payment.failed"),
     cancel=Move({"PENDING"}, "CANCELLED", "payment.cancelled"),
@@ -99,9 +98,7 @@ async def move(
     act: Act, verb: str, *, id: UUID, expected_version: int | None = None, received_at: datetime | None = None
 ) -> UUID:
     """Receives, fails or cancels a pending payment."""
-    access.require_write(act.viewer, "Payment")
-    payment = await records.lock(act, Payment, id, expected_version=expected_version)
-    move = MOVES.check(verb, payment)
+    payment, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     payload = {"amount": (payment["amount"], payment["currency"])}
     await records.change(act, Payment, payment, move.changes(received_at or act.now), kind=move.event, payload=payload)
     return id

@@ -63,9 +63,7 @@ class Line:
 
 
 MOVES = Moves(
-    "order",
-    refusal="A {status} {noun} can't {verb}; only from {sources}.",
-    joined=", ",
+    Order,
     confirm=Move({"DRAFT"}, "CONFIRMED", "order.confirmed", "confirmed_at"),
     process=Move({"CONFIRMED", "UNAVAILABLE"}, "PROCESSING", "order.processing"),
     invoice=Move({"CONFIRMED", "PROCESSING"}, "INVOICED", "order.invoiced"),
@@ -136,10 +134,7 @@ async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_versi
     """Replaces a draft's lines; the same lines again change nothing."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
-    if order["status"] != "DRAFT":
-        raise IllegalTransition(
-            f"The lines of a {order['status']} order are fixed; only a DRAFT's can change.", field="id"
-        )
+    _require_draft(order)
     priced = await _priced(act, lines, order["currency"])
     before = await act.tx.connection.fetch(LINES, order["customer_id"], id)
     if [{column: row[column] for column in LINE} for row in before] == priced:
@@ -162,8 +157,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "seller_id" in changes and changes["seller_id"] != order["seller_id"]:
         await users.assignable(act, changes["seller_id"], field="sellerId")
     if "tax" in changes or "discount" in changes:
-        if order["status"] != "DRAFT":
-            raise IllegalTransition(f"The amounts of a {order['status']} order are fixed.", field="id")
+        _require_draft(order)
         currency = order["currency"]
         tax = _amount(changes.pop("tax", (order["tax_amount"], currency)), currency, "tax")
         discount = _amount(changes.pop("discount", (order["discount_amount"], currency)), currency, "discount")
@@ -177,9 +171,7 @@ async def move(
     act: Act, verb: str, *, id: UUID, expected_version: int | None = None, reason: str | None = None
 ) -> UUID:
     """Confirms, processes, invoices, ships, delivers, holds or cancels."""
-    access.require_write(act.viewer, "Order")
-    order = await records.lock(act, Order, id, expected_version=expected_version)
-    move = MOVES.check(verb, order)
+    order, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     if verb == "confirm":
         await _require_lines(act, order)
     if verb == "cancel":
@@ -188,6 +180,13 @@ async def move(
     checks.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
     return id
+
+
+def _require_draft(order: Row) -> None:
+    if order["status"] != "DRAFT":
+        raise IllegalTransition(
+            f"Lines and amounts of a {order['status']} order are fixed; only a DRAFT's can change.", field="id"
+        )
 
 
 async def _require_lines(act: Act, order: Row) -> None:
