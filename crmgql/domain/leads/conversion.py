@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +19,8 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, Forbidden, NotFound
 from crmgql.models import Customer, names
 from crmgql.records import checks, records
+from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
-
-Money = tuple[Decimal, str]
 
 CUSTOMERS_LOOKED_AT = 20
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('leads.convert ' || $1))"

@@ -19,9 +19,9 @@ from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items
-from crmgql.errors import BadUserInput, CurrencyMismatch, Forbidden, IllegalTransition
+from crmgql.errors import BadUserInput, Forbidden, IllegalTransition
 from crmgql.models import AssignmentDecision, Campaign, Lead
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
@@ -53,9 +53,7 @@ async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
     access.require_write(act.viewer, "Lead")
     values["owner_id"] = await _first_owner(act, route, values)
     await _check_campaign(act, values)
-    if (budget := values.pop("budget", None)) is not None:
-        values["currency"] = values.get("currency") or budget[1]
-        values["budget_amount"] = checks.money(budget, values["currency"], field="budget")
+    values |= money.columns(values, "budget")
     lead = await records.create(act, Lead, values | _arrival(act, values), kind="lead.created", conflicts=CONFLICTS)
     await lead_states.note(act, lead["id"], None, lead["status"])
     await _place(act, lead)
@@ -72,7 +70,9 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     await _check_closed(act, lead, changes)
     if changes.get("campaign_id") != lead["campaign_id"]:
         await _check_campaign(act, changes)
-    changes |= _budget(lead, changes)
+    if changes.get("budget") is not None:  # it brings its currency along
+        changes.setdefault("currency", changes["budget"][1])
+    changes |= money.columns(changes, "budget", before=lead)
     if changes.get("attributes") is not None:
         changes["attributes"] = _with_notes(lead, changes["attributes"])
     changes |= normal_forms(lead | changes)
@@ -223,19 +223,6 @@ async def _check_closed(act: Act, lead: Row, changes: Row) -> None:
     if closed and (lead["status"] == "MERGED" or not changes.keys() <= CHANGES_WHEN_CLOSED):
         way_out = await lead_states.way_out_of(act, lead)
         raise IllegalTransition(f"This lead is {lead['status']} and stays as it is. {way_out}", field="id")
-
-
-def _budget(lead: Row, changes: Row) -> Row:
-    """The budget as a column. It is in the lead's currency, so that can't change under it."""
-    currency = changes.get("currency") or lead["currency"]
-    if "budget" in changes:
-        budget = changes.pop("budget")
-        if budget is not None and "currency" not in changes:
-            currency = budget[1]
-        return {"budget_amount": checks.money(budget, currency, field="budget"), "currency": currency}
-    if currency != lead["currency"] and lead["budget_amount"] is not None:
-        raise CurrencyMismatch(f"The budget is in {lead['currency']}; give it anew in {currency}.", field="currency")
-    return {}
 
 
 def _with_notes(lead: Row, attributes: Any) -> Any:
