@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -39,6 +38,9 @@ CREATE TEMPORARY TABLE crmgql_room ON COMMIT DROP AS
 SELECT repeat(md5(n::text), 60) AS filling FROM generate_series(1, 2000) n"""
 """Four megabytes: more than what a database finds on a full disk by tidying up. Short enough not to be compressed."""
 
+
+ADDRESS = ("host", "port", "user", "password", "database")
+"""Options that Tortoise passes and the URL says."""
 
 WITHOUT_DAYS = ZoneInfo("UTC")
 """The zone of a transaction in which nobody asks for the company's day."""
@@ -214,15 +216,13 @@ _known: list[bool] = []
 
 
 def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> dict[str, Any]:
-    """Tortoise's configuration for a libpq-style URL, unix socket directories (`?host=/dir`) included."""
-    parts = urlsplit(url)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    """Tortoise's configuration. asyncpg reads the whole URL, as for all other connections; Tortoise knows no part of it."""
+
+    async def open_for_tortoise(*_: Any, **options: Any) -> asyncpg.Connection:
+        return await asyncpg.connect(url, **{name: each for name, each in options.items() if name not in ADDRESS})
+
     credentials = {
-        "host": query.pop("host", None) or parts.hostname or "localhost",
-        "port": int(query.pop("port", 0) or parts.port or 5432),
-        "user": parts.username or query.pop("user", None) or "postgres",
-        "password": parts.password or None,
-        "database": parts.path.lstrip("/") or "postgres",
+        "connect": open_for_tortoise,
         "minsize": 1,
         "maxsize": pool_size,
         "server_settings": server_settings(statement_timeout_ms),
