@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,18 @@ def test_ready_without_valkey(otherwise: Any) -> None:
     servers = {"PostgreSQL": "ready", "Valkey": "not ready"}
     assert (response.status_code, response.json()["servers"]) == (503, servers)
     assert httpx.get(f"{otherwise.url}/healthz", verify=False).status_code == 200
+
+
+def test_not_ready_without_the_replica(serve: Any) -> None:
+    with serve(ready=False, CRMGQL_READ_DATABASE_URL="postgresql://nobody@127.0.0.1:9/none") as served:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                response = httpx.get(f"{served.url}/readyz", verify=False)
+                break
+            time.sleep(0.1)
+        servers = {"PostgreSQL": "ready", "Valkey": "ready", "replica": "not ready"}
+        assert (response.status_code, response.json()["servers"]) == (503, servers)
 
 
 def values(text: str) -> dict[str, float]:
