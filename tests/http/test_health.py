@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from crmgql import db
 from crmgql.errors import DiskFull
-from crmgql.http import health
+from crmgql.http import health, metrics
 from crmgql.http.metrics import Metrics
 
 FULL = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'"
@@ -190,13 +190,30 @@ def test_counts_of_a_process_that_died_stay(tmp_path: Path) -> None:
     assert seen["crmgql_plan_cache_plans"] == 1
 
 
+async def test_numbers_that_can_not_be_left_stop_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LEAVE_EVERY_S", 0.01)
+    shared = tmp_path / "shared"
+    mine = Metrics(shared=shared)
+    mine.note("query", "OK", 0.002)
+    with structlog.testing.capture_logs() as lines:
+        leaving = asyncio.create_task(mine.keep_leaving())
+        await asyncio.sleep(0.1)
+        assert values(mine.exposed().decode())['crmgql_operations_total{code="OK",kind="query"}'] == 1
+    assert [line["event"] for line in lines] == ["numbers not shared with the other processes"]
+    shared.mkdir()
+    async with asyncio.timeout(5):
+        while not list(shared.glob("*.json")):
+            await asyncio.sleep(0.01)
+    leaving.cancel()
+
+
 def test_noting_is_cheap() -> None:
-    metrics = Metrics()
+    mine = Metrics()
     rounds = []
     for _ in range(5):
         started = time.perf_counter()
         for _ in range(2000):
-            metrics.note("query", "OK", 0.003)
+            mine.note("query", "OK", 0.003)
         rounds.append((time.perf_counter() - started) / 2000)
     assert min(rounds) < 3e-6
-    assert re.search(r'kind="query"\} 10000', metrics.exposed().decode())
+    assert re.search(r'kind="query"\} 10000', mine.exposed().decode())
