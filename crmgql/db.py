@@ -283,5 +283,15 @@ async def connect(
     return database
 
 
+@asynccontextmanager
+async def opened(url: str, *, statement_timeout_ms: int = 10_000) -> AsyncIterator[Database]:
+    """A database for a command, closed at the end of the block. Raises what `connect` raises."""
+    database = await connect(url, pool_size=2, statement_timeout_ms=statement_timeout_ms)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 def _unreachable(error: BaseException, setting: str) -> str:
     return f"PostgreSQL can't be reached ({str(error) or 'no answer'}); check {setting}."
