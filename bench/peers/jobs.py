@@ -16,7 +16,7 @@ from crmgql import config, logs
 from crmgql.domain.jobs import kinds
 from crmgql.records.records import Act
 from crmgql.workers import runner
-from crmgql.workers.bodies import Result, task
+from crmgql.workers.handlers import Result, handler
 
 QUEUE = "bench:noop"
 POLL_S = 0.05
@@ -25,7 +25,7 @@ POLL_S = 0.05
 NOOP = kinds.declare(kinds.Kind("bench.noop", kinds.Nothing, "default", "Nothing.", writes=()))
 
 
-@task(NOOP, writes=False)
+@handler(NOOP, writes=False)
 async def noop(act: Act, arguments: kinds.Nothing) -> Result:
     return None
 

@@ -1,8 +1,9 @@
-"""Which columns hold personal values, and how those are taken out of what a row keeps.
+"""Which columns hold personal values, and how a row stores these apart from the others.
 
-A personal value says who somebody is or how to reach them, or is free text that may. Enters: what a row says. Leaves: what
-it keeps for good, and `Apart`: the personal rest as text, with a salt of its own and a commitment to both. Always holds: a
-commitment tells nothing of the values without their salt, so erasing both leaves nothing but that there was something.
+A personal value identifies somebody, is a way to reach them, or is free text that may contain either. Enters: a row's
+values. Leaves: the values that are never erased, and `Apart`: the personal ones as text, with a salt of their own and a
+commitment to both. Always holds: without its salt a commitment does not reveal the values, so erasing both leaves only the
+fact that there were some.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ COLUMNS: dict[str, frozenset[str]] = {
     record: frozenset(names.split())
     for record, names in {
         "Absence": "reason",
-        "Contact": "name title email phone",
-        "Customer": "name email phone website city state postal_code notes",
+        "Contact": "name title email phone external_id",
+        "Customer": "name email phone website city state postal_code notes external_id",
         "EmailMessage": "to_address subject body error",
         "Interaction": "subject body",
-        "Lead": "name company title email phone website city message attributes normal_email normal_phone domain lost_reason",
+        "Lead": "name company title email phone website city message attributes normal_email normal_phone domain lost_reason external_id",
         "LeadDuplicate": "reasons",
         "Notification": "title body",
         "Opportunity": "name lost_reason",

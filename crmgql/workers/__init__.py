@@ -5,7 +5,7 @@ in this queue".
 
 `bells`: who commits a job rings, and one relay hears it. `relay`: rings arq. `rings`: arq's side of it. `drains`: a queue
 worked off, so many jobs at once. `claims`, `attempts`, `ends`: a batch under leases, one attempt, ends that share a commit.
-`upkeep`: one look a second, for what no bell told of. `bodies` and the chapters: what jobs do.
+`upkeep`: one look a second, for what no bell told of. `handlers` and the chapters: what jobs do.
 
 What of arq needs going around, all of it in `rings`:
 

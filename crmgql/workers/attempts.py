@@ -1,6 +1,6 @@
 """One worker process's attempts at jobs: kept alive, stopped when asked to, ended.
 
-Always holds: an attempt never raises, whatever its body does. Where its end can't be written, that is tried again, under a
+Always holds: an attempt never raises, whatever its handler does. Where its end can't be written, that is tried again, under a
 lease that is kept, for as long as the process lives; then the lease runs out and the sweep takes the job.
 """
 
@@ -23,10 +23,10 @@ from crmgql.errors import DATABASES_OWN, CrmError, TimedOut, Unavailable
 from crmgql.postgres.stacks import unbroken
 from crmgql.records import records
 from crmgql.viewer import Clock, system_clock
-from crmgql.workers.bodies import TASKS, Run
 from crmgql.workers.claims import Claims
 from crmgql.workers.ends import Ends
 from crmgql.workers.failures import Failures
+from crmgql.workers.handlers import HANDLERS, Run
 from crmgql.workers.metrics import Tally
 
 log = structlog.get_logger("crmgql")
@@ -115,18 +115,18 @@ class Attempts:
         return "done"
 
     async def _work(self, lease: Lease) -> None:
-        known = TASKS.get(lease.kind)
-        if known is None:
+        handler = HANDLERS.get(lease.kind)
+        if handler is None:
             raise KindUnknown(f"No job of the kind {lease.kind!r} is known here; drop it, or retry it with its worker.")
         run = Run(self.database, self.settings, self.clock, lease, self.ends)
-        limit = asyncio.timeout(known.kind.timeout_s)
+        limit = asyncio.timeout(handler.kind.timeout_s)
         try:
             async with limit:
-                await known.perform(run)
+                await handler.perform(run)
         except (TimeoutError, TimedOut):
             if not limit.expired():
                 raise
-            raise JobTimedOut(f"It took longer than {known.kind.timeout_s} s.") from None
+            raise JobTimedOut(f"It took longer than {handler.kind.timeout_s} s.") from None
 
     async def _end(self, lease: Lease, how: str, error: CrmError | None = None) -> None:
         """Writes how it ended, as often as it takes."""

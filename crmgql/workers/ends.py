@@ -1,6 +1,6 @@
 """Ends that share a commit: those of jobs that have nothing of their own to commit with them.
 
-A body that works in one transaction ends in it, alone: no other's failure can undo its effect. One that works in steps has
+A handler that works in one transaction ends in it, alone: no other's failure can undo its effect. One that works in steps has
 committed its effects by then, and one that writes nothing has none: of these, all that are over at the same time are ended
 by one statement, each under its own lease. Who is not among those that it ended is ended alone, and is told why not.
 """

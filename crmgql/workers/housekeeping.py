@@ -10,7 +10,7 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.people import login_attempts, sessions
 from crmgql.events import months
 from crmgql.records import idempotency, records
-from crmgql.workers.bodies import Result, Run, long_task
+from crmgql.workers.handlers import Result, Run, long_handler
 
 KEYS_KEPT = timedelta(days=30)
 JOBS_KEPT = timedelta(days=14)
@@ -25,7 +25,7 @@ PURGES: dict[str, Purge] = {
 }
 
 
-@long_task(kinds.HOUSEKEEPING)
+@long_handler(kinds.HOUSEKEEPING)
 async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
     """Ended sessions, old login counters, idempotency keys past their time, jobs long done; months of events."""
     counts = dict.fromkeys(PURGES, 0)

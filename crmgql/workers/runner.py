@@ -23,8 +23,10 @@ from crmgql.domain.jobs import queues as waiting
 from crmgql.errors import CrmError, DatabaseAway, SetupError
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
-from crmgql.workers import chapters as _bodies  # noqa: F401 - importing them is what declares
-from crmgql.workers import metrics
+from crmgql.workers import (
+    chapters,  # noqa: F401 - importing them declares the handlers
+    metrics,
+)
 from crmgql.workers.attempts import Attempts
 from crmgql.workers.drains import Drain
 from crmgql.workers.relay import Relay, Wanted

@@ -11,7 +11,7 @@ from crmgql import config, logs
 from crmgql.domain.jobs import kinds, leases
 from crmgql.records.records import Act
 from crmgql.workers import attempts, claims, runner, upkeep
-from crmgql.workers.bodies import Result, Run, long_task, task
+from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 
 class Mark(kinds.Arguments):
@@ -27,14 +27,14 @@ FAIL = kinds.declare(kinds.Kind("test.fail", Mark, "default", "Writes a row and 
 WRITE = "INSERT INTO marks (number, step) VALUES ($1, $2)"
 
 
-@task(MARK)
+@handler(MARK)
 async def mark(act: Act, arguments: Mark) -> Result:
     await act.tx.connection.execute(WRITE, arguments.number, 0)
     await asyncio.sleep(arguments.slow_ms / 1000)
     return {"number": arguments.number}
 
 
-@long_task(WALK)
+@long_handler(WALK)
 async def walk(run: Run, arguments: Mark) -> Result:
     for step in range(run.done, 5):
         async with run.step() as act:
@@ -44,7 +44,7 @@ async def walk(run: Run, arguments: Mark) -> Result:
     return {"steps": run.done}
 
 
-@task(FAIL)
+@handler(FAIL)
 async def fail(act: Act, arguments: Mark) -> Result:
     await act.tx.connection.execute(WRITE, arguments.number, 0)
     raise RuntimeError("as it should")

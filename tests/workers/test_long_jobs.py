@@ -13,7 +13,7 @@ from crmgql.config import Settings
 from crmgql.domain.jobs import jobs, kinds, leases
 from crmgql.viewer import system_clock
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import Run, long_task
+from crmgql.workers.handlers import Run, long_handler
 from tests.jobs import Numbered, acting, kind, put, row, undone
 from tests.workers.test_attempts import again, effect, effects, started
 
@@ -32,7 +32,7 @@ def attempts(crm) -> Attempts:
 
 
 def long_body(run: Any, **values: Any) -> None:
-    long_task(kinds.declare(kind("test", **values)))(run)
+    long_handler(kinds.declare(kind("test", **values)))(run)
 
 
 def five_steps(stop_after: list[int]) -> Any:

@@ -9,7 +9,7 @@ from crmgql import access
 from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import opportunities, standings
 from crmgql.domain.people import users
-from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.errors import BadUserInput
 from crmgql.models import Customer, Lead, Opportunity, Task
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
@@ -20,10 +20,11 @@ FACTS = "subject description due_at assignee_id customer_id lead_id opportunity_
 """What is said of a task, and may be changed while it is open."""
 
 MOVES = Moves(
-    "task",
+    Task,
     complete=Move({"OPEN"}, "DONE", "task.completed", "done_at"),
     cancel=Move({"OPEN"}, "CANCELLED", "task.cancelled"),
     reopen=Move({"DONE", "CANCELLED"}, "OPEN", "task.reopened"),
+    change=Move({"OPEN"}),
 )
 LEAD_ACTIVE = """
 UPDATE leads SET last_activity_at = $2, reclaim_warned_at = NULL WHERE id = $1 AND last_activity_at < $2"""
@@ -45,10 +46,7 @@ async def create(act: Act, **values: Any) -> UUID:
 @takes(Task, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named, while the task is open."""
-    access.require_write(act.viewer, "Task")
-    task = await records.lock(act, Task, id, expected_version=expected_version)
-    if task["status"] != "OPEN":
-        raise IllegalTransition(f"This task is {task['status']}; reopen it to change it.", field="id")
+    task, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     if "assignee_id" in changes and changes["assignee_id"] != task["assignee_id"]:
         await _assignee(act, changes["assignee_id"])
     different = {name: changes[name] for name in REFERENCES if name in changes and changes[name] != task[name]}
@@ -63,9 +61,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Completes, cancels or reopens; what is reopened is nobody's if its assignee has left."""
-    access.require_write(act.viewer, "Task")
-    task = await records.lock(act, Task, id, expected_version=expected_version)
-    move = MOVES.check(verb, task)
+    task, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     changes = move.changes(act.now)
     if move.target == "OPEN":
         changes |= {"done_at": None, "assignee_id": await users.still_here(act, task["assignee_id"])}

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import users
-from crmgql.errors import IllegalTransition
 from crmgql.models import Contact, Customer, Order, Ticket
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
@@ -18,11 +17,12 @@ FACTS = "subject description priority contact_id order_id"
 """What is said of a ticket, and may be changed until it is closed."""
 
 MOVES = Moves(
-    "ticket",
+    Ticket,
     hold=Move({"OPEN"}, "PENDING", "ticket.held"),
     resolve=Move({"OPEN", "PENDING"}, "RESOLVED", "ticket.resolved", "resolved_at"),
     reopen=Move({"PENDING", "RESOLVED", "CLOSED"}, "OPEN", "ticket.reopened"),
     close=Move({"RESOLVED"}, "CLOSED", "ticket.closed"),
+    change=Move({"OPEN", "PENDING", "RESOLVED"}),
 )
 
 
@@ -42,7 +42,7 @@ async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, 
 @takes(Ticket, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named, unless the ticket is closed."""
-    ticket = await _lock(act, id, expected_version)
+    ticket, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     await _check(act, ticket["customer_id"], changes)
     await records.change(act, Ticket, ticket, changes, kind="ticket.updated")
     return id
@@ -50,7 +50,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_version: int | None = None) -> UUID:
     """Gives the ticket to somebody, or to nobody yet."""
-    ticket = await _lock(act, id, expected_version)
+    ticket, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     if assignee_id != ticket["assignee_id"]:
         await users.assignable(act, assignee_id, field="assigneeId", permission="ticket.assign")
     await records.change(act, Ticket, ticket, {"assignee_id": assignee_id}, kind="ticket.assigned")
@@ -59,22 +59,12 @@ async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_versi
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Holds, resolves, reopens or closes; what is reopened is nobody's if its assignee has left."""
-    access.require_write(act.viewer, "Ticket")
-    ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
-    move = MOVES.check(verb, ticket)
+    ticket, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     changes = move.changes(act.now)
     if move.target == "OPEN":
         changes |= {"resolved_at": None, "assignee_id": await users.still_here(act, ticket["assignee_id"])}
     await records.change(act, Ticket, ticket, changes, kind=move.event)
     return id
-
-
-async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:
-    access.require_write(act.viewer, "Ticket")
-    ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
-    if ticket["status"] == "CLOSED":
-        raise IllegalTransition("A CLOSED ticket can't change; reopen it first.", field="id")
-    return ticket
 
 
 async def _check(act: Act, customer_id: UUID, values: Row) -> None:

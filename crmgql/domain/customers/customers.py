@@ -1,4 +1,4 @@
-"""Customers: their facts, who owns them, what they are part of, and their life cycle (`NEXT`)."""
+"""Customers: their facts, who owns them, what they are part of, and their life cycle (`MOVES`)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from crmgql import access
 from crmgql.domain.customers import followers
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
-from crmgql.errors import CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer
-from crmgql.records import checks, records
+from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = (
@@ -21,13 +21,15 @@ FACTS = (
 )
 """What is said of a customer, and may be changed."""
 
-NEXT = {
-    "PROSPECT": ("CUSTOMER",),
-    "CUSTOMER": ("DORMANT", "CHURNED"),
-    "DORMANT": ("CUSTOMER", "CHURNED"),
-    "CHURNED": ("PROSPECT", "CUSTOMER"),
-}
-"""From where to where. Who has bought is never a mere prospect again, except when won back from having left."""
+CHANGED = "customer.statusChanged"
+MOVES = Moves(
+    Customer,
+    PROSPECT=Move({"CHURNED"}, "PROSPECT", CHANGED),
+    CUSTOMER=Move({"PROSPECT", "DORMANT", "CHURNED"}, "CUSTOMER", CHANGED),
+    DORMANT=Move({"CUSTOMER"}, "DORMANT", CHANGED),
+    CHURNED=Move({"CUSTOMER", "DORMANT"}, "CHURNED", CHANGED),
+)
+"""By the status that is set. Who has bought is never a mere prospect again, except when won back from having left."""
 
 CONFLICTS = {
     "customers_employee_count": ("employeeCount", "Can't be negative."),
@@ -45,9 +47,7 @@ async def create(act: Act, **values: Any) -> UUID:
         values["owner_id"] = await users.own(act)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
-    if (revenue := values.pop("annual_revenue", None)) is not None:
-        values["currency"] = values.get("currency") or revenue[1]
-        values["annual_revenue_amount"] = checks.money(revenue, values["currency"], field="annualRevenue")
+    values |= money.columns(values, "annual_revenue")
     customer = await records.create(act, Customer, values, kind="customer.created", conflicts=CONFLICTS)
     return customer["id"]  # type: ignore[no-any-return]
 
@@ -62,8 +62,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
-    _check_status(customer, changes.get("status"))
-    changes |= _revenue(customer, changes)
+    changes |= money.columns(changes, "annual_revenue", before=customer)
     kind, payload = _kind_and_payload(customer, changes)
     after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
@@ -87,31 +86,11 @@ async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:
     await records.refuse_cycle(act, Customer, id, parent_id)
 
 
-def _check_status(customer: Row, status: str | None) -> None:
-    if status in (None, customer["status"]):
-        return
-    allowed = NEXT[customer["status"]]
-    if status not in allowed:
-        raise IllegalTransition(
-            f"A {customer['status']} can't become a {status}; only {' or '.join(allowed)}.", field="status"
-        )
-
-
-def _revenue(customer: Row, changes: Row) -> Row:
-    """The annual revenue as a column. It is in the customer's currency, so that can't change under it."""
-    currency = changes.get("currency") or customer["currency"]
-    if "annual_revenue" in changes:
-        return {"annual_revenue_amount": checks.money(changes.pop("annual_revenue"), currency, field="annualRevenue")}
-    if currency != customer["currency"] and customer["annual_revenue_amount"] is not None:
-        raise CurrencyMismatch(
-            f"The annual revenue is in {customer['currency']}; give it anew in {currency}.", field="currency"
-        )
-    return {}
-
-
 def _kind_and_payload(customer: Row, changes: Row) -> tuple[str, Row]:
-    if changes.get("status", customer["status"]) != customer["status"]:
-        return "customer.statusChanged", {"from": customer["status"], "to": changes["status"]}
+    status = changes.get("status") or customer["status"]
+    if status != customer["status"]:
+        move = MOVES.check(status, customer, to=f"become {status}", field="status")
+        return move.event, {"from": customer["status"], "to": status}
     if changes.get("owner_id", customer["owner_id"]) != customer["owner_id"]:
         return "customer.assigned", {}
     return "customer.updated", {}

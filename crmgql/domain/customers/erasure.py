@@ -1,10 +1,11 @@
-"""A person is erased: out of all records, e-mails and notifications, and out of the personal values of events and audit.
+"""Erases a person: from all records, e-mails and notifications, and from the personal values of events and audit.
 
 Enters: a customer that is a person, a contact, or a lead. Leaves: an `Erasure` with a tombstone for each record that was
-blanked. Always holds: who is the same person goes with it (a contact's leads, a lead's contact, what was merged); amounts,
-dates, states and ids stay, so that books and figures do; one transaction, as many statements for much as for little.
+blanked. Always holds: the other records of the same person are erased too (a contact's leads, a lead's contact, merged
+leads); amounts, dates, states and ids stay, so that books and reports do not change; it takes one transaction and the same
+number of statements whatever the number of records.
 
-What stays: external ids, which lead into the system that a record came from; e-mails' texts in mail boxes; backups.
+What stays: external ids of what the person bought, paid or asked for; e-mails that were delivered; backups.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ OF_CUSTOMER = "customer_id = ANY ($2)"
 OF_EITHER = "customer_id = ANY ($2) OR lead_id = ANY ($4)"
 MAIL = "to_address = 'erased@invalid', subject = 'Erased', body = '', error = NULL,"
 MAIL += " status = CASE status WHEN 'PENDING' THEN 'SKIPPED' ELSE status END"
-NEWS = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE {OF_CUSTOMER})"
-TOLD = f"""id IN (
-    SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NEWS}) n ON n.user_id = e.user_id
+NOTICES = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE {OF_CUSTOMER})"
+DIGESTS = f"""id IN (
+    SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NOTICES}) n ON n.user_id = e.user_id
     WHERE strpos(e.subject, n.title) > 0 OR strpos(e.body, n.title) > 0)"""
 PLACE = "city = NULL, state = NULL, postal_code = NULL"
-LEAD = "company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
+LEAD = "external_id = NULL, company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
 LEAD += " attributes = '{}', normal_email = NULL, normal_phone = NULL, domain = NULL, email_opt_out = true,"
 LEAD += f" lost_reason = CASE WHEN lost_reason IS NOT NULL THEN '{NAME}' END"
 
@@ -83,10 +84,15 @@ BLANKS = (
     Blank(
         "Customer",
         "customers",
-        f"name = '{NAME}', email = NULL, phone = NULL, website = NULL, notes = NULL, {PLACE}",
+        f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, {PLACE}",
         "id = ANY ($2)",
     ),
-    Blank("Contact", "contacts", f"name = '{NAME}', title = NULL, email = NULL, phone = NULL", "id = ANY ($3)"),
+    Blank(
+        "Contact",
+        "contacts",
+        f"name = '{NAME}', external_id = NULL, title = NULL, email = NULL, phone = NULL",
+        "id = ANY ($3)",
+    ),
     Blank("Lead", "leads", f"name = '{NAME}', {LEAD}", "id = ANY ($4)"),
     Blank("Interaction", "interactions", f"subject = '{NAME}', body = NULL", OF_PERSON),
     Blank("Ticket", "tickets", f"subject = '{NAME}', description = NULL", OF_PERSON),
@@ -100,10 +106,11 @@ BLANKS = (
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
-    Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {TOLD}", False),
-    Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NEWS, False),
+    Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),
+    Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),
     Blank("PoolItem", "pool_items", "shown = '{}'", OF_EITHER, False),
     Blank("PoolMove", "pool_moves", "reason = NULL", f"reason IS NOT NULL AND ({OF_EITHER})", False),
+    Blank("AssignmentDecision", "assignment_decisions", f"explanation = '{NAME}'", "lead_id = ANY ($4)", False),
     Blank("LeadTransition", "lead_transitions", "reason = NULL", "reason IS NOT NULL AND lead_id = ANY ($4)", False),
 )
 """In this order: notifications after the e-mails that repeat them, what is append-only after the records it is about."""
@@ -127,9 +134,9 @@ async def erase(
     lead_id: UUID | None = None,
     reason: str | None = None,
 ) -> UUID:
-    """Blanks the person for good; answers the erasure. Raises `BadUserInput`, `NotFound`, `Forbidden`.
+    """Blanks the person's values; returns the erasure. Raises `BadUserInput`, `NotFound`, `Forbidden`.
 
-    Doing it again blanks what came since.
+    A second erasure blanks what was written since the first.
     """
     access.require_write(act.viewer, "Erasure")
     checks.check_text(reason or "", "reason", longest=REASON)

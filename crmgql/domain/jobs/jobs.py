@@ -12,17 +12,18 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from crmgql import access
 from crmgql.db import Transaction
 from crmgql.domain.jobs import endings, kinds, leases
 from crmgql.domain.jobs.kinds import A, Kind
-from crmgql.errors import BadUserInput, Conflict, IllegalTransition
+from crmgql.errors import BadUserInput, Conflict
 from crmgql.events import outbox
 from crmgql.models import Job
-from crmgql.models.jobs import LIVE_JOB
-from crmgql.records import records
-from crmgql.records.records import Act, Row
+from crmgql.models.jobs import LIVE_JOB, LIVE_JOB_STATUSES
+from crmgql.records.moves import Move, Moves
+from crmgql.records.records import Act
 
 INSERT = f"""
 INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, unique_key, parent_id, actor_id)
@@ -31,7 +32,12 @@ ON CONFLICT (kind, unique_key) WHERE unique_key IS NOT NULL AND {LIVE_JOB} DO NO
 RETURNING id"""
 LIVE_WITH_KEY = f"""
 SELECT id FROM jobs WHERE kind = $1 AND unique_key = $2 AND {LIVE_JOB}"""
-LIVE = ("PENDING", "RUNNING", "WAITING")
+MOVES = Moves(
+    Job,
+    cancel=Move({*LIVE_JOB_STATUSES}, "CANCELLED", "job.cancelled"),
+    retry=Move({"DEAD", "CANCELLED"}, "PENDING", "job.retried"),
+    drop=Move({"DEAD"}, "DROPPED", "job.dropped"),
+)
 CANCEL = f"""
 WITH RECURSIVE family AS (
     SELECT id FROM jobs WHERE id = $1
@@ -42,7 +48,8 @@ WITH RECURSIVE family AS (
 UPDATE jobs SET cancel_requested_at = $2,
     status = CASE status WHEN 'RUNNING' THEN status ELSE 'CANCELLED' END,
     finished_at = CASE status WHEN 'RUNNING' THEN NULL ELSE $2::timestamptz END
-WHERE id IN (SELECT id FROM family) AND {LIVE_JOB}"""
+WHERE id IN (SELECT id FROM family) AND {LIVE_JOB}
+RETURNING kind, arguments, arguments_version, status"""
 RETRY = """
 UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, finished_at = NULL,
     cancel_requested_at = NULL, error_code = NULL, error_message = NULL
@@ -147,13 +154,16 @@ def require_rights(act: Act, kind: Kind[Any]) -> None:
 
 async def cancel(act: Act, *, id: UUID) -> UUID:
     """Ends what waits, and what runs within seconds, with all that came of it; what it has done stays done."""
-    job = await _lock(act, id, LIVE, "cancel")
-    await act.tx.connection.execute(CANCEL, id, act.now)
+    job, move = await MOVES.lock(act, "cancel", id)
+    for each in await act.tx.connection.fetch(CANCEL, id, act.now):
+        if each["status"] == "CANCELLED":
+            arguments = orjson.loads(each["arguments"])
+            await endings.cancelled(act, each["kind"], arguments, each["arguments_version"])
     if job["status"] == "RUNNING":  # it may end well before its worker hears of it
         await _record(act, id, "job.cancelRequested", {"cancel_requested_at": (job["cancel_requested_at"], act.now)})
         return id
     await leases.close_parents(act.tx.connection, job["parent_id"], now=act.now)
-    await _record(act, id, "job.cancelled", {"status": (job["status"], "CANCELLED")})
+    await _record(act, id, move.event, {"status": (job["status"], move.target)})
     return id
 
 
@@ -162,7 +172,7 @@ async def retry(act: Act, *, id: UUID) -> UUID:
 
     It needs the rights that asking for it needs: somebody with more of them may have asked.
     """
-    job = await _lock(act, id, ("DEAD", "CANCELLED"), "retry")
+    job, move = await MOVES.lock(act, "retry", id)
     known = kinds.find(job["kind"])
     require_rights(act, known)
     try:
@@ -170,34 +180,23 @@ async def retry(act: Act, *, id: UUID) -> UUID:
         await leases.reopen_parents(act.tx.connection, job["parent_id"])
     except asyncpg.UniqueViolationError:
         raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
-    if job["status"] == "DEAD":
-        await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
+    await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
     act.tx.queues.add(job["queue"])
-    await _record(act, id, "job.retried", {"status": (job["status"], "PENDING")})
+    await _record(act, id, move.event, {"status": (job["status"], move.target)})
     return id
 
 
 async def drop(act: Act, *, id: UUID) -> UUID:
     """Gives a dead job up; it stays to be read until housekeeping deletes it."""
-    job = await _lock(act, id, ("DEAD",), "drop")
+    job, move = await MOVES.lock(act, "drop", id)
     await act.tx.connection.execute("UPDATE jobs SET status = 'DROPPED' WHERE id = $1", id)
-    await _record(act, id, "job.dropped", {"status": (job["status"], "DROPPED")})
+    await _record(act, id, move.event, {"status": (job["status"], move.target)})
     return id
 
 
 async def purge(tx: Transaction, *, before: datetime, limit: int) -> int:
     """Deletes up to so many jobs that ended before a time, but for dead ones, and those whose children are still there."""
     return await tx.connection.fetchval(PURGE, before, limit)  # type: ignore[no-any-return]
-
-
-async def _lock(act: Act, id: UUID, sources: tuple[str, ...], verb: str) -> Row:
-    access.require_write(act.viewer, "Job")
-    job = await records.lock(act, Job, id)
-    if job["status"] not in sources:
-        raise IllegalTransition(
-            f"This job is {job['status']}; to {verb} it, it must be one of {', '.join(sources)}.", field="id"
-        )
-    return job
 
 
 async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:

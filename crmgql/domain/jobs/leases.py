@@ -54,14 +54,14 @@ ASKED_TO_STOP = """
 SELECT id FROM jobs WHERE id = ANY ($2) AND (lease_by IS DISTINCT FROM $1 OR cancel_requested_at IS NOT NULL)"""
 KEEP = """
 UPDATE jobs SET lease_until = $4, checkpoint = $5, progress_done = $6, progress_total = $7, progress_message = $8
-WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING' AND cancel_requested_at IS NULL
+WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING' AND (cancel_requested_at IS NULL OR $9)
 RETURNING id"""
 END = """
 UPDATE jobs SET finished_at = $5, lease_by = NULL, lease_until = NULL, result = $6, error_code = $7,
     error_message = $8, failures = failures + $9,
     status = CASE WHEN $4 = 'DEAD' AND cancel_requested_at IS NOT NULL THEN 'CANCELLED' ELSE $4 END
 WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING'
-RETURNING parent_id, EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id) AS has_children"""
+RETURNING status, parent_id, EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id) AS has_children"""
 DONE_TOGETHER = """
 UPDATE jobs SET status = 'DONE', finished_at = $4, lease_by = NULL, lease_until = NULL, result = ended.result::jsonb
 FROM unnest($2::uuid[], $3::integer[], $5::text[]) AS ended (id, attempts, result)
@@ -79,7 +79,7 @@ EXPIRED = f"""
 SELECT {LEASED} FROM jobs
 WHERE status = 'RUNNING' AND lease_until < $1 ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED"""
 WAIT = "UPDATE jobs SET status = 'WAITING', finished_at = NULL WHERE id = $1"
-TELL_ADMINISTRATORS = """
+NOTIFY_ADMINISTRATORS = """
 INSERT INTO notifications (user_id, kind, title, body, dedupe_key, occurred_at)
 SELECT users.id, 'job.dead', 'Failed for good: ' || $2, left('Job job_' || replace($1::uuid::text, '-', '') || ': ' || $3, 2000), $4, $5
 FROM users WHERE active AND roles && $6::text[]
@@ -174,10 +174,14 @@ async def keep(
     done: int,
     total: int | None,
     message: str | None,
+    despite_cancel: bool = False,
 ) -> None:
-    """Writes how far a long job is, in the transaction of what it did. Raises `LeaseLost`."""
-    text = orjson.dumps(checkpoint).decode()
-    values = (lease.id, lease.holder, lease.attempts, now + LEASE, text, done, total, message and message[:200])
+    """Writes the progress of a long job, in the transaction of what it did. Raises `LeaseLost`.
+
+    A job that was asked to stop has lost its lease too, unless `despite_cancel`.
+    """
+    text, message = orjson.dumps(checkpoint).decode(), message and message[:200]
+    values = (lease.id, lease.holder, lease.attempts, now + LEASE, text, done, total, message, despite_cancel)
     if await connection.fetchval(KEEP, *values) is None:
         raise LeaseLost("The job was cancelled or is another worker's by now.")
 
@@ -285,6 +289,7 @@ async def _again(
 ) -> bool:
     row = await connection.fetchrow(AGAIN, lease.id, lease.holder, lease.attempts, due, failures, code, message, now)
     if row is not None and row["finished_at"] is not None:
+        await _cancelled(connection, lease, now)
         await close_parents(connection, row["parent_id"], now=now)
     return row is not None
 
@@ -306,16 +311,26 @@ async def _end(
     )
     if row is None:
         raise LeaseLost("The job was cancelled or is another worker's by now.")
-    if status == "DEAD":
-        act = Act(Transaction(connection, WITHOUT_DAYS), system(lambda: now))
-        await endings.died(act, lease.kind, lease.arguments, lease.arguments_version, message or "")
-        told = access.roles_with("company.administer")
-        await connection.execute(TELL_ADMINISTRATORS, lease.id, lease.kind, message, f"job.dead:{lease.id}", now, told)
-    if status == "DONE" and row["has_children"]:  # it ends as its last child does, be that now
+    if row["status"] == "CANCELLED":
+        await _cancelled(connection, lease, now)
+    if row["status"] == "DEAD":
+        await endings.died(_act(connection, now), lease.kind, lease.arguments, lease.arguments_version, message or "")
+        roles = access.roles_with("company.administer")
+        key = f"job.dead:{lease.id}"
+        await connection.execute(NOTIFY_ADMINISTRATORS, lease.id, lease.kind, message, key, now, roles)
+    if status == "DONE" and row["has_children"]:  # it ends when its last child does, which may be now
         await connection.execute(WAIT, lease.id)
         await close_parents(connection, lease.id, now=now)
     else:
         await close_parents(connection, row["parent_id"], now=now)
+
+
+async def _cancelled(connection: Connection, lease: Lease, now: datetime) -> None:
+    await endings.cancelled(_act(connection, now), lease.kind, lease.arguments, lease.arguments_version)
+
+
+def _act(connection: Connection, now: datetime) -> Act:
+    return Act(Transaction(connection, WITHOUT_DAYS), system(lambda: now))
 
 
 async def close_parents(connection: Connection, parent_id: UUID | None, *, now: datetime) -> None:

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.customers import contacts, customers
 from crmgql.domain.leads import lead_states
-from crmgql.domain.leads.lead_states import NOWHERE
+from crmgql.domain.leads.lead_states import MOVES, NOWHERE
 from crmgql.domain.opportunities import opportunities, standings
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, Forbidden, NotFound
 from crmgql.models import Customer, names
 from crmgql.records import checks, records
+from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
-
-Money = tuple[Decimal, str]
 
 CUSTOMERS_LOOKED_AT = 20
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('leads.convert ' || $1))"
@@ -58,7 +56,7 @@ async def convert(
     """
     _require_seller(act)
     _check_input(customer_id, new_customer, opportunity_name)
-    lead = await lead_states.lock(act, id, to="CONVERTED", verb="convert", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "convert", expected_version=expected_version)
     owner_id = await _owner(act, lead)
     if customer_id is None:
         customer_id = await _customer(act, lead, owner_id, new=bool(new_customer))
@@ -71,8 +69,8 @@ async def convert(
             act, name=opportunity_name or _title(lead), **made, **_owned_by(owner_id), **given
         )
     await lead_states.leave_pool(act, lead, reason="Converted.")
-    changes = {**NOWHERE, **made, "converted_at": act.now, "owner_id": owner_id}
-    await lead_states.move(act, lead, "CONVERTED", kind="lead.converted", changes=changes, payload=made)
+    changes = {**NOWHERE, **made, "owner_id": owner_id}
+    await lead_states.move(act, lead, MOVES["convert"], changes=changes, payload=made)
     if "opportunity_id" in made:  # it scores by where the lead came from, too
         await standings.refresh(act, [made["opportunity_id"]])
     return id

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from crmgql import access
 from crmgql.domain.leads import lead_contacts
-from crmgql.errors import IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Lead, LeadDuplicate
 from crmgql.models.leads import OPEN_LEAD
 from crmgql.records import records
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
+MOVES = Moves(LeadDuplicate, dismiss=Move({"OPEN"}, "DISMISSED", "lead.duplicateDismissed"))
 SAME_EMAIL, SAME_PHONE = 100, 95
 LEAST_ALIKE, MOST_ALIKE = 60, 90
 NAMES_ALIKE, COMPANIES_ALIKE = 0.5, 0.6
@@ -141,14 +141,11 @@ async def write_pair(act: Act, lead_id: UUID, other_id: UUID, reasons: Row, simi
 
 async def dismiss(act: Act, *, id: UUID) -> UUID:
     """The two are not one; the pair is not found again. Raises `NotFound`, `IllegalTransition`."""
-    access.require_write(act.viewer, "LeadDuplicate")
-    pair = await records.lock(act, LeadDuplicate, id)
-    if pair["status"] != "OPEN":
-        raise IllegalTransition(f"This pair is {pair['status']} already; only an OPEN one is dismissed.", field="id")
-    await act.tx.connection.execute(SETTLE, id, "DISMISSED", act.now)
-    changes = {"status": ("OPEN", "DISMISSED"), "settled_at": (None, act.now)}
+    pair, move = await MOVES.lock(act, "dismiss", id)
+    await act.tx.connection.execute(SETTLE, id, move.target, act.now)
+    changes = {"status": ("OPEN", move.target), "settled_at": (None, act.now)}
     payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"]}
-    await _record(act, id, "lead.duplicateDismissed", changes, payload)
+    await _record(act, id, move.event, changes, payload)
     return id
 
 

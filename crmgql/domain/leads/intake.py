@@ -23,7 +23,7 @@ from crmgql.db import Database, Transaction
 from crmgql.domain.leads import leads
 from crmgql.domain.marketing.intake_sources import Source
 from crmgql.errors import BadUserInput
-from crmgql.records import checks, retries
+from crmgql.records import checks, money, retries
 from crmgql.records.records import Act
 from crmgql.viewer import Clock
 
@@ -188,7 +188,7 @@ def _budget(form: Form) -> None:
     text, currency = form.attributes.get("budget", ""), form.attributes.get("currency", "").upper()
     if AMOUNT.fullmatch(text) and re.fullmatch("[A-Z]{3}", currency):
         try:
-            form.values["budget"] = (checks.exact(Decimal(text), currency, field="budget"), currency)
+            form.values["budget"] = (money.amount((Decimal(text), currency), field="budget"), currency)
         except BadUserInput:
             return
         del form.attributes["budget"], form.attributes["currency"]

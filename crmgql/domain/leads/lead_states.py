@@ -1,4 +1,4 @@
-"""A lead's life cycle: what may follow what (`NEXT`), and the one place that writes a change of status.
+"""A lead's life cycle: what may follow what (`MOVES`), and the one place that writes a change of status.
 
     NEW ──▶ NURTURING ◀──▶ QUALIFIED ──▶ CONVERTED
      └─────────┴───────────────┴──▶ LOST ──reopen──▶ NEW
@@ -14,20 +14,26 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.marketing import follow_ups
 from crmgql.domain.pools import pool_items, pools
-from crmgql.errors import IllegalTransition
 from crmgql.models import Lead, LeadTransition, names
+from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records import records
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Conflicts, Row
 
-OPEN = ("NEW", "NURTURING", "QUALIFIED")
-NEXT: dict[str, tuple[str, ...]] = {
-    "NEW": ("NURTURING", "QUALIFIED", "CONVERTED", "LOST"),
-    "NURTURING": ("QUALIFIED", "CONVERTED", "LOST"),
-    "QUALIFIED": ("NURTURING", "CONVERTED", "LOST"),
-    "LOST": ("NEW",),
-    "CONVERTED": (),
-    "MERGED": (),
-}
+OPEN = frozenset(OPEN_LEAD_STATUSES)
+MOVES = Moves(
+    Lead,
+    nurture=Move({"NEW", "QUALIFIED"}, "NURTURING", "lead.nurtured"),
+    qualify=Move({"NEW", "NURTURING"}, "QUALIFIED", "lead.qualified"),
+    convert=Move(OPEN, "CONVERTED", "lead.converted", "converted_at"),
+    lose=Move(OPEN, "LOST", "lead.lost"),
+    reopen=Move({"LOST"}, "NEW", "lead.reopened"),
+    merge=Move(OPEN | {"CONVERTED", "LOST"}, "MERGED", "lead.merged"),
+    accept=Move(OPEN),
+    assign=Move(OPEN),
+    decline=Move(OPEN),
+    route=Move(OPEN),
+)
 NOWHERE: Row = {"queue_id": None, "queue_deadline": None, "pool_id": None, "accept_by": None}
 """Columns of a lead that waits for nobody."""
 
@@ -50,28 +56,11 @@ def touched(act: Act) -> Row:
     return {"last_activity_at": act.now, "reclaim_warned_at": None}
 
 
-async def lock(act: Act, id: UUID, *, to: str, verb: str, expected_version: int | None = None) -> Row:
-    """The lead, locked, if it may come to a status. Raises `Forbidden`, `NotFound`, `VersionConflict`, `IllegalTransition`."""
-    sources = tuple(status for status, following in NEXT.items() if to in following)
-    return await lock_in(act, id, sources, verb=verb, expected_version=expected_version)
-
-
-async def lock_open(act: Act, id: UUID, *, verb: str, expected_version: int | None = None) -> Row:
-    """The lead, locked, if it is open. Raises as `lock`."""
-    return await lock_in(act, id, OPEN, verb=verb, expected_version=expected_version)
-
-
-async def lock_in(
-    act: Act, id: UUID, sources: tuple[str, ...], *, verb: str, expected_version: int | None = None
-) -> Row:
+async def lock(act: Act, id: UUID, verb: str, *, expected_version: int | None = None) -> Row:
+    """The lead, locked, if its status allows the verb. Raises `Forbidden`, `NotFound`, `VersionConflict`, `IllegalTransition`."""
     access.require_write(act.viewer, "Lead")
     lead = await records.lock(act, Lead, id, expected_version=expected_version)
-    if lead["status"] not in sources:
-        allowed = " or ".join(sources)
-        way_out = await way_out_of(act, lead)
-        raise IllegalTransition(
-            f"This lead is {lead['status']}; to {verb} it, it must be {allowed}. {way_out}".strip(), field="id"
-        )
+    MOVES.check(verb, lead, hint=await way_out_of(act, lead))
     return lead
 
 
@@ -95,20 +84,19 @@ async def survivor_of(act: Act, id: UUID) -> UUID:
 async def move(
     act: Act,
     lead: Row,
-    to: str,
+    move: Move,
     *,
-    kind: str,
     reason: str | None = None,
     changes: Row | None = None,
     payload: dict[str, Any] | None = None,
 ) -> Row:
-    """Brings a locked lead to a status, with other changes: the transition, one event, what follows by rule."""
-    await note(act, lead["id"], lead["status"], to, reason=reason, since=lead["status_since"])
-    columns = {"status": to, "status_since": act.now, **touched(act), **(changes or {})}
-    told = {"from": lead["status"], "to": to, **(payload or {})}
-    after = await records.change(act, Lead, lead, columns, kind=kind, conflicts=CONFLICTS, payload=told)
+    """Makes a move of a locked lead, with other changes: the transition, one event, the follow-ups of its new status."""
+    await note(act, lead["id"], lead["status"], move.target, reason=reason, since=lead["status_since"])
+    columns = {**move.changes(act.now), "status_since": act.now, **touched(act), **(changes or {})}
+    payload = {"from": lead["status"], "to": move.target, **(payload or {})}
+    after = await records.change(act, Lead, lead, columns, kind=move.event, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.LEAD, after)
-    if to in OPEN:
+    if move.target in OPEN:
         await follow_ups.plan(act, after)
     return after
 

@@ -13,15 +13,15 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_contacts, lead_states
-from crmgql.domain.leads.lead_states import CONFLICTS, NOWHERE
+from crmgql.domain.leads.lead_states import CONFLICTS, MOVES, NOWHERE
 from crmgql.domain.marketing import follow_ups
 from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items
-from crmgql.errors import BadUserInput, CurrencyMismatch, Forbidden, IllegalTransition
+from crmgql.errors import BadUserInput, Forbidden, IllegalTransition
 from crmgql.models import AssignmentDecision, Campaign, Lead
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
@@ -53,9 +53,7 @@ async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
     access.require_write(act.viewer, "Lead")
     values["owner_id"] = await _first_owner(act, route, values)
     await _check_campaign(act, values)
-    if (budget := values.pop("budget", None)) is not None:
-        values["currency"] = values.get("currency") or budget[1]
-        values["budget_amount"] = checks.money(budget, values["currency"], field="budget")
+    values |= money.columns(values, "budget")
     lead = await records.create(act, Lead, values | _arrival(act, values), kind="lead.created", conflicts=CONFLICTS)
     await lead_states.note(act, lead["id"], None, lead["status"])
     await _place(act, lead)
@@ -72,7 +70,9 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     await _check_closed(act, lead, changes)
     if changes.get("campaign_id") != lead["campaign_id"]:
         await _check_campaign(act, changes)
-    changes |= _budget(lead, changes)
+    if changes.get("budget") is not None:  # it brings its currency along
+        changes.setdefault("currency", changes["budget"][1])
+    changes |= money.columns(changes, "budget", before=lead)
     if changes.get("attributes") is not None:
         changes["attributes"] = _with_notes(lead, changes["attributes"])
     changes |= normal_forms(lead | changes)
@@ -89,7 +89,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 async def accept(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """The owner takes the lead on, so that it is not routed to somebody else."""
-    lead = await lead_states.lock_open(act, id, verb="accept", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "accept", expected_version=expected_version)
     if lead["owner_id"] is None or lead["owner_id"] != act.viewer.actor_id:
         raise Forbidden("Only its owner accepts a lead; leadAssign gives it another owner.", field="id")
     if lead["accepted_at"] is not None:
@@ -101,7 +101,7 @@ async def accept(act: Act, *, id: UUID, expected_version: int | None = None) -> 
 
 async def assign(act: Act, *, id: UUID, owner_id: UUID, expected_version: int | None = None) -> UUID:
     """Gives the lead to somebody by hand, out of queue and pool; there is nothing for them to accept."""
-    lead = await lead_states.lock_open(act, id, verb="assign", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "assign", expected_version=expected_version)
     await users.assignable(act, owner_id, field="ownerId")
     if lead["owner_id"] == owner_id and lead["accept_by"] is None:
         return id
@@ -113,17 +113,10 @@ async def assign(act: Act, *, id: UUID, owner_id: UUID, expected_version: int | 
     return id
 
 
-async def nurture(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Not ready to buy yet: stays in touch."""
-    lead = await lead_states.lock(act, id, to="NURTURING", verb="nurture", expected_version=expected_version)
-    await lead_states.move(act, lead, "NURTURING", kind="lead.nurtured")
-    return id
-
-
-async def qualify(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Worth a seller's time."""
-    lead = await lead_states.lock(act, id, to="QUALIFIED", verb="qualify", expected_version=expected_version)
-    await lead_states.move(act, lead, "QUALIFIED", kind="lead.qualified")
+async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Nurtures a lead that is not ready to buy, or qualifies one that is worth a seller's time."""
+    lead = await lead_states.lock(act, id, verb, expected_version=expected_version)
+    await lead_states.move(act, lead, MOVES[verb])
     return id
 
 
@@ -132,20 +125,20 @@ async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None 
     checks.check_text(reason, "reason", longest=300)
     if checks.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
-    lead = await lead_states.lock(act, id, to="LOST", verb="lose", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "lose", expected_version=expected_version)
     await lead_states.leave_pool(act, lead, reason="Lost.")
     changes = {**NOWHERE, "lost_reason": reason}
-    await lead_states.move(act, lead, "LOST", kind="lead.lost", reason=reason, changes=changes)
+    await lead_states.move(act, lead, MOVES["lose"], reason=reason, changes=changes)
     return id
 
 
 async def reopen(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """A lost lead is new again: its owner's, or routed when there is none or they have left."""
-    lead = await lead_states.lock(act, id, to="NEW", verb="reopen", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "reopen", expected_version=expected_version)
     changes: Row = {"lost_reason": None}
     if await users.still_here(act, lead["owner_id"]) is None:
         changes |= {"owner_id": None, "assigned_at": None, "accepted_at": None}
-    after = await lead_states.move(act, lead, "NEW", kind="lead.reopened", changes=changes)
+    after = await lead_states.move(act, lead, MOVES["reopen"], changes=changes)
     if after["owner_id"] is None:
         await jobs.enqueue(act, kinds.LEAD_ROUTE, kinds.LeadOf(lead_id=id))
     return id
@@ -230,19 +223,6 @@ async def _check_closed(act: Act, lead: Row, changes: Row) -> None:
     if closed and (lead["status"] == "MERGED" or not changes.keys() <= CHANGES_WHEN_CLOSED):
         way_out = await lead_states.way_out_of(act, lead)
         raise IllegalTransition(f"This lead is {lead['status']} and stays as it is. {way_out}", field="id")
-
-
-def _budget(lead: Row, changes: Row) -> Row:
-    """The budget as a column. It is in the lead's currency, so that can't change under it."""
-    currency = changes.get("currency") or lead["currency"]
-    if "budget" in changes:
-        budget = changes.pop("budget")
-        if budget is not None and "currency" not in changes:
-            currency = budget[1]
-        return {"budget_amount": checks.money(budget, currency, field="budget"), "currency": currency}
-    if currency != lead["currency"] and lead["budget_amount"] is not None:
-        raise CurrencyMismatch(f"The budget is in {lead['currency']}; give it anew in {currency}.", field="currency")
-    return {}
 
 
 def _with_notes(lead: Row, attributes: Any) -> Any:

@@ -17,7 +17,7 @@ import orjson
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_states, leads
-from crmgql.domain.leads.lead_states import NOWHERE
+from crmgql.domain.leads.lead_states import MOVES, NOWHERE
 from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
@@ -25,6 +25,7 @@ from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Lead, names
 from crmgql.records import checks, records
+from crmgql.records.moves import Move
 from crmgql.records.records import Act, Row
 
 KEPT = (
@@ -227,7 +228,7 @@ async def _close(act: Act, other: Row, survivor_id: UUID) -> None:
     if other["status"] == "CONVERTED":
         changes |= dict.fromkeys(CONVERSION)
     payload = {"into": survivor_id, "tasks": tasks, "emails": emails}
-    await lead_states.move(act, other, "MERGED", kind="lead.merged", changes=changes, payload=payload)
+    await lead_states.move(act, other, MOVES["merge"], changes=changes, payload=payload)
 
 
 async def _move_tasks(act: Act, id: UUID, survivor_id: UUID) -> int:
@@ -248,13 +249,14 @@ async def _absorb(act: Act, survivor: Row, other: Row, changes: Row) -> Row:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that is closed.")
         changes |= NOWHERE
     payload, reason = {"merged": other["id"]}, f"Merged with {names.api_id('Lead', other['id'])}."
+    move = Move({survivor["status"]}, status, "lead.absorbed")
     if status == survivor["status"]:
-        kind, conflicts = "lead.absorbed", lead_states.CONFLICTS
-        after = await records.change(act, Lead, survivor, changes, kind=kind, conflicts=conflicts, payload=payload)
-    else:
-        after = await lead_states.move(
-            act, survivor, status, kind="lead.absorbed", reason=reason, changes=changes, payload=payload
+        conflicts = lead_states.CONFLICTS
+        after = await records.change(
+            act, Lead, survivor, changes, kind=move.event, conflicts=conflicts, payload=payload
         )
+    else:
+        after = await lead_states.move(act, survivor, move, reason=reason, changes=changes, payload=payload)
     await _notify_owner(act, other, after)
     return after
 

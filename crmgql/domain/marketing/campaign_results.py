@@ -17,7 +17,7 @@ import asyncpg
 from crmgql import access
 from crmgql.db import Database
 from crmgql.errors import BadUserInput
-from crmgql.records import checks, days
+from crmgql.records import checks, days, money
 from crmgql.viewer import Viewer
 
 Row = dict[str, Any]
@@ -180,7 +180,7 @@ class _Groups:
         if not self.whole or spent is None or len(spent) != 1:
             return {"costPerLead": None, "returnOnSpend": None}
         ((currency, amount),) = spent.items()
-        each = _ratio(amount, leads, checks.scale(currency))
+        each = _ratio(amount, leads, money.scale(currency))
         cost = None if each is None else {"amount": each, "currency": currency}
         gain = revenue.get(currency, Decimal(0)) - amount
         return {"costPerLead": cost, "returnOnSpend": _ratio(gain, amount, 4)}

@@ -15,12 +15,12 @@ from crmgql.domain.marketing import templates
 from crmgql.domain.messages import emails, notifications
 from crmgql.errors import BadUserInput
 from crmgql.models import FollowUpRule, Lead, Task
+from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
 FACTS = "name lead_status after_h action subject body active"
-STATUSES = ("NEW", "NURTURING", "QUALIFIED")
 LONGEST_H = 24 * 366
 SUBJECT = 200
 DESCRIPTION = 2000
@@ -54,8 +54,8 @@ async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None
 
 
 def _check(rule: Row) -> None:
-    if rule["lead_status"] not in STATUSES:
-        raise BadUserInput(f"Rules are for leads that are {', '.join(STATUSES)}.", field="leadStatus")
+    if rule["lead_status"] not in OPEN_LEAD_STATUSES:
+        raise BadUserInput(f"Rules are for leads that are {', '.join(OPEN_LEAD_STATUSES)}.", field="leadStatus")
     if rule["after_h"] is not None and not 0 <= rule["after_h"] <= LONGEST_H:
         raise BadUserInput(f"Must be 0 to {LONGEST_H} hours.", field="afterH")
     if rule["action"] == "EMAIL" and not (rule.get("body") or "").strip():

@@ -1,7 +1,8 @@
-"""E-mails: written with what wanted them, sent by a job, settled when the SMTP server took or refused them.
+"""E-mails: written in the transaction that causes them, sent by a job, which writes what the SMTP server answered.
 
 Plain text only. Always holds: the text of an e-mail reaches headers only through `email.message`, which refuses line
-ends; and a crash between sending and settling sends again under the same Message-ID, by which mail programs know it.
+ends; and a crash between sending and writing the answer sends it again with the same Message-ID, so that mail programs
+recognise it.
 """
 
 from __future__ import annotations
@@ -32,19 +33,23 @@ SUBJECT, BODY, ERROR = 300, 100_000, 500
 """Characters that fit their columns."""
 
 UNWANTED = "the lead wants no e-mails"
-"""They may have said so after it was written."""
+"""The lead may have opted out after the e-mail was written."""
+
+CANCELLED = "its job was cancelled"
 
 PORTS = {"smtp": 587, "smtps": 465}
 ONCE = "SELECT id FROM email_messages WHERE dedupe_key = $1"
 PENDING = """
 SELECT e.*, coalesce(l.email_opt_out, false) AS unwanted FROM email_messages e LEFT JOIN leads l ON l.id = e.lead_id
 WHERE e.id = $1 AND e.status = 'PENDING'"""
-SETTLE = """
+FINISH = """
 UPDATE email_messages SET status = $2::text, error = $3, sent_at = CASE WHEN $2::text = 'SENT' THEN $4::timestamptz END
 WHERE id = $1 AND status = 'PENDING' RETURNING id"""
 
-UNSETTLE = """
-UPDATE email_messages SET status = 'PENDING', error = NULL WHERE id = $1 AND status = 'FAILED' RETURNING old.error"""
+REOPEN = """
+UPDATE email_messages SET status = 'PENDING', error = NULL
+WHERE id = $1 AND status IN ('FAILED', 'SKIPPED') AND error IS NOT NULL RETURNING old.status, old.error"""
+"""One that was erased has no error any more: it stays as it is."""
 
 
 class MailTrouble(CrmError):
@@ -195,9 +200,9 @@ def _connection(server: Server) -> dict[str, Any]:
 
 
 async def finish(act: Act, *, id: UUID, outcome: Outcome) -> Row:
-    """Writes what became of it, once. Answers it as a job's result."""
+    """Writes the outcome, unless there is one. Returns it as the job's result."""
     error = outcome.error and one_line(outcome.error, ERROR)
-    if await act.tx.connection.fetchval(SETTLE, id, outcome.status, error, act.now):
+    if await act.tx.connection.fetchval(FINISH, id, outcome.status, error, act.now):
         changes = {"status": ("PENDING", outcome.status), "error": (None, error)}
         await _record(act, id, f"email.{outcome.status.lower()}", changes)
     return {"status": outcome.status, "error": error}
@@ -205,18 +210,23 @@ async def finish(act: Act, *, id: UUID, outcome: Outcome) -> Row:
 
 @endings.when_dead(kinds.EMAIL_SEND)
 async def give_up(act: Act, arguments: kinds.EmailOf, reason: str) -> None:
-    """The job that was to send it failed for good: so did the e-mail, and says why."""
+    """Marks the e-mail of a dead job as failed, with the job's reason."""
     await finish(act, id=arguments.email_id, outcome=Outcome("FAILED", reason))
+
+
+@endings.when_cancelled(kinds.EMAIL_SEND)
+async def skip(act: Act, arguments: kinds.EmailOf) -> None:
+    """Marks the e-mail of a cancelled job as skipped."""
+    await finish(act, id=arguments.email_id, outcome=Outcome("SKIPPED", CANCELLED))
 
 
 @endings.when_retried(kinds.EMAIL_SEND)
 async def try_again(act: Act, arguments: kinds.EmailOf) -> None:
-    """Its job is tried again, so it is to be sent again."""
-    row = await act.tx.connection.fetchrow(UNSETTLE, arguments.email_id)
+    """Marks the e-mail of a retried job as pending again."""
+    row = await act.tx.connection.fetchrow(REOPEN, arguments.email_id)
     if row is not None:
-        await _record(
-            act, arguments.email_id, "email.retried", {"status": ("FAILED", "PENDING"), "error": (row["error"], None)}
-        )
+        changes = {"status": (row["status"], "PENDING"), "error": (row["error"], None)}
+        await _record(act, arguments.email_id, "email.retried", changes)
 
 
 async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:

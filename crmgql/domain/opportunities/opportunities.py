@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,15 +18,25 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, CrmError, IllegalTransition, NotFound
 from crmgql.events import outbox
 from crmgql.models import Contact, Customer, KeyAction, Opportunity, OpportunityAction, Product, Stage, StageTransition
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name contact_id owner_id product_id probability engaged_on expected_close"
 """What is said of an opportunity beside its customer and amount."""
 
-OPEN = ("OPEN",)
-CLOSED = ("WON", "LOST")
+MOVES = Moves(
+    Opportunity,
+    move=Move({"OPEN"}, "OPEN", "opportunity.moved"),
+    win=Move({"OPEN"}, "WON", "opportunity.won"),
+    lose=Move({"OPEN"}, "LOST", "opportunity.lost"),
+    reopen=Move({"WON", "LOST"}, "OPEN", "opportunity.reopened"),
+    snooze=Move({"OPEN"}),
+    unsnooze=Move({"OPEN"}),
+    change=Move({"OPEN"}),
+)
 FIND = """
 SELECT stages.* FROM stages JOIN pipelines ON pipelines.id = pipeline_id
 WHERE stages.status = $1 AND archived_at IS NULL AND CASE WHEN $2::uuid IS NULL THEN is_default ELSE pipelines.id = $2 END
@@ -56,9 +65,7 @@ class KeyActionsOpen(CrmError):
 
 
 @takes(Opportunity, FACTS, "stage_id", ORIGIN)
-async def create(
-    act: Act, *, customer_id: UUID | None = None, amount: tuple[Decimal, str] | None = None, **values: Any
-) -> UUID:
+async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | None = None, **values: Any) -> UUID:
     """An open opportunity: the viewer's own if they sell or manage, unless an owner is named."""
     access.require_write(act.viewer, "Opportunity")
     stage_id = values.pop("stage_id", None)
@@ -83,8 +90,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named; a closed one's name and owner only."""
     access.require_write(act.viewer, "Opportunity")
     opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
-    if opportunity["status"] in CLOSED and not changes.keys() <= CHANGES_WHEN_CLOSED:
-        raise IllegalTransition(f"A {opportunity['status']} opportunity's figures are fixed; reopen it.", field="id")
+    if not changes.keys() <= CHANGES_WHEN_CLOSED:
+        MOVES.check("change", opportunity, to="change its figures")
     if "owner_id" in changes and changes["owner_id"] != opportunity["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
     customer_id = await _customer(act, opportunity, changes)
@@ -103,53 +110,53 @@ async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | No
     """
     access.require_write(act.viewer, "Opportunity")
     stage = await _open_stage(act, stage_id)
-    opportunity = await _lock_in(act, id, expected_version, OPEN, "move")
+    opportunity, move = await MOVES.lock(act, "move", id, expected_version=expected_version)
     changes: Row = {}
     if stage["position"] > 1 and opportunity["engaged_on"] is None:
         changes["engaged_on"] = act.today
-    await _go(act, opportunity, stage, changes, kind="opportunity.moved", payload={"to": stage["name"]})
+    await _go(act, opportunity, move, stage, changes, payload={"to": stage["name"]})
     return id
 
 
 async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Raises `KeyActionsOpen` while a required key action of its stage is not done."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "win")
+    opportunity, move = await MOVES.lock(act, "win", id, expected_version=expected_version)
     if opportunity["customer_id"] is None:
         raise IllegalTransition("An opportunity without a customer can't be won; name the customer first.", field="id")
     stage = await _stage(act, FIRST, "WON", opportunity["pipeline_id"])
     changes = {"closed_on": act.today, "probability": 100, "snoozed_until": None}
-    await _go(act, opportunity, stage, changes, kind="opportunity.won")
+    await _go(act, opportunity, move, stage, changes)
     return id
 
 
 async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
     """Closes it without a deal; the reason is for those who want to do better."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "lose")
+    opportunity, move = await MOVES.lock(act, "lose", id, expected_version=expected_version)
     checks.check_text(reason, "reason", longest=300)
     if checks.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
     stage = await _stage(act, FIRST, "LOST", opportunity["pipeline_id"])
     changes = {"closed_on": act.today, "probability": 0, "lost_reason": reason, "snoozed_until": None}
-    await _go(act, opportunity, stage, changes, kind="opportunity.lost")
+    await _go(act, opportunity, move, stage, changes)
     return id
 
 
 async def reopen(act: Act, *, id: UUID, stage_id: UUID | None = None, expected_version: int | None = None) -> UUID:
     """Back to an open stage, the last one of its pipeline unless another is named. Nobody's if its owner has left."""
-    opportunity = await _lock(act, id, expected_version, CLOSED, "reopen")
+    opportunity, move = await MOVES.lock(act, "reopen", id, expected_version=expected_version)
     if stage_id is not None:
         stage = await _open_stage(act, stage_id)
     else:
         stage = await _stage(act, LAST, "OPEN", opportunity["pipeline_id"])
     owner_id = await users.still_here(act, opportunity["owner_id"])
     changes = {"closed_on": None, "probability": None, "lost_reason": None, "owner_id": owner_id}
-    await _go(act, opportunity, stage, changes, kind="opportunity.reopened")
+    await _go(act, opportunity, move, stage, changes)
     return id
 
 
 async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
     """Notes that a key action was done. Raises `IllegalTransition` when it is noted already."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "do an action of")
+    opportunity, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
     stage = await act.tx.connection.fetchrow(POSITION, action["stage_id"])
     if stage["pipeline_id"] != opportunity["pipeline_id"] or action["archived_at"] is not None:
@@ -167,7 +174,7 @@ async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_ver
 
 async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
     """Takes back that a key action was done. Raises `IllegalTransition` when it was not."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "undo an action of")
+    opportunity, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
     if not await act.tx.connection.fetchval(UNDO, id, key_action_id):
         raise IllegalTransition("This key action is not done.", field="keyActionId")
@@ -180,7 +187,7 @@ async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_versi
 
 async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int | None = None) -> UUID:
     """No alert before then, at most a year ahead; one is due then unless something happens. Ends being stale."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "snooze")
+    opportunity, _ = await MOVES.lock(act, "snooze", id, expected_version=expected_version)
     if not act.now < until <= act.now + LONGEST_SNOOZE:
         raise BadUserInput(f"Must be ahead of now, by at most {LONGEST_SNOOZE.days} days.", field="until")
     await records.change(act, Opportunity, opportunity, {"snoozed_until": until}, kind="opportunity.snoozed")
@@ -190,7 +197,7 @@ async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int |
 
 async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Alerts come again as if it had never been snoozed."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "unsnooze")
+    opportunity, _ = await MOVES.lock(act, "unsnooze", id, expected_version=expected_version)
     if opportunity["snoozed_until"] is None:
         raise IllegalTransition("The opportunity is not snoozed.", field="id")
     await records.change(act, Opportunity, opportunity, {"snoozed_until": None}, kind="opportunity.unsnoozed")
@@ -223,14 +230,14 @@ async def _record_revived(act: Act, ids: Sequence[UUID]) -> None:
         await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
 
 
-async def _go(act: Act, opportunity: Row, stage: Row, changes: Row, *, kind: str, payload: Row | None = None) -> None:
+async def _go(act: Act, opportunity: Row, move: Move, stage: Row, changes: Row, *, payload: Row | None = None) -> None:
     """Into a stage, with what changes besides. Already there: nothing happens."""
     if stage["id"] == opportunity["stage_id"]:
         return
     await _require_done(act, opportunity, stage)
-    place = {"stage_id": stage["id"], "pipeline_id": stage["pipeline_id"], "status": stage["status"]}
-    changes = {**changes, **place, "stage_since": act.now}
-    after = await records.change(act, Opportunity, opportunity, changes, kind=kind, payload=payload)
+    place = {"stage_id": stage["id"], "pipeline_id": stage["pipeline_id"]}
+    changes = {**changes, **move.changes(act.now), **place, "stage_since": act.now}
+    after = await records.change(act, Opportunity, opportunity, changes, kind=move.event, payload=payload)
     await _passed(act, opportunity, after)
     await standings.refresh(act, [opportunity["id"]], active_at=act.now)
 
@@ -287,21 +294,6 @@ async def _open_stage(act: Act, stage_id: UUID) -> Row:
     return stage
 
 
-async def _lock(act: Act, id: UUID, expected_version: int | None, sources: tuple[str, ...], verb: str) -> Row:
-    access.require_write(act.viewer, "Opportunity")
-    return await _lock_in(act, id, expected_version, sources, verb)
-
-
-async def _lock_in(act: Act, id: UUID, expected_version: int | None, sources: tuple[str, ...], verb: str) -> Row:
-    opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
-    if opportunity["status"] not in sources:
-        allowed = ", ".join(sources)
-        raise IllegalTransition(
-            f"This opportunity is {opportunity['status']}; to {verb} it, it must be one of {allowed}.", field="id"
-        )
-    return opportunity
-
-
 async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
     """Whose it is after the change. Orders and interactions may hang on it, so a customer once named stays."""
     before: UUID | None = opportunity["customer_id"]
@@ -324,8 +316,8 @@ async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
         await records.visible(act, Product, values["product_id"], field="productId")
 
 
-def _amount(amount: tuple[Decimal, str] | None) -> Row:
+def _amount(given: Money | None) -> Row:
     """The columns of an amount. Without one the currency stays as it was."""
-    if amount is None:
+    if given is None:
         return {"amount": None}
-    return {"amount": checks.money(amount, amount[1], field="amount"), "currency": amount[1]}
+    return {"amount": money.amount(given, field="amount"), "currency": given[1]}

@@ -17,6 +17,7 @@ from crmgql.domain.pools.pool_items import KINDS, Kind
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound, Unauthenticated
 from crmgql.events import outbox
 from crmgql.models import AssignmentDecision, Pool
+from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records import checks, days, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
@@ -24,9 +25,6 @@ from crmgql.viewer import system
 
 FACTS = "name reclaim_after_d warn_before_d claim_limit_per_day holding_limit protection_h cooldown_h shows active"
 """What a pool is set to, but for its kind."""
-
-OPEN = ("NEW", "NURTURING", "QUALIFIED")
-"""The statuses of leads that somebody can follow up."""
 
 REASON = 300
 LONGEST_D, LONGEST_H = 3660, 24 * 366
@@ -145,7 +143,7 @@ async def put(act: Act, kind: Kind, record: Row, pool: Row, *, reason: str | Non
     field = f"{kind.noun}Id"
     if record["pool_id"] is not None:
         raise Conflict(f"The {kind.noun} is in a pool already.", field=field)
-    if kind is pool_items.LEAD and record["status"] not in OPEN:
+    if kind is pool_items.LEAD and record["status"] not in OPEN_LEAD_STATUSES:
         raise IllegalTransition(f"A lead that is {record['status']} can't go to a pool.", field=field)
     entry = (record["id"], record["owner_id"])
     items = await pool_items.enter(act, kind, pool, [entry], move="RELEASED", reason=reason)
@@ -218,7 +216,7 @@ async def claim(act: Act, *, id: UUID) -> UUID:
     record = await records.lock(everything, kind.model, item[kind.column])
     if record["pool_id"] != pool["id"] or not await connection.fetchval(STILL_THERE, id):
         raise PoolItemTaken("It has left the pool.", field="id")
-    if kind is pool_items.LEAD and record["status"] not in OPEN:  # an import may close a lead where it is
+    if kind is pool_items.LEAD and record["status"] not in OPEN_LEAD_STATUSES:  # an import may close a lead where it is
         raise PoolItemTaken(f"The lead is {record['status']} by now.", field="id")
     await pool_items.leave(act, kind, record["id"], claimed_by_id=act.viewer.user_id, move="CLAIMED", reason=None)
     await _record(act, kind, record, id, "pool.claimed", {"claimed_by_id": (None, act.viewer.user_id)})

@@ -58,7 +58,7 @@ async def by_hand(act: Act, *, id: UUID, expected_version: int | None = None) ->
     access.require_write(act.viewer, "Lead")
     access.require(act.viewer, "lead.route", "Routing leads")
     ruleset = await facts.lock_active(act.tx.connection)
-    row = await lead_states.lock_open(act, id, verb="route", expected_version=expected_version)
+    row = await lead_states.lock(act, id, "route", expected_version=expected_version)
     if ruleset is None:
         raise Conflict("No rule set is active; routingRulesetActivate makes one so.", field="id")
     if row["owner_id"] is None and row["pool_id"] is None:
@@ -70,7 +70,7 @@ async def decline(act: Act, *, id: UUID, expected_version: int | None = None) ->
     """The owner does not want the lead: it goes to somebody else. Raises `Forbidden`, `IllegalTransition`."""
     access.require_write(act.viewer, "Lead")
     ruleset = await facts.lock_active(act.tx.connection)
-    row = await lead_states.lock_open(act, id, verb="decline", expected_version=expected_version)
+    row = await lead_states.lock(act, id, "decline", expected_version=expected_version)
     if row["owner_id"] is None or row["owner_id"] != act.viewer.actor_id:
         raise Forbidden("Only its owner declines a lead; leadAssign gives it another owner.", field="id")
     if row["accepted_at"] is not None:

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.routing import conditions, facts, matching, validation
-from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.errors import BadUserInput
 from crmgql.models import LeadQueue, RoutingRule, RoutingRuleset, Team, User
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name currency rates account_owner_first accept_within_min max_reroutes fallback_queue_id"
@@ -29,6 +30,12 @@ CONFLICTS = {
     "routing_rulesets_reroutes": ("maxReroutes", "Can't be negative."),
     "routing_rules_age": ("maxLeadAgeH", "Must be more than 0."),
 }
+MOVES = Moves(
+    RoutingRuleset,
+    activate=Move({"DRAFT"}, "ACTIVE", "routingRuleset.activated", "activated_at"),
+    retire=Move({"ACTIVE"}, "RETIRED", "routingRuleset.retired"),
+    change=Move({"DRAFT"}),
+)
 TAKEN_OVER = ("currency", "rates", "account_owner_first", "accept_within_min", "max_reroutes", "fallback_queue_id")
 AIMS = {"USER": "target_user_id", "TEAM": "target_team_id", "QUEUE": "target_queue_id"}
 AIMED: dict[str, tuple[Any, str]] = {
@@ -83,16 +90,14 @@ async def activate(act: Act, *, id: UUID, expected_version: int | None = None) -
     """Makes a draft the one by which leads are routed. Raises `BadUserInput` for a rule that can't be read."""
     access.require_write(act.viewer, "RoutingRuleset")
     before = await facts.lock_active(act.tx.connection)
-    draft = await _draft(act, id, field="id", expected_version=expected_version)
+    draft = await _draft(act, id, "activate", field="id", expected_version=expected_version)
     read = await facts.read_ruleset(act.tx.connection, draft, [])
     for mistake in (read.mistake, *(rule.mistake and f"Rule “{rule.name}”: {rule.mistake}" for rule in read.rules)):
         if mistake is not None:
             raise BadUserInput(mistake, field="id")
     if before is not None:
-        retiring = await records.lock(act, RoutingRuleset, before["id"])
-        await records.change(act, RoutingRuleset, retiring, {"status": "RETIRED"}, kind="routingRuleset.retired")
-    changes = {"status": "ACTIVE", "activated_at": act.now}
-    await records.change(act, RoutingRuleset, draft, changes, kind="routingRuleset.activated", conflicts=CONFLICTS)
+        await _move(act, await records.lock(act, RoutingRuleset, before["id"]), "retire")
+    await _move(act, draft, "activate")
     return id
 
 
@@ -152,14 +157,16 @@ async def remove_rule(act: Act, *, rule_id: UUID, expected_version: int | None =
     return ruleset["id"]  # type: ignore[no-any-return]
 
 
-async def _draft(act: Act, id: UUID, *, field: str, expected_version: int | None = None) -> Row:
+async def _draft(act: Act, id: UUID, verb: str = "change", *, field: str, expected_version: int | None = None) -> Row:
     await records.visible(act, RoutingRuleset, id, field=field)
     ruleset = await records.lock(act, RoutingRuleset, id, expected_version=expected_version)
-    if ruleset["status"] != "DRAFT":
-        raise IllegalTransition(
-            f"This rule set is {ruleset['status']} and stays as it is; make a draft that is a copy of it.", field=field
-        )
+    MOVES.check(verb, ruleset, hint="Make a draft that is a copy of it.", field=field)
     return ruleset
+
+
+async def _move(act: Act, ruleset: Row, verb: str) -> None:
+    move = MOVES[verb]
+    await records.change(act, RoutingRuleset, ruleset, move.changes(act.now), kind=move.event, conflicts=CONFLICTS)
 
 
 async def _rule(act: Act, id: UUID, *, field: str, expected_version: int | None) -> Row:

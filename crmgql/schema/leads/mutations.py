@@ -88,8 +88,8 @@ mutations.table(
         leads.assign,
         input=LeadAssignInput,
     ),
-    Row("leadNurture", "Not ready to buy yet: NEW or QUALIFIED becomes NURTURING.", leads.nurture),
-    Row("leadQualify", "Worth a seller's time: NEW or NURTURING becomes QUALIFIED.", leads.qualify),
+    Row("leadNurture", "Not ready to buy yet: NEW or QUALIFIED becomes NURTURING.", leads.move, "nurture"),
+    Row("leadQualify", "Worth a seller's time: NEW or NURTURING becomes QUALIFIED.", leads.move, "qualify"),
     Row("leadLose", "Closes an open lead as lost, and says why.", leads.lose, input=LeadLoseInput),
     Row("leadReopen", "Makes a lost lead NEW again; without an owner it is routed.", leads.reopen),
     Row(
