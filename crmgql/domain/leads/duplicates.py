@@ -61,10 +61,12 @@ ORDER BY id LIMIT $3"""
 STILL = "SELECT * FROM leads WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
 """Held until the pairs are written, so that no pair is made of a lead that is being merged."""
 
-PAIR = """
+PAIRS = """
 INSERT INTO lead_duplicates (lead_id, other_id, reasons, similarity)
-SELECT greatest($1::uuid, $2::uuid), least($1::uuid, $2::uuid), $3::jsonb, $4
-ON CONFLICT (least(lead_id, other_id), greatest(lead_id, other_id)) DO NOTHING RETURNING id, lead_id, other_id"""
+SELECT greatest($1::uuid, other_id), least($1::uuid, other_id), reasons::jsonb, similarity
+FROM unnest($2::uuid[], $3::text[], $4::int[]) AS found (other_id, reasons, similarity)
+ON CONFLICT (least(lead_id, other_id), greatest(lead_id, other_id)) DO NOTHING
+RETURNING id, lead_id, other_id, similarity"""
 SETTLE = "UPDATE lead_duplicates SET status = $2, settled_at = $3 WHERE id = $1"
 
 
@@ -85,8 +87,7 @@ async def find(act: Act, *, lead_id: UUID) -> dict[str, Any]:
         if "MERGED" not in (lead["status"], survivor["status"]) and judged[0] > best.get(survivor["id"], (0, []))[0]:
             best[survivor["id"]] = judged
     ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:BEST]
-    written = [await _pair(act, lead_id, other_id, *judged) for other_id, judged in ranked]
-    return {"found": sum(written)}
+    return {"found": await _write(act, lead_id, ranked)}
 
 
 async def find_some(act: Act, *, after: UUID | None, limit: int, source: str | None = None) -> tuple[int, UUID | None]:
@@ -124,19 +125,21 @@ def _alike(lead: Row, other: Row) -> Row | None:
     return {**told, "name": other["name"], "similarity": similarity}
 
 
-async def _pair(act: Act, lead_id: UUID, other_id: UUID, similarity: int, reasons: list[Row]) -> bool:
-    """Whether the pair is new."""
-    pair = await write_pair(act, lead_id, other_id, {"reasons": reasons}, similarity)
-    if pair is not None:
-        payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"], "similarity": similarity}
-        await _record(act, pair["id"], "lead.duplicateFound", {"status": (None, "OPEN")}, payload)
-    return pair is not None
+async def _write(act: Act, lead_id: UUID, found: list[tuple[UUID, tuple[int, list[Row]]]]) -> int:
+    """Makes the pairs of a lead that there are not yet, the later lead first, with their events; answers how many."""
+    others, judged = [other_id for other_id, _ in found], [each for _, each in found]
+    reasons = [outbox.as_json({"reasons": reasons}) for _, reasons in judged]
+    similarities = [similarity for similarity, _ in judged]
+    rows = await act.tx.connection.fetch(PAIRS, lead_id, others, reasons, similarities)
+    await outbox.record_many(act.tx, act.viewer, [_found(row) for row in rows])
+    return len(rows)
 
 
-async def write_pair(act: Act, lead_id: UUID, other_id: UUID, reasons: Row, similarity: int) -> Row | None:
-    """A new open pair, the later lead first; None when there is one already, whatever became of it."""
-    row = await act.tx.connection.fetchrow(PAIR, lead_id, other_id, outbox.as_json(reasons), similarity)
-    return None if row is None else dict(row)
+def _found(pair: Any) -> outbox.Entry:
+    payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"], "similarity": pair["similarity"]}
+    return outbox.Entry(
+        "lead.duplicateFound", ("LeadDuplicate", pair["id"]), changes={"status": (None, "OPEN")}, payload=payload
+    )
 
 
 async def dismiss(act: Act, *, id: UUID) -> UUID:
@@ -145,12 +148,8 @@ async def dismiss(act: Act, *, id: UUID) -> UUID:
     await act.tx.connection.execute(SETTLE, id, move.target, act.now)
     changes = {"status": ("OPEN", move.target), "settled_at": (None, act.now)}
     payload = {"leadId": pair["lead_id"], "otherId": pair["other_id"]}
-    await _record(act, id, move.event, changes, payload)
-    return id
-
-
-async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes, payload: Row) -> None:
     subject = ("LeadDuplicate", id)
     await outbox.record_event(
-        act.tx, act.viewer, kind=kind, subject=subject, customer_id=None, changes=changes, payload=payload
+        act.tx, act.viewer, kind=move.event, subject=subject, customer_id=None, changes=changes, payload=payload
     )
+    return id

@@ -67,11 +67,13 @@ def _check(rule: Row) -> None:
 
 async def plan(act: Act, lead: Row) -> None:
     """Enqueues what the active rules want of a lead that has just come into its status."""
-    for rule in await act.tx.connection.fetch(ACTIVE, lead["status"]):
-        since: datetime = lead["status_since"]
-        arguments = kinds.FollowUp(lead_id=lead["id"], rule_id=rule["id"], since=since)
-        due_at = since + timedelta(hours=rule["after_h"])
-        await jobs.enqueue(act, kinds.LEAD_FOLLOW_UP, arguments, due_at=due_at, unique_key=_key(arguments))
+    since: datetime = lead["status_since"]
+    if rules := await act.tx.connection.fetch(ACTIVE, lead["status"]):
+        arguments = [kinds.FollowUp(lead_id=lead["id"], rule_id=rule["id"], since=since) for rule in rules]
+        due_at = [since + timedelta(hours=rule["after_h"]) for rule in rules]
+        await jobs.enqueue_many(
+            act, kinds.LEAD_FOLLOW_UP, arguments, due_at=due_at, unique_keys=[_key(each) for each in arguments]
+        )
 
 
 def _key(arguments: kinds.FollowUp) -> str:

@@ -50,7 +50,7 @@ ORDER BY position"""
 CAME_IN = """
 SELECT amount_after, currency, expected_close_after FROM stage_transitions WHERE opportunity_id = $1
 ORDER BY occurred_at DESC, id DESC LIMIT 1"""
-CUSTOMER = "SELECT customer_id FROM opportunities WHERE id = $1"
+CUSTOMERS = "SELECT id, customer_id FROM opportunities WHERE id = ANY ($1) ORDER BY id"
 DONE = "SELECT id FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2"
 UNDO = "DELETE FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2 RETURNING id"
 CHANGES_WHEN_CLOSED = frozenset({"name", "owner_id"})
@@ -224,10 +224,10 @@ async def activity_changed(act: Act, opportunity_ids: Iterable[UUID | None]) -> 
 
 
 async def _record_revived(act: Act, ids: Sequence[UUID]) -> None:
-    for id in ids:
-        customer_id = await act.tx.connection.fetchval(CUSTOMER, id)
-        kind, subject = "opportunity.revived", ("Opportunity", id)
-        await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
+    if ids:
+        rows = await act.tx.connection.fetch(CUSTOMERS, ids)
+        revived = [outbox.Entry("opportunity.revived", ("Opportunity", row["id"]), row["customer_id"]) for row in rows]
+        await outbox.record_many(act.tx, act.viewer, revived)
 
 
 async def _go(act: Act, opportunity: Row, move: Move, stage: Row, changes: Row, *, payload: Row | None = None) -> None:
