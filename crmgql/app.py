@@ -111,6 +111,8 @@ class App:
             self.graphql = cors.Cors(endpoint, allowed) if allowed else endpoint
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
+            if database.reads_replica:
+                checks["replica"] = database.ping_replica
             self.rest = _rest(health.routes(checks, metrics, partial(_depths, database)))
             beside = [asyncio.create_task(metrics.keep_leaving()), asyncio.create_task(table_sizes.keep(engine))]
             _make_collecting_short()

@@ -92,10 +92,6 @@ class Operation:
 class Document:
     operations: dict[str | None, Operation]
 
-    def operation(self, name: str | None) -> Prepared:
-        """The operation to run, as the planner takes it. Raises `OperationNotFound`."""
-        return self.find(name).prepared
-
     def find(self, name: str | None) -> Operation:
         """The operation to run. Raises `OperationNotFound`."""
         if name is None and len(self.operations) == 1:

@@ -38,8 +38,9 @@ from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
 from crmgql.engine.shares import Shares
 from crmgql.errors import CrmError, QueryTooComplex, ReadOnly, Unauthenticated
-from crmgql.planner import metadata, selection
+from crmgql.planner import metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
+from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Sizes
 from crmgql.viewer import Clock, Viewer, system_clock
 
@@ -197,7 +198,7 @@ class Engine:
         self, prepared: Prepared, variables: VariableValues, viewer: Viewer | None, pace: Pace
     ) -> bytes:
         """A query without anything that a statement answers."""
-        reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
+        reader = Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
         text = parts.skeleton(reader.root(prepared.operation, self.plans.elsewhere))
         return parts.joined(text, await self.parts.fill(prepared, variables, viewer, pace), None)
 

@@ -135,10 +135,5 @@ class Editable(Record):
         abstract = True
 
 
-def currency_field(**options: Any) -> Any:
-    """ISO 4217 code."""
-    return fields.CharField(max_length=3, **options)
-
-
 def one_of(column: str, values: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"

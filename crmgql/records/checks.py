@@ -1,7 +1,7 @@
-"""Checks values against their model before the database does, so that each mistake is named by its field.
+"""Checks values against their model before the database does, so that an error can name the field.
 
 Enters: a model and column values. Leaves: nothing, or `BadUserInput` with the field's API name. The database checks
-the same again; here are the words.
+the same again; the messages are written here.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import orjson
 from tortoise import fields
 from tortoise.models import Model
 
-from crmgql.errors import BadUserInput, CurrencyMismatch
+from crmgql.errors import BadUserInput
 from crmgql.models.base import AmountField
 from crmgql.models.names import api_name as api_name
+from crmgql.records import money
 
 INT4 = 2**31 - 1
 INT8 = 2**63 - 1
 MAX_JSON_BYTES = 65_536
 MAX_JSON_DEPTH = 20
-MAX_AMOUNT = Decimal(10) ** 15
 YEARS = range(1000, 2201)
-"""Later years are slips of the keyboard, and stay at the top of every list that shows the newest first."""
+"""Later years are typing errors, which would stay at the top of every list that shows the newest first."""
 
 UNSEEN = "\u115f\u1160\u2800\u3164\uffa0"
 """Fillers of Hangul and the empty cell of Braille: letters and symbols without ink."""
@@ -45,65 +45,11 @@ NEVER_BLANK = frozenset(
         "idempotencyKey",
     ]
 )
-ZERO_DECIMALS = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-
-
-def scale(currency: str) -> int:
-    """Digits after the decimal point of a currency; the database's `currency_scale` says the same."""
-    return 0 if currency in ZERO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
-
-
-def exact(amount: Decimal, currency: str, *, field: str) -> Decimal:
-    """The amount written with its currency's decimals. Raises `BadUserInput` when that would round it."""
-    places = scale(currency)
-    if abs(amount) >= MAX_AMOUNT:
-        raise BadUserInput("The amount is too large; it must be below 1,000,000,000,000,000.", field=field)
-    written = amount.quantize(Decimal(1).scaleb(-places))
-    if written != amount:
-        raise BadUserInput(f"{currency} has {places} decimals; {amount} has more.", field=field)
-    return written
-
-
-def money(given: tuple[Decimal, str] | None, currency: str, *, field: str) -> Decimal | None:
-    """The amount, not negative, if it is of this currency. Raises `CurrencyMismatch`, `BadUserInput`."""
-    if given is None:
-        return None
-    amount, its = given
-    if its != currency:
-        raise CurrencyMismatch(f"This amount is in {its}; it must be in {currency}.", field=field)
-    return not_negative(exact(amount, currency, field=field), field=field)
 
 
 def positive(amount: Decimal, *, field: str) -> Decimal:
     if amount <= 0:
         raise BadUserInput(f"Must be more than 0, not {amount}.", field=field)
-    return amount
-
-
-def not_negative(amount: Decimal, *, field: str) -> Decimal:
-    if amount < 0:
-        raise BadUserInput(f"Can't be negative, not {amount}.", field=field)
     return amount
 
 
@@ -126,8 +72,8 @@ def _check(field: fields.Field[Any], value: Any, name: str) -> None:
         check_text(value, name, longest=getattr(field, "max_length", 20_000))
     elif isinstance(field, fields.IntField) and isinstance(value, int) and abs(value) > INT4:
         raise BadUserInput(f"{value} is too large.", field=name)
-    elif isinstance(field, AmountField) and abs(value) >= MAX_AMOUNT:
-        raise BadUserInput("The amount is too large; it must be below 1,000,000,000,000,000.", field=name)
+    elif isinstance(field, AmountField):
+        money.check_size(value, field=name)
     elif isinstance(field, fields.DecimalField):
         _check_decimal(field, value, name)
 
@@ -184,5 +130,5 @@ def check_text(value: str, name: str, *, longest: int) -> None:
 
 
 def is_blank(value: str) -> bool:
-    """Whether there is nothing to see: no letter, digit, sign or symbol but those that Unicode draws as a space."""
+    """Whether the text shows nothing: it has no letter, digit, punctuation or symbol that is visible."""
     return not any(unicodedata.category(letter)[0] in "LNPS" and letter not in UNSEEN for letter in value)

@@ -44,7 +44,7 @@ class _Writer:
         if not statement.ctes:
             return body
         ctes = ",\n".join(self.cte(cte) for cte in statement.ctes)
-        return f"WITH {'RECURSIVE ' if statement.recursive else ''}{ctes}\n{body}"
+        return f"WITH {ctes}\n{body}"
 
     def cte(self, cte: ast.Cte) -> str:
         hint = " MATERIALIZED" if cte.materialized else ""
@@ -68,8 +68,6 @@ class _Writer:
             text += f" ORDER BY {self.orders(select.order_by)}"
         if select.limit is not None:
             text += f" LIMIT {select.limit}"
-        if select.union_all is not None:
-            text += f" UNION ALL {self.select(select.union_all)}"
         return text
 
     def source(self, source: ast.Source) -> str:

@@ -65,7 +65,9 @@ async def test_a_job_is_asked_for_seen_cancelled_retried_dropped(run, database) 
         (("schedules", "create", "x", "housekeeping"), "exactly one of"),
         (("schedules", "create", "x", "housekeeping", "--cron", "* *"), "cron expression"),
         (("schedules", "create", "x", "housekeeping", "--every", "5", "--timezone", "Nowhere"), "time zone"),
-        (("schedules", "create", "x", "housekeeping", "--every", "5", "--catch-up", "NEVER"), "SKIP, ONE or ALL"),
+        (("schedules", "create", "x", "housekeeping", "--every", "5", "--catch-up", "NEVER"), "SKIP, ONE, ALL, not"),
+        (("list", "--status", "ended"), "one of PENDING, RUNNING, WAITING, DONE, DEAD, CANCELLED, DROPPED"),
+        (("list", "--kind", "lead.root"), "lead.route"),
         (("schedules", "delete", "x"), "no schedule called"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from graphql import GraphQLError
 
 from crmgql.engine import scalars
-from crmgql.records import checks
+from crmgql.records import money
 
 
 @pytest.mark.parametrize("text", ["1", "-1.50", "+0.5", ".5", "5.", "1e3", "1E-3", 7])
@@ -39,8 +39,8 @@ def test_what_is_no_currency(code: Any) -> None:
 
 
 def test_the_scales_are_those_of_iso_4217() -> None:
-    three = {code for code in scalars._currencies() if checks.scale(code) == 3}
-    none = {code for code in scalars._currencies() if checks.scale(code) == 0}
+    three = {code for code in scalars._currencies() if money.scale(code) == 3}
+    none = {code for code in scalars._currencies() if money.scale(code) == 0}
     assert three == {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
-    assert none == checks.ZERO_DECIMALS - {"UYI"}
+    assert none == money.NO_DECIMALS - {"UYI"}
     assert len(scalars._currencies()) > 150

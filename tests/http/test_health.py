@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 
 from crmgql import db
 from crmgql.errors import DiskFull
-from crmgql.http import health
+from crmgql.http import health, metrics
 from crmgql.http.metrics import Metrics
 
 FULL = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'"
@@ -123,6 +124,18 @@ def test_ready_without_valkey(otherwise: Any) -> None:
     assert httpx.get(f"{otherwise.url}/healthz", verify=False).status_code == 200
 
 
+def test_not_ready_without_the_replica(serve: Any) -> None:
+    with serve(ready=False, CRMGQL_READ_DATABASE_URL="postgresql://nobody@127.0.0.1:9/none") as served:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                response = httpx.get(f"{served.url}/readyz", verify=False)
+                break
+            time.sleep(0.1)
+        servers = {"PostgreSQL": "ready", "Valkey": "ready", "replica": "not ready"}
+        assert (response.status_code, response.json()["servers"]) == (503, servers)
+
+
 def values(text: str) -> dict[str, float]:
     lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}
@@ -177,13 +190,30 @@ def test_counts_of_a_process_that_died_stay(tmp_path: Path) -> None:
     assert seen["crmgql_plan_cache_plans"] == 1
 
 
+async def test_numbers_that_can_not_be_left_stop_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LEAVE_EVERY_S", 0.01)
+    shared = tmp_path / "shared"
+    mine = Metrics(shared=shared)
+    mine.note("query", "OK", 0.002)
+    with structlog.testing.capture_logs() as lines:
+        leaving = asyncio.create_task(mine.keep_leaving())
+        await asyncio.sleep(0.1)
+        assert values(mine.exposed().decode())['crmgql_operations_total{code="OK",kind="query"}'] == 1
+    assert [line["event"] for line in lines] == ["numbers not shared with the other processes"]
+    shared.mkdir()
+    async with asyncio.timeout(5):
+        while not list(shared.glob("*.json")):
+            await asyncio.sleep(0.01)
+    leaving.cancel()
+
+
 def test_noting_is_cheap() -> None:
-    metrics = Metrics()
+    mine = Metrics()
     rounds = []
     for _ in range(5):
         started = time.perf_counter()
         for _ in range(2000):
-            metrics.note("query", "OK", 0.003)
+            mine.note("query", "OK", 0.003)
         rounds.append((time.perf_counter() - started) / 2000)
     assert min(rounds) < 3e-6
-    assert re.search(r'kind="query"\} 10000', metrics.exposed().decode())
+    assert re.search(r'kind="query"\} 10000', mine.exposed().decode())

@@ -9,9 +9,8 @@ from crmgql import access
 from crmgql.domain.customers import followers
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
-from crmgql.errors import CurrencyMismatch
 from crmgql.models import Customer
-from crmgql.records import checks, records
+from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
@@ -20,7 +19,7 @@ FACTS = (
     "name kind status email phone website industry region country state city postal_code currency founded_year "
     "employee_count annual_revenue notes owner_id parent_id"
 )
-"""What is said of a customer, and may be changed."""
+"""What may be set of a customer, and changed."""
 
 CHANGED = "customer.statusChanged"
 MOVES = Moves(
@@ -30,7 +29,7 @@ MOVES = Moves(
     DORMANT=Move({"CUSTOMER"}, "DORMANT", CHANGED),
     CHURNED=Move({"CUSTOMER", "DORMANT"}, "CHURNED", CHANGED),
 )
-"""By the status that is set. Who has bought is never a mere prospect again, except when won back from having left."""
+"""By the status that is set. A customer who has bought becomes a prospect again only after having left."""
 
 CONFLICTS = {
     "customers_employee_count": ("employeeCount", "Can't be negative."),
@@ -40,7 +39,7 @@ CONFLICTS = {
 
 @takes(Customer, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
-    """A customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
+    """Makes a customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
     access.require_write(act.viewer, "Customer")
     if "owner_id" in values:
         values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
@@ -48,16 +47,14 @@ async def create(act: Act, **values: Any) -> UUID:
         values["owner_id"] = await users.own(act)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
-    if (revenue := values.pop("annual_revenue", None)) is not None:
-        values["currency"] = values.get("currency") or revenue[1]
-        values["annual_revenue_amount"] = checks.money(revenue, values["currency"], field="annualRevenue")
+    values |= money.columns(values, "annual_revenue")
     customer = await records.create(act, Customer, values, kind="customer.created", conflicts=CONFLICTS)
     return customer["id"]  # type: ignore[no-any-return]
 
 
 @takes(Customer, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; the event tells a change of status or owner by its name."""
+    """Changes what is named; a change of status or owner has an event of its own kind."""
     access.require_write(act.viewer, "Customer")
     if changes.get("parent_id") is not None:
         await _check_parent(act, id, changes["parent_id"])
@@ -65,7 +62,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
-    changes |= _revenue(customer, changes)
+    changes |= money.columns(changes, "annual_revenue", before=customer)
     kind, payload = _kind_and_payload(customer, changes)
     after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
@@ -74,7 +71,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:
-    """Who is given to somebody by hand is in no pool any more."""
+    """Assigning an owner by hand takes the customer out of its pool."""
     if customer["pool_id"] is None or owner_id is None:
         return {}
     await pools.withdraw(act, pool_items.CUSTOMER, customer["id"], reason="Assigned by hand.")
@@ -87,18 +84,6 @@ async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:
         return
     await records.visible(act, Customer, parent_id, field="parentId")
     await records.refuse_cycle(act, Customer, id, parent_id)
-
-
-def _revenue(customer: Row, changes: Row) -> Row:
-    """The annual revenue as a column. It is in the customer's currency, so that can't change under it."""
-    currency = changes.get("currency") or customer["currency"]
-    if "annual_revenue" in changes:
-        return {"annual_revenue_amount": checks.money(changes.pop("annual_revenue"), currency, field="annualRevenue")}
-    if currency != customer["currency"] and customer["annual_revenue_amount"] is not None:
-        raise CurrencyMismatch(
-            f"The annual revenue is in {customer['currency']}; give it anew in {currency}.", field="currency"
-        )
-    return {}
 
 
 def _kind_and_payload(customer: Row, changes: Row) -> tuple[str, Row]:

@@ -27,7 +27,8 @@ from crmgql.records.records import Act
 
 INSERT = f"""
 INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, unique_key, parent_id, actor_id)
-SELECT $1, $2, given::jsonb, $4, $5, $6, $7, $8, $9, $10 FROM unnest($3::text[]) WITH ORDINALITY AS g (given, n) ORDER BY n
+SELECT $1, $2, arguments::jsonb, $4, $5, due_at, $7, unique_key, $9, $10
+FROM unnest($3::text[], $6::timestamptz[], $8::text[]) WITH ORDINALITY AS wanted (arguments, due_at, unique_key, n) ORDER BY n
 ON CONFLICT (kind, unique_key) WHERE unique_key IS NOT NULL AND {LIVE_JOB} DO NOTHING
 RETURNING id"""
 LIVE_WITH_KEY = f"""
@@ -77,7 +78,13 @@ async def enqueue(
     """The id of a new job, due now by default. If a live job of the kind has the same `unique_key`, that job's id."""
     while True:
         made = await enqueue_many(
-            act, kind, [arguments], due_at=due_at, priority=priority, unique_key=unique_key, parent_id=parent_id
+            act,
+            kind,
+            [arguments],
+            due_at=None if due_at is None else [due_at],
+            priority=priority,
+            unique_keys=[unique_key],
+            parent_id=parent_id,
         )
         live = made[0] if made else await act.tx.connection.fetchval(LIVE_WITH_KEY, kind.name, unique_key)
         if live is not None:  # the live one may have ended meanwhile
@@ -89,14 +96,14 @@ async def enqueue_many(
     kind: Kind[A],
     arguments: Sequence[A],
     *,
-    due_at: datetime | None = None,
+    due_at: Sequence[datetime] | None = None,
     priority: int | None = None,
-    unique_key: str | None = None,
+    unique_keys: Sequence[str | None] | None = None,
     parent_id: UUID | None = None,
 ) -> list[UUID]:
-    """Several jobs in one statement. Returns the ids of the new ones: none for a `unique_key` that a live job has."""
-    now = act.now
-    if due_at is None or due_at <= now:
+    """Several jobs in one statement. Returns the ids of the new ones: none for a key that a live job has."""
+    due_at = due_at or [act.now] * len(arguments)
+    if any(each <= act.now for each in due_at):
         act.tx.queues.add(kind.queue)
     rows = await act.tx.connection.fetch(
         INSERT,
@@ -105,9 +112,9 @@ async def enqueue_many(
         [each.model_dump_json() for each in arguments],
         kind.version,
         kind.priority if priority is None else priority,
-        due_at or now,
+        due_at,
         kind.max_failures,
-        unique_key,
+        unique_keys or [None] * len(arguments),
         parent_id,
         act.viewer.actor_id,
     )

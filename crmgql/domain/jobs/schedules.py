@@ -45,15 +45,20 @@ DUE = f"""
 SELECT * FROM schedules WHERE {IS_TO_RUN} AND next_at <= $1
 ORDER BY next_at LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED"""
 MOVE_ON = """
-UPDATE schedules SET next_at = $2, last_at = coalesce($3, last_at), skipped = skipped + $4 WHERE id = $1"""
+UPDATE schedules SET next_at = moved.next_at, last_at = coalesce(moved.last_at, schedules.last_at),
+    skipped = schedules.skipped + moved.skipped
+FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::int[]) AS moved (id, next_at, last_at, skipped)
+WHERE schedules.id = moved.id"""
 RUN = f"""
-INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, schedule_id, scheduled_for)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO jobs (due_at, schedule_id, scheduled_for, kind, arguments, arguments_version, queue, priority, max_failures)
+SELECT $1, id, run_for, kind, arguments, arguments_version, queue, priority, max_failures
+FROM unnest($2::uuid[], $3::timestamptz[], $4::text[], $5::int[], $6::int[]) AS run (id, run_for, queue, priority, max_failures)
+JOIN schedules USING (id)
 ON CONFLICT (schedule_id) WHERE schedule_id IS NOT NULL AND {LIVE_JOB} DO NOTHING
-RETURNING id"""
+RETURNING schedule_id, queue"""
 SEED = """
 INSERT INTO schedules (name, kind, every_s, next_at, catch_up, source, external_id)
-VALUES ($1, $2, $3, $4, 'ONE', 'built-in', $2)
+SELECT name, kind, every_s, $4, 'ONE', 'built-in', kind FROM unnest($1::text[], $2::text[], $3::int[]) AS b (name, kind, every_s)
 ON CONFLICT DO NOTHING"""
 
 
@@ -126,22 +131,24 @@ async def delete(act: Act, *, id: UUID, expected_version: int | None = None) -> 
 
 async def seed(act: Act) -> None:
     """Makes the built-in schedules, each once per installation: one that was deleted or renamed stays so."""
-    for each in BUILT_IN:
-        await act.tx.connection.execute(SEED, each.name, each.kind.name, each.every_s, act.now)
+    columns = zip(*((each.name, each.kind.name, each.every_s) for each in BUILT_IN), strict=True)
+    await act.tx.connection.execute(SEED, *map(list, columns), act.now)
 
 
 async def tick(act: Act) -> int:
     """Makes the jobs of up to 100 due schedules; returns how many. Several workers may tick at once."""
-    made = 0
-    for schedule in await act.tx.connection.fetch(DUE, act.now):
-        try:
-            plan = plan_run(dict(schedule), act.now)
-        except ValueError as trouble:  # written by SQL: it must not stop the other schedules
-            log.error("schedule can't be read; it is stopped", schedule=schedule["name"], reason=str(trouble))
-            await act.tx.connection.execute(MOVE_ON, schedule["id"], None, None, 0)
-            continue
-        made += await _run(act, dict(schedule), plan)
-    return made
+    due = [dict(row) for row in await act.tx.connection.fetch(DUE, act.now)]
+    plans = [(schedule, _plan(schedule, act.now)) for schedule in due]
+    made = await _run(act, [(schedule, plan.run_for) for schedule, plan in plans if plan.run_for is not None])
+    moved = []
+    for schedule, plan in plans:
+        busy = plan.run_for is not None and schedule["id"] not in made
+        if busy and schedule["catch_up"] == "ALL":
+            continue  # the next tick after the current run makes it
+        moved.append((schedule["id"], plan.then, None if busy else plan.run_for, plan.skipped + busy))
+    if moved:
+        await act.tx.connection.execute(MOVE_ON, *map(list, zip(*moved, strict=True)))
+    return len(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,15 @@ def plan_run(schedule: Row, now: datetime) -> Plan:
     if schedule["catch_up"] == "SKIP" and now - latest > GRACE:
         return Plan(None, then, missed + 1)
     return Plan(latest, then, missed)
+
+
+def _plan(schedule: Row, now: datetime) -> Plan:
+    """As `plan_run`. A timing that can't be read stops its schedule, so that it keeps no other from running."""
+    try:
+        return plan_run(schedule, now)
+    except ValueError as trouble:  # it was written past the API
+        log.error("schedule can't be read; it is stopped", schedule=schedule["name"], reason=str(trouble))
+        return Plan(None, None, 0)
 
 
 def _missed(schedule: Row, due: datetime, now: datetime) -> tuple[int, datetime]:
@@ -194,30 +210,18 @@ def next_after(schedule: Row, moment: datetime) -> datetime | None:
         raise ValueError(str(error)) from None
 
 
-async def _run(act: Act, schedule: Row, plan: Plan) -> int:
-    id = None
-    if plan.run_for is not None:
-        known = kinds.KINDS.get(schedule["kind"])
-        id = await act.tx.connection.fetchval(
-            RUN,
-            schedule["kind"],
-            known.queue if known else "default",
-            schedule["arguments"],
-            schedule["arguments_version"],
-            known.priority if known else 0,
-            act.now,
-            known.max_failures if known else 1,
-            schedule["id"],
-            plan.run_for,
-        )
-        if id is None and schedule["catch_up"] == "ALL":
-            return 0  # the next tick after the current run makes it
-        if id is not None:
-            act.tx.queues.add(known.queue if known else "default")
-    busy = plan.run_for is not None and id is None
-    last = plan.run_for if id is not None else None
-    await act.tx.connection.execute(MOVE_ON, schedule["id"], plan.then, last, plan.skipped + busy)
-    return int(id is not None)
+async def _run(act: Act, runs: list[tuple[Row, datetime]]) -> set[UUID]:
+    """Makes a job for each schedule and time. Returns the schedules that got one: those without a live job."""
+    rows = []
+    for schedule, run_for in runs:
+        kind = kinds.KINDS.get(schedule["kind"])
+        known = (kind.queue, kind.priority, kind.max_failures) if kind else ("default", 0, 1)
+        rows.append((schedule["id"], run_for, *known))
+    if not rows:
+        return set()
+    made = await act.tx.connection.fetch(RUN, act.now, *map(list, zip(*rows, strict=True)))
+    act.tx.queues.update(row["queue"] for row in made)
+    return {row["schedule_id"] for row in made}
 
 
 async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer, Order, Payment
-from crmgql.records import checks, records
+from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
@@ -30,7 +30,7 @@ MOVES = Moves(
 async def record(
     act: Act,
     *,
-    amount: tuple[Decimal, str],
+    amount: Money,
     method: str,
     order_id: UUID | None = None,
     customer_id: UUID | None = None,
@@ -47,7 +47,7 @@ async def record(
         raise BadUserInput(
             "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
         )
-    value, currency = amount
+    currency = amount[1]
     if order_id is not None:
         order = await _order(act, order_id, customer_id, currency)
         customer_id = order["customer_id"]
@@ -58,7 +58,7 @@ async def record(
     values = {
         "customer_id": customer_id,
         "order_id": order_id,
-        "amount": checks.positive(checks.exact(value, currency, field="amount"), field="amount"),
+        "amount": money.amount(amount, field="amount", positive=True),
         "currency": currency,
         "method": method,
         "status": "PENDING" if pending else "RECEIVED",

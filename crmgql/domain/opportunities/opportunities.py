@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +18,9 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, CrmError, IllegalTransition, NotFound
 from crmgql.events import outbox
 from crmgql.models import Contact, Customer, KeyAction, Opportunity, OpportunityAction, Product, Stage, StageTransition
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
@@ -50,7 +50,7 @@ ORDER BY position"""
 CAME_IN = """
 SELECT amount_after, currency, expected_close_after FROM stage_transitions WHERE opportunity_id = $1
 ORDER BY occurred_at DESC, id DESC LIMIT 1"""
-CUSTOMER = "SELECT customer_id FROM opportunities WHERE id = $1"
+CUSTOMERS = "SELECT id, customer_id FROM opportunities WHERE id = ANY ($1) ORDER BY id"
 DONE = "SELECT id FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2"
 UNDO = "DELETE FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2 RETURNING id"
 CHANGES_WHEN_CLOSED = frozenset({"name", "owner_id"})
@@ -65,9 +65,7 @@ class KeyActionsOpen(CrmError):
 
 
 @takes(Opportunity, FACTS, "stage_id", ORIGIN)
-async def create(
-    act: Act, *, customer_id: UUID | None = None, amount: tuple[Decimal, str] | None = None, **values: Any
-) -> UUID:
+async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | None = None, **values: Any) -> UUID:
     """An open opportunity: the viewer's own if they sell or manage, unless an owner is named."""
     access.require_write(act.viewer, "Opportunity")
     stage_id = values.pop("stage_id", None)
@@ -226,10 +224,10 @@ async def activity_changed(act: Act, opportunity_ids: Iterable[UUID | None]) -> 
 
 
 async def _record_revived(act: Act, ids: Sequence[UUID]) -> None:
-    for id in ids:
-        customer_id = await act.tx.connection.fetchval(CUSTOMER, id)
-        kind, subject = "opportunity.revived", ("Opportunity", id)
-        await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
+    if ids:
+        rows = await act.tx.connection.fetch(CUSTOMERS, ids)
+        revived = [outbox.Entry("opportunity.revived", ("Opportunity", row["id"]), row["customer_id"]) for row in rows]
+        await outbox.record_many(act.tx, act.viewer, revived)
 
 
 async def _go(act: Act, opportunity: Row, move: Move, stage: Row, changes: Row, *, payload: Row | None = None) -> None:
@@ -318,8 +316,8 @@ async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
         await records.visible(act, Product, values["product_id"], field="productId")
 
 
-def _amount(amount: tuple[Decimal, str] | None) -> Row:
+def _amount(given: Money | None) -> Row:
     """The columns of an amount. Without one the currency stays as it was."""
-    if amount is None:
+    if given is None:
         return {"amount": None}
-    return {"amount": checks.money(amount, amount[1], field="amount"), "currency": amount[1]}
+    return {"amount": money.amount(given, field="amount"), "currency": given[1]}

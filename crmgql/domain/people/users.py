@@ -7,7 +7,6 @@ somebody is active, nor who stands under whom. So nobody reaches past a key's sc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +15,9 @@ from crmgql.domain.people import passwords, sessions
 from crmgql.domain.people.passwords import Hashed
 from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
 from crmgql.models import Team, User
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 from crmgql.viewer import Viewer
 
@@ -114,7 +114,7 @@ async def create_user(
     *,
     roles: Sequence[str] | None = None,
     password: Hashed | None = None,
-    salary: tuple[Decimal, str] | None = None,
+    salary: Money | None = None,
     **values: Any,
 ) -> UUID:
     """A user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
@@ -224,9 +224,8 @@ async def _check_team(act: Act, values: Row) -> None:
         await records.visible(act, Team, values["team_id"], field="teamId")
 
 
-def _salary(act: Act, salary: tuple[Decimal, str] | None) -> Row:
+def _salary(act: Act, salary: Money | None) -> Row:
     if salary is None:
         return {"salary_amount": None, "salary_currency": None}
     access.require(act.viewer, "salary.write", "Changing salary", field="salary")
-    amount = checks.money(salary, salary[1], field="salary")
-    return {"salary_amount": amount, "salary_currency": salary[1]}
+    return {"salary_amount": money.amount(salary, field="salary"), "salary_currency": salary[1]}

@@ -18,6 +18,9 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.leads import lead_states
+from crmgql.domain.messages import notifications
+from crmgql.domain.messages.notifications import Notice
+from crmgql.domain.people import users
 from crmgql.domain.routing import bulk, decide, facts, placing
 from crmgql.domain.routing.candidates import Seller
 from crmgql.domain.routing.decide import LONGEST, Board, Decision, Lead
@@ -143,7 +146,13 @@ def _out_of_queue(lead: Lead, board: Board) -> Decision:
 
 
 async def _notify_stuck(act: Act, outcomes: Sequence[placing.Outcome]) -> None:
-    for lead, decision in outcomes:
-        if decision.reason == "ESCALATED" and decision.chosen is None:
-            title = f"The lead {lead.name} waits in a queue without an owner"
-            await placing.notify_administrators(act, lead, title=title, body=decision.explanation, key="lead.stuck")
+    """Administrators, once per lead."""
+    stuck = [outcome for outcome in outcomes if outcome[1].reason == "ESCALATED" and outcome[1].chosen is None]
+    if stuck:
+        receivers = await users.administrators(act)
+        await notifications.notify_many(act, [_stuck(id, *outcome) for outcome in stuck for id in receivers])
+
+
+def _stuck(user_id: UUID, lead: Lead, decision: Decision) -> Notice:
+    title, key = f"The lead {lead.name} waits in a queue without an owner", f"lead.stuck:{lead.id}"
+    return Notice(user_id, "lead.stuck", title, decision.explanation, key, lead.id)

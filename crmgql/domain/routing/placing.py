@@ -192,17 +192,3 @@ async def _notify_of_lost(act: Act, lost: Sequence[Lead]) -> None:
         dedupe_key=f"lead.unrouted:{alone.id if alone else act.today}",
         lead_id=alone.id if alone else None,
     )
-
-
-async def notify_administrators(act: Act, lead: Lead, *, title: str, body: str, key: str) -> None:
-    """Once per lead and key."""
-    key = f"{key}:{lead.id}"
-    await notifications.notify(
-        act,
-        user_ids=await users.administrators(act),
-        kind=key.partition(":")[0],
-        title=title,
-        body=body,
-        dedupe_key=key,
-        lead_id=lead.id,
-    )

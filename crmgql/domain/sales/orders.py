@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import users
-from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTransition
+from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
@@ -57,9 +58,9 @@ class Line:
     quantity: Decimal
     product_id: UUID | None = None
     description: str | None = None
-    unit_price: tuple[Decimal, str] | None = None
-    discount: tuple[Decimal, str] | None = None
-    shipping: tuple[Decimal, str] | None = None
+    unit_price: Money | None = None
+    discount: Money | None = None
+    shipping: Money | None = None
 
 
 MOVES = Moves(
@@ -89,8 +90,8 @@ async def create(
     ordered_at: datetime | None = None,
     expected_delivery_at: datetime | None = None,
     note: str | None = None,
-    tax: tuple[Decimal, str] | None = None,
-    discount: tuple[Decimal, str] | None = None,
+    tax: Money | None = None,
+    discount: Money | None = None,
     **origin: Any,
 ) -> UUID:
     """A draft order in one currency: the given one or the customer's. The viewer sells it unless another is named.
@@ -233,9 +234,9 @@ def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row]) 
     price = _amount(unit_price, currency, f"{at}unitPrice")
     discount = _amount(line.discount, currency, f"{at}discount")
     exact = line.quantity * price
-    if exact >= checks.MAX_AMOUNT:  # more digits than Decimal's context has can't be quantized
+    if exact >= money.LIMIT:  # more digits than Decimal's context has can't be quantized
         raise BadUserInput("Quantity times unit price is too large.", field=f"{at}quantity")
-    gross = exact.quantize(Decimal(1).scaleb(-checks.scale(currency)), ROUND_HALF_UP)
+    gross = money.rounded(exact, currency)
     if discount > gross:
         raise BadUserInput(f"The discount is more than the line's {gross}.", field=f"{at}discount")
     cost = product["cost_amount"] if product and product["currency"] == currency else None
@@ -253,18 +254,13 @@ def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row]) 
     }
 
 
-def _amount(money: tuple[Decimal, str] | None, currency: str, field: str) -> Decimal:
-    """An amount of the order's own currency, not negative; none is zero."""
-    amount, given = money or (Decimal(0), currency)
-    if given != currency:
-        raise CurrencyMismatch(
-            f"The order is in {currency}, this amount in {given}; an order has one currency.", field=field
-        )
-    return checks.not_negative(checks.exact(amount, currency, field=field), field=field)
+def _amount(given: Money | None, currency: str, field: str) -> Decimal:
+    """An amount of the order's own currency; none is zero."""
+    return money.amount(given or (Decimal(0), currency), currency, field=field)
 
 
 def _totals(lines: Sequence[Row], currency: str, tax: Decimal, discount: Decimal) -> Row:
-    zero = checks.exact(Decimal(0), currency, field="lines")
+    zero = money.rounded(Decimal(0), currency)
     subtotal = sum((line["line_amount"] for line in lines), zero)
     shipping = sum((line["shipping_amount"] for line in lines), zero)
     return _sums(subtotal, shipping, tax, discount, subtotal + shipping)
