@@ -85,6 +85,9 @@ class Relay:
         while True:
             queues = [queue for queue, drain in self.drains.items() if drain.has_room()]
             if not queues:
+                async with asyncio.timeout(bells.ANSWER_S):
+                    await self.redis.ping()
+                self.answered()
                 await asyncio.sleep(FULL_S)
                 continue
             block_s = bells.BLOCK_S if len(queues) == len(self.drains) else FULL_S

@@ -260,6 +260,16 @@ async def _is(database: Any, id: UUID, wanted: str) -> bool:
     return await status(database, id) == wanted
 
 
+async def test_a_worker_without_room_still_sees_valkey_answer(crm, redis) -> None:
+    """Else `/readyz` of a worker whose queues are full of long jobs would say that Valkey is away."""
+    full, answers = Drain(Attempts(crm, Settings()), "default", 0), []
+    relay = Relay(redis, {"default": full}, Wanted(), lambda: answers.append(True))
+    listening = asyncio.create_task(relay.listen())
+    await asyncio.sleep(0.5)
+    await runner.ended(listening)
+    assert answers
+
+
 async def test_rings_that_nobody_answered_are_taken_out(redis, working) -> None:
     """A killed worker's lie at the head of the queue, and arq looks at the head only."""
     name = queue_name("default")
