@@ -128,13 +128,13 @@ async def test_a_commit_that_put_jobs_into_queues_tells_of_them_once(crm, databa
     assert told == [{"default"}, {"email"}]
 
 
-async def test_a_bell_rung_many_times_is_heard_once_and_by_one(redis) -> None:
-    hearing = [asyncio.create_task(bells.heard(redis, ["default", "email"])) for _ in range(2)]
+async def test_a_bell_rung_many_times_is_received_once_and_by_one(redis) -> None:
+    receiving = [asyncio.create_task(bells.receive(redis, ["default", "email"])) for _ in range(2)]
     await asyncio.sleep(0.2)
     ringing = Bells(redis)
     for _ in range(50):
         ringing.ring({"email"})
-    done, waiting = await asyncio.wait(hearing, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    done, waiting = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED, timeout=1)
     assert [each.result() for each in done] == ["email"]
     for each in waiting:
         each.cancel()
@@ -147,7 +147,7 @@ async def test_a_bell_that_nobody_hears_keeps_ringing(redis) -> None:
     ringing.ring(["email"])
     await ringing.stop()
     assert await redis.zcard(PREFIX + "email") == 1
-    assert await bells.heard(redis, ["default", "email"]) == "email"
+    assert await bells.receive(redis, ["default", "email"]) == "email"
     assert await redis.exists(PREFIX + "email") == 0
 
 
