@@ -371,7 +371,7 @@ async def test_the_heartbeat_comes_back_after_its_connection_was_cut(database, a
     assert (await row(database, id))["status"] == "DONE"
 
 
-async def test_a_body_that_will_not_stop_does_not_keep_the_worker(database, attempts) -> None:
+async def test_a_handler_that_will_not_stop_does_not_keep_the_worker(database, attempts) -> None:
     inside = asyncio.Event()
 
     async def run(act: Act, arguments: Numbered) -> None:
