@@ -60,7 +60,7 @@ def serve(settings: Settings, *, standby: bool = False) -> None:
     logs.set_up(settings)
     if not standby:
         supervise.port_is_free(settings.host, settings.port)
-    # What every worker would fail on is told once, here.
+    # What every worker would fail on is reported once, here.
     cors.origins(settings.cors_origins)
     addresses.networks(settings.trusted_proxies)
     secrets_file.secret(settings)

@@ -28,7 +28,7 @@ class Access:
     """`noun` is what API keys' scopes call it, `write` the permission for changing such records; None: nobody does.
 
     `vouches`: a visible row proves that its customer is visible. `history`: permissions that the audit trail of such
-    records asks for besides, as it tells what hidden columns held.
+    records asks for besides, as it shows the values of hidden columns.
     """
 
     noun: str
