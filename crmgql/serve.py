@@ -117,7 +117,8 @@ class Server(MPServer):
 def _allow_many_connections() -> None:
     """As many as the system lets us have without asking: the usual 1,024 are fewer than may come at once."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError):  # macOS says that there is no limit, and takes no such number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _prepare() -> None:
