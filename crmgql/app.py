@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -18,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crmgql import db, secrets_file, telemetry
+from crmgql import db, garbage, secrets_file, telemetry
 from crmgql.config import Settings
 from crmgql.domain.jobs import kinds, queues
 from crmgql.domain.people.identity import Identities
@@ -115,7 +114,7 @@ class App:
                 checks["replica"] = database.ping_replica
             self.rest = _rest(health.routes(checks, metrics, partial(_depths, database)))
             beside = [asyncio.create_task(metrics.keep_leaving()), asyncio.create_task(table_sizes.keep(engine))]
-            _make_collecting_short()
+            garbage.leave_out()
             try:
                 yield
             finally:
@@ -126,13 +125,6 @@ class App:
                 await bells.stop()
                 metrics.leave()
                 await asyncio.to_thread(telemetry.shut_down)
-
-
-def _make_collecting_short() -> None:
-    """The schema and the modules stay for good: unless Python's garbage collector leaves them out, it looks at all of
-    them now and then, and everybody waits a tenth of a second."""
-    gc.collect()
-    gc.freeze()
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ are ready in a moment; docs/decisions/0015-killed-processes.md.
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from granian.http import HTTP1Settings
 from granian.server import MPServer
 from starlette.types import ASGIApp
 
-from crmgql import app, logs, secrets_file
+from crmgql import app, garbage, logs, secrets_file
 from crmgql.config import Settings
 from crmgql.dev import supervise
 from crmgql.errors import SetupError
@@ -122,9 +121,9 @@ def _allow_many_connections() -> None:
 
 
 def _prepare() -> None:
-    """Builds the schema. What is there by now stays, so the collector need not look at it, which would unshare its memory."""
+    """Builds the schema. The collector leaves out what is there by now: looking at it would unshare its memory."""
     asyncio.run(build.prepare())
-    gc.freeze()
+    garbage.leave_out()
 
 
 def _wait_for_port(settings: Settings) -> None:

@@ -1,7 +1,7 @@
-"""Checks values against their model before the database does, so that each mistake is named by its field.
+"""Checks values against their model before the database does, so that an error can name the field.
 
 Enters: a model and column values. Leaves: nothing, or `BadUserInput` with the field's API name. The database checks
-the same again; here are the words.
+the same again; the messages are written here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INT8 = 2**63 - 1
 MAX_JSON_BYTES = 65_536
 MAX_JSON_DEPTH = 20
 YEARS = range(1000, 2201)
-"""Later years are slips of the keyboard, and stay at the top of every list that shows the newest first."""
+"""Later years are typing errors, which would stay at the top of every list that shows the newest first."""
 
 UNSEEN = "\u115f\u1160\u2800\u3164\uffa0"
 """Fillers of Hangul and the empty cell of Braille: letters and symbols without ink."""
@@ -130,5 +130,5 @@ def check_text(value: str, name: str, *, longest: int) -> None:
 
 
 def is_blank(value: str) -> bool:
-    """Whether there is nothing to see: no letter, digit, sign or symbol but those that Unicode draws as a space."""
+    """Whether the text shows nothing: it has no letter, digit, punctuation or symbol that is visible."""
     return not any(unicodedata.category(letter)[0] in "LNPS" and letter not in UNSEEN for letter in value)

@@ -1,7 +1,7 @@
 """Amounts of money: what clients send becomes exact columns, in the record's currency and with the currency's decimals.
 
 Enters: an amount with its currency, and the currency that it must be in. Leaves: the amount with exactly the currency's
-decimals. Pure. Nothing is rounded but by `rounded`. The database checks the same again (`amount_fits`); here are the words.
+decimals. Pure. Only `rounded` rounds. The database checks the same again (`amount_fits`); the messages are written here.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def check_size(value: Decimal, *, field: str) -> None:
         raise BadUserInput("The amount is too large; it must be below 1,000,000,000,000,000.", field=field)
 
 
-def amount(given: Money, currency: str | None = None, *, field: str, positive: bool = False) -> Decimal:
+def amount(sent: Money, currency: str | None = None, *, field: str, positive: bool = False) -> Decimal:
     """The amount with its currency's decimals. It can't be negative; if `positive`, it must be more than 0.
 
     Raises `CurrencyMismatch` for another currency than the one asked for, `BadUserInput` for an amount that does not fit.
     """
-    value, own = given
+    value, own = sent
     if currency not in (None, own):
         raise CurrencyMismatch(f"This amount is in {own}; it must be in {currency}.", field=field)
     check_size(value, field=field)
@@ -81,14 +81,14 @@ def columns(values: dict[str, Any], *amounts: str, before: dict[str, Any] | None
     a new row gets it, too. Raises as `amount`, and `CurrencyMismatch` when an amount that is not sent again would change
     its currency and keep its number.
     """
-    given: dict[str, Money | None] = {name: values.pop(name) for name in amounts if name in values}
-    own = before["currency"] if before else next((money[1] for money in given.values() if money), None)
+    sent: dict[str, Money | None] = {name: values.pop(name) for name in amounts if name in values}
+    own = before["currency"] if before else next((money[1] for money in sent.values() if money), None)
     currency = values.get("currency") or own
     for name in amounts:
-        if before and currency != own and name not in given and before[f"{name}_amount"] is not None:
+        if before and currency != own and name not in sent and before[f"{name}_amount"] is not None:
             words = name.replace("_", " ")
-            raise CurrencyMismatch(f"The {words} is in {own}; give it anew in {currency}.", field="currency")
+            raise CurrencyMismatch(f"The {words} is in {own}; send it again in {currency}.", field="currency")
     found = {
-        f"{name}_amount": money and amount(money, currency, field=names.api_name(name)) for name, money in given.items()
+        f"{name}_amount": money and amount(money, currency, field=names.api_name(name)) for name, money in sent.items()
     }
     return found if before else {"currency": currency, **found}

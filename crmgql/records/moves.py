@@ -1,4 +1,4 @@
-"""State machines: which verb takes a record from which statuses to which, the time it sets, the event it is.
+"""State machines: which verb takes a record from which statuses to which, the time that it sets, the event that it records.
 
 MOVES = Moves(
     Ticket,

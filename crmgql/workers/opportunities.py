@@ -1,4 +1,4 @@
-"""Jobs of opportunities: the stale sweep, and scoring anew."""
+"""Jobs of opportunities: the stale sweep, and new scores."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 @handler(kinds.LEAD_ROUTE)
 async def lead_route(act: Act, arguments: kinds.LeadOf) -> Result:
-    """Answers no more than whether somebody has it: whoever made the lead reads the job, but perhaps not the lead."""
+    """Returns only whether the lead has an owner: whoever made the lead can read the job, but perhaps not the lead."""
     done = await assign.route(act, lead_id=arguments.lead_id)
     return {"routed": done["routed"]}
 

@@ -1,8 +1,12 @@
-"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker`."""
+"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker short|default`.
+
+`short`: leases of 3 seconds, so that the test does not wait for half minutes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 
 from pydantic import Field
@@ -51,15 +55,19 @@ async def fail(act: Act, arguments: Mark) -> Result:
 
 
 def main() -> None:
-    """Leases are shorter than in earnest, so that the test does not wait for half minutes."""
+    if sys.argv[1] == "short":
+        shorten_leases()
+    settings = config.settings()
+    logs.set_up(settings)
+    runner.run(settings)
+
+
+def shorten_leases() -> None:
     leases.LEASE = timedelta(seconds=3)
     leases.FIRST_BACKOFF_S = 0.1
     claims.DOUBT_S = 3.0
     attempts.BEAT_S = 0.5
     upkeep.LOOK_S = 0.2
-    settings = config.settings()
-    logs.set_up(settings)
-    runner.run(settings)
 
 
 if __name__ == "__main__":

@@ -128,13 +128,13 @@ async def test_a_commit_that_put_jobs_into_queues_tells_of_them_once(crm, databa
     assert told == [{"default"}, {"email"}]
 
 
-async def test_a_bell_rung_many_times_is_heard_once_and_by_one(redis) -> None:
-    hearing = [asyncio.create_task(bells.heard(redis, ["default", "email"])) for _ in range(2)]
+async def test_a_bell_rung_many_times_is_received_once_and_by_one(redis) -> None:
+    receiving = [asyncio.create_task(bells.receive(redis, ["default", "email"])) for _ in range(2)]
     await asyncio.sleep(0.2)
     ringing = Bells(redis)
     for _ in range(50):
         ringing.ring({"email"})
-    done, waiting = await asyncio.wait(hearing, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    done, waiting = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED, timeout=1)
     assert [each.result() for each in done] == ["email"]
     for each in waiting:
         each.cancel()
@@ -147,7 +147,7 @@ async def test_a_bell_that_nobody_hears_keeps_ringing(redis) -> None:
     ringing.ring(["email"])
     await ringing.stop()
     assert await redis.zcard(PREFIX + "email") == 1
-    assert await bells.heard(redis, ["default", "email"]) == "email"
+    assert await bells.receive(redis, ["default", "email"]) == "email"
     assert await redis.exists(PREFIX + "email") == 0
 
 
@@ -227,6 +227,47 @@ async def test_a_queue_whose_workers_are_full_is_rung_for_others(crm, database, 
         go.set()
         await full.stop()
         await free.stop()
+
+
+async def test_a_queue_that_has_room_again_is_listened_for_at_once(crm, database, redis) -> None:
+    """Without the look: a wait for other queues' bells, begun while this one was full, must not keep its bell waiting."""
+    go = asyncio.Event()
+
+    async def run(act: Act, arguments: Numbered) -> None:
+        await go.wait()
+
+    handle(run)
+    one = Working(crm, redis, "default", "email", at_once=1)
+    crm.on_queued = Bells(redis).ring
+    one.start()
+    try:
+        first = await enqueue(crm)
+        await until(lambda: _is(database, first, "RUNNING"))
+        await asyncio.sleep(bells.BLOCK_S + 0.2)  # so that the wait was begun while it was full
+        go.set()
+        await done(database, first)
+        await asyncio.sleep(0.4)
+        assert not one.drains["default"].is_draining
+        started = time.monotonic()
+        await done(database, await enqueue(crm))
+        assert time.monotonic() - started < 0.7
+    finally:
+        go.set()
+        await one.stop()
+
+
+async def _is(database: Any, id: UUID, wanted: str) -> bool:
+    return await status(database, id) == wanted
+
+
+async def test_a_worker_without_room_still_sees_valkey_answer(crm, redis) -> None:
+    """Else `/readyz` of a worker whose queues are full of long jobs would say that Valkey is away."""
+    full, answers = Drain(Attempts(crm, Settings()), "default", 0), []
+    relay = Relay(redis, {"default": full}, Wanted(), lambda: answers.append(True))
+    listening = asyncio.create_task(relay.listen())
+    await asyncio.sleep(0.5)
+    await runner.ended(listening)
+    assert answers
 
 
 async def test_rings_that_nobody_answered_are_taken_out(redis, working) -> None:

@@ -1,4 +1,4 @@
-"""Tickets: opened, worked on, resolved, closed. State changes and from where they are allowed are one table, `MOVES`."""
+"""Tickets: opened, worked on, resolved, closed. `MOVES` says which changes of status are allowed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "subject description priority contact_id order_id"
-"""What is said of a ticket, and may be changed until it is closed."""
+"""What may be set when a ticket is opened, and changed until it is closed."""
 
 MOVES = Moves(
     Ticket,
@@ -28,7 +28,7 @@ MOVES = Moves(
 
 @takes(Ticket, FACTS, ORIGIN)
 async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, **values: Any) -> UUID:
-    """A ticket of a customer."""
+    """Opens a ticket of a customer."""
     access.require_write(act.viewer, "Ticket")
     await records.visible(act, Customer, customer_id, field="customerId")
     await _check(act, customer_id, values)
@@ -49,7 +49,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_version: int | None = None) -> UUID:
-    """Gives the ticket to somebody, or to nobody yet."""
+    """Assigns the ticket, or unassigns it."""
     ticket, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     if assignee_id != ticket["assignee_id"]:
         await users.assignable(act, assignee_id, field="assigneeId", permission="ticket.assign")
@@ -58,7 +58,7 @@ async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_versi
 
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Holds, resolves, reopens or closes; what is reopened is nobody's if its assignee has left."""
+    """Holds, resolves, reopens or closes; a reopened ticket is unassigned if its assignee has left."""
     ticket, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     changes = move.changes(act.now)
     if move.target == "OPEN":
@@ -68,7 +68,7 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
 
 
 async def _check(act: Act, customer_id: UUID, values: Row) -> None:
-    """Contact and order are the customer's."""
+    """Checks that contact and order are the customer's."""
     if values.get("contact_id") is not None:
         contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
         records.require_same_customer(contact, customer_id, field="contactId")

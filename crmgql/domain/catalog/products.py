@@ -14,7 +14,7 @@ from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name sku category description specs price cost"
-"""What is said of a product beside its currency and status."""
+"""What may be set of a product beside its currency and status."""
 
 CONFLICTS = {"products_sku": ("sku", "Another product has this SKU.")}
 MOVES = Moves(
@@ -27,7 +27,7 @@ USED = "SELECT EXISTS (SELECT FROM order_lines WHERE product_id = $1)"
 
 @takes(Product, FACTS, "currency", ORIGIN)
 async def create(act: Act, *, status: str | None = None, **values: Any) -> UUID:
-    """A product, a draft unless made active; in the given currency, else its price's or cost's."""
+    """Makes a product, a draft unless `status` is ACTIVE; in `currency`, else in that of its price or cost."""
     access.require_write(act.viewer, "Product")
     if status == "END_OF_LIFE":
         raise BadUserInput("A new product is DRAFT or ACTIVE.", field="status")

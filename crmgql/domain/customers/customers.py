@@ -19,7 +19,7 @@ FACTS = (
     "name kind status email phone website industry region country state city postal_code currency founded_year "
     "employee_count annual_revenue notes owner_id parent_id"
 )
-"""What is said of a customer, and may be changed."""
+"""What may be set of a customer, and changed."""
 
 CHANGED = "customer.statusChanged"
 MOVES = Moves(
@@ -29,7 +29,7 @@ MOVES = Moves(
     DORMANT=Move({"CUSTOMER"}, "DORMANT", CHANGED),
     CHURNED=Move({"CUSTOMER", "DORMANT"}, "CHURNED", CHANGED),
 )
-"""By the status that is set. Who has bought is never a mere prospect again, except when won back from having left."""
+"""By the status that is set. A customer who has bought becomes a prospect again only after having left."""
 
 CONFLICTS = {
     "customers_employee_count": ("employeeCount", "Can't be negative."),
@@ -39,7 +39,7 @@ CONFLICTS = {
 
 @takes(Customer, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
-    """A customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
+    """Makes a customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
     access.require_write(act.viewer, "Customer")
     if "owner_id" in values:
         values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
@@ -54,7 +54,7 @@ async def create(act: Act, **values: Any) -> UUID:
 
 @takes(Customer, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; the event tells a change of status or owner by its name."""
+    """Changes what is named; a change of status or owner has an event of its own kind."""
     access.require_write(act.viewer, "Customer")
     if changes.get("parent_id") is not None:
         await _check_parent(act, id, changes["parent_id"])
@@ -71,7 +71,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:
-    """Who is given to somebody by hand is in no pool any more."""
+    """Assigning an owner by hand takes the customer out of its pool."""
     if customer["pool_id"] is None or owner_id is None:
         return {}
     await pools.withdraw(act, pool_items.CUSTOMER, customer["id"], reason="Assigned by hand.")

@@ -48,7 +48,7 @@ SELECT record, id FROM found ORDER BY record, id"""
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A table's personal columns and what they become, in which rows: $2 are customers, $3 contacts, $4 leads, $5 is now."""
+    """How a table's personal columns are blanked, and in which rows: $2 are customers, $3 contacts, $4 leads, $5 is now."""
 
     record: str
     table: str
@@ -59,9 +59,9 @@ class Blank:
     @property
     def sql(self) -> str:
         counted = ", version = version + 1, updated_at = $5::timestamptz" if self.versioned else ""
-        given = "$2::uuid[] IS NOT NULL AND $3::uuid[] IS NOT NULL AND $4::uuid[] IS NOT NULL AND $5::timestamptz IS NOT NULL"
+        used = "$2::uuid[] IS NOT NULL AND $3::uuid[] IS NOT NULL AND $4::uuid[] IS NOT NULL AND $5::timestamptz IS NOT NULL"
         return (
-            f"WITH gone AS (UPDATE {self.table} SET {self.sets}{counted} WHERE ({self.where}) AND {given} RETURNING id)"
+            f"WITH gone AS (UPDATE {self.table} SET {self.sets}{counted} WHERE ({self.where}) AND {used} RETURNING id)"
             f" INSERT INTO tombstones (erasure_id, subject_type, subject_id) SELECT $1, '{self.record}', id FROM gone"
         )
 
@@ -113,7 +113,7 @@ BLANKS = (
     Blank("AssignmentDecision", "assignment_decisions", f"explanation = '{NAME}'", "lead_id = ANY ($4)", False),
     Blank("LeadTransition", "lead_transitions", "reason = NULL", "reason IS NOT NULL AND lead_id = ANY ($4)", False),
 )
-"""In this order: notifications after the e-mails that repeat them, what is append-only after the records it is about."""
+"""In this order: notifications after the e-mails that quote them, append-only rows after the records that they are about."""
 
 FORGET = """
 UPDATE {} SET personal = NULL, salt = NULL
@@ -150,9 +150,9 @@ async def erase(
     return erasure["id"]  # type: ignore[no-any-return]
 
 
-async def _seed(act: Act, given: dict[str, UUID | None]) -> tuple[str, UUID]:
-    """The record that is named, locked."""
-    named = [(noun, id) for noun, id in given.items() if id is not None]
+async def _seed(act: Act, ids: dict[str, UUID | None]) -> tuple[str, UUID]:
+    """The one record that is named, locked."""
+    named = [(noun, id) for noun, id in ids.items() if id is not None]
     if len(named) != 1:
         raise BadUserInput("Name a customer, a contact or a lead, one of them.", field="customerId")
     noun, id = named[0]
@@ -171,14 +171,14 @@ async def _blank(act: Act, erasure_id: UUID, people: list[Any]) -> None:
 
 
 async def _record(act: Act, erasure_id: UUID, people: list[Any]) -> None:
-    """One event for the erasure, and one for each record that was the person."""
+    """Records one event for the erasure, and one for each of the person's records."""
     count = await act.tx.connection.fetchval(COUNT, erasure_id)
     found = await act.tx.connection.fetch(CUSTOMERS_OF, [row["id"] for row in people])
-    stands = {row["id"]: row for row in found}
+    current = {row["id"]: row for row in found}
     entries = [outbox.Entry("person.erased", ("Erasure", erasure_id), payload={"records": count})]
     for row in people:
-        now = stands[row["id"]]
-        payload = {"version": now["version"], "erasureId": erasure_id}
+        record = current[row["id"]]
+        payload = {"version": record["version"], "erasureId": erasure_id}
         kind = KINDS[row["record"]]
-        entries.append(outbox.Entry(kind, (row["record"], row["id"]), now["customer_id"], payload=payload))
+        entries.append(outbox.Entry(kind, (row["record"], row["id"]), record["customer_id"], payload=payload))
     await outbox.record_many(act.tx, act.viewer, entries)

@@ -1,6 +1,6 @@
-"""Who follows facts of customers and contacts: chapters above this one, which it can't import and which register here.
+"""Hooks on changes of customers and contacts: chapters above this one, which it can't import, register functions here.
 
-Enters: the row before and after a change. Always holds: what a follower does is done in the transaction of the change.
+Enters: the row before and after a change. Always holds: a follower runs in the transaction of the change.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Awaitable, Callable
 from crmgql.records.records import Act, Row
 
 Follow = Callable[[Act, Row, frozenset[str]], Awaitable[None]]
-"""Takes the record as it is now and the columns that changed."""
+"""Takes the changed record and the names of the columns that changed."""
 
 _customers: list[Follow] = []
 _contacts: list[Follow] = []
 
 
 def of_customers(follow: Follow) -> Follow:
-    """Registers what is to be done when a customer's facts change."""
+    """Registers a function to run when a customer changes."""
     _customers.append(follow)
     return follow
 
 
 def of_contacts(follow: Follow) -> Follow:
-    """Registers what is to be done when a contact's facts change."""
+    """Registers a function to run when a contact changes."""
     _contacts.append(follow)
     return follow
 

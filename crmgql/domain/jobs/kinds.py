@@ -1,8 +1,8 @@
-"""The kinds of jobs: name, queue, arguments, patience. What a kind does is in `workers`; here is what it takes.
+"""The kinds of jobs: name, queue, arguments, limits. Their handlers are in `workers`.
 
-Arguments are pydantic models, so that what is asked for is checked when it is asked, and the API can show their schema.
-A kind whose arguments change gets a new `version` and an `upgrade` from the older ones; without one, a job of an older
-version is a dead letter that says so.
+Arguments are pydantic models, so that they are checked when a job is enqueued, and the API can show their schema. A kind
+whose arguments change gets a new `version` and an `upgrade` from older ones; without one, jobs of older versions become dead
+letters with `JOB_ARGUMENTS_OUTDATED`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ A = TypeVar("A", bound=Arguments)
 
 @dataclass(frozen=True)
 class Kind(Generic[A]):
-    """`max_failures`: attempts that may end badly before it is a dead letter. `timeout_s`: how long one attempt may take.
+    """`max_failures`: failed attempts after which it is a dead letter. `timeout_s`: how long one attempt may take.
 
     `manual`: whether an administrator may enqueue or schedule it through the API. `writes`: the types of records that it
-    changes; whoever asks for it needs the right to change each of them, or a key for jobs alone would open all doors.
+    changes. Enqueuing it needs the right to change each of them: a key for jobs alone must not change everything.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Kind(Generic[A]):
 
 KINDS: dict[str, Kind[Any]] = {}
 QUEUES = ("routing", "default", "email", "bulk")
-"""Each has workers' slots of its own, so that no kind starves another."""
+"""Each worker has slots of its own for each queue, so that no kind starves another."""
 
 
 def declare(kind: Kind[A]) -> Kind[A]:

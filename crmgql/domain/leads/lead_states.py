@@ -1,9 +1,9 @@
-"""A lead's life cycle: what may follow what (`MOVES`), and the one place that writes a change of status.
+"""A lead's life cycle: its moves (`MOVES`), and the one place that writes a change of status.
 
     NEW ──▶ NURTURING ◀──▶ QUALIFIED ──▶ CONVERTED
      └─────────┴───────────────┴──▶ LOST ──reopen──▶ NEW
 
-An open lead may be converted or lost from where it is. MERGED is reached by merging only. CONVERTED and MERGED are final.
+An open lead may be converted or lost from any status. Only merging leads to MERGED. CONVERTED and MERGED are final.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MOVES = Moves(
     decline=Move(OPEN),
     route=Move(OPEN),
 )
-NOWHERE: Row = {"queue_id": None, "queue_deadline": None, "pool_id": None, "accept_by": None}
-"""Columns of a lead that waits for nobody."""
+UNPLACED: Row = {"queue_id": None, "queue_deadline": None, "pool_id": None, "accept_by": None}
+"""The columns of a lead that is in no queue and no pool and waits for nobody's acceptance."""
 
 CONFLICTS: Conflicts = {
     "leads_employees": ("employeeCount", "Can't be negative."),
@@ -52,7 +52,7 @@ SELECT id FROM chain WHERE merged_into_id IS NULL"""
 
 
 def touched(act: Act) -> Row:
-    """Columns that say that something happened now; whatever warned of silence is answered by it."""
+    """The columns that record an activity now; it also clears the warning of a reclaim."""
     return {"last_activity_at": act.now, "reclaim_warned_at": None}
 
 
@@ -65,7 +65,7 @@ async def lock(act: Act, id: UUID, verb: str, *, expected_version: int | None = 
 
 
 async def way_out_of(act: Act, lead: Row) -> str:
-    """What can be done instead with a lead that is closed; nothing to say of an open one."""
+    """What can be done instead with a closed lead, as a sentence; empty for an open one."""
     match lead["status"]:
         case "MERGED":
             return f"It lives on in {names.api_id('Lead', await survivor_of(act, lead['id']))}: do it there."
@@ -77,7 +77,7 @@ async def way_out_of(act: Act, lead: Row) -> str:
 
 
 async def survivor_of(act: Act, id: UUID) -> UUID:
-    """The lead in which a merged one lives on in the end."""
+    """The lead that a merged one was merged into in the end."""
     return await act.tx.connection.fetchval(SURVIVOR, id)  # type: ignore[no-any-return]
 
 
@@ -104,7 +104,7 @@ async def move(
 async def note(
     act: Act, lead_id: UUID, before: str | None, to: str, *, reason: str | None = None, since: Any = None
 ) -> None:
-    """The append-only row of a change of status."""
+    """Inserts the append-only row of a change of status."""
     seconds = None if since is None else max(0, int((act.now - since).total_seconds()))
     values: Row = {
         "lead_id": lead_id,
@@ -119,6 +119,6 @@ async def note(
 
 
 async def leave_pool(act: Act, lead: Row, *, reason: str) -> None:
-    """Takes a lead out of the pool it is in; the lead's own columns are the caller's."""
+    """Takes a lead out of its pool, if it is in one; the caller changes the lead's own columns."""
     if lead["pool_id"] is not None:
         await pools.withdraw(act, pool_items.LEAD, lead["id"], reason=reason)

@@ -1,7 +1,7 @@
-"""Campaigns: what they are, what they may cost and what they did cost, when they run.
+"""Campaigns: their budget and spend, and when they run.
 
-Always holds: budget and spend are in the campaign's currency, which therefore changes only together with them. What came
-of a campaign is computed where it is read, never kept.
+Always holds: budget and spend are in the campaign's currency, which therefore changes only together with them. A campaign's
+results are computed when they are read, never stored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MOVES = Moves(
 
 @takes(Campaign, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
-    """A planned campaign: the viewer's own unless an owner is named. Without a currency it is that of its amounts.
+    """Makes a planned campaign: the viewer's own unless an owner is named. Its currency is by default that of its amounts.
 
     Raises `Conflict` for a name that is taken, `CurrencyMismatch`, `BadUserInput`.
     """
@@ -49,7 +49,7 @@ async def create(act: Act, **values: Any) -> UUID:
 
 @takes(Campaign, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named, in any state: what a campaign did cost is often known after its end."""
+    """Changes what is named, in any status: what was spent is often known only after the end."""
     access.require_write(act.viewer, "Campaign")
     campaign = await records.lock(act, Campaign, id, expected_version=expected_version)
     if "owner_id" in changes and changes["owner_id"] != campaign["owner_id"]:
@@ -60,7 +60,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def start(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """From now on, or since the day in the past that it says. Raises `IllegalTransition` unless it is planned."""
+    """Starts it today, or keeps a start day in the past. Raises `IllegalTransition` unless it is planned."""
     campaign, move = await MOVES.lock(act, "start", id, expected_version=expected_version)
     today = act.today
     if campaign["ends_on"] is not None and campaign["ends_on"] < today:
@@ -74,7 +74,7 @@ async def start(act: Act, *, id: UUID, expected_version: int | None = None) -> U
 
 
 async def end(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Today, or on the day in the past that it says; one that never started keeps its days. Leads may still come in."""
+    """Ends it today, or keeps an end day in the past; a campaign that never started keeps its days. Leads may still come in."""
     campaign, move = await MOVES.lock(act, "end", id, expected_version=expected_version)
     changes = move.changes(act.now)
     if campaign["status"] == "ACTIVE":

@@ -1,4 +1,4 @@
-"""One e-mail per person with everything that they were told and have not read, and that no e-mail said before."""
+"""One e-mail per person with all their notifications that are unread and were in no e-mail before."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from crmgql.events import outbox
 from crmgql.records.records import Act, Row
 
 QUIET = timedelta(minutes=2)
-"""What is newer may still be read where it appears."""
+"""Newer notifications wait for the next digest: the person may still read them in the app."""
 
 OLD = timedelta(days=7)
-"""What is older is history; nobody is e-mailed it any more."""
+"""Older notifications are not e-mailed any more."""
 
 LINES = 50
-"""Notifications in one e-mail; of the others only the number is told."""
+"""Notifications in one e-mail; of the others it gives the number."""
 
 TAKE = """
 WITH due AS (
@@ -40,13 +40,13 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
 
 
 async def write(act: Act, *, limit: int = 200) -> int:
-    """Writes the e-mails of up to `limit` people, each with the job that sends it; answers how many, 0 when none is due."""
+    """Writes the e-mails of up to `limit` people, each with the job that sends it; returns how many, 0 when none is due."""
     connection: Connection = act.tx.connection
-    news = await connection.fetch(TAKE, act.now - OLD, act.now - QUIET, act.now, limit)
+    rows = await connection.fetch(TAKE, act.now - OLD, act.now - QUIET, act.now, limit)
     people: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in news:
+    for row in rows:
         people[row["user_id"]].append(dict(row))
-    texts = [(user_id, rows[0]["email"], *text(rows), f"digest:{rows[0]['id']}") for user_id, rows in people.items()]
+    texts = [(user_id, own[0]["email"], *text(own), f"digest:{own[0]['id']}") for user_id, own in people.items()]
     if not texts:
         return 0
     written = await connection.fetch(WRITE, *(list(column) for column in zip(*texts, strict=True)))
@@ -58,7 +58,7 @@ async def write(act: Act, *, limit: int = 200) -> int:
 
 
 def text(rows: list[Row]) -> tuple[str, str]:
-    """Subject and body for one person, the news grouped by its kind."""
+    """Subject and body for one person, notifications grouped by kind."""
     shown: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows[:LINES]:
         shown[row["kind"]].append(f"- {one_line(row['title'], SUBJECT)}")

@@ -53,14 +53,14 @@ WHERE id = $1 AND status IN ('FAILED', 'SKIPPED') AND error IS NOT NULL RETURNIN
 
 
 class MailTrouble(CrmError):
-    """The SMTP server was not there, or would not take it now; later it may."""
+    """The SMTP server did not answer or refused for now; a later attempt may succeed."""
 
     code = "MAIL_TROUBLE"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an e-mail: SENT, FAILED for good, or SKIPPED, with the reason."""
+    """The final status of an e-mail: SENT, FAILED or SKIPPED, and the reason."""
 
     status: str
     error: str | None = None
@@ -68,7 +68,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How to reach the SMTP server, and who sends. `url` and `sender` as in the settings of that name."""
+    """The SMTP server's URL, the sender and the time limit, from the settings."""
 
     url: str | None
     sender: str | None
@@ -98,9 +98,9 @@ async def write(
     user_id: UUID | None = None,
     skip: str | None = None,
 ) -> UUID:
-    """An e-mail to send, with the job that does; the same key again is the e-mail that is there already.
+    """Writes an e-mail and the job that sends it; if the `dedupe_key` exists, returns that e-mail instead.
 
-    `skip`: why it is kept, but not sent. The caller holds what the key is about locked.
+    `skip`: why it is stored but not sent. The caller has locked the record that the key is about.
     """
     known = await act.tx.connection.fetchval(ONCE, dedupe_key)
     if known is not None:
@@ -131,7 +131,7 @@ async def pending(act: Act, *, id: UUID) -> Row | None:
 
 
 async def deliver(email: Row, server: Server, *, now: datetime) -> Outcome:
-    """Hands it to the SMTP server, outside of any transaction. Raises `MailTrouble` when a later try may do better."""
+    """Sends it through the SMTP server, outside of any transaction. Raises `MailTrouble` when a later attempt may succeed."""
     if server.missing is not None:
         return Outcome("SKIPPED", server.missing)
     if email["unwanted"]:
@@ -155,14 +155,14 @@ async def deliver(email: Row, server: Server, *, now: datetime) -> Outcome:
 
 
 def _refused(error: aiosmtplib.SMTPResponseException) -> Outcome:
-    """4xx asks to come back later, 5xx is the last word on this e-mail."""
+    """4xx is temporary, 5xx is final."""
     if 400 <= error.code < 500:
         raise MailTrouble(f"The SMTP server asks to try later: {error.code} {error.message}") from error
     return Outcome("FAILED", f"{error.code} {error.message}")
 
 
 def compose(email: Row, server: Server, *, now: datetime) -> Message:
-    """The e-mail as it goes out. Raises `ValueError` for an address or a subject that no header can hold."""
+    """The message to send. Raises `ValueError` for an address or a subject that no header can hold."""
     assert server.sender is not None
     name, address = parseaddr(server.sender)
     sender = _mailbox(address, name)
@@ -180,7 +180,7 @@ def compose(email: Row, server: Server, *, now: datetime) -> Message:
 
 
 def _mailbox(address: str, name: str = "") -> Address:
-    """One address, in any script. Raises `ValueError`."""
+    """A mailbox with an address in any script. Raises `ValueError`."""
     known = validate_email(
         address, check_deliverability=False, globally_deliverable=False, allow_quoted_local=True, allow_smtputf8=True
     )
@@ -188,7 +188,7 @@ def _mailbox(address: str, name: str = "") -> Address:
 
 
 def _connection(server: Server) -> dict[str, Any]:
-    """Without TLS from the start, it is begun where the server offers it."""
+    """Arguments for aiosmtplib. With `smtp://` it starts TLS where the server offers it."""
     parts = urlsplit(server.url or "")
     return {
         "hostname": parts.hostname,

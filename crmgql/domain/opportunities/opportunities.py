@@ -1,8 +1,7 @@
-"""Opportunities: deals in the making, moved between the open stages, then won or lost.
+"""Opportunities: possible deals, moved between the open stages, then won or lost.
 
-Always holds: only `win` and `lose` close one and only `reopen` opens it again; what was closed keeps its figures; each
-move leaves a `StageTransition`. How an opportunity stands after a change (alerts, score, risk) is worked out in
-`standings`.
+Always holds: only `win` and `lose` close one and only `reopen` opens it again; the figures of a closed one do not change;
+each move leaves a `StageTransition`. After each change `standings` computes alerts, score and risk again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name contact_id owner_id product_id probability engaged_on expected_close"
-"""What is said of an opportunity beside its customer and amount."""
+"""What may be set of an opportunity beside its customer and amount."""
 
 MOVES = Moves(
     Opportunity,
@@ -47,10 +46,10 @@ ACTIONS_LEFT = """
 SELECT name FROM key_actions k WHERE stage_id = $1 AND required AND archived_at IS NULL
     AND NOT EXISTS (SELECT FROM opportunity_actions d WHERE d.opportunity_id = $2 AND d.key_action_id = k.id)
 ORDER BY position"""
-CAME_IN = """
+LAST_TRANSITION = """
 SELECT amount_after, currency, expected_close_after FROM stage_transitions WHERE opportunity_id = $1
 ORDER BY occurred_at DESC, id DESC LIMIT 1"""
-CUSTOMER = "SELECT customer_id FROM opportunities WHERE id = $1"
+CUSTOMERS = "SELECT id, customer_id FROM opportunities WHERE id = ANY ($1) ORDER BY id"
 DONE = "SELECT id FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2"
 UNDO = "DELETE FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2 RETURNING id"
 CHANGES_WHEN_CLOSED = frozenset({"name", "owner_id"})
@@ -59,14 +58,14 @@ LONGEST_SNOOZE = timedelta(days=366)
 
 
 class KeyActionsOpen(CrmError):
-    """What has to be done in a stage before the next one is not done yet."""
+    """A required key action of the stage is not done yet."""
 
     code = "KEY_ACTIONS_OPEN"
 
 
 @takes(Opportunity, FACTS, "stage_id", ORIGIN)
 async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | None = None, **values: Any) -> UUID:
-    """An open opportunity: the viewer's own if they sell or manage, unless an owner is named."""
+    """Makes an open opportunity: the viewer's own if they sell or manage, unless an owner is named."""
     access.require_write(act.viewer, "Opportunity")
     stage_id = values.pop("stage_id", None)
     stage = await _open_stage(act, stage_id) if stage_id is not None else await _stage(act, FIRST, "OPEN", None)
@@ -80,14 +79,14 @@ async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | N
     await _check(act, customer_id, values)
     values |= {"customer_id": customer_id, "stage_id": stage["id"], "stage_since": act.now, **_amount(amount)}
     opportunity = await records.create(act, Opportunity, values, kind="opportunity.created", conflicts=CONFLICTS)
-    await _passed(act, None, opportunity)
+    await _record_transition(act, None, opportunity)
     await standings.refresh(act, [opportunity["id"]])
     return opportunity["id"]  # type: ignore[no-any-return]
 
 
 @takes(Opportunity, FACTS, "customer_id amount")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; a closed one's name and owner only."""
+    """Changes what is named; of a closed opportunity only name and owner."""
     access.require_write(act.viewer, "Opportunity")
     opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
     if not changes.keys() <= CHANGES_WHEN_CLOSED:
@@ -104,7 +103,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | None = None) -> UUID:
-    """To another open stage, onwards or back, of another pipeline too. Leaving the first one starts the engagement.
+    """Moves to another open stage, onwards or back, also of another pipeline. Leaving the first stage sets `engaged_on`.
 
     Raises `KeyActionsOpen` for a move onwards while a required key action of its stage is not done.
     """
@@ -119,7 +118,7 @@ async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | No
 
 
 async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Raises `KeyActionsOpen` while a required key action of its stage is not done."""
+    """Closes it as won. Raises `KeyActionsOpen` while a required key action of its stage is not done."""
     opportunity, move = await MOVES.lock(act, "win", id, expected_version=expected_version)
     if opportunity["customer_id"] is None:
         raise IllegalTransition("An opportunity without a customer can't be won; name the customer first.", field="id")
@@ -130,7 +129,7 @@ async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUI
 
 
 async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
-    """Closes it without a deal; the reason is for those who want to do better."""
+    """Closes it as lost, with a reason."""
     opportunity, move = await MOVES.lock(act, "lose", id, expected_version=expected_version)
     checks.check_text(reason, "reason", longest=300)
     if checks.is_blank(reason):
@@ -142,7 +141,7 @@ async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None 
 
 
 async def reopen(act: Act, *, id: UUID, stage_id: UUID | None = None, expected_version: int | None = None) -> UUID:
-    """Back to an open stage, the last one of its pipeline unless another is named. Nobody's if its owner has left."""
+    """Moves it back to an open stage, by default the last one of its pipeline. It has no owner if the owner has left."""
     opportunity, move = await MOVES.lock(act, "reopen", id, expected_version=expected_version)
     if stage_id is not None:
         stage = await _open_stage(act, stage_id)
@@ -155,7 +154,7 @@ async def reopen(act: Act, *, id: UUID, stage_id: UUID | None = None, expected_v
 
 
 async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
-    """Notes that a key action was done. Raises `IllegalTransition` when it is noted already."""
+    """Records that a key action was done. Raises `IllegalTransition` if it is recorded already."""
     opportunity, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
     stage = await act.tx.connection.fetchrow(POSITION, action["stage_id"])
@@ -173,7 +172,7 @@ async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_ver
 
 
 async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
-    """Takes back that a key action was done. Raises `IllegalTransition` when it was not."""
+    """Removes the record that a key action was done. Raises `IllegalTransition` if there is none."""
     opportunity, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
     if not await act.tx.connection.fetchval(UNDO, id, key_action_id):
@@ -186,7 +185,7 @@ async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_versi
 
 
 async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int | None = None) -> UUID:
-    """No alert before then, at most a year ahead; one is due then unless something happens. Ends being stale."""
+    """Puts alerts off until a time, at most a year ahead; the opportunity is not stale until then."""
     opportunity, _ = await MOVES.lock(act, "snooze", id, expected_version=expected_version)
     if not act.now < until <= act.now + LONGEST_SNOOZE:
         raise BadUserInput(f"Must be ahead of now, by at most {LONGEST_SNOOZE.days} days.", field="until")
@@ -196,7 +195,7 @@ async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int |
 
 
 async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Alerts come again as if it had never been snoozed."""
+    """Ends the snooze: alerts are due as if there had been none."""
     opportunity, _ = await MOVES.lock(act, "unsnooze", id, expected_version=expected_version)
     if opportunity["snoozed_until"] is None:
         raise IllegalTransition("The opportunity is not snoozed.", field="id")
@@ -206,39 +205,39 @@ async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -
 
 
 async def touched(act: Act, opportunity_id: UUID, *, at: datetime | None = None) -> None:
-    """Something happened to it, now or `at` a time before: silence begins anew. Told as `opportunity.revived` if stale.
+    """Counts an activity, now or `at` an earlier time. Records `opportunity.revived` if that ends being stale.
 
-    Needs no right to the opportunity: the caller had one to what happened.
+    Needs no permission for the opportunity: the caller had one for the activity.
     """
     active_at = act.now if at is None else min(at, act.now)
     await _record_revived(act, await standings.refresh(act, [opportunity_id], active_at=active_at))
 
 
 async def activity_changed(act: Act, opportunity_ids: Iterable[UUID | None]) -> None:
-    """What had happened to these was moved, dated otherwise or taken back: silence counts from what is left of it.
+    """Looks the last activity up again, after an activity of these was moved, redated or removed.
 
-    Needs no right to them, as `touched` does not. All are locked in one order, whoever asks.
+    Needs no permission, as `touched`. All are locked in the order of their ids.
     """
     if ids := sorted(id for id in set(opportunity_ids) if id is not None):
         await _record_revived(act, await standings.refresh(act, ids, from_history=True))
 
 
 async def _record_revived(act: Act, ids: Sequence[UUID]) -> None:
-    for id in ids:
-        customer_id = await act.tx.connection.fetchval(CUSTOMER, id)
-        kind, subject = "opportunity.revived", ("Opportunity", id)
-        await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
+    if ids:
+        rows = await act.tx.connection.fetch(CUSTOMERS, ids)
+        revived = [outbox.Entry("opportunity.revived", ("Opportunity", row["id"]), row["customer_id"]) for row in rows]
+        await outbox.record_many(act.tx, act.viewer, revived)
 
 
 async def _go(act: Act, opportunity: Row, move: Move, stage: Row, changes: Row, *, payload: Row | None = None) -> None:
-    """Into a stage, with what changes besides. Already there: nothing happens."""
+    """Moves into a stage, with other changes. If it is there already, nothing happens."""
     if stage["id"] == opportunity["stage_id"]:
         return
     await _require_done(act, opportunity, stage)
     place = {"stage_id": stage["id"], "pipeline_id": stage["pipeline_id"]}
     changes = {**changes, **move.changes(act.now), **place, "stage_since": act.now}
     after = await records.change(act, Opportunity, opportunity, changes, kind=move.event, payload=payload)
-    await _passed(act, opportunity, after)
+    await _record_transition(act, opportunity, after)
     await standings.refresh(act, [opportunity["id"]], active_at=act.now)
 
 
@@ -253,9 +252,9 @@ async def _require_done(act: Act, opportunity: Row, stage: Row) -> None:
         raise KeyActionsOpen(f"Before it can go on, this has to be done: {names}.", field="id")
 
 
-async def _passed(act: Act, before: Row | None, after: Row) -> None:
-    """The history's line about a move; `before` is None for a new one. The figures before are those it came in with."""
-    was = await act.tx.connection.fetchrow(CAME_IN, after["id"]) if before else None
+async def _record_transition(act: Act, before: Row | None, after: Row) -> None:
+    """Inserts the transition; `before` is None for a new opportunity. The figures before are those at its last transition."""
+    was = await act.tx.connection.fetchrow(LAST_TRANSITION, after["id"]) if before else None
     figures = dict(was) if was else dict.fromkeys(("amount_after", "currency", "expected_close_after"))
     comparable = figures["currency"] == after["currency"]
     values = {
@@ -276,7 +275,7 @@ async def _passed(act: Act, before: Row | None, after: Row) -> None:
 
 
 async def _stage(act: Act, sql: str, status: str, pipeline_id: UUID | None) -> Row:
-    """The first or last live stage of a status; of the default pipeline when none is named."""
+    """The first or last stage of a status that is not archived; of the default pipeline if none is named."""
     found = await act.tx.connection.fetchrow(sql, status, pipeline_id)
     if found is None:
         raise NotFound("There is no such pipeline with an open stage.", field="stageId")
@@ -295,7 +294,7 @@ async def _open_stage(act: Act, stage_id: UUID) -> Row:
 
 
 async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
-    """Whose it is after the change. Orders and interactions may hang on it, so a customer once named stays."""
+    """The customer after the change. Orders and interactions may refer to it, so a customer that is set stays."""
     before: UUID | None = opportunity["customer_id"]
     after: UUID | None = changes.get("customer_id", before)
     if after == before:
@@ -308,7 +307,7 @@ async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
 
 
 async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
-    """The contact is the customer's; the product is there."""
+    """Checks that the contact is the customer's and that the product exists."""
     if values.get("contact_id") is not None:
         contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
         records.require_same_customer(contact, customer_id, field="contactId")

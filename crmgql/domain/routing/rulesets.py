@@ -1,7 +1,7 @@
-"""Rule sets and their rules, as administrators and marketers keep them: drafted, tried out, made active.
+"""Rule sets and their rules: administrators and marketers draft them, try them out and activate them.
 
-Only a draft can be changed, so that what decided about a lead can always be read again. One rule set is active; the one
-before is retired in the same transaction.
+Only a draft can be changed, so that the rules behind a decision can always be read again. One rule set is active; activating
+another retires it in the same transaction.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ REMOVE = "DELETE FROM routing_rules WHERE id = $1"
 
 @takes(RoutingRuleset, FACTS, ORIGIN)
 async def create(act: Act, *, copy_of_id: UUID | None = None, **values: Any) -> UUID:
-    """A draft; as a copy, it has the other's rules, and its settings where none are given."""
+    """Makes a draft; a copy has the other's rules, and its settings unless the call names them."""
     access.require_write(act.viewer, "RoutingRuleset")
     if copy_of_id is not None:
         copied = await records.visible(act, RoutingRuleset, copy_of_id, field="copyOfId")
@@ -78,7 +78,7 @@ async def create(act: Act, *, copy_of_id: UUID | None = None, **values: Any) -> 
 
 @takes(RoutingRuleset, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named of a draft."""
+    """Changes what is named, of a draft."""
     access.require_write(act.viewer, "RoutingRuleset")
     ruleset = await _draft(act, id, field="id", expected_version=expected_version)
     await _check(act, changes)
@@ -87,7 +87,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def activate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Makes a draft the one by which leads are routed. Raises `BadUserInput` for a rule that can't be read."""
+    """Activates a draft: leads are routed by it. Raises `BadUserInput` for a rule that can't be read."""
     access.require_write(act.viewer, "RoutingRuleset")
     before = await facts.lock_active(act.tx.connection)
     draft = await _draft(act, id, "activate", field="id", expected_version=expected_version)
@@ -102,7 +102,7 @@ async def activate(act: Act, *, id: UUID, expected_version: int | None = None) -
 
 
 async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, Any]]:
-    """What is odd about a rule set."""
+    """The warnings about a rule set."""
     row = await records.shown(act, RoutingRuleset, id, field=field)
     connection = act.tx.connection
     ruleset = await facts.read_ruleset(connection, row, await facts.read_queues(connection))
@@ -113,7 +113,7 @@ async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, A
 
 @takes(RoutingRule, RULE_FACTS, ORIGIN)
 async def add_rule(act: Act, *, ruleset_id: UUID, position: int | None = None, **values: Any) -> UUID:
-    """A rule of a draft: the last one, unless a position, counted from 1, says otherwise."""
+    """Adds a rule to a draft: the last one, unless a position, counted from 1, is named."""
     access.require_write(act.viewer, "RoutingRule")
     await _draft(act, ruleset_id, field="rulesetId")
     _check_aim(values)
@@ -129,7 +129,7 @@ async def add_rule(act: Act, *, ruleset_id: UUID, position: int | None = None, *
 
 @takes(RoutingRule, RULE_FACTS, "position")
 async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named of a draft's rule; a position moves it among the others."""
+    """Changes what is named, of a draft's rule; a new position moves it among the others."""
     access.require_write(act.viewer, "RoutingRule")
     rule = await _rule(act, id, field="id", expected_version=expected_version)
     if "target" in changes:
@@ -145,15 +145,15 @@ async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None
 
 
 async def remove_rule(act: Act, *, rule_id: UUID, expected_version: int | None = None) -> UUID:
-    """Takes a rule out of a draft; answers the rule set."""
+    """Removes a rule from a draft; returns the rule set's id."""
     access.require_write(act.viewer, "RoutingRule")
     rule = await _rule(act, rule_id, field="ruleId", expected_version=expected_version)
     ruleset = await _draft(act, rule["ruleset_id"], field="ruleId")
     await act.tx.connection.execute(REMOVE, rule_id)
     await _order(act, ruleset["id"], await _rule_ids(act, ruleset["id"]))
-    told = {"rule": rule["name"], "position": rule["position"]}
+    payload = {"rule": rule["name"], "position": rule["position"]}
     kind = "routingRuleset.ruleRemoved"
-    await records.change(act, RoutingRuleset, ruleset, {}, kind=kind, payload=told, touch=True)
+    await records.change(act, RoutingRuleset, ruleset, {}, kind=kind, payload=payload, touch=True)
     return ruleset["id"]  # type: ignore[no-any-return]
 
 
@@ -170,7 +170,7 @@ async def _move(act: Act, ruleset: Row, verb: str) -> None:
 
 
 async def _rule(act: Act, id: UUID, *, field: str, expected_version: int | None) -> Row:
-    """A draft's rule. The rule set is locked first, as everywhere."""
+    """A draft's rule, locked after its rule set, as everywhere."""
     ruleset_id = (await records.visible(act, RoutingRule, id, field=field))["ruleset_id"]
     await _draft(act, ruleset_id, field=field)
     return await records.lock(act, RoutingRule, id, expected_version=expected_version)
@@ -184,7 +184,7 @@ async def _check(act: Act, values: Row) -> None:
 
 
 def _check_aim(values: Row) -> None:
-    """Raises `BadUserInput` unless exactly what the target needs is named."""
+    """Raises `BadUserInput` unless the rule names exactly the id that its target needs."""
     wanted = AIMS.get(values["target"])
     for column, (_, field) in AIMED.items():
         if column == wanted and values.get(column) is None:

@@ -293,7 +293,7 @@ async def test_an_email_fails_with_its_job_and_is_pending_again_with_it(crm, dat
     assert await told(database, id) == ["email.written", "email.failed", "email.retried", "email.sent"]
 
 
-async def test_an_email_fails_with_a_worker_that_fell_silent(crm, database) -> None:
+async def test_an_email_fails_with_a_worker_that_stopped_responding(crm, database) -> None:
     id = await write(crm)
     await database.execute(
         "UPDATE jobs SET status = 'RUNNING', lease_by = uuidv7(), lease_until = $1, failures = 7, attempts = 8", NOW
@@ -301,7 +301,7 @@ async def test_an_email_fails_with_a_worker_that_fell_silent(crm, database) -> N
     async with crm.transaction() as tx:
         assert await leases.expire(tx.connection, now=NOW + leases.LEASE) == 1
     after = await row(database, id)
-    assert (after["status"], after["error"]) == ("FAILED", "The worker fell silent while it did this.")
+    assert (after["status"], after["error"]) == ("FAILED", "The worker stopped responding during this attempt.")
 
 
 async def test_a_dead_job_whose_arguments_nobody_knows_ends_all_the_same(crm, database) -> None:
