@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     @field_validator("database_url", "read_database_url", "redis_url")
     @classmethod
     def _is_address(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """An address of the right kind, whose parts can be told apart."""
+        """An address of the right kind, with a port that is one."""
         kinds = ("redis", "rediss", "unix") if info.field_name == "redis_url" else ("postgresql", "postgres")
         if value is not None:
             parts = urlsplit(value)

@@ -52,7 +52,7 @@ class Transaction:
 
     `zone` is the company's time zone, the same until the end. `after_commit` is what this process then does, in memory
     and without waiting; `forget_zone` is for whoever changes the zone. `queues` are those that it has put a due job into:
-    once it is committed, `Database.on_queued` hears of them.
+    once it is committed, `Database.on_queued` is called with them.
     """
 
     connection: Connection
@@ -84,7 +84,7 @@ class Database:
         self.troubles = Troubles()
         self._company_zone = CompanyZone()
         self.on_queued: Callable[[set[str]], None] = _nobody
-        """Told of the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
+        """Called with the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
 
         self._stacks = [writer, reader, reserved, *([replica] if replica else [])]
         self._sweeping = asyncio.create_task(_sweep(*self._stacks))
@@ -153,7 +153,9 @@ class Database:
         connection.limit_s = connection.usual_limit_s
         try:
             if await connection.execute("COMMIT") != "COMMIT":  # a refused statement was passed over: it is rolled back
-                raise RuntimeError("The transaction was broken by a statement whose error nobody heard.")
+                raise RuntimeError(
+                    "A statement of the transaction failed and its error was swallowed: the transaction is rolled back."
+                )
             for each in tx.after_commit:
                 each()
         finally:

@@ -58,7 +58,7 @@ def server_config() -> dict[str, Any]:
 
 
 def server_level(settings: Settings) -> LogLevels:
-    """Its info lines tell of processes that start and stop: of use when something goes wrong with them, not each time."""
+    """Its info lines are about processes that start and stop: useful when something goes wrong with them, not each time."""
     return LogLevels.info if settings.log_level == "debug" else LogLevels.warning
 
 

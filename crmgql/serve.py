@@ -59,7 +59,7 @@ def serve(settings: Settings, *, standby: bool = False) -> None:
     logs.set_up(settings)
     if not standby:
         supervise.port_is_free(settings.host, settings.port)
-    # What every worker would fail on is told once, here.
+    # What every worker would fail on is reported once, here.
     cors.origins(settings.cors_origins)
     addresses.networks(settings.trusted_proxies)
     secrets_file.secret(settings)
@@ -116,7 +116,8 @@ class Server(MPServer):
 def _allow_many_connections() -> None:
     """As many as the system lets us have without asking: the usual 1,024 are fewer than may come at once."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError):  # macOS says that there is no limit, and takes no such number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _prepare() -> None:

@@ -55,7 +55,7 @@ ROLES = "SELECT roles FROM users WHERE id = $1"
 
 @dataclass(frozen=True, slots=True)
 class Mutations:
-    """What running mutations needs. `forget` is told, after the commit, who may other things than before."""
+    """What running mutations needs. `forget` is called after the commit with a user whose rights or sessions changed."""
 
     schema: GraphQLSchema
     plans: Plans

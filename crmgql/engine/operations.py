@@ -73,8 +73,8 @@ class Request:
 class Engine:
     """What a process keeps between requests.
 
-    `secret` signs access tokens; without it nobody can log in. `identities`, where wiring sets them, are told whom to
-    forget when somebody's roles, sessions or keys change.
+    `secret` signs access tokens; without it nobody can log in. `identities`, where wiring sets them, forget
+    a user whose roles, sessions or keys change.
     """
 
     def __init__(
@@ -149,8 +149,8 @@ class Engine:
         return document
 
     def _is_public(self, kind: str, root: str) -> bool:
-        """Whether strangers may ask for a root field. Where the schema is open to all, that includes hearing that there is
-        no such field; where it is not, they hear nothing of it."""
+        """Whether strangers may ask for a root field. Where the schema is open to all, they also get the error that there is
+        no such field; where it is not, that they must log in, for any field."""
         if root == "__typename" or (root in MUTATIONS and MUTATIONS[root].public):
             return True
         if root in INTROSPECTION:

@@ -1,7 +1,7 @@
 """Counts and latencies of operations, in the text format of Prometheus.
 
 Enters: one `note` per operation, which costs a dictionary entry and a bisection. Leaves: `exposed()`, made when somebody
-scrapes. Always holds: a scrape tells of the whole server. With several processes each leaves its numbers once a second
+scrapes. Always holds: a scrape has the numbers of the whole server. With several processes each leaves its numbers once a second
 in a directory they share, and whoever is scraped adds them up; numbers of a process that died stay, so that no counter
 runs backwards.
 """

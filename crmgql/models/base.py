@@ -58,7 +58,7 @@ class CompositeKey:
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Columns of which one says much about the other: told to PostgreSQL's planner."""
+    """Columns of which one determines much of the other: extended statistics for PostgreSQL's planner."""
 
     name: str
     columns: tuple[str, ...]

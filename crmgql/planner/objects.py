@@ -7,7 +7,7 @@ records are joined to the level.
 from __future__ import annotations
 
 from crmgql import access
-from crmgql.errors import BadUserInput
+from crmgql.errors import BadUserInput, Forbidden
 from crmgql.planner import arguments, codecs, connections, levels, metadata, selection
 from crmgql.planner.compiling import NULL, Build, entries, money_text, or_else
 from crmgql.planner.levels import Level
@@ -106,6 +106,12 @@ def _needs(level: Level, field: metadata.Derived) -> None:
 
 
 def _one(build: Build, level: Level, field: metadata.One, wanted: selection.Object) -> ast.Expr:
+    """The record that a row points at. Raises `Forbidden` where there always is one, of a type that the viewer sees nothing
+    of: neither its text nor null would be an answer."""
+    access.require_read(build.who, wanted.node.name)
+    hidden = access.rows(wanted.node.name, build.who, levels.INNER, trusted=field.trusted) == ast.FALSE
+    if hidden and not field.nullable and ast.all_of(level.conditions) != ast.FALSE:
+        raise Forbidden(f"You may not see {wanted.node.plural}, and so not {level.node.name}.{field.name}.")
     if all(_is_plain(item) for _, item in wanted.items):
         return _joined(build, level, field, wanted)
     target = build.level(wanted.node, levels.ByKey(level, field.column), [], trusted=field.trusted)
@@ -171,7 +177,6 @@ def _is_plain(item: selection.Item) -> bool:
 
 def _joined(build: Build, level: Level, field: metadata.One, wanted: selection.Object) -> ast.Expr:
     """A related record of which only its own columns are wanted: a join instead of a level of its own."""
-    access.require_read(build.who, wanted.node.name)
     build.count_relation()
     record = levels.Joined(wanted.node, build.fresh("o"))
     rule = access.rows(wanted.node.name, build.who, record.alias, trusted=field.trusted)

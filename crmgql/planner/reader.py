@@ -218,7 +218,7 @@ class Reader:
         return True
 
     def read_arguments(self, node: FieldNode, field: GraphQLField) -> selection.Arguments:
-        """The arguments that were given; an absent variable counts as not given."""
+        """The arguments of a field; one whose variable is absent counts as absent."""
         given: selection.Arguments = {}
         for argument in node.arguments or ():
             value = argument.value

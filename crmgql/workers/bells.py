@@ -62,8 +62,8 @@ class Bells:
             self._ringing.cancel()
 
 
-async def receive(valkey: Redis, queues: Sequence[str]) -> str | None:
-    """The queue whose bell was rung; None when none was for `BLOCK_S`. Raises one of `LOST`."""
-    async with asyncio.timeout(BLOCK_S + ANSWER_S):
-        found = await valkey.bzpopmin([PREFIX + queue for queue in queues], timeout=BLOCK_S)
+async def receive(valkey: Redis, queues: Sequence[str], block_s: float = BLOCK_S) -> str | None:
+    """The queue whose bell was rung; None when none was for `block_s`. Raises one of `LOST`."""
+    async with asyncio.timeout(block_s + ANSWER_S):
+        found = await valkey.bzpopmin([PREFIX + queue for queue in queues], timeout=block_s)
     return None if found is None else str(found[0].decode().removeprefix(PREFIX))

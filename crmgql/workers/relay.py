@@ -14,8 +14,8 @@ from crmgql.workers.bells import Bells
 from crmgql.workers.drains import Drain
 from crmgql.workers.rings import ArqRedis, Rings
 
-FULL_S = 0.05
-"""While no queue has room, how often to check again."""
+FULL_S = 0.1
+"""While a queue has no room, how often to check again: the bell of a queue that has room again must not wait."""
 
 
 class Wanted:
@@ -85,9 +85,13 @@ class Relay:
         while True:
             queues = [queue for queue, drain in self.drains.items() if drain.has_room()]
             if not queues:
+                async with asyncio.timeout(bells.ANSWER_S):
+                    await self.redis.ping()
+                self.answered()
                 await asyncio.sleep(FULL_S)
                 continue
-            queue = await bells.receive(self.redis, queues)
+            block_s = bells.BLOCK_S if len(queues) == len(self.drains) else FULL_S
+            queue = await bells.receive(self.redis, queues, block_s)
             self.answered()
             if queue is None:
                 continue

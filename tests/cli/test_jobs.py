@@ -59,7 +59,7 @@ async def test_a_job_is_asked_for_seen_cancelled_retried_dropped(run, database) 
         (("enqueue", "leads.route", "--arguments", "[]"), "is a JSON object"),
         (("enqueue", "leads.route", "--arguments", '{"batch_size": 0}'), "greater than or equal to 1"),
         (("enqueue", "leads.route", "--arguments", '{"colour": "red"}'), "not permitted"),
-        (("enqueue", "lead.followUp"), "not by hand"),
+        (("enqueue", "lead.followUp"), "made by the system only"),
         (("cancel", "job_x"), "is no job's id"),
         (("cancel", "job_" + "0" * 32), "no such job"),
         (("schedules", "create", "x", "housekeeping"), "exactly one of"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -44,3 +45,13 @@ def test_the_scales_are_those_of_iso_4217() -> None:
     assert three == {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
     assert none == money.NO_DECIMALS - {"UYI"}
     assert len(scalars._currencies()) > 150
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 500_000 + "x", "." + "1" * 500_000 + "x", "1e" + "1" * 500_000 + "x", "1" * 500_000]
+)
+def test_a_long_number_takes_no_time(text: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(GraphQLError):
+        scalars.parse_decimal(text)
+    assert time.perf_counter() - started < 0.5

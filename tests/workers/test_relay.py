@@ -229,6 +229,47 @@ async def test_a_queue_whose_workers_are_full_is_rung_for_others(crm, database, 
         await free.stop()
 
 
+async def test_a_queue_that_has_room_again_is_listened_for_at_once(crm, database, redis) -> None:
+    """Without the look: a wait for other queues' bells, begun while this one was full, must not keep its bell waiting."""
+    go = asyncio.Event()
+
+    async def run(act: Act, arguments: Numbered) -> None:
+        await go.wait()
+
+    handle(run)
+    one = Working(crm, redis, "default", "email", at_once=1)
+    crm.on_queued = Bells(redis).ring
+    one.start()
+    try:
+        first = await enqueue(crm)
+        await until(lambda: _is(database, first, "RUNNING"))
+        await asyncio.sleep(bells.BLOCK_S + 0.2)  # so that the wait was begun while it was full
+        go.set()
+        await done(database, first)
+        await asyncio.sleep(0.4)
+        assert not one.drains["default"].is_draining
+        started = time.monotonic()
+        await done(database, await enqueue(crm))
+        assert time.monotonic() - started < 0.7
+    finally:
+        go.set()
+        await one.stop()
+
+
+async def _is(database: Any, id: UUID, wanted: str) -> bool:
+    return await status(database, id) == wanted
+
+
+async def test_a_worker_without_room_still_sees_valkey_answer(crm, redis) -> None:
+    """Else `/readyz` of a worker whose queues are full of long jobs would say that Valkey is away."""
+    full, answers = Drain(Attempts(crm, Settings()), "default", 0), []
+    relay = Relay(redis, {"default": full}, Wanted(), lambda: answers.append(True))
+    listening = asyncio.create_task(relay.listen())
+    await asyncio.sleep(0.5)
+    await runner.ended(listening)
+    assert answers
+
+
 async def test_rings_that_nobody_answered_are_taken_out(redis, working) -> None:
     """A killed worker's lie at the head of the queue, and arq looks at the head only."""
     name = queue_name("default")
