@@ -67,7 +67,7 @@ async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int 
     row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")
     if expected_version is not None and row["version"] != expected_version:
         raise VersionConflict(
-            f"The record is at version {row['version']}, not {expected_version}; read it again and decide anew.",
+            f"The record is at version {row['version']}, not {expected_version}; read it again before you change it.",
             field="expectedVersion",
         )
     return row

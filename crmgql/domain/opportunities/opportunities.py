@@ -313,8 +313,8 @@ async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
         await records.visible(act, Product, values["product_id"], field="productId")
 
 
-def _amount(given: Money | None) -> Row:
+def _amount(sent: Money | None) -> Row:
     """The columns of an amount. Without one the currency stays as it was."""
-    if given is None:
+    if sent is None:
         return {"amount": None}
-    return {"amount": money.amount(given, field="amount"), "currency": given[1]}
+    return {"amount": money.amount(sent, field="amount"), "currency": sent[1]}
