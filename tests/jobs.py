@@ -34,7 +34,7 @@ def kind(name: str, **values: Any) -> Kind[Numbered]:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Kinds and bodies that are declared within are gone afterwards."""
+    """Removes the kinds and handlers that are declared within."""
     before = dict(kinds.KINDS), dict(HANDLERS)
     try:
         yield

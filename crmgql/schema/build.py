@@ -1,4 +1,4 @@
-"""Boot: declarations → metadata → Strawberry schema → engine. A wrong declaration stops here."""
+"""Builds the engine at start: declarations → metadata → Strawberry schema → engine. Raises for a wrong declaration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def engine(database: db.Database, settings: Settings, *, secret: str | None = No
 
 
 async def prepare() -> None:
-    """Builds the schema ahead, without a database: a process that is forked afterwards has it."""
+    """Builds the schema in advance, without a database, so that processes that are forked afterwards have it."""
     await db.know_models()
     built()
 

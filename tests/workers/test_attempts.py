@@ -371,7 +371,7 @@ async def test_the_heartbeat_comes_back_after_its_connection_was_cut(database, a
     assert (await row(database, id))["status"] == "DONE"
 
 
-async def test_a_body_that_will_not_stop_does_not_keep_the_worker(database, attempts) -> None:
+async def test_a_handler_that_will_not_stop_does_not_keep_the_worker(database, attempts) -> None:
     inside = asyncio.Event()
 
     async def run(act: Act, arguments: Numbered) -> None:
@@ -391,3 +391,14 @@ async def test_a_body_that_will_not_stop_does_not_keep_the_worker(database, atte
         return (await row(database, id))["status"] == "DEAD"
 
     await until(over)
+
+
+async def test_an_error_whose_text_is_no_unicode_is_written(database, attempts) -> None:
+    """As an SMTP server may answer in another encoding."""
+
+    async def run(act: Act, arguments: Numbered) -> None:
+        raise Conflict("Postfach \udcfcberf\udcfcllt \x00")
+
+    handle(run)
+    job = await again(database, await put(database), attempts)
+    assert (job["status"], job["failures"], job["error_message"]) == ("PENDING", 1, "Postfach ?berf?llt ")

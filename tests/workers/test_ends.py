@@ -104,7 +104,7 @@ async def test_a_parent_waits_for_its_children_and_ends_with_the_last(database, 
     assert {await status(database, each) for each in (id, *children)} == {"DONE"}
 
 
-async def test_a_body_that_writes_nothing_has_no_transaction(database, attempts) -> None:
+async def test_a_handler_that_writes_nothing_has_no_transaction(database, attempts) -> None:
     touched: list[bool] = []
 
     @handler(kinds.declare(kind("test", max_failures=1)), writes=False)

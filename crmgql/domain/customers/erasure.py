@@ -75,6 +75,7 @@ NOTICES = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE
 DIGESTS = f"""id IN (
     SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NOTICES}) n ON n.user_id = e.user_id
     WHERE strpos(e.subject, n.title) > 0 OR strpos(e.body, n.title) > 0)"""
+UNERASED = f"explanation <> '{NAME}' AND lead_id = ANY ($4)"
 PLACE = "city = NULL, state = NULL, postal_code = NULL"
 LEAD = "external_id = NULL, company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
 LEAD += " attributes = '{}', normal_email = NULL, normal_phone = NULL, domain = NULL, email_opt_out = true,"
@@ -110,7 +111,7 @@ BLANKS = (
     Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),
     Blank("PoolItem", "pool_items", "shown = '{}'", OF_EITHER, False),
     Blank("PoolMove", "pool_moves", "reason = NULL", f"reason IS NOT NULL AND ({OF_EITHER})", False),
-    Blank("AssignmentDecision", "assignment_decisions", f"explanation = '{NAME}'", "lead_id = ANY ($4)", False),
+    Blank("AssignmentDecision", "assignment_decisions", f"explanation = '{NAME}'", UNERASED, False),
     Blank("LeadTransition", "lead_transitions", "reason = NULL", "reason IS NOT NULL AND lead_id = ANY ($4)", False),
 )
 """In this order: notifications after the e-mails that quote them, append-only rows after the records that they are about."""

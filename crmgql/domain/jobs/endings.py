@@ -73,8 +73,8 @@ async def retried(act: Act, kind: str, arguments: dict[str, Any], version: int) 
 def _read(kind: str, arguments: dict[str, Any], version: int) -> Any:
     """None for arguments that can't be read any more: the record that they name can't be found.
 
-    An `upgrade` may raise anything. The job must end all the same: else its lease is never given up, and with it, in the
-    sweep's transaction, no other's.
+    An `upgrade` may raise anything. The job must end all the same: an error here would roll back the sweep, which expires
+    many leases in one transaction, each time.
     """
     try:
         return kinds.find(kind).read(arguments, version)

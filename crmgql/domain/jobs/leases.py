@@ -276,7 +276,8 @@ def backoff_s(failures: int, roll: float | None = None) -> float:
 def _code_and_message(error: CrmError | None) -> tuple[str, str]:
     if error is None:
         return "INTERNAL_SERVER_ERROR", "It failed; the reason is in the worker's log."
-    return error.code, error.message.replace("\x00", "")[:2000]
+    text = error.message.encode("utf-8", "replace").decode()  # an SMTP server's answer may be in another encoding
+    return error.code, text.replace("\x00", "")[:2000]
 
 
 async def _again(

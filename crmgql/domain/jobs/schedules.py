@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from cronsim import CronSim, CronSimError
@@ -23,7 +23,7 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.models import Schedule
 from crmgql.models.jobs import LIVE_JOB
-from crmgql.records import records
+from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
@@ -236,8 +236,7 @@ def _first(values: Row, now: datetime) -> datetime:
     given = [way for way in WAYS if values.get(way) is not None]
     if len(given) != 1:
         raise BadUserInput("Say when with exactly one of cron, everyS and onceAt.", field="cron")
-    if (values.get("timezone") or "UTC") not in available_timezones():
-        raise BadUserInput("There is no such time zone; use a name such as Europe/Berlin.", field="timezone")
+    checks.time_zone(values.get("timezone") or "UTC", "timezone")
     if given == ["every_s"] and values["every_s"] < 1:
         raise BadUserInput("At least every 1 second.", field="everyS")
     try:

@@ -131,9 +131,7 @@ async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUI
 async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
     """Closes it as lost, with a reason."""
     opportunity, move = await MOVES.lock(act, "lose", id, expected_version=expected_version)
-    checks.check_text(reason, "reason", longest=300)
-    if checks.is_blank(reason):
-        raise BadUserInput("Say why it was lost.", field="reason")
+    checks.check_text(reason, "reason", longest=300, required=True)
     stage = await _stage(act, FIRST, "LOST", opportunity["pipeline_id"])
     changes = {"closed_on": act.today, "probability": 0, "lost_reason": reason, "snoozed_until": None}
     await _go(act, opportunity, move, stage, changes)

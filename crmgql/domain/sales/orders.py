@@ -106,8 +106,7 @@ async def create(
     seller_id = await users.assignable(act, seller_id or act.viewer.user_id, field="sellerId")
     if opportunity_id is not None:
         opportunity = await records.visible(act, Opportunity, opportunity_id, field="opportunityId")
-        if opportunity["customer_id"] not in (None, customer_id):
-            raise BadUserInput("The opportunity belongs to another customer.", field="opportunityId")
+        records.require_same_customer(opportunity, customer_id, field="opportunityId", or_none=True)
     priced = await _priced(act, lines, currency)
     values = {
         "customer_id": customer_id,
