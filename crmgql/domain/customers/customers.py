@@ -41,10 +41,7 @@ CONFLICTS = {
 async def create(act: Act, **values: Any) -> UUID:
     """Makes a customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
     access.require_write(act.viewer, "Customer")
-    if "owner_id" in values:
-        values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
-    else:
-        values["owner_id"] = await users.own(act)
+    values["owner_id"] = await users.owner(act, values)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
     values |= money.columns(values, "annual_revenue")

@@ -72,10 +72,7 @@ async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | N
     if customer_id is not None:
         customer = await records.visible(act, Customer, customer_id, field="customerId")
         values["currency"] = customer["currency"]
-    if "owner_id" in values:
-        values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
-    else:
-        values["owner_id"] = await users.own(act)
+    values["owner_id"] = await users.owner(act, values)
     await _check(act, customer_id, values)
     values |= {"customer_id": customer_id, "stage_id": stage["id"], "stage_since": act.now, **_amount(amount)}
     opportunity = await records.create(act, Opportunity, values, kind="opportunity.created", conflicts=CONFLICTS)

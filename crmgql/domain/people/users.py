@@ -93,6 +93,13 @@ async def oneself(act: Act) -> UUID:
     return act.viewer.user_id
 
 
+async def owner(act: Act, values: Row) -> UUID | None:
+    """The owner of a new record: the one among its values, if the viewer may assign them, else as `own`."""
+    if "owner_id" in values:
+        return await assignable(act, values["owner_id"], field="ownerId")
+    return await own(act)
+
+
 async def own(act: Act) -> UUID | None:
     """The default owner of a new record: the viewer if they sell or manage, else None."""
     return await oneself(act) if access.may(act.viewer.who, "customer.own") else None
