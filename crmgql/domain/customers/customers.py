@@ -41,10 +41,7 @@ CONFLICTS = {
 async def create(act: Act, **values: Any) -> UUID:
     """Makes a customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
     access.require_write(act.viewer, "Customer")
-    if "owner_id" in values:
-        values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
-    else:
-        values["owner_id"] = await users.own(act)
+    values["owner_id"] = await users.owner(act, values)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
     values |= money.columns(values, "annual_revenue")
@@ -57,7 +54,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named; a change of status or owner has an event of its own kind."""
     access.require_write(act.viewer, "Customer")
     if changes.get("parent_id") is not None:
-        await _check_parent(act, id, changes["parent_id"])
+        await records.check_parent(act, Customer, id, changes["parent_id"])
     customer = await records.lock(act, Customer, id, expected_version=expected_version)
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
@@ -76,14 +73,6 @@ async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:
         return {}
     await pools.withdraw(act, pool_items.CUSTOMER, customer["id"], reason="Assigned by hand.")
     return {"pool_id": None}
-
-
-async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:
-    customer = await records.visible(act, Customer, id, field="id")
-    if customer["parent_id"] == parent_id:
-        return
-    await records.visible(act, Customer, parent_id, field="parentId")
-    await records.refuse_cycle(act, Customer, id, parent_id)
 
 
 def _kind_and_payload(customer: Row, changes: Row) -> tuple[str, Row]:
