@@ -57,7 +57,7 @@ class Act:
         return days.day_of(self.now, self.tx.zone)
 
 
-async def unhurried(act: Act) -> None:
+async def allow_long_statements(act: Act) -> None:
     """Lets this transaction's statements take five minutes: for rare changes of a whole table."""
     await act.tx.allow(minutes=5)
 

@@ -161,7 +161,7 @@ async def archive_stage(
         raise Conflict("This is the pipeline's last open stage; make another one first.", field="id")
     target = await _target(act, stage, stage_id)
     if target is not None:
-        await records.unhurried(act)
+        await records.allow_long_statements(act)
         await _empty(act, id, target)
     elif await act.tx.connection.fetchval(ANY_OPEN, id):
         raise Conflict("The stage has open opportunities; name the stage that they go to.", field="stageId")

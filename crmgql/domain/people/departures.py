@@ -107,7 +107,7 @@ async def deactivate(
     successor = await _successor(act, user, hand_over_to)
     await records.change(act, User, user, {"active": False}, kind="user.deactivated")
     await sessions.revoke_all(act.tx, user_id=id, now=act.now)
-    await records.unhurried(act)
+    await records.allow_long_statements(act)
     counts = {"leads": await _leads(act, user, hand_over_to)}
     for each in HOLDINGS:
         counts[each.name] = await _hand_over(act, each, user, successor)

@@ -164,7 +164,7 @@ async def record_moves(
 
 async def refresh(act: Act, kind: Kind, pool: Row) -> None:
     """Updates what is shown of all items of a pool, after the pool's fields changed."""
-    await records.unhurried(act)
+    await records.allow_long_statements(act)
     sql = REFRESH.format(column=kind.column, table=kind.table, shown=kind.shown)
     await act.tx.connection.execute(sql, pool["shows"], pool["id"])
 
