@@ -62,6 +62,11 @@ async def allow_long_statements(act: Act) -> None:
     await act.tx.allow(minutes=5)
 
 
+async def serialize(act: Act, name: str) -> None:
+    """Makes transactions that call this with the same name wait for one another."""
+    await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+
+
 async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int | None = None) -> Row:
     """The record, locked for change. Raises `NotFound`, `VersionConflict`."""
     row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")
@@ -131,7 +136,7 @@ async def check_parent(act: Act, model: type[Model], id: UUID, parent_id: UUID) 
         return
     await visible(act, model, parent_id, field="parentId")
     table = model._meta.db_table
-    await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"{table}.parent_id")
+    await serialize(act, f"{table}.parent_id")
     sql = f"""
         WITH RECURSIVE above AS (
             SELECT id, parent_id FROM {quote(table)} WHERE id = $1
