@@ -7,9 +7,9 @@ anything is written for what `kinds` does not declare. Both are append-only: the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from crmgql import models
 from crmgql.db import Transaction
 from crmgql.events import kinds, personal
 from crmgql.events.canonical import as_json as as_json
-from crmgql.events.declarations import Kind, NotDeclared
+from crmgql.events.declarations import NotDeclared
 from crmgql.models.names import api_name
 from crmgql.viewer import Viewer
 
@@ -28,35 +28,48 @@ SAID = """
     kind, kind_version, subject_type, subject_id, customer_id, changed,
     payload, payload_personal, payload_salt, payload_commitment,
     changes, changes_personal, changes_salt, changes_commitment"""
-WRITE = """
+EVENTS = """
 , recorded AS (
     INSERT INTO events (id, kind, kind_version, subject_type, subject_id, customer_id, actor_id, changed,
         kept, personal, salt, commitment, occurred_at)
     SELECT id, kind, kind_version, subject_type, subject_id, customer_id, $1, string_to_array(changed, ','),
         payload::jsonb, payload_personal, payload_salt, payload_commitment, $3 FROM new
-)
+)"""
+AUDIT = """
 INSERT INTO audit_entries (id, action, subject_type, subject_id, customer_id, actor_id, api_key_id,
     kept, personal, salt, commitment, occurred_at)
 SELECT id, kind, subject_type, subject_id, customer_id, $1, $2,
     changes::jsonb, changes_personal, changes_salt, changes_commitment, $3 FROM new"""
-RECORD = f"""
+SEPARATOR, NONE = "\x1f", "\x1e"
+"""Between the texts of a column, and where one is NULL. JSON escapes control characters, so they are in no value."""
+
+TEXTS = ", ".join(rf"string_to_array(${number}, E'\x1f', E'\x1e')" for number in range(4, 18))
+NEW = f"""
 WITH new AS MATERIALIZED (
-    SELECT uuidv7() AS id, said.* FROM unnest($4::text[], $5::int[], $6::text[], $7::uuid[], $8::uuid[], $9::text[],
-        $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::bytea[], $17::text[]) AS said ({SAID})
-){WRITE}"""
+    SELECT uuidv7() AS id, kind, kind_version::int, subject_type, subject_id::uuid, customer_id::uuid, changed,
+        payload, payload_personal, decode(payload_salt, 'hex') AS payload_salt, payload_commitment,
+        changes, changes_personal, decode(changes_salt, 'hex') AS changes_salt, changes_commitment
+    FROM unnest({TEXTS}) AS said ({SAID})
+)"""
+RECORD, RECORD_IN_AUDIT = NEW + EVENTS + AUDIT, NEW + AUDIT
+"""A text per column, which PostgreSQL takes apart: asyncpg would look at each element of an array, in Python."""
+
 RECORD_ONE = f"""
 WITH new (id, {SAID}) AS MATERIALIZED (
     SELECT uuidv7(), $4::text, $5::int, $6::text, $7::uuid, $8::uuid, $9::text,
         $10::text, $11::text, $12::bytea, $13::text, $14::text, $15::text, $16::bytea, $17::text
-){WRITE}"""
+){EVENTS}{AUDIT}"""
 """The same for one. PostgreSQL keeps its plan; the other it plans anew each time, as an array's length may matter."""
 
 Changes = dict[str, tuple[Any, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """One event and its audit row: the changed columns, and what the kind's payload asks for."""
+    """One event and its audit row: the changed columns, and what the kind's payload asks for.
+
+    Not frozen, as nearly everything else is: an import makes them by the million, and that takes five times as long.
+    """
 
     kind: str
     subject: tuple[str, UUID]
@@ -79,24 +92,33 @@ async def record_event(
     await record_many(tx, viewer, [Entry(kind, subject, customer_id, changes, payload or {})])
 
 
-async def record_many(tx: Transaction, viewer: Viewer, entries: Sequence[Entry]) -> None:
-    """The same for many, in their order, by one statement for each ten thousand. Raises `NotDeclared`."""
+async def record_many(tx: Transaction, viewer: Viewer, entries: Sequence[Entry], *, events: bool = True) -> None:
+    """The same for many, in their order, by one statement for each ten thousand. Raises `NotDeclared`.
+
+    Without `events` only the audit rows are written: the caller says by a gap what changed.
+    """
     rows = [_row(entry) for entry in entries]
     who = (viewer.actor_id, viewer.api_key_id, viewer.now())
-    if len(rows) == 1:
+    if len(rows) == 1 and events:
         await tx.connection.execute(RECORD_ONE, *who, *rows[0])
         return
     for start in range(0, len(rows), AT_ONCE):
         columns = zip(*rows[start : start + AT_ONCE], strict=True)
-        await tx.connection.execute(RECORD, *who, *(list(column) for column in columns))
+        texts = [_joined(column) for column in columns]
+        await tx.connection.execute(RECORD if events else RECORD_IN_AUDIT, *who, *texts)
+
+
+def _joined(column: Iterable[Any]) -> str:
+    return SEPARATOR.join(
+        NONE if value is None else value.hex() if isinstance(value, bytes) else str(value) for value in column
+    )
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:
     kind, (record, id) = kinds.find(entry.kind), entry.subject
     kind.check_subject(record, entry.customer_id)
     payload = kind.check(entry.payload)
-    _check_changes(kind, entry.changes)
-    changed = ",".join(api_name(column) for column in entry.changes)
+    changed = _changed(kind.name, kind.subject, tuple(entry.changes))
     about = (kind.name, kind.version, record, id, entry.customer_id, changed)
     return (*about, *_apart(payload, kind.personal), *_apart(entry.changes, personal.COLUMNS.get(record, ())))
 
@@ -107,9 +129,12 @@ def _apart(said: dict[str, Any], names: Collection[str]) -> tuple[str, str | Non
     return as_json(kept), apart.text, apart.salt, apart.commitment
 
 
-def _check_changes(kind: Kind, changes: Changes) -> None:
-    if unknown := changes.keys() - columns_of(kind.subject):
-        raise NotDeclared(f"{kind.name}: a {kind.subject} has no column {', '.join(sorted(unknown))}.")
+@lru_cache(maxsize=10_000)
+def _changed(kind: str, record: str, columns: tuple[str, ...]) -> str:
+    """The changed columns as the API calls them. Raises `NotDeclared` for one that the record has not."""
+    if unknown := set(columns) - columns_of(record):
+        raise NotDeclared(f"{kind}: a {record} has no column {', '.join(sorted(unknown))}.")
+    return ",".join(map(api_name, columns))
 
 
 @cache

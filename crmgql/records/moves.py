@@ -44,6 +44,11 @@ class Moves:
         self._refusal = refusal
         self._joined = joined
 
+    @property
+    def events(self) -> dict[str, str]:
+        """The event of coming to each status."""
+        return {move.target: move.event for move in self.moves.values()}
+
     def check(self, verb: str, row: Row) -> Move:
         """The move, if the record's status allows it. Raises `IllegalTransition`."""
         move = self.moves[verb]

@@ -10,6 +10,7 @@ from crmgql.domain.customers import followers
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
 from crmgql.errors import CurrencyMismatch, IllegalTransition
+from crmgql.events.outbox import Changes
 from crmgql.models import Customer
 from crmgql.records import checks, records
 from crmgql.records.columns import ORIGIN, takes
@@ -64,10 +65,10 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
     _check_status(customer, changes.get("status"))
     changes |= _revenue(customer, changes)
-    kind, payload = _kind_and_payload(customer, changes)
+    kind, payload = kind_and_payload(records.difference(customer, changes))
     after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
-    await followers.customer_changed(act, customer, after)
+    await followers.customers_changed(act, followers.difference(customer, after))
     return id
 
 
@@ -109,9 +110,9 @@ def _revenue(customer: Row, changes: Row) -> Row:
     return {}
 
 
-def _kind_and_payload(customer: Row, changes: Row) -> tuple[str, Row]:
-    if changes.get("status", customer["status"]) != customer["status"]:
-        return "customer.statusChanged", {"from": customer["status"], "to": changes["status"]}
-    if changes.get("owner_id", customer["owner_id"]) != customer["owner_id"]:
-        return "customer.assigned", {}
-    return "customer.updated", {}
+def kind_and_payload(changes: Changes) -> tuple[str, Row]:
+    """What it is called that these columns changed: a change of status or owner has a name of its own."""
+    if "status" in changes:
+        before, after = changes["status"]
+        return "customer.statusChanged", {"from": before, "to": after}
+    return ("customer.assigned" if "owner_id" in changes else "customer.updated"), {}

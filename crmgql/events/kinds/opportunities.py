@@ -43,6 +43,13 @@ KINDS = (
     Kind("opportunity.unsnoozed", "Opportunity", "Alerts about an opportunity come again.", customer=SOMETIMES),
     Kind("opportunity.stale", "Opportunity", "Nothing happened in an opportunity for too long.", Stale, SOMETIMES),
     Kind("opportunity.revived", "Opportunity", "Something happened in a stale opportunity.", Nothing, SOMETIMES),
+    Kind(
+        "stageTransition.recorded",
+        "StageTransition",
+        "A move of an opportunity's past was recorded.",
+        Nothing,
+        SOMETIMES,
+    ),
     Kind("pipeline.created", "Pipeline", "A pipeline was made, with its stages."),
     Kind("pipeline.updated", "Pipeline", "A pipeline changed."),
     Kind("pipeline.stagesReordered", "Pipeline", "A pipeline's stages were put into another order."),
