@@ -9,7 +9,7 @@ TESTERS ?= 2
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format schema bench bench-growth lock venv clean clean-all
+.PHONY: help run test soak lint format schema bench bench-growth lock venv clean clean-all
 .DELETE_ON_ERROR:
 
 help: ## what you are reading
@@ -26,7 +26,10 @@ run: .venv/.stamp ## the whole back end on this machine, with embedded databases
 test: lint ## everything that CI checks: lint, types, import rules, schema.graphql, tests
 	$(BIN)/pytest -n $(TESTERS)
 
-lint: .venv/.stamp ## the same without the tests
+soak: .venv/.stamp ## the crash test with leases of 30 s: workers are killed, or stopped for 40 s, for some minutes
+	$(BIN)/pytest -m soak
+
+lint: .venv/.stamp ## what CI checks, without the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -74,6 +77,9 @@ clean-all: clean ## remove all that 'make' ever made, WITHOUT ASKING: also the d
 		exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "'$(PYTHON)' has no venv module: install it (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@[ ! -L .venv ] || { \
+		echo ".venv is a link to $$(readlink .venv), which is not ours to make anew: remove the link, or run make there." >&2; \
+		exit 1; }
 	@{ grep -qsF '$(CURDIR)/.venv' .venv/pyvenv.cfg && $(BIN)/python -m pip --version >/dev/null 2>&1 \
 		&& [ "$$($(BIN)/python --version)" = "$$($(PYTHON) --version)" ]; } || { \
 		echo "Making .venv with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv --clear .venv; }

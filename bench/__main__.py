@@ -1,6 +1,7 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
-database, how long a plan takes. `routing`: leads per second to sellers by weight. `doors`: how long others wait under attacks.
-`idle`: what an installation costs while nothing happens. `imports`: rows a second from files."""
+database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
+sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
+`imports`: rows per second from files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How long others wait while somebody tries to jam the doors: per attack the longest wait of two other clients.
 
 One client asks for `/healthz`, another, logged in, for himself; both all the time. An attack runs for some seconds, several
-times in turn with the others; the medians of the longest waits are told. `together`: all attacks at once, and the memory.
+times in turn with the others; it prints the medians of the longest waits. `together`: all attacks at once, and the memory.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ import asyncio, json, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from crmgql import db
-from crmgql.imports import run
+from crmgql.imports.execution import run
 
 async def main():
     url, mapping, files = sys.argv[1:]

@@ -1,7 +1,8 @@
-"""Jobs per second from the wish to the end, beside arq's own no-op jobs; and how soon a job is taken up.
+"""Jobs per second, from the first enqueued to the last done, beside arq's own no-op jobs; and how soon a job starts.
 
-Both sides: one driver enqueues one job after the other from several tasks while one worker process works them off, with
-the same `max_jobs` and the same poll delay. For crmgql that is the whole path: row, ring, claim, verb, done.
+On all sides one driver enqueues one job after the other from several tasks while one worker process does them, with the
+same `max_jobs`. For crmgql that is the whole path: row, ring, claim, handler, end. Its no-op jobs share their ends' commits;
+those that write a row (`row`) end in that row's transaction, a commit each.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from redis.asyncio import ConnectionPool
 from rich.console import Console
 from rich.table import Table
 
-from bench.peers.jobs import NOOP, QUEUE
+from bench.peers.jobs import NOOP, QUEUE, ROW, TABLE
 from crmgql import db, migrate
 from crmgql.dev.embedded import Servers
 from crmgql.domain.jobs import jobs, kinds
@@ -33,11 +34,12 @@ from crmgql.workers.bells import Bells
 
 RESULT = Path(__file__).parent / "results" / "jobs.json"
 MAX_JOBS = (10, 100)
-PEERS = ("arq", "crmgql", "arq-uvloop")
+PEERS = ("arq", "crmgql", "row", "arq-uvloop")
+KINDS = {"crmgql": NOOP, "row": ROW}
 AT_ONCE = 8
 """Tasks of the driver that enqueue."""
 
-LEFT = "SELECT count(*) FROM jobs WHERE kind = 'bench.noop' AND status <> 'DONE'"
+LEFT = "SELECT count(*) FROM jobs WHERE kind = $1 AND status <> 'DONE'"
 PICKUP_MS = """
 SELECT extract(epoch FROM started_at - due_at)::float8 * 1000 AS ms FROM jobs WHERE kind = 'bench.noop' ORDER BY id"""
 
@@ -50,6 +52,8 @@ def run(urls: Servers, *, rounds: int, each: int, console: Console) -> None:
 async def _run(urls: Servers, rounds: int, each: int, console: Console) -> None:
     await migrate.migrate(urls.database_url)
     database = await db.connect(urls.database_url, pool_size=AT_ONCE)
+    async with database.connection() as connection:
+        await connection.execute(TABLE)
     redis = ArqRedis(ConnectionPool.from_url(urls.redis_url), default_queue_name=QUEUE)
     database.on_queued = Bells(redis).ring  # as the API does
     figures: dict[str, dict[str, float]] = {}
@@ -63,6 +67,7 @@ async def _run(urls: Servers, rounds: int, each: int, console: Console) -> None:
             medians = {name: statistics.median(rate) for name, rate in rates.items()}
             ours = medians["crmgql"]
             ratios = {"ratio": ours / medians["arq"], "ratio_uvloop": ours / medians["arq-uvloop"]}
+            ratios["ratio_row"] = medians["row"] / medians["arq"]
             figures[f"max_jobs {max_jobs}"] = {**medians, **ratios}
         async with _worker("crmgql", urls, 10):
             figures["pickup ms"] = await _pickup(database)
@@ -82,7 +87,13 @@ async def _worker(name: str, urls: Servers, max_jobs: int) -> AsyncIterator[None
         "CRMGQL_LOG_LEVEL": "warning",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.peers.jobs", name, env=environment, stdout=-3, stderr=-3
+        sys.executable,
+        "-m",
+        "bench.peers.jobs",
+        "crmgql" if name in KINDS else name,
+        env=environment,
+        stdout=-3,
+        stderr=-3,
     )
     try:
         await asyncio.sleep(2.5)
@@ -93,23 +104,23 @@ async def _worker(name: str, urls: Servers, max_jobs: int) -> AsyncIterator[None
 
 
 async def _rate(name: str, database: db.Database, redis: ArqRedis, each: int) -> float:
-    """Jobs per second, from the first wish to the last end."""
+    """Jobs per second, from the first enqueued to the last done."""
 
     async def ours() -> None:
         async with database.transaction() as tx:
-            await jobs.enqueue(Act(tx, system()), NOOP, kinds.Nothing())
+            await jobs.enqueue(Act(tx, system()), KINDS[name], kinds.Nothing())
 
     async def arqs() -> None:
         await redis.enqueue_job("noop")
 
     async def left() -> int:
-        if name != "crmgql":
+        if name not in KINDS:
             return int(await redis.zcard(QUEUE))
         async with database.connection() as connection:
-            return int(await connection.fetchval(LEFT))
+            return int(await connection.fetchval(LEFT, KINDS[name].name))
 
     started = time.perf_counter()
-    await asyncio.gather(*(_repeat(ours if name == "crmgql" else arqs, each // AT_ONCE) for _ in range(AT_ONCE)))
+    await asyncio.gather(*(_repeat(ours if name in KINDS else arqs, each // AT_ONCE) for _ in range(AT_ONCE)))
     async with asyncio.timeout(120):
         while await left():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.05)
@@ -122,7 +133,7 @@ async def _repeat(work: Callable[[], Awaitable[None]], times: int) -> None:
 
 
 async def _pickup(database: db.Database) -> dict[str, float]:
-    """Milliseconds from the wish to the claim, of single jobs at random moments."""
+    """Milliseconds from due to claimed, of single jobs at random moments."""
     async with database.connection() as connection:
         await connection.execute("DELETE FROM jobs WHERE kind = 'bench.noop'")
     chance = random.Random(1)
@@ -138,12 +149,24 @@ async def _pickup(database: db.Database) -> dict[str, float]:
 
 def _print(figures: dict[str, dict[str, float]], console: Console, rounds: int, each: int) -> None:
     table = Table(title=f"Jobs per second, {rounds} rounds of {each} jobs")
-    for name in ("", "crmgql", "arq, no-op", "ratio", "arq on uvloop", "ratio on uvloop"):
+    columns = (
+        "",
+        "crmgql",
+        "arq, no-op",
+        "ratio",
+        "arq on uvloop",
+        "ratio on uvloop",
+        "crmgql, a row each",
+        "ratio to arq",
+    )
+    for name in columns:
         table.add_column(name, justify="right" if name else "left")
     for what, values in figures.items():
         if "ratio" in values:
             uvloop = f"{values['arq-uvloop']:.0f}", f"{values['ratio_uvloop']:.2f}"
-            table.add_row(what, f"{values['crmgql']:.0f}", f"{values['arq']:.0f}", f"{values['ratio']:.2f}", *uvloop)
+            row = f"{values['row']:.0f}", f"{values['ratio_row']:.2f}"
+            noop = f"{values['crmgql']:.0f}", f"{values['arq']:.0f}", f"{values['ratio']:.2f}"
+            table.add_row(what, *noop, *uvloop, *row)
     console.print(table)
     pickup = figures["pickup ms"]
     console.print(f"Taken up after {pickup['p50']:.0f} ms (p50), {pickup['p95']:.0f} ms (p95).")

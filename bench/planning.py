@@ -33,7 +33,7 @@ def run(console: Console, *, rounds: int = 5, each: int = 200) -> None:
     kept = documents.Documents(schema._schema, LIMITS, size=1000)
     who = Who(frozenset({"SELLER"}))
     variables = {"id": f"cus_{uuid.uuid4().hex}"}
-    prepared = kept.get(queries.CUSTOMER_360).operation(None)
+    prepared = kept.get(queries.CUSTOMER_360).find(None).prepared
 
     def unseen_text() -> None:
         fresh = documents.Documents(schema._schema, LIMITS, size=10)

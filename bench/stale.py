@@ -108,7 +108,7 @@ async def _measure(url: str, size: int, rounds: int, console: Console) -> dict[s
 
 
 async def _server_ms(connection: Any, sql: str, limit: int, rounds: int, index_only: str = "off") -> float:
-    """The execution time that the server reports; what the statement locks is given up."""
+    """The execution time that the server reports; locks are rolled back."""
     times = []
     for _ in range(rounds + 1):
         transaction = connection.transaction()

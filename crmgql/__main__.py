@@ -1,5 +1,16 @@
-"""`python -m crmgql` is `crmgql`."""
+"""`crmgql`, which is also `python -m crmgql`."""
 
-from crmgql.cli.commands import main
+from __future__ import annotations
 
-main()
+from crmgql import garbage
+
+
+def main() -> None:
+    """Runs a command."""
+    with garbage.left_out():
+        from crmgql.cli import commands
+    commands.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -18,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crmgql import db, secrets_file, telemetry
+from crmgql import db, garbage, secrets_file, telemetry
 from crmgql.config import Settings
 from crmgql.domain.jobs import kinds, queues
 from crmgql.domain.people.identity import Identities
@@ -50,7 +49,8 @@ def build_app(settings: Settings, shared_metrics: Path | None = None) -> ASGIApp
 
 
 class App:
-    """`/graphql` goes straight to its endpoint, as do forms, whose endpoint knows its own origins; Starlette routes all else.
+    """`/graphql` goes straight to its endpoint, as do forms, whose endpoint knows its own origins; Starlette routes all else,
+    which pages of other origins may not read.
 
     A route, its middleware and the objects that they make cost about 20 µs, a twentieth of a whole 360.
     """
@@ -73,7 +73,7 @@ class App:
             await self.rest(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """ASGI's lifespan. What an operator can mend is told in a line, without a traceback."""
+        """ASGI's lifespan. What an operator can mend is reported in one line, without a traceback."""
         await receive()
         step = "startup"
         try:
@@ -104,15 +104,17 @@ class App:
             engine.identities = Identities(database, signing_key)
             metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
             bodies, throttle = Bodies(settings.body_timeout_s), Throttle(valkey, "crmgql:intake")
-            self.graphql = _shared(
-                graphql.Endpoint(engine, engine.identities, settings, metrics, bodies=bodies, addresses=addresses),
-                allowed,
+            endpoint = graphql.Endpoint(
+                engine, engine.identities, settings, metrics, bodies=bodies, addresses=addresses
             )
+            self.graphql = cors.Cors(endpoint, allowed) if allowed else endpoint
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
-            self.rest = _shared(_rest(health.routes(checks, metrics, partial(_depths, database))), allowed)
+            if database.reads_replica:
+                checks["replica"] = database.ping_replica
+            self.rest = _rest(health.routes(checks, metrics, partial(_depths, database)))
             beside = [asyncio.create_task(metrics.keep_leaving()), asyncio.create_task(table_sizes.keep(engine))]
-            _make_collecting_short()
+            garbage.leave_out()
             try:
                 yield
             finally:
@@ -123,17 +125,6 @@ class App:
                 await bells.stop()
                 metrics.leave()
                 await asyncio.to_thread(telemetry.shut_down)
-
-
-def _make_collecting_short() -> None:
-    """The schema and the modules stay for good: unless Python's garbage collector is told to leave them out, it looks at
-    all of them now and then, and everybody waits a tenth of a second."""
-    gc.collect()
-    gc.freeze()
-
-
-def _shared(app: ASGIApp, origins: frozenset[str]) -> ASGIApp:
-    return cors.Cors(app, origins) if origins else app
 
 
 @asynccontextmanager

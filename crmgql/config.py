@@ -6,17 +6,21 @@ This is the only module that reads the environment. Every variable is listed in
 
 from __future__ import annotations
 
+import re
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from email_validator import validate_email
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crmgql.errors import SetupError
+
+PASSWORD = re.compile(r"(:/*)[^/].*(?=@)|(password=)[^&]*")
+"""In an address: what stands before the last @, and in the query."""
 
 
 class Settings(BaseSettings):
@@ -87,11 +91,11 @@ class Settings(BaseSettings):
     @field_validator("database_url", "read_database_url", "redis_url")
     @classmethod
     def _is_address(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """An address of the right kind, whose parts can be told apart."""
+        """An address of the right kind, with a port that is one."""
         kinds = ("redis", "rediss", "unix") if info.field_name == "redis_url" else ("postgresql", "postgres")
         if value is not None:
             parts = urlsplit(value)
-            if parts.scheme not in kinds or parts.port == 0:
+            if parts.scheme not in kinds or not _has_port(parts):
                 raise ValueError(f"should be an address such as {kinds[0]}://user:password@host")
         return value
 
@@ -100,7 +104,7 @@ class Settings(BaseSettings):
     def _is_mail_server(cls, value: str | None) -> str | None:
         if value is not None:
             parts = urlsplit(value)
-            if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.port == 0:
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname or not _has_port(parts):
                 raise ValueError("should be an address such as smtp://user:password@host:587")
         return value
 
@@ -120,6 +124,14 @@ class Settings(BaseSettings):
         return value.expanduser()
 
 
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port is a number from 1 to 65535, or left out."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
 @cache
 def settings() -> Settings:
     """The process's settings; read at first use."""
@@ -135,8 +147,10 @@ def checked() -> Settings:
 
 
 def _first_mistake(error: ValueError) -> str:
-    """A wrong setting in a line: its variable and what it should be."""
+    """A wrong setting in a line: its variable and what it should be. The line goes into logs, so no password is in it."""
     for detail in getattr(error, "errors", list)():
         name = "CRMGQL_" + "_".join(str(part) for part in detail["loc"]).upper()
-        return f"{name} is set to {str(detail.get('input'))!r}: {detail['msg']}. See docs/reference/settings.md."
+        value = PASSWORD.sub(r"\1\2***", str(detail.get("input")))
+        what = str(detail["msg"]).removeprefix("Value error, ")
+        return f"{name} is set to {value!r}: {what}. See docs/reference/settings.md."
     return str(error)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -40,6 +39,9 @@ SELECT repeat(md5(n::text), 60) AS filling FROM generate_series(1, 2000) n"""
 """Four megabytes: more than what a database finds on a full disk by tidying up. Short enough not to be compressed."""
 
 
+ADDRESS = ("host", "port", "user", "password", "database")
+"""Options that Tortoise passes and the URL says."""
+
 WITHOUT_DAYS = ZoneInfo("UTC")
 """The zone of a transaction in which nobody asks for the company's day."""
 
@@ -50,7 +52,7 @@ class Transaction:
 
     `zone` is the company's time zone, the same until the end. `after_commit` is what this process then does, in memory
     and without waiting; `forget_zone` is for whoever changes the zone. `queues` are those that it has put a due job into:
-    once it is committed, `Database.on_queued` hears of them.
+    once it is committed, `Database.on_queued` is called with them.
     """
 
     connection: Connection
@@ -70,24 +72,22 @@ class Transaction:
 
 
 class Database:
-    """Both stacks of one process, and a connection that is kept back."""
+    """Both stacks of one process, and a connection to each server that is kept back. `replica`: what the reader reads
+    from, if it is a server of its own."""
 
-    def __init__(self, writer: Stack, reader: Stack, reserved: Stack, *, reads_replica: bool = False) -> None:
-        self.reads_replica = reads_replica
+    def __init__(self, writer: Stack, reader: Stack, reserved: Stack, replica: Stack | None = None) -> None:
+        self.reads_replica = replica is not None
         self._writer = writer
         self._reader = reader
         self._reserved = reserved
+        self._replica = replica
         self.troubles = Troubles()
         self._company_zone = CompanyZone()
         self.on_queued: Callable[[set[str]], None] = _nobody
-        """Told of the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
+        """Called with the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
 
-        self._sweeping = asyncio.create_task(_sweep(writer, reader, reserved))
-
-    async def open(self) -> None:
-        """Connects ahead of use. Raises `DatabaseTrouble` when the server is away, and asyncpg's when it refuses us."""
-        await self._writer.open(1)
-        await self._reader.open(self._reader.size)
+        self._stacks = [writer, reader, reserved, *([replica] if replica else [])]
+        self._sweeping = asyncio.create_task(_sweep(*self._stacks))
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """The one row of a planned statement: (data text, number of nodes)."""
@@ -153,7 +153,9 @@ class Database:
         connection.limit_s = connection.usual_limit_s
         try:
             if await connection.execute("COMMIT") != "COMMIT":  # a refused statement was passed over: it is rolled back
-                raise RuntimeError("The transaction was broken by a statement whose error nobody heard.")
+                raise RuntimeError(
+                    "A statement of the transaction failed and its error was swallowed: the transaction is rolled back."
+                )
             for each in tx.after_commit:
                 each()
         finally:
@@ -171,7 +173,7 @@ class Database:
         }
 
     async def ping(self) -> None:
-        """Raises `DatabaseTrouble` when PostgreSQL does not answer, and `DiskFull` until a full disk has room again."""
+        """Raises `DatabaseTrouble` when the server does not answer, and `DiskFull` until a full disk has room again."""
         async with self.reserved() as connection:  # not one of those that may all be in use: busy is not dead
             if not self.troubles.disk_full:
                 await connection.execute("SELECT 1")
@@ -180,8 +182,15 @@ class Database:
                 await connection.execute(FILL_SOME_MB)
         self.troubles.disk_full = False
 
+    async def ping_replica(self) -> None:
+        """Raises `DatabaseTrouble` when the replica does not answer. Without one there is nothing to ask."""
+        if self._replica is not None:
+            with self.troubles:
+                async with self._replica.use() as connection:
+                    await connection.execute("SELECT 1")
+
     async def close(self) -> None:
-        await asyncio.gather(self._writer.close(), self._reader.close(), self._reserved.close())
+        await asyncio.gather(*(stack.close() for stack in self._stacks))
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
 
@@ -214,15 +223,13 @@ _known: list[bool] = []
 
 
 def tortoise_config(url: str, *, pool_size: int, statement_timeout_ms: int) -> dict[str, Any]:
-    """Tortoise's configuration for a libpq-style URL, unix socket directories (`?host=/dir`) included."""
-    parts = urlsplit(url)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    """Tortoise's configuration. asyncpg reads the whole URL, as for all other connections; Tortoise knows no part of it."""
+
+    async def open_for_tortoise(*_: Any, **options: Any) -> asyncpg.Connection:
+        return await asyncpg.connect(url, **{name: each for name, each in options.items() if name not in ADDRESS})
+
     credentials = {
-        "host": query.pop("host", None) or parts.hostname or "localhost",
-        "port": int(query.pop("port", 0) or parts.port or 5432),
-        "user": parts.username or query.pop("user", None) or "postgres",
-        "password": parts.password or None,
-        "database": parts.path.lstrip("/") or "postgres",
+        "connect": open_for_tortoise,
         "minsize": 1,
         "maxsize": pool_size,
         "server_settings": server_settings(statement_timeout_ms),
@@ -258,24 +265,35 @@ async def connect(
     await know_models()
     writing = partial(open_one, url, statement_timeout_ms)
     reading = partial(open_one, read_url or url, statement_timeout_ms, read_only=True)
-    database = Database(
-        Stack(writing, pool_size, wait_s=wait_s),
-        Stack(reading, pool_size, wait_s=wait_s),
-        Stack(writing, 1, wait_s=wait_s),
-        reads_replica=read_url is not None,
-    )
+    writer, reader = Stack(writing, pool_size, wait_s=wait_s), Stack(reading, pool_size, wait_s=wait_s)
+    reserved = Stack(writing, 1, wait_s=wait_s)
+    database = Database(writer, reader, reserved, None if read_url is None else Stack(reading, 1, wait_s=wait_s))
+    setting = "CRMGQL_DATABASE_URL"
     try:
-        await database.open()
+        await writer.open(1)
+        setting = setting if read_url is None else "CRMGQL_READ_DATABASE_URL"
+        await reader.open(reader.size)
     except DatabaseTrouble as error:
+        reason = error.__cause__ or error
         if not patient:
             await database.close()
-            raise DatabaseAway(_unreachable(error.__cause__ or error)) from error
-        log.warning("started without PostgreSQL, which does not answer yet", reason=str(error.__cause__ or error))
+            raise DatabaseAway(_unreachable(reason, setting)) from error
+        log.warning("started without PostgreSQL, which does not answer yet", setting=setting, reason=str(reason))
     except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
         await database.close()
-        raise SetupError(_unreachable(error)) from error
+        raise SetupError(_unreachable(error, setting)) from error
     return database
 
 
-def _unreachable(error: BaseException) -> str:
-    return f"PostgreSQL can't be reached ({str(error) or 'no answer'}); check CRMGQL_DATABASE_URL."
+@asynccontextmanager
+async def opened(url: str, *, statement_timeout_ms: int = 10_000) -> AsyncIterator[Database]:
+    """A database for a command, closed at the end of the block. Raises what `connect` raises."""
+    database = await connect(url, pool_size=2, statement_timeout_ms=statement_timeout_ms)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def _unreachable(error: BaseException, setting: str) -> str:
+    return f"PostgreSQL can't be reached ({str(error) or 'no answer'}); check {setting}."

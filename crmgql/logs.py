@@ -22,11 +22,6 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 CHATTY = ("tortoise", "asyncio", "httpx", "httpcore", "opentelemetry", "arq.jobs", "tortoise.db_client")
 """Libraries whose info lines say nothing to an operator."""
 
-
-SILENT = ("asyncpg.pool",)
-"""Libraries whose errors reach us anyway: while PostgreSQL is away, the pool logs a traceback per connection."""
-
-
 request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
 """The HTTP request that is being answered; each of its lines carries it. structlog's own way takes ten times as long."""
 
@@ -54,8 +49,6 @@ def set_up(settings: Settings) -> None:
     logging.root.setLevel(level)
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    for name in SILENT:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def server_config() -> dict[str, Any]:
@@ -65,7 +58,7 @@ def server_config() -> dict[str, Any]:
 
 
 def server_level(settings: Settings) -> LogLevels:
-    """Its info lines tell of processes that start and stop: of use when something goes wrong with them, not each time."""
+    """Its info lines are about processes that start and stop: useful when something goes wrong with them, not each time."""
     return LogLevels.info if settings.log_level == "debug" else LogLevels.warning
 
 

@@ -7,7 +7,6 @@ are ready in a moment; docs/decisions/0015-killed-processes.md.
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from granian.http import HTTP1Settings
 from granian.server import MPServer
 from starlette.types import ASGIApp
 
-from crmgql import app, logs, secrets_file
+from crmgql import app, garbage, logs, secrets_file
 from crmgql.config import Settings
 from crmgql.dev import supervise
 from crmgql.errors import SetupError
@@ -60,7 +59,7 @@ def serve(settings: Settings, *, standby: bool = False) -> None:
     logs.set_up(settings)
     if not standby:
         supervise.port_is_free(settings.host, settings.port)
-    # What every worker would fail on is told once, here.
+    # What every worker would fail on is reported once, here.
     cors.origins(settings.cors_origins)
     addresses.networks(settings.trusted_proxies)
     secrets_file.secret(settings)
@@ -117,13 +116,14 @@ class Server(MPServer):
 def _allow_many_connections() -> None:
     """As many as the system lets us have without asking: the usual 1,024 are fewer than may come at once."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError):  # macOS says that there is no limit, and takes no such number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _prepare() -> None:
-    """Builds the schema. What is there by now stays, so the collector need not look at it, which would unshare its memory."""
+    """Builds the schema. The collector leaves out what is there by now: looking at it would unshare its memory."""
     asyncio.run(build.prepare())
-    gc.freeze()
+    garbage.leave_out()
 
 
 def _wait_for_port(settings: Settings) -> None:

@@ -17,7 +17,7 @@ _NOTHING: AbstractContextManager[Any] = nullcontext()
 
 
 def set_up(endpoint: str | None, provider: trace.TracerProvider | None = None) -> None:
-    """Starts tracing to an OTLP/HTTP address, or to a given provider."""
+    """Starts tracing to an OTLP/HTTP address, or to a provider of the caller's."""
     global _tracer, _own
     if provider is None and endpoint is not None:
         provider = _own = _exporting(endpoint)

@@ -18,7 +18,7 @@ from crmgql.errors import CrmError
 from crmgql.records.records import Act
 from crmgql.viewer import system
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import TASKS
+from crmgql.workers.handlers import HANDLERS
 from tests.conftest import NOW
 
 
@@ -34,12 +34,12 @@ def kind(name: str, **values: Any) -> Kind[Numbered]:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Kinds and bodies that are declared within are gone afterwards."""
-    before = dict(kinds.KINDS), dict(TASKS)
+    """Removes the kinds and handlers that are declared within."""
+    before = dict(kinds.KINDS), dict(HANDLERS)
     try:
         yield
     finally:
-        for registry, then in zip((kinds.KINDS, TASKS), before, strict=True):
+        for registry, then in zip((kinds.KINDS, HANDLERS), before, strict=True):
             registry.clear()
             registry.update(then)  # type: ignore[arg-type]
 

@@ -28,7 +28,8 @@ class Access:
     """`noun` is what API keys' scopes call it, `write` the permission for changing such records; None: nobody does.
 
     `vouches`: a visible row proves that its customer is visible. `history`: permissions that the audit trail of such
-    records asks for besides, as it tells what hidden columns held.
+    records asks for besides, as it shows the values of hidden columns. `figures`: the permission with which all of them
+    count in sums and numbers, also those that one does not see.
     """
 
     noun: str
@@ -38,6 +39,7 @@ class Access:
     fields: Mapping[str, FieldRule] = dataclasses.field(default_factory=dict)
     history: tuple[str, ...] = ()
     vouches: bool = False
+    figures: str | None = None
 
 
 ENTRIES: dict[str, Access] = {}
@@ -53,7 +55,8 @@ def rows(record: str, who: Who, t: str, *, trusted: bool = False) -> ast.Expr:
 
 def figures(record: str, who: Who, t: str) -> ast.Expr:
     """As `rows`, for what is only counted or summed up: finance sees no lead, but what leads came to."""
-    if record == "Lead" and may(who, "lead.figures") and has_scope(who, record, "read"):
+    counting = ENTRIES[record].figures
+    if counting is not None and may(who, counting) and has_scope(who, record, "read"):
         return ast.TRUE
     return rows(record, who, t)
 

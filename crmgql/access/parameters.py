@@ -2,7 +2,7 @@
 
 Rules are SQL expressions; all that they take from the request are the parameters declared here. Enters: the sources of a
 rendered statement and the viewer. Leaves: their values, in order. Always holds: a source that is neither declared here
-nor given by name stops everything, rather than being bound to something else.
+nor passed by name raises, rather than being bound to something else.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def value_of(source: Hashable, viewer: Viewer) -> Any:
 
 
 def bind(sources: Iterable[Hashable], viewer: Viewer, **given: Any) -> list[Any]:
-    """The values of a statement's parameters: those named in `given`, and of the others what the viewer says."""
+    """The values of a statement's parameters: those passed by name, and of the others the viewer's."""
     return [
         given[source] if isinstance(source, str) and source in given else value_of(source, viewer) for source in sources
     ]
@@ -53,7 +53,7 @@ def statement(
     """SQL that is written by hand around selects under rules, with the values of its parameters.
 
     `template` is a format string: `{leads}` stands for the select of this name, `{since}` for a parameter whose value is
-    given. What is given and not in the template is left out.
+    passed by this name. Values that are not in the template are left out.
     """
     texts, rendered = render_selects(list(selects.values()))
     sources: list[Hashable] = list(rendered)

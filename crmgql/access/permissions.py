@@ -1,6 +1,6 @@
 """Every permission, with what it allows: what a verb or a field asks for, and what a role is made of.
 
-Some are given for all records, for those of the teams below, or only for one's own: `order.read`, `order.read.team` and
+Some are granted for all records, for those of the teams below, or only for one's own: `order.read`, `order.read.team` and
 `order.read.own` are three grants of one permission, of which the widest counts.
 """
 
@@ -28,7 +28,7 @@ OWN_OR_ALL = (Reach.ALL, Reach.OWN)
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """`doc` completes "Allows …". `reaches` are how far it can be given."""
+    """`doc` completes "Allows …". `reaches` are how far it can be granted."""
 
     name: str
     doc: str
@@ -44,7 +44,9 @@ class Permission:
 
 CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "people": (
-        Permission("company.administer", "being told of what is nobody else's; one active user always has it"),
+        Permission(
+            "company.administer", "getting the notifications that are for nobody else; one active user always has it"
+        ),
         Permission("owner.assign", "putting somebody in charge of a record; with all, anybody and nobody", BY_OWNER),
         Permission("user.read", "seeing users, without their salaries but one's own"),
         Permission("user.write", "making, changing, deactivating users"),
@@ -103,7 +105,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("lead.figures", "counting all leads, also those that one does not see"),
         Permission("lead.write", "making and changing leads"),
         Permission("lead.route", "having leads routed by the rules"),
-        Permission("lead.own", "being given leads by the rules"),
+        Permission("lead.own", "getting leads by the rules"),
     ),
     "routing": (
         Permission("routing.read", "seeing rule sets, and whom they looked at"),
@@ -129,7 +131,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     ),
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
-        Permission("payment.write", "recording payments and their fate"),
+        Permission("payment.write", "recording payments, and that they failed or were refunded"),
     ),
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),
@@ -143,7 +145,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
             "seeing mail to leads that one sees and to oneself; with all, to everybody outside",
             OWN_OR_ALL,
         ),
-        Permission("email.write", "having jobs that send mail done"),
+        Permission("email.write", "starting jobs that send mail"),
     ),
     "jobs": (
         Permission("job.read", "seeing jobs, by who asked for them", OWN_OR_ALL),

@@ -1,6 +1,6 @@
 """Events and the audit trail follow their subjects: who may not see a record does not read of it there either.
 
-One condition on the row's (subject_type, subject_id), made when the statement is: types that the viewer sees whole are
+One condition on the row's (subject_type, subject_id), made together with the statement: types that the viewer sees whole are
 compared by name, and for each type of which they see a part the record is looked up under its own row rule. Types that
 they do not see are not in it.
 """
@@ -15,7 +15,7 @@ from crmgql.sql import ast
 from crmgql.viewer import Who
 
 TRAILS = ("Event", "AuditEntry")
-"""Types whose rows tell of other records, and are told of nowhere themselves."""
+"""Types whose rows are about other records. There are no such rows about these themselves."""
 
 UNTYPED = ("import", "ImportRun", "LoginAttempt", "Gap")
 """Subjects that are no records of the API: runs of imports (`import` is their old name), failed logins, gaps."""
@@ -24,7 +24,7 @@ UNTYPED = ("import", "ImportRun", "LoginAttempt", "Gap")
 def following(permission: str, *, old_values: bool = False) -> RowRule:
     """Visible with its subject, for those who have the permission.
 
-    `old_values`: the row tells what columns held, so it also takes what seeing the hidden ones of these does.
+    `old_values`: the row shows what columns held, so it also takes the permissions to see the hidden ones (`history`).
     """
 
     def rule(who: Who, t: str, trusted: bool) -> ast.Expr:

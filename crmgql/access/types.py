@@ -98,7 +98,7 @@ ENTRIES |= {
     ),
     "IntakeSource": Access("marketing", "intake_sources", permitted("intakeSource.read"), "intakeSource.write"),
     "FollowUpRule": Access("marketing", "follow_up_rules", permitted("followUpRule.read"), "followUpRule.write"),
-    "Lead": Access("leads", "leads", rules.leads, "lead.write"),
+    "Lead": Access("leads", "leads", rules.leads, "lead.write", figures="lead.figures"),
     "LeadTransition": Access("leads", "lead_transitions", where_visible("Lead", "lead_id")),
     "LeadDuplicate": Access("leads", "lead_duplicates", rules.duplicates, "lead.write"),
     "AssignmentDecision": Access(

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import asyncpg
 import typer
 from redis.exceptions import RedisError
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from crmgql import config, db, logs, migrate, secrets_file
-from crmgql.cli import jobs, migrations
+from crmgql import config, db, garbage, logs, migrate, secrets_file
+from crmgql.cli import imports, jobs, migrations
 from crmgql.dev import demo
 from crmgql.dev import machine as development
 from crmgql.domain.jobs import kinds
 from crmgql.domain.people import passwords, sessions
 from crmgql.errors import CrmError, SetupError
-from crmgql.imports.reports import Progress, Report
 
 console = Console(stderr=True)
 app = typer.Typer(
@@ -36,8 +32,6 @@ app = typer.Typer(
 )
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(migrations.app, name="migrations")
-DEMO_CUSTOMERS = development.DEMO_CUSTOMERS
-ALWAYS_TOLD = ("read", "inserted", "rejected")
 
 
 def main() -> None:
@@ -67,10 +61,6 @@ def _database_url(settings: config.Settings) -> str:
     return settings.database_url
 
 
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
-
-
 @app.command()
 def dev() -> None:
     """Start everything on this machine: databases, demo company (first time), API and worker."""
@@ -80,7 +70,8 @@ def dev() -> None:
 @app.command()
 def serve(standby: Annotated[bool, typer.Option("--standby", hidden=True)] = False) -> None:
     """Serve the API. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
-    from crmgql import serve as server  # here, because it brings the whole schema along
+    with garbage.left_out():
+        from crmgql import serve as server  # here, because it brings the whole schema along
 
     settings = config.checked()
     _database_url(settings)
@@ -98,7 +89,8 @@ def worker(
     metrics_host: Annotated[str, typer.Option(help="The address to serve them on.")] = "127.0.0.1",
 ) -> None:
     """Run a worker for background jobs. Needs CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL."""
-    from crmgql.workers import runner
+    with garbage.left_out():
+        from crmgql.workers import runner
 
     settings = config.checked()
     wanted = [queue.strip() for queue in queues.split(",") if queue.strip()]
@@ -112,13 +104,15 @@ def worker(
 def migrate_command() -> None:
     """Bring the database to this version's tables."""
     with development.embedded_unless_set(config.checked()) as url:
-        applied = _run(migrate.migrate(url))
+        applied = asyncio.run(migrate.migrate(url))
     console.print("Applied " + ", ".join(applied) if applied else "Nothing to do: the database is up to date.")
 
 
 @app.command(name="demo")
 def demo_command(
-    customers: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many customers.")] = DEMO_CUSTOMERS,
+    customers: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="How many customers.")
+    ] = development.DEMO_CUSTOMERS,
     seed: Annotated[int, typer.Option(help="The same seed makes the same company.")] = 1,
     orders: Annotated[
         int | None, typer.Option(min=1, max=999, help="Exactly so many orders each, as benchmarks need.")
@@ -126,72 +120,14 @@ def demo_command(
 ) -> None:
     """Load a believable demo company into an empty database."""
     with development.embedded_unless_set(config.checked()) as url:
-        _run(migrate.migrate(url))
-        company = _run(development.load_demo(url, customers=customers, seed=seed, orders=orders, console=console))
+        asyncio.run(migrate.migrate(url))
+        company = asyncio.run(
+            development.load_demo(url, customers=customers, seed=seed, orders=orders, console=console)
+        )
     _introduce(company)
 
 
-@app.command(name="import")
-def import_command(
-    mapping: Annotated[
-        Path, typer.Argument(help="The mapping file (TOML); docs/howto/import.md teaches its language.")
-    ],
-    files: Annotated[Path | None, typer.Option(help="Where the CSV files are; else beside the mapping.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
-    rejects: Annotated[Path | None, typer.Option(help="Where rejected rows go (CSV).")] = None,
-) -> None:
-    """Import CSV files. Safe to run again: rows are known by source and external id."""
-    with development.embedded_unless_set(config.checked()) as url:
-        _run(migrate.migrate(url))
-        report = _run(_import(url, mapping, files, dry_run, rejects))
-    _print_report(report, dry_run)
-
-
-def _print_report(report: Report, dry_run: bool) -> None:
-    """The counts of an import as a table, and where the rejected rows went."""
-    # What happened to no row has no column: all nine need more than a terminal's usual width.
-    total = report.total.counts()
-    kept = [name for name in total if total[name] or name in ALWAYS_TOLD]
-    table = Table(title="What would happen" if dry_run else "Imported", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("step", *kept, "seconds"):
-        table.add_column(name.replace("_", " "), justify="left" if name == "step" else "right", overflow="fold")
-    for step in [*report.steps, report.total]:
-        counts = step.counts()
-        table.add_row(step.name, *(f"{counts[name]:,}" for name in kept), f"{step.elapsed_s:.1f}")
-    Console().print(table)
-    if report.total.rejected:
-        console.print(f"Rejected rows, with their reasons: {report.rejects_path}", highlight=False, soft_wrap=True)
-
-
-async def _import(url: str, mapping: Path, files: Path | None, dry_run: bool, rejects: Path | None) -> Any:
-    from crmgql.imports import execution as imports
-
-    with development.progress(console) as tell:
-        tasks: dict[str, Any] = {}
-
-        def show(moment: Progress) -> None:
-            label = f"{moment.index}/{moment.steps} {moment.step}"
-            if moment.step not in tasks:
-                tasks[moment.step] = tell.add_task(label, total=moment.total)
-            task = tasks[moment.step]
-            tell.update(
-                task, completed=moment.read, total=moment.total, description=f"{label}, {moment.rejected} rejected"
-            )
-
-        database = await db.connect(url, pool_size=2, statement_timeout_ms=0x7FFFFFFF)
-        try:
-            async with database.connection() as connection:
-                return await imports.run(
-                    connection,
-                    mapping,
-                    dry_run=dry_run,
-                    rejects_path=rejects,
-                    base_dir=files,
-                    progress=show,
-                    now=datetime.now(UTC),
-                )
-        finally:
-            await database.close()
+app.command(name="import")(imports.run)
 
 
 @app.command()
@@ -201,7 +137,7 @@ def schema(
     """Write schema.graphql from the declarations."""
     from crmgql.schema import build
 
-    _keep(Path("schema.graphql"), _run(build.printed()), check=check)
+    _keep(Path("schema.graphql"), asyncio.run(build.printed()), check=check)
 
 
 @app.command()
@@ -212,12 +148,12 @@ def permissions(
     from crmgql.cli import reference
     from crmgql.schema import build
 
-    _run(build.prepare())
+    asyncio.run(build.prepare())
     _keep(Path("docs/reference/permissions.md"), reference.permissions(), check=check)
 
 
 def _keep(path: Path, text: str, *, check: bool) -> None:
-    """Writes what is made from declarations, or only looks whether it was."""
+    """Writes a file that is made from the declarations. With `check` it writes nothing, and raises `SetupError` for an old one."""
     current = path.read_text("utf-8") if path.exists() else ""
     if text == current:
         console.print(f"{path} is current.")
@@ -235,15 +171,7 @@ def events(
     """Write docs/reference/events.md from the registry of events."""
     from crmgql.events import reference
 
-    path = Path("docs/reference/events.md")
-    current = path.read_text("utf-8") if path.exists() else ""
-    if reference.page() == current:
-        console.print(f"{path} is current.")
-    elif check:
-        raise SetupError(f"{path} is not what the registry says; run “make schema” and commit it.")
-    else:
-        path.write_text(reference.page(), "utf-8")
-        console.print(f"{path} written.")
+    _keep(Path("docs/reference/events.md"), reference.page(), check=check)
 
 
 @app.command()
@@ -254,17 +182,14 @@ def token(
     """Print an access token for a user of this installation, without a password."""
     settings = config.checked()
     with development.embedded_unless_set(settings) as url:
-        print(_run(_token(url, settings, email, minutes)))
+        print(asyncio.run(_token(url, settings, email, minutes)))
 
 
 async def _token(url: str, settings: config.Settings, email: str, minutes: int) -> str:
-    database = await db.connect(url, pool_size=2)
-    try:
-        issue = sessions.Issue(secrets_file.secret(settings), minutes, max(1, minutes // 1440 + 1))
+    issue = sessions.Issue(secrets_file.secret(settings), minutes, minutes // 1440 + 1)
+    async with db.opened(url) as database:
         opened = await sessions.open_for(database, email=email, now=datetime.now(UTC), issue=issue)
-        return opened.access_token
-    finally:
-        await database.close()
+    return opened.access_token
 
 
 @app.command()
@@ -278,22 +203,19 @@ def password(
     else:
         text = sys.stdin.readline().rstrip("\r\n")
     with development.embedded_unless_set(settings) as url:
-        _run(_set_password(url, email, text))
+        asyncio.run(_set_password(url, email, text))
     console.print(f"The password of {email} is set, and all their sessions are ended.")
 
 
 async def _set_password(url: str, email: str, text: str) -> None:
     hashed = await passwords.hash(text)
-    database = await db.connect(url, pool_size=2)
-    try:
+    async with db.opened(url) as database:
         await sessions.reset_password(database, email=email, hashed=hashed, now=datetime.now(UTC))
-    finally:
-        await database.close()
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def bench(context: typer.Context) -> None:
-    """Measure requests per second beside other servers (in a checkout; “crmgql bench --help” tells the options)."""
+    """Measure requests per second beside other servers (in a checkout; “crmgql bench --help” lists the options)."""
     import subprocess
 
     if not Path("bench/__main__.py").exists():

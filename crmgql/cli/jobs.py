@@ -19,7 +19,7 @@ from crmgql import config, db
 from crmgql.dev import machine
 from crmgql.domain.jobs import jobs, kinds, schedules
 from crmgql.errors import BadUserInput
-from crmgql.models import names
+from crmgql.models import CatchUp, JobStatus, names
 from crmgql.records.records import Act
 from crmgql.viewer import system
 
@@ -33,7 +33,7 @@ app.add_typer(plan, name="schedules")
 console = Console()
 
 Id = Annotated[str, typer.Argument(help="The job's id, as “crmgql jobs list” or the API writes it (job_…).")]
-Arguments = Annotated[str, typer.Option(help="Arguments as JSON; “crmgql jobs kinds” tells which.")]
+Arguments = Annotated[str, typer.Option(help="Arguments as JSON; “crmgql jobs kinds” lists them.")]
 
 LIST = """
 SELECT id, kind, status, due_at, attempts, failures, progress_done, progress_total, progress_message, error_code,
@@ -42,16 +42,13 @@ FROM jobs WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR kind 
 ONE = "SELECT * FROM jobs WHERE id = $1"
 SCHEDULES = "SELECT * FROM schedules WHERE deleted_at IS NULL ORDER BY name"
 BY_NAME = "SELECT id FROM schedules WHERE name = $1 AND deleted_at IS NULL"
-FINAL = ("DONE", "DEAD", "CANCELLED", "DROPPED")
+FINAL = (JobStatus.DONE, JobStatus.DEAD, JobStatus.CANCELLED, JobStatus.DROPPED)
 
 
 def _with_database(work: Callable[[db.Database], Awaitable[Any]]) -> Any:
     async def run(url: str) -> Any:
-        database = await db.connect(url, pool_size=2)
-        try:
+        async with db.opened(url) as database:
             return await work(database)
-        finally:
-            await database.close()
 
     with machine.embedded_unless_set(config.checked()) as url:
         return asyncio.run(run(url))
@@ -75,13 +72,13 @@ def _fetch(sql: str, *values: Any) -> list[Any]:
 
 @app.command("list")
 def list_jobs(
-    status: Annotated[
-        str | None, typer.Option(help="PENDING, RUNNING, WAITING, DONE, DEAD, CANCELLED, DROPPED.")
-    ] = None,
+    status: Annotated[str | None, typer.Option(help=f"{', '.join(JobStatus)}.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind, such as lead.route.")] = None,
     last: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
 ) -> None:
     """Show jobs, the newest first."""
+    _known("--status", status and status.upper(), list(JobStatus))
+    _known("--kind", kind, list(kinds.KINDS))
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("id", "kind", "status", "due", "tries", "progress", "error"):
         table.add_column(name, overflow="fold")
@@ -191,8 +188,7 @@ def create_schedule(
     arguments: Arguments = "{}",
 ) -> None:
     """Make a schedule; exactly one of --cron, --every and --once says when."""
-    if catch_up.upper() not in ("SKIP", "ONE", "ALL"):
-        raise BadUserInput("--catch-up is SKIP, ONE or ALL.")
+    _known("--catch-up", catch_up.upper(), list(CatchUp))
     values: dict[str, Any] = {"name": name, "timezone": timezone, "catch_up": catch_up.upper()}
     values |= {"cron": cron, "every_s": every, "once_at": once and once.replace(tzinfo=UTC)}
     given = _json(arguments)
@@ -208,6 +204,11 @@ def delete_schedule(name: Annotated[str, typer.Argument(help="Its name.")]) -> N
         raise BadUserInput(f"There is no schedule called {name!r}.")
     _act(lambda act: schedules.delete(act, id=rows[0]["id"]))
     console.print(f"{name} is deleted.")
+
+
+def _known(option: str, value: str | None, known: list[str]) -> None:
+    if value is not None and value not in known:
+        raise BadUserInput(f"{option} is one of {', '.join(known)}, not {value!r}.")
 
 
 def _json(text: str) -> dict[str, Any]:

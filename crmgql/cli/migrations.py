@@ -28,7 +28,7 @@ def make(
     name: Annotated[str | None, typer.Argument(help="What it is about, such as customer_tags.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if there is a difference.")] = False,
 ) -> None:
-    """Write the migration from the newest one to the models (in a checkout). A throwaway database tells the difference."""
+    """Write the migration from the newest one to the models (in a checkout). Both are compared in a throwaway database."""
     if name is None and not check:
         raise SetupError("Name the migration: crmgql migrations make customer_tags")
     with tempfile.TemporaryDirectory() as home:

@@ -263,15 +263,13 @@ def _wait_until_ready(url: str) -> bool:
 
 async def _token(database_url: str, settings: Settings) -> str | None:
     """A token for the demo's administrator; None when this is no demo."""
-    database = await db.connect(database_url, pool_size=2)
-    try:
-        issue = sessions.Issue(secrets_file.secret(settings), TOKEN_MINUTES, 1)
-        opened = await sessions.open_for(database, email=DEMO_ADMIN, now=datetime.now(UTC), issue=issue)
-        return opened.access_token
-    except NotFound:
-        return None
-    finally:
-        await database.close()
+    issue = sessions.Issue(secrets_file.secret(settings), TOKEN_MINUTES, 1)
+    async with db.opened(database_url) as database:
+        try:
+            opened = await sessions.open_for(database, email=DEMO_ADMIN, now=datetime.now(UTC), issue=issue)
+        except NotFound:
+            return None
+    return opened.access_token
 
 
 def _answer(address: str, token: str) -> str | None:

@@ -28,7 +28,7 @@ PATIENCE_S = 20.0
 # Of PostgreSQL (time and process, or the middle of a sentence) and of Valkey.
 LINE_START = r"^(\d{4}-\d\d-\d\d \S+ \w+ \[\d+\] |but |\d+:\w \d+ \w+ \d{4} \S+ # )\s*"
 
-# How to ask a server to stop: each signal with the seconds it is given before the next one.
+# How to ask a server to stop: each signal, and how many seconds later the next one.
 StopPlan = Sequence[tuple[signal.Signals, float]]
 
 

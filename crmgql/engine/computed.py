@@ -31,7 +31,8 @@ from crmgql.engine import input_values
 from crmgql.engine.errors import formatted, internal
 from crmgql.engine.strawberries import Argument, Field, optional
 from crmgql.errors import BadUserInput, CrmError
-from crmgql.planner import metadata, selection
+from crmgql.planner import metadata
+from crmgql.planner.reader import Reader
 from crmgql.viewer import Viewer
 
 log = structlog.get_logger("crmgql")
@@ -86,7 +87,7 @@ def fields() -> list[Field]:
 
 
 async def answer(
-    ask: Ask, reader: selection.Reader, known: metadata.Metadata, nodes: list[FieldNode], variables: VariableValues
+    ask: Ask, reader: Reader, known: metadata.Metadata, nodes: list[FieldNode], variables: VariableValues
 ) -> tuple[Any, dict[str, Any] | None]:
     """The value of a root field and, where it was rejected, why."""
     name = nodes[0].name.value
@@ -112,7 +113,7 @@ def _values(known: metadata.Metadata, field: Any, node: FieldNode, variables: Va
     return input_values.convert_arguments(known, field.args, coerced)
 
 
-def project(reader: selection.Reader, kind: Any, nodes: list[FieldNode], value: Any) -> Any:
+def project(reader: Reader, kind: Any, nodes: list[FieldNode], value: Any) -> Any:
     """What a selection asks for of plain data; keys that are missing are null."""
     inner = get_nullable_type(kind)
     if value is None:
@@ -121,11 +122,11 @@ def project(reader: selection.Reader, kind: Any, nodes: list[FieldNode], value: 
         return [project(reader, inner.of_type, nodes, item) for item in value]
     if not isinstance(inner, GraphQLObjectType):
         return value
-    selected = reader.collect(inner.name, [node.selection_set for node in nodes])
+    selected = reader.below(inner.name, nodes)
     return {key: _field(reader, inner, below, value) for key, below in selected.items()}
 
 
-def _field(reader: selection.Reader, kind: GraphQLObjectType, nodes: list[FieldNode], value: Any) -> Any:
+def _field(reader: Reader, kind: GraphQLObjectType, nodes: list[FieldNode], value: Any) -> Any:
     name = nodes[0].name.value
     if name == "__typename":
         return kind.name

@@ -1,4 +1,4 @@
-"""The words in which a GraphQL type is declared, once: its model, its columns, its relations.
+"""How a GraphQL type is declared, once: its model, its columns, its relations.
 
     @node(models.Order, order="-orderedAt")
     class Order:
@@ -106,12 +106,12 @@ def column(
     filter: bool = True,
     input: Any = None,
 ) -> Any:
-    """A scalar; the column is the attribute's name unless given. `input`: the narrower scalar in which clients write it."""
+    """A scalar; without `column`, the column has the attribute's name. `input`: the narrower scalar in which clients write it."""
     return ColumnDeclaration(column, doc, enum, sort, filter, input)
 
 
 def money(column: str | None = None, doc: str = "", *, currency: str = "currency", sort: bool = False) -> Any:
-    """An amount with its currency; the column is `<name>_amount` unless given."""
+    """An amount with its currency; without `column`, the column is `<name>_amount`."""
     return MoneyDeclaration(column, doc, currency, sort)
 
 

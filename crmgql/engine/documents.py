@@ -92,10 +92,6 @@ class Operation:
 class Document:
     operations: dict[str | None, Operation]
 
-    def operation(self, name: str | None) -> Prepared:
-        """The operation to run, as the planner takes it. Raises `OperationNotFound`."""
-        return self.find(name).prepared
-
     def find(self, name: str | None) -> Operation:
         """The operation to run. Raises `OperationNotFound`."""
         if name is None and len(self.operations) == 1:
@@ -159,8 +155,8 @@ class Documents:
             raise rejected(QueryTooComplex("The document is nested too deeply.")) from None
         errors: list[GraphQLError] = validate(self.schema, document, self.rules, max_errors=MAX_ERRORS)
         if errors:
-            told = [_in_plain_words(error, hints=self.limits.introspection) for error in errors]
-            raise from_graphql(told, "GRAPHQL_VALIDATION_FAILED")
+            listed = [_in_plain_words(error, hints=self.limits.introspection) for error in errors]
+            raise from_graphql(listed, "GRAPHQL_VALIDATION_FAILED")
         return self._prepared(text, size)
 
     def _parsed(self, text: str, *, stranger: bool) -> DocumentNode:
@@ -234,7 +230,7 @@ def _text(definition: VariableDefinitionNode, prepared: Prepared) -> tuple[str, 
 
 def _in_plain_words(error: GraphQLError, *, hints: bool) -> GraphQLError:
     """Python refuses to read numbers of thousands of digits, in words that mean nothing to a client. Without `hints`
-    nothing is told of the schema but what was asked."""
+    the message names nothing of the schema but what was asked for."""
     if PYTHON_ON_DIGITS in error.message:
         return GraphQLError("A number has too many digits.", error.nodes)
     if not hints and HINT in error.message:

@@ -53,7 +53,7 @@ class UnknownColumn(InputMistake):
 
 
 class FrozenOrigin(InputMistake):
-    wrong = "{verb} would change {name}, which is said once, when the record is made"
+    wrong = "{verb} would change {name}, which is set once, when the record is made"
     fix = "take ORIGIN out of its @takes"
 
 

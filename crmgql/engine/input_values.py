@@ -34,7 +34,7 @@ RECORDS = {
     "rule": "RoutingRule",
     "ruleset": "RoutingRuleset",
 }
-"""Types of ids that neither a relation of the mutation's record nor their own name tells."""
+"""Types of ids that follow neither from a relation of the mutation's record nor from their own name."""
 
 MOST_ITEMS = 1000
 """Of any list in an input; verbs have lower caps of their own."""

@@ -1,4 +1,4 @@
-"""The words in which a mutation's input is declared: derived from the model, or a class where it is something of its own.
+"""How a mutation's input is declared: derived from the model, or a class where it is something of its own.
 
     inputs.create("customer_id assignee_id", tickets.FACTS)       # what a new record takes
     inputs.update(tickets.FACTS)                                  # what may be changed of one
@@ -110,7 +110,7 @@ def create(
 ) -> Derived:
     """What a new record takes: columns, and where it came from unless `origin` is false.
 
-    `required`: what the verb asks for although the column may be null. `optional`: what it works out when it is not given.
+    `required`: what the verb asks for although the column may be null. `optional`: what it works out when it is left out.
     """
     names = columns.split(*lists, *([columns.ORIGIN] if origin else []))
     return Derived(names, also or {}, frozenset(required.split()), frozenset(optional.split()), doc=doc)

@@ -29,7 +29,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values
 
 from crmgql.errors import BadUserInput, QueryTooComplex
-from crmgql.planner import selection
+from crmgql.planner.reader import Reader
 
 MOST_VALUES = 150_000
 MOST_KEPT_BYTES = 4 * 1024 * 1024
@@ -38,7 +38,7 @@ FIELDS: Mapping[str, GraphQLField] = {"__schema": SchemaMetaFieldDef, "__type": 
 
 @dataclass(slots=True)
 class _Walk:
-    reader: selection.Reader
+    reader: Reader
     variables: VariableValues
     info: Any
     values: int = 0
@@ -72,7 +72,7 @@ class _Walk:
 
     def _below(self, kind: GraphQLObjectType, nodes: list[FieldNode]) -> dict[str, list[FieldNode]]:
         if id(nodes) not in self.below:
-            self.below[id(nodes)] = nodes, self.reader.collect(kind.name, [node.selection_set for node in nodes])
+            self.below[id(nodes)] = nodes, self.reader.below(kind.name, nodes)
         return self.below[id(nodes)][1]
 
 
@@ -87,7 +87,7 @@ class Introspection:
     def kept(self, key: Hashable) -> bytes | None:
         return self._kept.get(key)
 
-    def answer(self, reader: selection.Reader, nodes: list[FieldNode], variables: VariableValues) -> bytes:
+    def answer(self, reader: Reader, nodes: list[FieldNode], variables: VariableValues) -> bytes:
         """The value of a root field. Raises `QueryTooComplex`, `BadUserInput`."""
         walk = _Walk(reader, variables, self._info)
         return orjson.dumps(walk.resolve(FIELDS[nodes[0].name.value], None, nodes))

@@ -41,15 +41,15 @@ class Lane:
         return await asyncio.shield(done)
 
     def _ended(self, done: asyncio.Future[Any]) -> None:
-        done.cancelled() or done.exception()  # heard, as its caller may be gone
+        done.cancelled() or done.exception()  # asked for, as its caller may be gone and Python warns of what nobody asks
         self._next()
 
     async def _turn(self, client: Hashable) -> None:
-        queue = self._waiting.setdefault(client, deque())
-        if len(queue) >= MOST_WAITING or len(self._waiting) > MOST_CLIENTS:
-            raise Throttled("You have sent too much at once that takes long to read; try again.", retry_after_s=1)
+        queue = self._waiting.get(client)
+        if len(self._waiting) >= MOST_CLIENTS if queue is None else len(queue) >= MOST_WAITING:
+            raise Throttled("Too much that takes long to read is waiting already; try again.", retry_after_s=1)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        queue.append(turn)
+        self._waiting.setdefault(client, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:

@@ -35,8 +35,9 @@ from crmgql.errors import (
     Unauthenticated,
     Unavailable,
 )
-from crmgql.planner import arguments, selection
+from crmgql.planner import arguments
 from crmgql.planner.plan import Plan, Plans, Prepared
+from crmgql.planner.reader import Reader
 from crmgql.records import idempotency, retries
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who
@@ -54,7 +55,7 @@ ROLES = "SELECT roles FROM users WHERE id = $1"
 
 @dataclass(frozen=True, slots=True)
 class Mutations:
-    """What running mutations needs. `forget` is told, after the commit, who may other things than before."""
+    """What running mutations needs. `forget` is called after the commit with a user whose rights or sessions changed."""
 
     schema: GraphQLSchema
     plans: Plans
@@ -66,8 +67,8 @@ class Mutations:
 
         Raises `Unauthenticated`, before anything is done, when a field needs a viewer and there is none.
         """
-        reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
-        fields = reader.collect("Mutation", [prepared.operation.selection_set])
+        reader = Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
+        fields = reader.top("Mutation", prepared.operation)
         if call.viewer is None and any(mutations.needs_viewer(nodes[0].name.value) for nodes in fields.values()):
             raise Unauthenticated(LOG_IN)
         parts: list[str] = []
@@ -95,7 +96,7 @@ class _Field:
     def __init__(
         self,
         runner: Mutations,
-        reader: selection.Reader,
+        reader: Reader,
         prepared: Prepared,
         key: str,
         nodes: list[FieldNode],

@@ -1,4 +1,4 @@
-"""The words in which a mutation is declared: its record, its input, the verb that does it, and one sentence.
+"""How a mutation is declared: its record, its input, the verb that does it, and one sentence.
 
 What only calls a verb is a row of a table:
 
@@ -44,12 +44,12 @@ from crmgql.planner import metadata
 from crmgql.viewer import Clock, Viewer
 
 Values = dict[str, Any]
-"""What a client's input came to, by the names of a verb's parameters."""
+"""A client's input, converted, by the names of a verb's parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a mutation came to: the record to show, further fields of the payload, a user who now may other things."""
+    """The outcome of a mutation: the record to show, further fields of the payload, a user whose rights or sessions changed."""
 
     record: UUID | None
     extras: dict[str, Any] = field(default_factory=dict)
@@ -58,9 +58,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class SessionCall:
-    """Somebody at the door: `viewer` is None before they are known, `remote` their address where it is known.
+    """A call of a mutation of sessions: `viewer` is None before the user is known, `remote` the client's address if known.
 
-    `client` is the program that they say they use, `blocks` what the process knows of those who failed too often.
+    `client` is the program that the client says it is, `blocks` what the process knows of those who failed too often.
     """
 
     database: Database

@@ -38,8 +38,9 @@ from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
 from crmgql.engine.shares import Shares
 from crmgql.errors import CrmError, QueryTooComplex, ReadOnly, Unauthenticated
-from crmgql.planner import metadata, selection
+from crmgql.planner import metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
+from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Sizes
 from crmgql.viewer import Clock, Viewer, system_clock
 
@@ -72,8 +73,8 @@ class Request:
 class Engine:
     """What a process keeps between requests.
 
-    `secret` signs access tokens; without it nobody can log in. `identities`, where wiring sets them, are told whom to
-    forget when somebody's roles, sessions or keys change.
+    `secret` signs access tokens; without it nobody can log in. `identities`, where wiring sets them, forget
+    a user whose roles, sessions or keys change.
     """
 
     def __init__(
@@ -148,8 +149,8 @@ class Engine:
         return document
 
     def _is_public(self, kind: str, root: str) -> bool:
-        """Whether strangers may ask for a root field. Where the schema is open to all, that includes hearing that there is
-        no such field; where it is not, they hear nothing of it."""
+        """Whether strangers may ask for a root field. Where the schema is open to all, they also get the error that there is
+        no such field; where it is not, that they must log in, for any field."""
         if root == "__typename" or (root in MUTATIONS and MUTATIONS[root].public):
             return True
         if root in INTROSPECTION:
@@ -197,7 +198,7 @@ class Engine:
         self, prepared: Prepared, variables: VariableValues, viewer: Viewer | None, pace: Pace
     ) -> bytes:
         """A query without anything that a statement answers."""
-        reader = selection.Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
+        reader = Reader(self.schema, self.plans.metadata, prepared.fragments, variables.coerced)
         text = parts.skeleton(reader.root(prepared.operation, self.plans.elsewhere))
         return parts.joined(text, await self.parts.fill(prepared, variables, viewer, pace), None)
 

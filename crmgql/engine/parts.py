@@ -23,6 +23,7 @@ from crmgql.engine.pace import Pace
 from crmgql.engine.shares import Shares
 from crmgql.planner import metadata, selection
 from crmgql.planner.plan import Prepared
+from crmgql.planner.reader import Reader
 from crmgql.planner.statement import HOLE
 from crmgql.viewer import Viewer
 
@@ -51,8 +52,8 @@ class Parts:
 
     async def fill(self, prepared: Prepared, variables: VariableValues, viewer: Viewer | None, pace: Pace) -> Filled:
         """Everything that a query's holes need. Raises `QueryTooComplex`, `MaxCostExceeded`, `BadUserInput`."""
-        reader = selection.Reader(self.schema, self.metadata, prepared.fragments, variables.coerced)
-        fields = reader.collect("Query", [prepared.operation.selection_set])
+        reader = Reader(self.schema, self.metadata, prepared.fragments, variables.coerced)
+        fields = reader.top("Query", prepared.operation)
         named = [(key, nodes, nodes[0].name.value) for key, nodes in fields.items()]
         pace.budget.compute(sum(name in COMPUTED for _, _, name in named))
         filled = Filled()
@@ -69,7 +70,7 @@ class Parts:
         return filled
 
     async def _compute(
-        self, reader: selection.Reader, nodes: list[FieldNode], variables: VariableValues, viewer: Viewer, pace: Pace
+        self, reader: Reader, nodes: list[FieldNode], variables: VariableValues, viewer: Viewer, pace: Pace
     ) -> tuple[Any, dict[str, Any] | None]:
         pace.pay(None, HEAVY)
         await self.shares.take(viewer.user_id, heavy=True)
@@ -83,7 +84,7 @@ class Parts:
     async def _introspect(
         self,
         asked: Hashable,
-        reader: selection.Reader,
+        reader: Reader,
         nodes: list[FieldNode],
         variables: VariableValues,
         viewer: Viewer | None,

@@ -11,21 +11,20 @@ from graphql import FieldNode, GraphQLObjectType
 
 from crmgql.engine import computed, mutations
 from crmgql.planner import arguments, selection
+from crmgql.planner.reader import Reader
 
 
 class Payload:
     """The selection on a payload: the planned record fields, and the rest, which is put together here."""
 
-    def __init__(
-        self, reader: selection.Reader, declaration: mutations.MutationDeclaration, nodes: list[FieldNode]
-    ) -> None:
+    def __init__(self, reader: Reader, declaration: mutations.MutationDeclaration, nodes: list[FieldNode]) -> None:
         self.reader = reader
         self.declaration = declaration
         self.node = reader.metadata.nodes[declaration.record]
         kind = reader.schema.type_map[declaration.payload]
         assert isinstance(kind, GraphQLObjectType)
         self.kind = kind
-        self.fields = reader.collect(declaration.payload, [node.selection_set for node in nodes])
+        self.fields = reader.below(declaration.payload, nodes)
 
     @property
     def shows_record(self) -> bool:
@@ -57,5 +56,5 @@ class Payload:
         return computed.encoded(made).decode()
 
     def _error(self, nodes: list[FieldNode], error: dict[str, Any]) -> dict[str, Any]:
-        fields = self.reader.collect("UserError", [node.selection_set for node in nodes])
+        fields = self.reader.below("UserError", nodes)
         return {key: error.get(item[0].name.value, "UserError") for key, item in fields.items()}

@@ -6,12 +6,14 @@ import keyword
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, EnumMeta
-from typing import Annotated, Any, Optional
+from functools import cache
+from typing import Annotated, Any, ForwardRef, Optional
 
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
+from strawberry.types.lazy_type import LazyType, StrawberryLazyReference
 
 from crmgql.engine import generated
 
@@ -36,9 +38,26 @@ class Field:
     arguments: tuple[Argument, ...] = ()
 
 
+class Lazy(LazyType[Any, Any]):
+    """Strawberry's own looks up module and program on the disk each time it is resolved, thousands of times in a start."""
+
+    def resolve_type(self) -> type[Any]:
+        kind: type[Any] = vars(generated)[self.type_name]
+        return kind
+
+
+class Reference(StrawberryLazyReference):
+    def resolve_forward_ref(self, forward_ref: ForwardRef) -> LazyType[Any, Any]:
+        return Lazy(forward_ref.__forward_arg__, self.module)
+
+
+REFERENCE = Reference(generated.__name__)
+
+
+@cache
 def lazy(name: str) -> Any:
     """A reference to a generated type, whether it exists yet or not."""
-    return Annotated[name, strawberry.lazy("crmgql.engine.generated")]
+    return Annotated[name, REFERENCE]
 
 
 def optional(annotation: Any) -> Any:

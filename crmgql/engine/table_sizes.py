@@ -14,9 +14,13 @@ log = structlog.get_logger("crmgql")
 EACH_S = 60.0
 
 # The larger of two estimates: one is of the last ANALYZE, the other counts since the statistics were last reset.
+# Autovacuum never analyzes a table in partitions as a whole, so such a table has the rows of its partitions.
 ROWS = """
-SELECT s.relname AS name, greatest(c.reltuples::bigint, s.n_live_tup, 0) AS rows
-FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid WHERE s.schemaname = current_schema()"""
+SELECT whole.relname AS name, sum(greatest(part.reltuples, s.n_live_tup, 0))::bigint AS rows
+FROM pg_stat_user_tables s
+JOIN pg_class part ON part.oid = s.relid AND part.relkind = 'r'
+JOIN pg_class whole ON whole.oid = coalesce(pg_partition_root(part.oid), part.oid)
+WHERE s.schemaname = current_schema() GROUP BY whole.relname"""
 
 
 async def keep(engine: Engine) -> None:

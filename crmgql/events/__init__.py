@@ -1,1 +1,1 @@
-"""The outbox and the audit trail: what may be said (`kinds`), and the one way to write it (`outbox`)."""
+"""Events and the audit trail: which kinds there are (`kinds`), and the only writer (`outbox`)."""

@@ -1,4 +1,4 @@
-"""Values as JSON text: as rows keep them, and in the one form that hashes need (RFC 8785)."""
+"""Values as JSON text: as rows store them, and in canonical form for hashes (RFC 8785)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _plain(value: Any) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value, by RFC 8785: names in the order of UTF-16, numbers as JavaScript writes them."""
+    """The canonical JSON text of a value, by RFC 8785: names sorted by UTF-16, numbers as JavaScript writes them."""
     if isinstance(value, dict):
         names = sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
         return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in names) + "}"

@@ -1,6 +1,6 @@
-"""What a kind of event is made of: `Kind`, and the types of which payloads consist.
+"""Declarations of events: `Kind`, and the types of payload fields.
 
-Enters: what a verb has, such as a UUID or (Decimal, currency). Leaves: what the API would say, such as `led_…`.
+Enters: values as verbs have them, such as a UUID or (Decimal, currency). Leaves: values as the API writes them, such as `led_…`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME = re.compile(r"[a-z][a-zA-Z]*\.[a-z][a-zA-Z]*")
 
 
 class NotDeclared(Exception):
-    """A verb records what no kind declares: a mistake in the program, found before anything is written."""
+    """A verb records an event that no kind declares: a programming error, raised before anything is written."""
 
 
 class CustomerRule(StrEnum):
@@ -42,13 +42,13 @@ ALWAYS, SOMETIMES, NEVER = CustomerRule
 
 
 class Payload(BaseModel):
-    """What an event says besides its subject. Unknown names are refused; names are camelCase outside."""
+    """The data of an event besides its subject. Unknown names are refused; names are camelCase in the output."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class Nothing(Payload):
-    """Nothing besides the subject."""
+    """No data besides the subject."""
 
 
 class Changed(Payload):
@@ -91,7 +91,7 @@ Money = Annotated[Amount, BeforeValidator(_money)]
 """From (Decimal, currency)."""
 
 FreeText = Annotated[str, Field(json_schema_extra={"personal": True})]
-"""Words that somebody typed: they may name a person, so they lie with the personal values."""
+"""Text that somebody typed: it may name a person, so it is stored with the personal values."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +111,17 @@ class Kind:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise NotDeclared(f"{self.name!r} is no name of an event; they look like order.confirmed.")
+            raise NotDeclared(f"{self.name!r} is not a valid name of an event, such as order.confirmed.")
         if self.subject not in PREFIXES and self.subject not in INTERNAL:
             raise NotDeclared(f"{self.name}: there is no type {self.subject}.")
 
     @property
     def personal(self) -> frozenset[str]:
-        """The names, as outside, of the fields that may name a person."""
+        """The output names of the fields that may name a person."""
         return _personal(self.payload)
 
     def check(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """The payload as it leaves. Raises `NotDeclared`."""
+        """The payload in its output form. Raises `NotDeclared`."""
         try:
             return self.payload.model_validate(payload).model_dump(mode="json", by_alias=True, exclude_none=True)
         except ValidationError as error:

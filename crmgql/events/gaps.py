@@ -1,6 +1,6 @@
-"""Says that records changed without events, so that whoever mirrors them fetches them again.
+"""Records that records changed without events, so that mirrors fetch them again.
 
-Raw SQL and migrations call the database's function `record_gap` themselves; this is its door for Python.
+Raw SQL and migrations call the database function `record_gap` themselves; this calls it from Python.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ RECORD = "SELECT record_gap($1, $2, $3, $4, $5)"
 async def record_gap(
     tx: Transaction, record: str, *, reason: str, first: UUID | None = None, last: UUID | None = None
 ) -> UUID:
-    """Writes `gap.recorded` about a type's records from `first` to `last`, any of them where one is left out."""
+    """Writes `gap.recorded` for a type's records from `first` to `last`; without a bound, for all on that side. Returns its id."""
     return await tx.connection.fetchval(  # type: ignore[no-any-return]
         RECORD, record, PREFIXES[record], first, last, reason
     )

@@ -1,8 +1,8 @@
-"""Writes events and audit rows, in the transaction that did what they say; the only module that writes them.
+"""Writes events and audit rows, in the transaction of the change; the only module that writes them.
 
-An event says that something happened, for those who follow; an audit row says who changed which columns, from what to
-what. Enters: what a verb did. Leaves: both rows, by one statement, however many there are. Raises `NotDeclared` before
-anything is written for what `kinds` does not declare. Both are append-only: the database refuses to change them.
+An event tells subscribers what happened; an audit row has who changed which columns, from which value to which. Enters:
+`Entry`s from a verb. Leaves: both rows of each, by one statement for all. For anything that `kinds` does not declare it
+raises `NotDeclared` before writing. Both tables are append-only: the database refuses changes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from crmgql.models.names import api_name
 from crmgql.viewer import Viewer
 
 AT_ONCE = 10_000
-"""Events that one statement writes; of more there are several."""
+"""Most events in one statement."""
 
-SAID = """
+COLUMNS = """
     kind, kind_version, subject_type, subject_id, customer_id, changed,
     payload, payload_personal, payload_salt, payload_commitment,
     changes, changes_personal, changes_salt, changes_commitment"""
@@ -41,7 +41,7 @@ INSERT INTO audit_entries (id, action, subject_type, subject_id, customer_id, ac
 SELECT id, kind, subject_type, subject_id, customer_id, $1, $2,
     changes::jsonb, changes_personal, changes_salt, changes_commitment, $3 FROM new"""
 SEPARATOR, NONE = "\x1f", "\x1e"
-"""Between the texts of a column, and where one is NULL. JSON escapes control characters, so they are in no value."""
+"""Between the texts of a column, and in place of a NULL. JSON escapes control characters, so no value contains them."""
 
 TEXTS = ", ".join(rf"string_to_array(${number}, E'\x1f', E'\x1e')" for number in range(4, 18))
 NEW = f"""
@@ -49,26 +49,26 @@ WITH new AS MATERIALIZED (
     SELECT uuidv7() AS id, kind, kind_version::int, subject_type, subject_id::uuid, customer_id::uuid, changed,
         payload, payload_personal, decode(payload_salt, 'hex') AS payload_salt, payload_commitment,
         changes, changes_personal, decode(changes_salt, 'hex') AS changes_salt, changes_commitment
-    FROM unnest({TEXTS}) AS said ({SAID})
+    FROM unnest({TEXTS}) AS rows ({COLUMNS})
 )"""
 RECORD, RECORD_IN_AUDIT = NEW + EVENTS + AUDIT, NEW + AUDIT
-"""A text per column, which PostgreSQL takes apart: asyncpg would look at each element of an array, in Python."""
+"""One text per column, which PostgreSQL splits: asyncpg would inspect each element of an array, in Python."""
 
 RECORD_ONE = f"""
-WITH new (id, {SAID}) AS MATERIALIZED (
+WITH new (id, {COLUMNS}) AS MATERIALIZED (
     SELECT uuidv7(), $4::text, $5::int, $6::text, $7::uuid, $8::uuid, $9::text,
         $10::text, $11::text, $12::bytea, $13::text, $14::text, $15::text, $16::bytea, $17::text
 ){EVENTS}{AUDIT}"""
-"""The same for one. PostgreSQL keeps its plan; the other it plans anew each time, as an array's length may matter."""
+"""The same for one event. PostgreSQL caches its plan; it plans the other each time, because of the arrays."""
 
 Changes = dict[str, tuple[Any, Any]]
 
 
 @dataclass(slots=True)
 class Entry:
-    """One event and its audit row: the changed columns, and what the kind's payload asks for.
+    """One event and its audit row: the changed columns for the audit row, the payload for the event.
 
-    Not frozen, as nearly everything else is: an import makes them by the million, and that takes five times as long.
+    Not frozen: an import makes millions of these, and a frozen one takes five times as long to make.
     """
 
     kind: str
@@ -93,9 +93,9 @@ async def record_event(
 
 
 async def record_many(tx: Transaction, viewer: Viewer, entries: Sequence[Entry], *, events: bool = True) -> None:
-    """The same for many, in their order, by one statement for each ten thousand. Raises `NotDeclared`.
+    """Writes many, in their order, by one statement per `AT_ONCE`. Raises `NotDeclared`.
 
-    Without `events` only the audit rows are written: the caller says by a gap what changed.
+    Without `events` only the audit rows are written; the caller records a gap.
     """
     rows = [_row(entry) for entry in entries]
     who = (viewer.actor_id, viewer.api_key_id, viewer.now())
@@ -123,15 +123,15 @@ def _row(entry: Entry) -> tuple[Any, ...]:
     return (*about, *_apart(payload, kind.personal), *_apart(entry.changes, personal.COLUMNS.get(record, ())))
 
 
-def _apart(said: dict[str, Any], names: Collection[str]) -> tuple[str, str | None, bytes | None, str | None]:
-    """What is kept as JSON, and the personal values, their salt and their commitment, if there are any."""
-    kept, apart = personal.apart(said, names)
+def _apart(values: dict[str, Any], names: Collection[str]) -> tuple[str, str | None, bytes | None, str | None]:
+    """The other values as JSON, and the personal values with salt and commitment, if there are any."""
+    kept, apart = personal.apart(values, names)
     return as_json(kept), apart.text, apart.salt, apart.commitment
 
 
 @lru_cache(maxsize=10_000)
 def _changed(kind: str, record: str, columns: tuple[str, ...]) -> str:
-    """The changed columns as the API calls them. Raises `NotDeclared` for one that the record has not."""
+    """The names of the changed columns in the API. Raises `NotDeclared` for one that the record does not have."""
     if unknown := set(columns) - columns_of(record):
         raise NotDeclared(f"{kind}: a {record} has no column {', '.join(sorted(unknown))}.")
     return ",".join(map(api_name, columns))
@@ -149,4 +149,4 @@ def _columns(model: Any) -> Iterator[str]:
 
 
 SECRETS = frozenset({"password_hash", "key_hash", "token_hash"})
-"""Columns whose values are in no audit row."""
+"""Columns that no audit row may contain."""

@@ -11,10 +11,10 @@ from crmgql.events.kinds import CHAPTERS
 HEAD = """\
 # Kinds of events
 
-Written by `crmgql events` from `crmgql/events/kinds`; a test holds that it is current. [Events](../events.md) says how they are kept.
+Written by `crmgql events` from `crmgql/events/kinds`; a test checks that it is current. [Events](../events.md) explains how they are stored.
 
-*Customer*: whether the event carries its customer's id. Every payload that is not said to be otherwise is `version: Int`, the subject's
-version after the change. What there is nothing to say of is left out. *Personal* fields are blanked when the person is erased.
+*Customer*: whether the event has a customer's id. The payload `version` is the subject's version after the change. Fields without a value
+are left out. *Personal* fields are blanked when the person is erased.
 """
 
 
@@ -42,8 +42,8 @@ def _fields(payload: type[Payload], personal: frozenset[str]) -> Iterator[str]:
     known = schema.get("$defs", {})
     for name, field in schema["properties"].items():
         optional = "" if name in schema.get("required", ()) else "?"
-        said = f"`{name}{optional}: {_type(field, known)}`"
-        yield f"{said} (personal)" if name in personal else said
+        text = f"`{name}{optional}: {_type(field, known)}`"
+        yield f"{text} (personal)" if name in personal else text
 
 
 def _type(field: dict[str, Any], known: dict[str, Any]) -> str:

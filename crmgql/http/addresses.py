@@ -34,7 +34,7 @@ def networks(text: str) -> tuple[Network, ...]:
 
 
 class Addresses:
-    """Tells clients' addresses; `trusted` are the proxies whose word counts."""
+    """Finds the addresses of clients; `trusted` are the proxies whose `X-Forwarded-For` counts."""
 
     def __init__(self, trusted: tuple[Network, ...]) -> None:
         self.trusted = trusted

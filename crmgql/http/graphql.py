@@ -8,11 +8,11 @@ validation of what needs a token; all that is more is a 401.
 Statuses of a GraphQL request error (parse, validation, variables, cost, access) depend on what the client accepts:
 
 - `application/graphql-response+json`: the error's own status, such as 400, 401, 403, 429, 503.
-- `application/json`: 200, as clients of that type expect, but 401, 429, 500 and 503 stay, for they are not about the
-  query and proxies, retries and login flows look for them.
+- `application/json`: 200, as clients of that type expect, but 401, 405, 429, 500 and 503 stay, for they are not about
+  the query and proxies, retries and login flows look for them.
 
-An operation that began and came to nothing (`data` is null, or each of its fields) is a 200 for both, with the same four exceptions. What never
-was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is no good is a 401
+An operation that ran and failed (`data` is null, or each of its fields) is a 200 for both, with the same exceptions. What
+never was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is not valid is a 401
 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
 
 A batch (a JSON array) runs in order, each element for itself; its status is 200, each element has its own errors.
@@ -119,7 +119,7 @@ class Endpoint(exchange.Endpoint):
         return await self.engine.reading.run(viewer.user_id, requests.decode, body)
 
     async def _viewer(self, headers: dict[bytes, bytes]) -> Viewer | None:
-        """Who asks. Raises `Unauthenticated` when credentials are given that are no good."""
+        """Who asks; None without credentials. Raises `Unauthenticated` for some that are not valid."""
         authorization = headers.get(b"authorization")
         if authorization is None:
             return None
@@ -187,7 +187,7 @@ def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
 
 
 def _note_failure(answer: Answer) -> None:
-    """An operation with errors. If all of it came to nothing, the status says so where it is not about the query."""
+    """An operation with errors. If every field of it failed, the status says so where it is not about the query."""
     made = orjson.loads(answer.body)
     if "errors" not in made:  # the bytes were somebody's text
         return

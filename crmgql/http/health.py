@@ -1,9 +1,9 @@
 """What an operator's machines ask: is the process up, can it work, what did it do.
 
 `/healthz` answers as long as the process does and asks nobody else: a restart mends no database. `/readyz` asks
-PostgreSQL and Valkey, and names in plain words what does not answer: never twice at the same time, and at most once a
-second, however many ask; it also tells how many jobs wait, for how long, and how many are dead, which makes nobody unready.
-`/metrics` is for Prometheus.
+PostgreSQL and Valkey, and says of each whether it is ready: anybody may ask, so why one is not is in the log alone, and
+how many jobs wait is in `/metrics`, which is for Prometheus. However many ask, a server is never asked twice at the same
+time, and at most once a second.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from functools import partial
+from typing import Generic, TypeVar
 
 import orjson
 import structlog
@@ -35,98 +36,86 @@ NO_STORE = {"cache-control": "no-store"}
 Check = Callable[[], Awaitable[object]]
 """Returns when a server behind us answers, and raises when it does not."""
 
+Found = TypeVar("Found")
+
 
 def routes(
     checks: Mapping[str, Check], metrics: Metrics, depths: Callable[[], Awaitable[Depths]] | None = None
 ) -> list[Route]:
     """The three routes. `checks` by the name of the server that each asks; `depths` asks about the queues of jobs."""
-    readiness, queues = Readiness(checks), Queues(depths)
+    reasons, queues = Shared(partial(why_not_ready, checks)), Shared(partial(_depths, depths))
 
     async def healthz(_: Request) -> Response:
         return _json(200, {"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        failing = await readiness.failing()
-        if not failing:
-            return _json(200, {"status": "ok", **_summed(await queues.depths())})
-        return _json(503, {"status": "unavailable", "failing": failing})
+        found = await reasons.get()
+        servers = {name: "ready" if reason is None else "not ready" for name, reason in found.items()}
+        if any(found.values()):
+            return _json(503, {"status": "unavailable", "servers": servers})
+        return _json(200, {"status": "ok", "servers": servers})
 
     async def scraped(_: Request) -> Response:
-        return Response(metrics.exposed(await queues.depths()), headers=NO_STORE, media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.exposed(await queues.get()), headers=NO_STORE, media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", scraped)]
 
 
-class Readiness:
-    """What the checks found, shared by all who ask at about the same time."""
+class Shared(Generic[Found]):
+    """What asking found, for all who want to know at about the same time."""
 
-    def __init__(self, checks: Mapping[str, Check], clock: Callable[[], float] = time.monotonic) -> None:
-        self._checks = checks
+    def __init__(self, ask: Callable[[], Awaitable[Found]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
         self._clock = clock
-        self._found: asyncio.Task[list[str]] | None = None
+        self._found: asyncio.Task[Found] | None = None
         self._found_at = 0.0
 
-    async def failing(self) -> list[str]:
-        """What is wrong, in words; nothing when all answer."""
+    async def get(self) -> Found:
+        """What was found at most `SHARED_S` ago."""
         found = self._found
         if found is None or (found.done() and self._clock() - self._found_at >= SHARED_S):
             found = self._found = asyncio.create_task(self._look())
         return await asyncio.shield(found)  # who leaves must not take the answer from the others
 
-    async def _look(self) -> list[str]:
-        found = await asyncio.gather(*(_ask(name, check) for name, check in self._checks.items()))
-        self._found_at = self._clock()
-        return [words for words in found if words is not None]
+    async def _look(self) -> Found:
+        try:
+            return await self._ask()
+        finally:
+            self._found_at = self._clock()
 
 
-class Queues:
-    """How deep the queues are, for all who ask at about the same time."""
-
-    def __init__(
-        self, ask: Callable[[], Awaitable[Depths]] | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._ask = ask
-        self._clock = clock
-        self._found: asyncio.Task[Depths | None] | None = None
-        self._found_at = 0.0
-
-    async def depths(self) -> Depths | None:
-        """None while the database does not tell."""
-        if self._found is None or (self._found.done() and self._clock() - self._found_at >= SHARED_S):
-            self._found = asyncio.create_task(self._look())
-        return await asyncio.shield(self._found)
-
-    async def _look(self) -> Depths | None:
-        found = None
-        if self._ask is not None:
-            with suppress(CrmError, TimeoutError):
-                async with asyncio.timeout(PATIENCE_S):
-                    found = await self._ask()
-        self._found_at = self._clock()
-        return found
+async def why_not_ready(checks: Mapping[str, Check]) -> dict[str, str | None]:
+    """By the name of each server, why it is not ready; None when it is."""
+    reasons = await asyncio.gather(*(_reason(check) for check in checks.values()))
+    found = dict(zip(checks, reasons, strict=True))
+    for name, reason in found.items():
+        if reason is not None:
+            log.warning("not ready", server=name, reason=reason)
+    return found
 
 
-def _summed(depths: Depths | None) -> dict[str, object]:
-    if depths is None:
-        return {}
-    due = sum(each.due for each in depths.queues.values())
-    oldest_s = round(max((each.oldest_s for each in depths.queues.values()), default=0.0), 1)
-    return {"jobs": {"due": due, "oldestDueSeconds": oldest_s, "dead": depths.dead}}
-
-
-async def _ask(name: str, check: Check) -> str | None:
-    """None, or what is wrong. What the driver said goes to the log, as it may hold addresses."""
+async def _reason(check: Check) -> str | None:
     try:
         async with asyncio.timeout(PATIENCE_S):
             await check()
     except TimeoutError:
-        return f"{name} did not answer within {PATIENCE_S:g} seconds."
+        return f"no answer within {PATIENCE_S:g} seconds"
     except DiskFull:
-        return f"{name} can't write: its disk is full."
+        return "its disk is full"
     except Exception as error:
-        log.warning("not ready", server=name, error=str(error))
-        return f"{name} can't be reached."
+        return f"can't be reached: {error}"
     return None
+
+
+async def _depths(ask: Callable[[], Awaitable[Depths]] | None) -> Depths | None:
+    """None where nobody asks, and while the database does not answer."""
+    if ask is None:
+        return None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await ask()
+    except (CrmError, TimeoutError):
+        return None
 
 
 def _json(status: int, value: object) -> Response:

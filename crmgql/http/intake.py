@@ -116,7 +116,7 @@ class _Sources:
 class Endpoint(exchange.Endpoint):
     """The ASGI application behind `/intake/leads`."""
 
-    vary = b"Origin"
+    vary = b"Origin, Accept-Encoding"
     kind = "intake"
 
     def __init__(
@@ -174,7 +174,7 @@ class Endpoint(exchange.Endpoint):
         return _accepted(form, post.source, OK)
 
     async def _form(self, post: Post, posted: Mapping[str, Any]) -> Form:
-        """The form, once its key, its origin and its source's rate are found good."""
+        """The form, once its key, its origin and its source's rate are checked. Raises `Forbidden`, `Throttled`."""
         given = posted.get("key")
         key = _header(post.headers, b"x-intake-key") or (given if isinstance(given, str) else "")
         if not key:
@@ -244,7 +244,7 @@ def _pairs(body: bytes) -> Mapping[str, Any]:
 
 
 def _header(headers: dict[bytes, bytes], name: bytes) -> str | None:
-    """A header's text; None when it is absent, empty or no UTF-8."""
+    """A header's text; None when it is absent or empty. Raises `BadUserInput` for what is not in UTF-8."""
     try:
         return headers.get(name, b"").decode("utf-8").strip() or None
     except UnicodeDecodeError:

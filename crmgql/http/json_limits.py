@@ -18,7 +18,10 @@ lines with all that a line may have is 7,000."""
 STRANGERS_VALUES = 1000
 """The same for who shows no token: enough to log in with."""
 
-STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string that does not end ends with the text, and nothing is tried twice (`*+`): else each of its escaped quotes would be
+taken for the start of another one, in a time that grows with their square."""
+
 BRACKETS = bytes.maketrans(b"[{]}", b"++--")
 NO_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
 STEPS = {ord("+"): 1, ord("-"): -1}

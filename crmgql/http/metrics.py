@@ -1,7 +1,7 @@
 """Counts and latencies of operations, in the text format of Prometheus.
 
 Enters: one `note` per operation, which costs a dictionary entry and a bisection. Leaves: `exposed()`, made when somebody
-scrapes. Always holds: a scrape tells of the whole server. With several processes each leaves its numbers once a second
+scrapes. Always holds: a scrape has the numbers of the whole server. With several processes each leaves its numbers once a second
 in a directory they share, and whoever is scraped adds them up; numbers of a process that died stay, so that no counter
 runs backwards.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -24,6 +25,8 @@ from prometheus_client.registry import Collector
 
 from crmgql import telemetry
 from crmgql.domain.jobs.queues import Depths
+
+log = structlog.get_logger("crmgql")
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BOUNDS = (*map(str, BUCKETS_S), "+Inf")
@@ -81,6 +84,7 @@ class Metrics:
         self.note = self._own.note
         self._gauges = gauges
         self._shared = shared
+        self._warned = False
 
     def exposed(self, depths: Depths | None = None) -> bytes:
         """The whole server's numbers as text, with those of the queues where they are known."""
@@ -94,19 +98,30 @@ class Metrics:
             self.leave()
             await asyncio.sleep(LEAVE_EVERY_S)
 
-    def leave(self) -> None:
-        """The file is replaced, never written in place: a reader finds the old or the new."""
+    def leave(self) -> bool:
+        """Whether the numbers are now where the other processes find them.
+
+        The file is replaced, never written in place: a reader finds the old or the new.
+        """
         if self._shared is None:
-            return
+            return False
         mine = self._shared / f"{os.getpid()}.json"
         fresh = mine.with_suffix(".new")
-        fresh.write_bytes(orjson.dumps({**self._own.dumped(), "gauges": self._gauges()}))
-        fresh.replace(mine)
+        try:
+            fresh.write_bytes(orjson.dumps({**self._own.dumped(), "gauges": self._gauges()}))
+            fresh.replace(mine)
+        except OSError as error:
+            if not self._warned:
+                log.warning("numbers not shared with the other processes", reason=str(error))
+            self._warned = True
+            return False
+        self._warned = False
+        return True
 
     def _summed(self) -> tuple[Tally, Gauges]:
-        if self._shared is None:
+        """The whole server's, or this process's own where they can't be shared."""
+        if self._shared is None or not self.leave():
             return self._own, self._gauges()
-        self.leave()
         total, gauges = Tally(), dict.fromkeys(GAUGES, 0.0)
         for path in self._shared.glob("*.json"):
             left = orjson.loads(path.read_bytes())

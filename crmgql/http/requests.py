@@ -83,7 +83,7 @@ def from_query_string(text: bytes, arrival: Arrival, *, most: int = MAX_VALUES) 
         raise bad("The query string is not percent-encoded UTF-8, or has too many parameters.") from None
     given: dict[str, Any] = dict(pairs)
     if len(given) != len(pairs):
-        raise bad("A parameter is given more than once.")
+        raise bad("A parameter of the query string comes more than once.")
     for name in ("variables", "extensions"):
         if value := given.get(name):
             given[name] = _parameter(name, value, most)

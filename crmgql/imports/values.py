@@ -17,20 +17,14 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from crmgql.imports.nouns import Field, Kind
+from crmgql.records import money
 
 ISO = "iso"
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 _QUANTA = tuple(Decimal(1).scaleb(-digits) for digits in range(13))
 _LONGEST_NUMBER = 60
-_AMOUNT_BOUND = Decimal(10) ** 15
 _YES = frozenset({"true", "t", "yes", "y", "1"})
 _NO = frozenset({"false", "f", "no", "n", "0"})
-# The same lists as currency_scale() in the database; a test compares.
-_NO_DECIMALS = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"}
-    | {"XAF", "XOF", "XPF"}
-)
-_THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 
 Convert = Callable[[str], Any]
 
@@ -54,7 +48,7 @@ def currency_scale(code: str) -> int:
     """Digits after the decimal point; ValueError for what is no ISO 4217 code."""
     if not re.fullmatch("[A-Z]{3}", code):
         raise ValueError(f"{code!r} is not a currency code such as USD")
-    return 0 if code in _NO_DECIMALS else 3 if code in _THREE_DECIMALS else 2
+    return money.scale(code)
 
 
 def number_reader(style: Style) -> Callable[[str], Decimal]:
@@ -88,7 +82,7 @@ def fit(value: Decimal, decimals: int, what: str) -> Decimal:
 
 def fit_amount(value: Decimal, currency: str) -> Decimal:
     """An amount at its currency's scale: 99.9 BRL is 99.90."""
-    if abs(value) >= _AMOUNT_BOUND:
+    if abs(value) >= money.LIMIT:
         raise ValueError(f"{value} is too large: at most 15 digits before the decimal point")
     return fit(value, currency_scale(currency), currency)
 

@@ -16,7 +16,7 @@ from tortoise import fields
 from tortoise.fields.db_defaults import Now, SqlDefault
 from tortoise.indexes import Index
 from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
-from tortoise.models import Model
+from tortoise.models import Model, ModelMeta
 
 UUIDV7 = SqlDefault("uuidv7()")
 
@@ -58,7 +58,7 @@ class CompositeKey:
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Columns of which one says much about the other: told to PostgreSQL's planner."""
+    """Columns of which one determines much of the other: extended statistics for PostgreSQL's planner."""
 
     name: str
     columns: tuple[str, ...]
@@ -113,7 +113,15 @@ class KeyField(fields.UUIDField[UUID]):
             self.default = None
 
 
-class Record(Model):
+class Undescribed(ModelMeta):
+    """Makes a model without reading its source, in which Tortoise would look for comments to describe columns with. That
+    takes a quarter of a second of each start, and there are none."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> ModelMeta:
+        return super().__new__(cls, name, bases, {**attributes, "_no_comments": True})
+
+
+class Record(Model, metaclass=Undescribed):
     """A table's key and times. Keys are UUIDv7: ordered by creation, made by the database."""
 
     id = KeyField(primary_key=True, db_default=UUIDV7)
@@ -133,11 +141,6 @@ class Editable(Record):
 
     class Meta:
         abstract = True
-
-
-def currency_field(**options: Any) -> Any:
-    """ISO 4217 code."""
-    return fields.CharField(max_length=3, **options)
 
 
 def one_of(column: str, values: type[StrEnum]) -> str:

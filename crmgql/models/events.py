@@ -97,7 +97,7 @@ class EventPosition(Model):
 
 
 class EventCheckpoint(Record):
-    """What is left of a month that was given up."""
+    """What is kept of a month whose rows were dropped."""
 
     relation = fields.CharField(max_length=40)
     month = fields.DateField()

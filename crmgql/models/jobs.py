@@ -9,7 +9,8 @@ from tortoise import fields
 
 from crmgql.models.base import Editable, Record, check, index, one_of, origin_unique, partial, unique
 
-LIVE_JOB = "status IN ('PENDING', 'RUNNING', 'WAITING')"
+LIVE_JOB_STATUSES = ("PENDING", "RUNNING", "WAITING")
+LIVE_JOB = f"status IN {LIVE_JOB_STATUSES}"
 
 
 class JobStatus(StrEnum):

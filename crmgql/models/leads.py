@@ -33,7 +33,8 @@ class LeadStatus(StrEnum):
     MERGED = "MERGED"
 
 
-OPEN_LEAD = "status IN ('NEW', 'NURTURING', 'QUALIFIED')"
+OPEN_LEAD_STATUSES = ("NEW", "NURTURING", "QUALIFIED")
+OPEN_LEAD = f"status IN {OPEN_LEAD_STATUSES}"
 """Of leads that somebody still works on."""
 
 

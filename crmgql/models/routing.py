@@ -46,7 +46,7 @@ class RoutingReason(StrEnum):
 
 
 class LeadQueue(Editable):
-    """Where leads wait for a person. After `deadline_min` minutes they are routed again, then given to the owner."""
+    """Where leads wait for a person. After `deadline_min` minutes they are routed again, then assigned to the owner."""
 
     name = fields.CharField(max_length=100)
     owner: Any = fields.ForeignKeyField("crm.User", related_name="lead_queues", null=True, on_delete=fields.RESTRICT)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Editable, check, currency_field, index, origin_unique, unique
+from crmgql.models.base import Editable, check, index, origin_unique, unique
 
 LAST_DAY = (
     "CASE WHEN fiscal_year_start_month = 2 THEN 28 WHEN fiscal_year_start_month IN (4, 6, 9, 11) THEN 30 ELSE 31 END"
@@ -22,7 +22,7 @@ class Company(Editable):
     first_day_of_week = fields.IntField(db_default=1)
     fiscal_year_start_month = fields.IntField(db_default=1)
     fiscal_year_start_day = fields.IntField(db_default=1)
-    default_currency = currency_field(db_default="USD")
+    default_currency = fields.CharField(max_length=3, db_default="USD")
     locale = fields.CharField(max_length=35, db_default="en-US")
 
     class Meta:

@@ -33,7 +33,7 @@ MAX_LIST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value from the document; `key` tells equal constants of different types apart."""
+    """A value from the document; `key` keeps equal constants of different types apart."""
 
     value: Hashable
     key: str

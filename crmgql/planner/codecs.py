@@ -22,15 +22,12 @@ ID_PATTERN = re.compile(r"([a-z]{3})_([0-9a-f]{32})\Z")
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """`graphql` names the scalar, `sql_type` the column's type, `kind` selects the code below.
-
-    `detail` is the id prefix of an ID, or the enum's GraphQL name of an enum.
-    """
+    """`graphql` names the scalar or enum, `sql_type` the column's type, `kind` selects the code below; `prefix` is an ID's."""
 
     kind: str
     graphql: str
     sql_type: str
-    detail: str = ""
+    prefix: str = ""
 
     def json(self, expr: ast.Expr) -> ast.Expr:
         """JSON text of a value that is not NULL."""
@@ -67,7 +64,7 @@ def id_codec(prefix: str) -> Codec:
 
 
 def enum_codec(name: str, *, many: bool = False) -> Codec:
-    return Codec("enums" if many else "plain", name, "text[]" if many else "text", name)
+    return Codec("enums" if many else "plain", name, "text[]" if many else "text")
 
 
 def decode_id(value: str, *, prefix: str | None = None) -> UUID:
@@ -89,7 +86,7 @@ def _quoted(expr: ast.Expr) -> ast.Expr:
 
 
 def _json_id(codec: Codec, expr: ast.Expr) -> ast.Expr:
-    return ast.Concat((ast.Text(f'"{codec.detail}_'), hex_digits(expr), ast.Text('"')))
+    return ast.Concat((ast.Text(f'"{codec.prefix}_'), hex_digits(expr), ast.Text('"')))
 
 
 def hex_digits(expr: ast.Expr) -> ast.Expr:
@@ -123,16 +120,12 @@ def text_value(value: Any) -> str:
     return text
 
 
-def _bind_int(codec: Codec, value: Any) -> int:
-    return int(value)
-
-
 _BIND: dict[str, Callable[[Codec, Any], Any]] = {
     "string": lambda codec, value: text_value(value),
     "plain": lambda codec, value: text_value(value),
     "enums": lambda codec, value: text_value(value),
-    "int": _bind_int,
-    "id": lambda codec, value: decode_id(str(value), prefix=codec.detail),
+    "int": lambda codec, value: int(value),
+    "id": lambda codec, value: decode_id(str(value), prefix=codec.prefix),
 }
 
 

@@ -61,7 +61,7 @@ class Level:
     @property
     def numbered(self) -> bool:
         """Whether rows carry `rn`, their number in the page."""
-        return self.page is not None and (self.has_more or (isinstance(self.link, Few)))
+        return self.page is not None and (self.has_more or isinstance(self.link, Few))
 
     def visible(self) -> ast.Expr | None:
         """Excludes the row that was read only to learn whether there are more."""

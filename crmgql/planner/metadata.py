@@ -1,4 +1,4 @@
-"""What can be asked for: the frozen form of the declarations in `schema`, without Strawberry or Tortoise.
+"""What can be asked for: the frozen form of the declarations (`engine/freeze`), without Strawberry or Tortoise.
 
 Built once at boot. Everything a plan needs to know about tables, columns and relations is here.
 """

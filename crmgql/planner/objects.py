@@ -7,7 +7,7 @@ records are joined to the level.
 from __future__ import annotations
 
 from crmgql import access
-from crmgql.errors import BadUserInput
+from crmgql.errors import BadUserInput, Forbidden
 from crmgql.planner import arguments, codecs, connections, levels, metadata, selection
 from crmgql.planner.compiling import NULL, Build, entries, money_text, or_else
 from crmgql.planner.levels import Level
@@ -106,6 +106,12 @@ def _needs(level: Level, field: metadata.Derived) -> None:
 
 
 def _one(build: Build, level: Level, field: metadata.One, wanted: selection.Object) -> ast.Expr:
+    """The record that a row points at. Raises `Forbidden` where there always is one, of a type that the viewer sees nothing
+    of: neither its text nor null would be an answer."""
+    access.require_read(build.who, wanted.node.name)
+    hidden = access.rows(wanted.node.name, build.who, levels.INNER, trusted=field.trusted) == ast.FALSE
+    if hidden and not field.nullable and ast.all_of(level.conditions) != ast.FALSE:
+        raise Forbidden(f"You may not see {wanted.node.plural}, and so not {level.node.name}.{field.name}.")
     if all(_is_plain(item) for _, item in wanted.items):
         return _joined(build, level, field, wanted)
     target = build.level(wanted.node, levels.ByKey(level, field.column), [], trusted=field.trusted)
@@ -132,10 +138,7 @@ def _any(build: Build, level: Level, field: metadata.AnyOne, wanted: tuple[selec
     if branches:
         level.column(field.type_column)
         level.column(field.column)
-        case: ast.Expr | None = None
-        for is_type, text in reversed(branches):
-            case = ast.Case(is_type, text, case)
-        assert case is not None
+        case = ast.Switch(ast.Col(levels.OUTER, field.type_column), tuple(branches))
         found = level.compute(f"{field.name} {len(level.computed)}", case)
         level.counts.append(ast.Cast(ast.IsNull(found, negated=True), "int4"))
         texts.append(found)
@@ -143,15 +146,15 @@ def _any(build: Build, level: Level, field: metadata.AnyOne, wanted: tuple[selec
 
 
 def _branch(build: Build, field: metadata.AnyOne, wanted: selection.Object) -> tuple[ast.Expr, ast.Expr]:
-    """Whether the record is of a type, and its text if it is visible."""
+    """A type's name, and the text of the record of this type if it is visible."""
     build.count_relation()
     record = levels.Joined(wanted.node, build.fresh("o"))
     rule = access.rows(wanted.node.name, build.who, record.alias)
     same = ast.eq(record.column("id"), ast.Col(levels.OUTER, field.column))
     text = entries([(key, _plain_text(build, record, item)) for key, item in wanted.items])
     source = ast.Table(wanted.node.table, record.alias)
-    is_type = ast.eq(ast.Col(levels.OUTER, field.type_column), ast.Text(wanted.node.name))
-    return is_type, ast.Subquery(ast.Select(((text, "v"),), source, where=ast.all_of([same, rule])))
+    found = ast.Select(((text, "v"),), source, where=ast.all_of([same, rule]))
+    return ast.Text(wanted.node.name), ast.Subquery(found)
 
 
 def _any_level(build: Build, level: Level, field: metadata.AnyOne, wanted: selection.Object) -> ast.Expr:
@@ -174,7 +177,6 @@ def _is_plain(item: selection.Item) -> bool:
 
 def _joined(build: Build, level: Level, field: metadata.One, wanted: selection.Object) -> ast.Expr:
     """A related record of which only its own columns are wanted: a join instead of a level of its own."""
-    access.require_read(build.who, wanted.node.name)
     build.count_relation()
     record = levels.Joined(wanted.node, build.fresh("o"))
     rule = access.rows(wanted.node.name, build.who, record.alias, trusted=field.trusted)

@@ -28,6 +28,7 @@ from crmgql import access
 from crmgql.errors import MaxCostExceeded
 from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, statement
 from crmgql.planner.arguments import Variables
+from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Scan
 from crmgql.sql.render import render
 from crmgql.viewer import Viewer, Who
@@ -138,7 +139,7 @@ class Plans:
 
     def make(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
         """A plan made anew."""
-        reader = selection.Reader(self.schema, self.metadata, prepared.fragments, variables)
+        reader = Reader(self.schema, self.metadata, prepared.fragments, variables)
         return self.compile(reader.root(prepared.operation, self.elsewhere), who)
 
     def compile(self, root: Root, who: Who) -> Plan:

@@ -1,7 +1,7 @@
 """What of a request's variables may shape a plan; it is part of the plan's key.
 
-Nulls, the keys of input objects, enum values, booleans, id prefixes, page sizes and how many ids `nodes` is given shape
-a plan, for they decide its SQL or its cost; other values do not. A list that is too long is told from one that is not.
+Nulls, the keys of input objects, enum values, booleans, id prefixes, page sizes and how many ids `nodes` has shape a
+plan, for they decide its SQL or its cost; other values do not. A list that is too long has another shape than one that is not.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Sizes(Visitor):
 def shape(
     variables: Variables, kinds: dict[str, GraphQLInputType], operation: OperationDefinitionNode, sizes: frozenset[str]
 ) -> Hashable:
-    """The part of the plan's key that the variables decide. Absent variables are told from null ones."""
+    """The part of the plan's key that the variables decide. Absent variables are distinguished from null ones."""
     if not operation.variable_definitions:
         return None
     parts: list[Hashable] = []

@@ -22,7 +22,7 @@ HOLE = "\x01"
 
 @dataclass(frozen=True, slots=True)
 class IdsOf:
-    """Parameter source: the ids of one type among those that `nodes(ids:)` was given."""
+    """Parameter source: the ids of one type among those of `nodes(ids:)`."""
 
     origin: arguments.Origin
     prefix: str

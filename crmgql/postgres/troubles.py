@@ -45,6 +45,8 @@ class Troubles:
         if error is None:
             return
         if isinstance(error, asyncpg.DataError):
+            # Mostly a client's mistake, but a mistake in a statement of ours looks the same. Its text may hold values.
+            log.info("value refused by the database", sqlstate=error.sqlstate, reason=type(error).__name__)
             raise BadUserInput("A value does not fit its column.") from error
         trouble = error if isinstance(error, DatabaseTrouble) else translated(error)
         if trouble is None:

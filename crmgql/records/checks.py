@@ -1,7 +1,7 @@
-"""Checks values against their model before the database does, so that each mistake is named by its field.
+"""Checks values against their model before the database does, so that an error can name the field.
 
 Enters: a model and column values. Leaves: nothing, or `BadUserInput` with the field's API name. The database checks
-the same again; here are the words.
+the same again; the messages are written here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import orjson
 from tortoise import fields
 from tortoise.models import Model
 
-from crmgql.errors import BadUserInput, CurrencyMismatch
+from crmgql.errors import BadUserInput
 from crmgql.models.base import AmountField, TextArrayField
 from crmgql.models.names import api_name as api_name
+from crmgql.records import money
 
 INT4 = 2**31 - 1
 INT8 = 2**63 - 1
 MAX_JSON_BYTES = 65_536
 MAX_JSON_DEPTH = 20
 LONGEST_TEXT = 20_000
-MAX_AMOUNT = Decimal(10) ** 15
 YEARS = range(1000, 2201)
-"""Later years are slips of the keyboard, and stay at the top of every list that shows the newest first."""
+"""Later years are typing errors, which would stay at the top of every list that shows the newest first."""
 
 UNSEEN = "\u115f\u1160\u2800\u3164\uffa0"
 """Fillers of Hangul and the empty cell of Braille: letters and symbols without ink."""
@@ -48,54 +48,6 @@ NEVER_BLANK = frozenset(
         "idempotencyKey",
     ]
 )
-ZERO_DECIMALS = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-
-
-def scale(currency: str) -> int:
-    """Digits after the decimal point of a currency; the database's `currency_scale` says the same."""
-    return 0 if currency in ZERO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
-
-
-def exact(amount: Decimal, currency: str, *, field: str) -> Decimal:
-    """The amount written with its currency's decimals. Raises `BadUserInput` when that would round it."""
-    places = scale(currency)
-    if abs(amount) >= MAX_AMOUNT:
-        raise BadUserInput("The amount is too large; it must be below 1,000,000,000,000,000.", field=field)
-    written = amount.quantize(Decimal(1).scaleb(-places))
-    if written != amount:
-        raise BadUserInput(f"{currency} has {places} decimals; {amount} has more.", field=field)
-    return written
-
-
-def money(given: tuple[Decimal, str] | None, currency: str, *, field: str) -> Decimal | None:
-    """The amount, not negative, if it is of this currency. Raises `CurrencyMismatch`, `BadUserInput`."""
-    if given is None:
-        return None
-    amount, its = given
-    if its != currency:
-        raise CurrencyMismatch(f"This amount is in {its}; it must be in {currency}.", field=field)
-    return not_negative(exact(amount, currency, field=field), field=field)
 
 
 def positive(amount: Decimal, *, field: str) -> Decimal:
@@ -104,10 +56,8 @@ def positive(amount: Decimal, *, field: str) -> Decimal:
     return amount
 
 
-def not_negative(amount: Decimal, *, field: str) -> Decimal:
-    if amount < 0:
-        raise BadUserInput(f"Can't be negative, not {amount}.", field=field)
-    return amount
+Check = Callable[[Any, str], None]
+"""Takes a value and the name of its field. Returns nothing, or raises `BadUserInput` with that name."""
 
 
 def check(model: type[Model], values: dict[str, Any], *, prefix: str = "") -> None:
@@ -120,13 +70,9 @@ def check(model: type[Model], values: dict[str, Any], *, prefix: str = "") -> No
             raise BadUserInput("Can't be empty.", field=prefix + api_name(column))
 
 
-Check = Callable[[Any, str], None]
-"""(value, name) → nothing, or `BadUserInput` for that name."""
-
-
 @cache
 def checkers(model: type[Model]) -> Mapping[str, Check]:
-    """What checks the values of each column that are there, worked out once: imports check millions."""
+    """The check of each column's values, prepared once: imports check millions. None of them takes None."""
     return {
         column: _checker(model._meta.fields_map[name], api_name(column))
         for name, column in model._meta.fields_db_projection.items()
@@ -136,13 +82,11 @@ def checkers(model: type[Model]) -> Mapping[str, Check]:
 @cache
 def _needed(model: type[Model]) -> frozenset[str]:
     """The columns that can't be empty."""
-    by_column = model._meta.fields_db_projection.items()
-    known = model._meta.fields_map
-    return frozenset(column for name, column in by_column if not known[name].null and not known[name].pk)
+    known, by_name = model._meta.fields_map, model._meta.fields_db_projection.items()
+    return frozenset(column for name, column in by_name if not known[name].null and not known[name].pk)
 
 
 def _checker(field: fields.Field[Any], column: str) -> Check:
-    """What the database says as well as we would is accepted here."""
     match field:
         case fields.JSONField():
             return check_json
@@ -163,7 +107,7 @@ def _checker(field: fields.Field[Any], column: str) -> Check:
 
 
 def accept(value: Any, name: str) -> None:
-    """Nothing is wrong with it that could be told here."""
+    """The check of columns for which the database's own check is enough."""
 
 
 def _check_year(value: date, name: str) -> None:
@@ -172,7 +116,7 @@ def _check_year(value: date, name: str) -> None:
 
 
 def _check_plain_text(value: str, name: str, *, longest: int, never_blank: bool) -> None:
-    """As `check_text`, at once for what is plain to see."""
+    """As `check_text`, but faster for texts that are obviously fine."""
     plain = value.isascii() and value.isprintable() and len(value) <= longest
     if not plain or (never_blank and (not value or value.isspace())):
         check_text(value, name, longest=longest)
@@ -184,8 +128,7 @@ def _check_texts(value: list[str], name: str) -> None:
 
 
 def _check_amount(value: Decimal, name: str) -> None:
-    if abs(value) >= MAX_AMOUNT:
-        raise BadUserInput("The amount is too large; it must be below 1,000,000,000,000,000.", field=name)
+    money.check_size(value, field=name)
 
 
 def _check_integer(value: Any, name: str) -> None:
@@ -245,5 +188,5 @@ def check_text(value: str, name: str, *, longest: int) -> None:
 
 
 def is_blank(value: str) -> bool:
-    """Whether there is nothing to see: no letter, digit, sign or symbol but those that Unicode draws as a space."""
+    """Whether the text shows nothing: it has no letter, digit, punctuation or symbol that is visible."""
     return not any(unicodedata.category(letter)[0] in "LNPS" and letter not in UNSEEN for letter in value)

@@ -1,4 +1,4 @@
-"""Which columns a verb's `**values` may name: written once, beside the verb, and kept by it.
+"""Which columns a verb's `**values` may name: declared once, on the verb, and enforced at each call.
 
     FACTS = "subject description priority contact_id order_id"
 
@@ -8,9 +8,9 @@
     @takes(Ticket, FACTS)
     async def update(act: Act, *, id: UUID, **changes: Any) -> UUID: ...
 
-Whoever calls with another name gets a `TypeError`, as for a parameter that is not there. A name is a column, or an amount
-with its currency (`budget` for `budget_amount`). What the API lets clients send is compared with it when the process
-starts, and the names with the model.
+A call with another name raises `TypeError`, as for an unknown parameter. A name is a column, or an amount with its
+currency (`budget` for `budget_amount`). When the process starts, the names are compared with the model, and the API's
+inputs with the names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tortoise.models import Model
 from crmgql.models.base import AmountField
 
 ORIGIN = "source external_id"
-"""Where a record came from. It is said when the record is made and never changes."""
+"""Where a record came from. Set when the record is made; never changed."""
 
 FROZEN = frozenset(ORIGIN.split())
 
@@ -43,7 +43,7 @@ class Columns:
 
 
 def takes(model: type[Model], *lists: str) -> Callable[[V], V]:
-    """Says which columns a verb's `**values` may name; each list is names with spaces between them."""
+    """Declares which columns a verb's `**values` may name; each list is names with spaces between them."""
     columns = Columns(model, split(*lists))
 
     def decorated(verb: V) -> V:
@@ -64,7 +64,7 @@ def takes(model: type[Model], *lists: str) -> Callable[[V], V]:
 
 
 def of(verb: Callable[..., Any]) -> Columns | None:
-    """What a verb's `@takes` says; None where it has none."""
+    """The columns of a verb's `@takes`; None without one."""
     return getattr(verb, "columns", None)
 
 
@@ -74,7 +74,7 @@ def split(*lists: str) -> tuple[str, ...]:
 
 
 def field_of(model: type[Model], name: str) -> Field[Any] | None:
-    """The model's field behind a name that a verb takes: of a column, or of the amount `<name>_amount`; None: there is none."""
+    """The model's field for a name that a verb takes: a column, or the amount `<name>_amount`. None if there is none."""
     meta = model._meta
     for attribute, column in meta.fields_db_projection.items():
         if name in (attribute, column):

@@ -1,7 +1,7 @@
-"""The same request twice has one effect: a client's key, the hash of what it asked, the record that came of it.
+"""The same request sent twice has one effect: for each client's key, the request's hash and the record that it made.
 
-The key's row is inserted first, in the verb's own transaction: a second request with the key waits for the first to
-commit and then finds its outcome, or to fail and then acts itself.
+The key's row is inserted first, in the verb's own transaction. A second request with the key waits for the first: if that
+commits, the second finds its record; if it fails, the second is carried out.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ WITH gone AS (
         ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING id)
 SELECT count(*) FROM gone"""
-SETTLE = "UPDATE idempotency_records SET result = $3 WHERE actor_id = $1 AND key = $2"
+SAVE_RESULT = "UPDATE idempotency_records SET result = $3 WHERE actor_id = $1 AND key = $2"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A client's key, for which mutation, and the hash of what it asked."""
+    """A client's key, the mutation it is for, and the hash of the request."""
 
     text: str
     mutation: str
@@ -47,15 +47,15 @@ class Key:
 
 
 async def key(viewer: Viewer, text: str, *, mutation: str, body: dict[str, Any]) -> Key:
-    """Made before the transaction opens: a hash may take long. Raises `BadUserInput`."""
+    """The key of a request. Made before the transaction opens, as hashing may take long. Raises `BadUserInput`."""
     check_text(text, "idempotencyKey", longest=200)
     return Key(text, mutation, await _digest(viewer, text, mutation, body))
 
 
 async def claim(act: Act, key: Key) -> UUID | None:
-    """None when the key is new; the id of the record it made when the same request comes again.
+    """None if the key is new; the id of the record that the request made if it was made before.
 
-    Raises `IdempotencyConflict` when the key was used for something else.
+    Raises `IdempotencyConflict` if the key was used for another request.
     """
     values = (act.viewer.user_id, key.text, key.mutation, key.digest)
     if await act.tx.connection.fetchval(CLAIM, *values) is not None:
@@ -70,8 +70,8 @@ async def claim(act: Act, key: Key) -> UUID | None:
 
 
 async def _digest(viewer: Viewer, key: str, mutation: str, body: dict[str, Any]) -> str:
-    """The hash of a request. With a password in it a slow one: what is kept must not help to guess passwords."""
-    # ASCII only: a text that is refused later, such as half of a surrogate pair, has a hash all the same.
+    """The hash of a request. A slow one if it has a password, so that the stored hash does not help to guess it."""
+    # ASCII only, so that a text that is refused later, such as half of a surrogate pair, has a hash, too.
     text = json.dumps({"mutation": mutation, "body": body}, default=str, sort_keys=True).encode()
     if body.get("password") is None:
         return hashlib.sha256(text).hexdigest()
@@ -81,10 +81,10 @@ async def _digest(viewer: Viewer, key: str, mutation: str, body: dict[str, Any])
 
 
 async def finish(act: Act, key: Key, *, record: UUID) -> None:
-    """Remembers what came of the request."""
-    await act.tx.connection.execute(SETTLE, act.viewer.user_id, key.text, as_json({"record": record}))
+    """Stores the id of the record that the request made."""
+    await act.tx.connection.execute(SAVE_RESULT, act.viewer.user_id, key.text, as_json({"record": record}))
 
 
 async def purge(tx: Transaction, *, before: datetime, limit: int) -> int:
-    """Forgets up to so many keys older than a time; their requests could then be made again. Answers how many."""
+    """Deletes up to `limit` keys older than a time; their requests can then be made again. Returns how many."""
     return await tx.connection.fetchval(PURGE, before, limit)  # type: ignore[no-any-return]

@@ -1,10 +1,10 @@
-"""Verbs of records that have no rules of their own: made, changed, put away.
+"""Verbs for records without rules of their own: create, update, archive.
 
     update_action = plain.update(KeyAction, FACTS, kind="keyAction.updated")
 
-They do what every verb does: ask for the right to change such records, keep to row rules, versions and constraints, look
-whether what is referred to may be seen, record the event with its audit row. Amounts have rules, by
-their currency: a record with one needs a verb of its own.
+They do what every verb does: they require the permission, apply row rules, versions and constraints, check that the viewer
+may see the records that are referred to, and record the event with its audit row. An amount has rules by its currency: a
+record with one needs a verb of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Verb = Callable[..., Awaitable[UUID]]
 
 
 def create(model: type[Model], facts: str, *, kind: str, conflicts: Conflicts | None = None) -> Verb:
-    """The verb that makes a record of these columns, which answers its id."""
+    """A verb that makes a record from these columns and returns its id."""
 
     @takes(model, _without_amounts(model, facts), ORIGIN)
     async def verb(act: Act, **values: Any) -> UUID:
@@ -40,7 +40,7 @@ def create(model: type[Model], facts: str, *, kind: str, conflicts: Conflicts | 
 
 
 def update(model: type[Model], facts: str, *, kind: str, conflicts: Conflicts | None = None) -> Verb:
-    """The verb that changes of these columns what is named."""
+    """A verb that changes those of these columns that the call names."""
 
     @takes(model, _without_amounts(model, facts))
     async def verb(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
@@ -54,7 +54,7 @@ def update(model: type[Model], facts: str, *, kind: str, conflicts: Conflicts | 
 
 
 def archive(model: type[Model], *, kind: str) -> Verb:
-    """The verb that puts a record away for good, by its `archived_at`. Raises `IllegalTransition` when it is already."""
+    """A verb that archives a record for good: sets `archived_at`. Raises `IllegalTransition` for an archived one."""
 
     async def verb(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
         access.require_write(act.viewer, model.__name__)
@@ -75,7 +75,7 @@ def _without_amounts(model: type[Model], facts: str) -> str:
 
 
 async def _check_references(act: Act, model: type[Model], values: records.Row) -> None:
-    """Raises `NotFound` for a record that is referred to and not there, or hidden from the viewer."""
+    """Raises `NotFound` if a record that is referred to does not exist or is hidden from the viewer."""
     for relation in model._meta.fields_map.values():
         if (
             isinstance(relation, ForeignKeyFieldInstance)
@@ -85,7 +85,7 @@ async def _check_references(act: Act, model: type[Model], values: records.Row) -
 
 
 def _named(verb: Verb, name: str, model: type[Model]) -> Verb:
-    """The verb, called so where it is spoken of."""
+    """The verb with this name, for error messages."""
     verb.__name__ = name
     verb.__qualname__ = f"{name}({model.__name__})"
     return verb

@@ -1,7 +1,7 @@
 """How a verb reads, makes and changes records: under the viewer's rules, locked, versioned, audited.
 
-Every verb gets an `Act` and uses these functions; none of them commits. A record that the viewer may not see is
-answered exactly like one that does not exist.
+Every verb gets an `Act` and uses these functions; none of them commits. For a record that the viewer may not see they
+raise the same error as for one that does not exist.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from crmgql.viewer import Viewer
 
 Row = dict[str, Any]
 Conflicts = Mapping[str, tuple[str | None, str]]
-"""Constraint → (field, what to say)."""
+"""Constraint → (field, message)."""
 
 
 class Collided(Exception):
-    """What was free a moment ago was taken by another transaction."""
+    """Another transaction took what was free a moment ago."""
 
 
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, Collided)
-"""Two transactions got in each other's way and this one was undone: nothing was wrong, do it again."""
+"""Errors of a transaction that was rolled back because it collided with another: it can simply be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Act:
 
     @property
     def today(self) -> date:
-        """The day that it is in the company."""
+        """Today in the company's time zone."""
         return days.day_of(self.now, self.tx.zone)
 
 
 async def unhurried(act: Act) -> None:
-    """Lets this transaction's statements take five minutes: for rare changes that sweep over a whole table."""
+    """Lets this transaction's statements take five minutes: for rare changes of a whole table."""
     await act.tx.allow(minutes=5)
 
 
@@ -115,7 +115,7 @@ async def visible_many(act: Act, model: type[Model], ids: Iterable[UUID]) -> dic
 
 
 def not_found(model: type[Model], *, field: str) -> NotFound:
-    """What is said of a record that is absent or hidden."""
+    """The error for a record that is absent or hidden."""
     return NotFound(f"There is no such {noun(model)}, or you may not see it.", field=field)
 
 
@@ -132,14 +132,14 @@ async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, fie
 
 
 def noun(model: type[Model]) -> str:
-    """What a record of a model is called in a sentence."""
+    """The model's name as words, for messages."""
     return re.sub(r"(?<=[a-z])([A-Z])", r" \1", model.__name__).lower()
 
 
 async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) -> None:
-    """Raises `BadUserInput` when a record would come to stand above itself.
+    """Raises `BadUserInput` if a record would become its own ancestor.
 
-    Changes of a table's tree wait for one another here: two harmless ones at once could make a circle.
+    Changes of a table's tree wait for one another here: two at once could make a cycle that neither makes alone.
     """
     table = model._meta.db_table
     await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"{table}.parent_id")
@@ -151,9 +151,7 @@ async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) 
         )
         SELECT true FROM above WHERE id = $2"""
     if await act.tx.connection.fetchval(sql, parent_id, id):
-        raise BadUserInput(
-            "It would come to stand above itself; choose a parent that is not below it.", field="parentId"
-        )
+        raise BadUserInput("It would become its own ancestor; choose a parent that is not below it.", field="parentId")
 
 
 async def refuse_cycles(act: Act, model: type[Model], ids: Sequence[UUID]) -> None:
@@ -176,7 +174,7 @@ async def refuse_cycles(act: Act, model: type[Model], ids: Sequence[UUID]) -> No
 
 
 def require_same_customer(row: Row, customer_id: UUID | None, *, field: str) -> None:
-    """Raises `BadUserInput` when a record that is referred to belongs to another customer."""
+    """Raises `BadUserInput` if a record that is referred to belongs to another customer."""
     if row["customer_id"] != customer_id:
         raise BadUserInput(
             f"The {field.removesuffix('Id')} belongs to another customer; choose one of this customer's.", field=field
@@ -192,9 +190,9 @@ async def create(
     conflicts: Conflicts | None = None,
     payload: Row | None = None,
 ) -> Row:
-    """Makes a record with its event and audit row; a value of None is left to the column's default.
+    """Makes a record with its event and audit row; a value of None leaves the column to its default.
 
-    An external id is unique among all rows, so it takes somebody who sees them. Raises `BadUserInput`, `Conflict`,
+    An external id is unique among all rows, so only viewers who see all rows may set one. Raises `BadUserInput`, `Conflict`,
     `Forbidden`.
     """
     if values.get("external_id") is not None:
@@ -211,7 +209,7 @@ async def create(
 async def insert(
     act: Act, model: type[Model], values: Row, *, conflicts: Conflicts | None = None, prefix: str = ""
 ) -> Row:
-    """Makes a record that is a part of another and has no event of its own, such as an order's line."""
+    """Makes a record that is part of another and has no event of its own, such as an order line."""
     checks.check(model, values, prefix=prefix)
     columns = ", ".join(quote(column) for column in values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
@@ -222,7 +220,7 @@ async def insert(
 async def insert_many(
     act: Act, model: type[Model], rows: Sequence[Row], *, each: Callable[[int], str], conflicts: Conflicts | None = None
 ) -> None:
-    """As `insert`, of many rows with the same columns, in one statement. `each`: the prefix of a row's fields, by its place."""
+    """As `insert`, for many rows with the same columns, in one statement. `each`: the prefix of a row's fields, by index."""
     for number, row in enumerate(rows):
         checks.check(model, row, prefix=each(number))
     if not rows:
@@ -247,12 +245,12 @@ async def change(
     payload: Row | None = None,
     touch: bool = False,
 ) -> Row:
-    """Changes a locked record where values differ, counts its version, tells it. Nothing differs: nothing happens.
+    """Changes a locked record where values differ, raises its version, records the event. If nothing differs, nothing happens.
 
-    `touch`: something that belongs to the record changed, so its version is counted all the same.
+    `touch`: something that belongs to the record changed, so the version is raised anyway.
     """
     if changes.keys() & columns.FROZEN:
-        raise TypeError(f"{model.__name__}: where a record came from is said once, when it is made.")
+        raise TypeError(f"{model.__name__}: where a record came from is set when it is made and never changed.")
     checks.check(model, changes)
     different = {column: value for column, value in changes.items() if not _same(row[column], value)}
     if not different and not touch:
@@ -319,7 +317,7 @@ async def _run(act: Act, sql: str, values: list[Any], conflicts: Conflicts | Non
 
 
 def _violation(error: asyncpg.IntegrityConstraintViolationError, conflicts: Conflicts) -> CrmError:
-    """A refused row in words: the module's own for its constraints, plain ones otherwise."""
+    """The error for a row that the database refused: with the verb's own message for the constraint, if it has one."""
     constraint = str(error.constraint_name or "")
     field, message = conflicts.get(constraint, (None, ""))
     if isinstance(error, asyncpg.UniqueViolationError):

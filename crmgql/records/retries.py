@@ -1,7 +1,7 @@
-"""Doing again what others got in the way of: the one place that counts how often.
+"""Repeats what collided with another transaction: the one place that counts how often.
 
-Enters: what is to be done. Leaves: what came of it. Always holds: only collisions are tried again, never a rejection or a
-database that is in trouble; whoever waits for a worker's next attempt does not wait here.
+Enters: the work. Leaves: its result. Always holds: only collisions are repeated, never a rejection or trouble with the
+database. Jobs have attempts of their own and do not repeat here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from crmgql.records.records import COLLIDED
 Result = TypeVar("Result")
 
 TRIES = 4
-"""Of two that collide one goes on, so each try gets at least one of them done."""
+"""Of two that collide one succeeds, so each try gets at least one of them done."""
 
 
 async def look_again(attempt: Callable[[], Awaitable[Result | None]], *, tries: int = TRIES) -> Result | None:
-    """The first answer that is not None; None when each try found that something had changed meanwhile."""
+    """The first result that is not None; None if something had changed in the meantime at each try."""
     for _ in range(tries):
         found = await attempt()
         if found is not None:
@@ -34,9 +34,9 @@ async def transaction(
     *,
     otherwise: str = "Too many changed the same records at once; try again.",
 ) -> Result:
-    """What `work` answers, done in a transaction that is begun anew when it collides with others.
+    """The result of `work`, run in a transaction that is repeated when it collides with others.
 
-    Raises what `work` raises, and `Unavailable` when it collides again and again.
+    Raises what `work` raises, and `Unavailable` if each try collides.
     """
 
     async def attempt() -> tuple[Result] | None:

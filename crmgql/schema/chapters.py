@@ -1,5 +1,5 @@
-"""The chapters of the API. Each is a folder with `types` (records), `fields` (what verbs work out) and `mutations`, as
-far as it has them, and modules of its own; importing them is what declares."""
+"""The chapters of the API. Each is a folder with `types` (records), `fields` (computed root fields) and `mutations`, if it has
+them, and other modules; importing them declares their contents."""
 
 import pkgutil
 from importlib import import_module

@@ -7,7 +7,7 @@ parameters (numbered by `render`). Nothing a client sent is ever part of the tex
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 class Expr:
@@ -112,6 +112,14 @@ class Case(Expr):
     condition: Expr
     then: Expr
     otherwise: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Expr):
+    """The second expression of the first branch whose first one equals the value; NULL when none does."""
+
+    value: Expr
+    branches: tuple[tuple[Expr, Expr], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +236,6 @@ class Select:
     limit: int | None = None
     distinct: bool = False
     star: str | None = None
-    union_all: Select | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +249,6 @@ class Cte:
 class Statement:
     ctes: tuple[Cte, ...]
     select: Select
-    recursive: bool = field(default=False)
 
 
 def all_of(items: Sequence[Expr]) -> Expr:

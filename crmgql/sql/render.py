@@ -44,7 +44,7 @@ class _Writer:
         if not statement.ctes:
             return body
         ctes = ",\n".join(self.cte(cte) for cte in statement.ctes)
-        return f"WITH {'RECURSIVE ' if statement.recursive else ''}{ctes}\n{body}"
+        return f"WITH {ctes}\n{body}"
 
     def cte(self, cte: ast.Cte) -> str:
         hint = " MATERIALIZED" if cte.materialized else ""
@@ -68,8 +68,6 @@ class _Writer:
             text += f" ORDER BY {self.orders(select.order_by)}"
         if select.limit is not None:
             text += f" LIMIT {select.limit}"
-        if select.union_all is not None:
-            text += f" UNION ALL {self.select(select.union_all)}"
         return text
 
     def source(self, source: ast.Source) -> str:
@@ -152,6 +150,11 @@ class _Writer:
     def _(self, expr: ast.Case) -> str:
         otherwise = "" if expr.otherwise is None else f" ELSE {self.expr(expr.otherwise)}"
         return f"CASE WHEN {self.expr(expr.condition)} THEN {self.expr(expr.then)}{otherwise} END"
+
+    @expr.register
+    def _(self, expr: ast.Switch) -> str:
+        branches = " ".join(f"WHEN {self.expr(when)} THEN {self.expr(then)}" for when, then in expr.branches)
+        return f"CASE {self.expr(expr.value)} {branches} END"
 
     @expr.register
     def _(self, expr: ast.Cast) -> str:

@@ -55,13 +55,13 @@ def words() -> dict[tuple[str, str, str], str]:
 
     A unique constraint counts as an index, as in `catalog`.
     """
-    said: dict[tuple[str, str, str], str] = {}
+    found: dict[tuple[str, str, str], str] = {}
     for model in all_models():
         of = table(model)
-        said |= {(of, "constraint", name): text for name, text in (checks(model) | foreign_keys(model)).items()}
-        said |= {(of, "index", name): text for name, text in (uniques(model) | indexes(model)).items()}
-        said |= {(of, "statistics", name): text for name, text in statistics(model).items()}
-    return said
+        found |= {(of, "constraint", name): text for name, text in (checks(model) | foreign_keys(model)).items()}
+        found |= {(of, "index", name): text for name, text in (uniques(model) | indexes(model)).items()}
+        found |= {(of, "statistics", name): text for name, text in statistics(model).items()}
+    return found
 
 
 def table(model: type[Model]) -> str:
@@ -109,8 +109,8 @@ def default(field: fields.Field[Any]) -> str:
     match field.db_default:
         case Now():
             return "now()"
-        case SqlDefault() as given:
-            return given.sql
+        case SqlDefault() as expression:
+            return expression.sql
         case list() as listed if isinstance(field, TextArrayField):
             return _quoted("{" + ",".join(f'"{each}"' for each in listed) + "}")
         case dict() | list() as value:

@@ -24,19 +24,19 @@ LITERAL = re.compile(r"('(?:[^']|'')*')::[\w ]+(?:\(\d+\))?(?:\[\])?")
 
 
 def statements(before: Catalog, after: Catalog, words: Words | None = None) -> list[str]:
-    """What has to be run, in its order; each ends without a semicolon. None: there is no difference."""
-    said = words or {}
+    """What has to be run, in its order; each ends without a semicolon. Empty when there is no difference."""
+    words = words or {}
     new = [table for name, table in sorted(after.items()) if name not in before]
     kept = [(before[name], table) for name, table in sorted(after.items()) if name in before]
     gone = [name for name in sorted(before) if name not in after]
     return [
         *(line for old, table in kept for line in _dropped(old, table)),
-        *(_create(table, said) for table in new),
+        *(_create(table, words) for table in new),
         *(line for old, table in kept for line in _columns(old, table)),
-        *(line for table in new for line in _beside(table, said)),
-        *(line for old, table in kept for line in _added(old, table, said)),
-        *(line for table in new for line in _keys(table.name, {}, table.constraints, said)),
-        *(line for old, table in kept for line in _keys(table.name, old.constraints, table.constraints, said)),
+        *(line for table in new for line in _beside(table, words)),
+        *(line for old, table in kept for line in _added(old, table, words)),
+        *(line for table in new for line in _keys(table.name, {}, table.constraints, words)),
+        *(line for old, table in kept for line in _keys(table.name, old.constraints, table.constraints, words)),
         *([f"-- What is in {', '.join(gone)} is lost.\nDROP TABLE {', '.join(gone)}"] if gone else []),
     ]
 
@@ -57,9 +57,9 @@ def _create(table: Table, words: Words) -> str:
 
 def _beside(table: Table, words: Words) -> Iterator[str]:
     for name, text in table.indexes.items():
-        said = words.get((table.name, "index", name), _plain(text))
-        if not said.startswith(UNIQUE):  # which is in the table's own statement
-            yield said
+        statement = words.get((table.name, "index", name), _plain(text))
+        if not statement.startswith(UNIQUE):  # which is in the table's own statement
+            yield statement
     for name, text in table.statistics.items():
         yield words.get((table.name, "statistics", name), text)
 
@@ -134,8 +134,8 @@ def _added(old: Table, new: Table, words: Words) -> Iterator[str]:
             yield f"ALTER TABLE {new.name} ADD {_constraint(new.name, each, words)}"
     for name, text in new.indexes.items():
         if old.indexes.get(name) != text:
-            said = words.get((new.name, "index", name), _plain(text))
-            yield f"ALTER TABLE {new.name} ADD {said}" if said.startswith(UNIQUE) else said
+            statement = words.get((new.name, "index", name), _plain(text))
+            yield f"ALTER TABLE {new.name} ADD {statement}" if statement.startswith(UNIQUE) else statement
     for name, text in new.statistics.items():
         if old.statistics.get(name) != text:
             yield words.get((new.name, "statistics", name), text)

@@ -1,7 +1,7 @@
-"""One worker process's attempts at jobs: kept alive, stopped when asked to, ended.
+"""The attempts of one worker process: it starts them, extends their leases, stops them when asked to, and ends them.
 
-Always holds: an attempt never raises, whatever its body does. Where its end can't be written, that is tried again, under a
-lease that is kept, for as long as the process lives; then the lease runs out and the sweep takes the job.
+Always holds: an attempt never raises, whatever its handler does. When its end can't be written, the attempt tries again as
+long as the process lives, and keeps the lease; after that the lease expires and another worker takes the job.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from crmgql.errors import DATABASES_OWN, CrmError, TimedOut, Unavailable
 from crmgql.postgres.stacks import unbroken
 from crmgql.records import records
 from crmgql.viewer import Clock, system_clock
-from crmgql.workers.bodies import TASKS, Run
 from crmgql.workers.claims import Claims
 from crmgql.workers.ends import Ends
 from crmgql.workers.failures import Failures
+from crmgql.workers.handlers import HANDLERS, Run
 from crmgql.workers.metrics import Tally
 
 log = structlog.get_logger("crmgql")
 
 BEAT_S = 3.0
-"""Leases are lengthened, and cancel requests seen, so often."""
+"""Interval at which leases are extended and cancel requests read."""
 
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
-"""Before the end of an attempt is written again."""
+"""Waits before another try to write the end of an attempt."""
 
 GIVE_BACK_S = 5.0
-"""How long a worker that is told to stop may try to give a job back."""
+"""How long a worker that stops may try to give a job back."""
 
 
 class JobTimedOut(CrmError):
@@ -47,7 +47,7 @@ class JobTimedOut(CrmError):
 
 
 class Attempts:
-    """What this process is doing. `holder` is its name in the leases."""
+    """`holder` identifies this process in the leases."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock = system_clock) -> None:
         self.database = database
@@ -61,15 +61,15 @@ class Attempts:
         self.tally = Tally()
         self._asked_to_stop: set[UUID] = set()
         self._ending: set[UUID] = set()
-        """Those whose end is being written: there is nothing left to stop."""
+        """Jobs whose end is being written: they are not stopped any more."""
 
     def start(self, lease: Lease) -> asyncio.Task[None]:
-        """Begins an attempt; its lease is kept from now on."""
+        """Starts an attempt; its lease is extended from now on."""
         task = self.running[lease.id] = asyncio.create_task(self.perform(lease))
         return task
 
     async def perform(self, lease: Lease) -> None:
-        """Does a job that this process holds. Raises only when the worker itself is stopped."""
+        """Does a job that this process holds. Raises only when the worker itself stops."""
         task = asyncio.current_task()
         assert task is not None
         self.running[lease.id] = task
@@ -77,7 +77,7 @@ class Attempts:
         try:
             outcome = await self._outcome(lease)
         finally:
-            if self.running.get(lease.id) is task:  # not of a later attempt that this process has claimed meanwhile
+            if self.running.get(lease.id) is task:  # this process may have claimed a later attempt
                 del self.running[lease.id]
                 self._asked_to_stop.discard(lease.id)
                 self._ending.discard(lease.id)
@@ -87,7 +87,7 @@ class Attempts:
         log.info("job", kind=lease.kind, job=str(lease.id), attempt=lease.attempts, outcome=outcome, ms=ms)
 
     async def _outcome(self, lease: Lease) -> str:
-        """Does it and writes how it ended, if that was not written with what it did."""
+        """Does the job; writes its end unless the handler's transaction did. Returns a word for log and metrics."""
         try:
             await self._work(lease)
         except asyncio.CancelledError:
@@ -97,7 +97,7 @@ class Attempts:
             await unbroken(self._give_back(lease))
             raise
         except LeaseLost:
-            await self._end(lease, "cancelled")  # finds its row only if that is what took the lease away
+            await self._end(lease, "cancelled")  # finds its row only if a cancel request ended the lease
             return "lease lost"
         except records.COLLIDED:
             await self._end(lease, "failed", Unavailable("Too many changed the same records at once."))
@@ -115,21 +115,21 @@ class Attempts:
         return "done"
 
     async def _work(self, lease: Lease) -> None:
-        known = TASKS.get(lease.kind)
-        if known is None:
+        handler = HANDLERS.get(lease.kind)
+        if handler is None:
             raise KindUnknown(f"No job of the kind {lease.kind!r} is known here; drop it, or retry it with its worker.")
         run = Run(self.database, self.settings, self.clock, lease, self.ends)
-        limit = asyncio.timeout(known.kind.timeout_s)
+        limit = asyncio.timeout(handler.kind.timeout_s)
         try:
             async with limit:
-                await known.perform(run)
+                await handler.perform(run)
         except (TimeoutError, TimedOut):
             if not limit.expired():
                 raise
-            raise JobTimedOut(f"It took longer than {known.kind.timeout_s} s.") from None
+            raise JobTimedOut(f"It took longer than {handler.kind.timeout_s} s.") from None
 
     async def _end(self, lease: Lease, how: str, error: CrmError | None = None) -> None:
-        """Writes how it ended, as often as it takes."""
+        """Writes the end; tries again until the database takes it."""
         self._ending.add(lease.id)
         wait_s = FIRST_WAIT_S
         while True:
@@ -157,7 +157,7 @@ class Attempts:
                 await leases.failed(tx.connection, lease, now=self.clock(), error=error)
 
     async def _give_back(self, lease: Lease) -> None:
-        """The process is about to end, and waits no longer than it must."""
+        """Returns after `GIVE_BACK_S` at the latest: the process is stopping."""
         try:
             async with asyncio.timeout(GIVE_BACK_S):
                 await self._end(lease, "given back")
@@ -165,7 +165,7 @@ class Attempts:
             log.warning("job not given back; its lease will run out", job=str(lease.id))
 
     async def beat(self) -> None:
-        """Until cancelled: keeps the leases, and stops what others want stopped."""
+        """Until cancelled: extends the leases, and stops jobs that were cancelled or lost."""
         while True:
             await asyncio.sleep(BEAT_S)
             try:
@@ -178,7 +178,7 @@ class Attempts:
             await self.claims.give_back_orphans(self.running)
         if not self.running:
             return
-        async with self.database.reserved() as connection:  # jobs may hold all others for as long as they take
+        async with self.database.reserved() as connection:  # jobs may hold all others for long
             stop = await leases.beat(connection, holder=self.holder, job_ids=list(self.running), now=self.clock())
         for job_id in stop:
             task = self.running.get(job_id)
@@ -187,7 +187,7 @@ class Attempts:
                 task.cancel()
 
     async def finish(self, patience_s: float) -> None:
-        """Lets what is running end by itself for a while; what is left is stopped and given back."""
+        """Waits for running jobs; stops those that take longer than `patience_s` and gives them back."""
         tasks = list(self.running.values())
         if tasks:
             await asyncio.wait(tasks, timeout=patience_s)

@@ -1,7 +1,7 @@
-"""Bells: whoever has committed a job rings its queue's, and one worker that has room hears it, at once.
+"""Bells: a process that commits a job rings the bell of its queue, and one worker with room receives it at once.
 
-A bell is a sorted set with one member in Valkey: ringing it twice is ringing it once, taking the member is hearing it, and
-whoever waits for it longest hears it first. Best effort: what no bell told of is found by the look, within a second.
+A bell is a sorted set with one member in Valkey: ringing twice has the effect of ringing once, and the worker that has waited
+longest takes the member. Best effort: a job without a bell is found by the look, within a second.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ log = structlog.get_logger("crmgql")
 
 PREFIX = "crmgql:bell:"
 SPACING_S = 0.005
-"""The least time between two rings of one process: who commits a thousand jobs a second need not say so a thousand times."""
+"""Shortest time between two rings of one process, so that a thousand commits a second are not a thousand commands."""
 
 ANSWER_S = 5.0
 BLOCK_S = 2.0
-"""How long one wait for a bell takes at the most, on Valkey's side."""
+"""How long Valkey blocks one wait for a bell."""
 
 LOST = (RedisError, OSError)
 
 
 class Bells:
-    """One process's hand on the bells. `ring` may be `Database.on_queued`."""
+    """Rings for one process. `ring` can be `Database.on_queued`."""
 
     def __init__(self, valkey: Redis) -> None:
         self.valkey = valkey
@@ -37,7 +37,7 @@ class Bells:
         self._ringing: asyncio.Task[None] | None = None
 
     def ring(self, queues: Iterable[str]) -> None:
-        """Neither waits nor raises; what Valkey does not take is left to the look."""
+        """Neither waits nor raises; when Valkey fails, the look finds the jobs."""
         self._wanted.update(queues)
         if self._ringing is None or self._ringing.done():
             self._ringing = asyncio.create_task(self._work())
@@ -56,14 +56,14 @@ class Bells:
                 log.debug("bell not rung", queues=sorted(queues), reason=str(error))
 
     async def stop(self) -> None:
-        """Rings what is still to be rung."""
+        """Rings the bells that were asked for, for at most a second."""
         if self._ringing is not None:
             await asyncio.wait([self._ringing], timeout=1)
             self._ringing.cancel()
 
 
-async def heard(valkey: Redis, queues: Sequence[str]) -> str | None:
-    """The queue whose bell was rung; None when none was for `BLOCK_S`. Raises one of `LOST`."""
-    async with asyncio.timeout(BLOCK_S + ANSWER_S):
-        found = await valkey.bzpopmin([PREFIX + queue for queue in queues], timeout=BLOCK_S)
+async def receive(valkey: Redis, queues: Sequence[str], block_s: float = BLOCK_S) -> str | None:
+    """The queue whose bell was rung; None when none was for `block_s`. Raises one of `LOST`."""
+    async with asyncio.timeout(block_s + ANSWER_S):
+        found = await valkey.bzpopmin([PREFIX + queue for queue in queues], timeout=block_s)
     return None if found is None else str(found[0].decode().removeprefix(PREFIX))

@@ -1,4 +1,4 @@
-"""The declared bodies of jobs, one module per chapter; importing them is what declares."""
+"""The handlers of jobs, one module per chapter; importing them declares them."""
 
 from crmgql.workers import housekeeping, leads, marketing, messages, opportunities, pools, routing
 

@@ -1,6 +1,6 @@
-"""Claims batches of jobs for one process, and gives back what was claimed and can't be done here.
+"""Claims batches of jobs for one process, and gives back claimed jobs that it will not do.
 
-Always holds: whatever the database says became of a claim, no lease of this process is left to run out for it.
+Always holds: when a claim fails or its answer is lost, its jobs are given back, and their leases need not expire.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crmgql.viewer import Clock
 from crmgql.workers.failures import Failures
 
 DOUBT_S = leases.LEASE.total_seconds()
-"""How long after a claim whose answer was lost it may still be found to have happened."""
+"""How long after a claim without an answer its jobs may still turn out to be claimed."""
 
 
 class Claims:
@@ -28,10 +28,10 @@ class Claims:
         self.failures = failures
         self._doubted_until = float("-inf")
         self._one_at_a_time = asyncio.Lock()
-        """What looks for claims that nobody knows of must not meet one whose answer is under way."""
+        """The search for unknown claims must not run while a claim waits for its answer."""
 
     async def take(self, queue: str, limit: int) -> list[Lease]:
-        """The next jobs of a queue; none as well while the database is away: the look tells of them again."""
+        """The next jobs of a queue; none while the database fails: the look will find them again."""
         async with self._one_at_a_time:
             try:
                 async with self.database.connection() as connection:
@@ -52,11 +52,11 @@ class Claims:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether jobs may have been claimed that nobody here knows of."""
+        """Whether this process may hold jobs that it does not know."""
         return time.monotonic() < self._doubted_until
 
     async def give_back(self, unwanted: Sequence[Lease]) -> None:
-        """What was claimed and was not begun."""
+        """Gives back jobs that were claimed and not started. Does not raise."""
         if not unwanted:
             return
         try:
@@ -68,7 +68,7 @@ class Claims:
             self.failures.note("jobs not given back", trouble)
 
     async def give_back_orphans(self, known: Iterable[UUID]) -> None:
-        """What we hold by the database's word, and know nothing of. Raises what the database does."""
+        """Gives back jobs that this process holds but does not know. Raises database errors."""
         async with self._one_at_a_time, self.database.transaction() as tx:
             ids = list(known)
             await leases.give_back_orphans(tx.connection, holder=self.holder, known=ids, now=self.clock())

@@ -1,6 +1,6 @@
-"""A queue worked off by one process: a batch is claimed, done so many at once, and the next one claimed as places get free.
+"""Does the jobs of one queue in one process: claims a batch, starts it, and claims more as jobs end.
 
-Always holds: never more than `at_once` jobs of the queue are under way here, and nothing is claimed that is not started.
+Always holds: at most `at_once` jobs of the queue run here, and every claimed job is started or given back.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 from crmgql.workers.attempts import Attempts
 
 LINGER_S = 0.5
-"""How long an empty queue is waited at: who is told meanwhile needs no ring."""
+"""How long a drain waits at an empty queue: a wake in this time needs no ring."""
 
 GATHER_S = 0.001
-"""How long places that get free wait for others that do."""
+"""How long to wait after a job has ended, so that others that end at the same time share the next claim."""
 
 MORE_S = 0.1
-"""The least time between two calls of `on_more`."""
+"""Shortest time between two calls of `on_more`."""
 
 
 class Drain:
-    """`on_more` is called when there may be more than this process can take."""
+    """`on_more` is called with the queue when it may have more jobs than this process can take."""
 
     def __init__(
         self, attempts: Attempts, queue: str, at_once: int, on_more: Callable[[list[str]], None] | None = None
@@ -37,7 +37,7 @@ class Drain:
         self._running: set[asyncio.Task[Any]] = set()
         self._woken = asyncio.Event()
         self._is_stopped = False
-        self._told_of_more = float("-inf")
+        self._last_on_more = float("-inf")
         self._ended = asyncio.Event()
         self._ended.set()
 
@@ -45,11 +45,11 @@ class Drain:
         return len(self._running) < self.at_once
 
     def wake(self) -> None:
-        """There may be something to claim."""
+        """Makes the drain claim: there may be jobs."""
         self._woken.set()
 
     async def drain(self) -> None:
-        """Until the queue has been empty for a while. Returns at once where the drain goes on already."""
+        """Runs until the queue has been empty for `LINGER_S`. When the drain is running already, wakes it and returns."""
         if self.is_draining or self._is_stopped:
             self.wake()
             return
@@ -63,7 +63,7 @@ class Drain:
             self._ended.set()
 
     async def _once(self) -> bool:
-        """Claims what there is room for, and waits until there may be something to claim; False when it is time to end."""
+        """Claims as many jobs as there is room for, and waits for room or a wake. False when the drain is to end."""
         self._woken.clear()
         room = self.at_once - len(self._running)
         leases = await self.attempts.claims.take(self.queue, room) if room else []
@@ -76,15 +76,15 @@ class Drain:
             task.add_done_callback(self._is_done)
         if len(leases) < room:
             return await self._is_woken()
-        if not self.has_room():  # else some have ended while these were claimed
-            self._tell_of_more()
+        if not self.has_room():  # false when some have ended during the claim
+            self._call_on_more()
             await self._woken.wait()
             await asyncio.sleep(GATHER_S)
         return not self._is_stopped
 
-    def _tell_of_more(self) -> None:
-        if self.on_more is not None and time.monotonic() - self._told_of_more > MORE_S:
-            self._told_of_more = time.monotonic()
+    def _call_on_more(self) -> None:
+        if self.on_more is not None and time.monotonic() - self._last_on_more > MORE_S:
+            self._last_on_more = time.monotonic()
             self.on_more([self.queue])
 
     async def _is_woken(self) -> bool:
@@ -99,7 +99,7 @@ class Drain:
         self._running.discard(task)
 
     async def stop(self, patience_s: float) -> None:
-        """Claims nothing any more; what was being claimed is given back."""
+        """Ends the drain; jobs of a claim under way are given back. Waits up to `patience_s`."""
         self._is_stopped = True
         self.wake()
         with suppress(TimeoutError):

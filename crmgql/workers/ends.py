@@ -1,8 +1,8 @@
-"""Ends that share a commit: those of jobs that have nothing of their own to commit with them.
+"""Ends that share a commit: those of jobs whose effects, if any, are committed before.
 
-A body that works in one transaction ends in it, alone: no other's failure can undo its effect. One that works in steps has
-committed its effects by then, and one that writes nothing has none: of these, all that are over at the same time are ended
-by one statement, each under its own lease. Who is not among those that it ended is ended alone, and is told why not.
+A handler that works in one transaction ends its job in that transaction: no other job's failure can undo its effect. A long
+handler has committed its steps, and one that writes nothing has no effect: one statement ends all of these that are over at
+the same time, each under its own lease. A job that this statement did not end is ended alone, which raises the reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from crmgql.viewer import Clock
 
 Waiting = list[tuple[Lease, Result, asyncio.Future[None]]]
 MOST = 500
-"""Ends in a statement."""
+"""Ends in one statement."""
 
 
 class Ends:
@@ -30,7 +30,7 @@ class Ends:
         self._writing: asyncio.Task[None] | None = None
 
     async def done(self, lease: Lease, result: Result) -> None:
-        """Ends a job well; its effects are committed. Raises `LeaseLost`, and what the database does."""
+        """Ends a job as done; its effects are committed. Raises `LeaseLost` and database errors."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((lease, result, ended))
         if self._writing is None or self._writing.done():
@@ -38,7 +38,7 @@ class Ends:
         await ended
 
     async def _write(self) -> None:
-        """One statement at a time: what comes meanwhile shares the next one."""
+        """One statement at a time; ends that arrive during it share the next one."""
         while self._waiting:
             some, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
             try:
@@ -51,7 +51,7 @@ class Ends:
                     if not ended.done():
                         ended.set_exception(trouble)
                 continue
-            except Exception:  # one of the results can't be written: which one, each finds out for itself
+            except Exception:  # a result can't be written: each alone finds out which
                 over = set()
             for lease, result, ended in some:
                 if lease.id not in over:

@@ -1,4 +1,4 @@
-"""A failure that repeats is logged as an error with its traceback once, then with a count, once a minute."""
+"""Logs a failure as an error with its traceback the first time, then with a count, once a minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger("crmgql")
 
 EVERY_S = 60.0
 QUIET_S = 3600.0
-"""What has not failed for so long is a new failure when it does."""
+"""A failure that has not occurred for so long counts as new."""
 
 MOST = 1000
 
@@ -26,18 +26,18 @@ class Repeated:
     count: int
     first: float
     last: float
-    told: float
+    logged: float
 
 
 class Failures:
-    """Those of one process: of each kind of failure, how often it came."""
+    """The failures of one process, counted by kind."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[tuple[str, str], Repeated] = {}
 
     def note(self, what: str, error: BaseException, **fields: Any) -> None:
-        """Logs it, if it is time to. The database's own troubles have a line already: they are a warning without traceback."""
+        """Logs the failure unless it was logged within a minute. Database trouble is a warning without traceback: `db` logs it too."""
         now, key = self._clock(), (what, _place(error))
         seen = self._known.get(key)
         if seen is None or now - seen.last > QUIET_S:
@@ -49,8 +49,8 @@ class Failures:
             return
         seen.count += 1
         seen.last = now
-        if now - seen.told >= EVERY_S:
-            seen.told = now
+        if now - seen.logged >= EVERY_S:
+            seen.logged = now
             again = log.warning if isinstance(error, DATABASES_OWN) else log.error
             again(f"{what}, again", reason=repr(error), times=seen.count, in_s=round(now - seen.first), **fields)
 
@@ -61,7 +61,7 @@ class Failures:
 
 
 def _place(error: BaseException) -> str:
-    """The kind of error and where it was raised: its text may have an id in it."""
+    """The error's type and where it was raised. Its text may contain an id, so it does not count."""
     frames = traceback.extract_tb(error.__traceback__, limit=-1)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__qualname__} {where}"

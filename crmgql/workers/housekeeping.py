@@ -1,4 +1,4 @@
-"""Deletes what has had its day, in batches: none holds locks, or keeps others waiting, for long."""
+"""Deletes what is past its retention, in batches, so that no transaction holds locks for long."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.people import login_attempts, sessions
 from crmgql.events import months
 from crmgql.records import idempotency, records
-from crmgql.workers.bodies import Result, Run, long_task
+from crmgql.workers.handlers import Result, Run, long_handler
 
 KEYS_KEPT = timedelta(days=30)
 JOBS_KEPT = timedelta(days=14)
-AT_A_TIME = 5000
+BATCH = 5000
 Purge = Callable[[Transaction, datetime, int], Awaitable[int]]
 
 PURGES: dict[str, Purge] = {
@@ -25,31 +25,31 @@ PURGES: dict[str, Purge] = {
 }
 
 
-@long_task(kinds.HOUSEKEEPING)
+@long_handler(kinds.HOUSEKEEPING)
 async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
-    """Ended sessions, old login counters, idempotency keys past their time, jobs long done; months of events."""
+    """Deletes ended sessions, old login counters, idempotency keys, finished jobs and months of events past their retention."""
     counts = dict.fromkeys(PURGES, 0)
     for name, purge in PURGES.items():
-        gone = AT_A_TIME
-        while gone == AT_A_TIME:
+        gone = BATCH
+        while gone == BATCH:
             async with run.step() as act:
-                gone = await purge(act.tx, act.now, AT_A_TIME)
+                gone = await purge(act.tx, act.now, BATCH)
                 run.progress(done=run.done + gone)
             counts[name] += gone
     async with run.step() as act:
         await months.make(act.tx, now=act.now)
     kept = {"events": run.settings.events_retention_days, "audit_entries": run.settings.audit_retention_days}
-    given_up = {relation: await _give_up(run, relation, days) for relation, days in kept.items() if days is not None}
-    return {**counts, **given_up}
+    dropped = {relation: await _drop_months(run, relation, days) for relation, days in kept.items() if days is not None}
+    return {**counts, **dropped}
 
 
-async def _give_up(run: Run, relation: str, days: int) -> int:
-    """Each month in a transaction of its own: one that can't be dropped now leaves the earlier ones dropped."""
+async def _drop_months(run: Run, relation: str, days: int) -> int:
+    """Drops each month in a transaction of its own: if one fails, the earlier ones stay dropped. Returns the number of rows."""
     async with run.step() as act:
         over = await months.over(act.tx, relation, now=act.now, days=days)
     gone = 0
     for month in over:
         async with run.step() as act:
             await records.unhurried(act)
-            gone += await months.give_up(act.tx, relation, month)
+            gone += await months.drop(act.tx, relation, month)
     return gone

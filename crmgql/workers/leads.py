@@ -7,21 +7,21 @@ from uuid import UUID
 from crmgql.domain.jobs import kinds
 from crmgql.domain.leads import duplicates
 from crmgql.records.records import Act
-from crmgql.workers.bodies import Result, Run, long_task, task
+from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 AT_A_TIME = 50
 
 
-@task(kinds.LEAD_DUPLICATES)
+@handler(kinds.LEAD_DUPLICATES)
 async def lead_duplicates(act: Act, arguments: kinds.LeadOf) -> Result:
-    """Looks for leads that are the same as this one; how many is not told, as whoever reads the job may not see them."""
+    """Looks for duplicates of a lead. Returns no count: not everybody who can read the job may see those leads."""
     await duplicates.find(act, lead_id=arguments.lead_id)
     return None
 
 
-@long_task(kinds.LEADS_DUPLICATES)
+@long_handler(kinds.LEADS_DUPLICATES)
 async def leads_duplicates(run: Run, arguments: kinds.LeadsOf) -> Result:
-    """Goes through the leads by id; the checkpoint is the last one looked at."""
+    """Compares all leads in the order of their ids; the checkpoint is the last one compared."""
     last: UUID | None = UUID(run.checkpoint["last"]) if run.checkpoint else None
     while True:
         async with run.step() as act:

@@ -6,10 +6,10 @@ from email.utils import parseaddr
 
 from crmgql.domain.jobs import kinds
 from crmgql.domain.marketing import follow_ups
-from crmgql.workers.bodies import Result, Run, long_task
+from crmgql.workers.handlers import Result, Run, long_handler
 
 
-@long_task(kinds.LEAD_FOLLOW_UP)
+@long_handler(kinds.LEAD_FOLLOW_UP)
 async def lead_follow_up(run: Run, arguments: kinds.FollowUp) -> Result:
     address = parseaddr(run.settings.mail_from or "")[1] or None
     async with run.step() as act:

@@ -1,7 +1,7 @@
-"""What a worker process has done, in the text format of Prometheus, and whether it is well; both over HTTP, when asked to.
+"""The metrics of a worker process, in the text format of Prometheus, and its health, over HTTP.
 
-`/healthz` answers as long as the process does. `/readyz` asks nobody: it tells since when PostgreSQL or Valkey have not
-answered what the worker asks anyway. `/metrics` asks one statement about the queues.
+`/healthz` is 200 as long as the process runs. `/readyz` sends no request of its own: it reports whether PostgreSQL and Valkey
+have lately answered what the worker asks anyway. `/metrics` runs one statement about the queues.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from itertools import accumulate
 from typing import Any
 
@@ -27,7 +28,7 @@ from crmgql.errors import CrmError, SetupError
 BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0)
 BOUNDS = (*map(str, BUCKETS_S), "+Inf")
 SILENT_S = 10.0
-"""A server that has not answered for so long is named by `/readyz`."""
+"""`/readyz` names a server that has not answered for so long."""
 
 HEAD_BYTES, HEAD_S = 8192, 5.0
 
@@ -61,7 +62,7 @@ class Answers:
         self._last["Valkey"] = self._clock()
 
     def failing(self) -> list[str]:
-        """In words; nothing when both answer."""
+        """A sentence for each server that does not answer."""
         now = self._clock()
         return [f"{name} does not answer." for name, last in self._last.items() if now - last > SILENT_S]
 
@@ -90,7 +91,7 @@ class _Collected(Collector):
 
 
 class Page:
-    """What is answered. `depths` asks the database."""
+    """The three paths. `depths` reads the queues from the database."""
 
     def __init__(
         self, tally: Tally, answers: Answers, running: Callable[[], int], depths: Callable[[], Awaitable[Depths]]
@@ -111,11 +112,11 @@ class Page:
             )
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, await self._exposed()
-        return _json(404, {"status": "There is nothing here but /healthz, /readyz and /metrics."})
+        return _json(404, {"status": "The paths are /healthz, /readyz and /metrics."})
 
     async def _exposed(self) -> bytes:
         depths = None
-        with suppress(CrmError):  # the other numbers are there while the database is away
+        with suppress(CrmError):  # while the database is away the other numbers are served
             depths = await self._depths()
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collected(self._tally, self._running(), depths))
@@ -128,15 +129,17 @@ def _json(status: int, value: object) -> tuple[int, str, bytes]:
 
 @asynccontextmanager
 async def served(page: Page, host: str, port: int) -> Any:
-    """The page at this address, while open. Raises `SetupError` where nobody can listen there."""
+    """Serves the page at this address. Raises `SetupError` when the process can't listen there."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(HEAD_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await _answered(page, head))
-                await writer.drain()
-        writer.close()
+        try:
+            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(HEAD_S):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    writer.write(await _answered(page, head))
+                    await writer.drain()
+        finally:
+            writer.close()
 
     try:
         server = await asyncio.start_server(talk, host, port, limit=HEAD_BYTES)
@@ -149,15 +152,15 @@ async def served(page: Page, host: str, port: int) -> Any:
 
 
 async def _answered(page: Page, head: bytes) -> bytes:
-    """One answer to one request; the connection is closed after it."""
+    """The whole response to a request; the connection is closed after it."""
     words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
     method, target = (words[0], words[1]) if len(words) == 3 else ("", "")
     if method in ("GET", "HEAD"):
         status, kind, body = await page.answer(target.partition("?")[0])
     else:
-        status, kind, body = _json(405, {"status": "GET it."})
+        status, kind, body = _json(405, {"status": "Use GET."})
     lines = (
-        f"HTTP/1.1 {status} {'OK' if status == 200 else 'Unavailable'}",
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         f"content-type: {kind}",
         f"content-length: {len(body)}",
         "cache-control: no-store",

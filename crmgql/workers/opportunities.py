@@ -1,4 +1,4 @@
-"""Jobs of opportunities: the stale sweep, and scoring anew."""
+"""Jobs of opportunities: the stale sweep, and new scores."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from uuid import UUID
 
 from crmgql.domain.jobs import kinds
 from crmgql.domain.opportunities import score_rules, stale_alerts
-from crmgql.workers.bodies import Result, Run, long_task
+from crmgql.workers.handlers import Result, Run, long_handler
 
 
-@long_task(kinds.OPPORTUNITIES_STALE)
+@long_handler(kinds.OPPORTUNITIES_STALE)
 async def opportunities_stale(run: Run, arguments: kinds.Nothing) -> Result:
     while True:
         async with run.step() as act:
@@ -19,7 +19,7 @@ async def opportunities_stale(run: Run, arguments: kinds.Nothing) -> Result:
             return {"swept": run.done}
 
 
-@long_task(kinds.OPPORTUNITIES_SCORE)
+@long_handler(kinds.OPPORTUNITIES_SCORE)
 async def opportunities_score(run: Run, arguments: kinds.Nothing) -> Result:
     while True:
         async with run.step() as act:

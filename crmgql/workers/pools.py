@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from crmgql.domain.jobs import kinds
 from crmgql.domain.pools import pool_sweeps
-from crmgql.workers.bodies import Result, Run, long_task
+from crmgql.workers.handlers import Result, Run, long_handler
 
 
-@long_task(kinds.POOLS_RECLAIM)
+@long_handler(kinds.POOLS_RECLAIM)
 async def pools_reclaim(run: Run, arguments: kinds.Nothing) -> Result:
     counts = {"warned": 0, "reclaimed": 0, **run.checkpoint.get("counts", {})}
     at = run.checkpoint.get("at", {})

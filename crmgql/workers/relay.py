@@ -1,6 +1,6 @@
-"""From "there may be work in this queue" to a drain that works it off: the bells, the look, and what rings arq.
+"""Turns "this queue may have jobs", from bells and from the look, into a running drain: wakes it, or rings arq.
 
-Always holds: a worker hears only the bells of queues that it has room for, so that what it can't take is another's.
+Always holds: a worker receives bells only of queues that it has room for, so that others receive the rest.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from crmgql.workers.bells import Bells
 from crmgql.workers.drains import Drain
 from crmgql.workers.rings import ArqRedis, Rings
 
-FULL_S = 0.05
-"""While no queue has room, whether one has is looked at so often."""
+FULL_S = 0.1
+"""While a queue has no room, how often to check again: the bell of a queue that has room again must not wait."""
 
 
 class Wanted:
-    """Queues in which there is work, as this process has learned; kept while Valkey is away."""
+    """Queues that may have jobs; remembered while Valkey is away."""
 
     def __init__(self) -> None:
         self.queues: set[str] = set()
-        self._told = asyncio.Event()
+        self._added = asyncio.Event()
 
     def add(self, queue: str) -> None:
         self.queues.add(queue)
-        self._told.set()
+        self._added.set()
 
     def expect(self, due: Mapping[str, datetime], now: datetime) -> None:
-        """Adds each queue when its first job is due."""
+        """Adds each queue at the time its first job is due."""
         for queue, at in due.items():
             if at <= now:
                 self.add(queue)
@@ -38,18 +38,15 @@ class Wanted:
                 asyncio.get_running_loop().call_later((at - now).total_seconds() + 0.001, self.add, queue)
 
     async def take(self) -> set[str]:
-        """Waits until there are some."""
-        await self._told.wait()
-        self._told.clear()
+        """Waits until there is one; returns all, and forgets them."""
+        await self._added.wait()
+        self._added.clear()
         queues, self.queues = self.queues, set()
         return queues
 
 
 class Relay:
-    """For the queues of one worker process, by their drains, and for as long as Valkey is there.
-
-    `answered` is called each time that Valkey has answered.
-    """
+    """For the queues of one worker process and one connection to Valkey. `answered` is called after each answer of Valkey."""
 
     def __init__(
         self,
@@ -66,7 +63,7 @@ class Relay:
         self.rings = {queue: Rings(redis, queue, drain.drain) for queue, drain in drains.items()}
 
     async def run(self) -> None:
-        """Until cancelled. Raises what a lost Valkey raises."""
+        """Relays until cancelled. Raises one of `LOST`."""
         while True:
             for queue in await self.wanted.take():
                 try:
@@ -76,7 +73,7 @@ class Relay:
                     raise
 
     async def relay(self, queue: str) -> None:
-        """A drain that goes on is told; else arq is rung, and calls one."""
+        """Wakes the drain if it is running; else rings arq, which starts it."""
         drain = self.drains[queue]
         if drain.is_draining:
             drain.wake()
@@ -84,18 +81,22 @@ class Relay:
             await self.rings[queue].ring()
 
     async def listen(self) -> None:
-        """Until cancelled. Raises what a lost Valkey raises."""
+        """Receives bells until cancelled. Raises one of `LOST`."""
         while True:
             queues = [queue for queue, drain in self.drains.items() if drain.has_room()]
             if not queues:
+                async with asyncio.timeout(bells.ANSWER_S):
+                    await self.redis.ping()
+                self.answered()
                 await asyncio.sleep(FULL_S)
                 continue
-            queue = await bells.heard(self.redis, queues)
+            block_s = bells.BLOCK_S if len(queues) == len(self.drains) else FULL_S
+            queue = await bells.receive(self.redis, queues, block_s)
             self.answered()
             if queue is None:
                 continue
             if self.drains[queue].has_room():
                 self.wanted.add(queue)
             else:
-                self.bells.ring([queue])  # another worker's
+                self.bells.ring([queue])  # for another worker
                 self.drains[queue].wake()

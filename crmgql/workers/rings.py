@@ -1,6 +1,6 @@
-"""arq's side: a ring is put into arq's queue, and arq calls the drain of that queue. See the package for what is gone around.
+"""The adapter to arq: puts a ring into arq's queue, and arq calls the drain of that queue. The package's docstring says why.
 
-The only place that enqueues, and the only one that knows arq.
+The only module that enqueues in arq, and the only one that imports it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ __all__ = ["LOST", "ArqRedis", "Rings", "client", "queue_name"]
 
 FUNCTION = "drain"
 STALE_MS = 60_000
-"""A ring that was not taken up in this time is forgotten."""
+"""A ring that arq has not started in this time is removed."""
 
 NO_TIMEOUT_S = 86_400
-"""arq's own: ours are per kind, and the lease tells who is dead."""
+"""arq's time-out, never reached: kinds have their own, and a lease shows that its worker is dead."""
 
 AT_ONCE = 5
-"""Rings that arq answers at once: one that comes while the drain goes on is answered by it at once."""
+"""Rings that arq handles at once: while the drain runs, another ring only wakes it and returns."""
 
 LET_GO_S = 1.0
-"""How long arq may take to end its side of a ring."""
+"""How long to wait for arq's tasks after cancelling them."""
 
 PROBES = {
     getattr(socket, name): value
     for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}.items()
     if hasattr(socket, name)
 }
-"""Options of a TCP socket that make the kernel give up on a silent peer after some ten seconds, where it knows them."""
+"""TCP socket options, where the system has them, that close a connection after some ten seconds without an answer."""
 
 
 def queue_name(queue: str) -> str:
@@ -51,7 +51,7 @@ def queue_name(queue: str) -> str:
 
 
 def client(redis_url: str) -> ArqRedis:
-    """A cable that was pulled tells nobody: the kernel probes connections, the relay sees whether Valkey answers."""
+    """A client without time-outs per command: the kernel probes the connection, and the relay limits its waits."""
     probing = {} if redis_url.startswith("unix") else {"socket_keepalive": True, "socket_keepalive_options": PROBES}
     return ArqRedis(
         ConnectionPool.from_url(redis_url, socket_connect_timeout=ANSWER_S, **probing),
@@ -61,16 +61,16 @@ def client(redis_url: str) -> ArqRedis:
 
 
 class Rings:
-    """Of one queue: `ring` tells arq, and arq calls `answer`, in this process or in another one."""
+    """The rings of one queue: after `ring` arq calls `answer`, in this process or in another one."""
 
     def __init__(self, redis: ArqRedis, queue: str, answer: Callable[[], Awaitable[None]]) -> None:
-        logging.getLogger("arq.worker").setLevel(logging.WARNING)  # each job has a line of ours
+        logging.getLogger("arq.worker").setLevel(logging.WARNING)  # `attempts` logs each job
         self.redis = redis
         self.queue = queue
         self._worker = _worker(redis, queue, answer)
 
     async def ring(self) -> None:
-        """Raises one of `LOST`, `TimeoutError` included, for a Valkey that hangs."""
+        """Raises one of `LOST`; when Valkey hangs, `TimeoutError`, which is one of them."""
         id, at_ms = uuid4().hex, time.time_ns() // 1_000_000
         body = serialize_job(FUNCTION, (), {}, None, at_ms, serializer=self.redis.job_serializer)
         name = queue_name(self.queue)
@@ -83,12 +83,12 @@ class Rings:
         self._worker.rung.set()
 
     async def run(self) -> None:
-        """Until cancelled; raises what a lost Valkey raises."""
-        self._worker.rung.set()  # what others have rung before
+        """Runs arq's worker until cancelled. Raises one of `LOST`."""
+        self._worker.rung.set()  # there may be rings from before
         await self._worker.async_run()
 
     async def let_go(self) -> None:
-        """Ends arq's side of what still goes on; the drain itself goes on."""
+        """Cancels arq's tasks; a running drain continues."""
         tasks = list(self._worker.tasks.values())
         for task in tasks:
             task.cancel()
@@ -96,8 +96,8 @@ class Rings:
             await asyncio.wait(tasks, timeout=LET_GO_S)
 
 
-class _Told(Worker):
-    """arq's worker, which looks into its queue when it is told to, instead of all the time."""
+class _Worker(Worker):
+    """arq's worker, but it reads its queue when `rung` is set instead of polling."""
 
     rung: asyncio.Event
 
@@ -110,11 +110,11 @@ class _Told(Worker):
                 await self._poll_iteration()
             finally:
                 for task in self.tasks.values():
-                    task.add_done_callback(_heard)
+                    task.add_done_callback(_retrieve)
 
 
-def _heard(done: asyncio.Task[Any]) -> None:
-    """arq's side of a ring may fail, as Valkey is gone: nobody needs to be warned of it."""
+def _retrieve(done: asyncio.Task[Any]) -> None:
+    """Reads the task's exception, so that asyncio does not warn: arq's task fails when Valkey is gone."""
     if not done.cancelled():
         done.exception()
 
@@ -123,16 +123,16 @@ async def _answered(answer: Callable[[], Awaitable[None]]) -> None:
     await answer()
 
 
-def _worker(redis: ArqRedis, queue: str, answer: Callable[[], Awaitable[None]]) -> _Told:
+def _worker(redis: ArqRedis, queue: str, answer: Callable[[], Awaitable[None]]) -> _Worker:
     going: set[asyncio.Task[None]] = set()
 
     async def drain(context: dict[str, Any]) -> None:
         task = asyncio.create_task(_answered(answer))
         going.add(task)
         task.add_done_callback(going.discard)
-        await asyncio.shield(task)  # what arq stops is only arq's side of it
+        await asyncio.shield(task)  # cancelling arq's task must not cancel the drain
 
-    worker = _Told(
+    worker = _Worker(
         functions=cast(Any, [func(cast(Any, drain), name=FUNCTION, timeout=NO_TIMEOUT_S, max_tries=1000)]),
         redis_pool=redis,
         queue_name=queue_name(queue),

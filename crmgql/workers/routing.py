@@ -5,17 +5,17 @@ from __future__ import annotations
 from crmgql.domain.jobs import kinds
 from crmgql.domain.routing import assign, bulk
 from crmgql.records.records import Act
-from crmgql.workers.bodies import Result, Run, long_task, task
+from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 
-@task(kinds.LEAD_ROUTE)
+@handler(kinds.LEAD_ROUTE)
 async def lead_route(act: Act, arguments: kinds.LeadOf) -> Result:
-    """Answers no more than whether somebody has it: whoever made the lead reads the job, but perhaps not the lead."""
+    """Returns only whether the lead has an owner: whoever made the lead can read the job, but perhaps not the lead."""
     done = await assign.route(act, lead_id=arguments.lead_id)
     return {"routed": done["routed"]}
 
 
-@long_task(kinds.LEADS_ROUTE)
+@long_handler(kinds.LEADS_ROUTE)
 async def leads_route(run: Run, arguments: kinds.RouteMany) -> Result:
     while True:
         async with run.step() as act:
@@ -25,6 +25,6 @@ async def leads_route(run: Run, arguments: kinds.RouteMany) -> Result:
             return {"routed": run.done}
 
 
-@task(kinds.LEADS_REROUTE)
+@handler(kinds.LEADS_REROUTE)
 async def leads_reroute(act: Act, arguments: kinds.Nothing) -> Result:
     return dict(await assign.reroute_due(act))

@@ -1,8 +1,7 @@
-"""The worker process: arq's workers, one per queue, and what keeps them and their jobs going.
+"""The worker process: connects, starts a drain per queue with heartbeat and upkeep beside them, and stops on a signal.
 
-Always holds: a worker that loses Valkey or PostgreSQL, or finds none, waits for it and works on; only a signal stops it.
-What it was doing then is given back, and what a kill interrupts is found by its lease: every job may be started twice,
-none is done twice.
+Always holds: a worker without Valkey or PostgreSQL waits for it and continues; only a signal stops it. Its running jobs are
+then given back. The jobs of a killed worker are found by their leases: a job may be started twice, its effect happens once.
 """
 
 from __future__ import annotations
@@ -23,8 +22,10 @@ from crmgql.domain.jobs import queues as waiting
 from crmgql.errors import CrmError, DatabaseAway, SetupError
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
-from crmgql.workers import chapters as _bodies  # noqa: F401 - importing them is what declares
-from crmgql.workers import metrics
+from crmgql.workers import (
+    chapters,  # noqa: F401 - importing them declares the handlers
+    metrics,
+)
 from crmgql.workers.attempts import Attempts
 from crmgql.workers.drains import Drain
 from crmgql.workers.relay import Relay, Wanted
@@ -36,21 +37,22 @@ log = structlog.get_logger("crmgql")
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 
 CONNECTION_S = 30.0
-"""How long a job may wait for a database connection: others hold theirs for as long as they take."""
+"""How long a job may wait for a database connection while other jobs hold all of them."""
 
 PATIENCE_S = 3.0
-"""How long jobs may go on when the worker is told to stop."""
+"""How long jobs may run on after the signal to stop."""
 
 CANCEL_S = 1.0
 """How long a cancelled task may take before it is cancelled again."""
 
 BULK_AT_ONCE = 2
+"""Jobs of the queue `bulk` at once: each may take an hour and a connection."""
 
 Address = tuple[str, int]
 
 
 def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES, metrics_at: Address | None = None) -> None:
-    """Works until it is told to stop by SIGTERM or SIGINT. Raises `SetupError` for settings that lack a server."""
+    """Works until SIGTERM or SIGINT. Raises `SetupError` when the settings lack a server."""
     if settings.database_url is None or settings.redis_url is None:
         raise SetupError("Set CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL, or use “crmgql dev”, which starts both.")
     process = Process(settings, queues, settings.redis_url)
@@ -59,12 +61,12 @@ def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES, metrics_at: Ad
 
 
 async def _run(process: Process, database_url: str, metrics_at: Address | None) -> None:
-    """Raises what ended the work, if that was not a signal."""
-    told = asyncio.Event()
+    """Raises the error that ended the work, if it was not a signal."""
+    signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     work = asyncio.create_task(process.live(database_url, metrics_at))
-    stop = asyncio.create_task(told.wait())
+    stop = asyncio.create_task(signalled.wait())
     try:
         await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -76,7 +78,7 @@ async def _run(process: Process, database_url: str, metrics_at: Address | None) 
 
 
 class Process:
-    """One worker process: what it holds for as long as it lives, whatever becomes of Valkey meanwhile."""
+    """One worker process: its state, which outlives connections to Valkey."""
 
     def __init__(self, settings: Settings, queues: Sequence[str], redis_url: str) -> None:
         self.settings = settings
@@ -87,7 +89,7 @@ class Process:
         self.relay: Relay | None = None
 
     async def live(self, database_url: str, metrics_at: Address | None) -> None:
-        """Until cancelled: waits for the database, works, gives back what it does."""
+        """Until cancelled: waits for the database, does jobs; at the end gives running jobs back."""
         database = await _connected(database_url, self.settings)
         try:
             await _seed(database)
@@ -130,7 +132,7 @@ class Process:
         return metrics.Page(attempts.tally, self.answers, lambda: len(attempts.running), depths)
 
     async def _persist(self, drains: dict[str, Drain]) -> None:
-        """Works, and waits where there is no Valkey to work off: twice as long each time, from anew once it was there."""
+        """Relays for as long as Valkey answers, else waits for it: twice as long each time until it answers again."""
         attempt = 0
         while True:
             redis = client(self.redis_url)
@@ -140,8 +142,7 @@ class Process:
                 self.relay = Relay(redis, drains, self.wanted, self.answers.valkey)
                 await _work(self.relay)
             except LOST as error:
-                wait_s = min(FIRST_WAIT_S * 2 ** min(attempt, 10), LONGEST_WAIT_S)
-                attempt += 1
+                wait_s, attempt = _wait_s(attempt), attempt + 1
                 log.warning("Valkey does not answer; waiting for it", attempt=attempt, wait_s=wait_s, reason=str(error))
                 await asyncio.sleep(wait_s)
             finally:
@@ -149,8 +150,13 @@ class Process:
                 await redis.aclose(close_connection_pool=True)
 
 
+def _wait_s(attempt: int) -> float:
+    """Before another try to connect."""
+    return min(FIRST_WAIT_S * 2.0 ** min(attempt, 10), LONGEST_WAIT_S)
+
+
 async def _work(relay: Relay) -> None:
-    """Raises one of `LOST` when Valkey is gone; what is drained then needs only the database, and goes on."""
+    """Raises one of `LOST` when Valkey is gone; running drains need only the database, and continue."""
     works = [relay.run(), relay.listen(), *(rings.run() for rings in relay.rings.values())]
     parts = [asyncio.create_task(work) for work in works]
     try:
@@ -165,7 +171,7 @@ async def _work(relay: Relay) -> None:
 
 
 async def _connected(url: str, settings: Settings) -> db.Database:
-    """Waits where there is no PostgreSQL yet: twice as long each time. Raises `SetupError` for one that refuses us."""
+    """Waits for PostgreSQL, twice as long each time. Raises `SetupError` when it refuses the connection."""
     attempt = 0
     while True:
         try:
@@ -176,8 +182,7 @@ async def _connected(url: str, settings: Settings) -> db.Database:
                 wait_s=CONNECTION_S,
             )
         except DatabaseAway as error:
-            wait_s = min(FIRST_WAIT_S * 2 ** min(attempt, 10), LONGEST_WAIT_S)
-            attempt += 1
+            wait_s, attempt = _wait_s(attempt), attempt + 1
             log.warning(
                 "PostgreSQL does not answer; waiting for it", attempt=attempt, wait_s=wait_s, reason=error.message
             )
@@ -185,18 +190,18 @@ async def _connected(url: str, settings: Settings) -> db.Database:
 
 
 async def ended(*tasks: asyncio.Task[Any], every_s: float = CANCEL_S) -> None:
-    """Cancels tasks until they have ended. Once is not enough: until Python 3.12 `asyncio.wait_for`, which the Redis client
-    calls for each command, loses a cancellation that comes together with its answer."""
+    """Cancels tasks until they have ended. Once is not enough: before Python 3.12 `asyncio.wait_for`, which the Redis client
+    calls for each command, loses a cancellation that arrives together with the answer."""
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()
         await asyncio.wait(left, timeout=every_s)
     for task in tasks:
-        task.cancelled() or task.exception()  # heard, so that nobody is warned of it
+        task.cancelled() or task.exception()  # reads the exception, so that asyncio does not warn
 
 
 async def _seed(database: db.Database) -> None:
-    """The schedules that a fresh installation has. A database that is away now has them, or gets them next time."""
+    """Makes the built-in schedules. If the database is away, the next start makes them."""
     try:
         async with database.transaction() as tx:
             await schedules.seed(Act(tx, system(system_clock)))

@@ -1,7 +1,7 @@
-"""What each worker process sees to beside its jobs: leases that ran out, schedules that are due, queues that no bell told of.
+"""What each worker process does beside its jobs: expired leases, due schedules, and queues with due jobs but no bell.
 
-One statement a second finds out whether there is anything to do, and that the database answers; transactions are for what
-there is.
+One statement a second, the look, finds out whether there is any of these and that the database answers; only then
+transactions follow.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ log = structlog.get_logger("crmgql")
 
 LOOK_S = 1.0
 STALL = 3
-"""A longer time without an answer than this part of a lease is a stall: the database's, this process's own, or the whole
-machine's. In a shorter one, who lives loses no lease."""
+"""More than this part of a lease without an answer is a stall of the database, of this process or of the machine. In a shorter
+one no living worker loses a lease."""
 
 
 class Steadiness:
     """How long the database has answered this process without a break, by the clock of the leases.
 
-    While it does not, workers that live can't lengthen their leases: those that ran out then say nothing.
+    While it does not answer, living workers can't extend their leases, so an expired lease does not show a dead worker.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -49,7 +49,7 @@ class Steadiness:
         self._since = None
 
     def lasts(self) -> timedelta:
-        """Nothing while it does not answer, and when nobody has asked it lately."""
+        """Zero while the database does not answer, and when it was not asked lately."""
         now = self._clock()
         return timedelta(0) if self._since is None or self._is_stalled(now) else now - self._since
 
@@ -58,7 +58,7 @@ class Steadiness:
 
 
 class Upkeep:
-    """`answered` is called each time that the database has answered the look."""
+    """`answered` is called after each answer to the look."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Upkeep:
         self._beside: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Until cancelled. Trouble is logged and tried again: it must not end what else the process does."""
+        """Looks every second until cancelled. Errors are logged; they do not end the process."""
         try:
             while True:
                 await self._try("look", self.look)
@@ -90,10 +90,10 @@ class Upkeep:
             await asyncio.gather(*self._beside.values(), return_exceptions=True)
 
     async def look(self) -> None:
-        """What there is to do is done, or told to whom does it. Raises what the database does."""
+        """Asks once; passes due queues on, and starts `expire` and `tick` if needed. Raises database errors."""
         if self.database.troubles.disk_full:
             await self.database.ping()
-        async with self.database.reserved() as connection:  # not one of those that may all be in use: busy is not dead
+        async with self.database.reserved() as connection:  # jobs may use all others: busy is not away
             found = await queues.look(
                 connection, queues=self.names, now=self.clock(), ahead=timedelta(seconds=LOOK_S * 1.1)
             )
@@ -106,18 +106,18 @@ class Upkeep:
             self._start("schedules", self.tick)
 
     def _start(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Beside the look, which must go on while they wait for a connection; one of each at a time."""
+        """Starts a task, one of each at a time: the look must go on while they wait for a connection."""
         going = self._beside.get(what)
         if going is None or going.done():
             self._beside[what] = asyncio.create_task(self._try(what, work))
 
     async def expire(self) -> None:
         async with self.database.transaction() as tx:
-            if self.steady.lasts() < leases.LEASE:  # asked in here: getting here may be what took so long
+            if self.steady.lasts() < leases.LEASE:  # again, as waiting for the transaction may have taken long
                 return
             lost = await leases.expire(tx.connection, now=self.clock())
         if lost:
-            log.warning("took jobs from workers that fell silent", jobs=lost)
+            log.warning("leases expired; jobs will be tried again", jobs=lost)
 
     async def tick(self) -> None:
         async with self.database.transaction() as tx:
@@ -126,7 +126,7 @@ class Upkeep:
     async def _try(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except DATABASES_OWN:  # which is in the log already
+        except DATABASES_OWN:  # already in the log
             self.steady.failed()
         except Exception as trouble:
             self.failures.note("upkeep failed", trouble, part=what)

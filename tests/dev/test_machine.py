@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from crmgql.cli import commands
+from crmgql.cli import commands, imports
 from crmgql.config import Settings
 from crmgql.dev import machine
 from crmgql.imports.reports import Report, StepReport
@@ -208,7 +208,7 @@ def test_an_import_tells_its_counts_in_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     step = StepReport("customers", "customers", read=1_234_567, inserted=1_234_000, updated=560, skipped=7)
-    commands._print_report(Report("shop", False, tmp_path / "rejects.csv", [step]), dry_run=False)
+    imports.print_report(Report("shop", False, tmp_path / "rejects.csv", [step]), dry_run=False)
     told = capsys.readouterr().out
     assert told.split()[1:7] == ["step", "read", "inserted", "updated", "skipped", "rejected"]
     assert "1,234,567" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from graphql import GraphQLError
 
 from crmgql.engine import scalars
-from crmgql.records import checks
+from crmgql.records import money
 
 
 @pytest.mark.parametrize("text", ["1", "-1.50", "+0.5", ".5", "5.", "1e3", "1E-3", 7])
@@ -39,8 +40,18 @@ def test_what_is_no_currency(code: Any) -> None:
 
 
 def test_the_scales_are_those_of_iso_4217() -> None:
-    three = {code for code in scalars._currencies() if checks.scale(code) == 3}
-    none = {code for code in scalars._currencies() if checks.scale(code) == 0}
+    three = {code for code in scalars._currencies() if money.scale(code) == 3}
+    none = {code for code in scalars._currencies() if money.scale(code) == 0}
     assert three == {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
-    assert none == checks.ZERO_DECIMALS - {"UYI"}
+    assert none == money.NO_DECIMALS - {"UYI"}
     assert len(scalars._currencies()) > 150
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 500_000 + "x", "." + "1" * 500_000 + "x", "1e" + "1" * 500_000 + "x", "1" * 500_000]
+)
+def test_a_long_number_takes_no_time(text: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(GraphQLError):
+        scalars.parse_decimal(text)
+    assert time.perf_counter() - started < 0.5

@@ -27,7 +27,7 @@ from crmgql.dev import embedded
 from crmgql.domain.people import tokens
 
 SECRET = "a secret of thirty-two bytes, or more"
-SERVE = "import sys; sys.argv = ['crmgql', 'serve']; from crmgql.cli.commands import main; main()"
+SERVE = "import sys; sys.argv = ['crmgql', 'serve']; from crmgql.__main__ import main; main()"
 ORIGIN = "https://app.example.com"
 MAX_BODY = 20_000
 COMFORT = {"CRMGQL_INTROSPECTION": "anyone", "CRMGQL_GET_QUERIES": "true", "CRMGQL_IDE": "true"}

@@ -52,6 +52,13 @@ def test_any_origin(otherwise: Any) -> None:
     assert (response.status_code, response.headers["access-control-allow-origin"]) == (204, "*")
 
 
+def test_what_a_token_does_not_guard_is_for_no_page(client: httpx.Client, otherwise: Any) -> None:
+    for url in (str(client.base_url), otherwise.url):
+        response = httpx.get(f"{url}/metrics", headers={"origin": ORIGIN}, verify=False)
+        assert response.status_code == 200
+        assert "access-control-allow-origin" not in response.headers
+
+
 def test_what_no_browser_sends_is_a_mistake_of_the_setting() -> None:
     assert cors.origins(" https://A.example/ ,http://localhost:3000,") == {"https://a.example", "http://localhost:3000"}
     for setting in ("app.example.com", "https://a.example/path", "https://"):

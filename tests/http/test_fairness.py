@@ -62,6 +62,19 @@ async def test_one_client_can_not_pile_up_work(lane: Lane) -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_clients_beyond_the_most_leave_no_trace(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MOST_CLIENTS", 2)
+    gate = threading.Event()
+    tasks = [asyncio.create_task(lane.run(client, gate.wait)) for client in ("running", "a", "b")]
+    await asyncio.sleep(0.01)
+    for client in range(100):
+        with pytest.raises(Throttled):
+            await lane.run(client, gate.wait)
+    assert list(lane._waiting) == ["a", "b"]
+    gate.set()
+    assert await asyncio.gather(*tasks) == [True, True, True]
+
+
 async def test_who_gives_up_does_not_stop_the_lane(lane: Lane) -> None:
     gate = threading.Event()
     tasks = [asyncio.create_task(lane.run(number % 3, gate.wait)) for number in range(12)]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from starlette.applications import Starlette
 
 from crmgql import db
 from crmgql.errors import DiskFull
-from crmgql.http import health
+from crmgql.http import health, metrics
 from crmgql.http.metrics import Metrics
 
 FULL = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'"
@@ -40,45 +41,49 @@ async def ready(**checks: health.Check) -> httpx.Response:
 
 
 def test_up_and_ready(client: httpx.Client) -> None:
-    queues = {"jobs": {"due": 0, "oldestDueSeconds": 0.0, "dead": 0}}
-    for path, more in (("/healthz", {}), ("/readyz", queues)):
+    for path, more in (("/healthz", {}), ("/readyz", {"servers": {"PostgreSQL": "ready", "Valkey": "ready"}})):
         response = client.get(path)
         assert (response.status_code, response.json()) == (200, {"status": "ok", **more})
     assert 'crmgql_jobs_due{queue="bulk"} 0.0' in client.get("/metrics").text.splitlines()
 
 
-async def test_what_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_does_not_answer_is_named_and_why_only_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PATIENCE_S", 0.1)
-    response = await ready(PostgreSQL=hangs, Valkey=fails, Other=works)
+    with structlog.testing.capture_logs() as lines:
+        response = await ready(PostgreSQL=hangs, Valkey=fails, Other=works)
     assert response.status_code == 503
-    failing = ["PostgreSQL did not answer within 0.1 seconds.", "Valkey can't be reached."]
-    assert response.json() == {"status": "unavailable", "failing": failing}
+    servers = {"PostgreSQL": "not ready", "Valkey": "not ready", "Other": "ready"}
+    assert response.json() == {"status": "unavailable", "servers": servers}
+    assert {line["server"]: line["reason"] for line in lines} == {
+        "PostgreSQL": "no answer within 0.1 seconds",
+        "Valkey": "can't be reached: 10.0.0.1 refused",
+    }
 
 
 async def test_many_who_ask_cost_one_check_a_second() -> None:
     asked, now, go = 0, 100.0, asyncio.Event()
 
-    async def check() -> None:
+    async def check() -> int:
         nonlocal asked
         asked += 1
         await go.wait()
+        return asked
 
-    readiness = health.Readiness({"Other": check}, clock=lambda: now)
-    asking = [asyncio.create_task(readiness.failing()) for _ in range(20)]
+    shared = health.Shared(check, clock=lambda: now)
+    asking = [asyncio.create_task(shared.get()) for _ in range(20)]
     await asyncio.sleep(0.01)
     asking[0].cancel()
     now += 60  # a check that takes long is not joined by a second one
-    asking += [asyncio.create_task(readiness.failing()) for _ in range(20)]
+    asking += [asyncio.create_task(shared.get()) for _ in range(20)]
     await asyncio.sleep(0.01)
     go.set()
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert isinstance(answers[0], asyncio.CancelledError)
-    assert answers[1:] == [[]] * 39
-    assert asked == 1
+    assert answers[1:] == [1] * 39
     now += 0.9
-    assert (await readiness.failing(), asked) == ([], 1)
+    assert await shared.get() == 1
     now += 0.1
-    assert (await readiness.failing(), asked) == ([], 2)
+    assert await shared.get() == 2
 
 
 async def test_busy_is_not_dead(database_url: str) -> None:
@@ -95,24 +100,40 @@ async def test_a_full_disk_is_named_until_something_can_be_written(crm: db.Datab
     await database.execute(f"""
         CREATE FUNCTION full_disk() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN {FULL}; END $$;
         CREATE EVENT TRIGGER full_disk ON ddl_command_start EXECUTE FUNCTION full_disk()""")
-    readiness = health.Readiness({"PostgreSQL": crm.ping}, clock=itertools.count().__next__)
-    assert await readiness.failing() == []
+
+    async def reason() -> str | None:
+        return (await health.why_not_ready({"PostgreSQL": crm.ping}))["PostgreSQL"]
+
+    assert await reason() is None
     with pytest.raises(DiskFull, match="until there is room again"):
         async with crm.transaction() as tx:
             await tx.connection.execute(f"DO $$ BEGIN {FULL}; END $$")
     for _ in range(2):
-        assert await readiness.failing() == ["PostgreSQL can't write: its disk is full."]
+        assert await reason() == "its disk is full"
     await database.execute("ALTER EVENT TRIGGER full_disk DISABLE")
-    assert await readiness.failing() == []
+    assert await reason() is None
     await database.execute("ALTER EVENT TRIGGER full_disk ENABLE")
-    assert await readiness.failing() == []  # which is not tried again while nothing says that it is full
+    assert await reason() is None  # which is not tried again while nothing says that it is full
     assert await database.fetchval("SELECT to_regclass('crmgql_room')") is None
 
 
 def test_ready_without_valkey(otherwise: Any) -> None:
     response = httpx.get(f"{otherwise.url}/readyz", verify=False)
-    assert (response.status_code, response.json()["failing"]) == (503, ["Valkey can't be reached."])
+    servers = {"PostgreSQL": "ready", "Valkey": "not ready"}
+    assert (response.status_code, response.json()["servers"]) == (503, servers)
     assert httpx.get(f"{otherwise.url}/healthz", verify=False).status_code == 200
+
+
+def test_not_ready_without_the_replica(serve: Any) -> None:
+    with serve(ready=False, CRMGQL_READ_DATABASE_URL="postgresql://nobody@127.0.0.1:9/none") as served:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                response = httpx.get(f"{served.url}/readyz", verify=False)
+                break
+            time.sleep(0.1)
+        servers = {"PostgreSQL": "ready", "Valkey": "ready", "replica": "not ready"}
+        assert (response.status_code, response.json()["servers"]) == (503, servers)
 
 
 def values(text: str) -> dict[str, float]:
@@ -169,13 +190,30 @@ def test_counts_of_a_process_that_died_stay(tmp_path: Path) -> None:
     assert seen["crmgql_plan_cache_plans"] == 1
 
 
+async def test_numbers_that_can_not_be_left_stop_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LEAVE_EVERY_S", 0.01)
+    shared = tmp_path / "shared"
+    mine = Metrics(shared=shared)
+    mine.note("query", "OK", 0.002)
+    with structlog.testing.capture_logs() as lines:
+        leaving = asyncio.create_task(mine.keep_leaving())
+        await asyncio.sleep(0.1)
+        assert values(mine.exposed().decode())['crmgql_operations_total{code="OK",kind="query"}'] == 1
+    assert [line["event"] for line in lines] == ["numbers not shared with the other processes"]
+    shared.mkdir()
+    async with asyncio.timeout(5):
+        while not list(shared.glob("*.json")):
+            await asyncio.sleep(0.01)
+    leaving.cancel()
+
+
 def test_noting_is_cheap() -> None:
-    metrics = Metrics()
+    mine = Metrics()
     rounds = []
     for _ in range(5):
         started = time.perf_counter()
         for _ in range(2000):
-            metrics.note("query", "OK", 0.003)
+            mine.note("query", "OK", 0.003)
         rounds.append((time.perf_counter() - started) / 2000)
     assert min(rounds) < 3e-6
-    assert re.search(r'kind="query"\} 10000', metrics.exposed().decode())
+    assert re.search(r'kind="query"\} 10000', mine.exposed().decode())

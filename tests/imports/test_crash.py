@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crmgql.imports import Progress
+from crmgql.imports.reports import Progress
 from tests.imports.conftest import ROOT, Workshop
 
 ROWS = 6000
@@ -40,7 +40,7 @@ import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from crmgql import db
-from crmgql.imports import run
+from crmgql.imports.execution import run
 
 async def main() -> None:
     dsn, folder = sys.argv[1], Path(sys.argv[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crmgql.imports import nouns, values
+from crmgql.imports import nouns
 from crmgql.imports.nouns import Kind
 
 SQL_TYPES = {
@@ -44,12 +44,6 @@ async def test_required_columns_can_all_be_given(database: Any) -> None:
             name,
         )
         assert {row["column_name"] for row in rows} <= known
-
-
-async def test_currency_scales_are_the_databases(database: Any) -> None:
-    codes = ["USD", "BRL", "EUR", *values._NO_DECIMALS, *values._THREE_DECIMALS]
-    for code in codes:
-        assert values.currency_scale(code) == await database.fetchval("SELECT currency_scale($1)", code), code
 
 
 def test_no_secret_and_no_derived_column_can_be_imported() -> None:

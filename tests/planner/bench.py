@@ -30,7 +30,7 @@ class Bench:
 
     def read(self, query: str, variables: dict[str, Any]) -> tuple[Prepared, dict[str, Any]]:
         """A validated operation and its coerced variables."""
-        prepared = self.documents().get(query).operation(None)
+        prepared = self.documents().get(query).find(None).prepared
         coerced = get_variable_values(self.schema, prepared.operation.variable_definitions or (), variables)
         assert isinstance(coerced, VariableValues), coerced
         return prepared, coerced.coerced

@@ -46,7 +46,7 @@ async def test_lists_and_related_records_are_bounded(engine: Engine) -> None:
 async def test_never_unknown_conditions_are_not_wrapped(engine: Engine) -> None:
     """`IS TRUE` around EXISTS keeps PostgreSQL from turning it into a join: seconds instead of milliseconds."""
     query = '{ customers(where: {orders: {every: {lines: {every: {product: {name: {eq: "x"}}}}}}}) { totalCount } }'
-    prepared = engine.documents.get(query).operation(None)
+    prepared = engine.documents.get(query).find(None).prepared
     sql = engine.plans.make(getattr(prepared, "prepared", prepared), {}, ADMIN.who).sql
     assert "IS TRUE" not in sql
     assert '"customer_id" = "f1"."customer_id"' in sql

@@ -32,6 +32,10 @@ def one(expr: ast.Expr) -> tuple[str, tuple[object, ...]]:
         (ast.Not(ast.IsTrue(ast.FALSE)), "(NOT (false IS TRUE))"),
         (ast.IsNull(ast.Num(1), negated=True), "(1 IS NOT NULL)"),
         (ast.Case(ast.TRUE, ast.Num(1)), "CASE WHEN true THEN 1 END"),
+        (
+            ast.Switch(ast.Col("t", "x"), ((ast.Text("a"), ast.Num(1)), (ast.Text("b"), ast.Num(2)))),
+            """CASE "t"."x" WHEN 'a' THEN 1 WHEN 'b' THEN 2 END""",
+        ),
         (ast.Cast(ast.Num(1), "int8"), "1::int8"),
         (ast.AnyOf(ast.Num(1), ast.Num(2)), "(1 = ANY (2))"),
         (ast.Row((ast.Num(1), ast.Num(2))), "ROW(1, 2)"),

@@ -75,6 +75,28 @@ async def test_a_server_that_is_not_there_is_one_line() -> None:
         await db.connect("postgresql://nobody@127.0.0.1:9/none")
 
 
+async def test_a_replica_that_is_not_there_is_named(database_url: str) -> None:
+    away = "postgresql://nobody@127.0.0.1:9/none"
+    with pytest.raises(SetupError, match="check CRMGQL_READ_DATABASE_URL"):
+        await db.connect(database_url, read_url=away, pool_size=2)
+    crm = await db.connect(database_url, read_url=away, pool_size=2, patient=True)
+    try:
+        await crm.ping()
+        with pytest.raises(Unavailable):
+            await crm.ping_replica()
+    finally:
+        await crm.close()
+
+
+async def test_a_replica_is_asked_beside_those_who_read(database_url: str) -> None:
+    crm = await db.connect(database_url, read_url=database_url, pool_size=2)
+    try:
+        async with crm.reading(), crm.reading():
+            await crm.ping_replica()
+    finally:
+        await crm.close()
+
+
 async def test_a_cut_connection_is_replaced(crm: db.Database, database) -> None:
     """The server may restart under us: one answer is lost at most, the next works."""
     await crm.ping()

@@ -237,7 +237,9 @@ async def test_what_the_database_says_of_its_own_troubles(
     assert type(said.value) is kind
     assert text not in said.value.message
     assert crm.troubles.disk_full is (kind is DiskFull)
-    expected = [("database trouble", sqlstate, text, "req-7")] if kind is not BadUserInput else []
+    expected = [("database trouble", sqlstate, text, "req-7")]
+    if kind is BadUserInput:
+        expected = [("value refused by the database", sqlstate, "DivisionByZeroError", "req-7")]
     assert [(each["event"], each["sqlstate"], each["reason"], each["request_id"]) for each in lines] == expected
 
 

@@ -11,15 +11,15 @@ from crmgql.domain.jobs import kinds
 from crmgql.records.records import Act
 from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import task
+from crmgql.workers.handlers import handler
 from tests.jobs import attempt, kind, row
 
 EFFECT = "INSERT INTO teams (name) VALUES ($1)"
 LONG = timedelta(hours=1)
 
 
-def body(run: Any, **values: Any) -> None:
-    task(kinds.declare(kind("test", **values)))(run)
+def handle(run: Any, **values: Any) -> None:
+    handler(kinds.declare(kind("test", **values)))(run)
 
 
 async def effect(act: Act, name: str = "effect") -> None:

@@ -1,8 +1,12 @@
-"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker`."""
+"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker short|default`.
+
+`short`: leases of 3 seconds, so that the test does not wait for half minutes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 
 from pydantic import Field
@@ -11,7 +15,7 @@ from crmgql import config, logs
 from crmgql.domain.jobs import kinds, leases
 from crmgql.records.records import Act
 from crmgql.workers import attempts, claims, runner, upkeep
-from crmgql.workers.bodies import Result, Run, long_task, task
+from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 
 class Mark(kinds.Arguments):
@@ -27,14 +31,14 @@ FAIL = kinds.declare(kinds.Kind("test.fail", Mark, "default", "Writes a row and 
 WRITE = "INSERT INTO marks (number, step) VALUES ($1, $2)"
 
 
-@task(MARK)
+@handler(MARK)
 async def mark(act: Act, arguments: Mark) -> Result:
     await act.tx.connection.execute(WRITE, arguments.number, 0)
     await asyncio.sleep(arguments.slow_ms / 1000)
     return {"number": arguments.number}
 
 
-@long_task(WALK)
+@long_handler(WALK)
 async def walk(run: Run, arguments: Mark) -> Result:
     for step in range(run.done, 5):
         async with run.step() as act:
@@ -44,22 +48,26 @@ async def walk(run: Run, arguments: Mark) -> Result:
     return {"steps": run.done}
 
 
-@task(FAIL)
+@handler(FAIL)
 async def fail(act: Act, arguments: Mark) -> Result:
     await act.tx.connection.execute(WRITE, arguments.number, 0)
     raise RuntimeError("as it should")
 
 
 def main() -> None:
-    """Leases are shorter than in earnest, so that the test does not wait for half minutes."""
+    if sys.argv[1] == "short":
+        shorten_leases()
+    settings = config.settings()
+    logs.set_up(settings)
+    runner.run(settings)
+
+
+def shorten_leases() -> None:
     leases.LEASE = timedelta(seconds=3)
     leases.FIRST_BACKOFF_S = 0.1
     claims.DOUBT_S = 3.0
     attempts.BEAT_S = 0.5
     upkeep.LOOK_S = 0.2
-    settings = config.settings()
-    logs.set_up(settings)
-    runner.run(settings)
 
 
 if __name__ == "__main__":

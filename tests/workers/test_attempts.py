@@ -16,9 +16,9 @@ from crmgql.records.records import Act, Collided
 from crmgql.viewer import system_clock
 from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import TASKS
+from crmgql.workers.handlers import HANDLERS
 from tests.jobs import Numbered, attempt, put, row, undone, until
-from tests.workers.attempting import LONG, again, body, effect, effects, started
+from tests.workers.attempting import LONG, again, effect, effects, handle, started
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ async def test_the_effect_and_the_end_are_one(database, attempts) -> None:
         await effect(act, f"team {arguments.n}")
         return {"n": arguments.n, "at": act.now.year > 2000, "who": act.viewer.actor_id}
 
-    body(run)
+    handle(run)
     id = await put(database, arguments='{"n": 7}')
     job = await again(database, id, attempts)
     assert (job["status"], job["result"]) == ("DONE", {"n": 7, "at": True, "who": None})
@@ -70,7 +70,7 @@ async def test_a_failure_after_the_effect_undoes_it(
         if failing:
             raise failing.pop()
 
-    body(run)
+    handle(run)
     id = await put(database)
     job = await again(database, id, attempts)
     assert (job["status"], job["error_code"], job["failures"]) == (status, code, 1)
@@ -86,7 +86,7 @@ async def test_a_result_that_is_no_json_is_a_failure(database, attempts) -> None
         await effect(act)
         return {"text": "nul \x00"}
 
-    body(run)
+    handle(run)
     assert (await again(database, await put(database), attempts))["status"] == "DEAD"
     assert await effects(database) == []
 
@@ -104,7 +104,7 @@ async def test_a_connection_that_is_cut_in_the_middle(database, attempts, where:
             await asyncio.sleep(0.1)
         await effect(act)
 
-    body(run)
+    handle(run)
     id = await put(database)
     job = await again(database, id, attempts)
     assert (job["status"], job["failures"], job["error_code"]) == ("PENDING", 0, "SERVICE_UNAVAILABLE")
@@ -122,7 +122,7 @@ async def test_who_lost_the_lease_writes_nothing(database, crm, attempts) -> Non
             first.set()
             await go.wait()
 
-    body(run)
+    handle(run)
     id = await put(database)
     zombie = await started(attempts, id, first)
     async with crm.transaction() as tx:
@@ -144,7 +144,7 @@ async def test_the_heartbeat_stops_who_lost_the_lease(database, crm, attempts) -
         inside.set()
         await asyncio.sleep(60)
 
-    body(run)
+    handle(run)
     id = await put(database)
     zombie = await started(attempts, id, inside)
     async with crm.transaction() as tx:
@@ -168,7 +168,7 @@ async def test_a_later_attempt_in_the_same_process_keeps_its_heartbeat(database,
         await goes[mine].wait()
         await effect(act)
 
-    body(run)
+    handle(run)
     id = await put(database)
     zombie = await started(attempts, id, insides[0])
     async with crm.transaction() as tx:
@@ -190,7 +190,7 @@ async def test_the_heartbeat_lengthens_what_runs(database, attempts) -> None:
         inside.set()
         await go.wait()
 
-    body(run)
+    handle(run)
     id = await put(database)
     going = await started(attempts, id, inside)
     before = (await row(database, id))["lease_until"]
@@ -207,7 +207,7 @@ async def test_an_attempt_that_takes_too_long(database, attempts) -> None:
         await effect(act)
         await act.tx.connection.execute("SELECT pg_sleep(30)")
 
-    body(run, timeout_s=0.3)
+    handle(run, timeout_s=0.3)
     job = await again(database, await put(database), attempts)
     assert (job["status"], job["error_code"], job["failures"]) == ("PENDING", "JOB_TIMED_OUT", 1)
     assert await effects(database) == []
@@ -217,7 +217,7 @@ async def test_a_database_that_is_away_leaves_the_job_as_it_is(database, crm, at
     async def run(act: Act, arguments: Numbered) -> None:
         await effect(act)
 
-    body(run)
+    handle(run)
     id = await put(database)
     async with crm.connection() as one, crm.connection() as two, crm.connection() as three, crm.connection() as four:
         for each in (one, two, three, four):
@@ -251,7 +251,7 @@ async def test_arguments_that_do_not_fit(database, attempts, version: int, argum
     async def run(act: Act, arguments: Numbered) -> None:
         await effect(act)
 
-    body(run, version=2)
+    handle(run, version=2)
     job = await again(database, await put(database, arguments=arguments, arguments_version=version), attempts)
     assert (job["status"], job["error_code"], job["failures"]) == ("DEAD", code, 1)
     assert await effects(database) == []
@@ -261,13 +261,13 @@ async def test_older_arguments_are_upgraded(database, attempts) -> None:
     async def run(act: Act, arguments: Numbered) -> dict[str, Any]:
         return {"n": arguments.n}
 
-    body(run, version=3, upgrade=lambda given, version: {"n": given["number"] * version})
+    handle(run, version=3, upgrade=lambda given, version: {"n": given["number"] * version})
     id = await put(database, arguments='{"number": 5}', arguments_version=2)
     assert (await again(database, id, attempts))["result"] == {"n": 10}
 
 
-def test_every_kind_has_a_body_and_every_body_a_kind() -> None:
-    assert TASKS.keys() == kinds.KINDS.keys()
+def test_every_kind_has_a_handler_and_every_handler_a_kind() -> None:
+    assert HANDLERS.keys() == kinds.KINDS.keys()
 
 
 # Stopping the worker
@@ -281,7 +281,7 @@ async def test_a_stopped_worker_gives_back_what_it_does(database, attempts) -> N
         inside.set()
         await asyncio.sleep(60)
 
-    body(run)
+    handle(run)
     id = await put(database)
     going = await started(attempts, id, inside)
     async with asyncio.timeout(5):
@@ -301,7 +301,7 @@ async def test_a_stopped_worker_lets_end_what_is_about_to(database, attempts) ->
         await asyncio.sleep(0.2)
         await effect(act)
 
-    body(run)
+    handle(run)
     id = await put(database)
     await started(attempts, id, inside)
     await attempts.finish(10)
@@ -314,7 +314,7 @@ async def test_a_job_started_by_many_rings_at_once_is_done_once(database, crm, a
         await effect(act)
         await asyncio.sleep(0.01)
 
-    body(run)
+    handle(run)
     ids = [await put(database) for _ in range(5)]
     workers = [attempts, Attempts(crm, attempts.settings)]
     await asyncio.gather(*(attempt(worker, id, n) for worker in workers for id in ids for n in (0, 1, 0)))
@@ -331,7 +331,7 @@ async def test_the_heartbeat_goes_on_while_jobs_hold_every_connection(database, 
             inside.set()
         await go.wait()
 
-    body(run)
+    handle(run)
     ids = [await put(database) for _ in range(4)]
     going = [asyncio.create_task(attempt(attempts, id, 0)) for id in ids]
     async with asyncio.timeout(10):
@@ -353,7 +353,7 @@ async def test_the_heartbeat_comes_back_after_its_connection_was_cut(database, a
         inside.set()
         await go.wait()
 
-    body(run)
+    handle(run)
     id = await put(database)
     going = await started(attempts, id, inside)
     await attempts._beat()
@@ -371,7 +371,7 @@ async def test_the_heartbeat_comes_back_after_its_connection_was_cut(database, a
     assert (await row(database, id))["status"] == "DONE"
 
 
-async def test_a_body_that_will_not_stop_does_not_keep_the_worker(database, attempts) -> None:
+async def test_a_handler_that_will_not_stop_does_not_keep_the_worker(database, attempts) -> None:
     inside = asyncio.Event()
 
     async def run(act: Act, arguments: Numbered) -> None:
@@ -381,7 +381,7 @@ async def test_a_body_that_will_not_stop_does_not_keep_the_worker(database, atte
         except asyncio.CancelledError as error:
             raise BadUserInput("swallowed") from error
 
-    body(run)
+    handle(run)
     id = await put(database)
     await started(attempts, id, inside)
     async with asyncio.timeout(5):
@@ -391,3 +391,14 @@ async def test_a_body_that_will_not_stop_does_not_keep_the_worker(database, atte
         return (await row(database, id))["status"] == "DEAD"
 
     await until(over)
+
+
+async def test_an_error_whose_text_is_no_unicode_is_written(database, attempts) -> None:
+    """As an SMTP server may answer in another encoding."""
+
+    async def run(act: Act, arguments: Numbered) -> None:
+        raise Conflict("Postfach \udcfcberf\udcfcllt \x00")
+
+    handle(run)
+    job = await again(database, await put(database), attempts)
+    assert (job["status"], job["failures"], job["error_message"]) == ("PENDING", 1, "Postfach ?berf?llt ")

@@ -17,7 +17,7 @@ from crmgql.viewer import system_clock
 from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
 from tests.jobs import Numbered, put, row, undone
-from tests.workers.attempting import again, body, effect, effects, started
+from tests.workers.attempting import again, effect, effects, handle, started
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ async def test_what_is_the_databases_trouble_is_no_failure(database, attempts, s
         await effect(act)
         await act.tx.connection.execute(raising(sqlstate))
 
-    body(run)
+    handle(run)
     job = await again(database, await put(database, max_failures=2), attempts)
     assert (job["status"], job["error_code"], job["failures"]) == ("PENDING", code, failures)
     assert job["error_message"]
@@ -60,7 +60,7 @@ async def test_an_e_mail_server_that_does_not_answer_is_a_failure(database, atte
     async def run(act: Act, arguments: Numbered) -> None:
         raise Unavailable("The SMTP server does not answer.")
 
-    body(run)
+    handle(run)
     job = await again(database, await put(database), attempts)
     assert (job["status"], job["error_code"], job["failures"]) == ("PENDING", "SERVICE_UNAVAILABLE", 1)
 
@@ -72,7 +72,7 @@ async def test_what_troubles_the_database_each_time_does_not_go_round_for_ever(
     async def run(act: Act, arguments: Numbered) -> None:
         await act.tx.connection.execute(raising(sqlstate))
 
-    body(run)
+    handle(run)
     id = await put(database, attempts=leases.PATIENCE - 1)
     job = await again(database, id, attempts)
     assert (job["status"], job["failures"]) == ("PENDING", 0)
@@ -85,7 +85,7 @@ async def test_the_wait_grows(database, attempts) -> None:
     async def run(act: Act, arguments: Numbered) -> None:
         await act.tx.connection.execute(raising("53100"))
 
-    body(run)
+    handle(run)
     id = await put(database)
     waits = [(await again(database, id, attempts))["due_at"] - system_clock() for _ in range(8)]
     for n, wait in enumerate(waits):
@@ -123,7 +123,7 @@ async def test_an_end_that_can_not_be_written_is_written_later(database, sick, m
         inside.set()
         raise Conflict("As it happens.")
 
-    body(run)
+    handle(run)
     id = await put(database)
     going = await started(attempts, id, inside)
     await asyncio.sleep(0.05)
@@ -148,7 +148,7 @@ async def test_a_worker_that_is_stopped_waits_for_no_database(database, sick, mo
         inside.set()
         await asyncio.sleep(60)
 
-    body(run)
+    handle(run)
     ids = [await put(database), await put(database)]
     await started(attempts, ids[0], inside)
     async with asyncio.timeout(3):

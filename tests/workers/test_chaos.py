@@ -19,7 +19,7 @@ from crmgql.errors import Conflict, CrmError
 from crmgql.records.records import Act
 from crmgql.viewer import system_clock
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import Run, long_task, task
+from crmgql.workers.handlers import Run, handler, long_handler
 from tests.jobs import Numbered, acting, attempt, kind, undone
 
 COUNT, STEPS = 80, 3
@@ -42,12 +42,12 @@ def declare(dice: random.Random) -> None:
         if dice.random() < 0.1:
             raise Conflict("As it happens.")
 
-    @task(kinds.declare(kind("once", max_failures=10_000)))
+    @handler(kinds.declare(kind("once", max_failures=10_000)))
     async def once(act: Act, arguments: Numbered) -> None:
         await act.tx.connection.execute(EFFECT, f"{arguments.n}")
         await dawdle()
 
-    @long_task(kinds.declare(kind("steps", max_failures=10_000)))
+    @long_handler(kinds.declare(kind("steps", max_failures=10_000)))
     async def steps(run: Run, arguments: Numbered) -> None:
         for step in range(run.done, STEPS):
             async with run.step() as act:

@@ -1,5 +1,5 @@
-"""2,000 jobs while workers are killed or stand still for longer than their leases, and Valkey is emptied, over and over:
-none is lost, none is done twice."""
+"""2,000 jobs while workers are killed or stopped for longer than their leases, connections cut and Valkey emptied: none is
+lost, none is done twice. In the suite with leases of 3 seconds; `make soak` runs it with those of 30 that workers have."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import random
 import signal
 import sys
 from collections import Counter
+from dataclasses import dataclass
 
 import asyncpg
+import pytest
 import redis.asyncio
 
 from crmgql import db
@@ -22,13 +24,28 @@ from tests.workers.crash_worker import FAIL, MARK, WALK, Mark
 MARKS, WALKS, FAILS = 1800, 150, 50
 WORKERS = 3
 KILLS, PAUSES = 15, 4
-PAUSE_S = 4.0
-"""Longer than the workers' leases by a third, as 40 seconds are in earnest."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """`leases` as the worker takes it; a pause is a third longer than a lease. `gap_s`: between two disturbances."""
+
+    leases: str
+    pause_s: float
+    gap_s: tuple[float, float]
+    enqueue_s: float
+    """Between two batches of new jobs, so that some come for as long as the disturbances go on."""
+
+    timeout_s: float
+
+
+SHORT = Pace("short", pause_s=4.0, gap_s=(0.3, 1.2), enqueue_s=0.15, timeout_s=240)
+DEFAULT = Pace("default", pause_s=40.0, gap_s=(3.0, 9.0), enqueue_s=1.5, timeout_s=1200)
 
 UNFINISHED = "SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status NOT IN ('DONE', 'DEAD')"
 
 
-async def start(database_url: str, redis_url: str) -> asyncio.subprocess.Process:
+async def start(database_url: str, redis_url: str, leases: str) -> asyncio.subprocess.Process:
     environment = {
         **os.environ,
         "CRMGQL_DATABASE_URL": database_url,
@@ -37,12 +54,12 @@ async def start(database_url: str, redis_url: str) -> asyncio.subprocess.Process
         "CRMGQL_WORKER_JOBS": "20",
     }
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.workers.crash_worker", env=environment, stdout=-3, stderr=-3
+        sys.executable, "-m", "tests.workers.crash_worker", leases, env=environment, stdout=-3, stderr=-3
     )
 
 
-async def enqueue_all(crm: db.Database) -> None:
-    """In small transactions, some of which are rolled back: what they wanted must not happen."""
+async def enqueue_all(crm: db.Database, pace: Pace) -> None:
+    """Enqueues in small transactions; after each, one that is rolled back, whose job must not run."""
     chance = random.Random(7)
     wanted = [(MARK, n) for n in range(MARKS)] + [(WALK, n + 10_000) for n in range(WALKS)]
     wanted += [(FAIL, n + 20_000) for n in range(FAILS)]
@@ -58,20 +75,24 @@ async def enqueue_all(crm: db.Database) -> None:
                 raise ZeroDivisionError
         except ZeroDivisionError:
             pass
-        await asyncio.sleep(0.15)  # for about as long as the disturbances go on
+        await asyncio.sleep(pace.enqueue_s)
 
 
 async def disturb(
-    workers: list[asyncio.subprocess.Process], database_url: str, redis_url: str, flush: redis.asyncio.Redis
+    workers: list[asyncio.subprocess.Process],
+    database_url: str,
+    redis_url: str,
+    flush: redis.asyncio.Redis,
+    pace: Pace,
 ) -> Counter[str]:
-    """Kills a worker at random, or stops it for a while, or empties Valkey, or cuts the workers' database connections; and
-    makes good."""
+    """Kills a worker and starts another, or stops one for a while, or empties Valkey, or cuts the workers' database
+    connections, at random. Returns how often it did each."""
     chance = random.Random(11)
     done: Counter[str] = Counter()
     resuming: list[asyncio.Task[None]] = []
     admin = await asyncpg.connect(database_url)
     while done["kill"] < KILLS or done["pause"] < PAUSES:
-        await asyncio.sleep(chance.uniform(0.3, 1.2))
+        await asyncio.sleep(chance.uniform(*pace.gap_s))
         what = chance.choice(["kill", "kill", "kill", "flush", "cut", "pause"])
         done[what] += 1
         if what == "flush":
@@ -85,31 +106,33 @@ async def disturb(
         elif what == "pause":
             paused = chance.choice(workers)  # it may be killed meanwhile, as by somebody who finds it hanging
             paused.send_signal(signal.SIGSTOP)
-            resuming.append(asyncio.create_task(resume(paused)))
+            resuming.append(asyncio.create_task(resume(paused, pace.pause_s)))
         else:
             index = chance.randrange(len(workers))
             workers[index].send_signal(signal.SIGKILL)
             await workers[index].wait()
-            workers[index] = await start(database_url, redis_url)
+            workers[index] = await start(database_url, redis_url, pace.leases)
     await asyncio.gather(*resuming)
     await admin.close()
     return done
 
 
-async def resume(worker: asyncio.subprocess.Process) -> None:
-    await asyncio.sleep(PAUSE_S)
+async def resume(worker: asyncio.subprocess.Process, after_s: float) -> None:
+    await asyncio.sleep(after_s)
     if worker.returncode is None:
         worker.send_signal(signal.SIGCONT)
 
 
-async def test_nothing_is_lost_and_nothing_is_done_twice(servers, database_url, crm, database) -> None:
+@pytest.mark.parametrize("pace", [SHORT, pytest.param(DEFAULT, marks=pytest.mark.soak)], ids=lambda pace: pace.leases)
+async def test_nothing_is_lost_and_nothing_is_done_twice(servers, database_url, crm, database, pace: Pace) -> None:
     await database.execute("CREATE TABLE marks (number bigint NOT NULL, step integer NOT NULL)")
     redis_url = servers.redis_url
     flush = redis.asyncio.Redis.from_url(redis_url)
-    workers = [await start(database_url, redis_url) for _ in range(WORKERS)]
+    workers = [await start(database_url, redis_url, pace.leases) for _ in range(WORKERS)]
     try:
-        async with asyncio.timeout(240):
-            _, disturbed = await asyncio.gather(enqueue_all(crm), disturb(workers, database_url, redis_url, flush))
+        async with asyncio.timeout(pace.timeout_s):
+            disturbing = disturb(workers, database_url, redis_url, flush, pace)
+            _, disturbed = await asyncio.gather(enqueue_all(crm, pace), disturbing)
             while await database.fetchval(UNFINISHED):
                 await asyncio.sleep(0.1)
     finally:

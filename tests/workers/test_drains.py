@@ -13,10 +13,10 @@ from crmgql.domain.jobs import kinds
 from crmgql.records.records import Act
 from crmgql.workers import drains
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import task
 from crmgql.workers.drains import Drain
+from crmgql.workers.handlers import handler
 from tests.jobs import Numbered, kind, put, row, status, undone, until
-from tests.workers.attempting import body, effect, effects
+from tests.workers.attempting import effect, effects, handle
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ async def test_one_drain_does_all_there_is_by_priority(database, attempts) -> No
     async def run(act: Act, arguments: Numbered) -> None:
         done.append(arguments.n)
 
-    body(run)
+    handle(run)
     for n in range(30):
         await numbered(database, n, priority=n % 3)
     async with asyncio.timeout(10):
@@ -59,7 +59,7 @@ async def test_what_is_important_overtakes_what_waits(database, attempts) -> Non
         if arguments.n == 2:
             await numbered(database, 99, priority=10)
 
-    body(run)
+    handle(run)
     for n in range(20):
         await numbered(database, n)
     await Drain(attempts, "default", 1).drain()
@@ -76,7 +76,7 @@ async def test_never_more_at_once_than_allowed(database, attempts) -> None:
         await asyncio.sleep(0.003 * (arguments.n % 4))
         now -= 1
 
-    body(run)
+    handle(run)
     for n in range(60):
         await numbered(database, n)
     drain = Drain(attempts, "default", 4)
@@ -93,7 +93,7 @@ async def test_a_place_that_gets_free_is_filled_while_others_work_on(database, a
             await go.wait()
         await effect(act, f"{arguments.n}")
 
-    body(run)
+    handle(run)
     slow = await numbered(database, 0, priority=9)
     others = [await numbered(database, n) for n in range(1, 9)]
     going = asyncio.create_task(Drain(attempts, "default", 2).drain())
@@ -113,7 +113,7 @@ async def test_who_is_told_while_it_lingers_needs_no_ring(database, attempts, mo
 
     async def run(act: Act, arguments: Numbered) -> None: ...
 
-    body(run)
+    handle(run)
     drain = Drain(attempts, "default", 2)
     going = asyncio.create_task(drain.drain())
     await asyncio.sleep(0.1)
@@ -137,7 +137,7 @@ async def test_full_queues_tell_of_more_and_do_not_hold_up_others(database, atte
         if arguments.n:
             await go.wait()
 
-    body(run)
+    handle(run)
     long = [await numbered(database, 1) for _ in range(5)]
     short = await numbered(database, 0, queue="email")
     full = Drain(attempts, "default", 2, told.extend)
@@ -157,7 +157,7 @@ async def test_full_queues_tell_of_more_and_do_not_hold_up_others(database, atte
 
 
 async def test_failures_are_each_their_own(database, attempts) -> None:
-    @task(kinds.declare(kind("test")), writes=False)
+    @handler(kinds.declare(kind("test")), writes=False)
     async def run(act: Act, arguments: Numbered) -> dict[str, Any]:
         if arguments.n % 5 == 0:
             raise RuntimeError("as it should")
@@ -178,7 +178,7 @@ async def test_a_drain_that_is_stopped_claims_nothing_more(database, attempts) -
         inside.set()
         await asyncio.sleep(60)
 
-    body(run)
+    handle(run)
     ids = [await put(database) for _ in range(4)]
     drain = Drain(attempts, "default", 2)
     going = asyncio.create_task(drain.drain())
@@ -197,7 +197,7 @@ async def test_what_was_being_claimed_when_it_was_stopped_is_given_back(database
     async def run(act: Act, arguments: Numbered) -> None:
         raise AssertionError("It was stopped.")
 
-    body(run)
+    handle(run)
     id = await put(database)
     drain = Drain(attempts, "default", 2)
     going = asyncio.create_task(drain.drain())

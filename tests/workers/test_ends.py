@@ -17,8 +17,8 @@ from crmgql.errors import DatabaseTrouble
 from crmgql.records.records import Act
 from crmgql.viewer import system_clock
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import Run, long_task, task
 from crmgql.workers.ends import Ends
+from crmgql.workers.handlers import Run, handler, long_handler
 from tests.jobs import Numbered, acting, attempt, claimed, kind, put, row, status, undone
 from tests.workers.attempting import again, effect, effects
 
@@ -88,7 +88,7 @@ async def test_the_databases_trouble_is_told_to_each_and_the_next_ones_end(datab
 
 
 async def test_a_parent_waits_for_its_children_and_ends_with_the_last(database, attempts) -> None:
-    @long_task(kinds.declare(kind("test")))
+    @long_handler(kinds.declare(kind("test")))
     async def run(run: Run, arguments: Numbered) -> None:
         if arguments.n:
             async with run.step() as act:
@@ -104,10 +104,10 @@ async def test_a_parent_waits_for_its_children_and_ends_with_the_last(database, 
     assert {await status(database, each) for each in (id, *children)} == {"DONE"}
 
 
-async def test_a_body_that_writes_nothing_has_no_transaction(database, attempts) -> None:
+async def test_a_handler_that_writes_nothing_has_no_transaction(database, attempts) -> None:
     touched: list[bool] = []
 
-    @task(kinds.declare(kind("test", max_failures=1)), writes=False)
+    @handler(kinds.declare(kind("test", max_failures=1)), writes=False)
     async def run(act: Act, arguments: Numbered) -> dict[str, Any]:
         if arguments.n:
             touched.append(True)
@@ -125,7 +125,7 @@ async def test_a_pause_longer_than_the_lease_ends_nothing(crm, database, attempt
     """Others have it by then, and theirs is the end that counts."""
     inside, go = asyncio.Event(), asyncio.Event()
 
-    @long_task(kinds.declare(kind("test")))
+    @long_handler(kinds.declare(kind("test")))
     async def run(run: Run, arguments: Numbered) -> dict[str, Any]:
         if not inside.is_set():
             inside.set()

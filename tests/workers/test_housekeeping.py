@@ -81,7 +81,7 @@ async def test_it_deletes_what_has_had_its_day_however_often_it_runs(crm, databa
 
 
 async def test_it_deletes_in_batches_that_commit(crm, database, monkeypatch) -> None:
-    monkeypatch.setattr(house, "AT_A_TIME", 3)
+    monkeypatch.setattr(house, "BATCH", 3)
     await fill(database)
     long_ago = system_clock() - timedelta(days=200)
     user = await database.fetchval("SELECT id FROM users")

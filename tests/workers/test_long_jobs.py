@@ -13,7 +13,7 @@ from crmgql.config import Settings
 from crmgql.domain.jobs import jobs, kinds, leases
 from crmgql.viewer import system_clock
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.bodies import Run, long_task
+from crmgql.workers.handlers import Run, long_handler
 from tests.jobs import Numbered, acting, kind, put, row, undone
 from tests.workers.test_attempts import again, effect, effects, started
 
@@ -31,8 +31,8 @@ def attempts(crm) -> Attempts:
     return Attempts(crm, Settings(log_level="error"))
 
 
-def long_body(run: Any, **values: Any) -> None:
-    long_task(kinds.declare(kind("test", **values)))(run)
+def handle_long(run: Any, **values: Any) -> None:
+    long_handler(kinds.declare(kind("test", **values)))(run)
 
 
 def five_steps(stop_after: list[int]) -> Any:
@@ -55,7 +55,7 @@ STEPS = [f"step {n}" for n in range(5)]
 
 @pytest.mark.parametrize("after", [1, 3, 5])
 async def test_a_long_job_goes_on_where_it_was(database, attempts, after: int) -> None:
-    long_body(five_steps([after]))
+    handle_long(five_steps([after]))
     id = await put(database)
     job = await again(database, id, attempts)
     assert (job["status"], job["checkpoint"], job["progress_done"], job["progress_total"]) == (
@@ -82,7 +82,7 @@ async def test_a_step_that_breaks_is_undone_with_its_checkpoint(database, attemp
                 if n == 2 and breaks and breaks.pop():
                     raise RuntimeError("broken")
 
-    long_body(run)
+    handle_long(run)
     id = await put(database)
     assert (await again(database, id, attempts))["checkpoint"] == {"next": 2}
     assert await effects(database) == STEPS[:2]
@@ -102,7 +102,7 @@ async def test_a_long_job_that_lost_its_lease_stops_at_its_next_step(database, c
                 inside.set()
                 await go.wait()
 
-    long_body(run)
+    handle_long(run)
     id = await put(database)
     zombie = await started(attempts, id, inside)
     async with crm.transaction() as tx:
@@ -125,7 +125,7 @@ async def test_cancelling_a_running_job_undoes_the_step_it_is_in(database, crm, 
                     inside.set()
                     await asyncio.sleep(60)
 
-    long_body(run)
+    handle_long(run)
     id = await put(database)
     going = await started(attempts, id, inside)
     async with acting(crm) as act:
@@ -147,7 +147,7 @@ async def test_a_cancelled_long_job_stops_at_its_next_step_even_unheard(database
                 async with acting(crm) as act:
                     await jobs.cancel(act, id=run.lease.id)
 
-    long_body(run)
+    handle_long(run)
     job = await again(database, await put(database), attempts)
     assert job["status"] == "CANCELLED"
     assert await effects(database) == STEPS[:2]
@@ -160,7 +160,7 @@ async def test_children_of_a_job_are_waited_for(database, attempts) -> None:
                 for _ in range(arguments.n):
                     await jobs.enqueue(act, kinds.find("test"), Numbered(), parent_id=run.lease.id)
 
-    long_body(run)
+    handle_long(run)
     id = await put(database, arguments='{"n": 2}')
     assert (await again(database, id, attempts))["status"] == "WAITING"
     for child in await database.fetch("SELECT id FROM jobs WHERE parent_id = $1", id):

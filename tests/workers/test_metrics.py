@@ -76,7 +76,8 @@ async def test_health_and_readiness(client, clock) -> None:
         ["PostgreSQL does not answer.", "Valkey does not answer."],
     )
     assert (await client.get("/healthz")).json() == {"status": "ok"}
-    assert (await client.get("/other")).status_code == 404
+    other = await client.get("/other")
+    assert (other.status_code, other.reason_phrase) == (404, "Not Found")
     assert (await client.post("/metrics")).status_code == 405
 
 

@@ -29,7 +29,7 @@ from crmgql.workers.rings import queue_name
 from crmgql.workers.upkeep import Upkeep
 from tests.conftest import NOW
 from tests.jobs import Numbered, acting, put, status, undone, until
-from tests.workers.attempting import body
+from tests.workers.attempting import handle
 
 LATER = NOW + timedelta(seconds=1)
 
@@ -110,7 +110,7 @@ async def enqueue(crm: Any, **values: Any) -> UUID:
 async def test_a_commit_that_put_jobs_into_queues_tells_of_them_once(crm, database) -> None:
     told: list[set[str]] = []
     crm.on_queued = told.append
-    body(nothing)
+    handle(nothing)
     async with crm.transaction() as tx:
         for _ in range(3):
             await jobs.enqueue(Act(tx, system()), kinds.find("test"), Numbered())
@@ -128,13 +128,13 @@ async def test_a_commit_that_put_jobs_into_queues_tells_of_them_once(crm, databa
     assert told == [{"default"}, {"email"}]
 
 
-async def test_a_bell_rung_many_times_is_heard_once_and_by_one(redis) -> None:
-    hearing = [asyncio.create_task(bells.heard(redis, ["default", "email"])) for _ in range(2)]
+async def test_a_bell_rung_many_times_is_received_once_and_by_one(redis) -> None:
+    receiving = [asyncio.create_task(bells.receive(redis, ["default", "email"])) for _ in range(2)]
     await asyncio.sleep(0.2)
     ringing = Bells(redis)
     for _ in range(50):
         ringing.ring({"email"})
-    done, waiting = await asyncio.wait(hearing, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    done, waiting = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED, timeout=1)
     assert [each.result() for each in done] == ["email"]
     for each in waiting:
         each.cancel()
@@ -147,14 +147,14 @@ async def test_a_bell_that_nobody_hears_keeps_ringing(redis) -> None:
     ringing.ring(["email"])
     await ringing.stop()
     assert await redis.zcard(PREFIX + "email") == 1
-    assert await bells.heard(redis, ["default", "email"]) == "email"
+    assert await bells.receive(redis, ["default", "email"]) == "email"
     assert await redis.exists(PREFIX + "email") == 0
 
 
 async def test_ringing_a_valkey_that_is_away_raises_nothing(crm, database) -> None:
     nowhere = rings.client("redis://127.0.0.1:1/0")
     crm.on_queued = Bells(nowhere).ring
-    body(nothing)
+    handle(nothing)
     id = await enqueue(crm)
     await asyncio.sleep(0.1)
     assert await status(database, id) == "PENDING"
@@ -166,7 +166,7 @@ async def test_ringing_a_valkey_that_is_away_raises_nothing(crm, database) -> No
 
 async def test_what_is_committed_is_taken_up_at_once(crm, database, redis, working) -> None:
     """Without the look; the first time through arq, then while the drain lingers."""
-    body(nothing)
+    handle(nothing)
     crm.on_queued = Bells(redis).ring
     working.start()
     await asyncio.sleep(0.3)
@@ -182,7 +182,7 @@ async def test_what_is_committed_is_taken_up_at_once(crm, database, redis, worki
 
 async def test_a_ring_is_any_workers(crm, database, redis, working) -> None:
     """What one relay rings, another's arq may take up."""
-    body(nothing)
+    handle(nothing)
     id = await put(database)
     await Relay(redis, {"default": Drain(working.attempts, "default", 1)}, Wanted()).rings["default"].ring()
     assert await redis.zcard(queue_name("default")) == 1
@@ -201,7 +201,7 @@ async def test_a_queue_whose_workers_are_full_is_rung_for_others(crm, database, 
     async def run(act: Act, arguments: Numbered) -> None:
         await go.wait()
 
-    body(run)
+    handle(run)
     full, free = Working(crm, redis, "default", at_once=1), Working(crm, redis, "default", at_once=1)
     crm.on_queued = Bells(redis).ring
     full.start()
@@ -229,6 +229,47 @@ async def test_a_queue_whose_workers_are_full_is_rung_for_others(crm, database, 
         await free.stop()
 
 
+async def test_a_queue_that_has_room_again_is_listened_for_at_once(crm, database, redis) -> None:
+    """Without the look: a wait for other queues' bells, begun while this one was full, must not keep its bell waiting."""
+    go = asyncio.Event()
+
+    async def run(act: Act, arguments: Numbered) -> None:
+        await go.wait()
+
+    handle(run)
+    one = Working(crm, redis, "default", "email", at_once=1)
+    crm.on_queued = Bells(redis).ring
+    one.start()
+    try:
+        first = await enqueue(crm)
+        await until(lambda: _is(database, first, "RUNNING"))
+        await asyncio.sleep(bells.BLOCK_S + 0.2)  # so that the wait was begun while it was full
+        go.set()
+        await done(database, first)
+        await asyncio.sleep(0.4)
+        assert not one.drains["default"].is_draining
+        started = time.monotonic()
+        await done(database, await enqueue(crm))
+        assert time.monotonic() - started < 0.7
+    finally:
+        go.set()
+        await one.stop()
+
+
+async def _is(database: Any, id: UUID, wanted: str) -> bool:
+    return await status(database, id) == wanted
+
+
+async def test_a_worker_without_room_still_sees_valkey_answer(crm, redis) -> None:
+    """Else `/readyz` of a worker whose queues are full of long jobs would say that Valkey is away."""
+    full, answers = Drain(Attempts(crm, Settings()), "default", 0), []
+    relay = Relay(redis, {"default": full}, Wanted(), lambda: answers.append(True))
+    listening = asyncio.create_task(relay.listen())
+    await asyncio.sleep(0.5)
+    await runner.ended(listening)
+    assert answers
+
+
 async def test_rings_that_nobody_answered_are_taken_out(redis, working) -> None:
     """A killed worker's lie at the head of the queue, and arq looks at the head only."""
     name = queue_name("default")
@@ -252,7 +293,7 @@ async def test_a_valkey_that_is_away_is_told_to_whoever_runs_the_relay(crm) -> N
 
 
 async def test_the_look_finds_what_no_bell_told_of(crm, database, redis, working) -> None:
-    body(nothing)
+    handle(nothing)
     working.start(looking=True)
     await done(database, await put(database))
     await redis.flushdb()
@@ -260,7 +301,7 @@ async def test_the_look_finds_what_no_bell_told_of(crm, database, redis, working
 
 
 async def test_what_is_due_in_a_moment_is_taken_up_when_it_is(crm, database, redis, working) -> None:
-    body(nothing)
+    handle(nothing)
     due = system_clock() + timedelta(seconds=1.5)
     id = await put(database, due_at=due)
     working.start(looking=True)

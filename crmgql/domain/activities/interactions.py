@@ -17,14 +17,14 @@ from crmgql.records.records import Act, Row
 
 FACTS = "kind subject body contact_id opportunity_id"
 COUNTS = ("opportunity_id", "occurred_at")
-"""What says for which opportunity an interaction counts as activity, and when."""
+"""The columns that decide for which opportunity an interaction counts as activity, and when."""
 
 
 @takes(Interaction, FACTS, ORIGIN)
 async def log(
     act: Act, *, customer_id: UUID, author_id: UUID | None = None, occurred_at: datetime | None = None, **values: Any
 ) -> UUID:
-    """What happened, now unless a time is named, by the viewer unless an author is."""
+    """Logs an interaction: at this moment and by the viewer, unless a time or an author is named."""
     access.require_write(act.viewer, "Interaction")
     await records.visible(act, Customer, customer_id, field="customerId")
     await _check(act, customer_id, values)
@@ -43,7 +43,7 @@ async def log(
 
 @takes(Interaction, FACTS, "occurred_at")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named. With another time or opportunity it counts there and then, and not where it did before."""
+    """Changes what is named. A new time or opportunity moves the activity that it counts as."""
     access.require_write(act.viewer, "Interaction")
     interaction = await records.lock(act, Interaction, id, expected_version=expected_version)
     references = ("contact_id", "opportunity_id")
@@ -55,7 +55,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def _check(act: Act, customer_id: UUID, values: Row) -> None:
-    """The contact is the customer's; the opportunity too, or nobody's yet."""
+    """Checks that the contact is the customer's, and the opportunity the customer's or nobody's yet."""
     if values.get("contact_id") is not None:
         contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
         records.require_same_customer(contact, customer_id, field="contactId")

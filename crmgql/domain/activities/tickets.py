@@ -1,4 +1,4 @@
-"""Tickets: opened, worked on, resolved, closed. State changes and from where they are allowed are one table, `MOVES`."""
+"""Tickets: opened, worked on, resolved, closed. `MOVES` says which changes of status are allowed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import users
-from crmgql.errors import IllegalTransition
 from crmgql.models import Contact, Customer, Order, Ticket
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
@@ -15,20 +14,21 @@ from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "subject description priority contact_id order_id"
-"""What is said of a ticket, and may be changed until it is closed."""
+"""What may be set when a ticket is opened, and changed until it is closed."""
 
 MOVES = Moves(
-    "ticket",
+    Ticket,
     hold=Move({"OPEN"}, "PENDING", "ticket.held"),
     resolve=Move({"OPEN", "PENDING"}, "RESOLVED", "ticket.resolved", "resolved_at"),
     reopen=Move({"PENDING", "RESOLVED", "CLOSED"}, "OPEN", "ticket.reopened"),
     close=Move({"RESOLVED"}, "CLOSED", "ticket.closed"),
+    change=Move({"OPEN", "PENDING", "RESOLVED"}),
 )
 
 
 @takes(Ticket, FACTS, ORIGIN)
 async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, **values: Any) -> UUID:
-    """A ticket of a customer."""
+    """Opens a ticket of a customer."""
     access.require_write(act.viewer, "Ticket")
     await records.visible(act, Customer, customer_id, field="customerId")
     await _check(act, customer_id, values)
@@ -42,15 +42,15 @@ async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, 
 @takes(Ticket, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named, unless the ticket is closed."""
-    ticket = await _lock(act, id, expected_version)
+    ticket, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     await _check(act, ticket["customer_id"], changes)
     await records.change(act, Ticket, ticket, changes, kind="ticket.updated")
     return id
 
 
 async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_version: int | None = None) -> UUID:
-    """Gives the ticket to somebody, or to nobody yet."""
-    ticket = await _lock(act, id, expected_version)
+    """Assigns the ticket, or unassigns it."""
+    ticket, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     if assignee_id != ticket["assignee_id"]:
         await users.assignable(act, assignee_id, field="assigneeId", permission="ticket.assign")
     await records.change(act, Ticket, ticket, {"assignee_id": assignee_id}, kind="ticket.assigned")
@@ -58,10 +58,8 @@ async def assign(act: Act, *, id: UUID, assignee_id: UUID | None, expected_versi
 
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Holds, resolves, reopens or closes; what is reopened is nobody's if its assignee has left."""
-    access.require_write(act.viewer, "Ticket")
-    ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
-    move = MOVES.check(verb, ticket)
+    """Holds, resolves, reopens or closes; a reopened ticket is unassigned if its assignee has left."""
+    ticket, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     changes = move.changes(act.now)
     if move.target == "OPEN":
         changes |= {"resolved_at": None, "assignee_id": await users.still_here(act, ticket["assignee_id"])}
@@ -69,16 +67,8 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
     return id
 
 
-async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:
-    access.require_write(act.viewer, "Ticket")
-    ticket = await records.lock(act, Ticket, id, expected_version=expected_version)
-    if ticket["status"] == "CLOSED":
-        raise IllegalTransition("A CLOSED ticket can't change; reopen it first.", field="id")
-    return ticket
-
-
 async def _check(act: Act, customer_id: UUID, values: Row) -> None:
-    """Contact and order are the customer's."""
+    """Checks that contact and order are the customer's."""
     if values.get("contact_id") is not None:
         contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
         records.require_same_customer(contact, customer_id, field="contactId")

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch
+from crmgql.errors import BadUserInput, Conflict
 from crmgql.models import Product
-from crmgql.records import checks, records
+from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name sku category description specs price cost"
-"""What is said of a product beside its currency and status."""
+"""What may be set of a product beside its currency and status."""
 
 CONFLICTS = {"products_sku": ("sku", "Another product has this SKU.")}
 MOVES = Moves(
-    "product",
-    refusal="A {noun} that is {status} can't {verb}; only {sources}.",
+    Product,
     activate=Move({"DRAFT", "END_OF_LIFE"}, "ACTIVE", "product.activated"),
     retire=Move({"DRAFT", "ACTIVE"}, "END_OF_LIFE", "product.retired"),
 )
-MONEY = ("price", "cost")
 USED = "SELECT EXISTS (SELECT FROM order_lines WHERE product_id = $1)"
 
 
-@takes(Product, FACTS, ORIGIN)
-async def create(act: Act, *, currency: str | None = None, status: str | None = None, **values: Any) -> UUID:
-    """A product, a draft unless made active; in the given currency, else its price's or cost's."""
+@takes(Product, FACTS, "currency", ORIGIN)
+async def create(act: Act, *, status: str | None = None, **values: Any) -> UUID:
+    """Makes a product, a draft unless `status` is ACTIVE; in `currency`, else in that of its price or cost."""
     access.require_write(act.viewer, "Product")
     if status == "END_OF_LIFE":
         raise BadUserInput("A new product is DRAFT or ACTIVE.", field="status")
-    given: list[tuple[Decimal, str]] = [values[name] for name in MONEY if values.get(name) is not None]
-    currency = currency or (given[0][1] if given else None)
-    values |= {"currency": currency, "status": status or "DRAFT", **_amounts(act, values, currency or "")}
+    values |= {"status": status or "DRAFT", **_amounts(act, values, None)}
     product = await records.create(act, Product, values, kind="product.created", conflicts=CONFLICTS)
     return product["id"]  # type: ignore[no-any-return]
 
@@ -46,33 +41,25 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named."""
     access.require_write(act.viewer, "Product")
     product = await records.lock(act, Product, id, expected_version=expected_version)
-    currency = changes.get("currency") or product["currency"]
-    changes |= _amounts(act, changes, currency)
-    if currency != product["currency"]:
-        await _check_currency(act, product, changes)
+    if changes.get("currency") not in (None, product["currency"]) and await _was_ordered(act, id):
+        raise Conflict("The product was ordered, so its currency is fixed; make another product.", field="currency")
+    changes |= _amounts(act, changes, product)
     await records.change(act, Product, product, changes, kind="product.updated", conflicts=CONFLICTS)
     return id
 
 
 async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Activates or retires."""
-    access.require_write(act.viewer, "Product")
-    product = await records.lock(act, Product, id, expected_version=expected_version)
-    move = MOVES.check(verb, product)
+    product, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     await records.change(act, Product, product, move.changes(act.now), kind=move.event)
     return id
 
 
-def _amounts(act: Act, values: Row, currency: str) -> Row:
-    """Takes price and cost out of the values and answers them as columns."""
+def _amounts(act: Act, values: Row, before: Row | None) -> Row:
     if "cost" in values:
         access.require(act.viewer, "cost.write", "Changing cost", field="cost")
-    return {f"{name}_amount": checks.money(values.pop(name), currency, field=name) for name in MONEY if name in values}
+    return money.columns(values, "price", "cost", before=before)
 
 
-async def _check_currency(act: Act, product: Row, changes: Row) -> None:
-    if await act.tx.connection.fetchval(USED, product["id"]):
-        raise Conflict("The product was ordered, so its currency is fixed; make another product.", field="currency")
-    for name in MONEY:
-        if product[f"{name}_amount"] is not None and f"{name}_amount" not in changes:
-            raise CurrencyMismatch(f"The {name} is in {product['currency']}; give it anew.", field="currency")
+async def _was_ordered(act: Act, id: UUID) -> bool:
+    return await act.tx.connection.fetchval(USED, id)  # type: ignore[no-any-return]

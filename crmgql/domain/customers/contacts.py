@@ -1,4 +1,4 @@
-"""Contacts: people at a customer, at most one of whom is the primary one."""
+"""Contacts: people at a customer, at most one of whom is the primary contact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRIMARY = "SELECT id FROM contacts WHERE customer_id = $1 AND is_primary AND id 
 
 @takes(Contact, FACTS, ORIGIN)
 async def create(act: Act, *, customer_id: UUID, primary: bool | None = None, **values: Any) -> UUID:
-    """A contact; as the primary one it takes the place of the one before."""
+    """Makes a contact; with `primary` it replaces the primary contact before it."""
     access.require_write(act.viewer, "Contact")
     await records.visible(act, Customer, customer_id, field="customerId")
     if primary:
@@ -40,7 +40,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def make_primary(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Makes this the customer's primary contact, and the one before an ordinary one, at once."""
+    """Makes this the customer's primary contact in place of the one before."""
     access.require_write(act.viewer, "Contact")
     contact = await records.visible(act, Contact, id, field="id")
     await _step_down(act, contact["customer_id"], id)
@@ -50,7 +50,7 @@ async def make_primary(act: Act, *, id: UUID, expected_version: int | None = Non
 
 
 async def _step_down(act: Act, customer_id: UUID, successor: UUID | None) -> None:
-    """The primary contact steps down. The customer's row is held: of two switches at once the second waits."""
+    """Makes the primary contact an ordinary one. The customer's row is locked, so that of two changes at once the second waits."""
     await act.tx.connection.execute(LOCK_CUSTOMER, customer_id)
     before = await act.tx.connection.fetchval(PRIMARY, customer_id, successor)
     if before is not None:

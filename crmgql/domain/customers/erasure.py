@@ -1,10 +1,11 @@
-"""A person is erased: out of all records, e-mails and notifications, and out of the personal values of events and audit.
+"""Erases a person: from all records, e-mails and notifications, and from the personal values of events and audit.
 
 Enters: a customer that is a person, a contact, or a lead. Leaves: an `Erasure` with a tombstone for each record that was
-blanked. Always holds: who is the same person goes with it (a contact's leads, a lead's contact, what was merged); amounts,
-dates, states and ids stay, so that books and figures do; one transaction, as many statements for much as for little.
+blanked. Always holds: the other records of the same person are erased too (a contact's leads, a lead's contact, merged
+leads); amounts, dates, states and ids stay, so that books and reports do not change; it takes one transaction and the same
+number of statements whatever the number of records.
 
-What stays: external ids, which lead into the system that a record came from; e-mails' texts in mail boxes; backups.
+What stays: external ids of what the person bought, paid or asked for; e-mails that were delivered; backups.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ SELECT record, id FROM found ORDER BY record, id"""
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A table's personal columns and what they become, in which rows: $2 are customers, $3 contacts, $4 leads, $5 is now."""
+    """How a table's personal columns are blanked, and in which rows: $2 are customers, $3 contacts, $4 leads, $5 is now."""
 
     record: str
     table: str
@@ -58,9 +59,9 @@ class Blank:
     @property
     def sql(self) -> str:
         counted = ", version = version + 1, updated_at = $5::timestamptz" if self.versioned else ""
-        given = "$2::uuid[] IS NOT NULL AND $3::uuid[] IS NOT NULL AND $4::uuid[] IS NOT NULL AND $5::timestamptz IS NOT NULL"
+        used = "$2::uuid[] IS NOT NULL AND $3::uuid[] IS NOT NULL AND $4::uuid[] IS NOT NULL AND $5::timestamptz IS NOT NULL"
         return (
-            f"WITH gone AS (UPDATE {self.table} SET {self.sets}{counted} WHERE ({self.where}) AND {given} RETURNING id)"
+            f"WITH gone AS (UPDATE {self.table} SET {self.sets}{counted} WHERE ({self.where}) AND {used} RETURNING id)"
             f" INSERT INTO tombstones (erasure_id, subject_type, subject_id) SELECT $1, '{self.record}', id FROM gone"
         )
 
@@ -70,12 +71,13 @@ OF_CUSTOMER = "customer_id = ANY ($2)"
 OF_EITHER = "customer_id = ANY ($2) OR lead_id = ANY ($4)"
 MAIL = "to_address = 'erased@invalid', subject = 'Erased', body = '', error = NULL,"
 MAIL += " status = CASE status WHEN 'PENDING' THEN 'SKIPPED' ELSE status END"
-NEWS = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE {OF_CUSTOMER})"
-TOLD = f"""id IN (
-    SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NEWS}) n ON n.user_id = e.user_id
+NOTICES = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE {OF_CUSTOMER})"
+DIGESTS = f"""id IN (
+    SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NOTICES}) n ON n.user_id = e.user_id
     WHERE strpos(e.subject, n.title) > 0 OR strpos(e.body, n.title) > 0)"""
+UNERASED = f"explanation <> '{NAME}' AND lead_id = ANY ($4)"
 PLACE = "city = NULL, state = NULL, postal_code = NULL"
-LEAD = "company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
+LEAD = "external_id = NULL, company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
 LEAD += " attributes = '{}', normal_email = NULL, normal_phone = NULL, domain = NULL, email_opt_out = true,"
 LEAD += f" lost_reason = CASE WHEN lost_reason IS NOT NULL THEN '{NAME}' END"
 
@@ -83,10 +85,15 @@ BLANKS = (
     Blank(
         "Customer",
         "customers",
-        f"name = '{NAME}', email = NULL, phone = NULL, website = NULL, notes = NULL, {PLACE}",
+        f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, {PLACE}",
         "id = ANY ($2)",
     ),
-    Blank("Contact", "contacts", f"name = '{NAME}', title = NULL, email = NULL, phone = NULL", "id = ANY ($3)"),
+    Blank(
+        "Contact",
+        "contacts",
+        f"name = '{NAME}', external_id = NULL, title = NULL, email = NULL, phone = NULL",
+        "id = ANY ($3)",
+    ),
     Blank("Lead", "leads", f"name = '{NAME}', {LEAD}", "id = ANY ($4)"),
     Blank("Interaction", "interactions", f"subject = '{NAME}', body = NULL", OF_PERSON),
     Blank("Ticket", "tickets", f"subject = '{NAME}', description = NULL", OF_PERSON),
@@ -100,13 +107,14 @@ BLANKS = (
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
-    Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {TOLD}", False),
-    Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NEWS, False),
+    Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),
+    Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),
     Blank("PoolItem", "pool_items", "shown = '{}'", OF_EITHER, False),
     Blank("PoolMove", "pool_moves", "reason = NULL", f"reason IS NOT NULL AND ({OF_EITHER})", False),
+    Blank("AssignmentDecision", "assignment_decisions", f"explanation = '{NAME}'", UNERASED, False),
     Blank("LeadTransition", "lead_transitions", "reason = NULL", "reason IS NOT NULL AND lead_id = ANY ($4)", False),
 )
-"""In this order: notifications after the e-mails that repeat them, what is append-only after the records it is about."""
+"""In this order: notifications after the e-mails that quote them, append-only rows after the records that they are about."""
 
 FORGET = """
 UPDATE {} SET personal = NULL, salt = NULL
@@ -127,9 +135,9 @@ async def erase(
     lead_id: UUID | None = None,
     reason: str | None = None,
 ) -> UUID:
-    """Blanks the person for good; answers the erasure. Raises `BadUserInput`, `NotFound`, `Forbidden`.
+    """Blanks the person's values; returns the erasure. Raises `BadUserInput`, `NotFound`, `Forbidden`.
 
-    Doing it again blanks what came since.
+    A second erasure blanks what was written since the first.
     """
     access.require_write(act.viewer, "Erasure")
     checks.check_text(reason or "", "reason", longest=REASON)
@@ -143,9 +151,9 @@ async def erase(
     return erasure["id"]  # type: ignore[no-any-return]
 
 
-async def _seed(act: Act, given: dict[str, UUID | None]) -> tuple[str, UUID]:
-    """The record that is named, locked."""
-    named = [(noun, id) for noun, id in given.items() if id is not None]
+async def _seed(act: Act, ids: dict[str, UUID | None]) -> tuple[str, UUID]:
+    """The one record that is named, locked."""
+    named = [(noun, id) for noun, id in ids.items() if id is not None]
     if len(named) != 1:
         raise BadUserInput("Name a customer, a contact or a lead, one of them.", field="customerId")
     noun, id = named[0]
@@ -164,14 +172,14 @@ async def _blank(act: Act, erasure_id: UUID, people: list[Any]) -> None:
 
 
 async def _record(act: Act, erasure_id: UUID, people: list[Any]) -> None:
-    """One event for the erasure, and one for each record that was the person."""
+    """Records one event for the erasure, and one for each of the person's records."""
     count = await act.tx.connection.fetchval(COUNT, erasure_id)
     found = await act.tx.connection.fetch(CUSTOMERS_OF, [row["id"] for row in people])
-    stands = {row["id"]: row for row in found}
+    current = {row["id"]: row for row in found}
     entries = [outbox.Entry("person.erased", ("Erasure", erasure_id), payload={"records": count})]
     for row in people:
-        now = stands[row["id"]]
-        payload = {"version": now["version"], "erasureId": erasure_id}
+        record = current[row["id"]]
+        payload = {"version": record["version"], "erasureId": erasure_id}
         kind = KINDS[row["record"]]
-        entries.append(outbox.Entry(kind, (row["record"], row["id"]), now["customer_id"], payload=payload))
+        entries.append(outbox.Entry(kind, (row["record"], row["id"]), record["customer_id"], payload=payload))
     await outbox.record_many(act.tx, act.viewer, entries)

@@ -1,7 +1,7 @@
-"""Jobs as people and verbs see them: asked for, watched, cancelled, retried, dropped.
+"""What people and verbs do with jobs: enqueue, cancel, retry, drop, purge.
 
-Always holds: a job is written in the transaction that wants it, so that it exists exactly when what wanted it happened.
-How workers take jobs up and settle them is in `leases`.
+Always holds: a job is written in the caller's transaction, so that it exists exactly when the caller's change does. What
+workers do with jobs is in `leases`.
 """
 
 from __future__ import annotations
@@ -12,26 +12,33 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from crmgql import access
 from crmgql.db import Transaction
 from crmgql.domain.jobs import endings, kinds, leases
 from crmgql.domain.jobs.kinds import A, Kind
-from crmgql.errors import BadUserInput, Conflict, IllegalTransition
+from crmgql.errors import BadUserInput, Conflict
 from crmgql.events import outbox
 from crmgql.models import Job
-from crmgql.models.jobs import LIVE_JOB
-from crmgql.records import records
-from crmgql.records.records import Act, Row
+from crmgql.models.jobs import LIVE_JOB, LIVE_JOB_STATUSES
+from crmgql.records.moves import Move, Moves
+from crmgql.records.records import Act
 
 INSERT = f"""
 INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, unique_key, parent_id, actor_id)
-SELECT $1, $2, given::jsonb, $4, $5, $6, $7, $8, $9, $10 FROM unnest($3::text[]) WITH ORDINALITY AS g (given, n) ORDER BY n
+SELECT $1, $2, arguments::jsonb, $4, $5, due_at, $7, unique_key, $9, $10
+FROM unnest($3::text[], $6::timestamptz[], $8::text[]) WITH ORDINALITY AS wanted (arguments, due_at, unique_key, n) ORDER BY n
 ON CONFLICT (kind, unique_key) WHERE unique_key IS NOT NULL AND {LIVE_JOB} DO NOTHING
 RETURNING id"""
 LIVE_WITH_KEY = f"""
 SELECT id FROM jobs WHERE kind = $1 AND unique_key = $2 AND {LIVE_JOB}"""
-LIVE = ("PENDING", "RUNNING", "WAITING")
+MOVES = Moves(
+    Job,
+    cancel=Move({*LIVE_JOB_STATUSES}, "CANCELLED", "job.cancelled"),
+    retry=Move({"DEAD", "CANCELLED"}, "PENDING", "job.retried"),
+    drop=Move({"DEAD"}, "DROPPED", "job.dropped"),
+)
 CANCEL = f"""
 WITH RECURSIVE family AS (
     SELECT id FROM jobs WHERE id = $1
@@ -42,7 +49,8 @@ WITH RECURSIVE family AS (
 UPDATE jobs SET cancel_requested_at = $2,
     status = CASE status WHEN 'RUNNING' THEN status ELSE 'CANCELLED' END,
     finished_at = CASE status WHEN 'RUNNING' THEN NULL ELSE $2::timestamptz END
-WHERE id IN (SELECT id FROM family) AND {LIVE_JOB}"""
+WHERE id IN (SELECT id FROM family) AND {LIVE_JOB}
+RETURNING kind, arguments, arguments_version, status"""
 RETRY = """
 UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, finished_at = NULL,
     cancel_requested_at = NULL, error_code = NULL, error_message = NULL
@@ -67,13 +75,19 @@ async def enqueue(
     unique_key: str | None = None,
     parent_id: UUID | None = None,
 ) -> UUID:
-    """The id of a new job, due now unless said otherwise. With a `unique_key` that a live job of the kind has: its id."""
+    """The id of a new job, due now by default. If a live job of the kind has the same `unique_key`, that job's id."""
     while True:
         made = await enqueue_many(
-            act, kind, [arguments], due_at=due_at, priority=priority, unique_key=unique_key, parent_id=parent_id
+            act,
+            kind,
+            [arguments],
+            due_at=None if due_at is None else [due_at],
+            priority=priority,
+            unique_keys=[unique_key],
+            parent_id=parent_id,
         )
         live = made[0] if made else await act.tx.connection.fetchval(LIVE_WITH_KEY, kind.name, unique_key)
-        if live is not None:  # the one that stood in the way may have ended meanwhile
+        if live is not None:  # the live one may have ended meanwhile
             return live
 
 
@@ -82,14 +96,14 @@ async def enqueue_many(
     kind: Kind[A],
     arguments: Sequence[A],
     *,
-    due_at: datetime | None = None,
+    due_at: Sequence[datetime] | None = None,
     priority: int | None = None,
-    unique_key: str | None = None,
+    unique_keys: Sequence[str | None] | None = None,
     parent_id: UUID | None = None,
 ) -> list[UUID]:
-    """As `enqueue`, in one statement."""
-    now = act.now
-    if due_at is None or due_at <= now:
+    """Several jobs in one statement. Returns the ids of the new ones: none for a key that a live job has."""
+    due_at = due_at or [act.now] * len(arguments)
+    if any(each <= act.now for each in due_at):
         act.tx.queues.add(kind.queue)
     rows = await act.tx.connection.fetch(
         INSERT,
@@ -98,9 +112,9 @@ async def enqueue_many(
         [each.model_dump_json() for each in arguments],
         kind.version,
         kind.priority if priority is None else priority,
-        due_at or now,
+        due_at,
         kind.max_failures,
-        unique_key,
+        unique_keys or [None] * len(arguments),
         parent_id,
         act.viewer.actor_id,
     )
@@ -115,7 +129,7 @@ async def ask(
     due_at: datetime | None = None,
     priority: int | None = None,
 ) -> UUID:
-    """A job that somebody asks for by hand.
+    """A job that somebody enqueues through the API.
 
     Raises `BadUserInput` for an unknown kind and for arguments that do not fit, `Forbidden` as `require_rights` does.
     """
@@ -130,12 +144,12 @@ async def ask(
 
 
 def manual(kind: str) -> Kind[Any]:
-    """A kind that may be asked for by hand. Raises `BadUserInput`."""
+    """A kind that may be enqueued or scheduled through the API. Raises `BadUserInput`."""
     known = kinds.KINDS.get(kind)
     if known is None:
         raise BadUserInput("There is no such kind of job; jobKinds lists them.", field="kind")
     if not known.manual:
-        raise BadUserInput(f"Jobs of the kind {kind} are made by what needs them, not by hand.", field="kind")
+        raise BadUserInput(f"Jobs of the kind {kind} are made by the system only.", field="kind")
     return known
 
 
@@ -146,23 +160,26 @@ def require_rights(act: Act, kind: Kind[Any]) -> None:
 
 
 async def cancel(act: Act, *, id: UUID) -> UUID:
-    """Ends what waits, and what runs within seconds, with all that came of it; what it has done stays done."""
-    job = await _lock(act, id, LIVE, "cancel")
-    await act.tx.connection.execute(CANCEL, id, act.now)
-    if job["status"] == "RUNNING":  # it may end well before its worker hears of it
+    """Ends a waiting job at once and a running one within seconds, each with its children. Committed effects stay."""
+    job, move = await MOVES.lock(act, "cancel", id)
+    for each in await act.tx.connection.fetch(CANCEL, id, act.now):
+        if each["status"] == "CANCELLED":
+            arguments = orjson.loads(each["arguments"])
+            await endings.cancelled(act, each["kind"], arguments, each["arguments_version"])
+    if job["status"] == "RUNNING":  # it may be done before its worker sees the request
         await _record(act, id, "job.cancelRequested", {"cancel_requested_at": (job["cancel_requested_at"], act.now)})
         return id
     await leases.close_parents(act.tx.connection, job["parent_id"], now=act.now)
-    await _record(act, id, "job.cancelled", {"status": (job["status"], "CANCELLED")})
+    await _record(act, id, move.event, {"status": (job["status"], move.target)})
     return id
 
 
 async def retry(act: Act, *, id: UUID) -> UUID:
-    """Tries a dead or cancelled job again, with all its patience. Raises `Conflict` where its like is under way.
+    """Makes a dead or cancelled job due again, with all its attempts. Raises `Conflict` when a live job does the same.
 
-    It needs the rights that asking for it needs: somebody with more of them may have asked.
+    It needs the rights that enqueuing it needs: the user who enqueued it may have had more.
     """
-    job = await _lock(act, id, ("DEAD", "CANCELLED"), "retry")
+    job, move = await MOVES.lock(act, "retry", id)
     known = kinds.find(job["kind"])
     require_rights(act, known)
     try:
@@ -170,34 +187,23 @@ async def retry(act: Act, *, id: UUID) -> UUID:
         await leases.reopen_parents(act.tx.connection, job["parent_id"])
     except asyncpg.UniqueViolationError:
         raise Conflict("The same work is under way in another job; this one need not be retried.", field="id") from None
-    if job["status"] == "DEAD":
-        await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
+    await endings.retried(act, job["kind"], job["arguments"], job["arguments_version"])
     act.tx.queues.add(job["queue"])
-    await _record(act, id, "job.retried", {"status": (job["status"], "PENDING")})
+    await _record(act, id, move.event, {"status": (job["status"], move.target)})
     return id
 
 
 async def drop(act: Act, *, id: UUID) -> UUID:
-    """Gives a dead job up; it stays to be read until housekeeping deletes it."""
-    job = await _lock(act, id, ("DEAD",), "drop")
+    """Marks a dead job as dropped: housekeeping will delete it."""
+    job, move = await MOVES.lock(act, "drop", id)
     await act.tx.connection.execute("UPDATE jobs SET status = 'DROPPED' WHERE id = $1", id)
-    await _record(act, id, "job.dropped", {"status": (job["status"], "DROPPED")})
+    await _record(act, id, move.event, {"status": (job["status"], move.target)})
     return id
 
 
 async def purge(tx: Transaction, *, before: datetime, limit: int) -> int:
-    """Deletes up to so many jobs that ended before a time, but for dead ones, and those whose children are still there."""
+    """Deletes up to `limit` jobs that ended before a time, except dead ones and those that have children. Returns how many."""
     return await tx.connection.fetchval(PURGE, before, limit)  # type: ignore[no-any-return]
-
-
-async def _lock(act: Act, id: UUID, sources: tuple[str, ...], verb: str) -> Row:
-    access.require_write(act.viewer, "Job")
-    job = await records.lock(act, Job, id)
-    if job["status"] not in sources:
-        raise IllegalTransition(
-            f"This job is {job['status']}; to {verb} it, it must be one of {', '.join(sources)}.", field="id"
-        )
-    return job
 
 
 async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:

@@ -1,8 +1,8 @@
-"""The kinds of jobs: name, queue, arguments, patience. What a kind does is in `workers`; here is what it takes.
+"""The kinds of jobs: name, queue, arguments, limits. Their handlers are in `workers`.
 
-Arguments are pydantic models, so that what is asked for is checked when it is asked, and the API can show their schema.
-A kind whose arguments change gets a new `version` and an `upgrade` from the older ones; without one, a job of an older
-version is a dead letter that says so.
+Arguments are pydantic models, so that they are checked when a job is enqueued, and the API can show their schema. A kind
+whose arguments change gets a new `version` and an `upgrade` from older ones; without one, jobs of older versions become dead
+letters with `JOB_ARGUMENTS_OUTDATED`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ A = TypeVar("A", bound=Arguments)
 
 @dataclass(frozen=True)
 class Kind(Generic[A]):
-    """`max_failures`: attempts that may end badly before it is a dead letter. `timeout_s`: how long one attempt may take.
+    """`max_failures`: failed attempts after which it is a dead letter. `timeout_s`: how long one attempt may take.
 
     `manual`: whether an administrator may enqueue or schedule it through the API. `writes`: the types of records that it
-    changes; whoever asks for it needs the right to change each of them, or a key for jobs alone would open all doors.
+    changes. Enqueuing it needs the right to change each of them: a key for jobs alone must not change everything.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Kind(Generic[A]):
 
 KINDS: dict[str, Kind[Any]] = {}
 QUEUES = ("routing", "default", "email", "bulk")
-"""Each has workers' slots of its own, so that no kind starves another."""
+"""Each worker has slots of its own for each queue, so that no kind starves another."""
 
 
 def declare(kind: Kind[A]) -> Kind[A]:
@@ -125,7 +125,7 @@ class LeadOf(Arguments):
 
 
 class FollowUp(Arguments):
-    """`since` is when the lead came into the status that the rule is about."""
+    """`since`: when the lead entered the status that the rule is about."""
 
     lead_id: RecordId
     rule_id: RecordId
@@ -143,7 +143,7 @@ class LeadsOf(Arguments):
 
 
 class RouteMany(Arguments):
-    """Routes leads that have no place yet. `source`: only those of one import source."""
+    """Routes leads without an owner, a queue or a pool. `source`: only those of one import source."""
 
     source: str | None = None
     batch_size: int = Field(1000, ge=1, le=5000)
@@ -165,7 +165,7 @@ LEADS_ROUTE = declare(
         "leads.route",
         RouteMany,
         "bulk",
-        "Routes all leads that have no place yet, in batches.",
+        "Routes all leads without an owner, a queue or a pool, in batches.",
         writes=("Lead",),
         timeout_s=3600,
     )
@@ -175,7 +175,7 @@ LEADS_REROUTE = declare(
         "leads.reroute",
         Nothing,
         "routing",
-        "Routes again what was not accepted in time or waited in a queue too long.",
+        "Routes leads again that were not accepted in time or waited in a queue too long.",
         writes=("Lead",),
     )
 )
@@ -184,7 +184,7 @@ LEAD_DUPLICATES = declare(
         "lead.duplicates",
         LeadOf,
         "default",
-        "Looks for leads that are the same as this one.",
+        "Looks for duplicates of a lead.",
         writes=("LeadDuplicate",),
     )
 )
@@ -193,7 +193,7 @@ LEADS_DUPLICATES = declare(
         "leads.duplicates",
         LeadsOf,
         "bulk",
-        "Looks for leads that are the same, as after an import.",
+        "Looks for duplicates among all leads, as after an import.",
         writes=("LeadDuplicate",),
         timeout_s=3600,
     )
@@ -203,7 +203,7 @@ LEAD_FOLLOW_UP = declare(
         "lead.followUp",
         FollowUp,
         "default",
-        "Makes the task or the e-mail that a follow-up rule wants.",
+        "Makes the task or the e-mail of a follow-up rule.",
         writes=("Task", "EmailMessage"),
         manual=False,
     )
@@ -225,7 +225,7 @@ NOTIFICATIONS_DIGEST = declare(
         "notifications.digest",
         Nothing,
         "email",
-        "E-mails each person what they have not read yet, in one message.",
+        "E-mails each person their unread notifications, in one message.",
         writes=("EmailMessage",),
     )
 )
@@ -234,7 +234,7 @@ OPPORTUNITIES_STALE = declare(
         "opportunities.stale",
         Nothing,
         "default",
-        "Alerts about opportunities in which nothing happened for too long.",
+        "Alerts about opportunities without activity for too long.",
         writes=("Opportunity",),
         timeout_s=3600,
     )
@@ -244,7 +244,7 @@ OPPORTUNITIES_SCORE = declare(
         "opportunities.score",
         Nothing,
         "bulk",
-        "Scores all open opportunities anew, as the rules are now.",
+        "Computes the scores of all open opportunities by the current rules.",
         writes=("Opportunity",),
         timeout_s=3600,
     )
@@ -254,7 +254,7 @@ POOLS_RECLAIM = declare(
         "pools.reclaim",
         Nothing,
         "default",
-        "Warns of, and then reclaims, what nobody followed up.",
+        "Warns about, and later reclaims, leads and customers that nobody followed up.",
         writes=("Lead", "Customer", "PoolItem"),
         timeout_s=3600,
     )
@@ -264,7 +264,7 @@ HOUSEKEEPING = declare(
         "housekeeping",
         Nothing,
         "default",
-        "Deletes ended sessions, old counters and keys, and finished jobs.",
+        "Deletes ended sessions, old counters and keys, finished jobs and old months of events.",
         writes=("Job",),
         timeout_s=1800,
     )

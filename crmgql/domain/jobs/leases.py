@@ -1,8 +1,8 @@
-"""The machine's side of jobs: claimed, kept alive, ended, swept.
+"""What workers do with jobs: claim them, extend and give back leases, write ends, and expire the leases of dead workers.
 
-Always holds: a job's end is written under its lease, `lease_by` and `attempts` as they were at the claim. Who lost the
-lease finds no row and must undo what it did. So of all attempts at a job exactly one can end it, and what is done in
-the same transaction as the end is done exactly once.
+Always holds: a job's end is written under its lease, with `lease_by` and `attempts` as they were at the claim. An attempt that
+lost the lease finds no row and must roll back. So exactly one attempt ends a job, and effects in the transaction of the end
+happen exactly once.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from crmgql.records.records import Act
 from crmgql.viewer import system
 
 LEASE = timedelta(seconds=30)
-"""How long a worker may be silent before its jobs are given to others."""
+"""How long a worker may go without a heartbeat before others take its jobs."""
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 600.0
 LONGEST_PAUSE_S = 60.0
-"""For what the database's own troubles put back: once they are over, nobody should have to wait long."""
+"""For jobs put back because of database trouble: they should run soon after it is over."""
 
 PATIENCE = 20
-"""Rounds of a job that were no failures, after which the database's troubles are held for the job's own."""
+"""Attempts that were no failures, after which database trouble counts as the job's failure."""
 
 LEASED = """id, kind, arguments, arguments_version, attempts, failures, max_failures, lease_by, checkpoint, progress_done,
     progress_total, scheduled_for"""
@@ -54,14 +54,14 @@ ASKED_TO_STOP = """
 SELECT id FROM jobs WHERE id = ANY ($2) AND (lease_by IS DISTINCT FROM $1 OR cancel_requested_at IS NOT NULL)"""
 KEEP = """
 UPDATE jobs SET lease_until = $4, checkpoint = $5, progress_done = $6, progress_total = $7, progress_message = $8
-WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING' AND cancel_requested_at IS NULL
+WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING' AND (cancel_requested_at IS NULL OR $9)
 RETURNING id"""
 END = """
 UPDATE jobs SET finished_at = $5, lease_by = NULL, lease_until = NULL, result = $6, error_code = $7,
     error_message = $8, failures = failures + $9,
     status = CASE WHEN $4 = 'DEAD' AND cancel_requested_at IS NOT NULL THEN 'CANCELLED' ELSE $4 END
 WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING'
-RETURNING parent_id, EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id) AS has_children"""
+RETURNING status, parent_id, EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id) AS has_children"""
 DONE_TOGETHER = """
 UPDATE jobs SET status = 'DONE', finished_at = $4, lease_by = NULL, lease_until = NULL, result = ended.result::jsonb
 FROM unnest($2::uuid[], $3::integer[], $5::text[]) AS ended (id, attempts, result)
@@ -79,7 +79,7 @@ EXPIRED = f"""
 SELECT {LEASED} FROM jobs
 WHERE status = 'RUNNING' AND lease_until < $1 ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED"""
 WAIT = "UPDATE jobs SET status = 'WAITING', finished_at = NULL WHERE id = $1"
-TELL_ADMINISTRATORS = """
+NOTIFY_ADMINISTRATORS = """
 INSERT INTO notifications (user_id, kind, title, body, dedupe_key, occurred_at)
 SELECT users.id, 'job.dead', 'Failed for good: ' || $2, left('Job job_' || replace($1::uuid::text, '-', '') || ': ' || $3, 2000), $4, $5
 FROM users WHERE active AND roles && $6::text[]
@@ -104,18 +104,18 @@ RETURNING parent_id"""
 
 
 Result = dict[str, Any] | None
-"""What a job leaves to be read."""
+"""What a job returns; stored in its row."""
 
 
 class LeaseLost(CrmError):
-    """Somebody else holds the job now, or it was cancelled: what this attempt did must be undone."""
+    """Another worker holds the job now, or it was cancelled: this attempt must roll back."""
 
     code = "JOB_LEASE_LOST"
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A claimed job, as it was at the claim; `attempts` counts this attempt too."""
+    """A claimed job, as it was at the claim; `attempts` includes this one."""
 
     id: UUID
     kind: str
@@ -132,7 +132,7 @@ class Lease:
 
 
 async def claim(connection: Connection, *, queue: str, limit: int, holder: UUID, now: datetime) -> list[Lease]:
-    """The next due jobs of a queue, by priority, for one worker process; each is somebody's, and nobody waits for it."""
+    """Claims the next due jobs of a queue, by priority, for one worker process. Waits for no other worker's claim."""
     rows = await connection.fetch(CLAIM, queue, now, limit, holder, now + LEASE)
     rows.sort(key=lambda row: (-row["priority"], row["due_at"], row["id"]))
     return [leased(row) for row in rows]
@@ -156,9 +156,9 @@ def leased(row: Any) -> Lease:
 
 
 async def beat(connection: Connection, *, holder: UUID, job_ids: Sequence[UUID], now: datetime) -> list[UUID]:
-    """Lengthens the leases of a worker's jobs; answers those that it must stop: cancelled, or no longer its own.
+    """Extends the leases of a worker's jobs; returns the jobs that it must stop: cancelled, or no longer its own.
 
-    A job whose end is being written has its row locked and needs no longer lease: it is skipped, not waited for.
+    A job whose end is being written has its row locked and needs no longer lease: the statement skips it.
     """
     ids = list(job_ids)
     await connection.execute(BEAT, holder, now + LEASE, ids)
@@ -174,24 +174,28 @@ async def keep(
     done: int,
     total: int | None,
     message: str | None,
+    despite_cancel: bool = False,
 ) -> None:
-    """Writes how far a long job is, in the transaction of what it did. Raises `LeaseLost`."""
-    text = orjson.dumps(checkpoint).decode()
-    values = (lease.id, lease.holder, lease.attempts, now + LEASE, text, done, total, message and message[:200])
+    """Writes the progress of a long job, in the transaction of a step. Raises `LeaseLost`.
+
+    A job that was asked to stop has lost its lease too, unless `despite_cancel`.
+    """
+    text, message = orjson.dumps(checkpoint).decode(), message and message[:200]
+    values = (lease.id, lease.holder, lease.attempts, now + LEASE, text, done, total, message, despite_cancel)
     if await connection.fetchval(KEEP, *values) is None:
-        raise LeaseLost("The job was cancelled or is another worker's by now.")
+        raise LeaseLost("The job was cancelled, or another worker has it.")
 
 
 async def done(connection: Connection, lease: Lease, *, now: datetime, result: Result) -> None:
-    """Ends the job well, in the transaction of its effect; it waits where it has live children. Raises `LeaseLost`."""
+    """Ends the job as done, in the transaction of its effect; with live children it is WAITING. Raises `LeaseLost`."""
     await _end(connection, lease, "DONE", now, result=_text(result))
 
 
 async def done_together(
     connection: Connection, ended: Sequence[tuple[Lease, Result]], *, holder: UUID, now: datetime
 ) -> set[UUID]:
-    """Ends several jobs of one worker well, in one statement; answers which. One that is not answered was not ended: its lease
-    is lost, or it has a parent or children, whose rows its end must lock."""
+    """Ends several jobs of one worker as done, in one statement; returns which. A job that is missing was not ended: its lease is
+    lost, or it has a parent or children, whose rows its end must lock."""
     ids, attempts = [lease.id for lease, _ in ended], [lease.attempts for lease, _ in ended]
     texts = [_text(result) for _, result in ended]
     return {row["id"] for row in await connection.fetch(DONE_TOGETHER, holder, ids, attempts, now, texts)}
@@ -204,7 +208,7 @@ def _text(result: Result) -> str | None:
 async def failed(connection: Connection, lease: Lease, *, now: datetime, error: CrmError | None) -> bool:
     """Writes a failure: another attempt later, or the end as a dead letter. False when the lease was lost meanwhile.
 
-    `error` None stands for one whose text is nobody's business; the log has it.
+    `error` is None for an error whose text only the log may show.
     """
     code, message = _code_and_message(error)
     if (error is not None and error.final) or lease.failures + 1 >= lease.max_failures:
@@ -218,9 +222,9 @@ async def failed(connection: Connection, lease: Lease, *, now: datetime, error: 
 
 
 async def put_back(connection: Connection, lease: Lease, *, now: datetime, error: DatabaseTrouble | TimedOut) -> bool:
-    """Another attempt later, and no failure: our own database was in trouble. False when the lease was lost meanwhile.
+    """Another attempt later, and no failure: the database was in trouble. False when the lease was lost meanwhile.
 
-    A statement that is too slow each time, or brings the server down each time, must not go round for ever.
+    After `PATIENCE` it is a failure: a job that is too slow, or brings the server down, each time must end.
     """
     rounds = lease.attempts - lease.failures
     if rounds > PATIENCE and not isinstance(error, DiskFull):
@@ -230,12 +234,13 @@ async def put_back(connection: Connection, lease: Lease, *, now: datetime, error
 
 
 async def give_back(connection: Connection, lease: Lease, *, now: datetime) -> None:
-    """The worker is told to stop: somebody else takes the job up at once, and it counts as no failure."""
+    """Makes the job due at once, without a failure: its worker stops."""
     await _again(connection, lease, now, now, 0, None, None)
 
 
 async def give_back_orphans(connection: Connection, *, holder: UUID, known: Sequence[UUID], now: datetime) -> int:
-    """Gives back what a worker process holds and knows nothing of, such as claims whose answer was lost; in a transaction."""
+    """Gives back jobs that a worker process holds but does not know, such as those of a claim without an answer. Needs a
+    transaction. Returns how many."""
     rows = await connection.fetch(ORPHANS, holder, list(known))
     for row in rows:
         await give_back(connection, leased(row), now=now)
@@ -243,7 +248,7 @@ async def give_back_orphans(connection: Connection, *, holder: UUID, known: Sequ
 
 
 async def cancelled(connection: Connection, lease: Lease, *, now: datetime) -> None:
-    """Ends a running job that was asked to stop. Nothing to do when it is over already."""
+    """Ends a running job that was asked to stop; does nothing when it has ended already."""
     try:
         await _end(connection, lease, "CANCELLED", now)
     except LeaseLost:
@@ -251,27 +256,28 @@ async def cancelled(connection: Connection, lease: Lease, *, now: datetime) -> N
 
 
 async def expire(connection: Connection, *, now: datetime, limit: int = 500) -> int:
-    """Takes jobs from workers that fell silent; in a transaction. Answers how many.
+    """Ends attempts whose lease has expired, as failures. Needs a transaction. Returns how many.
 
-    A lost lease is a failure, or a job that kills its worker would go round for ever.
+    It is a failure so that a job that kills its worker is not tried for ever.
     """
     rows = await connection.fetch(EXPIRED, now, limit)
     for row in rows:
         lease = leased(row)
-        await failed(connection, lease, now=now, error=LeaseLost("The worker fell silent while it did this."))
+        await failed(connection, lease, now=now, error=LeaseLost("The worker stopped responding during this attempt."))
     return len(rows)
 
 
 def backoff_s(failures: int, roll: float | None = None) -> float:
-    """Seconds until the next attempt: doubled each time, from a half to all of it by chance, so that none queue up."""
+    """Seconds until the next attempt: doubled each time, and a random part of the second half, so that retries spread out."""
     longest = min(FIRST_BACKOFF_S * 2.0 ** min(failures, 20), LONGEST_BACKOFF_S)
     return longest * (0.5 + (random.random() if roll is None else roll) / 2)  # noqa: S311 - spreads load, no secret
 
 
 def _code_and_message(error: CrmError | None) -> tuple[str, str]:
     if error is None:
-        return "INTERNAL_SERVER_ERROR", "It failed for a reason that the worker's log tells."
-    return error.code, error.message.replace("\x00", "")[:2000]
+        return "INTERNAL_SERVER_ERROR", "It failed; the reason is in the worker's log."
+    text = error.message.encode("utf-8", "replace").decode()  # an SMTP server's answer may be in another encoding
+    return error.code, text.replace("\x00", "")[:2000]
 
 
 async def _again(
@@ -285,6 +291,7 @@ async def _again(
 ) -> bool:
     row = await connection.fetchrow(AGAIN, lease.id, lease.holder, lease.attempts, due, failures, code, message, now)
     if row is not None and row["finished_at"] is not None:
+        await _cancelled(connection, lease, now)
         await close_parents(connection, row["parent_id"], now=now)
     return row is not None
 
@@ -300,28 +307,38 @@ async def _end(
     message: str | None = None,
     failures: int = 0,
 ) -> None:
-    """In a transaction. The job's row is locked first, so that its children's ends wait for this one."""
+    """Needs a transaction. It locks the job's row first, so that its children's ends wait for this one."""
     row = await connection.fetchrow(
         END, lease.id, lease.holder, lease.attempts, status, now, result, code, message, failures
     )
     if row is None:
-        raise LeaseLost("The job was cancelled or is another worker's by now.")
-    if status == "DEAD":
-        act = Act(Transaction(connection, WITHOUT_DAYS), system(lambda: now))
-        await endings.died(act, lease.kind, lease.arguments, lease.arguments_version, message or "")
-        told = access.roles_with("company.administer")
-        await connection.execute(TELL_ADMINISTRATORS, lease.id, lease.kind, message, f"job.dead:{lease.id}", now, told)
-    if status == "DONE" and row["has_children"]:  # it ends as its last child does, be that now
+        raise LeaseLost("The job was cancelled, or another worker has it.")
+    if row["status"] == "CANCELLED":
+        await _cancelled(connection, lease, now)
+    if row["status"] == "DEAD":
+        await endings.died(_act(connection, now), lease.kind, lease.arguments, lease.arguments_version, message or "")
+        roles = access.roles_with("company.administer")
+        key = f"job.dead:{lease.id}"
+        await connection.execute(NOTIFY_ADMINISTRATORS, lease.id, lease.kind, message, key, now, roles)
+    if status == "DONE" and row["has_children"]:  # it ends when its last child does, which may be now
         await connection.execute(WAIT, lease.id)
         await close_parents(connection, lease.id, now=now)
     else:
         await close_parents(connection, row["parent_id"], now=now)
 
 
-async def close_parents(connection: Connection, parent_id: UUID | None, *, now: datetime) -> None:
-    """A child ended: its waiting parent ends with the last one, and so on upwards.
+async def _cancelled(connection: Connection, lease: Lease, now: datetime) -> None:
+    await endings.cancelled(_act(connection, now), lease.kind, lease.arguments, lease.arguments_version)
 
-    The parent is locked whatever its status is: it may be about to wait for a child that is about to end.
+
+def _act(connection: Connection, now: datetime) -> Act:
+    return Act(Transaction(connection, WITHOUT_DAYS), system(lambda: now))
+
+
+async def close_parents(connection: Connection, parent_id: UUID | None, *, now: datetime) -> None:
+    """Called when a child has ended: ends its WAITING parent if this was the last child, then the parent's parent, and so on.
+
+    It locks the parent whatever its status: it may be about to wait for a child that is about to end.
     """
     while parent_id is not None:
         if await connection.fetchval(LOCK_PARENT, parent_id) != "WAITING":
@@ -330,7 +347,7 @@ async def close_parents(connection: Connection, parent_id: UUID | None, *, now: 
 
 
 async def reopen_parents(connection: Connection, parent_id: UUID | None) -> None:
-    """A dead child is tried again: those that died of it wait for it again. Locks like `close_parents`, and for its reason."""
+    """Called when a dead child is retried: parents that died because of it are WAITING again. Locks like `close_parents`."""
     while parent_id is not None:
         await connection.execute(LOCK_PARENT, parent_id)
         parent_id = await connection.fetchval(PARENT_WAITS, parent_id)

@@ -1,6 +1,6 @@
-"""What waits in the queues, for those who ring and for those who watch. Reads only.
+"""Which queues have due jobs, and how many: for workers (`look`) and for metrics (`depths`). Reads only.
 
-`look` is the one statement that an idle worker asks, once a second: it also tells that the database answers.
+An idle worker runs one statement, the look, once a second; it also shows that the database answers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEAD = "SELECT count(*) FROM (SELECT FROM jobs WHERE status = 'DEAD' LIMIT $1) f
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is to be done: `due` has the time of each queue's first job, those of the next moments included."""
+    """`due`: the time of each queue's first job, if it is due now or within the next moments."""
 
     due: dict[str, datetime]
     lease_ran_out: bool
@@ -51,7 +51,7 @@ async def look(connection: Connection, *, queues: Sequence[str], now: datetime, 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Of one queue: jobs that are due (counted up to `MOST_COUNTED`), how long the oldest has been, and how many run."""
+    """Of one queue: the number of due jobs (up to `MOST_COUNTED`), for how long the oldest is due, and how many run."""
 
     due: int
     oldest_s: float
@@ -67,7 +67,7 @@ class Depths:
         """Name, help, labels and value of each number, as Prometheus wants them."""
         for queue, depth in self.queues.items():
             labels = {"queue": queue}
-            yield "crmgql_jobs_due", "Jobs that are due and not taken up, counted up to 10,000.", labels, depth.due
+            yield "crmgql_jobs_due", "Jobs that are due and not started, counted up to 10,000.", labels, depth.due
             yield "crmgql_jobs_oldest_due_seconds", "How long the oldest of them has been due.", labels, depth.oldest_s
             yield "crmgql_jobs_running", "Jobs that a worker holds a lease on.", labels, depth.running
         yield "crmgql_jobs_dead", "Jobs that failed for good, counted up to 10,000.", {}, self.dead

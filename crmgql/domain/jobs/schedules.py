@@ -1,10 +1,10 @@
-"""Schedules: when kinds of jobs run by themselves. By cron in a time zone, every so many seconds, or once.
+"""Schedules: run kinds of jobs by cron in a time zone, at an interval, or once.
 
-Always holds: of one schedule never two runs are alive at once; the database says so. A time that passes while a run is
-going on, or while nothing ran at all, is passed over or made good as `catch_up` says, and counted where it is passed over.
+Always holds: a schedule has at most one live job; a unique index ensures it. A time that passes during a run, or while no
+worker runs, is skipped and counted, or caught up, as `catch_up` says.
 
-Cron is read by cronsim, which treats a change of the clocks as Debian's cron does: a time that the clocks skip runs right
-after, one that comes twice runs once; a job that runs every hour or more often goes by real time.
+cronsim reads cron expressions and treats clock changes as Debian's cron does: a skipped time runs right after, a repeated
+time runs once; a job that runs every hour or more often follows real time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = structlog.get_logger("crmgql")
 
 FACTS = "name cron timezone every_s once_at catch_up enabled"
 GRACE = timedelta(seconds=60)
-"""A time that passed less long ago is not missed, only late."""
+"""A time that passed less than this ago is late, not missed."""
 
 MAX_COUNTED = 1000
 WAYS = ("cron", "every_s", "once_at")
@@ -45,15 +45,20 @@ DUE = f"""
 SELECT * FROM schedules WHERE {IS_TO_RUN} AND next_at <= $1
 ORDER BY next_at LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED"""
 MOVE_ON = """
-UPDATE schedules SET next_at = $2, last_at = coalesce($3, last_at), skipped = skipped + $4 WHERE id = $1"""
+UPDATE schedules SET next_at = moved.next_at, last_at = coalesce(moved.last_at, schedules.last_at),
+    skipped = schedules.skipped + moved.skipped
+FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::int[]) AS moved (id, next_at, last_at, skipped)
+WHERE schedules.id = moved.id"""
 RUN = f"""
-INSERT INTO jobs (kind, queue, arguments, arguments_version, priority, due_at, max_failures, schedule_id, scheduled_for)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO jobs (due_at, schedule_id, scheduled_for, kind, arguments, arguments_version, queue, priority, max_failures)
+SELECT $1, id, run_for, kind, arguments, arguments_version, queue, priority, max_failures
+FROM unnest($2::uuid[], $3::timestamptz[], $4::text[], $5::int[], $6::int[]) AS run (id, run_for, queue, priority, max_failures)
+JOIN schedules USING (id)
 ON CONFLICT (schedule_id) WHERE schedule_id IS NOT NULL AND {LIVE_JOB} DO NOTHING
-RETURNING id"""
+RETURNING schedule_id, queue"""
 SEED = """
 INSERT INTO schedules (name, kind, every_s, next_at, catch_up, source, external_id)
-VALUES ($1, $2, $3, $4, 'ONE', 'built-in', $2)
+SELECT name, kind, every_s, $4, 'ONE', 'built-in', kind FROM unnest($1::text[], $2::text[], $3::int[]) AS b (name, kind, every_s)
 ON CONFLICT DO NOTHING"""
 
 
@@ -71,14 +76,14 @@ BUILT_IN = (
     BuiltIn("Public pools", kinds.POOLS_RECLAIM, 3600),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
-"""What a fresh installation runs by itself. They may be changed and deleted like any other."""
+"""The schedules of a new installation. They can be changed and deleted like any other."""
 
 
 @takes(Schedule, FACTS, ORIGIN)
 async def create(act: Act, *, kind: str, arguments: dict[str, Any] | None = None, **values: Any) -> UUID:
-    """A schedule. Exactly one of `cron`, `every_s` and `once_at` says when. Raises `BadUserInput`, `Conflict`.
+    """A schedule with exactly one of `cron`, `every_s` and `once_at`. Raises `BadUserInput`, `Conflict`.
 
-    Its jobs run as the system, so it needs the rights that asking for such a job by hand needs, and so does changing it.
+    Its jobs run as the system, so creating and changing it need the rights that enqueuing such a job needs.
     """
     access.require_write(act.viewer, "Schedule")
     known = jobs.manual(kind)
@@ -93,7 +98,7 @@ async def create(act: Act, *, kind: str, arguments: dict[str, Any] | None = None
 
 @takes(Schedule, FACTS, "arguments")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named. Another way of timing replaces the one there was; what was missed before is not made good."""
+    """Changes the given values. A new timing replaces the old one; times missed before are not caught up."""
     access.require_write(act.viewer, "Schedule")
     schedule = await _lock(act, id, expected_version)
     if (kind := kinds.KINDS.get(schedule["kind"])) is not None:
@@ -116,7 +121,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def delete(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Ends it; a run that is going on goes on, and its past runs can still be read."""
+    """Deletes it; a running job continues, and past jobs can still be read."""
     access.require_write(act.viewer, "Schedule")
     schedule = await _lock(act, id, expected_version)
     changes = {"deleted_at": act.now, "enabled": False, "next_at": None}
@@ -125,28 +130,30 @@ async def delete(act: Act, *, id: UUID, expected_version: int | None = None) -> 
 
 
 async def seed(act: Act) -> None:
-    """Makes the built-in schedules, each once in an installation's life: one that was deleted or renamed stays so."""
-    for each in BUILT_IN:
-        await act.tx.connection.execute(SEED, each.name, each.kind.name, each.every_s, act.now)
+    """Makes the built-in schedules, each once per installation: one that was deleted or renamed stays so."""
+    columns = zip(*((each.name, each.kind.name, each.every_s) for each in BUILT_IN), strict=True)
+    await act.tx.connection.execute(SEED, *map(list, columns), act.now)
 
 
 async def tick(act: Act) -> int:
-    """Makes the jobs of all schedules that are due; answers how many. Several may tick at once."""
-    made = 0
-    for schedule in await act.tx.connection.fetch(DUE, act.now):
-        try:
-            plan = plan_run(dict(schedule), act.now)
-        except ValueError as trouble:  # written past the API: it must not keep the others from running
-            log.error("schedule can't be read; it is stopped", schedule=schedule["name"], reason=str(trouble))
-            await act.tx.connection.execute(MOVE_ON, schedule["id"], None, None, 0)
-            continue
-        made += await _run(act, dict(schedule), plan)
-    return made
+    """Makes the jobs of up to 100 due schedules; returns how many. Several workers may tick at once."""
+    due = [dict(row) for row in await act.tx.connection.fetch(DUE, act.now)]
+    plans = [(schedule, _plan(schedule, act.now)) for schedule in due]
+    made = await _run(act, [(schedule, plan.run_for) for schedule, plan in plans if plan.run_for is not None])
+    moved = []
+    for schedule, plan in plans:
+        busy = plan.run_for is not None and schedule["id"] not in made
+        if busy and schedule["catch_up"] == "ALL":
+            continue  # the next tick after the current run makes it
+        moved.append((schedule["id"], plan.then, None if busy else plan.run_for, plan.skipped + busy))
+    if moved:
+        await act.tx.connection.execute(MOVE_ON, *map(list, zip(*moved, strict=True)))
+    return len(made)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`run_for`: the time that a run now stands for, if there is to be one; `then`: when the schedule is due next."""
+    """`run_for`: the scheduled time of a job to make now, if any; `then`: when the schedule is due next."""
 
     run_for: datetime | None
     then: datetime | None
@@ -154,7 +161,7 @@ class Plan:
 
 
 def plan_run(schedule: Row, now: datetime) -> Plan:
-    """What a due schedule comes to. Raises `ValueError` for a timing that can't be read."""
+    """What to do for a due schedule. Raises `ValueError` for a timing that can't be read."""
     due: datetime = schedule["next_at"]
     if schedule["catch_up"] == "ALL":
         return Plan(due, next_after(schedule, due), 0)
@@ -163,6 +170,15 @@ def plan_run(schedule: Row, now: datetime) -> Plan:
     if schedule["catch_up"] == "SKIP" and now - latest > GRACE:
         return Plan(None, then, missed + 1)
     return Plan(latest, then, missed)
+
+
+def _plan(schedule: Row, now: datetime) -> Plan:
+    """As `plan_run`. A timing that can't be read stops its schedule, so that it keeps no other from running."""
+    try:
+        return plan_run(schedule, now)
+    except ValueError as trouble:  # it was written past the API
+        log.error("schedule can't be read; it is stopped", schedule=schedule["name"], reason=str(trouble))
+        return Plan(None, None, 0)
 
 
 def _missed(schedule: Row, due: datetime, now: datetime) -> tuple[int, datetime]:
@@ -194,30 +210,18 @@ def next_after(schedule: Row, moment: datetime) -> datetime | None:
         raise ValueError(str(error)) from None
 
 
-async def _run(act: Act, schedule: Row, plan: Plan) -> int:
-    id = None
-    if plan.run_for is not None:
-        known = kinds.KINDS.get(schedule["kind"])
-        id = await act.tx.connection.fetchval(
-            RUN,
-            schedule["kind"],
-            known.queue if known else "default",
-            schedule["arguments"],
-            schedule["arguments_version"],
-            known.priority if known else 0,
-            act.now,
-            known.max_failures if known else 1,
-            schedule["id"],
-            plan.run_for,
-        )
-        if id is None and schedule["catch_up"] == "ALL":
-            return 0  # its turn comes when the run that is going on has ended
-        if id is not None:
-            act.tx.queues.add(known.queue if known else "default")
-    busy = plan.run_for is not None and id is None
-    last = plan.run_for if id is not None else None
-    await act.tx.connection.execute(MOVE_ON, schedule["id"], plan.then, last, plan.skipped + busy)
-    return int(id is not None)
+async def _run(act: Act, runs: list[tuple[Row, datetime]]) -> set[UUID]:
+    """Makes a job for each schedule and time. Returns the schedules that got one: those without a live job."""
+    rows = []
+    for schedule, run_for in runs:
+        kind = kinds.KINDS.get(schedule["kind"])
+        known = (kind.queue, kind.priority, kind.max_failures) if kind else ("default", 0, 1)
+        rows.append((schedule["id"], run_for, *known))
+    if not rows:
+        return set()
+    made = await act.tx.connection.fetch(RUN, act.now, *map(list, zip(*rows, strict=True)))
+    act.tx.queues.update(row["queue"] for row in made)
+    return {row["schedule_id"] for row in made}
 
 
 async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:
@@ -228,7 +232,7 @@ async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:
 
 
 def _first(values: Row, now: datetime) -> datetime:
-    """When it is due first. Raises `BadUserInput` for a timing that is none, not one, or over already."""
+    """When it is first due. Raises `BadUserInput` for no timing, several, or one that is past."""
     given = [way for way in WAYS if values.get(way) is not None]
     if len(given) != 1:
         raise BadUserInput("Say when with exactly one of cron, everyS and onceAt.", field="cron")

@@ -1,4 +1,4 @@
-"""A lead becomes a customer with a contact and, mostly, an opportunity: one step, all or nothing.
+"""Converts a lead to a customer with a contact and, by default, an opportunity, in one transaction.
 
 Always holds: of two leads of one company that are converted at once, the second finds the customer that the first made.
 """
@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.customers import contacts, customers
 from crmgql.domain.leads import lead_states
-from crmgql.domain.leads.lead_states import NOWHERE
+from crmgql.domain.leads.lead_states import MOVES, UNPLACED
 from crmgql.domain.opportunities import opportunities, standings
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, Forbidden, NotFound
 from crmgql.models import Customer, names
 from crmgql.records import checks, records
+from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
-
-Money = tuple[Decimal, str]
 
 CUSTOMERS_LOOKED_AT = 20
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('leads.convert ' || $1))"
@@ -58,7 +56,7 @@ async def convert(
     """
     _require_seller(act)
     _check_input(customer_id, new_customer, opportunity_name)
-    lead = await lead_states.lock(act, id, to="CONVERTED", verb="convert", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "convert", expected_version=expected_version)
     owner_id = await _owner(act, lead)
     if customer_id is None:
         customer_id = await _customer(act, lead, owner_id, new=bool(new_customer))
@@ -66,13 +64,13 @@ async def convert(
     made: Row = {"customer_id": customer_id, "contact_id": contact_id}
     if with_opportunity is not False:
         terms: Row = {"amount": amount or _budget(lead), "stage_id": stage_id, "expected_close": expected_close}
-        given: Row = {name: value for name, value in terms.items() if value is not None}
+        terms = {name: value for name, value in terms.items() if value is not None}
         made["opportunity_id"] = await opportunities.create(
-            act, name=opportunity_name or _title(lead), **made, **_owned_by(owner_id), **given
+            act, name=opportunity_name or _title(lead), **made, **_owned_by(owner_id), **terms
         )
     await lead_states.leave_pool(act, lead, reason="Converted.")
-    changes = {**NOWHERE, **made, "converted_at": act.now, "owner_id": owner_id}
-    await lead_states.move(act, lead, "CONVERTED", kind="lead.converted", changes=changes, payload=made)
+    changes = {**UNPLACED, **made, "owner_id": owner_id}
+    await lead_states.move(act, lead, MOVES["convert"], changes=changes, payload=made)
     if "opportunity_id" in made:  # it scores by where the lead came from, too
         await standings.refresh(act, [made["opportunity_id"]])
     return id
@@ -94,7 +92,7 @@ def _check_input(customer_id: UUID | None, new_customer: bool | None, opportunit
 
 
 async def _owner(act: Act, lead: Row) -> UUID | None:
-    """Whose everything will be: the lead's owner's, else that of whoever converts it if they sell or manage."""
+    """The owner of the new records: the lead's owner, else the viewer if they sell or manage."""
     if lead["owner_id"] is None:
         return await users.own(act)
     if lead["owner_id"] != act.viewer.user_id:
@@ -136,7 +134,7 @@ async def _customer(act: Act, lead: Row, owner_id: UUID | None, *, new: bool) ->
 
 
 async def _visible(act: Act, search: str, keys: Sequence[str | None]) -> list[UUID]:
-    """The customers found that the viewer sees; others are as good as not there."""
+    """The customers found that the viewer sees; others are treated as if they did not exist."""
     seen = []
     for row in await act.tx.connection.fetch(search, keys) if any(keys) else []:
         try:
@@ -154,7 +152,7 @@ def _as_customer(lead: Row) -> dict[str, Any]:
 
 
 async def _contact(act: Act, lead: Row, customer_id: UUID) -> UUID:
-    """The customer's contact with the lead's e-mail address, or a new one: the primary one if there is none."""
+    """The customer's contact with the lead's e-mail address, or a new one, which is the primary contact if there is none."""
     await records.visible(act, Customer, customer_id, field="customerId")
     if emails := _emails(lead):
         known: UUID | None = await act.tx.connection.fetchval(CONTACT, customer_id, emails)
@@ -166,5 +164,5 @@ async def _contact(act: Act, lead: Row, customer_id: UUID) -> UUID:
 
 
 def _emails(lead: Row) -> list[str]:
-    """The address as it was typed and in its normal form, in lower case."""
+    """The lead's address as typed and in its normal form, in lower case."""
     return sorted({each.lower() for each in (lead["email"], lead["normal_email"]) if each})

@@ -1,8 +1,8 @@
-"""Leads that come in by themselves: what a form, a page or a partner posts becomes a lead.
+"""Intake: what a form, a page or a partner posts becomes a lead.
 
-Enters: an intake source and the posted fields, which anybody may have made up. Leaves: a lead's id, or `BadUserInput` that
-names the field. Always holds: a post can do nothing but make a lead of this source; fields that a lead does not have are
-kept among its attributes, within bounds.
+Enters: an intake source and the posted fields, which are not trusted. Leaves: a lead's id, or `BadUserInput` that names the
+field. Always holds: a post can do nothing but make a lead of this source; fields that a lead does not have are kept in its
+attributes, within limits.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from crmgql.db import Database, Transaction
 from crmgql.domain.leads import leads
 from crmgql.domain.marketing.intake_sources import Source
 from crmgql.errors import BadUserInput
-from crmgql.records import checks, retries
+from crmgql.records import checks, money, retries
 from crmgql.records.records import Act
 from crmgql.viewer import Clock
 
 TEXTS = frozenset({"name", "company", "title", "phone", "industry", "region", "country", "city", "segment", "message"})
-"""Fields that go into the lead's column of the same name as they are."""
+"""Fields that go unchanged into the lead's column of the same name."""
 
 HONEYPOTS = frozenset({"website_url", "homepage"})
 """Fields that people do not see and programs fill in."""
@@ -50,7 +50,7 @@ ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 @dataclass
 class Form:
-    """A read post. `values` are the lead's columns, `attributes` all else; `trapped`: a honeypot was filled in."""
+    """A post after reading. `values` are the lead's columns, `attributes` all else; `trapped`: a honeypot was filled in."""
 
     values: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
@@ -61,15 +61,15 @@ class Form:
 def read(posted: Mapping[str, Any]) -> Form:
     """The form of posted names and values. Names may be written `first_name`, `firstName` or `First-Name`.
 
-    Raises `BadUserInput` for values that are no text, too long, too many or no e-mail address, and for a form that says
+    Raises `BadUserInput` for values that are no text, too long, too many or no e-mail address, and for a form with
     neither name nor e-mail.
     """
     if len(posted) > MAX_FIELDS:
         raise BadUserInput(f"The form has {len(posted)} fields; at most {MAX_FIELDS} fit.")
     form, parts = Form(), dict[str, str]()
-    for given, value in posted.items():
-        name = re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", given.strip())).lower()
-        text = _text(value, given)
+    for posted_name, value in posted.items():
+        name = re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", posted_name.strip())).lower()
+        text = _text(value, posted_name)
         if not text:
             continue
         if name in HONEYPOTS:
@@ -79,7 +79,7 @@ def read(posted: Mapping[str, Any]) -> Form:
         elif name in ("first_name", "last_name"):
             parts[name] = text
         elif not _known(form, name, text):
-            _keep(form, given.strip(), text)
+            _keep(form, posted_name.strip(), text)
     _name(form, parts)
     return form
 
@@ -87,12 +87,12 @@ def read(posted: Mapping[str, Any]) -> Form:
 async def receive(
     database: Database, source: Source, form: Form, *, idempotency_key: str | None, clock: Clock = viewer.system_clock
 ) -> UUID:
-    """The lead's id: a new one's, or the one's that was made with this key before. Raises `BadUserInput`, `Unavailable`."""
+    """The id of the new lead, or of the lead that this key made before. Raises `BadUserInput`, `Unavailable`."""
 
     async def work(tx: Transaction) -> UUID:
         return await _once(Act(tx, viewer.system(clock)), source, form, idempotency_key)
 
-    return await retries.transaction(database, work, otherwise="Too many came at once; try again.")
+    return await retries.transaction(database, work, otherwise="Too many posts came at once; try again.")
 
 
 async def _once(act: Act, source: Source, form: Form, key: str | None) -> UUID:
@@ -117,7 +117,7 @@ async def _once(act: Act, source: Source, form: Form, key: str | None) -> UUID:
 
 
 def _text(value: Any, name: str) -> str:
-    """A value as text; several are joined. Raises `BadUserInput` for what is nested or can't be kept."""
+    """A value as text; a list's items are joined. Raises `BadUserInput` for what is nested or can't be stored."""
     items = value if isinstance(value, list) else [value]
     text = ", ".join(_scalar(item, name) for item in items)
     checks.check_characters(text, _shown(name))
@@ -137,12 +137,12 @@ def _scalar(value: Any, name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """A field's name in an error: nothing that a log or a screen chokes on."""
+    """A field's name for an error: short, and ASCII only."""
     return name[:LONGEST_NAME].encode("ascii", "backslashreplace").decode()
 
 
 def _known(form: Form, name: str, text: str) -> bool:
-    """Puts a value where a lead has a place for it. False: it has none, or not for such a value."""
+    """Puts a value into the lead's column for it. False: there is none, or the value does not fit it."""
     if name in TEXTS:
         form.values[name] = text
     elif name == "email":
@@ -173,7 +173,7 @@ def _keep(form: Form, name: str, text: str) -> None:
 
 
 def _name(form: Form, parts: dict[str, str]) -> None:
-    """The name that was given, in one field or two, or the e-mail address's first part; and what depends on two fields."""
+    """Sets the name: from one field or two, else from the e-mail address; then the budget, which takes two fields as well."""
     joined = " ".join(parts[name] for name in ("first_name", "last_name") if name in parts)
     local = form.values.get("email", "").partition("@")[0]
     name = next((text for text in (form.values.get("name", ""), joined, local) if not checks.is_blank(text)), None)
@@ -184,11 +184,11 @@ def _name(form: Form, parts: dict[str, str]) -> None:
 
 
 def _budget(form: Form) -> None:
-    """An amount with its currency; anything else, such as a range, stays an attribute."""
+    """Takes the budget out of the attributes if it is an amount with a currency; anything else, such as a range, stays."""
     text, currency = form.attributes.get("budget", ""), form.attributes.get("currency", "").upper()
     if AMOUNT.fullmatch(text) and re.fullmatch("[A-Z]{3}", currency):
         try:
-            form.values["budget"] = (checks.exact(Decimal(text), currency, field="budget"), currency)
+            form.values["budget"] = (money.amount((Decimal(text), currency), field="budget"), currency)
         except BadUserInput:
             return
         del form.attributes["budget"], form.attributes["currency"]
@@ -202,7 +202,7 @@ def _email(text: str) -> str:
 
 
 def _website(text: str) -> str | None:
-    """An absolute address of a web page; None for what is none, such as a script."""
+    """An absolute http(s) address; None for anything else, such as a script."""
     address = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(address)

@@ -1,7 +1,7 @@
 """Normal forms of what people type, so that two spellings of one address, number or name are equal.
 
-Pure. Enters: text as it was given, or None. Leaves: the normal form, or None where there is nothing to compare by. Never
-raises: what can't be read is simply no help in finding duplicates.
+Pure. Enters: text as typed, or None. Leaves: the normal form, or None where there is nothing to compare. Never raises: what
+can't be read does not help to find duplicates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from babel.core import get_global
 
 LONGEST_EMAIL, LONGEST_PHONE = 254, 40
 FEWEST_DIGITS = 6
-"""Fewer digits are an extension or a slip, and would make strangers equal."""
+"""Fewer digits are an extension or a typing error, and would match different people."""
 
 
 def _words_of(text: str) -> frozenset[str]:
@@ -50,7 +50,7 @@ SHARED_HOSTS = _words_of(
     tmall.com
     """
 )
-"""Sites on which many companies have a page: the host says nothing about the company."""
+"""Sites on which many companies have a page: the host does not identify a company."""
 
 LEGAL_FORMS = _words_of(
     """
@@ -87,9 +87,9 @@ ALIASES = {
 }
 
 
-def email(given: str | None) -> str | None:
+def email(typed: str | None) -> str | None:
     """`Ann.Lee+news@GoogleMail.com` → `annlee@gmail.com`. Tags after a plus are dropped, and Gmail's dots."""
-    local, at, host = _plain(given).lower().rpartition("@")
+    local, at, host = _plain(typed).lower().rpartition("@")
     host = _host(host)
     tagless = local.partition("+")[0] or local
     if host in DOTS_IGNORED:
@@ -100,12 +100,12 @@ def email(given: str | None) -> str | None:
     return found
 
 
-def phone(given: str | None, country: str | None = None) -> str | None:
+def phone(typed: str | None, country: str | None = None) -> str | None:
     """In E.164, such as +493012345678; a national number without a country as its bare digits.
 
     `country` is an ISO code or a name, in English or in the country's own language.
     """
-    text = _plain(given)
+    text = _plain(typed)
     text = re.sub(r"^\s*\(?00", "+", text)
     try:
         number = phonenumbers.parse(text, region(country))
@@ -118,7 +118,7 @@ def phone(given: str | None, country: str | None = None) -> str | None:
 
 
 def domain(email_address: str | None, website: str | None) -> str | None:
-    """The company's domain: the e-mail address's, unless anybody can have one there, else the website's."""
+    """The company's domain: the e-mail address's, unless it is a free provider's, else the website's."""
     normal = email(email_address)
     host = normal.rpartition("@")[2] if normal else ""
     if host and not is_free(host):
@@ -139,34 +139,34 @@ def site(website: str | None) -> str | None:
 
 
 def is_free(host: str) -> bool:
-    """Whether anybody can have an address there, so that it says nothing about a company."""
+    """Whether anybody can have an address at this host, so that it does not identify a company."""
     family, _, rest = host.partition(".")
     country_wide = re.fullmatch(r"com|net|org|[a-z]{2}|(com?|ne|or)\.[a-z]{2}", rest)
     return host in FREE_MAIL or (family in FREE_FAMILIES and country_wide is not None)
 
 
-def company(given: str | None) -> str | None:
+def company(typed: str | None) -> str | None:
     """`Müller & Söhne GmbH & Co. KG` → `muller sohne`: without legal form, punctuation, accents and case."""
-    words = _words(CHINESE_FORMS.sub(" ", _plain(given)))
+    words = _words(CHINESE_FORMS.sub(" ", _plain(typed)))
     kept = list(words)
     while kept and kept[-1] in LEGAL_FORMS:
         kept.pop()
     return " ".join(kept or words) or None
 
 
-def name(given: str | None) -> str | None:
+def name(typed: str | None) -> str | None:
     """A person's name without punctuation, accents and case."""
-    return " ".join(_words(_plain(given))) or None
+    return " ".join(_words(_plain(typed))) or None
 
 
 def alike(one: str | None, other: str | None) -> float:
-    """How much two folded names share, 0 to 1: of their trigrams, as PostgreSQL's `similarity` counts them."""
+    """The similarity of two normal forms, 0 to 1: the share of common trigrams, as PostgreSQL's `similarity` counts it."""
     mine, its = _trigrams(one or ""), _trigrams(other or "")
     return len(mine & its) / len(mine | its) if mine and its else 0.0
 
 
 def region(country: str | None) -> str | None:
-    """The ISO code of a country's code or name; None for one that is not known."""
+    """The ISO code for a country's code or name; None for an unknown one."""
     text = _plain(country)
     if len(text) == 2 and text.upper() in phonenumbers.SUPPORTED_REGIONS:
         return text.upper()
@@ -175,7 +175,7 @@ def region(country: str | None) -> str | None:
 
 @cache
 def _regions() -> dict[str, str]:
-    """Names of countries, folded: the English ones first, then what people call them where they live."""
+    """ISO codes by the countries' normalised names in several languages; where two languages disagree, English wins."""
     names: dict[str, str] = {}
     for language in ("de", "fr", "es", "it", "pt", "nl", "ja", "ko", "zh", "en"):
         for code, called in Locale(language).territories.items():
@@ -187,7 +187,7 @@ def _regions() -> dict[str, str]:
 
 
 def _plain(text: str | None) -> str:
-    """Full-width letters made plain, and what nobody can see taken out."""
+    """The text with full-width letters made plain and invisible characters removed."""
     plain = unicodedata.normalize("NFKC", text or "")
     return "".join(letter for letter in plain if unicodedata.category(letter) != "Cf").strip()
 
@@ -200,7 +200,7 @@ def _words(text: str) -> list[str]:
 
 
 def _host(host: str) -> str:
-    """A host name in its own letters: `xn--mller-kva.de` → `müller.de`."""
+    """A host name decoded from punycode: `xn--mller-kva.de` → `müller.de`."""
     labels = host.strip().rstrip(".").split(".")
     return ".".join(_label(label) for label in labels)
 

@@ -1,9 +1,9 @@
-"""A lead's life cycle: what may follow what (`NEXT`), and the one place that writes a change of status.
+"""A lead's life cycle: its moves (`MOVES`), and the one place that writes a change of status.
 
     NEW ──▶ NURTURING ◀──▶ QUALIFIED ──▶ CONVERTED
      └─────────┴───────────────┴──▶ LOST ──reopen──▶ NEW
 
-An open lead may be converted or lost from where it is. MERGED is reached by merging only. CONVERTED and MERGED are final.
+An open lead may be converted or lost from any status. Only merging leads to MERGED. CONVERTED and MERGED are final.
 """
 
 from __future__ import annotations
@@ -14,22 +14,28 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.marketing import follow_ups
 from crmgql.domain.pools import pool_items, pools
-from crmgql.errors import IllegalTransition
 from crmgql.models import Lead, LeadTransition, names
+from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records import records
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Conflicts, Row
 
-OPEN = ("NEW", "NURTURING", "QUALIFIED")
-NEXT: dict[str, tuple[str, ...]] = {
-    "NEW": ("NURTURING", "QUALIFIED", "CONVERTED", "LOST"),
-    "NURTURING": ("QUALIFIED", "CONVERTED", "LOST"),
-    "QUALIFIED": ("NURTURING", "CONVERTED", "LOST"),
-    "LOST": ("NEW",),
-    "CONVERTED": (),
-    "MERGED": (),
-}
-NOWHERE: Row = {"queue_id": None, "queue_deadline": None, "pool_id": None, "accept_by": None}
-"""Columns of a lead that waits for nobody."""
+OPEN = frozenset(OPEN_LEAD_STATUSES)
+MOVES = Moves(
+    Lead,
+    nurture=Move({"NEW", "QUALIFIED"}, "NURTURING", "lead.nurtured"),
+    qualify=Move({"NEW", "NURTURING"}, "QUALIFIED", "lead.qualified"),
+    convert=Move(OPEN, "CONVERTED", "lead.converted", "converted_at"),
+    lose=Move(OPEN, "LOST", "lead.lost"),
+    reopen=Move({"LOST"}, "NEW", "lead.reopened"),
+    merge=Move(OPEN | {"CONVERTED", "LOST"}, "MERGED", "lead.merged"),
+    accept=Move(OPEN),
+    assign=Move(OPEN),
+    decline=Move(OPEN),
+    route=Move(OPEN),
+)
+UNPLACED: Row = {"queue_id": None, "queue_deadline": None, "pool_id": None, "accept_by": None}
+"""The columns of a lead that is in no queue and no pool and waits for nobody's acceptance."""
 
 CONFLICTS: Conflicts = {
     "leads_employees": ("employeeCount", "Can't be negative."),
@@ -46,37 +52,20 @@ SELECT id FROM chain WHERE merged_into_id IS NULL"""
 
 
 def touched(act: Act) -> Row:
-    """Columns that say that something happened now; whatever warned of silence is answered by it."""
+    """The columns that record an activity now; it also clears the warning of a reclaim."""
     return {"last_activity_at": act.now, "reclaim_warned_at": None}
 
 
-async def lock(act: Act, id: UUID, *, to: str, verb: str, expected_version: int | None = None) -> Row:
-    """The lead, locked, if it may come to a status. Raises `Forbidden`, `NotFound`, `VersionConflict`, `IllegalTransition`."""
-    sources = tuple(status for status, following in NEXT.items() if to in following)
-    return await lock_in(act, id, sources, verb=verb, expected_version=expected_version)
-
-
-async def lock_open(act: Act, id: UUID, *, verb: str, expected_version: int | None = None) -> Row:
-    """The lead, locked, if it is open. Raises as `lock`."""
-    return await lock_in(act, id, OPEN, verb=verb, expected_version=expected_version)
-
-
-async def lock_in(
-    act: Act, id: UUID, sources: tuple[str, ...], *, verb: str, expected_version: int | None = None
-) -> Row:
+async def lock(act: Act, id: UUID, verb: str, *, expected_version: int | None = None) -> Row:
+    """The lead, locked, if its status allows the verb. Raises `Forbidden`, `NotFound`, `VersionConflict`, `IllegalTransition`."""
     access.require_write(act.viewer, "Lead")
     lead = await records.lock(act, Lead, id, expected_version=expected_version)
-    if lead["status"] not in sources:
-        allowed = " or ".join(sources)
-        way_out = await way_out_of(act, lead)
-        raise IllegalTransition(
-            f"This lead is {lead['status']}; to {verb} it, it must be {allowed}. {way_out}".strip(), field="id"
-        )
+    MOVES.check(verb, lead, hint=await way_out_of(act, lead))
     return lead
 
 
 async def way_out_of(act: Act, lead: Row) -> str:
-    """What can be done instead with a lead that is closed; nothing to say of an open one."""
+    """What can be done instead with a closed lead, as a sentence; empty for an open one."""
     match lead["status"]:
         case "MERGED":
             return f"It lives on in {names.api_id('Lead', await survivor_of(act, lead['id']))}: do it there."
@@ -88,27 +77,26 @@ async def way_out_of(act: Act, lead: Row) -> str:
 
 
 async def survivor_of(act: Act, id: UUID) -> UUID:
-    """The lead in which a merged one lives on in the end."""
+    """The lead that a merged one was merged into in the end."""
     return await act.tx.connection.fetchval(SURVIVOR, id)  # type: ignore[no-any-return]
 
 
 async def move(
     act: Act,
     lead: Row,
-    to: str,
+    move: Move,
     *,
-    kind: str,
     reason: str | None = None,
     changes: Row | None = None,
     payload: dict[str, Any] | None = None,
 ) -> Row:
-    """Brings a locked lead to a status, with other changes: the transition, one event, what follows by rule."""
-    await note(act, lead["id"], lead["status"], to, reason=reason, since=lead["status_since"])
-    columns = {"status": to, "status_since": act.now, **touched(act), **(changes or {})}
-    told = {"from": lead["status"], "to": to, **(payload or {})}
-    after = await records.change(act, Lead, lead, columns, kind=kind, conflicts=CONFLICTS, payload=told)
+    """Makes a move of a locked lead, with other changes: the transition, one event, the follow-ups of its new status."""
+    await note(act, lead["id"], lead["status"], move.target, reason=reason, since=lead["status_since"])
+    columns = {**move.changes(act.now), "status_since": act.now, **touched(act), **(changes or {})}
+    payload = {"from": lead["status"], "to": move.target, **(payload or {})}
+    after = await records.change(act, Lead, lead, columns, kind=move.event, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.LEAD, after)
-    if to in OPEN:
+    if move.target in OPEN:
         await follow_ups.plan(act, after)
     return after
 
@@ -116,7 +104,7 @@ async def move(
 async def note(
     act: Act, lead_id: UUID, before: str | None, to: str, *, reason: str | None = None, since: Any = None
 ) -> None:
-    """The append-only row of a change of status."""
+    """Inserts the append-only row of a change of status."""
     seconds = None if since is None else max(0, int((act.now - since).total_seconds()))
     values: Row = {
         "lead_id": lead_id,
@@ -131,6 +119,6 @@ async def note(
 
 
 async def leave_pool(act: Act, lead: Row, *, reason: str) -> None:
-    """Takes a lead out of the pool it is in; the lead's own columns are the caller's."""
+    """Takes a lead out of its pool, if it is in one; the caller changes the lead's own columns."""
     if lead["pool_id"] is not None:
         await pools.withdraw(act, pool_items.LEAD, lead["id"], reason=reason)

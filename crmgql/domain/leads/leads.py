@@ -1,7 +1,7 @@
-"""Leads: taken in, given to somebody, followed up, won over or lost.
+"""Leads: created, assigned, followed up, qualified or lost.
 
-Always holds: a lead without an owner has a job that finds it one; what the duplicates are found by (`normal_email`,
-`normal_phone`, `domain`) fits what people typed. Merging and converting are in `merging` and `conversion`.
+Always holds: a lead without an owner has a job that routes it; the columns that duplicates are found by (`normal_email`,
+`normal_phone`, `domain`) follow what people typed. Merging and converting are in `merging` and `conversion`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_contacts, lead_states
-from crmgql.domain.leads.lead_states import CONFLICTS, NOWHERE
+from crmgql.domain.leads.lead_states import CONFLICTS, MOVES, UNPLACED
 from crmgql.domain.marketing import follow_ups
 from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items
-from crmgql.errors import BadUserInput, CurrencyMismatch, Forbidden, IllegalTransition
+from crmgql.errors import BadUserInput, Forbidden, IllegalTransition
 from crmgql.models import AssignmentDecision, Campaign, Lead
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
@@ -29,33 +29,31 @@ FACTS = (
     "name company title email phone website industry region country city segment employee_count budget currency message "
     "attributes lead_source campaign_id score email_opt_out"
 )
-"""What is said of a lead, and may be changed while it is open."""
+"""What may be set when a lead is made, and changed while it is open."""
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 CHANGES_WHEN_CLOSED = frozenset({"email_opt_out", "campaign_id", "lead_source"})
-"""What may still be said of a lead that is closed: that it wants no mail, and where it came from."""
+"""What may still be changed of a closed lead: whether it wants e-mails, and where it came from."""
 
 COMPARED = frozenset({"name", "company", "normal_email", "normal_phone", "domain"})
-"""Columns whose change may show that two leads are one."""
+"""Columns whose change may reveal a duplicate."""
 
 NOTED = "merged"
-"""The attribute in which merging notes what it could not keep elsewhere."""
+"""The attribute in which merging keeps the values that found no column."""
 
 SET_ROUTING = "UPDATE leads SET routing_id = $2 WHERE id = $1"
 
 
 @takes(Lead, FACTS, "received_at owner_id intake_source_id", ORIGIN)
 async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
-    """A lead: the viewer's own if they sell or manage, else routed, unless an owner is named.
+    """Makes a lead: the viewer's own if they sell or manage, else routed, unless an owner is named.
 
-    `route`: routed in any case. Raises `BadUserInput`, `Conflict`, `Forbidden`, `NotFound`.
+    `route`: it is routed in any case. Raises `BadUserInput`, `Conflict`, `Forbidden`, `NotFound`.
     """
     access.require_write(act.viewer, "Lead")
     values["owner_id"] = await _first_owner(act, route, values)
     await _check_campaign(act, values)
-    if (budget := values.pop("budget", None)) is not None:
-        values["currency"] = values.get("currency") or budget[1]
-        values["budget_amount"] = checks.money(budget, values["currency"], field="budget")
+    values |= money.columns(values, "budget")
     lead = await records.create(act, Lead, values | _arrival(act, values), kind="lead.created", conflicts=CONFLICTS)
     await lead_states.note(act, lead["id"], None, lead["status"])
     await _place(act, lead)
@@ -66,13 +64,15 @@ async def create(act: Act, *, route: bool | None = None, **values: Any) -> UUID:
 
 @takes(Lead, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named. Of a closed lead: only whether it wants mail, and where it came from."""
+    """Changes what is named; of a closed lead only `CHANGES_WHEN_CLOSED`."""
     access.require_write(act.viewer, "Lead")
     lead = await records.lock(act, Lead, id, expected_version=expected_version)
     await _check_closed(act, lead, changes)
     if changes.get("campaign_id") != lead["campaign_id"]:
         await _check_campaign(act, changes)
-    changes |= _budget(lead, changes)
+    if changes.get("budget") is not None:  # the lead takes its currency
+        changes.setdefault("currency", changes["budget"][1])
+    changes |= money.columns(changes, "budget", before=lead)
     if changes.get("attributes") is not None:
         changes["attributes"] = _with_notes(lead, changes["attributes"])
     changes |= normal_forms(lead | changes)
@@ -88,8 +88,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def accept(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """The owner takes the lead on, so that it is not routed to somebody else."""
-    lead = await lead_states.lock_open(act, id, verb="accept", expected_version=expected_version)
+    """The owner accepts the lead, so that it is not routed to somebody else."""
+    lead = await lead_states.lock(act, id, "accept", expected_version=expected_version)
     if lead["owner_id"] is None or lead["owner_id"] != act.viewer.actor_id:
         raise Forbidden("Only its owner accepts a lead; leadAssign gives it another owner.", field="id")
     if lead["accepted_at"] is not None:
@@ -100,59 +100,52 @@ async def accept(act: Act, *, id: UUID, expected_version: int | None = None) -> 
 
 
 async def assign(act: Act, *, id: UUID, owner_id: UUID, expected_version: int | None = None) -> UUID:
-    """Gives the lead to somebody by hand, out of queue and pool; there is nothing for them to accept."""
-    lead = await lead_states.lock_open(act, id, verb="assign", expected_version=expected_version)
+    """Assigns an owner by hand, who need not accept; the lead leaves its queue and its pool."""
+    lead = await lead_states.lock(act, id, "assign", expected_version=expected_version)
     await users.assignable(act, owner_id, field="ownerId")
     if lead["owner_id"] == owner_id and lead["accept_by"] is None:
         return id
     await lead_states.leave_pool(act, lead, reason="Assigned by hand.")
     decision_id = await decide_by_hand(act, lead, owner_id, "Assigned by hand.")
-    changes = {**NOWHERE, **_owned(act, owner_id), "routing_id": decision_id, **lead_states.touched(act)}
+    changes = {**UNPLACED, **_owned(act, owner_id), "routing_id": decision_id, **lead_states.touched(act)}
     await records.change(act, Lead, lead, changes, kind="lead.assigned", payload={"reason": "MANUAL"})
     await _notify_owner(act, lead, owner_id)
     return id
 
 
-async def nurture(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Not ready to buy yet: stays in touch."""
-    lead = await lead_states.lock(act, id, to="NURTURING", verb="nurture", expected_version=expected_version)
-    await lead_states.move(act, lead, "NURTURING", kind="lead.nurtured")
-    return id
-
-
-async def qualify(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Worth a seller's time."""
-    lead = await lead_states.lock(act, id, to="QUALIFIED", verb="qualify", expected_version=expected_version)
-    await lead_states.move(act, lead, "QUALIFIED", kind="lead.qualified")
+async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Nurtures a lead that is not ready to buy, or qualifies one that is worth a seller's time."""
+    lead = await lead_states.lock(act, id, verb, expected_version=expected_version)
+    await lead_states.move(act, lead, MOVES[verb])
     return id
 
 
 async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
-    """Closes it; the reason is for those who want to do better."""
+    """Closes the lead as lost, with a reason."""
     checks.check_text(reason, "reason", longest=300)
     if checks.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
-    lead = await lead_states.lock(act, id, to="LOST", verb="lose", expected_version=expected_version)
+    lead = await lead_states.lock(act, id, "lose", expected_version=expected_version)
     await lead_states.leave_pool(act, lead, reason="Lost.")
-    changes = {**NOWHERE, "lost_reason": reason}
-    await lead_states.move(act, lead, "LOST", kind="lead.lost", reason=reason, changes=changes)
+    changes = {**UNPLACED, "lost_reason": reason}
+    await lead_states.move(act, lead, MOVES["lose"], reason=reason, changes=changes)
     return id
 
 
 async def reopen(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """A lost lead is new again: its owner's, or routed when there is none or they have left."""
-    lead = await lead_states.lock(act, id, to="NEW", verb="reopen", expected_version=expected_version)
+    """Makes a lost lead NEW again; it is routed if it has no owner or the owner has left."""
+    lead = await lead_states.lock(act, id, "reopen", expected_version=expected_version)
     changes: Row = {"lost_reason": None}
     if await users.still_here(act, lead["owner_id"]) is None:
         changes |= {"owner_id": None, "assigned_at": None, "accepted_at": None}
-    after = await lead_states.move(act, lead, "NEW", kind="lead.reopened", changes=changes)
+    after = await lead_states.move(act, lead, MOVES["reopen"], changes=changes)
     if after["owner_id"] is None:
         await jobs.enqueue(act, kinds.LEAD_ROUTE, kinds.LeadOf(lead_id=id))
     return id
 
 
 def normal_forms(values: Row) -> Row:
-    """The columns that duplicates are found by, from what people typed."""
+    """The columns that duplicates are found by, computed from what people typed."""
     return {
         "normal_email": lead_contacts.email(values.get("email")),
         "normal_phone": lead_contacts.phone(values.get("phone"), values.get("country")),
@@ -161,12 +154,12 @@ def normal_forms(values: Row) -> Row:
 
 
 async def look_for_duplicates(act: Act, id: UUID) -> None:
-    """After the commit. Every change has a job of its own: one that runs already may not see it."""
+    """Enqueues the search for a lead's duplicates. Each change has a job of its own: one that runs already may not see it."""
     await jobs.enqueue(act, kinds.LEAD_DUPLICATES, kinds.LeadOf(lead_id=id))
 
 
 async def decide_by_hand(act: Act, lead: Row, owner_id: UUID, explanation: str) -> UUID:
-    """Writes down that a person, not a rule, chose the owner; answers the decision's id."""
+    """Records that a person, not a rule, chose the owner; returns the decision's id."""
     values: Row = {
         "lead_id": lead["id"],
         "reason": "MANUAL",
@@ -203,7 +196,7 @@ def _owned(act: Act, owner_id: UUID) -> Row:
 
 
 async def _place(act: Act, lead: Row) -> None:
-    """A new lead's owner was somebody's decision; without one it is routed after the commit."""
+    """Records who chose a new lead's owner; without an owner, enqueues the routing."""
     if lead["owner_id"] is None:
         arguments = kinds.LeadOf(lead_id=lead["id"])
         await jobs.enqueue(act, kinds.LEAD_ROUTE, arguments, unique_key=str(lead["id"]))
@@ -214,7 +207,7 @@ async def _place(act: Act, lead: Row) -> None:
 
 
 async def _notify_owner(act: Act, lead: Row, owner_id: UUID) -> None:
-    """Who gets a lead from somebody else is told."""
+    """Notifies the owner, unless they made or took the lead themselves."""
     if owner_id != act.viewer.actor_id:
         title = f"A lead for you: {lead['name']}"
         await notifications.notify(act, user_ids=[owner_id], kind="lead.assigned", title=title, lead_id=lead["id"])
@@ -232,20 +225,7 @@ async def _check_closed(act: Act, lead: Row, changes: Row) -> None:
         raise IllegalTransition(f"This lead is {lead['status']} and stays as it is. {way_out}", field="id")
 
 
-def _budget(lead: Row, changes: Row) -> Row:
-    """The budget as a column. It is in the lead's currency, so that can't change under it."""
-    currency = changes.get("currency") or lead["currency"]
-    if "budget" in changes:
-        budget = changes.pop("budget")
-        if budget is not None and "currency" not in changes:
-            currency = budget[1]
-        return {"budget_amount": checks.money(budget, currency, field="budget"), "currency": currency}
-    if currency != lead["currency"] and lead["budget_amount"] is not None:
-        raise CurrencyMismatch(f"The budget is in {lead['currency']}; give it anew in {currency}.", field="currency")
-    return {}
-
-
 def _with_notes(lead: Row, attributes: Any) -> Any:
-    """New attributes, with what merging noted as it was."""
+    """The new attributes, with the notes of earlier merges kept."""
     notes = lead["attributes"].get(NOTED)
     return attributes | {NOTED: notes} if isinstance(attributes, dict) and isinstance(notes, list) else attributes

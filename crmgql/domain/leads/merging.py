@@ -1,8 +1,8 @@
-"""Two leads that are one: the survivor takes over what the other has, and nothing is lost.
+"""Merges two leads: the survivor takes over what the other has, and nothing is lost.
 
-Always holds: of two values the survivor's stays and the other's is noted under the attribute "merged", except that where a
-lead came from is what the earlier one says. What only ever is added to (transitions, decisions, moves of the pool) stays with
-the merged lead, which stays readable and says in whom it lives on.
+Always holds: of two values the survivor's stays and the other's is kept in the attribute "merged", except that the earlier
+lead decides where the lead came from. Append-only rows (transitions, decisions, moves of the pool) stay with the merged
+lead, which stays readable and refers to the survivor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.leads import lead_states, leads
-from crmgql.domain.leads.lead_states import NOWHERE
+from crmgql.domain.leads.lead_states import MOVES, UNPLACED
 from crmgql.domain.messages import notifications
 from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
@@ -25,6 +25,7 @@ from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Lead, names
 from crmgql.records import checks, records
+from crmgql.records.moves import Move
 from crmgql.records.records import Act, Row
 
 KEPT = (
@@ -36,7 +37,7 @@ CONVERSION = ("converted_at", "customer_id", "contact_id", "opportunity_id")
 OWNING = ("owner_id", "assigned_at", "accepted_at", "accept_by")
 PLACES = ("owner_id", "queue_id", "pool_id")
 FURTHER = ("LOST", "NEW", "NURTURING", "QUALIFIED", "CONVERTED")
-"""The later one of two statuses stays; an open lead is further than a lost one, because somebody asked again."""
+"""From first to last; the later of two statuses stays. An open lead counts as later than a lost one: somebody asked again."""
 
 NAMED = {"campaign_id": "Campaign", "intake_source_id": "IntakeSource"}
 
@@ -45,25 +46,25 @@ UPDATE tasks SET lead_id = $2, version = version + 1, updated_at = $3 WHERE lead
 RETURNING id, version, customer_id"""
 MOVE_EMAILS = """
 WITH moved AS (UPDATE email_messages SET lead_id = $2 WHERE lead_id = $1 RETURNING id) SELECT count(*) FROM moved"""
-SETTLE_PAIR = """
+CLOSE_PAIR = """
 UPDATE lead_duplicates SET status = 'MERGED', settled_at = $3
 WHERE least(lead_id, other_id) = least($1::uuid, $2) AND greatest(lead_id, other_id) = greatest($1::uuid, $2)"""
 REPOINT_PAIRS = """
-WITH settled AS (
+WITH closed AS (
     UPDATE lead_duplicates SET status = 'MERGED', settled_at = $3
     WHERE (lead_id = $1 OR other_id = $1) AND status = 'OPEN'
     RETURNING CASE WHEN lead_id = $1 THEN other_id ELSE lead_id END AS third_id, reasons, similarity
 )
 INSERT INTO lead_duplicates (lead_id, other_id, reasons, similarity)
-SELECT greatest(third_id, $2), least(third_id, $2), reasons, similarity FROM settled WHERE third_id <> $2
+SELECT greatest(third_id, $2), least(third_id, $2), reasons, similarity FROM closed WHERE third_id <> $2
 ON CONFLICT (least(lead_id, other_id), greatest(lead_id, other_id)) DO NOTHING"""
-"""The loser's other open pairs are the survivor's from now on, except those that it has had already."""
+"""Moves the merged lead's other open pairs to the survivor, except pairs that the survivor has already."""
 
 
 async def merge(act: Act, *, id: UUID, other_id: UUID, expected_version: int | None = None) -> UUID:
     """Merges `other_id` into `id`, which survives. Raises `NotFound`, `IllegalTransition`, `BadUserInput`.
 
-    Both rows are locked in the order of their ids, so of two opposite merges at once one is done and one refused.
+    Both rows are locked in the order of their ids, so that of two opposite merges at once one is done and one refused.
     """
     access.require_write(act.viewer, "Lead")
     survivor, other = await _lock(act, id, other_id, expected_version)
@@ -105,9 +106,9 @@ async def _require_mergeable(act: Act, survivor: Row, other: Row) -> None:
 
 
 def combine(survivor: Row, other: Row, *, now: datetime) -> Row:
-    """The survivor's columns after the merge, without its place: pure, so that the law “nothing is lost” can be tested."""
+    """The survivor's columns after the merge, without owner, queue and pool. Pure, so that a test can check that nothing is lost."""
     changes: Row = {}
-    kept_out: tuple[Row, Row] = ({}, {})  # values of the survivor and of the other that found no column
+    kept_out: tuple[Row, Row] = ({}, {})  # the values of the survivor and of the other that found no column
     for column in KEPT:
         _choose(changes, kept_out, column, survivor, other)
     earlier, later = (other, survivor) if other["received_at"] < survivor["received_at"] else (survivor, other)
@@ -134,7 +135,7 @@ def _choose(
     first: Row | None = None,
     second: Row | None = None,
 ) -> None:
-    """The first one's value, or the second one's where the first has none. What is not chosen is kept out."""
+    """Takes the first one's value, or the second one's where the first has none. The other value goes to `kept_out`."""
     first, second = first or survivor, second or other
     chosen = changes[column] = second[column] if first[column] is None else first[column]
     for lead, out in zip((survivor, other), kept_out, strict=True):
@@ -143,7 +144,7 @@ def _choose(
 
 
 def _further(survivor: Row, other: Row, kept_out: tuple[Row, Row]) -> Row:
-    """Status, and what belongs to it, of the one that got further."""
+    """The later of the two statuses, with the columns that belong to it."""
     taken = FURTHER.index(other["status"]) > FURTHER.index(survivor["status"])
     status = other["status"] if taken else survivor["status"]
     changes: Row = {"status": status, "lost_reason": survivor["lost_reason"] if status == "LOST" else None}
@@ -165,7 +166,7 @@ def _budget(survivor: Row, other: Row, kept_out: tuple[Row, Row]) -> Row:
 
 
 def _attributes(survivor: Row, other: Row, kept_out: tuple[Row, Row], now: datetime) -> Row:
-    """All of both; what both have differently is noted, after what was noted before."""
+    """The attributes of both; where they differ, the other's value goes into a note, after earlier notes."""
     mine, its = dict(survivor["attributes"]), dict(other["attributes"])
     notes = [*_take_notes(mine), *_take_notes(its)]
     note: Row = {
@@ -183,7 +184,7 @@ def _attributes(survivor: Row, other: Row, kept_out: tuple[Row, Row], now: datet
 
 
 def _take_notes(attributes: Row) -> list[Any]:
-    """The notes of earlier merges, taken out. Somebody's own attribute of that name is noted like a note."""
+    """Takes the notes of earlier merges out of the attributes. A user's own attribute of that name becomes a note."""
     notes = attributes.pop(leads.NOTED, [])
     return notes if isinstance(notes, list) else [{"attributes": {leads.NOTED: notes}}]
 
@@ -199,7 +200,7 @@ def _json(value: Any) -> bytes:
 
 
 async def _place(act: Act, survivor: Row, other: Row, *, is_open: bool) -> Row:
-    """The survivor's owner or queue, or the other's where it has none. Who has left owns nothing that is open."""
+    """The survivor's owner or queue, or the other's where it has none. An owner who has left keeps no open lead."""
     mine, its = survivor["owner_id"], other["owner_id"]
     if is_open:
         mine, its = await users.still_here(act, mine), await users.still_here(act, its)
@@ -207,7 +208,7 @@ async def _place(act: Act, survivor: Row, other: Row, *, is_open: bool) -> Row:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that has an owner.")
         why = f"Taken over from {names.api_id('Lead', other['id'])} by merging."
         decision_id = await leads.decide_by_hand(act, survivor, other["owner_id"], why)
-        return NOWHERE | {column: other[column] for column in OWNING} | {"routing_id": decision_id}
+        return UNPLACED | {column: other[column] for column in OWNING} | {"routing_id": decision_id}
     freed: Row = dict.fromkeys(OWNING) if mine != survivor["owner_id"] else {}
     placeless = not any({**survivor, **freed}[name] for name in PLACES)
     if placeless and survivor["status"] in lead_states.OPEN and other["queue_id"] is not None:
@@ -216,18 +217,18 @@ async def _place(act: Act, survivor: Row, other: Row, *, is_open: bool) -> Row:
 
 
 async def _close(act: Act, other: Row, survivor_id: UUID) -> None:
-    """The other lead becomes MERGED; what hangs on it and may change goes to the survivor."""
+    """Marks the other lead as MERGED; its tasks, e-mails and pairs go to the survivor."""
     await lead_states.leave_pool(act, other, reason="Merged.")
     connection = act.tx.connection
     tasks = await _move_tasks(act, other["id"], survivor_id)
     emails = await connection.fetchval(MOVE_EMAILS, other["id"], survivor_id)
-    await connection.execute(SETTLE_PAIR, other["id"], survivor_id, act.now)
+    await connection.execute(CLOSE_PAIR, other["id"], survivor_id, act.now)
     await connection.execute(REPOINT_PAIRS, other["id"], survivor_id, act.now)
-    changes: Row = {**NOWHERE, "merged_into_id": survivor_id}
+    changes: Row = {**UNPLACED, "merged_into_id": survivor_id}
     if other["status"] == "CONVERTED":
         changes |= dict.fromkeys(CONVERSION)
     payload = {"into": survivor_id, "tasks": tasks, "emails": emails}
-    await lead_states.move(act, other, "MERGED", kind="lead.merged", changes=changes, payload=payload)
+    await lead_states.move(act, other, MOVES["merge"], changes=changes, payload=payload)
 
 
 async def _move_tasks(act: Act, id: UUID, survivor_id: UUID) -> int:
@@ -246,21 +247,22 @@ async def _absorb(act: Act, survivor: Row, other: Row, changes: Row) -> Row:
     changes |= lead_states.touched(act)
     if status not in lead_states.OPEN:
         await lead_states.leave_pool(act, survivor, reason="Merged with a lead that is closed.")
-        changes |= NOWHERE
+        changes |= UNPLACED
     payload, reason = {"merged": other["id"]}, f"Merged with {names.api_id('Lead', other['id'])}."
+    move = Move({survivor["status"]}, status, "lead.absorbed")
     if status == survivor["status"]:
-        kind, conflicts = "lead.absorbed", lead_states.CONFLICTS
-        after = await records.change(act, Lead, survivor, changes, kind=kind, conflicts=conflicts, payload=payload)
-    else:
-        after = await lead_states.move(
-            act, survivor, status, kind="lead.absorbed", reason=reason, changes=changes, payload=payload
+        conflicts = lead_states.CONFLICTS
+        after = await records.change(
+            act, Lead, survivor, changes, kind=move.event, conflicts=conflicts, payload=payload
         )
+    else:
+        after = await lead_states.move(act, survivor, move, reason=reason, changes=changes, payload=payload)
     await _notify_owner(act, other, after)
     return after
 
 
 async def _notify_owner(act: Act, other: Row, survivor: Row) -> None:
-    """Who looked after the merged lead, and now does not any more, is told."""
+    """Notifies the merged lead's owner, if the survivor has another."""
     if other["owner_id"] not in (None, survivor["owner_id"], act.viewer.actor_id):
         title = f"Your lead {other['name']} was merged into another one's"
         await notifications.notify(

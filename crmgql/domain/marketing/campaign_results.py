@@ -1,8 +1,8 @@
-"""What leads came to, per channel, campaign or source.
+"""The results of leads, per channel, campaign or source.
 
 Enters: how to group, a period, the viewer. Leaves: plain rows, most leads first. Always holds: leads and opportunities
-count as far as the viewer may see them (finance, who sees no single lead, gets the figures of all); what was spent is held
-against leads only for those who see all of them, in one currency, and only where it surely lies in the period.
+count as far as the viewer may see them (finance, who sees no single lead, gets the figures of all); the spend is compared
+with leads only for viewers who see all leads, in one currency, and only if all of it falls into the period.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import asyncpg
 from crmgql import access
 from crmgql.db import Database
 from crmgql.errors import BadUserInput
-from crmgql.records import checks, days
+from crmgql.records import checks, days, money
 from crmgql.viewer import Viewer
 
 Row = dict[str, Any]
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 CHANNEL, CAMPAIGN, SOURCE = "CHANNEL", "CAMPAIGN", "SOURCE"
 KEYS = {CHANNEL: "campaign.channel", CAMPAIGN: "campaign.id", SOURCE: "lead.lead_source"}
 MOST = 1000
-"""Groups that are answered."""
+"""The most groups that are returned."""
 
 LEADS = """
 WITH lead AS ({leads})
@@ -54,8 +54,7 @@ JOIN stages ON stages.id = deal.stage_id JOIN pipelines ON pipelines.id = stages
 GROUP BY pair.key, stages.id, stages.name, pipelines.name, stages.status, stages.position, deal.currency
 ORDER BY pipelines.name, stages.position"""
 
-# A campaign that is in the period with all its days counts, one that has no day in it does not; of one that is in it with a
-# part of its days nobody knows what was spent on these.
+# A campaign counts if all its days are in the period, and not if none is; if some are, how much was spent on them is unknown.
 SPENT = """
 SELECT {key} AS key, campaign.currency, sum(campaign.spend_amount) AS amount,
     bool_and(coalesce(
@@ -176,11 +175,11 @@ class _Groups:
         return {"channel": key} if self.by == CHANNEL else {"leadSource": key}
 
     def _compared(self, leads: int, spent: dict[str, Decimal] | None, revenue: dict[str, Decimal]) -> Row:
-        """Spend against what it brought; nothing where that would compare parts, or several currencies."""
+        """The spend compared with its results; None where the viewer sees a part of the leads, or for several currencies."""
         if not self.whole or spent is None or len(spent) != 1:
             return {"costPerLead": None, "returnOnSpend": None}
         ((currency, amount),) = spent.items()
-        each = _ratio(amount, leads, checks.scale(currency))
+        each = _ratio(amount, leads, money.scale(currency))
         cost = None if each is None else {"amount": each, "currency": currency}
         gain = revenue.get(currency, Decimal(0)) - amount
         return {"costPerLead": cost, "returnOnSpend": _ratio(gain, amount, 4)}

@@ -1,7 +1,7 @@
-"""Campaigns: what they are, what they may cost and what they did cost, when they run.
+"""Campaigns: their budget and spend, and when they run.
 
-Always holds: budget and spend are in the campaign's currency, which therefore changes only together with them. What came
-of a campaign is computed where it is read, never kept.
+Always holds: budget and spend are in the campaign's currency, which therefore changes only together with them. A campaign's
+results are computed when they are read, never stored.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import users
-from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
+from crmgql.errors import BadUserInput
 from crmgql.models import Campaign
-from crmgql.records import checks, records
+from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
-from crmgql.records.records import Act, Row
+from crmgql.records.moves import Move, Moves
+from crmgql.records.records import Act
 
 FACTS = "name channel currency budget spend starts_on ends_on owner_id"
 AMOUNTS = ("budget", "spend")
@@ -23,18 +24,21 @@ CONFLICTS = {
     "campaigns_name": ("name", "Another campaign has this name, in upper or lower case."),
     "campaigns_period": ("endsOn", "A campaign can't end before it starts."),
 }
+MOVES = Moves(
+    Campaign,
+    start=Move({"PLANNED"}, "ACTIVE", "campaign.started"),
+    end=Move({"PLANNED", "ACTIVE"}, "ENDED", "campaign.ended"),
+)
 
 
 @takes(Campaign, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
-    """A planned campaign: the viewer's own unless an owner is named. Without a currency it is that of its amounts.
+    """Makes a planned campaign: the viewer's own unless an owner is named. Its currency is by default that of its amounts.
 
     Raises `Conflict` for a name that is taken, `CurrencyMismatch`, `BadUserInput`.
     """
     access.require_write(act.viewer, "Campaign")
-    given = next((values[name] for name in AMOUNTS if values.get(name)), None)
-    currency = values.get("currency") or (given and given[1])
-    values |= {"currency": currency, **_amounts(values, currency)}
+    values |= money.columns(values, *AMOUNTS)
     if "owner_id" in values:
         values["owner_id"] = await _owner(act, values["owner_id"])
     elif access.may(act.viewer.who, "campaign.own"):
@@ -45,72 +49,40 @@ async def create(act: Act, **values: Any) -> UUID:
 
 @takes(Campaign, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named, in any state: what a campaign did cost is often known after its end."""
+    """Changes what is named, in any status: what was spent is often known only after the end."""
     access.require_write(act.viewer, "Campaign")
     campaign = await records.lock(act, Campaign, id, expected_version=expected_version)
     if "owner_id" in changes and changes["owner_id"] != campaign["owner_id"]:
         await _owner(act, changes["owner_id"])
-    currency = changes.get("currency") or campaign["currency"]
-    changes |= _amounts(changes, currency)
-    if currency != campaign["currency"]:
-        _require_given_anew(campaign, changes, currency)
+    changes |= money.columns(changes, *AMOUNTS, before=campaign)
     await records.change(act, Campaign, campaign, changes, kind="campaign.updated", conflicts=CONFLICTS)
     return id
 
 
 async def start(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """From now on, or since the day in the past that it says. Raises `IllegalTransition` unless it is planned."""
-    campaign = await _lock(act, id, expected_version, ("PLANNED",), "start")
+    """Starts it today, or keeps a start day in the past. Raises `IllegalTransition` unless it is planned."""
+    campaign, move = await MOVES.lock(act, "start", id, expected_version=expected_version)
     today = act.today
     if campaign["ends_on"] is not None and campaign["ends_on"] < today:
         raise BadUserInput(
             f"The campaign was to end on {campaign['ends_on']}; change endsOn, then start it.", field="endsOn"
         )
     starts_on = min(campaign["starts_on"] or today, today)
-    changes = {"status": "ACTIVE", "starts_on": starts_on}
-    await records.change(act, Campaign, campaign, changes, kind="campaign.started", conflicts=CONFLICTS)
+    changes = {**move.changes(act.now), "starts_on": starts_on}
+    await records.change(act, Campaign, campaign, changes, kind=move.event, conflicts=CONFLICTS)
     return id
 
 
 async def end(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Today, or on the day in the past that it says; one that never started keeps its days. Leads may still come in."""
-    campaign = await _lock(act, id, expected_version, ("PLANNED", "ACTIVE"), "end")
-    changes: Row = {"status": "ENDED"}
+    """Ends it today, or keeps an end day in the past; a campaign that never started keeps its days. Leads may still come in."""
+    campaign, move = await MOVES.lock(act, "end", id, expected_version=expected_version)
+    changes = move.changes(act.now)
     if campaign["status"] == "ACTIVE":
         today = act.today
         changes["ends_on"] = min(campaign["ends_on"] or today, today)
-    await records.change(act, Campaign, campaign, changes, kind="campaign.ended", conflicts=CONFLICTS)
+    await records.change(act, Campaign, campaign, changes, kind=move.event, conflicts=CONFLICTS)
     return id
-
-
-async def _lock(act: Act, id: UUID, expected_version: int | None, states: tuple[str, ...], verb: str) -> Row:
-    access.require_write(act.viewer, "Campaign")
-    campaign = await records.lock(act, Campaign, id, expected_version=expected_version)
-    if campaign["status"] not in states:
-        raise IllegalTransition(
-            f"Can't {verb} a campaign that is {campaign['status']}, only one that is {' or '.join(states)}.", field="id"
-        )
-    return campaign
 
 
 async def _owner(act: Act, owner_id: UUID | None) -> UUID | None:
     return await users.assignable(act, owner_id, field="ownerId", permission="campaign.assign")
-
-
-def _amounts(values: Row, currency: str | None) -> Row:
-    """Budget and spend as columns, taken out of the values."""
-    return {
-        f"{name}_amount": checks.money(values.pop(name), str(currency), field=name)
-        for name in AMOUNTS
-        if name in values
-    }
-
-
-def _require_given_anew(campaign: Row, changes: Row, currency: str) -> None:
-    """Raises `CurrencyMismatch` when an amount would change its currency and keep its number."""
-    for name in AMOUNTS:
-        column = f"{name}_amount"
-        if campaign[column] is not None and column not in changes:
-            raise CurrencyMismatch(
-                f"The {name} is in {campaign['currency']}; give it anew in {currency}.", field="currency"
-            )

@@ -1,6 +1,6 @@
-"""Follow-ups: what is to happen so many hours after a lead came into a status, if it still is in it.
+"""Follow-ups: a task or an e-mail so many hours after a lead came into a status, if it still has it.
 
-A rule is planned as one job per lead and stay in the status, and carried out at most once for it, whatever is run twice.
+Each time a lead comes into a status, each rule becomes one job, which is carried out at most once, even if it runs twice.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from crmgql.domain.marketing import templates
 from crmgql.domain.messages import emails, notifications
 from crmgql.errors import BadUserInput
 from crmgql.models import FollowUpRule, Lead, Task
+from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
 FACTS = "name lead_status after_h action subject body active"
-STATUSES = ("NEW", "NURTURING", "QUALIFIED")
 LONGEST_H = 24 * 366
 SUBJECT = 200
 DESCRIPTION = 2000
@@ -36,7 +36,7 @@ DONE = "SELECT id FROM tasks WHERE dedupe_key = $1"
 
 @takes(FollowUpRule, FACTS, ORIGIN)
 async def create_rule(act: Act, **values: Any) -> UUID:
-    """A rule; leads that come into the status from now on follow it. Raises `BadUserInput`, `Conflict`."""
+    """Makes a rule, for leads that come into the status from now on. Raises `BadUserInput`, `Conflict`."""
     access.require_write(act.viewer, "FollowUpRule")
     _check(values)
     rule = await records.create(act, FollowUpRule, values, kind="followUpRule.created", conflicts=CONFLICTS)
@@ -45,7 +45,7 @@ async def create_rule(act: Act, **values: Any) -> UUID:
 
 @takes(FollowUpRule, FACTS)
 async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; `active` puts it out of use, for leads that wait for it too."""
+    """Changes what is named; an inactive rule also does nothing for leads that it was planned for."""
     access.require_write(act.viewer, "FollowUpRule")
     rule = await records.lock(act, FollowUpRule, id, expected_version=expected_version)
     _check({**rule, **changes})
@@ -54,8 +54,8 @@ async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None
 
 
 def _check(rule: Row) -> None:
-    if rule["lead_status"] not in STATUSES:
-        raise BadUserInput(f"Rules are for leads that are {', '.join(STATUSES)}.", field="leadStatus")
+    if rule["lead_status"] not in OPEN_LEAD_STATUSES:
+        raise BadUserInput(f"Rules are for leads that are {', '.join(OPEN_LEAD_STATUSES)}.", field="leadStatus")
     if rule["after_h"] is not None and not 0 <= rule["after_h"] <= LONGEST_H:
         raise BadUserInput(f"Must be 0 to {LONGEST_H} hours.", field="afterH")
     if rule["action"] == "EMAIL" and not (rule.get("body") or "").strip():
@@ -66,12 +66,14 @@ def _check(rule: Row) -> None:
 
 
 async def plan(act: Act, lead: Row) -> None:
-    """Enqueues what the active rules want of a lead that has just come into its status."""
-    for rule in await act.tx.connection.fetch(ACTIVE, lead["status"]):
-        since: datetime = lead["status_since"]
-        arguments = kinds.FollowUp(lead_id=lead["id"], rule_id=rule["id"], since=since)
-        due_at = since + timedelta(hours=rule["after_h"])
-        await jobs.enqueue(act, kinds.LEAD_FOLLOW_UP, arguments, due_at=due_at, unique_key=_key(arguments))
+    """Enqueues the jobs of the active rules for a lead that has just come into its status."""
+    since: datetime = lead["status_since"]
+    if rules := await act.tx.connection.fetch(ACTIVE, lead["status"]):
+        arguments = [kinds.FollowUp(lead_id=lead["id"], rule_id=rule["id"], since=since) for rule in rules]
+        due_at = [since + timedelta(hours=rule["after_h"]) for rule in rules]
+        await jobs.enqueue_many(
+            act, kinds.LEAD_FOLLOW_UP, arguments, due_at=due_at, unique_keys=[_key(each) for each in arguments]
+        )
 
 
 def _key(arguments: kinds.FollowUp) -> str:
@@ -79,9 +81,9 @@ def _key(arguments: kinds.FollowUp) -> str:
 
 
 async def carry_out(act: Act, arguments: kinds.FollowUp, *, unsubscribe: str | None) -> Row:
-    """Makes the task or the e-mail, unless the lead has moved on or the rule is out of use. Answers what came of it.
+    """Makes the task or the e-mail, unless the lead has left the status or the rule is inactive. Returns the job's result.
 
-    `unsubscribe`: the address that those who want no more e-mails write to. Raises `NotFound`.
+    `unsubscribe`: the address for unsubscribing. Raises `NotFound`.
     """
     lead = await records.lock(act, Lead, arguments.lead_id)
     rule = await records.visible(act, FollowUpRule, arguments.rule_id, field="ruleId", steady=True)
@@ -118,7 +120,7 @@ async def _email(act: Act, lead: Row, subject: str, body: str, *, key: str) -> U
 
 
 async def _task(act: Act, lead: Row, assignee_id: UUID | None, subject: str, body: str, *, key: str) -> UUID:
-    """For the owner, else for the owner of the queue that it waits in, else for nobody yet."""
+    """Makes the task: for the lead's owner, else for its queue's owner, else unassigned."""
     known = await act.tx.connection.fetchval(DONE, key)
     if known is not None:
         return known  # type: ignore[no-any-return]

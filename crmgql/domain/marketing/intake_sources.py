@@ -1,7 +1,7 @@
-"""Intake sources: the forms, pages and partners that may hand in leads, each with a key of its own.
+"""Intake sources: the forms, pages and partners that may post leads, each with a key of its own.
 
-Always holds: only the hash of a key is kept, and a key is found by it, so that no code compares secrets. A key may stand in
-the source of a web page: it says which source it is and allows nothing but handing in leads.
+Always holds: only the hash of a key is stored, and a key is found by it, so that no code compares secrets. A key may be
+in the source of a web page: it identifies the intake source and allows nothing but posting leads.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CONFLICTS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An active source. No `allowed_origins`: pages of any origin may post."""
+    """An active source. Without `allowed_origins`, pages of any origin may post."""
 
     id: UUID
     name: str
@@ -51,13 +51,13 @@ class Source:
     campaign_id: UUID | None
 
     def allows(self, origin: str | None) -> bool:
-        """Whether a post with this `Origin` header is taken; where origins are listed, one without it is not."""
+        """Whether a post with this `Origin` header is accepted; if origins are listed, a post without the header is not."""
         return not self.allowed_origins or (origin or "").lower() in self.allowed_origins
 
 
 @columns.takes(IntakeSource, FACTS, columns.ORIGIN)
 async def create(act: Act, **values: Any) -> tuple[UUID, str]:
-    """A source and its key, which is shown this once. Raises `Conflict`, `NotFound`, `BadUserInput`."""
+    """Makes a source; returns its id and its key, which is shown only now. Raises `Conflict`, `NotFound`, `BadUserInput`."""
     access.require_write(act.viewer, "IntakeSource")
     await _check(act, values)
     key = _new_key()
@@ -68,7 +68,7 @@ async def create(act: Act, **values: Any) -> tuple[UUID, str]:
 
 @columns.takes(IntakeSource, FACTS, "active")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; `active` true lets a deactivated one in again."""
+    """Changes what is named; `active=True` reactivates a source."""
     access.require_write(act.viewer, "IntakeSource")
     await _check(act, changes)
     source = await records.lock(act, IntakeSource, id, expected_version=expected_version)
@@ -77,7 +77,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def rotate_key(act: Act, *, id: UUID, expected_version: int | None = None) -> tuple[UUID, str]:
-    """A new key, shown this once; the old one is worth nothing any more."""
+    """Makes a new key, shown only now; the old one is invalid from now on."""
     access.require_write(act.viewer, "IntakeSource")
     source = await records.lock(act, IntakeSource, id, expected_version=expected_version)
     key = _new_key()
@@ -87,7 +87,7 @@ async def rotate_key(act: Act, *, id: UUID, expected_version: int | None = None)
 
 
 async def deactivate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Nothing more is taken from it. Raises `IllegalTransition` when it is not active already."""
+    """Accepts no more posts from it. Raises `IllegalTransition` if it is inactive already."""
     access.require_write(act.viewer, "IntakeSource")
     source = await records.lock(act, IntakeSource, id, expected_version=expected_version)
     if not source["active"]:
@@ -97,7 +97,7 @@ async def deactivate(act: Act, *, id: UUID, expected_version: int | None = None)
 
 
 async def find(database: Database, key: str) -> Source:
-    """The active source with this key. Raises `Forbidden`; an unknown key and one that was switched off look the same."""
+    """The active source with this key. Raises the same `Forbidden` for an unknown key and for an inactive source."""
     async with database.reading() as connection:
         row = await connection.fetchrow(FIND, tokens.digest(key))
     if row is None:
@@ -106,7 +106,7 @@ async def find(database: Database, key: str) -> Source:
 
 
 async def origins(database: Database) -> tuple[bool, frozenset[str]]:
-    """Whether some active source takes posts of any origin, and the origins that active sources list."""
+    """Whether some active source accepts posts of any origin, and the origins that active sources list."""
     async with database.reading() as connection:
         row = await connection.fetchrow(ORIGINS)
     return row["any_origin"], frozenset(origin for origin in row["origins"] or () if origin is not None)
@@ -123,11 +123,11 @@ async def _check(act: Act, values: dict[str, Any]) -> None:
         values["allowed_origins"] = _origins(values["allowed_origins"])
 
 
-def _origins(given: Sequence[str]) -> list[str]:
-    """The origins as browsers send them, each once. Raises `BadUserInput` for what no browser would ever send."""
-    if len(given) > MAX_ORIGINS:
-        raise BadUserInput(f"At most {MAX_ORIGINS} origins fit, not {len(given)}.", field="allowedOrigins")
-    listed = [origin.strip().rstrip("/").lower() for origin in given]
+def _origins(typed: Sequence[str]) -> list[str]:
+    """The origins as browsers send them, each once. Raises `BadUserInput` for what is no origin."""
+    if len(typed) > MAX_ORIGINS:
+        raise BadUserInput(f"At most {MAX_ORIGINS} origins fit, not {len(typed)}.", field="allowedOrigins")
+    listed = [origin.strip().rstrip("/").lower() for origin in typed]
     for position, origin in enumerate(listed):
         if not ORIGIN.fullmatch(origin):
             raise BadUserInput(

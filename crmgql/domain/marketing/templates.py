@@ -1,6 +1,6 @@
-"""Templates of follow-ups: Jinja2, cut down to what can neither run long nor reach anything but its variables.
+"""Templates of follow-ups: a subset of Jinja2 that can neither run long nor reach anything but its variables.
 
-Always holds: a template that `check` let pass renders for every lead. So mistakes are found when a rule is written.
+Always holds: a template that passes `check` renders for every lead, so that mistakes are found when a rule is saved.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from jinja2.sandbox import SandboxedEnvironment
 from crmgql.errors import BadUserInput
 
 VARIABLES = {"lead": frozenset({"name", "first_name", "company"}), "owner": frozenset({"name"}), "unsubscribe": None}
-"""Name → the parts it has; `unsubscribe` is a text: the address to write to."""
+"""Name → its attributes; `unsubscribe` is a text: the address to write to."""
 
 FILTERS = {"capitalize": 0, "default": 2, "lower": 0, "title": 0, "trim": 0, "upper": 0}
-"""Name → how many values it may be given."""
+"""Name → how many arguments it takes at most."""
 
 ALLOWED = (
     nodes.Template,
@@ -32,10 +32,10 @@ ALLOWED = (
     nodes.And,
     nodes.Or,
 )
-"""No loops, arithmetic or calls: a template is as long as what it says."""
+"""No loops, arithmetic or calls: the output is about as long as the template."""
 
 DEEPEST = 32
-"""Compiling takes time with the cube of it: 250 filters in a row held the process for more than five seconds."""
+"""Compiling takes time that grows with the cube of the depth: 250 nested filters blocked the process for over five seconds."""
 
 ENVIRONMENT = SandboxedEnvironment(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)
 NAMES = ", ".join(
@@ -81,7 +81,7 @@ def _check_filter(node: nodes.Filter, field: str) -> None:
 def variables(
     *, name: str = "", company: str | None = None, owner: str | None = None, unsubscribe: str | None = None
 ) -> dict[str, Any]:
-    """What a template may say; what is not known is an empty text, so that `{% if lead.company %}` works."""
+    """The variables of a template; an unknown value is an empty text, so that `{% if lead.company %}` works."""
     first = name.split()[0] if name.split() else ""
     return {
         "lead": {"name": name, "first_name": first, "company": company or ""},

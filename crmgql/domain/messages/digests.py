@@ -1,4 +1,4 @@
-"""One e-mail per person with everything that they were told and have not read, and that no e-mail said before."""
+"""One e-mail per person with all their notifications that are unread and were in no e-mail before."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from crmgql.events import outbox
 from crmgql.records.records import Act, Row
 
 QUIET = timedelta(minutes=2)
-"""What is newer may still be read where it appears."""
+"""Newer notifications wait for the next digest: the person may still read them in the app."""
 
 OLD = timedelta(days=7)
-"""What is older is history; nobody is e-mailed it any more."""
+"""Older notifications are not e-mailed any more."""
 
 LINES = 50
-"""Notifications in one e-mail; of the others only the number is told."""
+"""Notifications in one e-mail; of the others it gives the number."""
 
 TAKE = """
 WITH due AS (
@@ -31,22 +31,26 @@ WITH due AS (
     UPDATE notifications n SET emailed_at = $3 FROM due
     WHERE n.user_id = due.user_id
       AND n.emailed_at IS NULL AND n.read_at IS NULL AND n.occurred_at > $1 AND n.occurred_at <= $2
-    RETURNING n.id, n.user_id, n.kind, n.title, n.occurred_at
+    RETURNING n.id, n.user_id, n.kind, n.title
+), numbered AS (
+    SELECT taken.*, row_number() OVER (PARTITION BY user_id ORDER BY id) AS n, count(*) OVER (PARTITION BY user_id) AS total
+    FROM taken
 )
-SELECT taken.*, u.name, u.email FROM taken JOIN users u ON u.id = taken.user_id ORDER BY taken.user_id, taken.id"""
+SELECT numbered.*, u.name, u.email FROM numbered JOIN users u ON u.id = numbered.user_id
+WHERE n <= $5 ORDER BY numbered.user_id, n"""
 WRITE = """
 INSERT INTO email_messages (user_id, to_address, subject, body, dedupe_key)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) RETURNING id"""
 
 
-async def write(act: Act, *, limit: int = 200) -> int:
-    """Writes the e-mails of up to `limit` people, each with the job that sends it; answers how many, 0 when none is due."""
+async def write(act: Act, *, limit: int = 50) -> int:
+    """Writes the e-mails of up to `limit` people, each with the job that sends it; returns how many, 0 when none is due."""
     connection: Connection = act.tx.connection
-    news = await connection.fetch(TAKE, act.now - OLD, act.now - QUIET, act.now, limit)
+    rows = await connection.fetch(TAKE, act.now - OLD, act.now - QUIET, act.now, limit, LINES)
     people: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in news:
+    for row in rows:
         people[row["user_id"]].append(dict(row))
-    texts = [(user_id, rows[0]["email"], *text(rows), f"digest:{rows[0]['id']}") for user_id, rows in people.items()]
+    texts = [(user_id, own[0]["email"], *text(own), f"digest:{own[0]['id']}") for user_id, own in people.items()]
     if not texts:
         return 0
     written = await connection.fetch(WRITE, *(list(column) for column in zip(*texts, strict=True)))
@@ -58,17 +62,18 @@ async def write(act: Act, *, limit: int = 200) -> int:
 
 
 def text(rows: list[Row]) -> tuple[str, str]:
-    """Subject and body for one person, the news grouped by its kind."""
+    """Subject and body for one person, notifications grouped by kind. `rows` are the first `LINES` of `total`."""
     shown: defaultdict[str, list[str]] = defaultdict(list)
-    for row in rows[:LINES]:
+    for row in rows:
         shown[row["kind"]].append(f"- {one_line(row['title'], SUBJECT)}")
     parts = [f"Hello {one_line(rows[0]['name'], SUBJECT)},"]
     parts += ["\n".join([f"{heading(kind)}:", *lines]) for kind, lines in shown.items()]
-    if len(rows) > LINES:
-        parts.append(f"and {len(rows) - LINES} more.")
-    if len(rows) == 1:
+    total = rows[0]["total"]
+    if total > len(rows):
+        parts.append(f"and {total - len(rows)} more.")
+    if total == 1:
         return one_line(rows[0]["title"], SUBJECT), "\n\n".join(parts) + "\n"
-    return f"{len(rows)} things to know", "\n\n".join(parts) + "\n"
+    return f"{total} things to know", "\n\n".join(parts) + "\n"
 
 
 def heading(kind: str) -> str:

@@ -1,7 +1,8 @@
-"""E-mails: written with what wanted them, sent by a job, settled when the SMTP server took or refused them.
+"""E-mails: written in the transaction that causes them, sent by a job, which writes what the SMTP server answered.
 
 Plain text only. Always holds: the text of an e-mail reaches headers only through `email.message`, which refuses line
-ends; and a crash between sending and settling sends again under the same Message-ID, by which mail programs know it.
+ends; and a crash between sending and writing the answer sends it again with the same Message-ID, so that mail programs
+recognise it.
 """
 
 from __future__ import annotations
@@ -32,30 +33,34 @@ SUBJECT, BODY, ERROR = 300, 100_000, 500
 """Characters that fit their columns."""
 
 UNWANTED = "the lead wants no e-mails"
-"""They may have said so after it was written."""
+"""The lead may have opted out after the e-mail was written."""
+
+CANCELLED = "its job was cancelled"
 
 PORTS = {"smtp": 587, "smtps": 465}
 ONCE = "SELECT id FROM email_messages WHERE dedupe_key = $1"
 PENDING = """
 SELECT e.*, coalesce(l.email_opt_out, false) AS unwanted FROM email_messages e LEFT JOIN leads l ON l.id = e.lead_id
 WHERE e.id = $1 AND e.status = 'PENDING'"""
-SETTLE = """
+FINISH = """
 UPDATE email_messages SET status = $2::text, error = $3, sent_at = CASE WHEN $2::text = 'SENT' THEN $4::timestamptz END
 WHERE id = $1 AND status = 'PENDING' RETURNING id"""
 
-UNSETTLE = """
-UPDATE email_messages SET status = 'PENDING', error = NULL WHERE id = $1 AND status = 'FAILED' RETURNING old.error"""
+REOPEN = """
+UPDATE email_messages SET status = 'PENDING', error = NULL
+WHERE id = $1 AND status IN ('FAILED', 'SKIPPED') AND error IS NOT NULL RETURNING old.status, old.error"""
+"""One that was erased has no error any more: it stays as it is."""
 
 
 class MailTrouble(CrmError):
-    """The SMTP server was not there, or would not take it now; later it may."""
+    """The SMTP server did not answer or refused for now; a later attempt may succeed."""
 
     code = "MAIL_TROUBLE"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an e-mail: SENT, FAILED for good, or SKIPPED, with the reason."""
+    """The final status of an e-mail: SENT, FAILED or SKIPPED, and the reason."""
 
     status: str
     error: str | None = None
@@ -63,7 +68,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How to reach the SMTP server, and who sends. `url` and `sender` as in the settings of that name."""
+    """The SMTP server's URL, the sender and the time limit, from the settings."""
 
     url: str | None
     sender: str | None
@@ -93,9 +98,9 @@ async def write(
     user_id: UUID | None = None,
     skip: str | None = None,
 ) -> UUID:
-    """An e-mail to send, with the job that does; the same key again is the e-mail that is there already.
+    """Writes an e-mail and the job that sends it; if the `dedupe_key` exists, returns that e-mail instead.
 
-    `skip`: why it is kept, but not sent. The caller holds what the key is about locked.
+    `skip`: why it is stored but not sent. The caller has locked the record that the key is about.
     """
     known = await act.tx.connection.fetchval(ONCE, dedupe_key)
     if known is not None:
@@ -126,7 +131,7 @@ async def pending(act: Act, *, id: UUID) -> Row | None:
 
 
 async def deliver(email: Row, server: Server, *, now: datetime) -> Outcome:
-    """Hands it to the SMTP server, outside of any transaction. Raises `MailTrouble` when a later try may do better."""
+    """Sends it through the SMTP server, outside of any transaction. Raises `MailTrouble` when a later attempt may succeed."""
     if server.missing is not None:
         return Outcome("SKIPPED", server.missing)
     if email["unwanted"]:
@@ -150,14 +155,14 @@ async def deliver(email: Row, server: Server, *, now: datetime) -> Outcome:
 
 
 def _refused(error: aiosmtplib.SMTPResponseException) -> Outcome:
-    """4xx asks to come back later, 5xx is the last word on this e-mail."""
+    """4xx is temporary, 5xx is final."""
     if 400 <= error.code < 500:
         raise MailTrouble(f"The SMTP server asks to try later: {error.code} {error.message}") from error
     return Outcome("FAILED", f"{error.code} {error.message}")
 
 
 def compose(email: Row, server: Server, *, now: datetime) -> Message:
-    """The e-mail as it goes out. Raises `ValueError` for an address or a subject that no header can hold."""
+    """The message to send. Raises `ValueError` for an address or a subject that no header can hold."""
     assert server.sender is not None
     name, address = parseaddr(server.sender)
     sender = _mailbox(address, name)
@@ -175,7 +180,7 @@ def compose(email: Row, server: Server, *, now: datetime) -> Message:
 
 
 def _mailbox(address: str, name: str = "") -> Address:
-    """One address, in any script. Raises `ValueError`."""
+    """A mailbox with an address in any script. Raises `ValueError`."""
     known = validate_email(
         address, check_deliverability=False, globally_deliverable=False, allow_quoted_local=True, allow_smtputf8=True
     )
@@ -183,7 +188,7 @@ def _mailbox(address: str, name: str = "") -> Address:
 
 
 def _connection(server: Server) -> dict[str, Any]:
-    """Without TLS from the start, it is begun where the server offers it."""
+    """Arguments for aiosmtplib. With `smtp://` it starts TLS where the server offers it."""
     parts = urlsplit(server.url or "")
     return {
         "hostname": parts.hostname,
@@ -195,9 +200,9 @@ def _connection(server: Server) -> dict[str, Any]:
 
 
 async def finish(act: Act, *, id: UUID, outcome: Outcome) -> Row:
-    """Writes what became of it, once. Answers it as a job's result."""
+    """Writes the outcome, unless there is one. Returns it as the job's result."""
     error = outcome.error and one_line(outcome.error, ERROR)
-    if await act.tx.connection.fetchval(SETTLE, id, outcome.status, error, act.now):
+    if await act.tx.connection.fetchval(FINISH, id, outcome.status, error, act.now):
         changes = {"status": ("PENDING", outcome.status), "error": (None, error)}
         await _record(act, id, f"email.{outcome.status.lower()}", changes)
     return {"status": outcome.status, "error": error}
@@ -205,18 +210,23 @@ async def finish(act: Act, *, id: UUID, outcome: Outcome) -> Row:
 
 @endings.when_dead(kinds.EMAIL_SEND)
 async def give_up(act: Act, arguments: kinds.EmailOf, reason: str) -> None:
-    """The job that was to send it failed for good: so did the e-mail, and says why."""
+    """Marks the e-mail of a dead job as failed, with the job's reason."""
     await finish(act, id=arguments.email_id, outcome=Outcome("FAILED", reason))
+
+
+@endings.when_cancelled(kinds.EMAIL_SEND)
+async def skip(act: Act, arguments: kinds.EmailOf) -> None:
+    """Marks the e-mail of a cancelled job as skipped."""
+    await finish(act, id=arguments.email_id, outcome=Outcome("SKIPPED", CANCELLED))
 
 
 @endings.when_retried(kinds.EMAIL_SEND)
 async def try_again(act: Act, arguments: kinds.EmailOf) -> None:
-    """Its job is tried again, so it is to be sent again."""
-    row = await act.tx.connection.fetchrow(UNSETTLE, arguments.email_id)
+    """Marks the e-mail of a retried job as pending again."""
+    row = await act.tx.connection.fetchrow(REOPEN, arguments.email_id)
     if row is not None:
-        await _record(
-            act, arguments.email_id, "email.retried", {"status": ("FAILED", "PENDING"), "error": (row["error"], None)}
-        )
+        changes = {"status": (row["status"], "PENDING"), "error": (row["error"], None)}
+        await _record(act, arguments.email_id, "email.retried", changes)
 
 
 async def _record(act: Act, id: UUID, kind: str, changes: outbox.Changes) -> None:

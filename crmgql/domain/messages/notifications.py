@@ -1,7 +1,8 @@
-"""What people are told. Notice is written in the transaction of what it is about, so that there is no notices of what was undone.
+"""Notifications: written in the transaction of the change that they are about, so that none is about a change that was
+rolled back; read by their user.
 
-`dedupe_key` makes the same notices told twice one row, for jobs that may run twice. Notice is no event of its own: it is
-notices already. That somebody read it is one, outside of every customer's timeline.
+With a `dedupe_key` a person is notified once, also by a job that runs twice. A notification has no event of its own, but
+reading it has, outside of every customer's timeline.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SELECT count(*) FROM seen"""
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing for one person. `kind` is in the past tense, such as `lead.assigned`."""
+    """A notification to write for one person. `kind` is in the past tense, such as `lead.assigned`."""
 
     user_id: UUID
     kind: str
@@ -61,13 +62,13 @@ async def notify(
     opportunity_id: UUID | None = None,
     customer_id: UUID | None = None,
 ) -> int:
-    """Tells the same to several; answers how many were told. Who is not active, or was told before, is left out."""
+    """Notifies several people of the same; returns how many. It leaves out inactive people, and those who have the `dedupe_key`."""
     about = (lead_id, opportunity_id, customer_id)
     return await notify_many(act, [Notice(id, kind, title, body, dedupe_key, *about) for id in dict.fromkeys(user_ids)])
 
 
 async def notify_many(act: Act, notices: Sequence[Notice]) -> int:
-    """As `notify`, each with their own, in one statement."""
+    """As `notify`, with different notices, in one statement."""
     if not notices:
         return 0
     status = await act.tx.connection.execute(
@@ -86,12 +87,12 @@ async def notify_many(act: Act, notices: Sequence[Notice]) -> int:
 
 
 def cut(text: str, longest: int) -> str:
-    """The text, or as much of it as fits, with a sign that there was more."""
+    """The text, cut to `longest` characters with an ellipsis if it is longer."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 async def mark_read(act: Act, *, id: UUID) -> UUID:
-    """The viewer has read one of their notifications. Read before: nothing happens. Raises `NotFound`."""
+    """Marks one of the viewer's notifications as read, unless it is already. Raises `NotFound`."""
     access.require_write(act.viewer, "Notification")
     notification = await records.lock(act, Notification, id)
     if notification["read_at"] is None:
@@ -101,9 +102,9 @@ async def mark_read(act: Act, *, id: UUID) -> UUID:
 
 
 async def mark_all_read(act: Act, *, id: UUID | None = None) -> tuple[UUID | None, int]:
-    """The viewer has read everything, or all up to one of their notifications: what came later stays unread.
+    """Marks all of the viewer's notifications as read, or all up to `id`: later ones stay unread.
 
-    Answers the newest of what was read (or had been) and how many were unread. Raises `NotFound`.
+    Returns the newest of those that are now read, and how many were unread. Raises `NotFound`.
     """
     access.require_write(act.viewer, "Notification")
     newest = await _newest(act) if id is None else (await records.visible(act, Notification, id, field="id"))["id"]

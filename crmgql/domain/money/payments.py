@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer, Order, Payment
-from crmgql.records import checks, records
+from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
@@ -19,8 +19,7 @@ CONFLICTS = {
     "payments_provider_reference": ("providerReference", "This provider's payment is recorded already."),
 }
 MOVES = Moves(
-    "payment",
-    refusal="A {status} {noun} can't {verb}; only a {sources} one.",
+    Payment,
     receive=Move({"PENDING"}, "RECEIVED", "payment.received", "received_at"),
     fail=Move({"PENDING"}, "FAILED", "payment.failed"),
     cancel=Move({"PENDING"}, "CANCELLED", "payment.cancelled"),
@@ -31,7 +30,7 @@ MOVES = Moves(
 async def record(
     act: Act,
     *,
-    amount: tuple[Decimal, str],
+    amount: Money,
     method: str,
     order_id: UUID | None = None,
     customer_id: UUID | None = None,
@@ -48,7 +47,7 @@ async def record(
         raise BadUserInput(
             "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
         )
-    value, currency = amount
+    currency = amount[1]
     if order_id is not None:
         order = await _order(act, order_id, customer_id, currency)
         customer_id = order["customer_id"]
@@ -59,7 +58,7 @@ async def record(
     values = {
         "customer_id": customer_id,
         "order_id": order_id,
-        "amount": checks.positive(checks.exact(value, currency, field="amount"), field="amount"),
+        "amount": money.amount(amount, field="amount", positive=True),
         "currency": currency,
         "method": method,
         "status": "PENDING" if pending else "RECEIVED",
@@ -99,9 +98,7 @@ async def move(
     act: Act, verb: str, *, id: UUID, expected_version: int | None = None, received_at: datetime | None = None
 ) -> UUID:
     """Receives, fails or cancels a pending payment."""
-    access.require_write(act.viewer, "Payment")
-    payment = await records.lock(act, Payment, id, expected_version=expected_version)
-    move = MOVES.check(verb, payment)
+    payment, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     payload = {"amount": (payment["amount"], payment["currency"])}
     await records.change(act, Payment, payment, move.changes(received_at or act.now), kind=move.event, payload=payload)
     return id

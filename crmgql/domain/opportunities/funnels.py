@@ -1,8 +1,8 @@
-"""How opportunities went from stage to stage in a time, as far as the viewer may see them.
+"""How opportunities went from stage to stage in a period, as far as the viewer may see them.
 
-An opportunity entered a stage when a move into it is on record, or when the first thing on record is that it left it, or
-when nothing is on record but that it stands there. Of those who entered in the time it is told how many went on. Each
-counts once per stage, however often it came and went; amounts are summed per currency.
+An opportunity entered a stage if a move into it is recorded, or if the first recorded move leaves it, or if no move is
+recorded and it is in the stage now. Of those that entered in the period, the funnel counts how many went on. Each counts
+once per stage, however often it came and went; amounts are summed per currency.
 """
 
 from __future__ import annotations
@@ -87,9 +87,10 @@ async def funnel(
     last_day: date | None = None,
     owner_id: UUID | None = None,
 ) -> dict[str, Any]:
-    """The stages of a pipeline, the default one unless named, with what entered them from `since` until before `until`.
+    """The stages of a pipeline, by default the default one, with what entered them from `since` until before `until`.
 
-    Instead of moments, days of the company say it: from `first_day` to `last_day`, both included. Raises `Forbidden` for a key that may not read opportunities, `NotFound`, `BadUserInput`.
+    Instead of moments, days of the company may be named: from `first_day` to `last_day`, both included. Raises `Forbidden`
+    for a key that may not read opportunities, `NotFound`, `BadUserInput`.
     """
     for record in ("Opportunity", "Pipeline"):
         access.require_read(viewer.who, record)
@@ -113,11 +114,11 @@ def _after(day: date) -> date:
 
 
 def _begin(day: date | None, zone: ZoneInfo, moment: datetime | None, *, field: str) -> datetime | None:
-    """When the day begins; without a day, the moment. Raises `BadUserInput` for both, and for a year that is none."""
+    """The start of the day, or else the moment. Raises `BadUserInput` if both are named, and for a year out of range."""
     if day is None:
         return moment
     if moment is not None:
-        raise BadUserInput("Say it with a moment or with a day, not with both.", field=field)
+        raise BadUserInput("Name a moment or a day, not both.", field=field)
     if day.year not in checks.YEARS:
         raise BadUserInput(f"The year must be {checks.YEARS[0]} to {checks.YEARS[-1]}, not {day.year}.", field=field)
     return days.start_of(day, zone)

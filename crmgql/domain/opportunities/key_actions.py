@@ -1,4 +1,4 @@
-"""The key actions of a stage: what is to be done in it; a required one gates the move onwards."""
+"""The key actions of a stage: what is to be done in it; required ones must be done before the move onwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEXT_POSITION = "SELECT coalesce(max(position), 0) + 1 FROM key_actions WHERE st
 
 @takes(KeyAction, FACTS, ORIGIN)
 async def create_action(act: Act, *, stage_id: UUID, **values: Any) -> UUID:
-    """A key action of an open stage, after the others."""
+    """Makes a key action of an open stage, after the others."""
     access.require_write(act.viewer, "KeyAction")
     stage = await records.visible(act, Stage, stage_id, field="stageId")
     if stage["status"] != "OPEN" or stage["archived_at"] is not None:
@@ -30,4 +30,4 @@ async def create_action(act: Act, *, stage_id: UUID, **values: Any) -> UUID:
 
 update_action = plain.update(KeyAction, FACTS, kind="keyAction.updated")
 archive_action = plain.archive(KeyAction, kind="keyAction.archived")
-"""It gates nothing any more; where it was done stays known."""
+"""An archived action is required no more; where it was done stays recorded."""

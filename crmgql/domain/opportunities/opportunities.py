@@ -1,15 +1,13 @@
-"""Opportunities: deals in the making, moved between the open stages, then won or lost.
+"""Opportunities: possible deals, moved between the open stages, then won or lost.
 
-Always holds: only `win` and `lose` close one and only `reopen` opens it again; what was closed keeps its figures; each
-move leaves a `StageTransition`. How an opportunity stands after a change (alerts, score, risk) is worked out in
-`standings`.
+Always holds: only `win` and `lose` close one and only `reopen` opens it again; the figures of a closed one do not change;
+each move leaves a `StageTransition`. After each change `standings` computes alerts, score and risk again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,15 +17,25 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, CrmError, IllegalTransition, NotFound
 from crmgql.events import outbox
 from crmgql.models import Contact, Customer, KeyAction, Opportunity, OpportunityAction, Product, Stage, StageTransition
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name contact_id owner_id product_id probability engaged_on expected_close"
-"""What is said of an opportunity beside its customer and amount."""
+"""What may be set of an opportunity beside its customer and amount."""
 
-OPEN = ("OPEN",)
-CLOSED = ("WON", "LOST")
+MOVES = Moves(
+    Opportunity,
+    move=Move({"OPEN"}, "OPEN", "opportunity.moved"),
+    win=Move({"OPEN"}, "WON", "opportunity.won"),
+    lose=Move({"OPEN"}, "LOST", "opportunity.lost"),
+    reopen=Move({"WON", "LOST"}, "OPEN", "opportunity.reopened"),
+    snooze=Move({"OPEN"}),
+    unsnooze=Move({"OPEN"}),
+    change=Move({"OPEN"}),
+)
 FIND = """
 SELECT stages.* FROM stages JOIN pipelines ON pipelines.id = pipeline_id
 WHERE stages.status = $1 AND archived_at IS NULL AND CASE WHEN $2::uuid IS NULL THEN is_default ELSE pipelines.id = $2 END
@@ -38,10 +46,10 @@ ACTIONS_LEFT = """
 SELECT name FROM key_actions k WHERE stage_id = $1 AND required AND archived_at IS NULL
     AND NOT EXISTS (SELECT FROM opportunity_actions d WHERE d.opportunity_id = $2 AND d.key_action_id = k.id)
 ORDER BY position"""
-CAME_IN = """
+LAST_TRANSITION = """
 SELECT amount_after, currency, expected_close_after FROM stage_transitions WHERE opportunity_id = $1
 ORDER BY occurred_at DESC, id DESC LIMIT 1"""
-CUSTOMER = "SELECT customer_id FROM opportunities WHERE id = $1"
+CUSTOMERS = "SELECT id, customer_id FROM opportunities WHERE id = ANY ($1) ORDER BY id"
 DONE = "SELECT id FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2"
 UNDO = "DELETE FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2 RETURNING id"
 CHANGES_WHEN_CLOSED = frozenset({"name", "owner_id"})
@@ -50,16 +58,14 @@ LONGEST_SNOOZE = timedelta(days=366)
 
 
 class KeyActionsOpen(CrmError):
-    """What has to be done in a stage before the next one is not done yet."""
+    """A required key action of the stage is not done yet."""
 
     code = "KEY_ACTIONS_OPEN"
 
 
 @takes(Opportunity, FACTS, "stage_id", ORIGIN)
-async def create(
-    act: Act, *, customer_id: UUID | None = None, amount: tuple[Decimal, str] | None = None, **values: Any
-) -> UUID:
-    """An open opportunity: the viewer's own if they sell or manage, unless an owner is named."""
+async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | None = None, **values: Any) -> UUID:
+    """Makes an open opportunity: the viewer's own if they sell or manage, unless an owner is named."""
     access.require_write(act.viewer, "Opportunity")
     stage_id = values.pop("stage_id", None)
     stage = await _open_stage(act, stage_id) if stage_id is not None else await _stage(act, FIRST, "OPEN", None)
@@ -73,18 +79,18 @@ async def create(
     await _check(act, customer_id, values)
     values |= {"customer_id": customer_id, "stage_id": stage["id"], "stage_since": act.now, **_amount(amount)}
     opportunity = await records.create(act, Opportunity, values, kind="opportunity.created", conflicts=CONFLICTS)
-    await _passed(act, None, opportunity)
+    await _record_transition(act, None, opportunity)
     await standings.refresh(act, [opportunity["id"]])
     return opportunity["id"]  # type: ignore[no-any-return]
 
 
 @takes(Opportunity, FACTS, "customer_id amount")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; a closed one's name and owner only."""
+    """Changes what is named; of a closed opportunity only name and owner."""
     access.require_write(act.viewer, "Opportunity")
     opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
-    if opportunity["status"] in CLOSED and not changes.keys() <= CHANGES_WHEN_CLOSED:
-        raise IllegalTransition(f"A {opportunity['status']} opportunity's figures are fixed; reopen it.", field="id")
+    if not changes.keys() <= CHANGES_WHEN_CLOSED:
+        MOVES.check("change", opportunity, to="change its figures")
     if "owner_id" in changes and changes["owner_id"] != opportunity["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
     customer_id = await _customer(act, opportunity, changes)
@@ -97,59 +103,59 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def move(act: Act, *, id: UUID, stage_id: UUID, expected_version: int | None = None) -> UUID:
-    """To another open stage, onwards or back, of another pipeline too. Leaving the first one starts the engagement.
+    """Moves to another open stage, onwards or back, also of another pipeline. Leaving the first stage sets `engaged_on`.
 
     Raises `KeyActionsOpen` for a move onwards while a required key action of its stage is not done.
     """
     access.require_write(act.viewer, "Opportunity")
     stage = await _open_stage(act, stage_id)
-    opportunity = await _lock_in(act, id, expected_version, OPEN, "move")
+    opportunity, move = await MOVES.lock(act, "move", id, expected_version=expected_version)
     changes: Row = {}
     if stage["position"] > 1 and opportunity["engaged_on"] is None:
         changes["engaged_on"] = act.today
-    await _go(act, opportunity, stage, changes, kind="opportunity.moved", payload={"to": stage["name"]})
+    await _go(act, opportunity, move, stage, changes, payload={"to": stage["name"]})
     return id
 
 
 async def win(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Raises `KeyActionsOpen` while a required key action of its stage is not done."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "win")
+    """Closes it as won. Raises `KeyActionsOpen` while a required key action of its stage is not done."""
+    opportunity, move = await MOVES.lock(act, "win", id, expected_version=expected_version)
     if opportunity["customer_id"] is None:
         raise IllegalTransition("An opportunity without a customer can't be won; name the customer first.", field="id")
     stage = await _stage(act, FIRST, "WON", opportunity["pipeline_id"])
     changes = {"closed_on": act.today, "probability": 100, "snoozed_until": None}
-    await _go(act, opportunity, stage, changes, kind="opportunity.won")
+    await _go(act, opportunity, move, stage, changes)
     return id
 
 
 async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
-    """Closes it without a deal; the reason is for those who want to do better."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "lose")
+    """Closes it as lost, with a reason."""
+    opportunity, move = await MOVES.lock(act, "lose", id, expected_version=expected_version)
     checks.check_text(reason, "reason", longest=300)
     if checks.is_blank(reason):
         raise BadUserInput("Say why it was lost.", field="reason")
     stage = await _stage(act, FIRST, "LOST", opportunity["pipeline_id"])
     changes = {"closed_on": act.today, "probability": 0, "lost_reason": reason, "snoozed_until": None}
-    await _go(act, opportunity, stage, changes, kind="opportunity.lost")
+    await _go(act, opportunity, move, stage, changes)
     return id
 
 
 async def reopen(act: Act, *, id: UUID, stage_id: UUID | None = None, expected_version: int | None = None) -> UUID:
-    """Back to an open stage, the last one of its pipeline unless another is named. Nobody's if its owner has left."""
-    opportunity = await _lock(act, id, expected_version, CLOSED, "reopen")
+    """Moves it back to an open stage, by default the last one of its pipeline. It has no owner if the owner has left."""
+    opportunity, move = await MOVES.lock(act, "reopen", id, expected_version=expected_version)
     if stage_id is not None:
         stage = await _open_stage(act, stage_id)
     else:
         stage = await _stage(act, LAST, "OPEN", opportunity["pipeline_id"])
     owner_id = await users.still_here(act, opportunity["owner_id"])
     changes = {"closed_on": None, "probability": None, "lost_reason": None, "owner_id": owner_id}
-    await _go(act, opportunity, stage, changes, kind="opportunity.reopened")
+    await _go(act, opportunity, move, stage, changes)
     return id
 
 
 async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
-    """Notes that a key action was done. Raises `IllegalTransition` when it is noted already."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "do an action of")
+    """Records that a key action was done. Raises `IllegalTransition` if it is recorded already."""
+    opportunity, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
     stage = await act.tx.connection.fetchrow(POSITION, action["stage_id"])
     if stage["pipeline_id"] != opportunity["pipeline_id"] or action["archived_at"] is not None:
@@ -166,8 +172,8 @@ async def finish_action(act: Act, *, id: UUID, key_action_id: UUID, expected_ver
 
 
 async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_version: int | None = None) -> UUID:
-    """Takes back that a key action was done. Raises `IllegalTransition` when it was not."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "undo an action of")
+    """Removes the record that a key action was done. Raises `IllegalTransition` if there is none."""
+    opportunity, _ = await MOVES.lock(act, "change", id, expected_version=expected_version)
     action = await records.visible(act, KeyAction, key_action_id, field="keyActionId")
     if not await act.tx.connection.fetchval(UNDO, id, key_action_id):
         raise IllegalTransition("This key action is not done.", field="keyActionId")
@@ -179,8 +185,8 @@ async def undo_action(act: Act, *, id: UUID, key_action_id: UUID, expected_versi
 
 
 async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int | None = None) -> UUID:
-    """No alert before then, at most a year ahead; one is due then unless something happens. Ends being stale."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "snooze")
+    """Puts alerts off until a time, at most a year ahead; the opportunity is not stale until then."""
+    opportunity, _ = await MOVES.lock(act, "snooze", id, expected_version=expected_version)
     if not act.now < until <= act.now + LONGEST_SNOOZE:
         raise BadUserInput(f"Must be ahead of now, by at most {LONGEST_SNOOZE.days} days.", field="until")
     await records.change(act, Opportunity, opportunity, {"snoozed_until": until}, kind="opportunity.snoozed")
@@ -189,8 +195,8 @@ async def snooze(act: Act, *, id: UUID, until: datetime, expected_version: int |
 
 
 async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Alerts come again as if it had never been snoozed."""
-    opportunity = await _lock(act, id, expected_version, OPEN, "unsnooze")
+    """Ends the snooze: alerts are due as if there had been none."""
+    opportunity, _ = await MOVES.lock(act, "unsnooze", id, expected_version=expected_version)
     if opportunity["snoozed_until"] is None:
         raise IllegalTransition("The opportunity is not snoozed.", field="id")
     await records.change(act, Opportunity, opportunity, {"snoozed_until": None}, kind="opportunity.unsnoozed")
@@ -199,39 +205,39 @@ async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -
 
 
 async def touched(act: Act, opportunity_id: UUID, *, at: datetime | None = None) -> None:
-    """Something happened to it, now or `at` a time before: silence begins anew. Told as `opportunity.revived` if stale.
+    """Counts an activity, now or `at` an earlier time. Records `opportunity.revived` if that ends being stale.
 
-    Needs no right to the opportunity: the caller had one to what happened.
+    Needs no permission for the opportunity: the caller had one for the activity.
     """
     active_at = act.now if at is None else min(at, act.now)
     await _record_revived(act, await standings.refresh(act, [opportunity_id], active_at=active_at))
 
 
 async def activity_changed(act: Act, opportunity_ids: Iterable[UUID | None]) -> None:
-    """What had happened to these was moved, dated otherwise or taken back: silence counts from what is left of it.
+    """Looks the last activity up again, after an activity of these was moved, redated or removed.
 
-    Needs no right to them, as `touched` does not. All are locked in one order, whoever asks.
+    Needs no permission, as `touched`. All are locked in the order of their ids.
     """
     if ids := sorted(id for id in set(opportunity_ids) if id is not None):
         await _record_revived(act, await standings.refresh(act, ids, from_history=True))
 
 
 async def _record_revived(act: Act, ids: Sequence[UUID]) -> None:
-    for id in ids:
-        customer_id = await act.tx.connection.fetchval(CUSTOMER, id)
-        kind, subject = "opportunity.revived", ("Opportunity", id)
-        await outbox.record_event(act.tx, act.viewer, kind=kind, subject=subject, customer_id=customer_id, changes={})
+    if ids:
+        rows = await act.tx.connection.fetch(CUSTOMERS, ids)
+        revived = [outbox.Entry("opportunity.revived", ("Opportunity", row["id"]), row["customer_id"]) for row in rows]
+        await outbox.record_many(act.tx, act.viewer, revived)
 
 
-async def _go(act: Act, opportunity: Row, stage: Row, changes: Row, *, kind: str, payload: Row | None = None) -> None:
-    """Into a stage, with what changes besides. Already there: nothing happens."""
+async def _go(act: Act, opportunity: Row, move: Move, stage: Row, changes: Row, *, payload: Row | None = None) -> None:
+    """Moves into a stage, with other changes. If it is there already, nothing happens."""
     if stage["id"] == opportunity["stage_id"]:
         return
     await _require_done(act, opportunity, stage)
-    place = {"stage_id": stage["id"], "pipeline_id": stage["pipeline_id"], "status": stage["status"]}
-    changes = {**changes, **place, "stage_since": act.now}
-    after = await records.change(act, Opportunity, opportunity, changes, kind=kind, payload=payload)
-    await _passed(act, opportunity, after)
+    place = {"stage_id": stage["id"], "pipeline_id": stage["pipeline_id"]}
+    changes = {**changes, **move.changes(act.now), **place, "stage_since": act.now}
+    after = await records.change(act, Opportunity, opportunity, changes, kind=move.event, payload=payload)
+    await _record_transition(act, opportunity, after)
     await standings.refresh(act, [opportunity["id"]], active_at=act.now)
 
 
@@ -246,9 +252,9 @@ async def _require_done(act: Act, opportunity: Row, stage: Row) -> None:
         raise KeyActionsOpen(f"Before it can go on, this has to be done: {names}.", field="id")
 
 
-async def _passed(act: Act, before: Row | None, after: Row) -> None:
-    """The history's line about a move; `before` is None for a new one. The figures before are those it came in with."""
-    was = await act.tx.connection.fetchrow(CAME_IN, after["id"]) if before else None
+async def _record_transition(act: Act, before: Row | None, after: Row) -> None:
+    """Inserts the transition; `before` is None for a new opportunity. The figures before are those at its last transition."""
+    was = await act.tx.connection.fetchrow(LAST_TRANSITION, after["id"]) if before else None
     figures = dict(was) if was else dict.fromkeys(("amount_after", "currency", "expected_close_after"))
     comparable = figures["currency"] == after["currency"]
     values = {
@@ -269,7 +275,7 @@ async def _passed(act: Act, before: Row | None, after: Row) -> None:
 
 
 async def _stage(act: Act, sql: str, status: str, pipeline_id: UUID | None) -> Row:
-    """The first or last live stage of a status; of the default pipeline when none is named."""
+    """The first or last stage of a status that is not archived; of the default pipeline if none is named."""
     found = await act.tx.connection.fetchrow(sql, status, pipeline_id)
     if found is None:
         raise NotFound("There is no such pipeline with an open stage.", field="stageId")
@@ -287,23 +293,8 @@ async def _open_stage(act: Act, stage_id: UUID) -> Row:
     return stage
 
 
-async def _lock(act: Act, id: UUID, expected_version: int | None, sources: tuple[str, ...], verb: str) -> Row:
-    access.require_write(act.viewer, "Opportunity")
-    return await _lock_in(act, id, expected_version, sources, verb)
-
-
-async def _lock_in(act: Act, id: UUID, expected_version: int | None, sources: tuple[str, ...], verb: str) -> Row:
-    opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
-    if opportunity["status"] not in sources:
-        allowed = ", ".join(sources)
-        raise IllegalTransition(
-            f"This opportunity is {opportunity['status']}; to {verb} it, it must be one of {allowed}.", field="id"
-        )
-    return opportunity
-
-
 async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
-    """Whose it is after the change. Orders and interactions may hang on it, so a customer once named stays."""
+    """The customer after the change. Orders and interactions may refer to it, so a customer that is set stays."""
     before: UUID | None = opportunity["customer_id"]
     after: UUID | None = changes.get("customer_id", before)
     if after == before:
@@ -316,7 +307,7 @@ async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
 
 
 async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
-    """The contact is the customer's; the product is there."""
+    """Checks that the contact is the customer's and that the product exists."""
     if values.get("contact_id") is not None:
         contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
         records.require_same_customer(contact, customer_id, field="contactId")
@@ -324,8 +315,8 @@ async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
         await records.visible(act, Product, values["product_id"], field="productId")
 
 
-def _amount(amount: tuple[Decimal, str] | None) -> Row:
+def _amount(given: Money | None) -> Row:
     """The columns of an amount. Without one the currency stays as it was."""
-    if amount is None:
+    if given is None:
         return {"amount": None}
-    return {"amount": checks.money(amount, amount[1], field="amount"), "currency": amount[1]}
+    return {"amount": money.amount(given, field="amount"), "currency": given[1]}

@@ -1,7 +1,7 @@
-"""Pipelines and their stages, kept by administrators. Key actions are in `key_actions`.
+"""Pipelines and their stages, which administrators set up. Key actions are in `key_actions`.
 
-Always holds: exactly one pipeline is the default; each has one stage for WON, one for LOST, and an open one; the open
-stages come first, in their order.
+Always holds: exactly one pipeline is the default; each has one stage for WON, one for LOST, and at least one open stage; the
+open stages come first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from crmgql.records.records import Act, Row
 STAGE_FACTS = "name probability conversion_goal stale_after_h escalate_after_h"
 MOST_STAGES = 50
 LONGEST_H = 8_760
-"""Hours in a year: silence is told before."""
+"""Hours in a year: the longest wait for an alert."""
 
 ENDS = (("Won", "WON", 100), ("Lost", "LOST", 0))
 STAGE = ("probability", "conversion_goal", "stale_after_h", "escalate_after_h")
@@ -80,7 +80,7 @@ class Place:
 async def create(
     act: Act, *, name: str, stages: Sequence[NewStage], default: bool | None = None, calendar_id: UUID | None = None
 ) -> UUID:
-    """A pipeline with its open stages in order; those for WON and LOST come by themselves."""
+    """Makes a pipeline with its open stages in order; those for WON and LOST are added."""
     access.require_write(act.viewer, "Pipeline")
     if not 0 < len(stages) <= MOST_STAGES:
         raise BadUserInput(f"A pipeline has 1 to {MOST_STAGES} open stages.", field="stages")
@@ -98,7 +98,7 @@ async def create(
 async def update(
     act: Act, *, id: UUID, expected_version: int | None = None, default: bool | None = None, **changes: Any
 ) -> UUID:
-    """Changes what is named. A new calendar works alerts out anew; the default moves here, it can't be given away."""
+    """Changes what is named. A new calendar changes when alerts are due; `default` can be set but not unset."""
     access.require_write(act.viewer, "Pipeline")
     if changes.get("calendar_id") is not None:
         await records.visible(act, BusinessCalendar, changes["calendar_id"], field="calendarId")
@@ -116,7 +116,7 @@ async def update(
 
 @takes(Stage, STAGE_FACTS, ORIGIN)
 async def create_stage(act: Act, *, pipeline_id: UUID, after_id: UUID | None = None, **values: Any) -> UUID:
-    """An open stage, the last one unless it comes after a named one."""
+    """Makes an open stage: the last one, or the one after `after_id`."""
     access.require_write(act.viewer, "Stage")
     pipeline = await records.visible(act, Pipeline, pipeline_id, field="pipelineId")
     stages = await _stages(act, pipeline_id)
@@ -137,7 +137,7 @@ async def create_stage(act: Act, *, pipeline_id: UUID, after_id: UUID | None = N
 
 @takes(Stage, STAGE_FACTS)
 async def update_stage(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named. Other hours or another probability work its opportunities out anew, with the next sweep."""
+    """Changes what is named. If hours or probability change, the next sweep refreshes the stage's opportunities."""
     access.require_write(act.viewer, "Stage")
     stage = await records.lock(act, Stage, id, expected_version=expected_version)
     _checked({**stage, **changes})
@@ -150,13 +150,13 @@ async def update_stage(act: Act, *, id: UUID, expected_version: int | None = Non
 async def archive_stage(
     act: Act, *, id: UUID, stage_id: UUID | None = None, expected_version: int | None = None
 ) -> UUID:
-    """Nothing comes into the stage any more. Its open opportunities go to `stage_id`, which has to be named if there are any."""
+    """Closes the stage for good. Its open opportunities go to `stage_id`, which must be named if there are any."""
     access.require_write(act.viewer, "Stage")
     stages = await _siblings(act, id)
     stage = await records.lock(act, Stage, id, expected_version=expected_version)
     if not _is_live(stage):
-        said = "archived already" if stage["archived_at"] else f"where {stage['status']} opportunities are"
-        raise IllegalTransition(f"This stage is {said}; it can't be archived.", field="id")
+        why = "archived already" if stage["archived_at"] else f"where {stage['status']} opportunities are"
+        raise IllegalTransition(f"This stage is {why}; it can't be archived.", field="id")
     if sum(map(_is_live, stages)) == 1:
         raise Conflict("This is the pipeline's last open stage; make another one first.", field="id")
     target = await _target(act, stage, stage_id)
@@ -171,7 +171,7 @@ async def archive_stage(
 
 
 async def reorder(act: Act, *, id: UUID, stages: Sequence[Place], expected_version: int | None = None) -> UUID:
-    """Puts a pipeline's open stages into this order; all of them are named, each once."""
+    """Puts a pipeline's open stages into this order; the call names all of them, each once."""
     access.require_write(act.viewer, "Stage")
     pipeline = await records.lock(act, Pipeline, id, expected_version=expected_version)
     live = [each["id"] for each in await _stages(act, id) if _is_live(each)]
@@ -189,7 +189,7 @@ def _is_live(stage: Row) -> bool:
 
 
 async def _siblings(act: Act, id: UUID) -> list[Row]:
-    """The stages of a stage's pipeline, locked in one order, whoever asks."""
+    """The stages of a stage's pipeline, locked as by `_stages`."""
     stage = await records.visible(act, Stage, id, field="id")
     return await _stages(act, stage["pipeline_id"])
 
@@ -201,7 +201,7 @@ async def _stages(act: Act, pipeline_id: UUID) -> list[Row]:
 
 
 async def _place(act: Act, pipeline_id: UUID, live: Sequence[UUID]) -> None:
-    """Numbers the open stages in this order, then the archived ones, then WON and LOST. Scores follow, with the next sweep."""
+    """Numbers the open stages in this order, then the archived ones, then WON and LOST. The next sweep refreshes the scores."""
     stages = await _stages(act, pipeline_id)
     others = [each["id"] for each in stages if each["id"] not in live]
     await act.tx.connection.execute(ASIDE, pipeline_id)
@@ -251,23 +251,23 @@ async def _insert_stages(act: Act, pipeline: Row, stages: Sequence[Row]) -> None
             for position, values in enumerate((*stages, *ends), start=1)
         ],
         each=lambda index: f"stages.{index}.",
-        conflicts={name: (f"stages.{field}", said) for name, (field, said) in CONFLICTS.items()},
+        conflicts={name: (f"stages.{field}", message) for name, (field, message) in CONFLICTS.items()},
     )
 
 
 def _check_new(stage: Row, prefix: str, names: set[str]) -> None:
-    """Raises for what the database would refuse, so that the stage is named. `names`: those of the stages before."""
+    """Raises for what the database would refuse, so that the error names the stage. `names`: those of the stages before."""
     name = stage["name"].lower()
     if name in END_NAMES:
-        raise BadUserInput("Stages for won and lost come by themselves.", field=f"{prefix}name")
+        raise BadUserInput("Stages for won and lost are added by the server.", field=f"{prefix}name")
     if name in names:
         raise Conflict(CONFLICTS["stages_name"][1], field=f"{prefix}name")
     names.add(name)
     _checked(stage, prefix)
     for column, constraint in (("probability", "stages_probability"), ("conversion_goal", "stages_conversion_goal")):
         if stage.get(column) is not None and not 0 <= stage[column] <= 100:
-            field, said = CONFLICTS[constraint]
-            raise BadUserInput(said, field=f"{prefix}{field}")
+            field, message = CONFLICTS[constraint]
+            raise BadUserInput(message, field=f"{prefix}{field}")
 
 
 def _checked(values: Row, prefix: str = "") -> Row:
@@ -283,7 +283,7 @@ def _checked(values: Row, prefix: str = "") -> Row:
 
 
 async def _undo_default(act: Act, *, unless: UUID | None = None) -> None:
-    """Takes the default from the pipeline that has it; one such change at a time."""
+    """Unsets the default of the pipeline that has it; one such change at a time."""
     await act.tx.connection.execute(DEFAULT_LOCK)
     default = await act.tx.connection.fetchval(DEFAULT)
     if default is not None and default != unless:

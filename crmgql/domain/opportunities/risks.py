@@ -1,4 +1,4 @@
-"""How likely an opportunity is to be lost by neglect: pure. Facts enter, a level and its factors leave."""
+"""How likely an opportunity is to be lost by neglect. Pure. Enters: facts. Leaves: a level and its factors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LOW, MEDIUM, HIGH = "LOW", "MEDIUM", "HIGH"
 PUSHES = 2
 CUT = Decimal("0.8")
 MANY = 3
-"""So many factors together are HIGH, whatever they are."""
+"""From this number of factors on, the risk is HIGH."""
 
 FAR_OFF = date(2300, 1, 1)
-"""Slips in imported dates: such a day never comes."""
+"""Later dates are typing errors in imports; they are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _factors(facts: Facts) -> Iterable[dict[str, str]]:
 
 
 def changes_on(expected_close: date | None, today: date) -> date | None:
-    """The day on which time alone changes the risk: when the close date has just passed. None when it has, or never will."""
+    """The day on which the risk changes without an event: the one after the close date. None if it has passed or never comes."""
     if expected_close is None or not today <= expected_close < FAR_OFF:
         return None
     return expected_close + timedelta(days=1)
@@ -73,8 +73,8 @@ def _factor(name: str, because: str) -> dict[str, str]:
 
 
 def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What an opportunity remembers for its risk after a change, as columns: the highest amount in the currency that it has
-    now, and how often its close date was put off. `before` and `after` are its rows; what it remembers already is `after`'s."""
+    """The columns that keep the history for the risk, after a change: the highest amount in the current currency, and how often
+    the close date was put off. `before` and `after` are the opportunity's rows; `after` has the columns' old values."""
     amounts = [after["amount"]]
     if before["currency"] == after["currency"]:
         amounts += [before["amount"], after["highest_amount"]]

@@ -1,4 +1,4 @@
-"""Score rules as administrators keep them, and scoring all open opportunities anew when they change."""
+"""Score rules, which administrators set up; after a change a job scores all open opportunities again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFLICTS = {
 
 @takes(ScoreRule, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
-    """A rule. Open opportunities are scored anew by a job."""
+    """Makes a rule; a job scores open opportunities again."""
     access.require_write(act.viewer, "ScoreRule")
     values["value"] = values.get("value") or {}
     scores.check(values["field"], values["operator"], values["value"])
@@ -51,13 +51,13 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def _rescore_all(act: Act) -> None:
-    """One job per state of the rules: who changes them again while it runs gets another one."""
+    """Enqueues one job per state of the rules: another change while it runs gets another job."""
     state = await act.tx.connection.fetchval(STATE)
     await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing(), unique_key=state)
 
 
 async def rescore(act: Act, *, after: UUID | None, limit: int = 1000) -> tuple[int, UUID | None]:
-    """The next open opportunities behind an id, by the rules as they are now. Answers how many, and the last one's id."""
+    """Scores the next open opportunities after an id by the current rules. Returns how many, and the last one's id."""
     ids = [row["id"] for row in await act.tx.connection.fetch(NEXT, after, limit)]
     if ids:
         await standings.refresh(act, ids)

@@ -1,4 +1,4 @@
-"""What an opportunity scores by the rules: pure. Rules and facts enter, 0 to 100 points with their factors leave."""
+"""The score of an opportunity by rules. Pure. Enters: rules and facts. Leaves: 0 to 100 points with their factors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS = {
     "customer.status": TEXT,
     "leadSource": TEXT,
 }
-"""What a rule may look at, and what it is."""
+"""The fields that a rule may compare, with their types."""
 
 OPERATORS = {
     NUMBER: ("EQ", "GTE", "LTE", "IS_SET"),
@@ -56,7 +56,7 @@ class Rule:
 
 
 def check(field: str, operator: str, value: dict[str, Any]) -> None:
-    """Raises `BadUserInput` for a field that nobody knows, an operator that it has not, a value that does not fit."""
+    """Raises `BadUserInput` for an unknown field, an operator that the field does not have, a value that does not fit."""
     checks.check_text(field, "field", longest=60)
     if field not in FIELDS:
         raise BadUserInput(f"{field!r} is no field to score; there are {', '.join(sorted(FIELDS))}.", field="field")
@@ -105,7 +105,7 @@ def _number(value: Any) -> Decimal | None:
 def score(rules: Iterable[Rule], facts: dict[str, Any]) -> tuple[int, list[Factor]]:
     """The points, 0 to 100, and the rules that gave them: {rule, points, because}.
 
-    `facts` are by the names in `FIELDS`; an amount is (amount, currency). What is missing fits no rule.
+    `facts` are by the names in `FIELDS`; an amount is (amount, currency). A missing fact fits no rule.
     """
     factors: list[Factor] = [
         {"rule": rule.name, "points": rule.points, "because": f"{rule.field} is {_shown(facts[rule.field])}"}

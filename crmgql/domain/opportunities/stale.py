@@ -1,8 +1,8 @@
-"""When silence becomes an alert: pure.
+"""When an opportunity without activity is due for an alert. Pure.
 
-Enters: since when an opportunity has been silent, its stage's patience in hours, the days that count. Leaves: the time of
-the next alert. Always holds: the owner is due first, the manager `escalate_after_h` later; an episode of silence ends
-with whatever puts the owner's time ahead of now again, and the next silence is another episode.
+Enters: since when there has been no activity, the stage's limits in hours, the days that count. Leaves: the time of the next
+alert. Always holds: the owner is alerted first, the manager `escalate_after_h` later; an episode of silence ends when the
+owner's alert lies in the future again, and the next silence is another episode.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 OWNER, MANAGER = "OWNER", "MANAGER"
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)
-"""Slips in imported dates count as these: calendars end where Python's years do."""
+"""Dates beyond these, typing errors in imports, count as these: Python's calendar ends at the year 9999."""
 
 NEXT = {0: OWNER, 1: MANAGER}
-"""How many alerts there were in the episode → whose turn it is."""
+"""The number of alerts in the episode → who is alerted next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Hours of silence until the owner is due, and from then until the manager is; None: never."""
+    """Hours of silence until the owner is alerted, and from then until the manager is; None: never."""
 
     stale_after_h: int | None
     escalate_after_h: int | None
@@ -42,7 +42,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Where an opportunity stands: alerts of this episode (`level`), since when it is stale, when the next is due."""
+    """The alerts of this episode (`level`), since when the opportunity is stale, when the next alert is due."""
 
     level: int
     episode: int
@@ -82,7 +82,7 @@ def next_alert(
     snoozed_until: datetime | None,
     now: datetime,
 ) -> Silence:
-    """Where it stands, silent since `since`: the next alert's time, and a new episode when it is not stale any more."""
+    """The state after silence since `since`: the time of the next alert, and a new episode if it is no longer stale."""
     if patience.stale_after_h is None:
         return replace(_ended(silence), stale_at=None)
     owner = due(min(max(since, EARLIEST), LATEST), patience.stale_after_h, patience.calendar)

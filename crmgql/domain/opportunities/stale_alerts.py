@@ -1,9 +1,10 @@
-"""The sweep for stale opportunities: what is due is told, once per episode and threshold, however often it runs.
+"""The sweep for stale opportunities: sends each alert that is due once per episode and threshold, however often it runs.
 
-What time alone puts at risk, a close date that has passed, is assessed anew on the way.
+It also assesses the risk again where a close date has passed.
 
-Always holds: only what is due is read, by a range of the partial indexes `opportunities_stale` and `opportunities_reassess`. What another sweep, or a
-verb, has locked is left to it. After downtime an opportunity that passed both thresholds gets one alert for each.
+Always holds: only rows that are due are read, by ranges of the partial indexes `opportunities_stale` and
+`opportunities_reassess`. Rows that another sweep or a verb has locked are skipped. After downtime an opportunity that passed
+both thresholds gets one alert for each.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ KIND = "opportunity.stale"
 
 @dataclass(frozen=True, slots=True)
 class _Alert:
-    """One opportunity's turn. `users` are all that are told; `user_id` the one it is the business of, if it is one's."""
+    """One alert. `users` are all who are notified; `user_id` is the one that the alert is recorded for, if it is only one."""
 
     row: Any
     threshold: str
@@ -55,8 +56,8 @@ class _Alert:
 
 
 async def sweep(act: Act, *, limit: int = 1000) -> int:
-    """One batch: those of which it is not known when they are due, else those that are, else those whose close date has
-    passed. Answers how many; 0: all done."""
+    """One batch: opportunities whose due time is unknown, else those that are due, else those whose close date has passed.
+    Returns how many; 0: all done."""
     unknown = [row["id"] for row in await act.tx.connection.fetch(UNKNOWN, limit)]
     if unknown:
         await standings.refresh(act, unknown)
@@ -73,7 +74,7 @@ async def sweep(act: Act, *, limit: int = 1000) -> int:
 
 
 async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
-    """Whom to tell: the owner, the next manager above them, or administrators where there is nobody else."""
+    """The alerts with their receivers: the owner, the next manager above, or the administrators if there is neither."""
     connection = act.tx.connection
     owners = list({row["owner_id"] for row in rows if row["owner_id"] is not None})
     active = {row["id"] for row in await connection.fetch(ACTIVE, owners)}
@@ -91,7 +92,7 @@ async def _addressed(act: Act, rows: Iterable[Any]) -> list[_Alert]:
 
 
 async def _notify(act: Act, alerts: list[_Alert]) -> None:
-    """Alerts, events, audit rows and news of what was not told before."""
+    """Writes the alerts that are new, with their events, audit rows and notifications."""
     written = await act.tx.connection.fetch(
         ALERT,
         act.now,
@@ -116,16 +117,16 @@ def _entry(alert: _Alert) -> outbox.Entry:
 
 
 def _notices(alerts: list[_Alert], zone: ZoneInfo) -> list[Notice]:
-    return [_item(each, user, zone) for each in alerts for user in each.users]
+    return [_notice(each, user, zone) for each in alerts for user in each.users]
 
 
-def _item(alert: _Alert, user_id: UUID, zone: ZoneInfo) -> Notice:
+def _notice(alert: _Alert, user_id: UUID, zone: ZoneInfo) -> Notice:
     row, first = alert.row, alert.threshold == OWNER
     body = f"Nothing has happened in it; this was due at {days.shown(row['stale_at'], zone)}."
     if row["owner_id"] is None:
         body += " It has no owner."
     elif not first:
-        body += " Its owner was told before."
+        body += " Its owner was alerted before."
     return Notice(
         user_id,
         KIND,

@@ -1,7 +1,7 @@
-"""How opportunities stand: when they are due for an alert, what they score, what they risk. Worked out here, nowhere else.
+"""The computed columns of opportunities: when an alert is due, score and risk. They are computed here and nowhere else.
 
-Enters: ids of opportunities whose facts may have changed. Leaves: their columns as the facts, the rules and the clock
-say. What is worked out is no change of the record: it counts no version and tells no event.
+Enters: ids of opportunities whose facts may have changed. Leaves: their columns, computed from the facts, the rules and the
+clock. This is no change of the record: it raises no version and records no event.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SELECT o.id, greatest(
     (SELECT max(least(occurred_at, $2)) FROM stage_transitions WHERE opportunity_id = o.id AND from_stage_id IS NOT NULL)
 ) AS at
 FROM unnest($1::uuid[]) AS o (id)"""
-"""What was logged before it occurred counts from when it was logged."""
+"""An activity that was logged before it occurred counts from when it was logged."""
 
 RECOUNT = f"""
 UPDATE opportunities o SET last_activity_at = last.at, stale_known = false FROM ({LAST_ACTIVE}) AS last
@@ -74,10 +74,10 @@ RULES = "SELECT name, field, operator, value, points FROM score_rules WHERE acti
 CALENDARS = "SELECT id, timezone, working_days, holidays FROM business_calendars WHERE id = ANY ($1)"
 RECENT = timedelta(days=30)
 AT_ONCE = 100
-"""Opportunities that a change of what they hang on refreshes itself; more are left to the next sweep."""
+"""The most opportunities that a change of their customer or contact refreshes itself; more are left to the next sweep."""
 
 MARKED_AT_ONCE = 10_000
-"""Opportunities that a change leaves to the next sweep; of more, a job works out all."""
+"""The most opportunities that a change leaves to the next sweep; of more, a job refreshes all."""
 
 OPEN_OF = "SELECT id FROM opportunities WHERE {} = ANY ($1) AND status = 'OPEN' ORDER BY id LIMIT $2"
 MARK = """
@@ -95,7 +95,7 @@ CONTACT_FACTS = frozenset({"title"})
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """What all opportunities of a batch are measured by."""
+    """What is common to all opportunities of a batch."""
 
     now: datetime
     zone: ZoneInfo
@@ -116,11 +116,11 @@ async def refresh(
     from_history: bool = False,
     was: Row | None = None,
 ) -> list[UUID]:
-    """Works out where these stand and writes what differs. Answers those that were stale and are not any more.
+    """Computes the columns of these and writes what differs. Returns those that were stale and no longer are.
 
-    `active_at`: when something happened to them, if it did. `alerted`: the alert that was due for each has been told.
-    `from_history`: what happened to them was changed or taken back, so the last activity is looked up.
-    `was`: the one opportunity before what has just changed it, so that it remembers amounts cut and dates put off.
+    `active_at`: the time of an activity, if there was one. `alerted`: the alert that was due for each has been sent.
+    `from_history`: an activity was changed or removed, so the last activity is looked up.
+    `was`: the one opportunity before its change, so that cut amounts and postponed close dates are counted.
     """
     rows = await act.tx.connection.fetch(READ, ids, act.now - RECENT)
     setting = await _setting(act, rows)
@@ -151,21 +151,21 @@ async def refresh_later(
     contact_ids: Sequence[UUID] = (),
     opportunity_ids: Sequence[UUID] = (),
 ) -> None:
-    """Leaves the open opportunities of these to the next sweep, or to a job if there are many."""
+    """Leaves the open opportunities of these to the next sweep, or to a job if there are too many."""
     which = (stage_ids, pipeline_ids, customer_ids, contact_ids, opportunity_ids)
     if any(which) and await act.tx.connection.fetchval(MARK, *which, MARKED_AT_ONCE) == MARKED_AT_ONCE:
         await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing())
 
 
 async def recount_later(act: Act, ids: Sequence[UUID]) -> None:
-    """Looks up when something last happened to these; what follows from it is left to the next sweep."""
+    """Looks up the last activity of these; the next sweep refreshes the rest."""
     if ids:
         await act.tx.connection.execute(RECOUNT, ids, act.now)
 
 
 @followers.of_customers
 async def follow_customers(act: Act, changed: followers.Changed) -> None:
-    """Their open opportunities are refreshed when a fact changed that they are scored by."""
+    """Refreshes the customers' open opportunities if a fact changed that they are scored by."""
     ids = [id for id, columns in changed.items() if columns & CUSTOMER_FACTS]
     if ids and not await _refresh_open(act, "customer_id", ids):
         await refresh_later(act, customer_ids=ids)
@@ -173,14 +173,14 @@ async def follow_customers(act: Act, changed: followers.Changed) -> None:
 
 @followers.of_contacts
 async def follow_contacts(act: Act, changed: followers.Changed) -> None:
-    """As `follow_customers`, of those that name the contacts."""
+    """As `follow_customers`, for the opportunities with the contacts."""
     ids = [id for id, columns in changed.items() if columns & CONTACT_FACTS]
     if ids and not await _refresh_open(act, "contact_id", ids):
         await refresh_later(act, contact_ids=ids)
 
 
 async def _refresh_open(act: Act, column: str, of: Sequence[UUID]) -> bool:
-    """Refreshes those that are open, unless they are too many: then False."""
+    """Refreshes the open ones; False, and nothing is done, if they are too many."""
     ids = [row["id"] for row in await act.tx.connection.fetch(OPEN_OF.format(column), of, AT_ONCE + 1)]
     if ids and len(ids) <= AT_ONCE:
         await refresh(act, ids)
@@ -209,12 +209,12 @@ def _read(row: Any) -> Row:
 
 
 def _raised(row: Row) -> Row:
-    """One alert later; stale since the first one was due."""
+    """The row after its alert; it is stale since the first alert was due."""
     return {**row, "stale_level": row["stale_level"] + 1, "stale_since": row["stale_since"] or row["stale_at"]}
 
 
 def _stand(row: Row, setting: _Setting, active_at: datetime | None) -> Row:
-    """The written columns of one opportunity."""
+    """One opportunity with its computed columns."""
     active = max((each for each in (row["last_activity_at"], active_at) if each is not None), default=None)
     row = {**row, "last_activity_at": active}
     row |= _silence(row, setting)

@@ -1,7 +1,7 @@
-"""API keys: an integrator's way in, made and revoked by an administrator.
+"""API keys: how integrations log in; made and revoked by administrators.
 
-Enters: a transaction, the viewer, a name and scopes. Leaves: the key, shown this once; only its hash is kept. Always
-holds: a key never makes or revokes keys, so that no key can reach past its own scopes.
+Enters: a transaction, the viewer, a name and scopes. Leaves: the key, shown only once; only its hash is stored. Always
+holds: a key never makes or revokes keys, so that no key can exceed its own scopes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"""
 
 
 def known_scopes(plurals: Collection[str]) -> frozenset[str]:
-    """Reading and writing of each record type, and of all: `customers:read`, …, `*:write`."""
+    """The scopes for reading and writing each record type, and all: `customers:read`, …, `*:write`."""
     return frozenset(f"{plural}:{act}" for plural in ("*", *plurals) for act in ("read", "write"))
 
 
@@ -41,12 +41,12 @@ async def create(
     expires_at: datetime | None,
     known: Collection[str],
 ) -> tuple[UUID, str]:
-    """Makes a key that acts as the user within its scopes: (id, key).
+    """Makes a key that acts as the user within its scopes; returns its id and the key.
 
-    Raises `Forbidden` unless an administrator asks in person, `NotFound` for a user who is absent or not active,
-    `BadUserInput` for a name, scope or time that can't be.
+    Raises `Forbidden` unless the viewer is an administrator without an API key, `NotFound` for a user who does not exist or is
+    inactive, `BadUserInput` for an invalid name, scope or time.
     """
-    _may(viewer)
+    _require_administrator(viewer)
     now = viewer.now()
     name = _checked_name(name)
     scopes = _checked_scopes(scopes, known)
@@ -63,11 +63,11 @@ async def create(
 
 
 async def revoke(tx: Transaction, viewer: Viewer, *, id: UUID) -> UUID:
-    """Ends a key and returns the user it acted as, for `Identities.forget`. Doing it again changes nothing.
+    """Revokes a key; returns the user that it acted as, for `Identities.forget`. A second call changes nothing.
 
-    Raises `Forbidden` unless an administrator asks in person, `NotFound` for an id that is no key's.
+    Raises `Forbidden` unless the viewer is an administrator without an API key, `NotFound` for an unknown key.
     """
-    _may(viewer)
+    _require_administrator(viewer)
     row = await tx.connection.fetchrow("SELECT user_id, revoked_at FROM api_keys WHERE id = $1 FOR UPDATE", id)
     if row is None:
         raise NotFound("There is no API key with this id.", field="id")
@@ -79,7 +79,7 @@ async def revoke(tx: Transaction, viewer: Viewer, *, id: UUID) -> UUID:
     return user_id
 
 
-def _may(viewer: Viewer) -> None:
+def _require_administrator(viewer: Viewer) -> None:
     if viewer.api_key_id is not None:
         raise Forbidden("An API key can't make or revoke API keys: log in as an administrator.")
     if not access.may(viewer.who, "apiKey.write"):
@@ -103,11 +103,11 @@ def _checked_scopes(scopes: Sequence[str], known: Collection[str]) -> list[str]:
         raise BadUserInput("An API key needs a scope, such as customers:read.", field="scopes")
     for position, scope in enumerate(scopes):
         if scope not in known:
-            told = ascii(scope[:60])
-            raise BadUserInput(f"{told} is not a scope; scopes look like customers:read.", field=f"scopes.{position}")
+            shown = ascii(scope[:60])
+            raise BadUserInput(f"{shown} is not a scope; scopes look like customers:read.", field=f"scopes.{position}")
     return sorted(set(scopes))
 
 
 async def _record(tx: Transaction, viewer: Viewer, kind: str, id: UUID, changes: outbox.Changes) -> None:
-    """The audit row says what changed, the event that it happened; neither holds the key or its hash."""
+    """Records the event and its audit row; neither has the key or its hash."""
     await outbox.record_event(tx, viewer, kind=kind, subject=("ApiKey", id), customer_id=None, changes=changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crmgql.domain.people.users import PERSONAL, STANDING, require_person
+from crmgql.domain.people.users import HIERARCHY, PERSONAL, require_person
 from crmgql.events.outbox import Entry
 from crmgql.models import Team, User
 from crmgql.records import records
@@ -28,7 +28,7 @@ class _Users(Writer):
 
 class _Teams(Writer):
     def demand(self, act: Act, columns: Sequence[str]) -> None:
-        require_person(act, frozenset(columns) & STANDING)
+        require_person(act, frozenset(columns) & HIERARCHY)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         await records.refuse_cycles(act, Team, [change.id for change in changes if "parent_id" in change.changes])

@@ -1,4 +1,4 @@
-"""Who is at the other end, as far as it can be told: by what somebody can't easily change. Pure."""
+"""Identifies clients by what they can't easily change. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import hashlib
 import ipaddress
 
 UNKNOWN = "unknown"
-"""Stands for every client whose address nobody told us. A proxy's own word for it, too (RFC 7239, 6.2)."""
+"""Stands for all clients without a known address. Proxies use the same word (RFC 7239, 6.2)."""
 
 LONGEST_ADDRESS = 100
 
 
 def address(remote: str | None) -> str | None:
-    """An IPv4 address, or the /64 network that an IPv6 client may roam in; None when it can't be told.
+    """An IPv4 address, or the /64 network of an IPv6 address; None if unknown.
 
-    What is no address may be a proxy's own word for its client, and is taken as one.
+    Text that is no address may be a proxy's identifier for its client, and is used as it is.
     """
     if remote is None:
         return None
@@ -31,16 +31,16 @@ def address(remote: str | None) -> str | None:
 
 
 def fingerprint(remote: str | None, agent: str | None) -> str | None:
-    """By what a client is known again: its address and the program that it says it is. None unless both are known.
+    """A hash of a client's address and user agent, to recognise it by; None unless both are known.
 
-    No proof: who shares the address may claim the same program.
+    It proves nothing: others at the same address may send the same user agent.
     """
     known = address(remote)
     return hashlib.sha256(f"{known}\n{agent}".encode()).hexdigest() if known and agent else None
 
 
 def plain(text: str, longest: int) -> str | None:
-    """Text that PostgreSQL takes, or None for what can be nobody's."""
+    """The text, stripped; None if PostgreSQL can't store it, or if it is empty or too long."""
     text = text.strip()
     try:
         text.encode()

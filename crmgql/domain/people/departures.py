@@ -1,11 +1,11 @@
-"""Somebody leaves: their sessions and keys end, and what they hold goes to others, all in one transaction.
+"""Deactivates a user: tsuccessor sessions and keys end, and what they own goes to others, all in one transaction.
 
-Enters: who leaves and, if named, who gets what they held. Leaves: how many records of each type were handed over. Always
-holds, but for what imports bring: nobody who is not active holds anything open. Who puts somebody in charge holds that user
-active until the commit (`people.assignable`), which waits for this, or this for it; so what was given to them a moment before
-goes on, too.
+Enters: who leaves and, if named, who gets tsuccessor records. Leaves: how many records of each type were handed over. Always
+holds, except for imported records: an inactive user owns nothing open. A verb that assigns a record locks the user, who stays
+active until its commit (`users.assignable`); that waits for this transaction or this one for it, so records that were
+assigned a moment before are handed over, too.
 
-As many statements for one record as for thousands.
+The number of statements does not grow with the records.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EXPLANATION = 1000
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What somebody holds: rows of a table, by a column, as long as they are open; `told` is the event of a change.
+    """Rows of a table that a user owns, by a column, while they are open; `event` records that a row was handed over.
 
     `customer` is the customer that the event belongs to, as SQL over a row `t`.
     """
@@ -41,7 +41,7 @@ class Holding:
     record: str
     table: str
     column: str
-    told: str
+    event: str
     open: str = "true"
     customer: str = "t.customer_id"
 
@@ -53,7 +53,7 @@ HOLDINGS = (
     Holding("customers", "Customer", "customers", "owner_id", "customer.assigned", customer="t.id"),
     Holding("queues", "LeadQueue", "lead_queues", "owner_id", "leadQueue.updated", customer="NULL::uuid"),
 )
-"""Beside leads. What is closed keeps the name of who closed it; a team without an active manager is its parent's manager's."""
+"""All but leads. Closed records keep tsuccessor owner; a team without an active manager is managed by its parent's manager."""
 
 ONE = {
     "leads": "lead",
@@ -63,7 +63,7 @@ ONE = {
     "customers": "customer",
     "queues": "queue",
 }
-"""The names of what is handed over, as one has one of it."""
+"""The singular of each name."""
 
 HAND_OVER = """
 WITH held AS (
@@ -91,10 +91,10 @@ SELECT * FROM moved ORDER BY id"""
 async def deactivate(
     act: Act, *, id: UUID, hand_over_to: UUID | None = None, expected_version: int | None = None
 ) -> dict[str, int]:
-    """Ends a user's sessions and API keys' use, and hands over what they hold. Answers how many records of each type.
+    """Ends a user's sessions and API keys, and hands over what they own. Returns how many records of each type.
 
-    All to `hand_over_to`, if named. Else leads are routed anew, and the rest goes to the nearest active manager above
-    the user, or is nobody's where there is none. Raises `NotFound`, `BadUserInput`, `Conflict`, `IllegalTransition`.
+    All go to `hand_over_to`, if named. Else leads are routed again, and the rest goes to the nearest active manager above
+    the user, or has no owner if there is none. Raises `NotFound`, `BadUserInput`, `Conflict`, `IllegalTransition`.
     """
     access.require_write(act.viewer, "User")
     users.require_person(act, ["active"])
@@ -104,19 +104,19 @@ async def deactivate(
     if id == act.viewer.user_id:
         raise Conflict("You can't deactivate yourself; ask another administrator.", field="id")
     await users.require_other_administrator(act, user)
-    heir = await _heir(act, user, hand_over_to)
+    successor = await _successor(act, user, hand_over_to)
     await records.change(act, User, user, {"active": False}, kind="user.deactivated")
     await sessions.revoke_all(act.tx, user_id=id, now=act.now)
     await records.unhurried(act)
     counts = {"leads": await _leads(act, user, hand_over_to)}
     for each in HOLDINGS:
-        counts[each.name] = await _hand_over(act, each, user, heir)
-    await _record(act, user, heir, counts if hand_over_to else {**counts, "leads": 0})
+        counts[each.name] = await _hand_over(act, each, user, successor)
+    await _notify(act, user, successor, counts if hand_over_to else {**counts, "leads": 0})
     return counts
 
 
-async def _heir(act: Act, user: Row, named: UUID | None) -> UUID | None:
-    """Who gets it, held active until the commit."""
+async def _successor(act: Act, user: Row, named: UUID | None) -> UUID | None:
+    """Who gets the records, locked so that they stay active until the commit."""
     if named == user["id"]:
         raise BadUserInput("Name somebody else: this is the user who leaves.", field="handOverTo")
     if named is not None:
@@ -132,39 +132,39 @@ async def _heir(act: Act, user: Row, named: UUID | None) -> UUID | None:
     return found[0]
 
 
-async def _leads(act: Act, user: Row, heir: UUID | None) -> int:
-    """Open leads: to the one who is named, else back to routing, as if they were new."""
+async def _leads(act: Act, user: Row, successor: UUID | None) -> int:
+    """Hands over open leads: to the user who is named, else to routing, as if they were new."""
     connection: Connection = act.tx.connection
-    how = "handed over" if heir else "it is routed anew"
+    how = "handed over" if successor else "it is routed anew"
     explanation = notifications.cut(f"{user['name']} was deactivated: {how}.", EXPLANATION)
-    rows = await connection.fetch(LEADS, user["id"], heir, act.now, act.viewer.actor_id, explanation)
-    await outbox.record_many(act.tx, act.viewer, [_lead_entry(row, user, heir) for row in rows])
-    if heir is None:
+    rows = await connection.fetch(LEADS, user["id"], successor, act.now, act.viewer.actor_id, explanation)
+    await outbox.record_many(act.tx, act.viewer, [_lead_entry(row, user, successor) for row in rows])
+    if successor is None:
         await jobs.enqueue_many(act, kinds.LEAD_ROUTE, [kinds.LeadOf(lead_id=row["id"]) for row in rows])
     return len(rows)
 
 
-def _lead_entry(row: Any, user: Row, heir: UUID | None) -> outbox.Entry:
+def _lead_entry(row: Any, user: Row, successor: UUID | None) -> outbox.Entry:
     changes: outbox.Changes = {
-        "owner_id": (user["id"], heir),
+        "owner_id": (user["id"], successor),
         "assigned_at": (row["assigned_at"], row["since"]),
         "accepted_at": (row["accepted_at"], row["since"]),
         "accept_by": (row["accept_by"], None),
         "routing_id": (row["routing_id"], row["decision_id"]),
     }
     payload = {"version": row["version"], "handedOverFrom": user["id"], "reason": "MANUAL"}
-    kind = "lead.unassigned" if heir is None else "lead.assigned"
+    kind = "lead.unassigned" if successor is None else "lead.assigned"
     return outbox.Entry(kind, ("Lead", row["id"]), row["customer_id"], changes, payload)
 
 
-async def _hand_over(act: Act, holding: Holding, user: Row, heir: UUID | None) -> int:
+async def _hand_over(act: Act, holding: Holding, user: Row, successor: UUID | None) -> int:
     sql = HAND_OVER.format(table=holding.table, column=holding.column, open=holding.open, customer=holding.customer)
     connection: Connection = act.tx.connection
-    rows = await connection.fetch(sql, user["id"], heir, act.now)
-    changes: outbox.Changes = {holding.column: (user["id"], heir)}
+    rows = await connection.fetch(sql, user["id"], successor, act.now)
+    changes: outbox.Changes = {holding.column: (user["id"], successor)}
     entries = [
         outbox.Entry(
-            holding.told,
+            holding.event,
             (holding.record, row["id"]),
             row["customer_id"],
             changes,
@@ -176,11 +176,11 @@ async def _hand_over(act: Act, holding: Holding, user: Row, heir: UUID | None) -
     return len(rows)
 
 
-async def _record(act: Act, user: Row, heir: UUID | None, counts: dict[str, int]) -> None:
-    """One message, however much it is; none to who did it."""
+async def _notify(act: Act, user: Row, successor: UUID | None, counts: dict[str, int]) -> None:
+    """Notifies the successor, in one message, unless they did it themselves."""
     got = ", ".join(f"{count} {name if count > 1 else ONE[name]}" for name, count in counts.items() if count)
-    if not got or heir is None or heir == act.viewer.actor_id:
+    if not got or successor is None or successor == act.viewer.actor_id:
         return
     title = f"Yours now: {got}"
-    body = f"{user['name']} was deactivated, and what was open of theirs was handed over to you: {got}."
-    await notifications.notify(act, user_ids=[heir], kind="work.handedOver", title=title, body=body)
+    body = f"{user['name']} was deactivated, and what was open of tsuccessors was handed over to you: {got}."
+    await notifications.notify(act, user_ids=[successor], kind="work.handedOver", title=title, body=body)

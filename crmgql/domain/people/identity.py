@@ -1,9 +1,9 @@
-"""Who stands behind an `Authorization` header.
+"""Identifies the viewer of an `Authorization` header.
 
 Enters: the header's text and a clock. Leaves: a `Viewer`. Always holds: roles, scopes, "active" and "revoked" come from
-the database, never from a token, and are at most `TTL` old. That nobody has a key is remembered for `UNKNOWN_TTL`, so that
-trying one again and again asks the database once; other refusals are not, so that what was mended works at once. A lookup
-takes no connection that others need for writing.
+the database, never from a token, and are at most `TTL` old. Unknown keys are cached for `UNKNOWN_TTL`, so that repeated
+tries cost one query; other refusals are not cached, so that a correction works at once. A lookup uses no connection that
+is reserved for writing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.key_hash = $1"""
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A viewer as read at `since`; good until `until`, which is never later than the token's own end."""
+    """A viewer as read at `since`; valid until `until`, which is never later than the token's own end."""
 
     since: datetime
     until: datetime
@@ -47,7 +47,7 @@ class _Known:
 
 
 class Identities:
-    """The viewers of one process, each remembered for at most `TTL` of the caller's clock."""
+    """The viewers of one process, each cached for at most `TTL` of the caller's clock."""
 
     def __init__(self, database: Database, secret: str, *, size: int = 10_000) -> None:
         self._database = database
@@ -66,14 +66,14 @@ class Identities:
             viewer = known.viewer
             return viewer if viewer.clock is clock else Viewer(viewer.user_id, viewer.who, viewer.api_key_id, clock)
         token = _token(authorization)
-        if authorization != f"Bearer {token}":  # spelled otherwise, remembered under the usual spelling
+        if authorization != f"Bearer {token}":  # another spelling is cached under the usual one
             return await self.identify(f"Bearer {token}", clock)
         return await self._look_up(token, clock)
 
     def forget(self, user_id: UUID) -> None:
-        """Drops what is remembered of a user: call it after the commit of a change to their roles, keys or sessions.
+        """Drops a user from the cache: call it after the commit of a change to their roles, keys or sessions.
 
-        Other processes, and a lookup on a replica that lags, learn of it when their `TTL` is over.
+        Other processes, and lookups on a replica that lags, see the change after `TTL`.
         """
         self._forgotten += 1
         for header in [header for header, known in self._known.items() if known.viewer.user_id == user_id]:
@@ -95,7 +95,7 @@ class Identities:
         return viewer
 
     async def _key(self, token: str, now: datetime) -> Any:
-        """The row of an API key, or None; of one that was unknown a moment ago without asking."""
+        """The row of an API key, or None; without a query for a key that was unknown a moment ago."""
         if not tokens.is_api_key(token):
             return None
         digest = tokens.digest(token)
@@ -109,7 +109,7 @@ class Identities:
         return row
 
     async def _found(self, sql: str, values: tuple[Any, ...], now: datetime) -> Any:
-        """The row. What a replica refuses is asked of the primary once more: it may not know a new session yet."""
+        """The row. If a replica's row lets nobody in, the primary is asked: the replica may not have a new session yet."""
         row = await self._database.fetch_json(sql, values)
         if not self._database.reads_replica:
             return row
@@ -137,7 +137,7 @@ def _token(authorization: str | None) -> str:
 
 
 def _refuse(row: Any, now: datetime) -> None:
-    """Raises `Unauthenticated` unless the row lets somebody in."""
+    """Raises `Unauthenticated` unless the row is of an active user with a valid session or key."""
     if row is None:
         raise Unauthenticated("Nobody is behind this token or API key.")
     by_key = row["api_key_id"] is not None

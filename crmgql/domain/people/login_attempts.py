@@ -1,12 +1,12 @@
-"""How many wrong passwords are too many: counted in the database, refused from memory.
+"""Limits wrong passwords: failures are counted in the database, and blocked clients are refused from memory.
 
-Failures are counted by e-mail and address together, and by address alone; past either limit that client waits for the
-end of the window. By e-mail alone they lock nobody out, or anybody could lock out anybody: past a limit of their own the
-administrators are told, once a window.
+Failures are counted by e-mail and address together, and by address alone; above either limit the client waits for the
+end of the window. Failures by e-mail alone block nobody, or anybody could lock out anybody: above a limit of their own the
+administrators are notified, once per window.
 
-Always holds: an attempt is counted before its password is looked at, and given back on success, so that of many at once no
-more than the limit get to see whether they are right. Counters are locked in the order of their keys, so that two logins
-never wait for each other in a circle.
+Always holds: an attempt is counted before its password is checked, and uncounted on success, so that of many at once no
+more than the limit learn whether they are right. Counters are locked in the order of their keys, so that two logins never
+deadlock.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from crmgql.viewer import NOBODY, Viewer, Who
 WINDOW = timedelta(minutes=15)
 CLIENT_FAILURES = 5
 ADDRESS_FAILURES = 50
-TOLD_FAILURES = 20
+NOTIFIED_FAILURES = 20
 
 ASK_AGAIN = timedelta(seconds=10)
-"""So long a process refuses from memory: a login that was under way may succeed, elsewhere too, and clear the counter."""
+"""How long a process refuses from memory: another login may succeed in the meantime, in any process, and clear the counter."""
 
 # lower() is PostgreSQL's, as in the index of users: no spelling has a counter of its own. The digest keeps the key of a
 # long e-mail within the column and its end, the address, apart from it.
@@ -48,8 +48,8 @@ WHERE key IS NOT NULL ORDER BY key {ONE_MORE}
 RETURNING id, key, failures, window_ends_at"""
 MEANT = "SELECT id FROM users WHERE lower(email) = lower($1) AND active"
 
-# One statement whoever is meant, and one commit: how long it takes tells nobody whether there is such a user. The
-# condition on `counted` alone is looked at first, so that nothing else is read while failures are few.
+# One statement and one commit for any e-mail, so that the duration does not reveal whether the user exists. The condition on
+# `counted` alone is evaluated first, so that nothing else is read while failures are few.
 COUNT_EMAIL = f"""
 WITH counted AS (
     INSERT INTO login_attempts AS a (key, failures, window_ends_at)
@@ -57,24 +57,24 @@ WITH counted AS (
     RETURNING key, failures, window_ends_at
 ), meant AS (
     SELECT id, name, email, password_hash FROM users WHERE lower(email) = lower($3) AND active
-), news AS (
+), alert AS (
     SELECT meant.*, failures - 1 AS failures, window_ends_at - $4::interval AS since,
         'login.failures:' || id || ':' || extract(epoch FROM window_ends_at)::bigint AS dedupe_key
     FROM meant, counted
-), told AS (
+), notified AS (
     INSERT INTO notifications (user_id, kind, title, body, dedupe_key, occurred_at)
-    SELECT users.id, 'login.failures', left('Many failed logins as ' || news.email, 200), left(format($6, news.email, news.name,
-            news.failures, to_char(since AT TIME ZONE 'UTC', 'HH24:MI'), (
+    SELECT users.id, 'login.failures', left('Many failed logins as ' || alert.email, 200), left(format($6, alert.email, alert.name,
+            alert.failures, to_char(since AT TIME ZONE 'UTC', 'HH24:MI'), (
                 SELECT count(*) FROM login_attempts c
-                WHERE starts_with(c.key, {PAIRS.format(email="news.email")}) AND c.failures > 0 AND c.window_ends_at > $1)),
-            2000), news.dedupe_key, $1
-    FROM users, news
+                WHERE starts_with(c.key, {PAIRS.format(email="alert.email")}) AND c.failures > 0 AND c.window_ends_at > $1)),
+            2000), alert.dedupe_key, $1
+    FROM users, alert
     WHERE (SELECT failures FROM counted) > $5 AND users.active AND users.roles && $7::text[]
-        AND NOT EXISTS (SELECT FROM notifications n WHERE n.user_id = users.id AND n.dedupe_key = news.dedupe_key)
+        AND NOT EXISTS (SELECT FROM notifications n WHERE n.user_id = users.id AND n.dedupe_key = alert.dedupe_key)
     ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
 )
 SELECT key, id, password_hash FROM counted LEFT JOIN meant ON true"""
-NEWS = (
+ALERT = (
     "%3$s failed logins as %1$s since %4$s UTC, different addresses: %5$s. "
     f"Each address has to wait after {CLIENT_FAILURES} failures; nobody is locked out anywhere else. "
     "Ask %2$s whether it was them. If not, somebody is guessing the password: see that it is long and used nowhere else, "
@@ -84,7 +84,7 @@ SUCCEED = """
 UPDATE login_attempts SET failures = CASE key WHEN $2 THEN 0 ELSE greatest(failures - 1, 0) END
 WHERE id IN (SELECT id FROM login_attempts WHERE key = ANY ($1) ORDER BY key FOR NO KEY UPDATE)"""
 
-# Skips what is locked, so that it waits for nobody and ends up in no deadlock.
+# Skips locked rows, so that it waits for nobody and can't deadlock.
 PURGE = """
 WITH gone AS (
     DELETE FROM login_attempts WHERE id IN (
@@ -95,9 +95,9 @@ SELECT count(*) FROM gone"""
 
 
 class Blocks:
-    """Who has to wait, as this process knows it: so that who is blocked costs no connection.
+    """The blocked clients that this process knows of, so that refusing them takes no connection.
 
-    Bounded: at `size` names, those that are over go first, then the oldest.
+    Bounded: at `size` names, expired ones are dropped first, then the oldest.
     """
 
     def __init__(self, size: int = 4096) -> None:
@@ -132,7 +132,7 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Noted at `since`, believed until `until`; the window ends at `ends`."""
+    """Cached from `since` to `until`; the window ends at `ends`."""
 
     since: datetime
     until: datetime
@@ -141,9 +141,9 @@ class _Block:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who tries to be `who` (an e-mail, or a user's id) from an address; None: the address is not known.
+    """A client that tries to log in as `who` (an e-mail, or a user's id) from an address; None: the address is unknown.
 
-    Without an address nobody is counted by address alone: all who come through a proxy that names nobody would be one.
+    Without an address nothing is counted by address alone: all clients behind a proxy that sends no addresses would be one.
     """
 
     address: str | None
@@ -160,7 +160,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The counters that an attempt was added to, and whom it means: nobody where `user_id` is None."""
+    """The counters that an attempt was added to, and the user that it names, if there is one."""
 
     keys: tuple[str, ...] = ()
     pair: str | None = None
@@ -169,9 +169,9 @@ class Counted:
 
 
 async def count(connection: Connection, blocks: Blocks, client: Client, email: str | None, now: datetime) -> Counted:
-    """Adds an attempt to its counters, outside of any transaction, so that it stays. Raises `Throttled` past a limit.
+    """Adds an attempt to its counters, outside of any transaction, so that it stays. Raises `Throttled` above a limit.
 
-    What is refused here is not counted against the e-mail: of that the administrators are told.
+    A refused attempt is not counted for the e-mail alone, which the administrators are notified of.
     """
     ends = now + WINDOW
     address = client.address or clients.UNKNOWN
@@ -189,13 +189,13 @@ async def count(connection: Connection, blocks: Blocks, client: Client, email: s
     keys = tuple(row["key"] for row in rows)
     if email is None:
         return Counted(keys)
-    told = access.roles_with("company.administer")
-    found = await connection.fetchrow(COUNT_EMAIL, now, ends, email, WINDOW, TOLD_FAILURES, NEWS, told)
+    administrators = access.roles_with("company.administer")
+    found = await connection.fetchrow(COUNT_EMAIL, now, ends, email, WINDOW, NOTIFIED_FAILURES, ALERT, administrators)
     return Counted((*keys, found["key"]), pair, found["id"], found["password_hash"])
 
 
 async def _record_throttled(connection: Connection, row: Any, email: str | None, now: datetime) -> None:
-    """Once a window and counter, and as many statements whether the e-mail is anybody's or not."""
+    """Records the event, once per window and counter, with the same statements whether the e-mail exists or not."""
     user_id = await connection.fetchval(MEANT, email)
     await outbox.record_event(
         Transaction(connection, WITHOUT_DAYS),
@@ -209,9 +209,9 @@ async def _record_throttled(connection: Connection, row: Any, email: str | None,
 
 
 async def succeeded(tx: Transaction, blocks: Blocks, client: Client, counted: Counted) -> None:
-    """Forgets the failures of this e-mail at this address; of the others only this attempt.
+    """Clears the failures of this e-mail at this address; from the other counters it takes only this attempt.
 
-    Else one good account would cover for guesses at all others, and its owner for a guesser elsewhere.
+    Otherwise a successful login would clear guesses at other accounts, and guesses from other addresses.
     """
     if counted.keys:
         await tx.connection.execute(SUCCEED, list(counted.keys), counted.pair)
@@ -219,7 +219,7 @@ async def succeeded(tx: Transaction, blocks: Blocks, client: Client, counted: Co
 
 
 async def purge(tx: Transaction, *, now: datetime, limit: int) -> int:
-    """Deletes up to so many counters whose window is over; answers how many."""
+    """Deletes up to `limit` counters whose window is over; returns how many."""
     return await tx.connection.fetchval(PURGE, now, limit)  # type: ignore[no-any-return]
 
 

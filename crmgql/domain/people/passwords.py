@@ -1,9 +1,9 @@
-"""Passwords: argon2id hashes, made and checked off the event loop.
+"""Passwords: argon2id hashes, made and checked outside the event loop.
 
-Enters: what somebody typed. Leaves: a hash for `users.password_hash`, or whether one fits. Always holds: at most
-`AT_ONCE` hashes are computed in a process, also when callers give up meanwhile (a thread can't be stopped, so a
-semaphore that a cancelled caller hands back would let more in); a check costs one hash, whoever is asked for. At most
-`MOST_WAITING` logins wait for that (`turn`): who would wait longer than anybody does is better told at once.
+Enters: what somebody typed. Leaves: a hash for `users.password_hash`, or whether one fits. Always holds: a process computes
+at most `AT_ONCE` hashes at a time, even if callers are cancelled (a thread can't be stopped, so a semaphore that a cancelled
+caller releases would admit more); each check computes one hash, whether or not the user exists. At most `MOST_WAITING`
+logins wait for that (`turn`); more are refused at once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from crmgql.errors import BadUserInput, Throttled
 
 Result = TypeVar("Result")
 Hashed = NewType("Hashed", str)
-"""What is kept of a password. Made outside of transactions: it takes 30 ms, and may wait for its turn."""
+"""A password's hash, as stored. Computed outside of transactions: it takes 30 ms, and may have to wait."""
 
 SHORTEST, LONGEST = 8, 1024
 AT_ONCE = max(1, min(4, (os.cpu_count() or 2) - 1))
-"""One core stays free: who answers requests must not wait for those who try passwords."""
+"""One core stays free, so that requests do not wait for those who try passwords."""
 MOST_WAITING = 40
-"""At 30 ms each the last one waits for about a second."""
+"""At 30 ms each, the last one waits for about a second."""
 
 RETRY_AFTER_S = 2
 
@@ -41,7 +41,7 @@ _inside = 0
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Around what hashes for whoever asks. Raises `Throttled`, before anything is done, when too many are inside."""
+    """A place among the callers that hash. Raises `Throttled` if too many are waiting already."""
     global _inside
     if _inside >= AT_ONCE + MOST_WAITING:
         raise Throttled(f"Too many log in just now: try again in {RETRY_AFTER_S} seconds.", retry_after_s=RETRY_AFTER_S)
@@ -53,7 +53,7 @@ def turn() -> Iterator[None]:
 
 
 def check(password: str, *, field: str = "password") -> bytes:
-    """What is hashed of a password. Raises `BadUserInput` for one that is too short, too long or not text."""
+    """The bytes of a password that are hashed. Raises `BadUserInput` for one that is too short, too long or not text."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise BadUserInput(f"A password has {SHORTEST} to {LONGEST} characters.", field=field)
     try:
@@ -63,15 +63,15 @@ def check(password: str, *, field: str = "password") -> bytes:
 
 
 async def hash(password: str, *, field: str = "password") -> Hashed:
-    """The hash to keep. Raises `BadUserInput` as `check` does."""
+    """The hash to store. Raises `BadUserInput` as `check` does."""
     return Hashed(await _off_loop(_hasher.hash, check(password, field=field)))
 
 
 async def verify(stored: str | None, password: str) -> bool:
-    """Whether the password is the one behind the hash. Never raises for what was typed.
+    """Whether the password fits the hash. Never raises because of what was typed.
 
-    Without a hash to compare with (no such user, no password set, a hash of another scheme) it computes one all the
-    same, so that the time taken does not tell who has an account.
+    Without a hash to compare with (no such user, no password set, a hash of another scheme) it computes one anyway, so that
+    the duration does not reveal who has an account.
     """
     try:
         known = _known(password[: LONGEST + 1])
@@ -81,7 +81,7 @@ async def verify(stored: str | None, password: str) -> bool:
 
 
 def is_outdated(stored: str) -> bool:
-    """Whether the hash was made with other parameters than today's: make a new one while the password is at hand."""
+    """Whether the hash was made with other parameters than today's, so that a new one is due."""
     return _hasher.check_needs_rehash(stored)
 
 
@@ -98,7 +98,7 @@ def _fits(stored: str | None, password: bytes) -> bool:
 
 
 def _known(password: str) -> bytes:
-    """One spelling of what looks the same: keyboards differ in how they compose an é (NIST SP 800-63B, 3.1.1.2)."""
+    """The password's bytes in one Unicode form: keyboards compose an é differently (NIST SP 800-63B, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password).encode()
 
 

@@ -1,12 +1,12 @@
-"""Sessions: logging in, staying in, leaving, changing the password.
+"""Sessions: login, refresh, logout, change of password.
 
-Enters: what a person typed or a refresh token, and the time. Leaves: `Tokens`, or a refusal. A refusal must leave its
-trace (a counted failure, a revoked family), so these verbs take the `Database` and commit on their own: call them
-outside of any transaction.
+Enters: what a person typed or a refresh token, and the time. Leaves: `Tokens`, or an error. An error has an effect that must
+stay (a counted failure, a revoked family), so these verbs take the `Database` and commit on their own: call them outside
+of any transaction.
 
-Always holds: who changes a user's sessions has locked the user's row, so a refresh and a revocation never pass each
-other; a refresh token works once, but for a lost answer (`GRACE`); a failed login looks and lasts the same for whichever reason. How many may fail is in
-`login_attempts`.
+Always holds: every change of a user's sessions locks the user's row, so that a refresh and a revocation wait for each other;
+a refresh token works once, except after a lost response (`GRACE`); a failed login looks and lasts the same for every
+reason. The limits of failures are in `login_attempts`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from crmgql.viewer import Viewer, Who
 LONGEST_EMAIL = 254
 GRACE = timedelta(seconds=30)
 REPEATS = 5
-# An access token may outlive its refresh token by less than this; until then its family is looked up.
+# An access token may outlive its refresh token by less than this; until then lookups need its family.
 KEPT_AFTER_END = timedelta(days=1)
 
 BY_EMAIL = "SELECT id, password_hash FROM users WHERE lower(email) = lower($1) AND active"
@@ -43,11 +43,11 @@ FROM sessions s WHERE token_hash = $1"""
 USE = "UPDATE sessions SET used_at = $2, client = $3 WHERE id = $1"
 USE_AGAIN = "UPDATE sessions SET used_again = used_again + 1 WHERE id = $1"
 INSERT = "INSERT INTO sessions (user_id, family, token_hash, expires_at, created_at) VALUES ($1, $2, $3, $4, $5)"
-# A family lives as long as it has a token that is neither used nor revoked: one, or several where a client asked again.
-# Revoking leaves none, and what was used in such a family never gets a new one.
+# A family is valid while it has a token that is neither used nor revoked: one, or several if a client repeated a refresh.
+# Revoking leaves none, and a used token of such a family never gets a new one.
 REVOKE_FAMILY = "UPDATE sessions SET revoked_at = $2 WHERE family = $1 AND used_at IS NULL AND revoked_at IS NULL"
 REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL"
-# Skips what is locked, as `login_attempts.PURGE` does.
+# Skips locked rows, as `login_attempts.PURGE` does.
 PURGE = """
 WITH gone AS (
     DELETE FROM sessions WHERE id IN (
@@ -58,7 +58,7 @@ SELECT count(*) FROM gone"""
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """What tokens are made with: the signing secret and how long they live (the settings of the same names)."""
+    """How tokens are made: the signing secret and their lifetimes (the settings of the same names)."""
 
     secret: str
     access_token_minutes: int
@@ -85,10 +85,10 @@ async def login(
     now: datetime,
     issue: Issue,
 ) -> Tokens:
-    """Starts a session family. Raises `Unauthenticated`, always with the same words, or `Throttled`.
+    """Starts a session family. Raises `Unauthenticated`, always with the same message, or `Throttled`.
 
-    `remote` is the client's address as a reverse proxy that we trust tells it. Attempts under way count as failures until
-    they succeed: the sixth of six logins of one person from one place at the same instant is throttled.
+    `remote` is the client's address, as a trusted reverse proxy sends it. Attempts count as failures until they succeed: the
+    sixth of six logins of one person from one address at the same moment is throttled.
     """
     wanted = clients.plain(email, LONGEST_EMAIL)
     client = Client(clients.address(remote), (wanted or "").lower())
@@ -102,7 +102,7 @@ async def login(
         renewed = await passwords.hash(password) if passwords.is_outdated(stored) else None
     assert counted.user_id is not None
     async with database.transaction() as tx:
-        # Read again under the lock: meanwhile the user may have been deactivated or the password changed.
+        # Read again under the lock: the user may have been deactivated, or the password changed, in the meantime.
         if not await tx.connection.fetchval(LOCK_BY_HASH, counted.user_id, stored):
             raise _wrong()
         if renewed is not None:
@@ -113,7 +113,7 @@ async def login(
 
 
 async def open_for(database: Database, *, email: str, now: datetime, issue: Issue) -> Tokens:
-    """A session without a password, for the operator of this machine. Raises `NotFound` for nobody active."""
+    """A session without a password, for the operator of this machine. Raises `NotFound` if no active user has the e-mail."""
     async with database.transaction() as tx:
         row = await tx.connection.fetchrow(BY_EMAIL, email)
         if row is None:
@@ -126,7 +126,7 @@ async def refresh(database: Database, *, refresh_token: str, client: str | None,
     """Replaces a refresh token. Raises `Unauthenticated`.
 
     A token that was replaced ends its whole family (RFC 9700, 4.14.2), unless the client that used it (`client`, a
-    fingerprint; None is nobody's) uses it again within `GRACE`: its answer was lost, or two of its tabs refresh at once.
+    fingerprint; None: unknown) uses it again within `GRACE`: the response was lost, or two of its tabs refresh at once.
     """
     async with database.transaction() as tx:
         outcome = await _replace(tx, tokens.digest(refresh_token), client, now, issue)
@@ -137,7 +137,7 @@ async def refresh(database: Database, *, refresh_token: str, client: str | None,
 
 
 async def logout(database: Database, *, refresh_token: str, now: datetime) -> UUID | None:
-    """Ends the token's family and returns the user, for `Identities.forget`; None for a token that is not ours."""
+    """Revokes the token's family; returns the user, for `Identities.forget`, or None for an unknown token."""
     hashed = tokens.digest(refresh_token)
     async with database.transaction() as tx:
         await tx.connection.execute(LOCK_BY_REFRESH, hashed)
@@ -153,9 +153,9 @@ async def logout(database: Database, *, refresh_token: str, now: datetime) -> UU
 async def change_password(
     database: Database, viewer: Viewer, *, current: str, new: str, remote: str | None, blocks: Blocks, issue: Issue
 ) -> Tokens:
-    """Sets a new password, ends every session of the user and opens a fresh one. API keys stay.
+    """Sets a new password, ends every session of the user and opens a new one. API keys stay.
 
-    Wrong tries count as failed logins do. Raises `Forbidden` for an API key, `BadUserInput` for a wrong current or an
+    A wrong current password counts as a failed login. Raises `Forbidden` for an API key, `BadUserInput` for a wrong current or an
     impossible new password, `Throttled`.
     """
     if viewer.api_key_id is not None:
@@ -200,7 +200,7 @@ async def revoke_all(tx: Transaction, *, user_id: UUID, now: datetime) -> None:
 
 
 async def purge(tx: Transaction, *, now: datetime, limit: int) -> int:
-    """Deletes up to so many tokens that ended long enough ago; answers how many."""
+    """Deletes up to `limit` tokens that ended at least `KEPT_AFTER_END` ago; returns how many."""
     return await tx.connection.fetchval(PURGE, now - KEPT_AFTER_END, limit)  # type: ignore[no-any-return]
 
 
@@ -231,13 +231,13 @@ async def _replace(
 
 
 def _may_repeat(row: Any, client: str | None, now: datetime) -> bool:
-    """Whether a used token is the same client's once more. Clocks of two processes differ, so `now` may be a bit earlier."""
+    """Whether the same client may use a token again. Clocks of two processes differ, so `now` may be slightly earlier."""
     known = client is not None and client == row["client"]
     return known and row["alive"] and row["used_again"] < REPEATS and abs(now - row["used_at"]) <= GRACE
 
 
 async def _open(tx: Transaction, user_id: UUID, family: UUID, now: datetime, issue: Issue) -> Tokens:
-    """The family's next pair of tokens."""
+    """Makes the family's next pair of tokens."""
     minutes = issue.access_token_minutes
     refresh_token = tokens.new_refresh_token()
     ends = now + timedelta(days=issue.refresh_token_days)
@@ -247,7 +247,7 @@ async def _open(tx: Transaction, user_id: UUID, family: UUID, now: datetime, iss
 
 
 async def _record(tx: Transaction, kind: str, user_id: UUID, now: datetime) -> None:
-    """An event about a user, who did it."""
+    """Records an event about a user, with that user as the actor."""
     viewer = Viewer(user_id, Who(frozenset()), clock=lambda: now)
     await outbox.record_event(tx, viewer, kind=kind, subject=("User", user_id), customer_id=None, changes={})
 

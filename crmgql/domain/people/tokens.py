@@ -1,8 +1,8 @@
-"""Tokens: signed access tokens that live for minutes, and random secrets of which only the hash is kept.
+"""Tokens: signed access tokens that are valid for minutes, and random secrets of which only the hash is stored.
 
-Enters: ids and the time. Leaves: text for a client, or the claims of a text that we signed. Pure. Always holds: a
-token says who asks and until when, never what they may; a random secret is found by its SHA-256, so that no code
-compares secrets and a stolen table is of no use (43 random characters can't be guessed back from a fast hash).
+Enters: ids and the time. Leaves: a token for a client, or the claims of a token that we signed. Pure. Always holds: a
+token says who the user is and until when it is valid, never what they may do; a random secret is found by its SHA-256, so
+that no code compares secrets and a stolen table is useless (43 random characters can't be guessed, even from a fast hash).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEY_PREFIX = "crm_"
 API_KEY = re.compile(r"crm_[A-Za-z0-9_-]{43}")
 LONGEST_TOKEN = 2048
 
-# PyJWT asks the system clock; the times are checked here, against the caller's.
+# PyJWT reads the system clock; the times are checked here, by the caller's clock.
 _OPTIONS: jwt.types.Options = {
     "require": ["sub", "sid", "iat", "exp", "iss", "typ"],
     "verify_exp": False,
@@ -36,7 +36,7 @@ _OPTIONS: jwt.types.Options = {
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What an access token says: the user, the session family it belongs to, when it ends."""
+    """The claims of an access token: the user, the session family, when it ends."""
 
     user_id: UUID
     family: UUID
@@ -59,7 +59,7 @@ def issue_access(secret: str, *, user_id: UUID, family: UUID, now: datetime, min
 def read_access(secret: str, token: str, *, now: datetime) -> AccessClaims:
     """The claims of a token that we signed and that has not ended. Raises `Unauthenticated`.
 
-    Only HS256 is accepted, whatever the token's own header names: `none` and a public key as the secret get nowhere.
+    Only HS256 is accepted, whatever the token's header names: neither `none` nor a public key as the secret works.
     """
     claims = _claims(secret, token)
     if claims is None:
@@ -87,15 +87,15 @@ def new_refresh_token() -> str:
 
 
 def new_api_key() -> str:
-    """The prefix lets people and secret scanners see what it is."""
+    """A new key, with a prefix by which people and secret scanners recognise it."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 def is_api_key(text: str) -> bool:
-    """Whether a text looks like one of `new_api_key`: anything else is nobody's."""
+    """Whether a text has the form of `new_api_key`."""
     return API_KEY.fullmatch(text) is not None
 
 
 def digest(secret: str) -> str:
-    """SHA-256 in hex: what is kept and looked up. Any text has one; what is not ours is simply not found."""
+    """SHA-256 in hex, which is stored and looked up. Any text has one, also with lone surrogates."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,13 +1,12 @@
-"""Users and teams, kept by administrators; and who may be put in charge of a record. Who leaves: see `departures`.
+"""Users and teams, which administrators manage; and who may be assigned a record. Deactivating is in `departures`.
 
-An administrator's API key decides nothing about rights or pay: neither roles, e-mail, password, salary and whether
-somebody is active, nor who stands under whom. So nobody reaches past a key's scopes with it.
+An administrator's API key can't change permissions or pay: neither roles, e-mail, password, salary and whether somebody is
+active, nor who manages whom. So nobody exceeds a key's scopes with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -16,16 +15,17 @@ from crmgql.domain.people import passwords, sessions
 from crmgql.domain.people.passwords import Hashed
 from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
 from crmgql.models import Team, User
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 from crmgql.viewer import Viewer
 
 FACTS = "name email region city state postal_code team_id"
 TEAM_FACTS = "name region manager_id parent_id"
 PERSONAL = frozenset({"roles", "email", "salary", "team_id"})
-STANDING = frozenset({"manager_id", "parent_id"})
-"""What an API key leaves as it is, of users and of teams."""
+HIERARCHY = frozenset({"manager_id", "parent_id"})
+"""What an API key can't change, of users and of teams."""
 
 CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
 ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
@@ -46,10 +46,12 @@ OTHER_ADMINISTRATOR = "SELECT EXISTS (SELECT FROM users WHERE active AND roles &
 
 
 async def assignable(act: Act, user_id: UUID | None, *, field: str, permission: str = "owner.assign") -> UUID | None:
-    """The user, if the viewer may put them in charge, as far as the permission goes: oneself, the team, anybody or nobody.
+    """The user, if the viewer may assign records to them. The reach of the permission is oneself, the team, or everybody and
+    nobody.
 
-    They stay active until the transaction ends: who is deactivated at the same moment either is refused here, or hands
-    over what they got here, too. Raises `NotFound`, `Forbidden`, `BadUserInput` for somebody who is not active.
+    The user is locked and stays active until the transaction ends: a deactivation at the same moment either comes first, and
+    the user is refused here, or hands over this record, too. Raises `NotFound`, `Forbidden`, `BadUserInput` for an inactive
+    user.
     """
     reach = access.reach(act.viewer.who, permission)
     if user_id is None:
@@ -73,36 +75,36 @@ async def assignable(act: Act, user_id: UUID | None, *, field: str, permission: 
 
 
 async def still_here(act: Act, user_id: UUID | None) -> UUID | None:
-    """The user, who stays active until the transaction ends; None for nobody and for somebody who has left."""
+    """The user, locked so that they stay active until the transaction ends; None for None and for an inactive user."""
     return user_id if await act.tx.connection.fetchval(HOLD, user_id) else None
 
 
 async def oneself(act: Act) -> UUID:
-    """The viewer, as `still_here`. Raises `Unauthenticated` when they were deactivated a moment ago."""
+    """The viewer, locked as by `still_here`. Raises `Unauthenticated` if they were deactivated a moment ago."""
     if await still_here(act, act.viewer.user_id) is None:
         raise Unauthenticated("This user is not active.")
     return act.viewer.user_id
 
 
 async def own(act: Act) -> UUID | None:
-    """Whose a new record is when nobody is named: the viewer's if they sell or manage, else nobody's."""
+    """The default owner of a new record: the viewer if they sell or manage, else None."""
     return await oneself(act) if access.may(act.viewer.who, "customer.own") else None
 
 
 async def managers_above(act: Act, user_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """By user, the nearest active manager: of their own team, else of the teams that it is a part of."""
+    """By user, the nearest active manager: of their own team, else of the teams above it."""
     rows = await act.tx.connection.fetch(MANAGERS_ABOVE, user_ids)
     return {row["user_id"]: row["manager_id"] for row in rows}
 
 
 async def administrators(act: Act) -> list[UUID]:
-    """All who are active: whom to tell of what is nobody else's."""
+    """All active administrators, who are notified if nobody else is responsible."""
     rows = await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS, access.roles_with(ADMINISTER))
     return [row["id"] for row in rows]
 
 
 async def hashed(viewer: Viewer, values: Row) -> Row:
-    """The values with the password hashed, for `create_user` and `update_user`. An API key's is left to be refused there."""
+    """The values with the password hashed, for `create_user` and `update_user`. With an API key it stays: they refuse it."""
     if values.get("password") is None or viewer.api_key_id is not None:
         return values
     return {**values, "password": await passwords.hash(values["password"])}
@@ -114,10 +116,10 @@ async def create_user(
     *,
     roles: Sequence[str] | None = None,
     password: Hashed | None = None,
-    salary: tuple[Decimal, str] | None = None,
+    salary: Money | None = None,
     **values: Any,
 ) -> UUID:
-    """A user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
+    """Makes a user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
     access.require_write(act.viewer, "User")
     require_person(act, [name for name, value in (("roles", roles), ("salary", salary)) if value])
     values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
@@ -163,7 +165,7 @@ async def reactivate(act: Act, *, id: UUID, expected_version: int | None = None)
 
 @takes(Team, TEAM_FACTS, ORIGIN)
 async def create_team(act: Act, **values: Any) -> UUID:
-    """A team, under another one if `parent_id` says so."""
+    """Makes a team, under another one if `parent_id` is named."""
     access.require_write(act.viewer, "Team")
     if values.get("parent_id") is not None:
         await records.visible(act, Team, values["parent_id"], field="parentId")
@@ -178,7 +180,7 @@ async def create_team(act: Act, **values: Any) -> UUID:
 async def update_team(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named. Raises `BadUserInput` for a parent that is below the team."""
     access.require_write(act.viewer, "Team")
-    require_person(act, changes.keys() & STANDING)
+    require_person(act, changes.keys() & HIERARCHY)
     if changes.get("parent_id") is not None:
         await records.refuse_cycle(act, Team, id, changes["parent_id"])
         await records.visible(act, Team, changes["parent_id"], field="parentId")
@@ -190,7 +192,7 @@ async def update_team(act: Act, *, id: UUID, expected_version: int | None = None
 
 
 async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
-    """The roles in one order; as they were when they are the same. Raises when nobody could administer any more."""
+    """The roles, sorted; unchanged if they are the same. Raises if no administrator would be left."""
     if set(roles) == set(user["roles"]):
         return user["roles"]  # type: ignore[no-any-return]
     if not _administers(roles):
@@ -199,7 +201,7 @@ async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
 
 
 def require_person(act: Act, columns: Iterable[str]) -> None:
-    """Raises `Forbidden` when an API key names one of these, also with the value that it has: a salary can be guessed."""
+    """Raises `Forbidden` if an API key names one of these, even with the current value: otherwise a salary could be guessed."""
     if act.viewer.api_key_id is not None:
         for column in sorted(columns):
             field = checks.api_name(column)
@@ -207,7 +209,7 @@ def require_person(act: Act, columns: Iterable[str]) -> None:
 
 
 async def require_other_administrator(act: Act, user: Row) -> None:
-    """One at a time: of two administrators who remove each other at once, one stays."""
+    """Raises `Conflict` for the last active administrator. One at a time: if two remove each other at once, one stays."""
     if not user["active"] or not _administers(user["roles"]):
         return
     await act.tx.connection.execute(ADMINISTRATORS)
@@ -224,9 +226,8 @@ async def _check_team(act: Act, values: Row) -> None:
         await records.visible(act, Team, values["team_id"], field="teamId")
 
 
-def _salary(act: Act, salary: tuple[Decimal, str] | None) -> Row:
+def _salary(act: Act, salary: Money | None) -> Row:
     if salary is None:
         return {"salary_amount": None, "salary_currency": None}
     access.require(act.viewer, "salary.write", "Changing salary", field="salary")
-    amount = checks.money(salary, salary[1], field="salary")
-    return {"salary_amount": amount, "salary_currency": salary[1]}
+    return {"salary_amount": money.amount(salary, field="salary"), "salary_currency": salary[1]}

@@ -1,6 +1,6 @@
-"""What is in a pool: how a lead or a customer gets there, what of it everybody sees there, how it leaves.
+"""The items of a pool: how a lead or a customer enters, which fields everybody sees, how it leaves.
 
-Set-based: the sweep moves hundreds by the same statements as a person moves one. Always holds: who calls has locked the
+Set-based: the sweep moves hundreds by the same statements as a person moves one. Always holds: the caller has locked the
 records, and changes their `owner_id` and `pool_id` in the same transaction.
 """
 
@@ -21,7 +21,7 @@ from crmgql.records.records import Act, Row
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of pool: what is in it, by which column, and the fields that may be shown, as SQL over a row `r`."""
+    """A kind of pool: its model, table and column, and the fields that may be shown, as SQL over a row `r`."""
 
     name: str
     noun: str
@@ -35,7 +35,7 @@ class Kind:
 
     @property
     def shown(self) -> str:
-        """What is shown of row `r` in pool `p`."""
+        """SQL for what is shown of row `r` in pool `p`."""
         pairs = ", ".join(f"'{name}', {value}" for name, value in self.fields.items())
         return (
             "(SELECT coalesce(jsonb_object_agg(f.key, f.value), '{}')"
@@ -50,7 +50,7 @@ def _money(amount: str) -> str:
     )
 
 
-WHERE = {name: f"r.{name}" for name in ("industry", "region", "country", "city")}
+PLACE = {name: f"r.{name}" for name in ("industry", "region", "country", "city")}
 LEAD = Kind(
     "LEAD",
     "lead",
@@ -60,7 +60,7 @@ LEAD = Kind(
         "name": "r.name",
         "company": "r.company",
         "title": "r.title",
-        **WHERE,
+        **PLACE,
         "segment": "r.segment",
         "employeeCount": "r.employee_count",
         "budget": _money("budget_amount"),
@@ -79,7 +79,7 @@ CUSTOMER = Kind(
         "name": "r.name",
         "kind": "r.kind",
         "status": "r.status",
-        **WHERE,
+        **PLACE,
         "state": "r.state",
         "employeeCount": "r.employee_count",
         "foundedYear": "r.founded_year",
@@ -87,7 +87,7 @@ CUSTOMER = Kind(
     },
 )
 KINDS = {"LEAD": LEAD, "CUSTOMER": CUSTOMER}
-"""Addresses and numbers to call are in neither: who wants to get in touch claims."""
+"""Neither shows e-mail addresses or phone numbers: claim a record to get in touch."""
 
 ENTER = """
 WITH entering AS (SELECT * FROM unnest($2::uuid[], $3::uuid[]) AS e (id, last_owner_id)), items AS (
@@ -123,7 +123,7 @@ def check_shows(kind: Kind, shows: Sequence[str]) -> None:
 async def enter(
     act: Act, kind: Kind, pool: Row, entries: Sequence[tuple[UUID, UUID | None]], *, move: str, reason: str | None
 ) -> dict[UUID, UUID]:
-    """Puts records, each with its last owner, into a pool. Answers the items by record."""
+    """Puts records, each with its last owner, into a pool. Returns the items by record."""
     rows = await act.tx.connection.fetch(
         ENTER.format(column=kind.column, table=kind.table, shown=kind.shown),
         pool["id"],
@@ -137,14 +137,14 @@ async def enter(
 
 
 async def leave(act: Act, kind: Kind, id: UUID, *, claimed_by_id: UUID | None, move: str, reason: str | None) -> None:
-    """Takes a record out of the pool that it is in, if it is in one."""
+    """Takes a record out of its pool, if it is in one."""
     connection: Connection = act.tx.connection
     item = await connection.fetchrow(LEAVE.format(column=kind.column), id, act.now, claimed_by_id)
     if item is not None:
-        await moved(act, kind, item["pool_id"], [(id, claimed_by_id)], move=move, reason=reason)
+        await record_moves(act, kind, item["pool_id"], [(id, claimed_by_id)], move=move, reason=reason)
 
 
-async def moved(
+async def record_moves(
     act: Act,
     kind: Kind,
     pool_id: UUID,
@@ -153,19 +153,19 @@ async def moved(
     move: str,
     reason: str | None = None,
 ) -> None:
-    """Notes what happened to records, each with the person whom it is about."""
+    """Records moves of records, each with the user that it concerns."""
     ids, people = [id for id, _ in entries], [user_id for _, user_id in entries]
     await act.tx.connection.execute(MOVE.format(column=kind.column), pool_id, ids, people, move, reason, act.now)
 
 
 async def refresh(act: Act, kind: Kind, pool: Row) -> None:
-    """Shows of everything in a pool what the pool shows now."""
+    """Updates what is shown of all items of a pool, after the pool's fields changed."""
     await records.unhurried(act)
     await _refresh(act, kind, "i.pool_id = $1", pool["id"])
 
 
 async def refresh_one(act: Act, kind: Kind, record: Row) -> None:
-    """Shows of a record that has changed what it is now, if it is in a pool."""
+    """Updates what is shown of a record that has changed, if it is in a pool."""
     if record["pool_id"] is not None:
         await refresh_many(act, kind, [record["id"]])
 

@@ -1,12 +1,11 @@
-"""What nobody follows up returns to the pool: first its owner is warned, then it is taken.
+"""The sweep that reclaims what nobody follows up: it warns the owner first, then moves the record to the pool.
 
 The active pool of a kind that has `reclaim_after_d` reclaims. The last activity of a lead is its `last_activity_at`. That of
-a customer is the latest of: a change of its record, an interaction, an order, a payment, a ticket's change, a task that was
-done, and the activity of its open opportunities. So a deal in which something happens keeps its customer; one that sleeps as
-long does not.
+a customer is the latest of: a change of its record, an interaction, an order, a payment, a change of a ticket, a completed
+task, and the activity of its open opportunities.
 
-Always holds: nothing is taken that is protected, or before it was warned of for `warn_before_d` days; an activity after the
-warning makes it void. A sweep run twice finds nothing the second time.
+Always holds: a record is not reclaimed while it is protected, or before `warn_before_d` days after the warning; an activity
+after the warning cancels it. A sweep that is run twice does nothing the second time.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ WHERE id = ANY($1) RETURNING id, version""",
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a step of the sweep did. `at` is where the next goes on; None when all was looked at."""
+    """The result of a step of the sweep. `at` is where the next step continues; None: the sweep is done."""
 
     warned: int
     reclaimed: int
@@ -78,7 +77,7 @@ class Swept:
 
 
 async def sweep(act: Act, at: dict[str, Any] | None = None, *, limit: int = BATCH) -> Swept:
-    """Looks at the next `limit` candidates: warns of some and takes others. `at` is empty at the beginning."""
+    """Processes the next `limit` candidates: warns the owners of some and reclaims others. `at` is None at the beginning."""
     name, after = (at or {}).get("kind", "LEAD"), UUID((at or {}).get("after", str(NOBODY)))
     kind = KINDS[name]
     pool = await act.tx.connection.fetchrow(RECLAIMING, name)
@@ -99,14 +98,14 @@ def _next(name: str) -> dict[str, Any] | None:
 
 
 async def _candidates(act: Act, kind: Kind, pool: Row, after: UUID, limit: int) -> list[Row]:
-    """The next that may be without activity for long enough to be warned of."""
+    """The next records that may have been without activity for long enough for a warning."""
     early = act.now - timedelta(days=pool["reclaim_after_d"] - (pool["warn_before_d"] or 0))
     rows = await act.tx.connection.fetch(CANDIDATES[kind.name], after, early, act.now, limit)
     return [dict(row) for row in rows]
 
 
 def _sorted(act: Act, pool: Row, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """(who is to be warned of, who is to be taken); the others are active, or wait for the end of their warning."""
+    """The records to warn of and the records to reclaim; the others are active, or wait for the end of their warning."""
     silent = timedelta(days=pool["reclaim_after_d"])
     ahead = timedelta(days=pool["warn_before_d"] or 0)
     warned, due = [], []
@@ -122,17 +121,17 @@ def _sorted(act: Act, pool: Row, rows: Sequence[Row]) -> tuple[list[Row], list[R
 
 
 async def _warn(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
-    """Tells the owners. It is no change of the record: neither a version nor an activity."""
+    """Warns the owners. This is no change of the record: it raises no version and is no activity."""
     if not rows:
         return
     connection: Connection = act.tx.connection
     await connection.execute(WARN.format(table=kind.table), [row["id"] for row in rows], act.now)
     entries = [(row["id"], row["owner_id"]) for row in rows]
-    await pool_items.moved(act, kind, pool["id"], entries, move="WARNED", reason=_reason(pool))
-    told, record, payload = f"{kind.noun}.reclaimWarned", kind.model.__name__, {"poolId": pool["id"]}
+    await pool_items.record_moves(act, kind, pool["id"], entries, move="WARNED", reason=_reason(pool))
+    event, record, payload = f"{kind.noun}.reclaimWarned", kind.model.__name__, {"poolId": pool["id"]}
     warnings = [
         outbox.Entry(
-            told, (record, row["id"]), row["customer_id"], {"reclaim_warned_at": (row["warned_at"], act.now)}, payload
+            event, (record, row["id"]), row["customer_id"], {"reclaim_warned_at": (row["warned_at"], act.now)}, payload
         )
         for row in rows
     ]
@@ -156,7 +155,7 @@ async def _take(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
 async def _record_taken(
     act: Act, kind: Kind, pool: Row, rows: Sequence[Row], items: dict[UUID, UUID], versions: dict[UUID, int]
 ) -> None:
-    """As a release by a person tells: the stay in the pool, and the record's own change."""
+    """Records the same events as a release by a person: one about the pool item, one about the record."""
     entries: list[outbox.Entry] = []
     record, pooled = kind.model.__name__, f"{kind.noun}.pooled"
     for row in rows:
@@ -173,5 +172,5 @@ def _reason(pool: Row) -> str:
     return f"no activity for {pool['reclaim_after_d']} days"
 
 
-def _notice(kind: Kind, row: Row, told: str, text: str) -> Notice:
-    return Notice(row["owner_id"], told, f"{notifications.cut(row['name'], 60)} {text}", **{kind.column: row["id"]})
+def _notice(kind: Kind, row: Row, event: str, text: str) -> Notice:
+    return Notice(row["owner_id"], event, f"{notifications.cut(row['name'], 60)} {text}", **{kind.column: row["id"]})

@@ -1,7 +1,7 @@
-"""The public pool: set up, given to, claimed from. What returns to it by itself is in `pool_sweeps`.
+"""Public pools: set up, released to, claimed from. Reclaiming is in `pool_sweeps`.
 
-Who holds a record may release it; whoever sells may claim what is there, and sees of it only what the pool shows until
-then. Always holds: a record has an owner or is in a pool, never both, and one stay in a pool has one winner.
+Whoever may see a record may release it; whoever sells may claim an item, and sees until then only what the pool shows. Always
+holds: a record has an owner or is in a pool, never both, and an item is claimed by one user.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from crmgql.domain.pools.pool_items import KINDS, Kind
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound, Unauthenticated
 from crmgql.events import outbox
 from crmgql.models import AssignmentDecision, Pool
+from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records import checks, days, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 from crmgql.viewer import system
 
 FACTS = "name reclaim_after_d warn_before_d claim_limit_per_day holding_limit protection_h cooldown_h shows active"
-"""What a pool is set to, but for its kind."""
-
-OPEN = ("NEW", "NURTURING", "QUALIFIED")
-"""The statuses of leads that somebody can follow up."""
+"""The settings of a pool, except its kind."""
 
 REASON = 300
 LONGEST_D, LONGEST_H = 3660, 24 * 366
@@ -71,7 +69,7 @@ class PoolCooldown(Conflict):
 
 @takes(Pool, FACTS, "kind", ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
-    """A pool of leads or of customers. Raises `BadUserInput`, `Conflict`."""
+    """Makes a pool of leads or of customers. Raises `BadUserInput`, `Conflict`."""
     access.require_write(act.viewer, "Pool")
     _check(values, KINDS[values["kind"]])
     pool = await records.create(act, Pool, values, kind="pool.created", conflicts=CONFLICTS)
@@ -80,7 +78,7 @@ async def create(act: Act, **values: Any) -> UUID:
 
 @takes(Pool, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; what is in the pool is shown anew."""
+    """Changes what is named; if the shown fields change, all items are updated."""
     access.require_write(act.viewer, "Pool")
     pool = await records.lock(act, Pool, id, expected_version=expected_version)
     kind = KINDS[pool["kind"]]
@@ -108,9 +106,9 @@ async def release(
     pool_id: UUID | None = None,
     reason: str | None = None,
 ) -> UUID:
-    """Gives up a lead or a customer: whoever may see it may. Answers the item in the pool.
+    """Releases a lead or a customer that the viewer may see to a pool. Returns the item.
 
-    Raises `NotFound`, `BadUserInput`, `Conflict` when it is in a pool, `IllegalTransition` for a lead that is closed.
+    Raises `NotFound`, `BadUserInput`, `Conflict` if it is in a pool already, `IllegalTransition` for a closed lead.
     """
     access.require_write(act.viewer, "PoolItem")
     if (lead_id is None) == (customer_id is None):
@@ -126,7 +124,7 @@ async def release(
 
 
 async def _pool(act: Act, kind: Kind, id: UUID | None) -> Row:
-    """The pool that is named, or the one that there is: the reclaiming one, if several are."""
+    """The named pool, or the only active one of the kind; of several, the one that reclaims."""
     if id is not None:
         pool = await records.visible(act, Pool, id, field="poolId", steady=True)
         if pool["kind"] != kind.name or not pool["active"]:
@@ -141,11 +139,11 @@ async def _pool(act: Act, kind: Kind, id: UUID | None) -> Row:
 
 
 async def put(act: Act, kind: Kind, record: Row, pool: Row, *, reason: str | None = None) -> UUID:
-    """Puts a locked record into a pool, whoever had it. Answers the item."""
+    """Puts a locked record into a pool. Returns the item."""
     field = f"{kind.noun}Id"
     if record["pool_id"] is not None:
         raise Conflict(f"The {kind.noun} is in a pool already.", field=field)
-    if kind is pool_items.LEAD and record["status"] not in OPEN:
+    if kind is pool_items.LEAD and record["status"] not in OPEN_LEAD_STATUSES:
         raise IllegalTransition(f"A lead that is {record['status']} can't go to a pool.", field=field)
     entry = (record["id"], record["owner_id"])
     items = await pool_items.enter(act, kind, pool, [entry], move="RELEASED", reason=reason)
@@ -157,13 +155,13 @@ async def put(act: Act, kind: Kind, record: Row, pool: Row, *, reason: str | Non
 
 
 async def _record(
-    act: Act, kind: Kind, record: Row, item_id: UUID, told: str, changes: outbox.Changes, reason: str | None = None
+    act: Act, kind: Kind, record: Row, item_id: UUID, event: str, changes: outbox.Changes, reason: str | None = None
 ) -> None:
-    """The event of the stay in the pool; the record's own change is told beside it."""
+    """Records an event about the pool item; the record's own change has another."""
     await outbox.record_event(
         act.tx,
         act.viewer,
-        kind=told,
+        kind=event,
         subject=("PoolItem", item_id),
         customer_id=record["id"] if kind is pool_items.CUSTOMER else record["customer_id"],
         changes=changes,
@@ -171,35 +169,35 @@ async def _record(
     )
 
 
-FREED: Row = {"owner_id": None, "protected_until": None, "reclaim_warned_at": None}
+UNOWNED: Row = {"owner_id": None, "protected_until": None, "reclaim_warned_at": None}
 LEAVING: dict[str, Row] = {
     "LEAD": {
-        **FREED,
+        **UNOWNED,
         "queue_id": None,
         "queue_deadline": None,
         "assigned_at": None,
         "accepted_at": None,
         "accept_by": None,
     },
-    "CUSTOMER": FREED,
+    "CUSTOMER": UNOWNED,
 }
-"""What a record loses on its way into a pool."""
+"""The columns that are reset when a record enters a pool."""
 
 
 async def withdraw(act: Act, kind: Kind, id: UUID, *, reason: str | None = None) -> None:
-    """Ends a record's stay in its pool because it is given to somebody, or is closed. Not in a pool: nothing happens.
+    """Takes a record out of its pool because it is assigned or closed. If it is in no pool, nothing happens.
 
-    Who calls has locked the record, and changes its `pool_id`.
+    The caller has locked the record, and changes its `pool_id`.
     """
     await pool_items.leave(act, kind, id, claimed_by_id=None, move="WITHDRAWN", reason=reason)
 
 
 async def claim(act: Act, *, id: UUID) -> UUID:
-    """Takes what is in the pool: it is the viewer's, and protected for the pool's time.
+    """Claims an item: the viewer becomes the owner, protected for the time that the pool sets.
 
-    Raises `NotFound`, `PoolItemTaken`, `PoolDailyLimit`, `PoolHoldingLimit`, `PoolCooldown`, and `Conflict` for a pool
-    that is not active. One person's claims wait for one another, so that limits are exact. The record is locked before
-    its item, as by everybody who gives it away or closes it.
+    Raises `NotFound`, `PoolItemTaken`, `PoolDailyLimit`, `PoolHoldingLimit`, `PoolCooldown`, and `Conflict` for an inactive
+    pool. One person's claims wait for one another, so that limits are exact. The record is locked before its item, as by
+    verbs that assign or close it.
     """
     access.require_write(act.viewer, "PoolItem")
     access.require_read(act.viewer.who, "PoolItem")
@@ -218,7 +216,7 @@ async def claim(act: Act, *, id: UUID) -> UUID:
     record = await records.lock(everything, kind.model, item[kind.column])
     if record["pool_id"] != pool["id"] or not await connection.fetchval(STILL_THERE, id):
         raise PoolItemTaken("It has left the pool.", field="id")
-    if kind is pool_items.LEAD and record["status"] not in OPEN:  # an import may close a lead where it is
+    if kind is pool_items.LEAD and record["status"] not in OPEN_LEAD_STATUSES:  # an import may close a lead where it is
         raise PoolItemTaken(f"The lead is {record['status']} by now.", field="id")
     await pool_items.leave(act, kind, record["id"], claimed_by_id=act.viewer.user_id, move="CLAIMED", reason=None)
     await _record(act, kind, record, id, "pool.claimed", {"claimed_by_id": (None, act.viewer.user_id)})
@@ -239,8 +237,8 @@ async def _check_claim(act: Act, kind: Kind, pool: Row, item: Row) -> None:
     me, fetchval = act.viewer.user_id, act.tx.connection.fetchval
     limit, day = pool["claim_limit_per_day"], days.start_of(act.today, act.tx.zone)
     if limit is not None and await fetchval(CLAIMED_TODAY, me, pool["id"], day) >= limit:
-        said = f"You have claimed {limit} today ({act.tx.zone.key}), which is all; come back tomorrow."
-        raise PoolDailyLimit(said, field="id")
+        message = f"You have claimed {limit} today ({act.tx.zone.key}), which is all; come back tomorrow."
+        raise PoolDailyLimit(message, field="id")
     limit = pool["holding_limit"]
     held = HELD.format(table=kind.table, column=kind.column)
     if limit is not None and await fetchval(held, me, pool["id"], FINISHED) >= limit:
@@ -248,7 +246,7 @@ async def _check_claim(act: Act, kind: Kind, pool: Row, item: Row) -> None:
 
 
 async def _taken(act: Act, kind: Kind, pool: Row, record: Row, item: Row) -> Row:
-    """The winner's columns; a lead's owner has accepted it by claiming, and the decision is noted."""
+    """The columns of a claimed record; claiming a lead also accepts it, and the decision is recorded."""
     protection = timedelta(hours=pool["protection_h"])
     changes: Row = {
         "owner_id": act.viewer.user_id,

@@ -1,1 +1,1 @@
-"""Who gets a lead. `decide` and what it uses is pure; `facts`, `placing`, `assign` and `bulk` are with the database."""
+"""Who gets a lead. `decide` and what it uses are pure; `facts`, `placing`, `assign` and `bulk` use the database."""

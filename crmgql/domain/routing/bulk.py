@@ -1,6 +1,6 @@
-"""Routes leads in batches: one lock, one reading of the facts, decisions in memory, one writing.
+"""Routes leads in batches: one lock, one read of the facts, decisions in memory, one write.
 
-Each lead is decided by the same `decide` as alone, one after the other, so that turns, loads and limits are as exact.
+Each lead is decided by the same `decide` as a single one, one after the other, so that turns, loads and limits are exact.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ FROM leads JOIN assignment_decisions d ON d.id = routing_id
 WHERE {PLACELESS.replace("queue_id", "leads.queue_id")} AND ($2::text IS NULL OR source = $2)
     AND (d.ruleset_id IS DISTINCT FROM $4 OR d.decided_at + least(interval '1 hour', interval '5 minutes' * power(2, least(d.attempt, 9))) <= $3)
 ORDER BY d.decided_at, leads.id LIMIT $1 FOR NO KEY UPDATE OF leads SKIP LOCKED"""
-"""What found no place is tried again ten minutes later, then after ever longer, up to an hour; at once by other rules."""
+"""A lead that found no place is tried again ten minutes later, then after longer and longer times, up to an hour; at once
+after another rule set was activated."""
 
 
 async def route_batch(act: Act, *, limit: int, source: str | None = None) -> int:
-    """Routes up to so many leads that have no place, those first that were never tried; answers how many.
+    """Routes up to `limit` leads that have no place, those first that were never tried; returns how many.
 
     0: there is nothing more to do now, or no rule set is active.
     """

@@ -1,8 +1,7 @@
-"""Who of the sellers may get a lead, and why the others may not. Pure.
+"""Which sellers may get a lead, and why the others may not. Pure.
 
-A seller's standing that has nothing to do with the lead (absent, not at work, full) is worked out once; what a rule's
-`seller_match` makes of a lead is kept by the lead's values. So a batch of leads shares its answers, and each lead still
-gets exactly the answer that it would get alone.
+What does not depend on the lead (absent, not at work, full) is computed once; the result of a rule's `seller_match` is
+cached by the lead's values. So the leads of a batch share results, and each still gets the result that it would get alone.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ OUTSIDE_HOURS = "OUTSIDE_HOURS"
 AT_CAPACITY = "AT_CAPACITY"
 DAILY_LIMIT = "DAILY_LIMIT"
 PROFILE_WRONG = "PROFILE_WRONG"
-"""The working hours can't be read; whoever wrote them went around the API."""
+"""The working hours can't be read: they were not written through the API."""
 
 NO_ROOM = frozenset({AT_CAPACITY, DAILY_LIMIT})
 AWAY = frozenset({OPTED_OUT, ABSENT, OUTSIDE_HOURS, PROFILE_WRONG})
@@ -39,7 +38,7 @@ AWAY = frozenset({OPTED_OUT, ABSENT, OUTSIDE_HOURS, PROFILE_WRONG})
 
 @dataclass(frozen=True, slots=True)
 class Seller:
-    """What is known of a user. `values` are the fields that `seller_match` may name, folded."""
+    """What routing knows of a user. `values` are the fields that `seller_match` may name, case-folded."""
 
     id: UUID
     name: str
@@ -57,7 +56,7 @@ class Seller:
 
 @dataclass(slots=True)
 class Load:
-    """What a seller has: leads that are open, leads got today (in the zone of the seller's hours, else the company's)."""
+    """A seller's open leads, and the leads assigned today (in the zone of the seller's hours, else the company's)."""
 
     open: int = 0
     today: int = 0
@@ -68,7 +67,7 @@ def is_absent(seller: Seller, now: datetime) -> bool:
 
 
 def standing(seller: Seller, now: datetime) -> str | None:
-    """Why a seller gets no leads at all now, whatever room there is; None when they do."""
+    """Why a seller gets no leads at all now, regardless of limits; None if they do."""
     if not seller.active:
         return INACTIVE
     if not seller.sells:
@@ -83,7 +82,7 @@ def standing(seller: Seller, now: datetime) -> str | None:
 
 
 def room(seller: Seller, load: Load, *, respect_capacity: bool) -> str | None:
-    """Why a seller takes no more; None when there is room."""
+    """Which limit a seller has reached; None if none."""
     if respect_capacity and seller.max_open is not None and load.open >= seller.max_open:
         return AT_CAPACITY
     if respect_capacity and seller.max_per_day is not None and load.today >= seller.max_per_day:
@@ -93,14 +92,14 @@ def room(seller: Seller, load: Load, *, respect_capacity: bool) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Who was looked at: those who may get the lead, the reasons of the others, and all of it as JSON text."""
+    """The sellers considered for a lead: who may get it, why the others may not, and both as JSON text."""
 
     eligible: tuple[Seller, ...]
     excluded: Mapping[UUID, str]
     text: str
 
     def cause(self) -> str:
-        """The reason code of a rule that found nobody: what kept most of those who could have sold it."""
+        """The reason code of a rule that found nobody: the most frequent obstacle."""
         counted = Counter(self.excluded.values())
         full, away = sum(counted[each] for each in NO_ROOM), sum(counted[each] for each in AWAY)
         if full + away == 0:
@@ -121,7 +120,7 @@ NOBODY = look(())
 
 
 class Field:
-    """The sellers that a rule aims at, as they stand in a series of decisions at one moment."""
+    """The sellers that a rule targets, for a series of decisions at one moment."""
 
     def __init__(
         self, sellers: Sequence[Seller], match: matching.Match, now: datetime, *, respect_capacity: bool
@@ -135,7 +134,7 @@ class Field:
         self.available: tuple[Seller, ...] = ()
 
     def fill(self, loads: Mapping[UUID, Load]) -> None:
-        """Takes note of who is full."""
+        """Computes who has reached a limit."""
         self._full = {}
         for seller in self.sellers:
             reason = room(seller, loads[seller.id], respect_capacity=self.respect_capacity)

@@ -1,10 +1,10 @@
-"""The language of a rule's conditions: parsed when a rule is written and when it is used, evaluated per lead. Pure.
+"""The language of a rule's conditions: parsed when a rule is saved and when it is used, evaluated per lead. Pure.
 
     {"all": [{"field": "region", "op": "in", "value": ["North", "South"]},
              {"not": {"field": "budget", "op": "lt", "value": {"amount": "50000", "currency": "EUR"}}}]}
 
-Enters: JSON. Leaves: a tree, or `BadUserInput` with the path of the first mistake. An empty object is met by every
-lead. What is missing in a lead meets no comparison but `ne`; text is compared without regard to case.
+Enters: JSON. Leaves: a tree, or `BadUserInput` with the path of the first mistake. Every lead meets an empty
+object. A missing value meets no comparison but `ne`; text is compared without regard to case.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ LIKE = ("contains", "startsWith")
 OPS = ("eq", "ne", "in", *ORDERED, *LIKE, "isSet")
 DEEPEST = 20
 
-Missing: TypeAlias = None
 Value: TypeAlias = Any
-"""Of a lead, by field: folded text, a Decimal, a boolean, a list of these, a pair of amount and currency, or None."""
+"""A lead's value: case-folded text, a Decimal, a boolean, a list of these, a pair of amount and currency, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """`value` as compared: folded text, Decimal, boolean, a tuple of them (in), a pair (budget), a boolean (isSet)."""
+    """`value` as compared: case-folded text, Decimal, boolean, a tuple of them (in), a pair (budget), a boolean (isSet)."""
 
     field: str
     op: str
@@ -83,7 +82,7 @@ class Exchange:
 
 
 def fold(value: Any) -> Any:
-    """Text as it is compared; numbers as Decimals; lists of these; the rest as it is."""
+    """The value as compared: text case-folded, numbers as Decimals, lists of these, anything else unchanged."""
     if isinstance(value, str):
         return value.casefold()
     if isinstance(value, bool) or value is None:
@@ -93,11 +92,11 @@ def fold(value: Any) -> Any:
     return [fold(item) for item in value] if isinstance(value, list) else value
 
 
-def parse_rates(given: Any, *, path: str = "rates") -> dict[str, Decimal]:
+def parse_rates(raw: Any, *, path: str = "rates") -> dict[str, Decimal]:
     """Rates by currency. Raises `BadUserInput` for what is not a positive number."""
-    if not isinstance(given, dict):
+    if not isinstance(raw, dict):
         raise BadUserInput('Rates are an object, such as {"EUR": "1.08"}.', field=path)
-    return {currency: _rate(currency, value, f"{path}.{currency}") for currency, value in given.items()}
+    return {currency: _rate(currency, value, f"{path}.{currency}") for currency, value in raw.items()}
 
 
 def _rate(currency: str, value: Any, path: str) -> Decimal:
@@ -108,53 +107,53 @@ def _rate(currency: str, value: Any, path: str) -> Decimal:
     return rate
 
 
-def parse(given: Any, *, path: str = "conditions") -> Condition:
+def parse(raw: Any, *, path: str = "conditions") -> Condition:
     """Raises `BadUserInput` with the path of what is wrong."""
-    return _parse(given, path, DEEPEST)
+    return _parse(raw, path, DEEPEST)
 
 
-def _parse(given: Any, path: str, levels: int) -> Condition:
-    if not isinstance(given, dict):
+def _parse(raw: Any, path: str, levels: int) -> Condition:
+    if not isinstance(raw, dict):
         raise BadUserInput('A condition is an object with "all", "any", "not", or "field" and "op".', field=path)
     if levels == 0:
         raise BadUserInput(f"Conditions may be nested {DEEPEST} deep.", field=path)
-    if "field" in given or "op" in given:
-        return _leaf(given, path)
-    if unknown := given.keys() - {"all", "any", "not"}:
+    if "field" in raw or "op" in raw:
+        return _leaf(raw, path)
+    if unknown := raw.keys() - {"all", "any", "not"}:
         raise BadUserInput(
             'Only "all", "any", "not", or "field" and "op" can stand here.', field=f"{path}.{min(unknown)}"
         )
     parts: list[Condition] = []
-    if "all" in given:
-        parts.append(All(_list(given["all"], f"{path}.all", levels)))
-    if "any" in given:
-        parts.append(_any(given["any"], f"{path}.any", levels))
-    if "not" in given:
-        parts.append(Not(_parse(given["not"], f"{path}.not", levels - 1)))
+    if "all" in raw:
+        parts.append(All(_list(raw["all"], f"{path}.all", levels)))
+    if "any" in raw:
+        parts.append(_any(raw["any"], f"{path}.any", levels))
+    if "not" in raw:
+        parts.append(Not(_parse(raw["not"], f"{path}.not", levels - 1)))
     return parts[0] if len(parts) == 1 else All(tuple(parts))
 
 
-def _any(given: Any, path: str, levels: int) -> AnyOf:
-    if given == []:
+def _any(raw: Any, path: str, levels: int) -> AnyOf:
+    if raw == []:
         raise BadUserInput("An empty list is met by no lead; leave it out, or say what may be met.", field=path)
-    return AnyOf(_list(given, path, levels))
+    return AnyOf(_list(raw, path, levels))
 
 
-def _list(given: Any, path: str, levels: int) -> tuple[Condition, ...]:
-    if not isinstance(given, list):
+def _list(raw: Any, path: str, levels: int) -> tuple[Condition, ...]:
+    if not isinstance(raw, list):
         raise BadUserInput("Must be a list of conditions.", field=path)
-    return tuple(_parse(item, f"{path}.{number}", levels - 1) for number, item in enumerate(given))
+    return tuple(_parse(item, f"{path}.{number}", levels - 1) for number, item in enumerate(raw))
 
 
-def _leaf(given: dict[str, Any], path: str) -> Leaf:
-    if unknown := given.keys() - {"field", "op", "value"}:
+def _leaf(raw: dict[str, Any], path: str) -> Leaf:
+    if unknown := raw.keys() - {"field", "op", "value"}:
         raise BadUserInput('A comparison has "field", "op" and "value" only.', field=f"{path}.{min(unknown)}")
-    name, op = given.get("field"), given.get("op")
+    name, op = raw.get("field"), raw.get("op")
     check_field(name, f"{path}.field")
     if not isinstance(op, str) or op not in OPS:
         raise BadUserInput(f"op is one of {', '.join(OPS)}.", field=f"{path}.op")
     assert isinstance(name, str)
-    return Leaf(name, op, _operand(name, op, given, path))
+    return Leaf(name, op, _operand(name, op, raw, path))
 
 
 def check_field(name: Any, path: str, *, more: frozenset[str] = NUMBERS | {BUDGET}) -> None:
@@ -164,9 +163,9 @@ def check_field(name: Any, path: str, *, more: frozenset[str] = NUMBERS | {BUDGE
         raise BadUserInput(f"field is one of {', '.join(sorted(known))} or attributes.<name>.", field=path)
 
 
-def _operand(name: str, op: str, given: dict[str, Any], path: str) -> Any:
+def _operand(name: str, op: str, raw: dict[str, Any], path: str) -> Any:
     path = f"{path}.value"
-    value = given.get("value", True) if op == "isSet" else given.get("value")
+    value = raw.get("value", True) if op == "isSet" else raw.get("value")
     if op == "isSet":
         if not isinstance(value, bool):
             raise BadUserInput("isSet takes true or false.", field=path)
@@ -230,7 +229,7 @@ def _check_currency(code: Any, path: str) -> None:
 
 
 def _decimal(value: Any) -> Decimal | None:
-    """A finite number given as text or whole; None for anything else. Money is never a float."""
+    """The finite number in a text or an integer; None for anything else. Money is never a float."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     try:
@@ -241,7 +240,7 @@ def _decimal(value: Any) -> Decimal | None:
 
 
 def evaluate(condition: Condition, values: Mapping[str, Value], exchange: Exchange) -> tuple[bool, str]:
-    """Whether a lead's values (see `values_of`) meet it, and because of what."""
+    """Whether a lead's values (see `decide.values_of`) meet the condition, and why or why not."""
     if isinstance(condition, Leaf):
         return _compare(condition, values.get(condition.field), exchange)
     if isinstance(condition, Not):
@@ -284,22 +283,22 @@ def _holds(op: str, value: Value, wanted: Any) -> bool:
 
 
 def _same(value: Value, wanted: Any) -> bool:
-    """Python holds true and 1 for equal, people do not."""
+    """Python treats true and 1 as equal, people do not."""
     return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
 
 
 def _compare_budget(leaf: Leaf, value: tuple[Decimal, str], exchange: Exchange) -> tuple[bool, str]:
-    said = f"budget is {value[0]:f} {value[1]}"
+    text = f"budget is {value[0]:f} {value[1]}"
     if value[1] == leaf.value[1]:
         ours, wanted = value[0], leaf.value[0]
     else:
         mine, its = exchange.worth(value), exchange.worth(leaf.value)
         if mine is None or its is None:
             unknown = value[1] if mine is None else leaf.value[1]
-            return False, f"{said}, but the rule set has no rate for {unknown}"
+            return False, f"{text}, but the rule set has no rate for {unknown}"
         ours, wanted = mine, its
     compare = ORDERED.get(leaf.op) or (operator.eq if leaf.op == "eq" else operator.ne)
-    return compare(ours, wanted), said
+    return compare(ours, wanted), text
 
 
 def _shown(value: Value) -> str:

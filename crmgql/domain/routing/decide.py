@@ -1,8 +1,8 @@
-"""Where a lead goes, and why. Pure: facts in, a decision out; what was decided counts for the next one.
+"""Where a lead goes, and why. Pure. Enters: facts. Leaves: a decision, which is counted for the next one.
 
-The owner of an existing account comes first, where the rule set says so; then the first rule whose conditions are met
-decides, even if it finds nobody: then the lead goes to the fallback queue with the reason. Nothing here fails for what
-stands in a rule: a rule that can't be read, or can't be worked out, is the reason ERROR with the words.
+The owner of an existing account comes first, if the rule set says so; then the first rule whose conditions are met decides,
+even if it finds nobody: then the lead goes to the fallback queue with the reason. Nothing here fails because of a rule: one
+that can't be read or evaluated gives the reason ERROR with an explanation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule as it was read. `mistake`: what can't be read in it."""
+    """A rule after reading. `mistake`: what can't be read in it."""
 
     id: UUID
     name: str
@@ -61,7 +61,7 @@ class Ruleset:
 
 @dataclass(slots=True)
 class Lead:
-    """A lead and what came before. `values` by condition field, folded; `account`: (owner, how it was found)."""
+    """A lead with its history. `values` by condition field, case-folded; `account`: (owner, how it was found)."""
 
     id: UUID
     name: str
@@ -90,7 +90,7 @@ class Decision:
 
 
 class Board:
-    """The facts of a series of decisions at one moment, and what they change: turns and loads."""
+    """The facts of a series of decisions at one moment, with the turns and loads that the decisions change."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Board:
         self.runners: dict[tuple[UUID, UUID], Runner] = {}
 
     def field(self, rule: Rule) -> Field:
-        """The rule's sellers as they stand now."""
+        """The rule's sellers, with the limits reached so far."""
         found = self._fields.get(rule.id)
         if found is None:
             found = Field(self._aim(rule), rule.match, self.now, respect_capacity=rule.respect_capacity)
@@ -143,25 +143,25 @@ class Board:
         return found
 
     def at(self, moment: datetime) -> None:
-        """Goes on at another time; turns and loads stay."""
+        """Continues at another time; turns and loads stay."""
         self.now = moment
         self._fields.clear()
         self._stale.clear()
         self._full.clear()
 
     def took(self, seller: Seller) -> None:
-        """After a seller got a lead: whoever is full now is no candidate any more."""
+        """Counts that a seller got a lead: one who has now reached a limit is a candidate no longer."""
         if seller.id not in self._full and candidates.room(seller, self.loads[seller.id], respect_capacity=True):
             self._full.add(seller.id)
             self._stale.update(self._fields)
 
 
 def decide(lead: Lead, board: Board) -> Decision:
-    """The decision, counted in the board. Never raises for what people wrote."""
+    """The decision, counted in the board. Never raises because of what is written in a rule."""
     if board.ruleset.mistake is not None:
-        return _aside(lead, board, "ERROR", board.ruleset.mistake)
+        return _fallback(lead, board, "ERROR", board.ruleset.mistake)
     if lead.reroutes > board.ruleset.max_reroutes:
-        return _aside(lead, board, "NOT_ACCEPTED", f"{lead.reroutes} sellers did not accept it.")
+        return _fallback(lead, board, "NOT_ACCEPTED", f"{lead.reroutes} sellers did not accept it.")
     note = ""
     if board.ruleset.account_owner_first and lead.account is not None:
         found = _account_owner(lead, board)
@@ -174,77 +174,83 @@ def decide(lead: Lead, board: Board) -> Decision:
 def _by_rules(lead: Lead, board: Board, note: str) -> Decision:
     for rule in board.ruleset.rules:
         if rule.mistake is not None:
-            return _aside(lead, board, "ERROR", f"Rule “{rule.name}”: {rule.mistake}", rule)
+            return _fallback(lead, board, "ERROR", f"Rule “{rule.name}”: {rule.mistake}", rule)
         try:
             met, because = conditions.evaluate(rule.condition, lead.values, board.ruleset.exchange)
         except ArithmeticError:
-            return _aside(lead, board, "ERROR", f"Rule “{rule.name}”: its numbers can't be compared.", rule)
+            return _fallback(lead, board, "ERROR", f"Rule “{rule.name}”: its numbers can't be compared.", rule)
         if met and not (rule.target == "ACCOUNT_OWNER" and lead.account is None):
             return _apply(lead, board, rule, f"Rule “{rule.name}”: {because}.{note}")
-    return _aside(lead, board, "NO_RULE", f"No rule matches.{note}")
+    return _fallback(lead, board, "NO_RULE", f"No rule matches.{note}")
 
 
 def _account_owner(lead: Lead, board: Board, rule: Rule | None = None) -> Decision | str:
-    """The owner of the account that the lead belongs to, or why not."""
+    """The decision for the owner of the lead's account, or why it is not possible."""
     assert lead.account is not None
     owner_id, how = lead.account
     owner = board.sellers.get(owner_id)
     if owner is None or not owner.active or candidates.is_absent(owner, board.now) or owner.id in lead.declined:
-        # Why, and who it is, is nobody else's business: whoever gets the lead reads this.
+        # Neither the owner's name nor the reason: whoever gets the lead reads this.
         return f"The owner of the account found by {how} can't take it."
     load = board.loads[owner.id]
     load.open, load.today = load.open + 1, load.today + 1
     board.took(owner)
-    said = f"{owner.name} owns the account found by {how}."
-    return _given(lead, board, "EXISTING_ACCOUNT_OWNER", said, rule, owner, candidates.look([(owner, None)]))
+    text = f"{owner.name} owns the account found by {how}."
+    return _assigned(lead, board, "EXISTING_ACCOUNT_OWNER", text, rule, owner, candidates.look([(owner, None)]))
 
 
-def _apply(lead: Lead, board: Board, rule: Rule, said: str) -> Decision:
+def _apply(lead: Lead, board: Board, rule: Rule, text: str) -> Decision:
     if rule.max_age_h is not None and board.now - lead.received_at > timedelta(hours=rule.max_age_h):
-        return _aside(lead, board, "TOO_OLD", f"{said} It takes leads of up to {rule.max_age_h} hours.", rule)
+        return _fallback(lead, board, "TOO_OLD", f"{text} It takes leads of up to {rule.max_age_h} hours.", rule)
     if rule.target == "QUEUE":
         assert rule.queue_id is not None
-        return _queued(lead, board, "MATCHED", said, rule, board.queues[rule.queue_id])
+        return _queued(lead, board, "MATCHED", text, rule, board.queues[rule.queue_id])
     if rule.target == "ACCOUNT_OWNER":
         found = _account_owner(lead, board, rule)
-        return found if isinstance(found, Decision) else _aside(lead, board, "NO_AVAILABILITY", f"{said} {found}", rule)
+        return (
+            found if isinstance(found, Decision) else _fallback(lead, board, "NO_AVAILABILITY", f"{text} {found}", rule)
+        )
     field = board.field(rule)
     look = field.look(lead.values, lead.declined)
     if not look.eligible:
-        return _aside(
-            lead, board, look.cause(), f"{said} None of its {len(look.excluded)} sellers can take it.", rule, look
+        return _fallback(
+            lead, board, look.cause(), f"{text} None of its {len(look.excluded)} sellers can take it.", rule, look
         )
     runner = distribution.pick(rule.distribution, [board.runner(rule, seller) for seller in look.eligible])
     distribution.serve(rule.distribution, runner)
     chosen = board.sellers[runner.id]
     board.took(chosen)
-    said = f"{said} {chosen.name} is next of {len(look.eligible)} ({rule.distribution})."
-    return _given(lead, board, "MATCHED", said, rule, chosen, look)
+    text = f"{text} {chosen.name} is next of {len(look.eligible)} ({rule.distribution})."
+    return _assigned(lead, board, "MATCHED", text, rule, chosen, look)
 
 
-def _given(lead: Lead, board: Board, reason: str, said: str, rule: Rule | None, chosen: Seller, look: Look) -> Decision:
+def _assigned(
+    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None, chosen: Seller, look: Look
+) -> Decision:
     within = board.ruleset.accept_within_min
     accept_by = None if within is None else board.now + timedelta(minutes=within)
-    return Decision(reason, said[:LONGEST], rule, chosen, look=look, accept_by=accept_by)
+    return Decision(reason, text[:LONGEST], rule, chosen, look=look, accept_by=accept_by)
 
 
 def _queued(
-    lead: Lead, board: Board, reason: str, said: str, rule: Rule | None, queue: Queue, look: Look = NOBODY
+    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None, queue: Queue, look: Look = NOBODY
 ) -> Decision:
     deadline = board.now + timedelta(minutes=queue.deadline_min)
-    said = f"{said} It waits in the queue “{queue.name}”."
-    return Decision(reason, said[-LONGEST:], rule, queue=queue, look=look, queue_deadline=deadline)
+    text = f"{text} It waits in the queue “{queue.name}”."
+    return Decision(reason, text[-LONGEST:], rule, queue=queue, look=look, queue_deadline=deadline)
 
 
-def _aside(lead: Lead, board: Board, reason: str, said: str, rule: Rule | None = None, look: Look = NOBODY) -> Decision:
-    """To the fallback queue; without one, nowhere."""
+def _fallback(
+    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None = None, look: Look = NOBODY
+) -> Decision:
+    """The decision without a seller: the fallback queue, or none."""
     if board.ruleset.fallback is not None:
-        return _queued(lead, board, reason, said, rule, board.ruleset.fallback, look)
-    return Decision(reason, f"{said} There is no fallback queue."[-LONGEST:], rule, look=look)
+        return _queued(lead, board, reason, text, rule, board.ruleset.fallback, look)
+    return Decision(reason, f"{text} There is no fallback queue."[-LONGEST:], rule, look=look)
 
 
 def read_rule(row: Mapping[str, Any]) -> Rule:
-    """A stored rule. What can't be read in it is kept as its mistake, for the decision's words."""
+    """A stored rule. What can't be read becomes its `mistake`, for the decision's explanation."""
     mistake: str | None = None
     condition: conditions.Condition = conditions.ALWAYS
     match: matching.Match = ()
@@ -289,7 +295,7 @@ def read_ruleset(row: Mapping[str, Any], rules: Sequence[Rule], fallback: Queue 
 
 
 def values_of(row: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored lead's values by condition field; what is missing or blank is left out."""
+    """A stored lead's values by condition field, without missing and empty ones."""
     values: dict[str, Any] = {}
     for name, column in COLUMNS.items():
         value = row[column]

@@ -1,9 +1,9 @@
-"""Who of those who may get a lead does. Pure and deterministic.
+"""Which of the eligible sellers gets a lead. Pure and deterministic.
 
 Turns are counted in units of 10^-12; a turn costs a seller 1 / weight. ROUND_ROBIN and WEIGHTED choose, among those
 who have had no more than their due, the one whose next turn ends first (earliest eligible virtual deadline first,
-Stoica and Abdel-Wahab 1995): whoever is served, nobody is ever a whole lead away from their exact share. Choosing
-merely the least served would give a seller of weight 1000 among twenty of weight 1 only the twenty-first lead.
+Stoica and Abdel-Wahab 1995): nobody is ever a whole lead away from their exact share. Choosing merely the
+least served would give a seller of weight 1000 among twenty of weight 1 only the twenty-first lead.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from crmgql.domain.routing.candidates import Load
 
 TURN = 10**12
 NOISE = 10**6
-"""More than what rounding 1 / weight adds up to in millions of turns."""
+"""More than the rounding errors of 1 / weight add up to in millions of turns."""
 
 AWAY = timedelta(minutes=15)
-"""Who was not seen for this long while others were has been away."""
+"""A seller who was not available for this long, while others were, has been away."""
 
 SEEN_EVERY = timedelta(minutes=5)
 
@@ -39,7 +39,7 @@ class Runner:
 
 
 def level(available: Iterable[Runner], now: datetime) -> None:
-    """Puts who is new or was away where the least served of the present ones is, and notes who is here."""
+    """Gives new and returning sellers the turns of the least served present one, and records who is available."""
     here = list(available)
     newest = max((runner.seen_at for runner in here if runner.seen_at is not None), default=None)
     least = min((runner.turns for runner in here if _was_here(runner, newest)), default=0)
@@ -55,7 +55,7 @@ def _was_here(runner: Runner, newest: datetime | None) -> bool:
 
 
 def pick(kind: str, runners: Sequence[Runner]) -> Runner:
-    """The next one of at least one."""
+    """The seller whose turn is next, of at least one."""
     if len(runners) == 1:
         return runners[0]
     if kind == "FIXED":
@@ -74,12 +74,12 @@ def serve(kind: str, runner: Runner) -> None:
 
 
 def cost(weight: int) -> int:
-    """What a turn costs, rounded half up."""
+    """The cost of a turn, rounded half up."""
     return (2 * TURN + weight) // (2 * weight)
 
 
 def _load(runner: Runner) -> tuple[int, int, UUID]:
-    """How full a seller is, in parts of what they can hold or else of their weight; then the turns."""
+    """A seller's open leads relative to their limit, or else to their weight; then the turns."""
     return runner.load.open * TURN // (runner.max_open or runner.weight), runner.turns, runner.id
 
 

@@ -1,7 +1,7 @@
-"""What a rule set would do with the latest leads, beside what happened to them. Nothing is written.
+"""A dry run: what a rule set would do with the latest leads, compared with what happened to them. Nothing is written.
 
-Each lead is decided as at the time when it came, the earliest first, with working hours and absences as they were then.
-Open leads are counted as they are now, without the ones that are tried.
+Each lead is decided as of the time when it came in, the earliest first, with the working hours and absences of that time.
+Open leads are counted as they are now, without the leads of the run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Outcome = tuple[Lead, Decision]
 
 
 async def dry_run(database: Database, viewer: Viewer, *, ruleset_id: UUID, last_n: int | None = None) -> dict[str, Any]:
-    """Per lead and in sum. Raises `NotFound`, `BadUserInput`. Only leads that the viewer sees are tried."""
+    """The result per lead and in total, for leads that the viewer sees. Raises `NotFound`, `BadUserInput`."""
     last_n = 100 if last_n is None else last_n
     if not 1 <= last_n <= MOST:
         raise BadUserInput(f"Must be 1 to {MOST}.", field="lastN")
@@ -60,7 +60,7 @@ async def _latest(act: Act, last_n: int) -> list[Lead]:
 
 
 async def _board(act: Act, ruleset: facts.Row, leads: Sequence[Lead]) -> Board:
-    """What deciding about the leads takes, as if they had not been given to anybody yet."""
+    """The facts for deciding, as if the leads had not been assigned to anybody yet."""
     connection, zone, since = act.tx.connection, act.tx.zone, leads[0].received_at
     board = await facts.board(connection, ruleset, leads, act.now, zone=zone, since=since, exact=True)
     for lead in leads:
@@ -72,7 +72,7 @@ async def _board(act: Act, ruleset: facts.Row, leads: Sequence[Lead]) -> Board:
 
 
 async def _try(leads: Sequence[Lead], board: Board) -> list[Outcome]:
-    """A decision takes up to a millisecond: others get the event loop after each slice of them."""
+    """Decides about each lead. A decision takes up to a millisecond, so the event loop runs others after each slice."""
     days: dict[UUID, datetime] = {}
     outcomes: list[Outcome] = []
     for lead in leads:

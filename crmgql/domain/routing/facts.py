@@ -1,7 +1,7 @@
-"""What routing has to know, read in few statements for any number of leads.
+"""The facts for routing, read in few statements for any number of leads.
 
-Always holds: who routes for real has locked the active rule set's row before anything here is read, so that turns,
-loads and limits are exact: one routing at a time.
+Always holds: before a routing that writes reads anything here, it locks the active rule set's row. So there is one routing
+at a time, and turns, loads and limits are exact.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ FROM assignment_decisions d
 WHERE d.lead_id = ANY ($1::uuid[]) AND d.reason <> 'MANUAL' AND NOT EXISTS (
     SELECT FROM assignment_decisions m WHERE m.lead_id = d.lead_id AND m.reason = 'MANUAL' AND m.id > d.id)
 GROUP BY d.lead_id"""
-"""Since the lead was last given by hand: how many decisions, and who did not accept."""
+"""Since the lead was last assigned by hand: how many decisions, and who did not accept."""
 
 ACCOUNTS = """
 SELECT lead.id, found.owner_id, found.how
@@ -82,9 +82,9 @@ Row = Mapping[str, Any]
 
 
 async def lock_active(connection: Connection) -> Row | None:
-    """The active rule set, locked until the end of the transaction; None when there is none.
+    """The active rule set, locked until the end of the transaction; None if there is none.
 
-    One that was waited for may have been retired meanwhile; the one that replaced it is seen the next time.
+    While the statement waits for the lock, the rule set may be retired; the next try sees the one that replaced it.
     """
     row = await retries.look_again(lambda: connection.fetchrow(LOCK_ACTIVE))
     return None if row is None else dict(row)
@@ -114,9 +114,10 @@ async def board(
     since: datetime | None = None,
     exact: bool = False,
 ) -> Board:
-    """Everything that deciding about these leads takes; completes the leads by their accounts' owners and past.
+    """All facts for deciding about these leads; adds account owners and history to the leads.
 
-    Without a rule set: one without rules. `zone` is the company's. `since`: absences from then on; `exact`: open leads are counted to the end, not only up to a seller's limit.
+    Without a rule set: one without rules. `zone` is the company's. `since`: absences from then on. `exact`: all open leads are
+    counted, not only up to a seller's limit.
     """
     queues = await read_queues(connection)
     ruleset = Ruleset(UUID(int=0)) if ruleset_row is None else await read_ruleset(connection, ruleset_row, queues)
@@ -139,7 +140,7 @@ async def read_sellers(
     zone: ZoneInfo,
     since: datetime | None = None,
 ) -> list[Seller]:
-    """All who sell, active or not, and the ones who are named; with their absences since then, or of now."""
+    """All users who sell, active or not, and the named ones; with their absences since `since`, or only current ones."""
     teams = {row["id"]: row for row in await connection.fetch(TEAMS)}
     absences: dict[UUID, list[tuple[datetime, datetime]]] = defaultdict(list)
     for row in await connection.fetch(ABSENCES, now, since or now):
@@ -177,7 +178,7 @@ def _seller(
 
 
 def _above(team_id: UUID | None, teams: Mapping[UUID, Row]) -> frozenset[UUID]:
-    """The team and those that it is a part of."""
+    """The team and the teams above it."""
     found: set[UUID] = set()
     while team_id is not None and team_id not in found:
         found.add(team_id)
@@ -188,7 +189,7 @@ def _above(team_id: UUID | None, teams: Mapping[UUID, Row]) -> frozenset[UUID]:
 async def _read_loads(
     connection: Connection, ruleset: Ruleset, sellers: Sequence[Seller], now: datetime, *, exact: bool
 ) -> dict[UUID, Load]:
-    """Open and today's leads of those who have a limit, counted up to it; all open ones where a rule goes by load."""
+    """Open and today's leads of sellers with a limit, counted up to it; all open ones if a rule distributes by load."""
     by_load = any(rule.distribution == "LEAST_LOADED" for rule in ruleset.rules)
     active = [seller for seller in sellers if seller.active]
     counted = [seller for seller in active if by_load or seller.max_open is not None]
@@ -226,10 +227,10 @@ async def _read_past(connection: Connection, leads: Sequence[Lead]) -> None:
 
 
 async def read_accounts(connection: Connection, leads: Sequence[Lead]) -> None:
-    """The owner of the customer that a lead belongs to: by its customer, e-mail, domain or company."""
+    """Finds the owners of the leads' customers: by customer, e-mail, domain or company."""
     columns = ("id", "customer_id", "email", "normal_email", "domain", "company")
-    given = [[lead.row[column] for lead in leads] for column in columns]
-    found = {row["id"]: (row["owner_id"], row["how"]) for row in await connection.fetch(ACCOUNTS, *given)}
+    arrays = [[lead.row[column] for lead in leads] for column in columns]
+    found = {row["id"]: (row["owner_id"], row["how"]) for row in await connection.fetch(ACCOUNTS, *arrays)}
     for lead in leads:
         lead.account = found.get(lead.id)
 
@@ -244,5 +245,5 @@ def lead_of(row: Row) -> Lead:
 
 
 def _json(row: Row, *columns: str) -> dict[str, Any]:
-    """The row with its JSON read, whatever JSON it is."""
+    """The row with these columns parsed from JSON."""
     return {**row, **{column: orjson.loads(row[column]) for column in columns if isinstance(row[column], str)}}

@@ -1,7 +1,8 @@
 """A seller's working hours: `{"timezone": "Europe/Berlin", "mon": ["09:00-12:00", "13:00-17:30"]}`. Pure.
 
-No object, or one without days: always at work, by the days of the company's zone or the one that is named. A day that is not named is a day off. Times are those on the wall of the
-time zone, so that summer time shifts nothing. "24:00" is the end of a day; a span over midnight is two spans.
+Without days a seller is always at work; days begin in the named time zone, else the company's. A day that is not named is a
+day off. Times are local times of the zone, so that summer time shifts nothing. "24:00" is the end of a day; a span over
+midnight is two spans.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ DAY_MIN = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Per weekday the spans in minutes since midnight, the end left out. `always`: no days are named."""
+    """Per weekday the spans in minutes since midnight, end excluded. `always`: no days are named."""
 
     zone: ZoneInfo
     spans: tuple[tuple[tuple[int, int], ...], ...] = ((),) * 7
@@ -36,7 +37,7 @@ class Hours:
         return any(start <= minute < end for start, end in self.spans[local.weekday()])
 
     def day_start(self, moment: datetime) -> datetime:
-        """The start of the moment's day on this wall, in UTC."""
+        """The start of the moment's day in the zone, in UTC."""
         return days.start_of(days.day_of(moment, self.zone), self.zone)
 
 
@@ -44,17 +45,17 @@ UTC = ZoneInfo("UTC")
 ALWAYS = Hours(UTC, always=True)
 
 
-def parse(given: Any, *, path: str = "hours", zone: ZoneInfo = UTC) -> Hours:
+def parse(raw: Any, *, path: str = "hours", zone: ZoneInfo = UTC) -> Hours:
     """`zone` is the company's. Raises `BadUserInput` with the path of what is wrong."""
-    if given == {}:
+    if raw == {}:
         return Hours(zone, always=True)
-    if not isinstance(given, dict):
+    if not isinstance(raw, dict):
         raise BadUserInput('Must be like {"timezone": "Europe/Berlin", "mon": ["09:00-17:00"]}.', field=path)
-    if unknown := given.keys() - {"timezone", *DAYS}:
+    if unknown := raw.keys() - {"timezone", *DAYS}:
         raise BadUserInput(f"Only timezone and {', '.join(DAYS)} can stand here.", field=f"{path}.{min(unknown)}")
-    own = parse_zone(given.get("timezone"), path=f"{path}.timezone")
-    spans = tuple(_day(given.get(day, []), f"{path}.{day}") for day in DAYS)
-    return Hours(own, spans, always=not given.keys() & set(DAYS))
+    own = parse_zone(raw.get("timezone"), path=f"{path}.timezone")
+    spans = tuple(_day(raw.get(day, []), f"{path}.{day}") for day in DAYS)
+    return Hours(own, spans, always=not raw.keys() & set(DAYS))
 
 
 def parse_zone(name: Any, *, path: str) -> ZoneInfo:
@@ -66,18 +67,18 @@ def parse_zone(name: Any, *, path: str) -> ZoneInfo:
     raise BadUserInput('Must be the name of a time zone, such as "Europe/Berlin".', field=path)
 
 
-def _day(given: Any, path: str) -> tuple[tuple[int, int], ...]:
-    if not isinstance(given, list):
+def _day(raw: Any, path: str) -> tuple[tuple[int, int], ...]:
+    if not isinstance(raw, list):
         raise BadUserInput('Must be a list of spans, such as ["09:00-12:00", "13:00-17:30"].', field=path)
-    spans = [_span(item, f"{path}.{number}") for number, item in enumerate(given)]
+    spans = [_span(item, f"{path}.{number}") for number, item in enumerate(raw)]
     for number, (start, _) in enumerate(spans[1:], start=1):
         if start < spans[number - 1][1]:
             raise BadUserInput("Spans of a day must follow one another without overlap.", field=f"{path}.{number}")
     return tuple(spans)
 
 
-def _span(given: Any, path: str) -> tuple[int, int]:
-    found = SPAN.fullmatch(given) if isinstance(given, str) else None
+def _span(raw: Any, path: str) -> tuple[int, int]:
+    found = SPAN.fullmatch(raw) if isinstance(raw, str) else None
     if found is None:
         raise BadUserInput('Must be like "09:00-17:30".', field=path)
     start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])

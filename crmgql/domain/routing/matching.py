@@ -1,6 +1,6 @@
-"""Which sellers fit a lead by what both say: `{"match": [{"seller": "attributes.regions", "op": "contains", "lead": "region"}]}`.
+"""Which sellers fit a lead, by comparing fields of both: `{"match": [{"seller": "attributes.regions", "op": "contains", "lead": "region"}]}`.
 
-Pure. Every pair must fit. What is missing on either side fits nothing.
+Pure. Every pair must fit. A missing value on either side does not fit.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ class Pair:
 Match = tuple[Pair, ...]
 
 
-def parse(given: Any, *, path: str = "sellerMatch") -> Match:
+def parse(raw: Any, *, path: str = "sellerMatch") -> Match:
     """Raises `BadUserInput` with the path of what is wrong."""
-    if not isinstance(given, dict) or given.keys() - {"match"}:
+    if not isinstance(raw, dict) or raw.keys() - {"match"}:
         raise BadUserInput('Must be {} or {"match": [{"seller": …, "op": …, "lead": …}]}.', field=path)
-    listed = given.get("match", [])
+    listed = raw.get("match", [])
     if not isinstance(listed, list):
         raise BadUserInput("Must be a list of pairs.", field=f"{path}.match")
     return tuple(_pair(item, f"{path}.match.{number}") for number, item in enumerate(listed))
 
 
-def _pair(given: Any, path: str) -> Pair:
-    if not isinstance(given, dict) or given.keys() != {"seller", "op", "lead"}:
+def _pair(raw: Any, path: str) -> Pair:
+    if not isinstance(raw, dict) or raw.keys() != {"seller", "op", "lead"}:
         raise BadUserInput('Must be like {"seller": "region", "op": "eq", "lead": "region"}.', field=path)
-    seller, op, lead = given["seller"], given["op"], given["lead"]
+    seller, op, lead = raw["seller"], raw["op"], raw["lead"]
     own = isinstance(seller, str) and seller.startswith(conditions.ATTRIBUTES) and seller != conditions.ATTRIBUTES
     if not own and seller not in SELLER:
         raise BadUserInput("seller is region, team or attributes.<name>.", field=f"{path}.seller")
@@ -50,12 +50,12 @@ def _pair(given: Any, path: str) -> Pair:
 
 
 def key(match: Match, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What of a lead decides who fits: leads with equal keys fit the same sellers."""
+    """The values of a lead that decide who fits: leads with equal keys fit the same sellers."""
     return tuple(_hashable(values.get(pair.lead)) for pair in match)
 
 
 def fits(match: Match, seller: Mapping[str, Any], key: tuple[Any, ...]) -> bool:
-    """Whether a seller's values (folded) fit a lead's key."""
+    """Whether a seller's values (case-folded) fit a lead's key."""
     return all(_fits(pair.op, seller.get(pair.seller), value) for pair, value in zip(match, key, strict=True))
 
 

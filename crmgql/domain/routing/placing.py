@@ -1,6 +1,6 @@
-"""Writes decisions: the leads' places, what was decided, events, audit rows, turns and news; for one lead or thousands.
+"""Writes decisions about one lead or thousands: leads, decisions, events, audit rows, turns and notifications.
 
-Always holds: all of it in the caller's transaction and in a number of statements that does not grow with the leads.
+Always holds: all of it in the caller's transaction, with a number of statements that does not grow with the leads.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ async def place(
     *,
     each: bool = False,
 ) -> list[Outcome]:
-    """Decides about leads that are locked, and writes it. The rule set is locked; None: decided without one.
+    """Decides about leads and writes the decisions. Leads and rule set are locked; None: there is no rule set.
 
-    Whoever is chosen is held active until the commit: where somebody was deactivated meanwhile, all is decided anew.
-    Raises `Collided` when that happens again and again.
+    The chosen sellers are locked, so that they stay active until the commit. If one was deactivated in the meantime, all is
+    decided again; after several tries it raises `Collided`.
     """
     if not leads:
         return []
@@ -77,7 +77,7 @@ async def place(
 async def write(
     act: Act, ruleset_id: UUID | None, outcomes: Sequence[Outcome], board: Board | None = None, *, each: bool = False
 ) -> None:
-    """Writes what was decided about leads that are locked. `each`: owners are told of each of many leads."""
+    """Writes decisions about locked leads. `each`: owners get a notification per lead, even for many leads."""
     if not outcomes:
         return
     connection, now, actor = act.tx.connection, act.now, act.viewer.actor_id
@@ -157,10 +157,10 @@ async def _serve(act: Act, board: Board) -> None:
 
 async def _notify(act: Act, ids: Sequence[UUID], outcomes: Sequence[Outcome], *, each: bool) -> None:
     if each:
-        news = [item for id, outcome in zip(ids, outcomes, strict=True) for item in _notices(act, id, *outcome)]
+        notices = [item for id, outcome in zip(ids, outcomes, strict=True) for item in _notices(act, id, *outcome)]
     else:
-        news = _summaries(ids[0], outcomes)
-    await notifications.notify_many(act, news)
+        notices = _summaries(ids[0], outcomes)
+    await notifications.notify_many(act, notices)
     lost = [lead for lead, decision in outcomes if decision.chosen is None and decision.queue is None]
     if lost:
         await _notify_of_lost(act, lost)
@@ -173,7 +173,7 @@ def _notices(act: Act, id: UUID, lead: Lead, decision: Decision) -> Iterator[Not
 
 
 def _summaries(id: UUID, outcomes: Sequence[Outcome]) -> list[Notice]:
-    """One message per seller, however many leads."""
+    """One notification per seller, however many leads."""
     counted = Counter(decision.chosen.id for _, decision in outcomes if decision.chosen is not None)
     key = f"lead.assigned:{id}"
     titles = {seller: f"{count} leads for you" if count > 1 else "A lead for you" for seller, count in counted.items()}
@@ -181,7 +181,7 @@ def _summaries(id: UUID, outcomes: Sequence[Outcome]) -> list[Notice]:
 
 
 async def _notify_of_lost(act: Act, lost: Sequence[Lead]) -> None:
-    """Once per lead; of many at a time, once a day."""
+    """Notifies the administrators of leads without a place: once per lead; if there are many at a time, once a day."""
     alone = lost[0] if len(lost) == 1 else None
     await notifications.notify(
         act,
@@ -191,18 +191,4 @@ async def _notify_of_lost(act: Act, lost: Sequence[Lead]) -> None:
         body="Routing found neither a seller nor a fallback queue; its decisions say why. It will be tried again.",
         dedupe_key=f"lead.unrouted:{alone.id if alone else act.today}",
         lead_id=alone.id if alone else None,
-    )
-
-
-async def notify_administrators(act: Act, lead: Lead, *, title: str, body: str, key: str) -> None:
-    """Once per lead and key."""
-    key = f"{key}:{lead.id}"
-    await notifications.notify(
-        act,
-        user_ids=await users.administrators(act),
-        kind=key.partition(":")[0],
-        title=title,
-        body=body,
-        dedupe_key=key,
-        lead_id=lead.id,
     )

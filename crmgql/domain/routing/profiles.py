@@ -33,7 +33,7 @@ IN_REACH = "SELECT $1 = ANY (team_reach($2))"
 
 @takes(SellerProfile, FACTS)
 async def set_profile(act: Act, *, user_id: UUID, expected_version: int | None = None, **values: Any) -> UUID:
-    """Makes a user's profile, or changes what is named of it. Raises `Forbidden` for somebody of another team."""
+    """Makes a user's profile or changes what is named. Raises `Forbidden` for a user of another team."""
     access.require_write(act.viewer, "SellerProfile")
     await records.visible(act, User, user_id, field="userId")
     await _require_reach(act, "sellerProfile.write", user_id)
@@ -54,7 +54,7 @@ async def set_profile(act: Act, *, user_id: UUID, expected_version: int | None =
 async def add_absence(
     act: Act, *, starts_at: datetime, ends_at: datetime, user_id: UUID | None = None, reason: str | None = None
 ) -> UUID:
-    """A time in which somebody, oneself unless named, gets no leads."""
+    """Makes an absence, the viewer's own unless a user is named: a time without new leads."""
     access.require_write(act.viewer, "Absence")
     if user_id is not None:
         await records.visible(act, User, user_id, field="userId")
@@ -67,7 +67,7 @@ async def add_absence(
 
 
 async def cancel_absence(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """The seller is there after all, from now on if it has begun."""
+    """Cancels an absence; one that has begun ends now."""
     access.require_write(act.viewer, "Absence")
     absence = await records.lock(act, Absence, id, expected_version=expected_version)
     if absence["cancelled_at"] is not None:
@@ -78,7 +78,7 @@ async def cancel_absence(act: Act, *, id: UUID, expected_version: int | None = N
 
 @takes(LeadQueue, QUEUE_FACTS, ORIGIN)
 async def create_queue(act: Act, **values: Any) -> UUID:
-    """A queue. After its deadline a lead that nobody else gets goes to its owner."""
+    """Makes a queue. After the deadline, a lead that no seller can get goes to the queue's owner."""
     access.require_write(act.viewer, "LeadQueue")
     if values.get("owner_id") is not None:
         await users.assignable(act, values["owner_id"], field="ownerId", permission="leadQueue.assign")
@@ -88,7 +88,7 @@ async def create_queue(act: Act, **values: Any) -> UUID:
 
 @takes(LeadQueue, QUEUE_FACTS)
 async def update_queue(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; leads that wait in it keep their deadline."""
+    """Changes what is named; waiting leads keep their deadline."""
     access.require_write(act.viewer, "LeadQueue")
     queue = await records.lock(act, LeadQueue, id, expected_version=expected_version)
     if changes.get("owner_id") not in (None, queue["owner_id"]):
@@ -98,7 +98,7 @@ async def update_queue(act: Act, *, id: UUID, expected_version: int | None = Non
 
 
 async def _require_reach(act: Act, permission: str, user_id: UUID) -> None:
-    """Oneself, or as far as the permission goes."""
+    """Raises `Forbidden` unless the user is the viewer or within the reach of their permission."""
     reach = access.reach(act.viewer.who, permission)
     if reach is access.Reach.ALL or user_id == act.viewer.user_id:
         return

@@ -1,7 +1,7 @@
-"""Rule sets and their rules, as administrators and marketers keep them: drafted, tried out, made active.
+"""Rule sets and their rules: administrators and marketers draft them, try them out and activate them.
 
-Only a draft can be changed, so that what decided about a lead can always be read again. One rule set is active; the one
-before is retired in the same transaction.
+Only a draft can be changed, so that the rules behind a decision can always be read again. One rule set is active; activating
+another retires it in the same transaction.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.routing import conditions, facts, matching, validation
-from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.errors import BadUserInput
 from crmgql.models import LeadQueue, RoutingRule, RoutingRuleset, Team, User
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = "name currency rates account_owner_first accept_within_min max_reroutes fallback_queue_id"
@@ -29,6 +30,12 @@ CONFLICTS = {
     "routing_rulesets_reroutes": ("maxReroutes", "Can't be negative."),
     "routing_rules_age": ("maxLeadAgeH", "Must be more than 0."),
 }
+MOVES = Moves(
+    RoutingRuleset,
+    activate=Move({"DRAFT"}, "ACTIVE", "routingRuleset.activated", "activated_at"),
+    retire=Move({"ACTIVE"}, "RETIRED", "routingRuleset.retired"),
+    change=Move({"DRAFT"}),
+)
 TAKEN_OVER = ("currency", "rates", "account_owner_first", "accept_within_min", "max_reroutes", "fallback_queue_id")
 AIMS = {"USER": "target_user_id", "TEAM": "target_team_id", "QUEUE": "target_queue_id"}
 AIMED: dict[str, tuple[Any, str]] = {
@@ -55,7 +62,7 @@ REMOVE = "DELETE FROM routing_rules WHERE id = $1"
 
 @takes(RoutingRuleset, FACTS, ORIGIN)
 async def create(act: Act, *, copy_of_id: UUID | None = None, **values: Any) -> UUID:
-    """A draft; as a copy, it has the other's rules, and its settings where none are given."""
+    """Makes a draft; a copy has the other's rules, and its settings unless the call names them."""
     access.require_write(act.viewer, "RoutingRuleset")
     if copy_of_id is not None:
         copied = await records.visible(act, RoutingRuleset, copy_of_id, field="copyOfId")
@@ -71,7 +78,7 @@ async def create(act: Act, *, copy_of_id: UUID | None = None, **values: Any) -> 
 
 @takes(RoutingRuleset, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named of a draft."""
+    """Changes what is named, of a draft."""
     access.require_write(act.viewer, "RoutingRuleset")
     ruleset = await _draft(act, id, field="id", expected_version=expected_version)
     await _check(act, changes)
@@ -80,24 +87,22 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 async def activate(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
-    """Makes a draft the one by which leads are routed. Raises `BadUserInput` for a rule that can't be read."""
+    """Activates a draft: leads are routed by it. Raises `BadUserInput` for a rule that can't be read."""
     access.require_write(act.viewer, "RoutingRuleset")
     before = await facts.lock_active(act.tx.connection)
-    draft = await _draft(act, id, field="id", expected_version=expected_version)
+    draft = await _draft(act, id, "activate", field="id", expected_version=expected_version)
     read = await facts.read_ruleset(act.tx.connection, draft, [])
     for mistake in (read.mistake, *(rule.mistake and f"Rule “{rule.name}”: {rule.mistake}" for rule in read.rules)):
         if mistake is not None:
             raise BadUserInput(mistake, field="id")
     if before is not None:
-        retiring = await records.lock(act, RoutingRuleset, before["id"])
-        await records.change(act, RoutingRuleset, retiring, {"status": "RETIRED"}, kind="routingRuleset.retired")
-    changes = {"status": "ACTIVE", "activated_at": act.now}
-    await records.change(act, RoutingRuleset, draft, changes, kind="routingRuleset.activated", conflicts=CONFLICTS)
+        await _move(act, await records.lock(act, RoutingRuleset, before["id"]), "retire")
+    await _move(act, draft, "activate")
     return id
 
 
 async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, Any]]:
-    """What is odd about a rule set."""
+    """The warnings about a rule set."""
     row = await records.shown(act, RoutingRuleset, id, field=field)
     connection = act.tx.connection
     ruleset = await facts.read_ruleset(connection, row, await facts.read_queues(connection))
@@ -108,7 +113,7 @@ async def warnings(act: Act, *, id: UUID, field: str = "id") -> list[dict[str, A
 
 @takes(RoutingRule, RULE_FACTS, ORIGIN)
 async def add_rule(act: Act, *, ruleset_id: UUID, position: int | None = None, **values: Any) -> UUID:
-    """A rule of a draft: the last one, unless a position, counted from 1, says otherwise."""
+    """Adds a rule to a draft: the last one, unless a position, counted from 1, is named."""
     access.require_write(act.viewer, "RoutingRule")
     await _draft(act, ruleset_id, field="rulesetId")
     _check_aim(values)
@@ -124,7 +129,7 @@ async def add_rule(act: Act, *, ruleset_id: UUID, position: int | None = None, *
 
 @takes(RoutingRule, RULE_FACTS, "position")
 async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named of a draft's rule; a position moves it among the others."""
+    """Changes what is named, of a draft's rule; a new position moves it among the others."""
     access.require_write(act.viewer, "RoutingRule")
     rule = await _rule(act, id, field="id", expected_version=expected_version)
     if "target" in changes:
@@ -140,30 +145,32 @@ async def update_rule(act: Act, *, id: UUID, expected_version: int | None = None
 
 
 async def remove_rule(act: Act, *, rule_id: UUID, expected_version: int | None = None) -> UUID:
-    """Takes a rule out of a draft; answers the rule set."""
+    """Removes a rule from a draft; returns the rule set's id."""
     access.require_write(act.viewer, "RoutingRule")
     rule = await _rule(act, rule_id, field="ruleId", expected_version=expected_version)
     ruleset = await _draft(act, rule["ruleset_id"], field="ruleId")
     await act.tx.connection.execute(REMOVE, rule_id)
     await _order(act, ruleset["id"], await _rule_ids(act, ruleset["id"]))
-    told = {"rule": rule["name"], "position": rule["position"]}
+    payload = {"rule": rule["name"], "position": rule["position"]}
     kind = "routingRuleset.ruleRemoved"
-    await records.change(act, RoutingRuleset, ruleset, {}, kind=kind, payload=told, touch=True)
+    await records.change(act, RoutingRuleset, ruleset, {}, kind=kind, payload=payload, touch=True)
     return ruleset["id"]  # type: ignore[no-any-return]
 
 
-async def _draft(act: Act, id: UUID, *, field: str, expected_version: int | None = None) -> Row:
+async def _draft(act: Act, id: UUID, verb: str = "change", *, field: str, expected_version: int | None = None) -> Row:
     await records.visible(act, RoutingRuleset, id, field=field)
     ruleset = await records.lock(act, RoutingRuleset, id, expected_version=expected_version)
-    if ruleset["status"] != "DRAFT":
-        raise IllegalTransition(
-            f"This rule set is {ruleset['status']} and stays as it is; make a draft that is a copy of it.", field=field
-        )
+    MOVES.check(verb, ruleset, hint="Make a draft that is a copy of it.", field=field)
     return ruleset
 
 
+async def _move(act: Act, ruleset: Row, verb: str) -> None:
+    move = MOVES[verb]
+    await records.change(act, RoutingRuleset, ruleset, move.changes(act.now), kind=move.event, conflicts=CONFLICTS)
+
+
 async def _rule(act: Act, id: UUID, *, field: str, expected_version: int | None) -> Row:
-    """A draft's rule. The rule set is locked first, as everywhere."""
+    """A draft's rule, locked after its rule set, as everywhere."""
     ruleset_id = (await records.visible(act, RoutingRule, id, field=field))["ruleset_id"]
     await _draft(act, ruleset_id, field=field)
     return await records.lock(act, RoutingRule, id, expected_version=expected_version)
@@ -177,7 +184,7 @@ async def _check(act: Act, values: Row) -> None:
 
 
 def _check_aim(values: Row) -> None:
-    """Raises `BadUserInput` unless exactly what the target needs is named."""
+    """Raises `BadUserInput` unless the rule names exactly the id that its target needs."""
     wanted = AIMS.get(values["target"])
     for column, (_, field) in AIMED.items():
         if column == wanted and values.get(column) is None:

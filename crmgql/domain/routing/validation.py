@@ -1,7 +1,8 @@
-"""What is odd about a rule set, before it is made active. Pure; sound but not complete: what can't be decided is no warning.
+"""Warnings about a rule set, before it is activated. Pure. Sound but not complete: what can't be decided gives no warning.
 
-Conditions are written out as alternatives of comparisons that must all hold; two alternatives are compared field by
-field. So "region is A and region is B" is seen to be impossible, and a rule behind a wider one to be out of reach.
+Conditions are expanded into alternatives of comparisons that must all hold (disjunctive normal form); two alternatives are
+compared field by field. This finds that "region is A and region is B" is impossible, and that a rule after a wider one is
+unreachable.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from crmgql.domain.routing.decide import Rule, Ruleset
 from crmgql.models import names
 
 MOST = 64
-"""Alternatives of a condition that are looked at."""
+"""The most alternatives of a condition; more are not checked."""
 
 Conjunction: TypeAlias = frozenset[Leaf | Not]
 OPPOSITE = {"eq": "ne", "ne": "eq"}
@@ -37,7 +38,7 @@ class Warning:
 
 
 def warnings(ruleset: Ruleset, sellers: Sequence[Seller]) -> list[Warning]:
-    """Everything odd, the rule set's own first, then rule by rule."""
+    """All warnings: about the rule set first, then rule by rule."""
     return [
         *_of_ruleset(ruleset),
         *(each for number in range(len(ruleset.rules)) for each in _of_rule(ruleset, number, sellers)),
@@ -85,7 +86,7 @@ def _behind(rule: Rule, ways: Sequence[Conjunction] | None, earlier: Sequence[Ru
 
 
 def alternatives(condition: Condition) -> list[Conjunction] | None:
-    """The ways to meet a condition, without those that can't be; None when there are too many to look at."""
+    """The ways to meet a condition, without contradictory ones; None if there are too many."""
     try:
         return [way for way in _ways(condition) if not _contradictory(way)]
     except OverflowError:
@@ -143,7 +144,7 @@ def _meet(ours: Iterable[Conjunction], theirs: Iterable[Conjunction]) -> bool:
 
 
 def _implies(ours: Conjunction, theirs: Conjunction) -> bool:
-    """Whether whatever meets ours meets theirs."""
+    """Whether every lead that meets ours meets theirs."""
     return all(any(_leads_to(mine, its) for mine in ours) for its in theirs)
 
 
@@ -199,14 +200,14 @@ def _needs_value(leaf: Leaf) -> bool:
 
 
 def _values(leaf: Leaf) -> tuple[Any, ...] | None:
-    """All values that meet it, where they can be listed."""
+    """All values that meet it, if they can be listed."""
     if leaf.op == "eq":
         return (leaf.value,)
     return leaf.value if leaf.op == "in" else None
 
 
 def _fits(value: Any, leaf: Leaf) -> bool | None:
-    """Whether a value meets a comparison; None where a rate would have to say."""
+    """Whether a value meets a comparison; None if that takes an exchange rate."""
     if leaf.field == conditions.BUDGET and leaf.op != "isSet" and value[1] != leaf.value[1]:
         return None
     return conditions.evaluate(leaf, {leaf.field: value}, conditions.Exchange())[0]
@@ -247,7 +248,7 @@ def _aimed_at(rule: Rule, seller: Seller) -> bool:
 
 
 def as_json_list(listed: Iterable[Warning]) -> list[dict[str, Any]]:
-    """As the API tells them."""
+    """As the API returns them."""
     return [
         {
             "code": each.code,

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import users
-from crmgql.errors import BadUserInput, Conflict, CurrencyMismatch, IllegalTransition
+from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
@@ -57,15 +58,13 @@ class Line:
     quantity: Decimal
     product_id: UUID | None = None
     description: str | None = None
-    unit_price: tuple[Decimal, str] | None = None
-    discount: tuple[Decimal, str] | None = None
-    shipping: tuple[Decimal, str] | None = None
+    unit_price: Money | None = None
+    discount: Money | None = None
+    shipping: Money | None = None
 
 
 MOVES = Moves(
-    "order",
-    refusal="A {status} {noun} can't {verb}; only from {sources}.",
-    joined=", ",
+    Order,
     confirm=Move({"DRAFT"}, "CONFIRMED", "order.confirmed", "confirmed_at"),
     process=Move({"CONFIRMED", "UNAVAILABLE"}, "PROCESSING", "order.processing"),
     invoice=Move({"CONFIRMED", "PROCESSING"}, "INVOICED", "order.invoiced"),
@@ -91,8 +90,8 @@ async def create(
     ordered_at: datetime | None = None,
     expected_delivery_at: datetime | None = None,
     note: str | None = None,
-    tax: tuple[Decimal, str] | None = None,
-    discount: tuple[Decimal, str] | None = None,
+    tax: Money | None = None,
+    discount: Money | None = None,
     **origin: Any,
 ) -> UUID:
     """A draft order in one currency: the given one or the customer's. The viewer sells it unless another is named.
@@ -136,10 +135,7 @@ async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_versi
     """Replaces a draft's lines; the same lines again change nothing."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
-    if order["status"] != "DRAFT":
-        raise IllegalTransition(
-            f"The lines of a {order['status']} order are fixed; only a DRAFT's can change.", field="id"
-        )
+    _require_draft(order)
     priced = await _priced(act, lines, order["currency"])
     before = await act.tx.connection.fetch(LINES, order["customer_id"], id)
     if [{column: row[column] for column in LINE} for row in before] == priced:
@@ -162,8 +158,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "seller_id" in changes and changes["seller_id"] != order["seller_id"]:
         await users.assignable(act, changes["seller_id"], field="sellerId")
     if "tax" in changes or "discount" in changes:
-        if order["status"] != "DRAFT":
-            raise IllegalTransition(f"The amounts of a {order['status']} order are fixed.", field="id")
+        _require_draft(order)
         currency = order["currency"]
         tax = _amount(changes.pop("tax", (order["tax_amount"], currency)), currency, "tax")
         discount = _amount(changes.pop("discount", (order["discount_amount"], currency)), currency, "discount")
@@ -177,9 +172,7 @@ async def move(
     act: Act, verb: str, *, id: UUID, expected_version: int | None = None, reason: str | None = None
 ) -> UUID:
     """Confirms, processes, invoices, ships, delivers, holds or cancels."""
-    access.require_write(act.viewer, "Order")
-    order = await records.lock(act, Order, id, expected_version=expected_version)
-    move = MOVES.check(verb, order)
+    order, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     if verb == "confirm":
         await _require_lines(act, order)
     if verb == "cancel":
@@ -188,6 +181,13 @@ async def move(
     checks.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
     return id
+
+
+def _require_draft(order: Row) -> None:
+    if order["status"] != "DRAFT":
+        raise IllegalTransition(
+            f"Lines and amounts of a {order['status']} order are fixed; only a DRAFT's can change.", field="id"
+        )
 
 
 async def _require_lines(act: Act, order: Row) -> None:
@@ -234,9 +234,9 @@ def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row]) 
     price = _amount(unit_price, currency, f"{at}unitPrice")
     discount = _amount(line.discount, currency, f"{at}discount")
     exact = line.quantity * price
-    if exact >= checks.MAX_AMOUNT:  # more digits than Decimal's context has can't be quantized
+    if exact >= money.LIMIT:  # more digits than Decimal's context has can't be quantized
         raise BadUserInput("Quantity times unit price is too large.", field=f"{at}quantity")
-    gross = exact.quantize(Decimal(1).scaleb(-checks.scale(currency)), ROUND_HALF_UP)
+    gross = money.rounded(exact, currency)
     if discount > gross:
         raise BadUserInput(f"The discount is more than the line's {gross}.", field=f"{at}discount")
     cost = product["cost_amount"] if product and product["currency"] == currency else None
@@ -254,18 +254,13 @@ def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row]) 
     }
 
 
-def _amount(money: tuple[Decimal, str] | None, currency: str, field: str) -> Decimal:
-    """An amount of the order's own currency, not negative; none is zero."""
-    amount, given = money or (Decimal(0), currency)
-    if given != currency:
-        raise CurrencyMismatch(
-            f"The order is in {currency}, this amount in {given}; an order has one currency.", field=field
-        )
-    return checks.not_negative(checks.exact(amount, currency, field=field), field=field)
+def _amount(given: Money | None, currency: str, field: str) -> Decimal:
+    """An amount of the order's own currency; none is zero."""
+    return money.amount(given or (Decimal(0), currency), currency, field=field)
 
 
 def _totals(lines: Sequence[Row], currency: str, tax: Decimal, discount: Decimal) -> Row:
-    zero = checks.exact(Decimal(0), currency, field="lines")
+    zero = money.rounded(Decimal(0), currency)
     subtotal = sum((line["line_amount"] for line in lines), zero)
     shipping = sum((line["shipping_amount"] for line in lines), zero)
     return _sums(subtotal, shipping, tax, discount, subtotal + shipping)

@@ -1,4 +1,4 @@
-"""Calendars: the days that count towards an alert, Monday to Friday unless said otherwise."""
+"""Calendars: the days that count towards an alert, by default Monday to Friday."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ CONFLICTS = {"business_calendars_name": ("name", "Another calendar has this name
 
 @cache
 def known_timezones() -> frozenset[str]:
-    """Names that mean the same on every machine."""
+    """Time zone names that mean the same on every machine."""
     return frozenset(available_timezones() - {"localtime"})
 
 
 @takes(BusinessCalendar, FACTS, ORIGIN)
 async def create(act: Act, **values: Any) -> UUID:
-    """Days that count, Monday to Friday in the company's time zone unless said otherwise."""
+    """Makes a calendar, by default Monday to Friday in the company's time zone."""
     access.require_write(act.viewer, "BusinessCalendar")
     if values.get("timezone") is None:
         values["timezone"] = act.tx.zone.key
@@ -42,7 +42,7 @@ async def create(act: Act, **values: Any) -> UUID:
 
 @takes(BusinessCalendar, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named; alerts of the pipelines that go by it are worked out anew, with the next sweep."""
+    """Changes what is named; the next sweep refreshes the alerts of the pipelines that use it."""
     access.require_write(act.viewer, "BusinessCalendar")
     calendar = await records.lock(act, BusinessCalendar, id, expected_version=expected_version)
     kind = "businessCalendar.updated"
@@ -54,7 +54,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 
 def _columns(values: Row) -> Row:
-    """The days as the table keeps them. Raises `BadUserInput` for a time zone, weekday or holiday that is none."""
+    """The days as stored. Raises `BadUserInput` for an invalid time zone, weekday or holiday."""
     columns = dict(values)
     if columns.get("timezone") is not None:
         checks.check_characters(columns["timezone"], "timezone")

@@ -1,6 +1,6 @@
-"""The company: its name, when its day and its year begin, and what its forms start with.
+"""The company: its name, time zone, fiscal year, and defaults for forms.
 
-Always holds: there is one. A day, wherever it is said or counted, is the company's: `Act.today` is in its time zone.
+Always holds: there is one. Days are counted in the company's time zone everywhere: see `Act.today`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ CONFLICTS = {
     "companies_fiscal_year_start_day": ("fiscalYearStartDay", "Must be a day that the month has in every year."),
 }
 NOTICED = timedelta(seconds=2 * BELIEVED_S)
-"""After so long every process goes by the new zone."""
+"""After this time every process uses the new zone."""
 
 
 @takes(Company, FACTS)
 async def update(act: Act, *, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes what is named. With another time zone, scores and risks are worked out anew by a job."""
+    """Changes what is named. After a change of time zone, a job computes scores and risks again."""
     access.require_write(act.viewer, "Company")
     company = await records.lock(
         act, Company, await act.tx.connection.fetchval(ONLY), expected_version=expected_version
@@ -51,7 +51,7 @@ async def update(act: Act, *, expected_version: int | None = None, **changes: An
 
 
 async def _checked(act: Act, changes: Row) -> Row:
-    """The changes as the table keeps them. Raises `BadUserInput` for a time zone or a locale that is none."""
+    """The changes as stored. Raises `BadUserInput` for an invalid time zone or locale."""
     if (zone := changes.get("timezone")) is not None:
         checks.check_characters(zone, "timezone")
         known = zone in calendars.known_timezones() and await act.tx.connection.fetchval(DATABASE_KNOWS, zone)

@@ -13,7 +13,7 @@ class StatusChanged(Changed):
 
 
 class Assigned(Changed):
-    """From whom it was handed over, if that person left."""
+    """The deactivated user from whom it was handed over, if any."""
 
     handed_over_from: record_id("User") | None = None  # type: ignore[valid-type]
 
@@ -27,12 +27,12 @@ class Erased(Changed):
 KINDS = (
     Kind("customer.created", "Customer", "A customer was made.", customer=ALWAYS),
     Kind("customer.updated", "Customer", "A customer's record changed.", customer=ALWAYS),
-    Kind("customer.statusChanged", "Customer", "A customer's place in its life cycle changed.", StatusChanged, ALWAYS),
+    Kind("customer.statusChanged", "Customer", "A customer's status changed.", StatusChanged, ALWAYS),
     Kind("customer.assigned", "Customer", "A customer got another owner, or none.", Assigned, ALWAYS),
     Kind("customer.erased", "Customer", "A customer's personal values were erased.", Erased, ALWAYS),
-    Kind("customer.pooled", "Customer", "A customer lost its owner to a pool.", customer=ALWAYS),
+    Kind("customer.pooled", "Customer", "A customer went into a pool and has no owner now.", customer=ALWAYS),
     Kind("contact.created", "Contact", "A contact was made.", customer=ALWAYS),
     Kind("contact.updated", "Contact", "A contact's record changed.", customer=ALWAYS),
     Kind("contact.erased", "Contact", "A contact's personal values were erased.", Erased, ALWAYS),
-    Kind("contact.madePrimary", "Contact", "A contact became its customer's first one.", customer=ALWAYS),
+    Kind("contact.madePrimary", "Contact", "A contact became its customer's primary contact.", customer=ALWAYS),
 )

@@ -1,10 +1,10 @@
-"""What concerns the stream itself."""
+"""Gaps in the stream, and erasures."""
 
 from crmgql.events.declarations import GAP, FreeText, Kind, Payload
 
 
 class GapRecorded(Payload):
-    """The type whose records changed, the first and last id of those that did (none: any), and why."""
+    """The type whose records changed, the first and last id of those (none: any), and the reason."""
 
     type: str
     first: str | None = None

@@ -4,7 +4,7 @@ from crmgql.events.declarations import Kind, Payload
 
 
 class Counts(Payload):
-    """Lines by what became of them."""
+    """Lines by outcome."""
 
     read: int
     inserted: int
@@ -16,7 +16,7 @@ class Counts(Payload):
 
 
 class ImportFinished(Payload):
-    """Where the rows came from, the step, what they became, and how many of them."""
+    """The source, the step, the noun, and the counts."""
 
     source: str
     step: str
@@ -24,4 +24,4 @@ class ImportFinished(Payload):
     counts: Counts
 
 
-KINDS = (Kind("import.finished", "ImportRun", "A step of an import came to its end.", ImportFinished),)
+KINDS = (Kind("import.finished", "ImportRun", "A step of an import finished.", ImportFinished),)

@@ -1,4 +1,4 @@
-"""Leads: their life, their duplicates."""
+"""Leads and their duplicates."""
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ class LeadMoved(Changed):
 
 
 class LeadMerged(LeadMoved):
-    """The lead that it lives on in, and how much went there."""
+    """The lead that it was merged into, and how many tasks and e-mails moved there."""
 
     into: record_id("Lead")  # type: ignore[valid-type]
     tasks: int
@@ -21,7 +21,7 @@ class LeadMerged(LeadMoved):
 
 
 class LeadAbsorbed(Changed):
-    """The lead that went up in it; a status before and after, if it changed."""
+    """The lead that was merged into it; its status before and after, if it changed."""
 
     merged: record_id("Lead")  # type: ignore[valid-type]
     from_: str | None = Field(None, alias="from")
@@ -29,7 +29,7 @@ class LeadAbsorbed(Changed):
 
 
 class LeadConverted(LeadMoved):
-    """What came of it."""
+    """The customer, contact and opportunity that it became."""
 
     customer_id: record_id("Customer")  # type: ignore[valid-type]
     contact_id: record_id("Contact") | None = None  # type: ignore[valid-type]
@@ -37,7 +37,7 @@ class LeadConverted(LeadMoved):
 
 
 class LeadAssigned(Changed):
-    """Why, as a code; from whom it was handed over, if that person left."""
+    """Why, as a code; the deactivated user from whom it was handed over, if any."""
 
     reason: str
     handed_over_from: record_id("User") | None = None  # type: ignore[valid-type]
@@ -57,7 +57,7 @@ class Pair(Payload):
 
 
 class PairFound(Pair):
-    """How alike they are, in per cent."""
+    """Their similarity in per cent."""
 
     similarity: int
 
@@ -65,18 +65,20 @@ class PairFound(Pair):
 KINDS = (
     Kind("lead.created", "Lead", "A lead came in.", customer=SOMETIMES),
     Kind("lead.updated", "Lead", "A lead's record changed.", customer=SOMETIMES),
-    Kind("lead.accepted", "Lead", "A lead's owner took it on.", customer=SOMETIMES),
-    Kind("lead.assigned", "Lead", "A lead was given to somebody.", LeadAssigned, SOMETIMES),
-    Kind("lead.unassigned", "Lead", "A lead's owner left; it is routed anew.", LeadAssigned, SOMETIMES),
-    Kind("lead.nurtured", "Lead", "A lead is kept warm.", LeadMoved, SOMETIMES),
-    Kind("lead.qualified", "Lead", "A lead is worth selling to.", LeadMoved, SOMETIMES),
-    Kind("lead.lost", "Lead", "A lead was given up.", LeadMoved, SOMETIMES),
-    Kind("lead.reopened", "Lead", "A lost lead is open again.", LeadMoved, SOMETIMES),
+    Kind("lead.accepted", "Lead", "A lead's owner accepted it.", customer=SOMETIMES),
+    Kind("lead.assigned", "Lead", "A lead was assigned to somebody.", LeadAssigned, SOMETIMES),
+    Kind(
+        "lead.unassigned", "Lead", "A lead's owner was deactivated; the lead is routed again.", LeadAssigned, SOMETIMES
+    ),
+    Kind("lead.nurtured", "Lead", "A lead went into nurturing.", LeadMoved, SOMETIMES),
+    Kind("lead.qualified", "Lead", "A lead was qualified.", LeadMoved, SOMETIMES),
+    Kind("lead.lost", "Lead", "A lead was lost.", LeadMoved, SOMETIMES),
+    Kind("lead.reopened", "Lead", "A lost lead was reopened.", LeadMoved, SOMETIMES),
     Kind("lead.converted", "Lead", "A lead became a customer.", LeadConverted, SOMETIMES),
-    Kind("lead.merged", "Lead", "A lead went up in another one.", LeadMerged, SOMETIMES),
-    Kind("lead.absorbed", "Lead", "A lead took another one in.", LeadAbsorbed, SOMETIMES),
-    Kind("lead.pooled", "Lead", "A lead lost its owner to a pool.", customer=SOMETIMES),
+    Kind("lead.merged", "Lead", "A lead was merged into another one.", LeadMerged, SOMETIMES),
+    Kind("lead.absorbed", "Lead", "Another lead was merged into this one.", LeadAbsorbed, SOMETIMES),
+    Kind("lead.pooled", "Lead", "A lead went into a pool and has no owner now.", customer=SOMETIMES),
     Kind("lead.erased", "Lead", "A lead's personal values were erased.", LeadErased, SOMETIMES),
-    Kind("lead.duplicateFound", "LeadDuplicate", "Two leads look like one.", PairFound),
-    Kind("lead.duplicateDismissed", "LeadDuplicate", "Two leads that look like one are two.", Pair),
+    Kind("lead.duplicateFound", "LeadDuplicate", "Two leads may be duplicates.", PairFound),
+    Kind("lead.duplicateDismissed", "LeadDuplicate", "Somebody decided that two leads are no duplicates.", Pair),
 )

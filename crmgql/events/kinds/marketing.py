@@ -1,4 +1,4 @@
-"""Campaigns, where leads come in, follow-up rules."""
+"""Campaigns, intake sources, follow-up rules."""
 
 from crmgql.events.declarations import Kind
 
@@ -7,10 +7,10 @@ KINDS = (
     Kind("campaign.updated", "Campaign", "A campaign changed."),
     Kind("campaign.started", "Campaign", "A campaign began."),
     Kind("campaign.ended", "Campaign", "A campaign ended."),
-    Kind("intakeSource.created", "IntakeSource", "A place where leads come in was made."),
-    Kind("intakeSource.updated", "IntakeSource", "A place where leads come in changed."),
+    Kind("intakeSource.created", "IntakeSource", "An intake source was made."),
+    Kind("intakeSource.updated", "IntakeSource", "An intake source changed."),
     Kind("intakeSource.keyRotated", "IntakeSource", "An intake source got a new key."),
-    Kind("intakeSource.deactivated", "IntakeSource", "No more leads come in there."),
-    Kind("followUpRule.created", "FollowUpRule", "A rule for following leads up was made."),
-    Kind("followUpRule.updated", "FollowUpRule", "A rule for following leads up changed."),
+    Kind("intakeSource.deactivated", "IntakeSource", "An intake source was deactivated."),
+    Kind("followUpRule.created", "FollowUpRule", "A follow-up rule was made."),
+    Kind("followUpRule.updated", "FollowUpRule", "A follow-up rule changed."),
 )

@@ -4,15 +4,15 @@ from crmgql.events.declarations import ALWAYS, Changed, Kind, Money
 
 
 class PaymentMoved(Changed):
-    """How much it is about."""
+    """The payment's amount."""
 
     amount: Money
 
 
 KINDS = (
-    Kind("payment.expected", "Payment", "A payment is on its way.", PaymentMoved, ALWAYS),
-    Kind("payment.received", "Payment", "Money came in.", PaymentMoved, ALWAYS),
-    Kind("payment.failed", "Payment", "A payment that was on its way failed.", PaymentMoved, ALWAYS),
-    Kind("payment.cancelled", "Payment", "A payment that was on its way was called off.", PaymentMoved, ALWAYS),
+    Kind("payment.expected", "Payment", "A payment is expected.", PaymentMoved, ALWAYS),
+    Kind("payment.received", "Payment", "A payment was received.", PaymentMoved, ALWAYS),
+    Kind("payment.failed", "Payment", "An expected payment failed.", PaymentMoved, ALWAYS),
+    Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
 )

@@ -4,7 +4,7 @@ from crmgql.events.declarations import SOMETIMES, FreeText, Kind, Payload, recor
 
 
 class Stay(Payload):
-    """What came into the pool or left it, and why, if somebody said so."""
+    """The lead or customer that entered or left the pool, and the reason, if there is one."""
 
     lead_id: record_id("Lead") | None = None  # type: ignore[valid-type]
     customer_id: record_id("Customer") | None = None  # type: ignore[valid-type]
@@ -20,7 +20,7 @@ class Warned(Payload):
 KINDS = (
     Kind("pool.created", "Pool", "A pool was made."),
     Kind("pool.updated", "Pool", "A pool's rules changed."),
-    Kind("pool.released", "PoolItem", "Somebody gave up a lead or a customer to a pool.", Stay, SOMETIMES),
+    Kind("pool.released", "PoolItem", "Somebody released a lead or a customer into a pool.", Stay, SOMETIMES),
     Kind("pool.reclaimed", "PoolItem", "A lead or a customer that nobody followed up went to a pool.", Stay, SOMETIMES),
     Kind("pool.claimed", "PoolItem", "Somebody took a lead or a customer out of a pool.", Stay, SOMETIMES),
     Kind("lead.reclaimWarned", "Lead", "A lead's owner was warned that it goes to a pool.", Warned, SOMETIMES),

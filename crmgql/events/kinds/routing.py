@@ -1,4 +1,4 @@
-"""Routing: where leads went, and the rules for it."""
+"""Routed leads, and the rules of routing."""
 
 from crmgql.events.declarations import SOMETIMES, Changed, Kind, record_id
 
@@ -11,20 +11,20 @@ class Routed(Changed):
 
 
 class RuleRemoved(Changed):
-    """The rule's name and the place it had."""
+    """The rule's name and its former position."""
 
     rule: str
     position: int
 
 
 class QueueUpdated(Changed):
-    """From whom it was handed over, if that person left."""
+    """The deactivated user from whom it was handed over, if any."""
 
     handed_over_from: record_id("User") | None = None  # type: ignore[valid-type]
 
 
 KINDS = (
-    Kind("lead.routed", "Lead", "Routing gave a lead to somebody.", Routed, SOMETIMES),
+    Kind("lead.routed", "Lead", "Routing assigned a lead to somebody.", Routed, SOMETIMES),
     Kind("lead.queued", "Lead", "Routing put a lead into a queue.", Routed, SOMETIMES),
     Kind("lead.unrouted", "Lead", "Routing found no place for a lead.", Routed, SOMETIMES),
     Kind("routingRuleset.created", "RoutingRuleset", "A draft of rules was made."),
@@ -36,8 +36,8 @@ KINDS = (
     Kind("routingRule.updated", "RoutingRule", "A rule of a draft changed."),
     Kind("leadQueue.created", "LeadQueue", "A queue for leads was made."),
     Kind("leadQueue.updated", "LeadQueue", "A queue changed, such as its owner.", QueueUpdated),
-    Kind("sellerProfile.created", "SellerProfile", "It was said what leads a seller takes."),
-    Kind("sellerProfile.updated", "SellerProfile", "What leads a seller takes changed."),
-    Kind("absence.created", "Absence", "Somebody will be away."),
-    Kind("absence.cancelled", "Absence", "Somebody won't be away after all."),
+    Kind("sellerProfile.created", "SellerProfile", "A seller's routing profile was made."),
+    Kind("sellerProfile.updated", "SellerProfile", "A seller's routing profile changed."),
+    Kind("absence.created", "Absence", "An absence was entered."),
+    Kind("absence.cancelled", "Absence", "An absence was cancelled."),
 )

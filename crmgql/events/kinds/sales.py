@@ -10,7 +10,7 @@ class LinesSet(Changed):
 
 
 class OrderMoved(Changed):
-    """Why, if somebody said so."""
+    """The reason, if there is one."""
 
     reason: FreeText | None = None
 
@@ -22,8 +22,8 @@ KINDS = (
     Kind("order.confirmed", "Order", "A draft became an order; its amounts are fixed.", OrderMoved, ALWAYS),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),
-    Kind("order.shipped", "Order", "An order left the house.", OrderMoved, ALWAYS),
-    Kind("order.delivered", "Order", "An order arrived.", OrderMoved, ALWAYS),
-    Kind("order.held", "Order", "An order can't be fulfilled for now.", OrderMoved, ALWAYS),
-    Kind("order.cancelled", "Order", "An order was called off.", OrderMoved, ALWAYS),
+    Kind("order.shipped", "Order", "An order was shipped.", OrderMoved, ALWAYS),
+    Kind("order.delivered", "Order", "An order was delivered.", OrderMoved, ALWAYS),
+    Kind("order.held", "Order", "An order was put on hold.", OrderMoved, ALWAYS),
+    Kind("order.cancelled", "Order", "An order was cancelled.", OrderMoved, ALWAYS),
 )

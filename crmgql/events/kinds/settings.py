@@ -1,4 +1,4 @@
-"""What is set for the whole company."""
+"""Settings of the whole company."""
 
 from crmgql.events.declarations import Kind
 

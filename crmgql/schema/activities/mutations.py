@@ -21,7 +21,7 @@ mutations.table(
         "Makes a task.",
         tasks.create,
         input=inputs.create(
-            tasks.FACTS, doc="Without an assignee it is yours. With an opportunity it is of that one's customer."
+            tasks.FACTS, doc="Without an assignee it is yours. With an opportunity it belongs to that one's customer."
         ),
     ),
     Row(
@@ -30,9 +30,9 @@ mutations.table(
         tasks.update,
         input=inputs.update(tasks.FACTS),
     ),
-    Row("taskComplete", "Says that it was done.", tasks.move, "complete"),
-    Row("taskCancel", "Says that it need not be done.", tasks.move, "cancel"),
-    Row("taskReopen", "Opens a task that was done or cancelled again.", tasks.move, "reopen"),
+    Row("taskComplete", "Marks an open task as done.", tasks.move, "complete"),
+    Row("taskCancel", "Cancels an open task.", tasks.move, "cancel"),
+    Row("taskReopen", "Reopens a task that was done or cancelled.", tasks.move, "reopen"),
 )
 
 mutations.table(
@@ -45,7 +45,7 @@ mutations.table(
             "customer_id occurred_at author_id",
             interactions.FACTS,
             optional="occurred_at author_id",
-            doc="Without a time it happened now, without an author you are it.",
+            doc="Without a time it happened now; without an author it is by you.",
         ),
     ),
     Row(
@@ -59,7 +59,7 @@ mutations.table(
 
 @input
 class TicketAssignInput:
-    """An assignee of null takes the ticket from whoever has it."""
+    """Null for the assignee unassigns the ticket."""
 
     id: strawberry.ID
     assignee_id: strawberry.ID | None
@@ -77,14 +77,14 @@ mutations.table(
     Row("ticketUpdate", "Changes what the input names.", tickets.update, input=inputs.update(tickets.FACTS)),
     Row("ticketHold", "Marks an open ticket as pending: it waits for the customer.", tickets.move, "hold"),
     Row("ticketResolve", "Marks an open or pending ticket as resolved.", tickets.move, "resolve"),
-    Row("ticketReopen", "Opens a pending, resolved or closed ticket again.", tickets.move, "reopen"),
+    Row("ticketReopen", "Reopens a pending, resolved or closed ticket.", tickets.move, "reopen"),
     Row("ticketClose", "Closes a resolved ticket: it no longer changes.", tickets.move, "close"),
 )
 
 
 @mutation("Ticket", TicketAssignInput, calls=tickets.assign)
 async def ticket_assign(act: Act, **values: Any) -> UUID:
-    """Gives the ticket to somebody."""
+    """Assigns the ticket to a user, or unassigns it."""
     if "assignee_id" not in values:
         raise BadUserInput("Name the assignee, or null for nobody.", field="assigneeId")
     return await tickets.assign(act, **values)

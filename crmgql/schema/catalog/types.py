@@ -7,7 +7,7 @@ from crmgql.schema.customers import aggregates
 
 @node(models.Product)
 class Product:
-    """Something that is sold."""
+    """A product that the company sells."""
 
     sku = column()
     name = column(sort=True)

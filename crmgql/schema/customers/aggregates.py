@@ -14,13 +14,13 @@ from crmgql.viewer import Who
 Build = Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]]
 
 KEYS = ("id", "customer_id", "currency")
-"""What a value over an order's own payments or lines needs of the order: they are found by customer and order."""
+"""The columns of an order by which its payments and lines are found."""
 
 COMMITTED = ("CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED")
-"""States in which an order counts as revenue and its unpaid part as outstanding."""
+"""The statuses in which an order counts as revenue and its unpaid part as outstanding."""
 
 
-def _in(column: ast.Expr, values: tuple[str, ...]) -> ast.Expr:
+def is_one_of(column: ast.Expr, *values: str) -> ast.Expr:
     return ast.any_of([ast.eq(column, ast.Text(value)) for value in values])
 
 
@@ -30,17 +30,17 @@ def _over(record: str, table: str, key: str, who: Who, t: str, value: ast.Expr, 
     return ast.Subquery(ast.Select(((value, "value"),), ast.Table(table, "r"), where=ast.all_of(conditions)))
 
 
-def _zero(currency: ast.Expr) -> ast.Expr:
+def zero(currency: ast.Expr) -> ast.Expr:
     """0, 0.00 or 0.000, as the currency is written."""
     return ast.Func("round", (ast.Cast(ast.Num(0), "numeric"), ast.Func("currency_scale", (currency,))))
 
 
 def _committed() -> ast.Expr:
-    return _in(ast.Col("r", "status"), COMMITTED)
+    return is_one_of(ast.Col("r", "status"), *COMMITTED)
 
 
 def _received(order: str) -> ast.Expr:
-    """What was received for the order under an alias."""
+    """The sum received for the order under an alias."""
     paid = ast.all_of(
         [
             ast.eq(ast.Col("paid", "customer_id"), ast.Col(order, "customer_id")),
@@ -55,7 +55,7 @@ def _received(order: str) -> ast.Expr:
 def _open_part(order: str) -> ast.Expr:
     """An order's unpaid part; an overpaid order does not lower what is owed for others."""
     received = ast.Func("coalesce", (_received(order), ast.Num(0)))
-    nothing = _zero(ast.Col(order, "currency"))
+    nothing = zero(ast.Col(order, "currency"))
     return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", received), nothing))
 
 
@@ -66,7 +66,7 @@ def _order_sum(value: ast.Expr) -> Build:
         same = ast.eq(ast.Col("r", "currency"), currency)
         total = ast.Func("sum", (value,))
         amount = _over("Order", "orders", "customer_id", who, t, total, _committed(), same)
-        return ast.Func("coalesce", (amount, _zero(currency))), currency
+        return ast.Func("coalesce", (amount, zero(currency))), currency
 
     return build
 
@@ -143,7 +143,7 @@ def currencies() -> Any:
 
 def order_paid() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
-        return ast.Func("coalesce", (_received(t), _zero(currency))), currency
+        return ast.Func("coalesce", (_received(t), zero(currency))), currency
 
     return declare.derived(build, None, "What was received for this order.", nullable=True, needs=KEYS)
 
@@ -152,7 +152,7 @@ def order_outstanding() -> Any:
     """Total minus received, at least 0; 0 unless confirmed or later."""
 
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
-        amount = ast.Case(_in(ast.Col(t, "status"), COMMITTED), _open_part(t), _zero(currency))
+        amount = ast.Case(is_one_of(ast.Col(t, "status"), *COMMITTED), _open_part(t), zero(currency))
         return amount, currency
 
     needs = (*KEYS, "status", "total_amount")

@@ -26,7 +26,7 @@ mutations.table(
     "Contact",
     Row(
         "contactCreate",
-        "Makes a contact; a primary one takes the place of the primary one before.",
+        "Makes a contact; a primary one replaces the primary contact before it.",
         contacts.create,
         input=inputs.create("customer_id", contacts.FACTS, "primary"),
     ),

@@ -56,7 +56,7 @@ class Contact:
     title = column()
     email = column(input=EmailAddress)
     phone = column()
-    primary = column(doc="Whether this is the customer's first address; at most one is.")
+    primary = column(doc="Whether this is the customer's primary contact; at most one is.")
     customer = one()
     interactions = many("Interaction", "contact", order="-occurredAt")
     opportunities = many("Opportunity", "contact")

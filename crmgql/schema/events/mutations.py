@@ -24,7 +24,7 @@ mutations.table(
     "Erasure",
     Row(
         "personErase",
-        "Blanks a person everywhere, for good: records, e-mails, notifications, the trail. Who is the same person goes with it.",
+        "Erases a person for good: from records, e-mails, notifications, events and the audit trail, with all records of the same person.",
         erasure.erase,
         input=PersonEraseInput,
     ),

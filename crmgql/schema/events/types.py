@@ -10,7 +10,7 @@ class Event:
 
     kind = column()
     subject_type = column()
-    subject = any_one("subject_type", "subject_id", "What it is about; null where you may not see it.")
+    subject = any_one("subject_type", "subject_id", "What it is about; null if you may not see it.")
     payload = column()
     occurred_at = column()
     customer = one()
@@ -21,7 +21,7 @@ class Event:
 class Erasure:
     """A person was erased. The event `person.erased` says how many records were blanked."""
 
-    reason = column(doc="Why, in the words of whoever erased; it should not name the person.")
+    reason = column(doc="Why; it should not name the person.")
     erased_at = column()
     actor = one()
 
@@ -32,7 +32,7 @@ class AuditEntry:
 
     action = column()
     subject_type = column()
-    subject = any_one("subject_type", "subject_id", "What it is about; null where you may not see it.")
+    subject = any_one("subject_type", "subject_id", "What it is about; null if you may not see it.")
     changes = column()
     occurred_at = column()
     customer = one()

@@ -19,9 +19,9 @@ object_type(
         Field(
             "writes",
             list[str],
-            "The types of records that it changes: asking for it takes the right to change each of them.",
+            "The types of records that it changes: enqueuing it takes the permission to change each of them.",
         ),
-        Field("maxFailures", int, "After so many failures it is DEAD."),
+        Field("maxFailures", int, "After this number of failures it is DEAD."),
         Field("timeoutS", int, "Seconds that one attempt may take."),
         Field("manual", bool, "Whether it may be enqueued and scheduled by hand."),
     ],

@@ -19,23 +19,23 @@ mutations.table(
     "Job",
     Row(
         "jobEnqueue",
-        "Asks for a job of a kind.",
+        "Enqueues a job.",
         jobs.ask,
         input=inputs.create(
             "kind arguments due_at priority",
             origin=False,
             optional="due_at",
-            doc="`jobKinds` tells the kinds and their arguments. Due now unless a time is given.",
+            doc="`jobKinds` lists the kinds and their arguments. Due now unless a time is named.",
         ),
     ),
     Row(
         "jobCancel",
-        "Cancels a job that waits, at once, or that runs, within seconds, and the jobs that came of it.",
+        "Cancels a job and its children: at once if it waits, within seconds if it runs.",
         jobs.cancel,
         input=JobInput,
     ),
     Row("jobRetry", "Tries a dead or cancelled job again.", jobs.retry, input=JobInput),
-    Row("jobDrop", "Gives a dead job up.", jobs.drop, input=JobInput),
+    Row("jobDrop", "Drops a dead job: it will not be retried.", jobs.drop, input=JobInput),
 )
 
 mutations.table(
@@ -44,13 +44,13 @@ mutations.table(
         "scheduleCreate",
         "Makes a schedule.",
         schedules.create,
-        input=inputs.create("kind arguments", schedules.FACTS, doc="Exactly one of cron, everyS and onceAt says when."),
+        input=inputs.create("kind arguments", schedules.FACTS, doc="Name exactly one of cron, everyS and onceAt."),
     ),
     Row(
         "scheduleUpdate",
         "Changes what the input names.",
         schedules.update,
-        input=inputs.update(schedules.FACTS, "arguments", doc="Another way of timing replaces the one there was."),
+        input=inputs.update(schedules.FACTS, "arguments", doc="A new timing replaces the one before."),
     ),
     Row("scheduleDelete", "Ends a schedule; its past runs can still be read.", schedules.delete),
 )

@@ -6,7 +6,7 @@ from crmgql.engine.declare import column, many, node, one
 
 @node(models.Job, order="-id")
 class Job:
-    """A piece of work in the background: what it is, how far it is, how it ended."""
+    """A background job: its kind, progress and result."""
 
     kind = column()
     queue = column()
@@ -16,7 +16,7 @@ class Job:
     due_at = column(sort=True)
     attempts = column(doc="How often a worker took it up.")
     failures = column(doc="How many of these ended badly.")
-    max_failures = column(doc="After so many failures it is DEAD, to be read, retried or dropped.")
+    max_failures = column(doc="After this number of failures it is DEAD, to be read, retried or dropped.")
     started_at = column()
     finished_at = column(sort=True)
     progress_done = column()
@@ -26,10 +26,10 @@ class Job:
     error_code = column()
     error_message = column()
     cancel_requested_at = column()
-    scheduled_for = column(doc="The time of its schedule that it stands for.")
+    scheduled_for = column(doc="The time of its schedule that it runs for.")
     parent = one()
     schedule = one()
-    actor = one("Who asked for it; null when the system did.")
+    actor = one("Who enqueued it; null: the system.")
     children = many("Job", "parent")
 
 
@@ -48,6 +48,6 @@ class Schedule:
     enabled = column()
     next_at = column()
     last_at = column()
-    skipped = column(doc="Times that were passed over, because a run was going on or by the catch-up policy.")
+    skipped = column(doc="Runs that were skipped, because one was running or by the catch-up policy.")
     deleted_at = column()
     jobs = many("Job", "schedule")

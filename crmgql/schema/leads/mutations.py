@@ -1,4 +1,4 @@
-"""Mutations of leads and of pairs that look like one."""
+"""Mutations of leads and of pairs that may be duplicates."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class LeadMergeInput:
 class LeadConvertInput:
     """The customer is the one named, else the one with the lead's e-mail address or domain, else a new one.
 
-    `newCustomer`: a new one in any case. Unless `withOpportunity` is false, an opportunity is made: over the lead's budget
-    and named after its company, unless the input says otherwise.
+    `newCustomer`: a new one in any case. Unless `withOpportunity` is false, an opportunity is made, by default over the lead's
+    budget and named after its company.
     """
 
     id: strawberry.ID
@@ -62,14 +62,14 @@ mutations.table(
     "Lead",
     Row(
         "leadCreate",
-        "Takes in a lead; routing and the search for duplicates follow.",
+        "Makes a lead; routing and the search for duplicates follow.",
         leads.create,
         input=inputs.create(
             leads.FACTS,
             "received_at owner_id",
             also={"route": bool | None},
             optional="received_at",
-            doc="Without an owner it is yours if you sell or manage, else routed. `route`: it is routed though you sell.",
+            doc="Without an owner it is yours if you sell or manage, else routed. `route`: it is routed even if you sell.",
         ),
     ),
     Row(
@@ -81,32 +81,42 @@ mutations.table(
             doc="Of a closed lead only emailOptOut, campaignId and leadSource can be changed. `attributes` are replaced as a whole.",
         ),
     ),
-    Row("leadAccept", "The owner takes the lead on, so that it is not routed to somebody else.", leads.accept),
+    Row("leadAccept", "Accepts the lead as its owner, so that it is not routed to somebody else.", leads.accept),
     Row(
         "leadAssign",
-        "Gives the lead to somebody by hand; managers to their teams, sellers to themselves.",
+        "Assigns the lead by hand; managers within their teams, sellers to themselves.",
         leads.assign,
         input=LeadAssignInput,
     ),
-    Row("leadNurture", "Not ready to buy yet: NEW or QUALIFIED becomes NURTURING.", leads.nurture),
-    Row("leadQualify", "Worth a seller's time: NEW or NURTURING becomes QUALIFIED.", leads.qualify),
-    Row("leadLose", "Closes an open lead as lost, and says why.", leads.lose, input=LeadLoseInput),
+    Row(
+        "leadNurture",
+        "Marks a lead that is not ready to buy: NEW or QUALIFIED becomes NURTURING.",
+        leads.move,
+        "nurture",
+    ),
+    Row(
+        "leadQualify",
+        "Marks a lead that is worth a seller's time: NEW or NURTURING becomes QUALIFIED.",
+        leads.move,
+        "qualify",
+    ),
+    Row("leadLose", "Closes an open lead as lost, with a reason.", leads.lose, input=LeadLoseInput),
     Row("leadReopen", "Makes a lost lead NEW again; without an owner it is routed.", leads.reopen),
     Row(
         "leadConvert",
-        "Makes an open lead a customer with a contact and an opportunity.",
+        "Converts an open lead to a customer with a contact and an opportunity.",
         conversion.convert,
         input=LeadConvertInput,
         asks=("opportunity.write",),
     ),
-    Row("leadMerge", "Makes two leads one; nothing that either says is lost.", merging.merge, input=LeadMergeInput),
+    Row("leadMerge", "Merges two leads; no value of either is lost.", merging.merge, input=LeadMergeInput),
 )
 
 mutations.table(
     "LeadDuplicate",
     Row(
         "leadDuplicateDismiss",
-        "The two are not one: the pair is not found again.",
+        "Marks a pair as two different leads: it is not found again.",
         duplicates.dismiss,
         input=LeadDuplicateDismissInput,
     ),

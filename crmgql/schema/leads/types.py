@@ -1,4 +1,4 @@
-"""Leads, and pairs of them that look like one."""
+"""Leads, and pairs of them that may be duplicates."""
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
@@ -35,14 +35,14 @@ class Lead:
     last_activity_at = column()
     assigned_at = column()
     accepted_at = column()
-    accept_by = column(doc="Until when the owner must accept, or it goes to somebody else.")
+    accept_by = column(doc="Until when the owner must accept; after that it is routed to somebody else.")
     queue_deadline = column()
     protected_until = column()
     converted_at = column()
     campaign = one()
     intake_source = one()
     owner = one()
-    routing = one("Why it is where it is: the latest decision.")
+    routing = one("The latest routing decision.")
     queue = one()
     pool = one()
     customer = one()
@@ -74,7 +74,7 @@ class LeadTransition:
 
 @node(models.LeadDuplicate, order="-id")
 class LeadDuplicate:
-    """Two leads that look like one."""
+    """Two leads that may be duplicates."""
 
     reasons = column()
     similarity = column(doc="Per cent.")

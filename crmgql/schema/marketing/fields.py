@@ -1,4 +1,4 @@
-"""What leads came to, per channel, campaign or source."""
+"""The results of leads, per channel, campaign or source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUPING = enum_type(
 object_type(
     "CampaignResultsStatus",
     [Field("status", lazy("LeadStatus")), Field("leads", int)],
-    "How many leads are in a status now.",
+    "How many leads have a status now.",
 )
 object_type(
     "CampaignResultsStage",
@@ -38,10 +38,10 @@ object_type(
         Field("channel", optional(lazy("CampaignChannel")), "By channel or campaign; null: leads of no campaign."),
         Field("campaignId", optional(strawberry.ID), "By campaign only."),
         Field("campaignName", optional(str)),
-        Field("leadSource", optional(str), "By source only; null: leads that do not say where they came from."),
-        Field("leads", int, "All but those that were merged into others."),
+        Field("leadSource", optional(str), "By source only; null: leads without a source."),
+        Field("leads", int, "All except those that were merged into others."),
         Field("statuses", list_of(lazy("CampaignResultsStatus"))),
-        Field("qualified", int, "Those that ever were qualified or converted."),
+        Field("qualified", int, "Those that were ever qualified or converted."),
         Field("converted", int),
         Field("conversionRate", optional(scalars.DecimalText), "Per cent of the leads that were converted."),
         Field("stages", list_of(lazy("CampaignResultsStage"))),
@@ -50,12 +50,12 @@ object_type(
         Field(
             "spend",
             optional(list_of(lazy("Money"))),
-            "An entry per currency; null by source, and where a campaign is in the period with a part of its days.",
+            "An entry per currency; null by source, and where only a part of a campaign's days is in the period.",
         ),
-        Field("costPerLead", optional(lazy("Money")), "Spend / leads, where all was spent in one currency."),
+        Field("costPerLead", optional(lazy("Money")), "Spend / leads, if all was spent in one currency."),
         Field("returnOnSpend", optional(scalars.DecimalText), "(Won revenue − spend) / spend, in that currency."),
     ],
-    "What the leads of a channel, a campaign or a source came to.",
+    "The results of the leads of a channel, a campaign or a source.",
 )
 
 
@@ -64,14 +64,16 @@ object_type(
     list_of(lazy("CampaignResults")),
     arguments=(
         Argument("by", GROUPING, REQUIRED),
-        Argument("since", scalars.DateText, None, "The first of the company's days on which leads were received."),
-        Argument("until", scalars.DateText, None, "The last one."),
+        Argument(
+            "since", scalars.DateText, None, "The first day on which leads were received, in the company's time zone."
+        ),
+        Argument("until", scalars.DateText, None, "The last day."),
     ),
     calls=campaign_results.results,
 )
 async def results(ask: Ask, **values: Any) -> Any:
-    """What leads came to, most leads first, 1000 groups at most. For ADMIN, FINANCE, MARKETER and MANAGER; a manager's
-    figures are of the leads and opportunities they may see, and so leave out what compares them with the spend."""
+    """The results of leads, most leads first, at most 1000 groups. For ADMIN, FINANCE, MARKETER and MANAGER; a manager's
+    figures count only the leads and opportunities they may see, so they are not compared with the spend."""
     rows = await campaign_results.results(ask.database, ask.viewer, **values)
     return [_encoded(row) for row in rows]
 

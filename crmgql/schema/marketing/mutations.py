@@ -18,35 +18,35 @@ mutations.table(
         campaigns.create,
         input=inputs.create(
             campaigns.FACTS,
-            doc="Planned until it is started. Without a currency it has that of its budget or spend.",
+            doc="It is planned until it is started. The currency is by default that of its budget or spend.",
         ),
     ),
     Row(
         "campaignUpdate",
-        "Changes what the input names, what was spent included.",
+        "Changes what the input names, also after the end.",
         campaigns.update,
-        input=inputs.update(campaigns.FACTS, doc="Another currency comes with the amounts given anew."),
+        input=inputs.update(campaigns.FACTS, doc="A new currency takes new amounts."),
     ),
-    Row("campaignStart", "A planned campaign runs from now on.", campaigns.start),
-    Row("campaignEnd", "Ends a campaign; leads that still come in count for it.", campaigns.end),
+    Row("campaignStart", "Starts a planned campaign.", campaigns.start),
+    Row("campaignEnd", "Ends a campaign; leads that come in later still count for it.", campaigns.end),
 )
 
 INTAKE_SOURCE_CREATE = inputs.create(
     intake_sources.FACTS,
-    doc="Without allowedOrigins pages of any origin may post. ratePerMinute is 30 unless given; half of it per address.",
+    doc="Without allowedOrigins pages of any origin may post. ratePerMinute is 30 by default; half of it per address.",
 )
 
 
 @mutation("IntakeSource", INTAKE_SOURCE_CREATE, extras={"key": str}, calls=intake_sources.create)
 async def intake_source_create(act: Act, **values: Any) -> Done:
-    """Makes an intake source. `key` is shown this once; a repeated request with the same idempotencyKey answers null."""
+    """Makes an intake source. `key` is shown only once: it is null if the request is repeated with the same idempotencyKey."""
     id, key = await intake_sources.create(act, **values)
     return Done(id, {"key": key})
 
 
 @mutation("IntakeSource", MoveInput, extras={"key": str}, calls=intake_sources.rotate_key)
 async def intake_source_rotate_key(act: Act, **values: Any) -> Done:
-    """Ends the key and makes a new one, shown this once."""
+    """Replaces the key by a new one, which is shown only once."""
     id, key = await intake_sources.rotate_key(act, **values)
     return Done(id, {"key": key})
 
@@ -59,14 +59,14 @@ mutations.table(
         intake_sources.update,
         input=inputs.update(intake_sources.FACTS, "active"),
     ),
-    Row("intakeSourceDeactivate", "Takes nothing more from an intake source.", intake_sources.deactivate),
+    Row("intakeSourceDeactivate", "Deactivates an intake source: its posts are refused.", intake_sources.deactivate),
 )
 
 mutations.table(
     "FollowUpRule",
     Row(
         "followUpRuleCreate",
-        "Makes a rule for what happens to leads that stay in a status.",
+        "Makes a follow-up rule for leads that stay in a status.",
         follow_ups.create_rule,
         input=inputs.create(
             follow_ups.FACTS,
@@ -76,7 +76,7 @@ mutations.table(
     ),
     Row(
         "followUpRuleUpdate",
-        "Changes what the input names; an inactive rule does nothing any more.",
+        "Changes what the input names; an inactive rule does nothing.",
         follow_ups.update_rule,
         input=inputs.update(follow_ups.FACTS),
     ),

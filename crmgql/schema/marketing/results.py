@@ -1,35 +1,29 @@
-"""What campaigns came to, as SQL expressions under the viewer's own rules.
+"""The results of campaigns, as SQL expressions under the viewer's own rules.
 
-A lead that was merged into another is not counted, as the other one is. Revenue is that of the opportunities which a
+A lead that was merged into another is not counted, as the other one is. Revenue is that of the won opportunities that a
 campaign's leads were converted to, each counted once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from crmgql import access
 from crmgql.engine import declare
 from crmgql.planner import codecs
+from crmgql.schema.customers import aggregates
 from crmgql.sql import ast
 from crmgql.viewer import Who
-
-Build = Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]]
 
 QUALIFIED = ("QUALIFIED", "CONVERTED")
 MONEY = ("id", "currency")
 SPEND = (*MONEY, "spend_amount")
 
 
-def _is(column: ast.Expr, *values: str) -> ast.Expr:
-    return ast.any_of([ast.eq(column, ast.Text(value)) for value in values])
-
-
 def _leads(who: Who, t: str, *where: ast.Expr) -> ast.Expr:
     """The condition of a lead under the alias `r` that counts for campaign `t`."""
     own = ast.eq(ast.Col("r", "campaign_id"), ast.Col(t, "id"))
-    merged = ast.Not(_is(ast.Col("r", "status"), "MERGED"))
+    merged = ast.Not(aggregates.is_one_of(ast.Col("r", "status"), "MERGED"))
     return ast.all_of([own, merged, access.figures("Lead", who, "r"), *where])
 
 
@@ -44,11 +38,11 @@ def _count(condition: ast.Expr | None = None) -> ast.Expr:
 
 def _over_won(who: Who, t: str, value: ast.Expr, *where: ast.Expr) -> ast.Expr:
     """A value over the won opportunities (alias `o`) that the campaign's leads were converted to."""
-    converted = _leads(who, t, _is(ast.Col("r", "status"), "CONVERTED"))
+    converted = _leads(who, t, aggregates.is_one_of(ast.Col("r", "status"), "CONVERTED"))
     theirs = ast.Select(((ast.Col("r", "opportunity_id"), "id"),), ast.Table("leads", "r"), where=converted)
     conditions = [
         ast.InSelect(ast.Col("o", "id"), theirs),
-        _is(ast.Col("o", "status"), "WON"),
+        aggregates.is_one_of(ast.Col("o", "status"), "WON"),
         access.rows("Opportunity", who, "o"),
         *where,
     ]
@@ -58,8 +52,7 @@ def _over_won(who: Who, t: str, value: ast.Expr, *where: ast.Expr) -> ast.Expr:
 
 def _revenue(who: Who, t: str, currency: ast.Expr) -> ast.Expr:
     total = _over_won(who, t, ast.Func("sum", (ast.Col("o", "amount"),)), ast.eq(ast.Col("o", "currency"), currency))
-    zero = ast.Func("round", (ast.Cast(ast.Num(0), "numeric"), ast.Func("currency_scale", (currency,))))
-    return ast.Func("coalesce", (total, zero))
+    return ast.Func("coalesce", (total, aggregates.zero(currency)))
 
 
 def _ratio(part: ast.Expr, whole: ast.Expr, places: ast.Expr) -> ast.Expr:
@@ -76,14 +69,17 @@ def lead_count() -> Any:
 
 
 def qualified_count() -> Any:
-    """A lead that came in by import may be qualified without a transition that says so."""
+    """An imported lead may be qualified without a transition."""
 
     def build(who: Who, t: str, _: ast.Expr) -> tuple[ast.Expr, ...]:
         moved = ast.all_of(
-            [ast.eq(ast.Col("m", "lead_id"), ast.Col("r", "id")), _is(ast.Col("m", "to_status"), *QUALIFIED)]
+            [
+                ast.eq(ast.Col("m", "lead_id"), ast.Col("r", "id")),
+                aggregates.is_one_of(ast.Col("m", "to_status"), *QUALIFIED),
+            ]
         )
         once = ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table("lead_transitions", "m"), where=moved))
-        ever = ast.any_of([_is(ast.Col("r", "status"), *QUALIFIED), once])
+        ever = ast.any_of([aggregates.is_one_of(ast.Col("r", "status"), *QUALIFIED), once])
         return (_over_leads(who, t, _count(), ever),)
 
     doc = "How many of them ever were qualified or converted, whatever became of them then."
@@ -92,14 +88,14 @@ def qualified_count() -> Any:
 
 def converted_count() -> Any:
     def build(who: Who, t: str, _: ast.Expr) -> tuple[ast.Expr, ...]:
-        return (_over_leads(who, t, _count(), _is(ast.Col("r", "status"), "CONVERTED")),)
+        return (_over_leads(who, t, _count(), aggregates.is_one_of(ast.Col("r", "status"), "CONVERTED")),)
 
     return declare.derived(build, codecs.LONG, "How many of them were converted.", nullable=True)
 
 
 def conversion_rate() -> Any:
     def build(who: Who, t: str, _: ast.Expr) -> tuple[ast.Expr, ...]:
-        converted = ast.Op(_count(_is(ast.Col("r", "status"), "CONVERTED")), "*", ast.Num(100))
+        converted = ast.Op(_count(aggregates.is_one_of(ast.Col("r", "status"), "CONVERTED")), "*", ast.Num(100))
         return (_over_leads(who, t, _ratio(converted, _count(), ast.Num(2))),)
 
     doc = "The per cent of its leads that were converted; null without leads."

@@ -1,4 +1,4 @@
-"""Campaigns, where leads come from, and what follows by rule."""
+"""Campaigns, intake sources and follow-up rules."""
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
@@ -7,7 +7,7 @@ from crmgql.schema.marketing import results
 
 @node(models.Campaign, order="name")
 class Campaign:
-    """What brings leads, and what it costs."""
+    """A marketing campaign: what it costs and the leads that it brings."""
 
     name = column(sort=True)
     channel = column(enum=models.CampaignChannel)
@@ -31,7 +31,7 @@ class Campaign:
 
 @node(models.IntakeSource, order="name")
 class IntakeSource:
-    """A form, page or partner that hands in leads with a key of its own."""
+    """A form, page or partner that posts leads with a key of its own."""
 
     name = column(sort=True)
     hint = column(doc="The first characters of the key, to recognise it by.")
@@ -45,7 +45,7 @@ class IntakeSource:
 
 @node(models.FollowUpRule, order="name")
 class FollowUpRule:
-    """What happens so many hours after a lead came into a status, if it still is in it."""
+    """A task or an e-mail so many hours after a lead came into a status, if it still has it."""
 
     name = column(sort=True)
     lead_status = column(enum=models.LeadStatus)

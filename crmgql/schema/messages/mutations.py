@@ -21,7 +21,7 @@ class NotificationReadInput:
 
 @input
 class NotificationReadAllInput:
-    """With an id, everything up to that notification: name the newest you show, and what came meanwhile stays unread."""
+    """With an id, all up to that notification: name the newest that you show, so that later ones stay unread."""
 
     id: strawberry.ID | None = UNSET
 
@@ -39,6 +39,6 @@ mutations.table(
 
 @mutation("Notification", NotificationReadAllInput, extras={"count": int})
 async def notification_read_all(act: Act, *, id: UUID | None = None) -> Done:
-    """Marks your notifications as read; answers the newest of them and how many were unread."""
+    """Marks your notifications as read; returns the newest of them and how many were unread."""
     newest, count = await notifications.mark_all_read(act, id=id)
     return Done(newest or NOBODY, {"count": count})

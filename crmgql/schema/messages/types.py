@@ -6,7 +6,7 @@ from crmgql.engine.declare import column, node, one
 
 @node(models.Notification, order="-id")
 class Notification:
-    """One thing you should know; everybody sees their own."""
+    """A notification of one user; everybody sees their own."""
 
     kind = column()
     title = column()
@@ -22,7 +22,7 @@ class Notification:
 
 @node(models.EmailMessage, order="-id")
 class EmailMessage:
-    """An e-mail that is to be sent, or was."""
+    """An e-mail that was sent or is to be sent."""
 
     to_address = column()
     subject = column()

@@ -12,12 +12,6 @@ from crmgql.engine.scalars import DateTimeText
 
 
 @input
-class PaymentMoveInput:
-    id: strawberry.ID
-    expected_version: int | None = UNSET
-
-
-@input
 class PaymentReceiveInput:
     id: strawberry.ID
     expected_version: int | None = UNSET
@@ -38,6 +32,6 @@ mutations.table(
     ),
     Row("paymentUpdate", "Changes the reference.", payments.update, input=inputs.update("reference")),
     Row("paymentReceive", "Marks a pending payment as received.", payments.move, "receive", input=PaymentReceiveInput),
-    Row("paymentFail", "Marks a pending payment as failed.", payments.move, "fail", input=PaymentMoveInput),
-    Row("paymentCancel", "Cancels a pending payment.", payments.move, "cancel", input=PaymentMoveInput),
+    Row("paymentFail", "Marks a pending payment as failed.", payments.move, "fail"),
+    Row("paymentCancel", "Cancels a pending payment.", payments.move, "cancel"),
 )

@@ -6,7 +6,7 @@ from crmgql.engine.declare import column, many, money, node, one
 
 @node(models.Payment, order="-createdAt")
 class Payment:
-    """Money that came in, or should; without an order it is a prepayment."""
+    """A payment that was received or is expected; without an order it is a prepayment."""
 
     amount = money("amount")
     currency = column()

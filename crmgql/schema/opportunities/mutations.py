@@ -13,7 +13,7 @@ from crmgql.engine.scalars import DateTimeText
 
 @input
 class OpportunityMoveInput:
-    """The stage is an open one; of another pipeline too."""
+    """The stage must be open; it may be of another pipeline."""
 
     id: strawberry.ID
     stage_id: strawberry.ID
@@ -29,7 +29,7 @@ class OpportunityLoseInput:
 
 @input
 class OpportunityReopenInput:
-    """Back to its pipeline's last open stage unless another open stage is named."""
+    """The stage is by default the last open one of its pipeline."""
 
     id: strawberry.ID
     stage_id: strawberry.ID | None = UNSET
@@ -47,7 +47,7 @@ class OpportunityActionInput:
 
 @input
 class OpportunitySnoozeInput:
-    """Until when; at most a year ahead."""
+    """`until` is at most a year ahead."""
 
     id: strawberry.ID
     until: DateTimeText
@@ -69,50 +69,50 @@ mutations.table(
     ),
     Row(
         "opportunityUpdate",
-        "Changes what the input names; of a closed one the name and the owner.",
+        "Changes what the input names; of a closed opportunity only name and owner.",
         opportunities.update,
         input=inputs.update(opportunities.FACTS, "customer_id amount"),
     ),
     Row(
         "opportunityMove",
-        "Moves to another open stage; onwards only when the stage's required key actions are done.",
+        "Moves to another open stage; onwards only if the stage's required key actions are done.",
         opportunities.move,
         input=OpportunityMoveInput,
     ),
     Row(
         "opportunityWin",
-        "Closes an open opportunity as won, today, when its stage's required key actions are done.",
+        "Closes an open opportunity as won, today, if its stage's required key actions are done.",
         opportunities.win,
     ),
     Row(
         "opportunityLose",
-        "Closes an open opportunity as lost, today, and says why.",
+        "Closes an open opportunity as lost, today, with a reason.",
         opportunities.lose,
         input=OpportunityLoseInput,
     ),
     Row(
         "opportunityReopen",
-        "Opens a won or lost opportunity again.",
+        "Reopens a won or lost opportunity.",
         opportunities.reopen,
         input=OpportunityReopenInput,
     ),
     Row(
         "opportunityActionDone",
-        "Notes that a key action was done.",
+        "Records that a key action was done.",
         opportunities.finish_action,
         input=OpportunityActionInput,
     ),
     Row(
         "opportunityActionUndone",
-        "Takes back that a key action was done.",
+        "Removes the record that a key action was done.",
         opportunities.undo_action,
         input=OpportunityActionInput,
     ),
     Row(
         "opportunitySnooze",
-        "Lets no alert come before a time; then it is due, unless something happens before.",
+        "Puts alerts off until a time.",
         opportunities.snooze,
         input=OpportunitySnoozeInput,
     ),
-    Row("opportunityUnsnooze", "Lets alerts come again.", opportunities.unsnooze),
+    Row("opportunityUnsnooze", "Ends the snooze.", opportunities.unsnooze),
 )

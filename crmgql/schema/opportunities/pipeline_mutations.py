@@ -12,7 +12,8 @@ from crmgql.engine.mutations import Row
 
 @part(pipelines.NewStage)
 class PipelineStageInput:
-    """An open stage of a new pipeline. Hours of silence until the owner is alerted, and after that the manager."""
+    """An open stage of a new pipeline. `staleAfterH`: hours without activity until the owner is alerted; `escalateAfterH`: hours
+    after that until the manager is."""
 
     name: str
     probability: int | None = UNSET
@@ -23,7 +24,7 @@ class PipelineStageInput:
 
 @part(pipelines.Place)
 class StagePlaceInput:
-    """A stage in its new place."""
+    """A stage, at its new position in the list."""
 
     stage_id: strawberry.ID
 
@@ -56,7 +57,7 @@ mutations.table(
             "name default calendar_id",
             also={"stages": list[PipelineStageInput]},
             origin=False,
-            doc="The open stages in order; those for WON and LOST come by themselves.",
+            doc="The open stages in order; those for WON and LOST are added.",
         ),
     ),
     Row(
@@ -64,7 +65,7 @@ mutations.table(
         "Changes what the input names.",
         pipelines.update,
         input=inputs.update(
-            "name default calendar_id", doc="`default: true` takes the default from the pipeline that has it."
+            "name default calendar_id", doc="`default: true` makes it the default pipeline in place of the one before."
         ),
     ),
     Row(
@@ -85,7 +86,7 @@ mutations.table(
             "pipeline_id",
             pipelines.STAGE_FACTS,
             also={"after_id": strawberry.ID | None},
-            doc="The last open stage, unless `afterId` names the one before it.",
+            doc="By default the last open stage; `afterId` names the stage before it.",
         ),
     ),
     Row(
@@ -116,14 +117,14 @@ mutations.table(
         key_actions.update_action,
         input=inputs.update(key_actions.FACTS),
     ),
-    Row("keyActionArchive", "Lets a key action gate nothing any more.", key_actions.archive_action),
+    Row("keyActionArchive", "Archives a key action: it is no longer required.", key_actions.archive_action),
 )
 
 mutations.table(
     "ScoreRule",
     Row(
         "scoreRuleCreate",
-        "Makes a rule of the score; open opportunities are scored anew.",
+        "Makes a score rule; open opportunities are scored again.",
         score_rules.create,
         input=inputs.create(
             score_rules.FACTS,
@@ -132,7 +133,7 @@ mutations.table(
     ),
     Row(
         "scoreRuleUpdate",
-        "Changes a rule of the score; open opportunities are scored anew.",
+        "Changes a score rule; open opportunities are scored again.",
         score_rules.update,
         input=inputs.update(score_rules.FACTS),
     ),

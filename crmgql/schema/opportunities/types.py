@@ -1,4 +1,4 @@
-"""Opportunities, their pipelines and stages, and what is known of how they go."""
+"""Opportunities, their pipelines, stages, transitions and alerts."""
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
@@ -6,26 +6,26 @@ from crmgql.engine.declare import column, many, money, node, one
 
 @node(models.Opportunity, plural="opportunities")
 class Opportunity:
-    """A deal in the making."""
+    """A possible deal."""
 
     name = column()
     status = column(enum=models.OpportunityStatus)
     stage_since = column(doc="When it came into its stage.")
     amount = money("amount")
     currency = column()
-    probability = column(doc="Per cent; null: its stage's.")
+    probability = column(doc="Per cent; null: that of its stage.")
     engaged_on = column()
     expected_close = column(sort=True)
     closed_on = column()
     lost_reason = column()
-    last_activity_at = column(doc="The last interaction, move or done action.")
-    stale_at = column(doc="When the next alert is due if nothing happens; null when none is.")
-    stale_since = column(doc="Since when it is stale; null while it is not.")
+    last_activity_at = column(doc="The time of the last interaction, move, completed task or key action.")
+    stale_at = column(doc="When the next alert is due if there is no activity; null: none is.")
+    stale_since = column(doc="Since when it is stale; null: it is not.")
     snoozed_until = column()
     score = column()
-    score_factors = column(doc="What the score is made of: a list of {rule, points, because}.")
+    score_factors = column(doc="How the score is computed: a list of {rule, points, because}.")
     risk = column(enum=models.Risk)
-    risk_factors = column(doc="What the risk is made of: a list of {factor, because}.")
+    risk_factors = column(doc="How the risk is computed: a list of {factor, because}.")
     pipeline = one()
     stage = one()
     owner = one()
@@ -42,10 +42,10 @@ class Opportunity:
 
 @node(models.Pipeline, order="name")
 class Pipeline:
-    """A way from first talk to deal, in stages."""
+    """A sequence of stages for opportunities."""
 
     name = column(sort=True)
-    default = column("is_default", "Whether opportunities go here unless a pipeline is named.")
+    default = column("is_default", "Whether new opportunities go to this pipeline by default.")
     calendar = one("The days that count towards being stale; null: all of them.")
     stages = many("Stage", "pipeline", order="position")
 
@@ -59,8 +59,8 @@ class Stage:
     status = column(enum=models.OpportunityStatus, doc="What an opportunity in this stage is.")
     probability = column(doc="Per cent.")
     conversion_goal = column(doc="The per cent of opportunities that should go on from here.")
-    stale_after_h = column(doc="Hours of silence after which the owner is alerted.")
-    escalate_after_h = column(doc="Hours after that alert when the manager is.")
+    stale_after_h = column(doc="Hours without activity after which the owner is alerted.")
+    escalate_after_h = column(doc="Hours after that alert until the manager is alerted.")
     archived_at = column()
     pipeline = one()
     key_actions = many("KeyAction", "stage", order="position")
@@ -68,7 +68,7 @@ class Stage:
 
 @node(models.KeyAction, order="position")
 class KeyAction:
-    """What is to be done in a stage; a required one gates the move onwards."""
+    """An action that is to be done in a stage; a required one must be done before the move onwards."""
 
     name = column()
     position = column(sort=True)
@@ -92,7 +92,7 @@ class StageTransition:
     """A move between stages, with the figures before and after."""
 
     occurred_at = column(sort=True)
-    seconds_in_stage = column(doc="How long it was in the stage that it left.")
+    seconds_in_stage = column(doc="Seconds that it was in the stage that it left.")
     amount_before = money("amount_before")
     amount_after = money("amount_after")
     expected_close_before = column()
@@ -105,7 +105,7 @@ class StageTransition:
 
 @node(models.ScoreRule, order="name")
 class ScoreRule:
-    """Points for what an opportunity has."""
+    """Points for an opportunity whose field meets a condition."""
 
     name = column(sort=True)
     field = column()
@@ -117,7 +117,7 @@ class ScoreRule:
 
 @node(models.StaleAlert, order="-id")
 class StaleAlert:
-    """That nothing happened for too long was told to somebody."""
+    """An alert about an opportunity without activity."""
 
     episode = column()
     threshold = column(enum=models.StaleThreshold)

@@ -21,8 +21,8 @@ from crmgql.records.records import Act
 
 @input
 class UserDeactivateInput:
-    """Everything open goes to `handOverTo`. Without one, leads are routed anew, and the rest goes to the nearest active
-    manager above the user, or is nobody's where there is none."""
+    """Everything open goes to `handOverTo`. Without one, leads are routed again, and the rest goes to the nearest active
+    manager above the user, or has no owner if there is none."""
 
     id: strawberry.ID
     expected_version: int | None = UNSET
@@ -39,7 +39,7 @@ object_type(
         Field("customers", int, "Customers that they owned."),
         Field("queues", int, "Queues of leads that they owned."),
     ],
-    "How many records went from somebody who was deactivated to others.",
+    "How many records of a deactivated user were handed over.",
 )
 
 
@@ -90,28 +90,28 @@ async def user_update(act: Act, **values: Any) -> Done:
 
 @mutation("User", UserDeactivateInput, extras={"handedOver": lazy("HandedOver")}, calls=departures.deactivate)
 async def user_deactivate(act: Act, *, id: UUID, **values: Any) -> Done:
-    """Locks a user out: sessions and API keys end at once. What they hold open is handed over; `handedOver` says how much."""
+    """Deactivates a user: sessions and API keys end at once. Their open records are handed over; `handedOver` counts them."""
     handed_over = await departures.deactivate(act, id=id, **values)
     return Done(id, {"handedOver": handed_over}, id)
 
 
 @mutation("User", MoveInput, calls=users.reactivate)
 async def user_reactivate(act: Act, **values: Any) -> Done:
-    """Lets a user in again."""
+    """Reactivates a user."""
     id = await users.reactivate(act, **values)
     return Done(id, changed_user=id)
 
 
 @mutation("ApiKey", API_KEY_CREATE, extras={"key": str}, calls=api_keys.create)
 async def api_key_create(act: Act, **values: Any) -> Done:
-    """Makes an API key. `key` is shown this once; a repeated request with the same idempotencyKey answers null."""
+    """Makes an API key. `key` is shown only once: it is null if the request is repeated with the same idempotencyKey."""
     id, key = await api_keys.create(act.tx, act.viewer, known=access.SCOPES, **{"expires_at": None, **values})
     return Done(id, {"key": key})
 
 
 @mutation("ApiKey", ApiKeyRevokeInput)
 async def api_key_revoke(act: Act, *, id: UUID) -> Done:
-    """Ends an API key at once."""
+    """Revokes an API key at once."""
     return Done(id, changed_user=await api_keys.revoke(act.tx, act.viewer, id=id))
 
 
@@ -157,7 +157,7 @@ async def login(call: SessionCall, *, email: str, password: str) -> Done:
 
 @session(RefreshInput, extras=TOKENS)
 async def refresh(call: SessionCall, *, refresh_token: str) -> Done:
-    """Exchanges a refresh token for new tokens. Using it again ends the session, except within 30 seconds by the same client."""
+    """Exchanges a refresh token for new tokens. Using it again ends the session, except by the same client within 30 seconds."""
     client = clients.fingerprint(call.remote, call.client)
     tokens = await sessions.refresh(
         call.database, refresh_token=refresh_token, client=client, now=call.now, issue=call.issue
@@ -176,7 +176,7 @@ async def logout(call: SessionCall, *, refresh_token: str) -> Done:
 
 @session(PasswordChangeInput, extras=TOKENS, public=False)
 async def password_change(call: SessionCall, *, current: str, new: str) -> Done:
-    """Sets your password, ends all your sessions and opens a fresh one."""
+    """Sets your password, ends all your sessions and opens a new one."""
     assert call.viewer is not None
     tokens = await sessions.change_password(
         call.database,
@@ -191,12 +191,12 @@ async def password_change(call: SessionCall, *, current: str, new: str) -> Done:
 
 
 def _opened(tokens: sessions.Tokens, *, changed: bool = False) -> Done:
-    told = {
+    extras = {
         "accessToken": tokens.access_token,
         "refreshToken": tokens.refresh_token,
         "expiresAt": _text(tokens.expires_at),
     }
-    return Done(tokens.user_id, told, tokens.user_id if changed else None)
+    return Done(tokens.user_id, extras, tokens.user_id if changed else None)
 
 
 def _text(moment: datetime) -> str:

@@ -32,7 +32,7 @@ class User:
 
 @node(models.Team)
 class Team:
-    """A sales team; teams form a tree, and a manager answers for the whole tree below."""
+    """A sales team; teams form a tree, and a manager is responsible for the whole tree below."""
 
     name = column()
     region = column()

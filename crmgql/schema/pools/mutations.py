@@ -1,4 +1,4 @@
-"""Mutations of the public pool."""
+"""Mutations of pools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crmgql.engine.mutations import Row
 
 @input
 class PoolReleaseInput:
-    """A lead or a customer. Without a pool it is the one that there is of its kind."""
+    """A lead or a customer. The pool is by default the only one of its kind, or the one that reclaims."""
 
     lead_id: strawberry.ID | None = UNSET
     customer_id: strawberry.ID | None = UNSET
@@ -36,12 +36,12 @@ mutations.table(
         input=inputs.create(
             "kind",
             pools.FACTS,
-            doc="Without `reclaimAfterD` nothing returns to it by itself; without a limit there is none.",
+            doc="Without `reclaimAfterD` nothing is reclaimed; without a limit there is none.",
         ),
     ),
     Row(
         "poolUpdate",
-        "Changes what the input names; what is in the pool is shown anew.",
+        "Changes what the input names; changed `shows` hold for all items.",
         pools.update,
         input=inputs.update(pools.FACTS),
     ),
@@ -49,10 +49,10 @@ mutations.table(
 
 mutations.table(
     "PoolItem",
-    Row("poolRelease", "Gives a lead or a customer up, for others to claim.", pools.release, input=PoolReleaseInput),
+    Row("poolRelease", "Releases a lead or a customer, for others to claim.", pools.release, input=PoolReleaseInput),
     Row(
         "poolClaim",
-        "Takes what is in the pool: it is yours from now on. Of several who try at once, one wins.",
+        "Claims an item: you become the owner. Of several who claim it at once, one succeeds.",
         pools.claim,
         input=PoolClaimInput,
     ),

@@ -1,4 +1,4 @@
-"""The public pool."""
+"""Pools, their items and moves."""
 
 from crmgql import models
 from crmgql.engine.declare import column, many, node, one
@@ -23,9 +23,9 @@ class Pool:
 
 @node(models.PoolItem, order="-enteredAt")
 class PoolItem:
-    """A record in a pool. Unless you may see the record itself, `shown` is all there is to see of it."""
+    """A record in a pool. Unless you may see the record itself, `shown` is all that you see of it."""
 
-    shown = column(doc="What the pool's setting lets everybody see.")
+    shown = column(doc="The fields that everybody may see, as the pool is set.")
     entered_at = column(sort=True)
     left_at = column()
     pool = one()
@@ -37,7 +37,7 @@ class PoolItem:
 
 @node(models.PoolMove, order="-occurredAt")
 class PoolMove:
-    """What happened to a record on its way into a pool and out of it."""
+    """A record entered or left a pool, or its owner was warned."""
 
     kind = column(enum=models.PoolMoveKind)
     reason = column()

@@ -1,4 +1,4 @@
-"""What is odd about a rule set, and what it would do."""
+"""The warnings about a rule set, and its dry run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ object_type(
         Field("ruleId", optional(strawberry.ID), "The rule that it is about; null: the whole rule set."),
         Field("ruleName", optional(str)),
     ],
-    "Something odd about a rule set. It can be made active all the same.",
+    "A warning about a rule set. It can be activated anyway.",
 )
 object_type(
     "RoutingPlace",
@@ -60,13 +60,13 @@ object_type(
 object_type(
     "RoutingTrialReason",
     [Field("reason", str), Field("now", int), Field("would", int)],
-    "How often leads are where they are for a reason, and would be.",
+    "How many leads have a reason code, and would have it.",
 )
 object_type(
     "RoutingDryRun",
     [
         Field("rulesetId", strawberry.ID),
-        Field("total", int, "Leads that were tried."),
+        Field("total", int, "Leads that were decided about."),
         Field("changed", int, "Leads that would be elsewhere."),
         Field("leads", list_of(lazy("RoutingTrial")), "The latest first."),
         Field("sellers", list_of(lazy("RoutingTrialSeller"))),
@@ -78,7 +78,7 @@ object_type(
 
 @computed("routingWarnings", list_of(lazy("RoutingWarning")), arguments=(RULESET,))
 async def routing_warnings(ask: Ask, *, ruleset_id: UUID) -> Any:
-    """What is odd about a rule set: rules out of reach, conditions that can't be met, nobody who fits, and so on."""
+    """The warnings about a rule set: unreachable rules, conditions that no lead can meet, rules without sellers, and so on."""
     zone = await ask.database.zone()
     async with ask.database.snapshot() as connection:
         act = Act(Transaction(connection, zone), ask.viewer)

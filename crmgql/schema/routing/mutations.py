@@ -35,13 +35,13 @@ async def routing_ruleset_create(act: Act, **values: Any) -> Done:
 
 @mutation("RoutingRuleset", RULESET_UPDATE, extras=WARNINGS, calls=rulesets.update)
 async def routing_ruleset_update(act: Act, **values: Any) -> Done:
-    """Changes what the input names of a draft."""
+    """Changes what the input names, of a draft."""
     return await _warned(act, await rulesets.update(act, **values))
 
 
 @mutation("RoutingRuleset", MoveInput, extras=WARNINGS, calls=rulesets.activate)
 async def routing_ruleset_activate(act: Act, **values: Any) -> Done:
-    """Makes a draft the one by which leads are routed; the one before is retired."""
+    """Activates a draft: leads are routed by it. The rule set before is retired."""
     return await _warned(act, await rulesets.activate(act, **values))
 
 
@@ -61,17 +61,17 @@ mutations.table(
             "ruleset_id position",
             rulesets.RULE_FACTS,
             optional="position",
-            doc="The last rule, unless a position, counted from 1, says otherwise. Without conditions it takes every lead.",
+            doc="By default the last rule; positions count from 1. Without conditions it takes every lead.",
         ),
     ),
     Row(
         "routingRuleUpdate",
-        "Changes what the input names of a draft's rule.",
+        "Changes what the input names, of a draft's rule.",
         rulesets.update_rule,
         input=inputs.update(
             rulesets.RULE_FACTS,
             "position",
-            doc="A new target needs its own id and drops the one before. A position moves the rule among the others.",
+            doc="A new target needs its own id, and the old target's id is removed. A position moves the rule among the others.",
         ),
     ),
 )
@@ -79,7 +79,7 @@ mutations.table(
     "RoutingRuleset",
     Row(
         "routingRuleDelete",
-        "Takes a rule out of a draft. expectedVersion is the rule's.",
+        "Removes a rule from a draft. expectedVersion is the rule's.",
         rulesets.remove_rule,
         input=RoutingRuleDeleteInput,
     ),
@@ -89,13 +89,13 @@ mutations.table(
     "Lead",
     Row(
         "leadRoute",
-        "Routes a lead that has no place, or waits in a queue, now. With an owner, or in a pool, it stays as it is.",
+        "Routes a lead now that has no owner, or waits in a queue. A lead with an owner or in a pool stays as it is.",
         assign.by_hand,
         asks=("lead.route",),
     ),
     Row(
         "leadDecline",
-        "Its owner does not want a lead that they have not accepted; it goes to somebody else.",
+        "Declines a lead that its owner has not accepted; it is routed to somebody else.",
         assign.decline,
     ),
 )
@@ -105,7 +105,7 @@ mutations.table(
     "SellerProfile",
     Row(
         "sellerProfileSet",
-        "Says what a seller can and takes.",
+        "Makes or changes a seller's profile.",
         profiles.set_profile,
         input=inputs.create(
             "user_id",
@@ -121,16 +121,16 @@ mutations.table(
     "Absence",
     Row(
         "absenceCreate",
-        "A time in which a seller gets no leads.",
+        "Makes an absence: a time in which a seller gets no leads.",
         profiles.add_absence,
         input=inputs.create(
             "user_id starts_at ends_at reason",
             optional="user_id",
             origin=False,
-            doc="Your own unless you name somebody of your teams.",
+            doc="Your own, unless you name somebody of your teams.",
         ),
     ),
-    Row("absenceCancel", "The seller is there after all.", profiles.cancel_absence),
+    Row("absenceCancel", "Cancels an absence.", profiles.cancel_absence),
 )
 mutations.table(
     "LeadQueue",
@@ -139,7 +139,8 @@ mutations.table(
         "Makes a queue.",
         profiles.create_queue,
         input=inputs.create(
-            profiles.QUEUE_FACTS, doc="After deadlineMin minutes a lead that nobody else gets goes to the owner."
+            profiles.QUEUE_FACTS,
+            doc="After deadlineMin minutes a lead that no seller can get goes to the queue's owner.",
         ),
     ),
     Row(

@@ -14,7 +14,7 @@ class RoutingRuleset:
     currency = column(doc="Budgets are compared in this currency.")
     rates = column(doc='What one unit of another currency is worth in it, such as {"EUR": "1.08"}.')
     account_owner_first = column(doc="Whether a lead of an existing customer goes to the customer's owner first.")
-    accept_within_min = column(doc="Minutes in which an owner must accept; null: no need to.")
+    accept_within_min = column(doc="Minutes within which an owner must accept; null: they need not.")
     max_reroutes = column()
     activated_at = column()
     fallback_queue = one()
@@ -23,7 +23,7 @@ class RoutingRuleset:
 
 @node(models.RoutingRule, order="position")
 class RoutingRule:
-    """The first rule whose conditions a lead meets decides."""
+    """A rule: the first one whose conditions a lead meets decides."""
 
     name = column()
     position = column(sort=True)
@@ -42,7 +42,7 @@ class RoutingRule:
 
 @node(models.LeadQueue, order="name")
 class LeadQueue:
-    """Where leads wait for a person, up to a deadline."""
+    """A queue in which leads wait for a person, until a deadline."""
 
     name = column(sort=True)
     deadline_min = column()
@@ -76,11 +76,11 @@ class Absence:
 
 @node(models.AssignmentDecision, order="-decidedAt")
 class AssignmentDecision:
-    """Why a lead went where it went."""
+    """A decision about a lead's owner or queue, with its reason."""
 
     reason = column(enum=models.RoutingReason)
     explanation = column(doc="The decision in words.")
-    candidates = column(doc="Every seller looked at, and why not.")
+    candidates = column(doc="Every seller that was considered, with the reason code.")
     attempt = column()
     decided_at = column(sort=True)
     lead = one()

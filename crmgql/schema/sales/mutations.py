@@ -54,7 +54,7 @@ mutations.table(
     Row("orderSetLines", "Replaces the lines of a draft.", orders.set_lines, input=OrderSetLinesInput),
     Row(
         "orderConfirm",
-        "Confirms a draft: from now on its amounts are fixed and owed.",
+        "Confirms a draft: its lines and amounts are fixed, and the total is owed.",
         orders.move,
         "confirm",
         input=OrderMoveInput,

@@ -7,7 +7,7 @@ from crmgql.schema.customers import aggregates
 
 @node(models.Order, order="-orderedAt")
 class Order:
-    """What a customer ordered; the total is subtotal + shipping + tax − discount."""
+    """A customer's order; the total is subtotal + shipping + tax − discount."""
 
     number = column()
     status = column(enum=models.OrderStatus)

@@ -1,4 +1,4 @@
-"""Mutations of what holds for the whole company: its settings, calendars."""
+"""Mutations of the company's settings and of calendars."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ mutations.table(
     "Company",
     Row(
         "companyUpdate",
-        "Changes what the input names. With another time zone, days are counted anew from then on.",
+        "Changes what the input names. After a change of the time zone, days are counted in the new one.",
         companies.update,
-        input=inputs.update(companies.FACTS, doc="There is one company, so no id is asked for."),
+        input=inputs.update(companies.FACTS, doc="There is one company, so it takes no id."),
     ),
 )
 

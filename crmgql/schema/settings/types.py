@@ -1,4 +1,4 @@
-"""What holds for the whole company: its day, calendars."""
+"""The company's settings, and calendars."""
 
 from crmgql import models
 from crmgql.engine.declare import column, node
@@ -6,20 +6,20 @@ from crmgql.engine.declare import column, node
 
 @node(models.Company, order="name", only=True)
 class Company:
-    """The company: when its day and its year begin, and what forms start with. There is one."""
+    """The company: its time zone, its fiscal year, and defaults for forms. There is one."""
 
     name = column()
     timezone = column(doc="An IANA name. Days are this zone's: closing dates, campaigns, daily limits, reports.")
     first_day_of_week = column(doc="1 (Monday) to 7.")
     fiscal_year_start_month = column(doc="1 to 12.")
     fiscal_year_start_day = column(doc="A day that the month has in every year.")
-    default_currency = column(doc="What forms start with.")
-    locale = column(doc="How people read numbers and dates, such as de-DE.")
+    default_currency = column(doc="The default in forms.")
+    locale = column(doc="How numbers and dates are written, such as de-DE.")
 
 
 @node(models.BusinessCalendar, order="name")
 class BusinessCalendar:
-    """Days that count."""
+    """A calendar of the days that count towards alerts."""
 
     name = column(sort=True)
     timezone = column()

@@ -202,6 +202,19 @@ async def test_those_that_wait_for_their_runs_do_not_hold_up_others(crm, databas
     assert await tick(crm, NOW + 2 * MINUTE) == 1
 
 
+async def test_as_many_statements_for_many_schedules_as_for_one(crm, database) -> None:
+    counts = []
+    for number in (2, 1, 30):  # the first also asks for types
+        for n in range(number):
+            await make(crm, name=f"{number}: {n}", every_s=60, catch_up=("SKIP", "ONE", "ALL")[n % 3])
+        async with acting(crm, NOW + MINUTE) as act:
+            statements: list[str] = []
+            with act.tx.connection.query_logger(lambda query, into=statements: into.append(query.query)):
+                assert await schedules.tick(act) == number
+        counts.append(len(statements))
+    assert counts[1:] == [3, 3]
+
+
 @pytest.mark.parametrize("catch_up", ["ONE", "ALL"])
 async def test_never_two_runs_however_many_tick(crm, database, catch_up: str) -> None:
     for name in "abc":

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from crmgql.domain.jobs import kinds
+from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.marketing import follow_ups
 from crmgql.records.records import Act
 from crmgql.viewer import system
@@ -39,9 +39,9 @@ async def plan(crm, database, lead_id: Any, *, times: int = 1) -> None:
 
 
 async def done(crm, database, *, now: datetime = NOW + timedelta(hours=24), **settings: Any) -> list[dict[str, Any]]:
-    jobs = await work(crm, database, kinds.LEAD_FOLLOW_UP, now=now, **settings)
-    assert {job["status"] for job in jobs} <= {"DONE"}, [dict(job) for job in jobs]
-    return [orjson.loads(job["result"]) for job in jobs]
+    worked = await work(crm, database, kinds.LEAD_FOLLOW_UP, now=now, **settings)
+    assert {job["status"] for job in worked} <= {"DONE"}, [dict(job) for job in worked]
+    return [orjson.loads(job["result"]) for job in worked]
 
 
 async def test_each_active_rule_of_the_status_is_planned_for_its_time(crm, database) -> None:
@@ -50,9 +50,21 @@ async def test_each_active_rule_of_the_status_is_planned_for_its_time(crm, datab
     await rule(database, name="Other", lead_status="NURTURING")
     id = await lead(database, now=NOW)
     await plan(crm, database, id, times=2)
-    jobs = await database.fetch("SELECT due_at, arguments FROM jobs ORDER BY due_at")
-    planned = [(job["due_at"], orjson.loads(job["arguments"])["rule_id"]) for job in jobs]
+    rows = await database.fetch("SELECT due_at, arguments FROM jobs ORDER BY due_at")
+    planned = [(job["due_at"], orjson.loads(job["arguments"])["rule_id"]) for job in rows]
     assert planned == [(NOW, str(first)), (NOW + timedelta(hours=48), str(second))]
+
+
+async def test_one_statement_plans_however_many_rules(crm, database) -> None:
+    for number in range(20):
+        await rule(database, name=f"Rule {number}", after_h=number)
+    row = dict(await database.fetchrow("SELECT * FROM leads WHERE id = $1", await lead(database, now=NOW)))
+    async with crm.transaction() as tx:
+        statements: list[str] = []
+        with tx.connection.query_logger(lambda query: statements.append(query.query)):
+            await follow_ups.plan(Act(tx, system(lambda: NOW)), row)
+    assert statements.count(jobs.INSERT) == 1
+    assert await database.fetchval("SELECT count(DISTINCT unique_key) FROM jobs") == 20
 
 
 async def test_the_owner_gets_a_task_and_is_told(crm, database) -> None:

@@ -97,12 +97,17 @@ async def test_news_waits_two_minutes(crm, database) -> None:
     assert await digest(crm, database, NOW + timedelta(seconds=120)) == 1
 
 
-async def test_of_very_much_only_the_number(crm, database) -> None:
+async def test_of_very_much_only_the_number(crm, database, monkeypatch) -> None:
+    """And no more than what is shown is read into memory."""
+    read: list[int] = []
+    real = digests.text
+    monkeypatch.setattr(digests, "text", lambda rows: read.append(len(rows)) or real(rows))
     ann = await user(database, email="ann@example.com")
     for number in range(digests.LINES + 7):
         await news(database, ann, f"Notice {number} {'x' * 190}"[:200])
     await digest(crm, database)
     (email,) = await written(database)
+    assert read == [digests.LINES]
     assert email["subject"] == "57 things to know"
     assert email["body"].count("\n- ") == 50
     assert email["body"].endswith("\n\nand 7 more.\n")

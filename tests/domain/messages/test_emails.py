@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -23,6 +24,7 @@ from crmgql.records.records import Act
 from crmgql.viewer import system
 from tests.conftest import NOW
 from tests.domain.work import lead, user, work
+from tests.jobs import claimed, put, undone
 
 FROM = "CRM <crm@example.com>"
 
@@ -291,7 +293,7 @@ async def test_an_email_fails_with_its_job_and_is_pending_again_with_it(crm, dat
     assert await told(database, id) == ["email.written", "email.failed", "email.retried", "email.sent"]
 
 
-async def test_an_email_fails_with_a_worker_that_fell_silent(crm, database) -> None:
+async def test_an_email_fails_with_a_worker_that_stopped_responding(crm, database) -> None:
     id = await write(crm)
     await database.execute(
         "UPDATE jobs SET status = 'RUNNING', lease_by = uuidv7(), lease_until = $1, failures = 7, attempts = 8", NOW
@@ -299,7 +301,7 @@ async def test_an_email_fails_with_a_worker_that_fell_silent(crm, database) -> N
     async with crm.transaction() as tx:
         assert await leases.expire(tx.connection, now=NOW + leases.LEASE) == 1
     after = await row(database, id)
-    assert (after["status"], after["error"]) == ("FAILED", "The worker fell silent while it did this.")
+    assert (after["status"], after["error"]) == ("FAILED", "The worker stopped responding during this attempt.")
 
 
 async def test_a_dead_job_whose_arguments_nobody_knows_ends_all_the_same(crm, database) -> None:
@@ -307,3 +309,97 @@ async def test_a_dead_job_whose_arguments_nobody_knows_ends_all_the_same(crm, da
     await database.execute("UPDATE jobs SET arguments = '{}', arguments_version = 9")
     (job,) = await send(crm, database, None)
     assert job["status"] == "DEAD"
+
+
+async def cancel(crm, id: Any) -> None:
+    async with crm.transaction() as tx:
+        await jobs.cancel(Act(tx, system(lambda: NOW)), id=id)
+
+
+async def test_an_email_is_skipped_when_its_job_is_cancelled_and_pending_when_that_is_retried(
+    crm, database, post: Post
+) -> None:
+    id = await write(crm)
+    job_id = await database.fetchval("SELECT id FROM jobs")
+    await cancel(crm, job_id)
+    after = await row(database, id)
+    assert (after["status"], after["error"]) == ("SKIPPED", "its job was cancelled")
+    async with crm.transaction() as tx:
+        await jobs.retry(Act(tx, system(lambda: NOW)), id=job_id)
+    assert (await row(database, id))["status"] == "PENDING"
+    await send(crm, database, post)
+    assert ((await row(database, id))["status"], len(post.got)) == ("SENT", 1)
+    assert await told(database, id) == ["email.written", "email.skipped", "email.retried", "email.sent"]
+
+
+async def test_an_email_is_skipped_with_a_family_of_jobs(crm, database) -> None:
+    id = await write(crm)
+    parent = await put(database)
+    await database.execute("UPDATE jobs SET parent_id = $1 WHERE kind = 'email.send'", parent)
+    await cancel(crm, parent)
+    assert (await row(database, id))["status"] == "SKIPPED"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "dead", "given back"])
+async def test_an_email_is_skipped_however_its_running_job_ends_cancelled(crm, database, how: str) -> None:
+    id = await write(crm)
+    job_id = await database.fetchval("SELECT id FROM jobs")
+    if how == "dead":
+        await database.execute("UPDATE jobs SET failures = 7, attempts = 7")
+    lease = await claimed(crm, job_id, 7 if how == "dead" else 0)
+    await database.execute("INSERT INTO users (name, roles) VALUES ('Root', '{ADMIN}')")
+    await cancel(crm, job_id)
+    assert (await row(database, id))["status"] == "PENDING"
+    async with crm.transaction() as tx:
+        if how == "cancelled":
+            await leases.cancelled(tx.connection, lease, now=NOW)
+        elif how == "given back":
+            await leases.give_back(tx.connection, lease, now=NOW)
+        else:
+            await leases.failed(tx.connection, lease, now=NOW, error=emails.MailTrouble("busy"))
+    assert await database.fetchval("SELECT status FROM jobs") == "CANCELLED"
+    after = await row(database, id)
+    assert (after["status"], after["error"]) == ("SKIPPED", "its job was cancelled")
+    assert await told(database, id) == ["email.written", "email.skipped"]
+    assert await database.fetchval("SELECT count(*) FROM notifications") == 0  # it is no dead letter
+
+
+async def test_an_email_that_went_out_is_sent_even_if_its_job_was_cancelled_meanwhile(
+    crm, database, post: Post
+) -> None:
+    id = await write(crm)
+    post.slow_s = 0.3
+    sending = asyncio.create_task(send(crm, database, post))
+    async with asyncio.timeout(5):
+        await post.thinking.wait()
+    await cancel(crm, await database.fetchval("SELECT id FROM jobs"))
+    (job,) = await sending
+    assert (job["status"], (await row(database, id))["status"], len(post.got)) == ("DONE", "SENT", 1)
+
+
+async def test_an_erased_email_stays_erased_when_its_job_is_retried(crm, database) -> None:
+    id = await write(crm)
+    await database.execute("UPDATE email_messages SET status = 'FAILED', to_address = 'erased@invalid'")
+    await database.execute("UPDATE jobs SET status = 'DEAD', finished_at = $1", NOW)
+    async with crm.transaction() as tx:
+        await jobs.retry(Act(tx, system(lambda: NOW)), id=await database.fetchval("SELECT id FROM jobs"))
+    assert (await row(database, id))["status"] == "FAILED"
+
+
+async def test_a_job_whose_arguments_can_not_be_upgraded_dies_all_the_same(crm, database, monkeypatch) -> None:
+    """And keeps no other silent worker's job from being taken."""
+
+    def broken(given: dict[str, Any], version: int) -> dict[str, Any]:
+        raise KeyError("email")
+
+    await write(crm)
+    with undone():
+        kinds.declare(replace(kinds.EMAIL_SEND, version=2, upgrade=broken))
+        await database.execute(
+            "UPDATE jobs SET status = 'RUNNING', lease_by = uuidv7(), lease_until = $1, failures = 7, attempts = 8", NOW
+        )
+        await put(database, status="RUNNING", lease_until=NOW)
+        async with crm.transaction() as tx:
+            assert await leases.expire(tx.connection, now=NOW + leases.LEASE) == 2
+    statuses = await database.fetch("SELECT kind, status FROM jobs ORDER BY id")
+    assert [tuple(each) for each in statuses] == [("email.send", "DEAD"), ("test", "PENDING")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.schema.world import NOW, TABLES, World, id_of, money, uuid_of
 
 WHO = "Zebedee"
 MAIL = f"{WHO.lower()}@example.com"
+NUMBERS = itertools.count()
 
 
 async def everything(world: World) -> str:
@@ -30,6 +32,7 @@ def traces(text: str, of: str = WHO) -> list[str]:
 
 async def lead(world: World, **values: Any) -> str:
     given = {"name": WHO, "email": MAIL, "phone": "+49 30 1234567", "message": f"I am {WHO}", "company": f"{WHO} GmbH"}
+    given |= {"source": "form", "externalId": f"{values.get('name', WHO)} {next(NUMBERS)}"}
     return (await world.do("leadCreate", **{**given, **values})).done["id"]  # type: ignore[no-any-return]
 
 
@@ -73,6 +76,10 @@ async def company_of(world: World) -> dict[str, str]:
     await world.insert("email_messages", to_address="s@example.com", subject="2 things", body=digest, user_id=seller)
     pool = (await world.do("poolCreate", name=f"Pool of {customer}", kind="CUSTOMER", shows=["name"])).done["id"]
     await world.do("poolRelease", customerId=customer, poolId=pool, reason=f"{WHO} is difficult")
+    because = f"Rule “Large”: company is {WHO} GmbH."
+    await world.insert(
+        "assignment_decisions", lead_id=uuid_of(made), reason="NO_RULE", explanation=because, decided_at=NOW
+    )
     return {"customer": customer, "contact": contact, "lead": made, "other": other, "order": order}
 
 
@@ -91,6 +98,7 @@ async def test_nothing_is_left_of_a_person(world: World, named: str) -> None:
     assert {line.partition(":")[0] for line in before} >= {
         *("customers", "contacts", "leads", "interactions", "tickets", "tasks", "orders", "payments", "opportunities"),
         *("events", "audit_entries", "notifications", "email_messages", "pool_items", "pool_moves", "lead_transitions"),
+        "assignment_decisions",
         "lead_duplicates",
     }
     commitments = await world.database.fetch("SELECT id, personal, salt, commitment FROM audit_entries ORDER BY id")
@@ -127,7 +135,8 @@ async def test_others_are_left_alone(world: World) -> None:
 
 async def test_a_contact_of_a_company_leaves_the_company(world: World) -> None:
     customer = await world.customer(name="Acme")
-    contact = (await world.do("contactCreate", customerId=customer, name=WHO, email=MAIL)).done["id"]
+    origin = {"source": "mails", "externalId": MAIL}
+    contact = (await world.do("contactCreate", customerId=customer, name=WHO, email=MAIL, **origin)).done["id"]
     await world.do("interactionLog", customerId=customer, contactId=contact, kind="CALL", subject=WHO)
     assert (await world.do("personErase", contactId=contact)).code is None
     assert traces(await everything(world)) == []
@@ -170,3 +179,19 @@ async def test_histories_let_nothing_but_a_reason_go(world: World, table: str, c
         await world.database.execute(f"UPDATE {table} SET {change}")
     with pytest.raises(asyncpg.RestrictViolationError):
         await world.database.execute(f"DELETE FROM {table}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["explanation = 'Erased', reason = 'MATCHED'", "explanation = 'x'", "explanation = 'Erased', id = uuidv7()"],
+)
+async def test_decisions_let_nothing_but_an_explanation_go(world: World, change: str) -> None:
+    """The attack: to rewrite why a lead went to somebody under the cover of an erasure."""
+    ids = await company_of(world)
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await world.database.execute("UPDATE assignment_decisions SET explanation = 'Erased'")
+    await world.do("personErase", leadId=ids["lead"])
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await world.database.execute(f"UPDATE assignment_decisions SET {change}")
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await world.database.execute("DELETE FROM assignment_decisions")

@@ -68,7 +68,7 @@ async def test_from_draft_to_retired(world: World) -> None:
     ):
         answer = await world.do(mutation, **given)
         assert answer.code == "ILLEGAL_TRANSITION"
-        assert "make a draft that is a copy" in answer.rejections[0]["message"]
+        assert "Make a draft that is a copy" in answer.rejections[0]["message"]
 
 
 async def test_of_two_activated_at_once_both_are_and_one_stays(world: World) -> None:

@@ -1,13 +1,13 @@
-"""The words in which a job's body is declared, and the one way in which bodies are run.
+"""How the handler of a kind of job is declared, and how handlers run.
 
-    @task(kinds.LEAD_ROUTE)
+    @handler(kinds.LEAD_ROUTE)
     async def lead_route(act: Act, arguments: kinds.LeadOf) -> Result:
         return await assign.route(act, lead_id=arguments.lead_id)
 
-Such a body runs in one transaction, which also writes the job's end. With `writes=False` it gets none, and its end shares a
-commit with others. A long one works in steps:
+Such a handler runs in one transaction, which also writes the job's end. With `writes=False` it gets no transaction, and its
+end shares a commit with others. A long handler works in steps:
 
-    @long_task(kinds.LEADS_ROUTE)
+    @long_handler(kinds.LEADS_ROUTE)
     async def leads_route(run: Run, arguments: kinds.RouteMany) -> Result:
         while True:
             async with run.step() as act:
@@ -16,8 +16,8 @@ commit with others. A long one works in steps:
             if not moved:
                 return {"routed": run.done}
 
-Each step is a transaction that also writes checkpoint and progress; a new attempt goes on from there. Its end shares a commit
-too. A body may run any number of times; what its transactions do is done once.
+Each step is a transaction that also writes checkpoint and progress; a new attempt continues from there. Its end shares a
+commit with others too. A handler may run any number of times; what its transactions do happens once.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from crmgql.records.records import Act
 from crmgql.viewer import Clock, system
 from crmgql.workers.ends import Ends
 
-__all__ = ["TASKS", "Result", "Run", "Task", "long_task", "task"]
+__all__ = ["HANDLERS", "Handler", "Result", "Run", "handler", "long_handler"]
 
-Body = Callable[[Act, A], Awaitable[Result]]
-LongBody = Callable[["Run", A], Awaitable[Result]]
+Short = Callable[[Act, A], Awaitable[Result]]
+Long = Callable[["Run", A], Awaitable[Result]]
 
 
 @dataclass
 class Run:
-    """One attempt at a long job: how far it is, and the transactions in which it gets further."""
+    """One attempt at a job: its checkpoint and progress, and the transactions that write them."""
 
     database: Database
     settings: Settings
@@ -66,14 +66,17 @@ class Run:
         return self.clock()
 
     def progress(self, *, done: int | None = None, total: int | None = None, message: str | None = None) -> None:
-        """What the next commit tells those who watch; what is not given stays as it was."""
+        """Sets the progress that the next step commits; what is None stays as it was."""
         self.done = self.done if done is None else done
         self.total = self.total if total is None else total
         self.message = self.message if message is None else message
 
     @asynccontextmanager
-    async def step(self) -> AsyncIterator[Act]:
-        """A transaction. Raises `LeaseLost` at its end, and undoes it, when the job is no longer ours."""
+    async def step(self, *, despite_cancel: bool = False) -> AsyncIterator[Act]:
+        """A transaction. Rolls back and raises `LeaseLost` at its end when this attempt no longer holds the job.
+
+        It rolls back too when the job was asked to stop, unless `despite_cancel`: for what can't be undone any more.
+        """
         async with self.database.transaction() as tx:
             yield Act(tx, system(self.clock))
             await leases.keep(
@@ -84,59 +87,60 @@ class Run:
                 done=self.done,
                 total=self.total,
                 message=self.message,
+                despite_cancel=despite_cancel,
             )
 
 
 class _Nothing:
-    """In place of a connection, for bodies that write nothing."""
+    """In place of a connection, for handlers that write nothing."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise RuntimeError("This kind of job is declared to write nothing: it has no transaction.")
 
 
 @dataclass(frozen=True)
-class Task:
-    """A kind with its body. `writes`: whether a body gets a transaction."""
+class Handler:
+    """A kind with the function that does it. `writes`: whether a short function gets a transaction."""
 
     kind: Kind[Any]
-    body: Body[Any] | None = None
-    long_body: LongBody[Any] | None = None
+    short: Short[Any] | None = None
+    long: Long[Any] | None = None
     writes: bool = True
 
     async def perform(self, run: Run) -> None:
-        """The body, and the job's end with it. Raises what the body raises, and `LeaseLost`."""
+        """Calls the function and ends the job. Raises what the function raises, and `LeaseLost`."""
         arguments = self.kind.read(run.lease.arguments, run.lease.arguments_version)
-        if self.long_body is not None:
-            await run.ends.done(run.lease, await self.long_body(run, arguments))
+        if self.long is not None:
+            await run.ends.done(run.lease, await self.long(run, arguments))
             return
-        assert self.body is not None
+        assert self.short is not None
         if not self.writes:
             act = Act(Transaction(_Nothing(), WITHOUT_DAYS), system(run.clock))
-            await run.ends.done(run.lease, await self.body(act, arguments))
+            await run.ends.done(run.lease, await self.short(act, arguments))
             return
         async with run.database.transaction() as tx:
-            result = await self.body(Act(tx, system(run.clock)), arguments)
+            result = await self.short(Act(tx, system(run.clock)), arguments)
             await leases.done(tx.connection, run.lease, now=run.now, result=result)
 
 
-TASKS: dict[str, Task] = {}
+HANDLERS: dict[str, Handler] = {}
 
 
-def task(kind: Kind[A], *, writes: bool = True) -> Callable[[Body[A]], Body[A]]:
-    """Declares the body of a kind that is done in one transaction, or, with `writes` off, in none."""
+def handler(kind: Kind[A], *, writes: bool = True) -> Callable[[Short[A]], Short[A]]:
+    """Declares the handler of a kind that runs in one transaction, or, with `writes` off, in none."""
 
-    def declared(body: Body[A]) -> Body[A]:
-        TASKS[kind.name] = Task(kind, body=body, writes=writes)
-        return body
+    def declared(function: Short[A]) -> Short[A]:
+        HANDLERS[kind.name] = Handler(kind, short=function, writes=writes)
+        return function
 
     return declared
 
 
-def long_task(kind: Kind[A]) -> Callable[[LongBody[A]], LongBody[A]]:
-    """Declares the body of a kind that works in steps."""
+def long_handler(kind: Kind[A]) -> Callable[[Long[A]], Long[A]]:
+    """Declares the handler of a kind that works in steps."""
 
-    def declared(body: LongBody[A]) -> LongBody[A]:
-        TASKS[kind.name] = Task(kind, long_body=body)
-        return body
+    def declared(function: Long[A]) -> Long[A]:
+        HANDLERS[kind.name] = Handler(kind, long=function)
+        return function
 
     return declared
