@@ -15,8 +15,7 @@ from rich.console import Console
 
 from crmgql import config, db, garbage, logs, migrate, secrets_file
 from crmgql.cli import imports, jobs, migrations
-from crmgql.dev import demo
-from crmgql.dev import machine as development
+from crmgql.dev import demo, machine, welcome
 from crmgql.domain.jobs import kinds
 from crmgql.domain.people import passwords, sessions
 from crmgql.errors import CrmError, SetupError
@@ -64,7 +63,7 @@ def _database_url(settings: config.Settings) -> str:
 @app.command()
 def dev() -> None:
     """Start everything on this machine: databases, demo company (first time), API and worker."""
-    raise SystemExit(development.run(config.checked()))
+    raise SystemExit(machine.run(config.checked()))
 
 
 @app.command()
@@ -103,27 +102,23 @@ def worker(
 @app.command(name="migrate")
 def migrate_command() -> None:
     """Bring the database to this version's tables."""
-    with development.embedded_unless_set(config.checked()) as url:
+    with machine.embedded_unless_set(config.checked()) as url:
         applied = asyncio.run(migrate.migrate(url))
     console.print("Applied " + ", ".join(applied) if applied else "Nothing to do: the database is up to date.")
 
 
 @app.command(name="demo")
 def demo_command(
-    customers: Annotated[
-        int, typer.Option(min=1, max=10_000_000, help="How many customers.")
-    ] = development.DEMO_CUSTOMERS,
+    customers: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many customers.")] = machine.DEMO_CUSTOMERS,
     seed: Annotated[int, typer.Option(help="The same seed makes the same company.")] = 1,
     orders: Annotated[
         int | None, typer.Option(min=1, max=999, help="Exactly so many orders each, as benchmarks need.")
     ] = None,
 ) -> None:
     """Load a believable demo company into an empty database."""
-    with development.embedded_unless_set(config.checked()) as url:
+    with machine.embedded_unless_set(config.checked()) as url:
         asyncio.run(migrate.migrate(url))
-        company = asyncio.run(
-            development.load_demo(url, customers=customers, seed=seed, orders=orders, console=console)
-        )
+        company = asyncio.run(machine.load_demo(url, customers=customers, seed=seed, orders=orders, console=console))
     _introduce(company)
 
 
@@ -181,7 +176,7 @@ def token(
 ) -> None:
     """Print an access token for a user of this installation, without a password."""
     settings = config.checked()
-    with development.embedded_unless_set(settings) as url:
+    with machine.embedded_unless_set(settings) as url:
         print(asyncio.run(_token(url, settings, email, minutes)))
 
 
@@ -202,7 +197,7 @@ def password(
         text = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
     else:
         text = sys.stdin.readline().rstrip("\r\n")
-    with development.embedded_unless_set(settings) as url:
+    with machine.embedded_unless_set(settings) as url:
         asyncio.run(_set_password(url, email, text))
     console.print(f"The password of {email} is set, and all their sessions are ended.")
 
@@ -225,4 +220,4 @@ def bench(context: typer.Context) -> None:
 
 def _introduce(company: demo.DemoCompany) -> None:
     for role in ("admin", "finance", "manager", "seller", "support", "marketer"):
-        console.print(f"  {role:<9} {getattr(company, role)}  password: {development.DEMO_PASSWORD}", highlight=False)
+        console.print(f"  {role:<9} {getattr(company, role)}  password: {welcome.DEMO_PASSWORD}", highlight=False)

@@ -30,6 +30,7 @@ from graphql import (
     OperationType,
     SelectionSetNode,
     VariableDefinitionNode,
+    get_nullable_type,
     parse,
     specified_rules,
     validate,
@@ -222,10 +223,9 @@ def _text(definition: VariableDefinitionNode, prepared: Prepared) -> tuple[str, 
     """A variable's name and whether it may be absent, if strings are taken as they are."""
     name = definition.variable.name.value
     kind = prepared.kinds[name]
-    required = isinstance(kind, GraphQLNonNull)
-    if (kind.of_type if isinstance(kind, GraphQLNonNull) else kind) not in (GraphQLString, GraphQLID):
+    if get_nullable_type(kind) not in (GraphQLString, GraphQLID):
         return None
-    return name, not required and definition.default_value is None
+    return name, not isinstance(kind, GraphQLNonNull) and definition.default_value is None
 
 
 def _in_plain_words(error: GraphQLError, *, hints: bool) -> GraphQLError:

@@ -30,6 +30,10 @@ SCALARS: dict[type, codecs.Codec] = {
     TextArrayField: codecs.enum_codec("String", many=True),
 }
 
+SEEN_BY_ALL = frozenset({"User", "Team", "Product"})
+"""Types of which every built-in role sees all rows. A relation to them that the model always has is not nullable; a role of a
+company's own that sees none of them is refused it (`planner/objects`)."""
+
 NOT_COLUMNS = (
     *(metadata.One, metadata.AnyOne, metadata.Many, metadata.Derived),
     *(declare.OneDeclaration, declare.AnyOneDeclaration, declare.ManyDeclaration, declare.DerivedDeclaration),
@@ -178,7 +182,7 @@ def _one(
     target = field.target or _declared_for(relation.related_model, declared, f"{node.name}.{name}")
     column = str(relation.source_field)
     trusted = _same_customer(node.name, node.model, column, target)
-    nullable = relation.null or not (trusted or target in ("User", "Team", "Product"))
+    nullable = relation.null or not (trusted or target in SEEN_BY_ALL)
     return metadata.One(name, target, column, nullable, trusted)
 
 

@@ -23,6 +23,7 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     get_named_type,
+    get_nullable_type,
     is_list_type,
 )
 
@@ -218,4 +219,4 @@ def _takes_none(hint: Any) -> bool:
 
 
 def _is_list(type_: GraphQLInputType) -> bool:
-    return is_list_type(type_.of_type if isinstance(type_, GraphQLNonNull) else type_)
+    return is_list_type(get_nullable_type(type_))

@@ -6,7 +6,7 @@ the client asked. Each part is refused for itself: a computed field that is reje
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,7 +108,7 @@ def read_records(operation: Operation) -> bool:
     return bool(operation.roots.keys() - INTROSPECTION - COMPUTED.keys() - {"__typename"})
 
 
-def skeleton(root: Sequence[tuple[str, selection.Root]]) -> str:
+def skeleton(root: selection.Roots) -> str:
     """The text of a query that reads no records, with its holes."""
     texts = (f'"{item.name}"' if isinstance(item, selection.TypeName) else HOLE for _, item in root)
     return "{" + ",".join(f'"{key}":{text}' for (key, _), text in zip(root, texts, strict=True)) + "}"

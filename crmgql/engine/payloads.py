@@ -31,7 +31,7 @@ class Payload:
         """Whether anything of the record is asked for."""
         return any(nodes[0].name.value == self.node.singular for nodes in self.fields.values())
 
-    def root(self) -> tuple[tuple[str, selection.Root], ...]:
+    def root(self) -> selection.Roots:
         """The record's fields as roots of a statement."""
         id = arguments.Scalar(None, arguments.ChangedRecord())
         return tuple(

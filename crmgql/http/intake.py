@@ -57,7 +57,6 @@ KEEP_PREFLIGHT_S = b"600"
 ALLOW: Headers = ((b"allow", b"OPTIONS, POST"),)
 ALLOWED_FIELDS = b"content-type, x-intake-key, idempotency-key, x-request-id"
 ACCEPTED = encoded({"accepted": True})
-FORM = "application/x-www-form-urlencoded"
 TRAPPED = "TRAPPED"
 
 
@@ -210,17 +209,13 @@ class Endpoint(exchange.Endpoint):
 
 def _decoder(headers: dict[bytes, bytes]) -> Any:
     """How the body is read. Raises `Refused` for what is neither JSON nor a form."""
-    given = headers.get(b"content-type")
-    kind, *parameters = (given or b"").decode("latin-1").lower().split(";")
+    content_type = headers.get(b"content-type")
     plain = headers.get(b"content-encoding", b"identity") == b"identity"
-    charsets = [
-        value.strip('"') for name, _, value in (each.strip().partition("=") for each in parameters) if name == "charset"
-    ]
-    if plain and negotiation.is_json(given):
+    if plain and negotiation.is_json(content_type):
         return _json
-    if plain and kind.strip() == FORM and all(charset in negotiation.UTF8 for charset in charsets):
+    if plain and negotiation.is_form(content_type):
         return _pairs
-    message = f"Send the form as application/json or {FORM} in UTF-8, not compressed."
+    message = f"Send the form as application/json or {negotiation.FORM} in UTF-8, not compressed."
     raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", message)
 
 

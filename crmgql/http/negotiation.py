@@ -15,6 +15,7 @@ import brotli
 JSON = b"application/json; charset=utf-8"
 RESPONSE_JSON = b"application/graphql-response+json; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
+FORM = "application/x-www-form-urlencoded"
 
 Encoding = Literal["br", "gzip"]
 
@@ -83,9 +84,20 @@ def encoding(accept_encoding: bytes | None) -> Encoding | None:
 
 @_remembered
 def is_json(content_type: bytes | None) -> bool:
-    """Whether a request's body says it is JSON in UTF-8, which is what it is when no charset is given."""
+    """Whether a request's body says that it is JSON in UTF-8."""
+    return _is_utf8(content_type, "application/json")
+
+
+@_remembered
+def is_form(content_type: bytes | None) -> bool:
+    """Whether a request's body says that it is a posted form in UTF-8."""
+    return _is_utf8(content_type, FORM)
+
+
+def _is_utf8(content_type: bytes | None, wanted: str) -> bool:
+    """Without a charset it is."""
     kind, *parameters = (content_type or b"").decode("latin-1").lower().split(";")
-    if kind.strip() != "application/json":
+    if kind.strip() != wanted:
         return False
     pairs = (parameter.strip().partition("=") for parameter in parameters)
     return all(name != "charset" or value.strip('"') in UTF8 for name, _, value in pairs)

@@ -29,6 +29,8 @@ from crmgql.planner.codecs import Codec
 Variables = Mapping[str, Any]
 MAX_LIST = 1000
 """The longest list of values that a filter takes."""
+MAX_PATTERN = 1000
+"""The longest part of a text that a filter looks for: PostgreSQL tries a pattern on each row, at each place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +188,12 @@ class Bound:
             return [self.codec.bind(item) for item in value]
         bound = self.codec.bind(value)
         if self.form == "contains":
-            return f"%{_escaped(bound)}%"
+            return f"%{self._escaped(bound)}%"
         if self.form == "startsWith":
-            return f"{_escaped(bound)}%"
+            return f"{self._escaped(bound)}%"
         return bound
 
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    def _escaped(self, text: str) -> str:
+        if len(text) > MAX_PATTERN:
+            raise BadUserInput(f"{self.form} has {len(text)} characters; {MAX_PATTERN} are the most.")
+        return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -81,7 +81,7 @@ class Worst:
             self.nodes += shown
 
 
-def worst_case(root: tuple[tuple[str, selection.Root], ...], who: Who) -> Worst:
+def worst_case(root: selection.Roots, who: Who) -> Worst:
     worst = Worst(who)
     for _, item in root:
         worst.root(item)

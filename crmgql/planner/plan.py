@@ -39,7 +39,6 @@ KEPT_CHARACTERS = 8_388_608
 """Of the SQL of all kept plans together."""
 
 Key = tuple[str, str | None, Hashable, Hashable, str]
-Root = tuple[tuple[str, selection.Root], ...]
 Binder = Callable[[Variables, Viewer], Any]
 
 
@@ -142,7 +141,7 @@ class Plans:
         reader = Reader(self.schema, self.metadata, prepared.fragments, variables)
         return self.compile(reader.root(prepared.operation, self.elsewhere), who)
 
-    def compile(self, root: Root, who: Who) -> Plan:
+    def compile(self, root: selection.Roots, who: Who) -> Plan:
         worst = cost.worst_case(root, who)
         if worst.nodes > self.max_cost:
             raise MaxCostExceeded(

@@ -44,9 +44,7 @@ class Reader:
         self.fragments = fragments
         self.variables = variables
 
-    def root(
-        self, operation: OperationDefinitionNode, elsewhere: Collection[str] = ()
-    ) -> tuple[tuple[str, selection.Root], ...]:
+    def root(self, operation: OperationDefinitionNode, elsewhere: Collection[str] = ()) -> selection.Roots:
         """The root fields; those named in `elsewhere` are not read further."""
         fields = self.top("Query", operation)
         return tuple(

@@ -143,3 +143,5 @@ class Elsewhere:
 
 
 Root = RootOne | RootViewer | RootOnly | RootMany | RootNodes | TypeName | Nothing | Elsewhere
+Roots = tuple[tuple[str, Root], ...]
+"""The root fields by response key."""

@@ -28,9 +28,7 @@ class IdsOf:
     prefix: str
 
 
-def compile_statement(
-    root: tuple[tuple[str, selection.Root], ...], known: metadata.Metadata, who: Who
-) -> ast.Statement:
+def compile_statement(root: selection.Roots, known: metadata.Metadata, who: Who) -> ast.Statement:
     """The whole operation. Raises `BadUserInput` and `Forbidden` for arguments that can't be planned."""
     build = Build(known, who, Filters(known, who))
     data = entries([(key, _root(build, item)) for key, item in root])

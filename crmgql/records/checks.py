@@ -10,9 +10,10 @@ import math
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache, partial
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 from tortoise import fields
@@ -20,7 +21,7 @@ from tortoise.models import Model
 
 from crmgql.errors import BadUserInput
 from crmgql.models.base import AmountField, TextArrayField
-from crmgql.models.names import api_name as api_name
+from crmgql.models.names import api_name
 from crmgql.records import money
 
 INT4 = 2**31 - 1
@@ -91,7 +92,7 @@ def _checker(field: fields.Field[Any], column: str) -> Check:
         case fields.JSONField():
             return check_json
         case fields.DateField() | fields.DatetimeField():
-            return _check_year
+            return check_year
         case fields.CharField() | fields.TextField():
             longest = getattr(field, "max_length", LONGEST_TEXT)
             return partial(_check_plain_text, longest=longest, never_blank=column in NEVER_BLANK)
@@ -108,11 +109,6 @@ def _checker(field: fields.Field[Any], column: str) -> Check:
 
 def accept(value: Any, name: str) -> None:
     """The check of columns for which the database's own check is enough."""
-
-
-def _check_year(value: date, name: str) -> None:
-    if value.year not in YEARS:
-        raise BadUserInput(f"The year must be {YEARS[0]} to {YEARS[-1]}, not {value.year}.", field=name)
 
 
 def _check_plain_text(value: str, name: str, *, longest: int, never_blank: bool) -> None:
@@ -142,6 +138,35 @@ def _check_decimal(field: fields.DecimalField[Any], value: Decimal, name: str) -
         raise BadUserInput(f"{value} is too large; it must be below 10^{whole}.", field=name)
     if value != value.quantize(Decimal(1).scaleb(-field.decimal_places)):
         raise BadUserInput(f"At most {field.decimal_places} decimals fit here.", field=name)
+
+
+def check_year(day: date, name: str) -> None:
+    if day.year not in YEARS:
+        raise BadUserInput(f"The year must be {YEARS[0]} to {YEARS[-1]}, not {day.year}.", field=name)
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """Names of time zones that mean the same on every machine."""
+    return frozenset(available_timezones() - {"localtime"})
+
+
+def time_zone(value: Any, name: str) -> ZoneInfo:
+    """The time zone of an IANA name. Raises `BadUserInput`."""
+    if not isinstance(value, str) or value not in time_zones():
+        raise BadUserInput('Must be an IANA time zone such as "Europe/Berlin".', field=name)
+    return ZoneInfo(value)
+
+
+def number(value: Any) -> Decimal | None:
+    """The finite number in a text or an integer of up to 30 characters; None for anything else, floats included."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 30:
+        return None
+    try:
+        found = Decimal(value)
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and abs(found.adjusted()) < 30 else None
 
 
 def check_json(value: Any, name: str) -> None:
@@ -179,11 +204,12 @@ def check_characters(value: str, name: str) -> None:
         raise BadUserInput("Text contains half of a surrogate pair; send whole characters.", field=name) from None
 
 
-def check_text(value: str, name: str, *, longest: int) -> None:
+def check_text(value: str, name: str, *, longest: int, required: bool = False) -> None:
+    """Raises `BadUserInput` for a text that is too long, that PostgreSQL can't hold, or that is blank but required."""
     check_characters(value, name)
     if len(value) > longest:
         raise BadUserInput(f"Has {len(value)} characters; at most {longest} fit.", field=name)
-    if name.rsplit(".", 1)[-1] in NEVER_BLANK and is_blank(value):
+    if (required or name.rsplit(".", 1)[-1] in NEVER_BLANK) and is_blank(value):
         raise BadUserInput("Can't be blank.", field=name)
 
 

@@ -18,8 +18,9 @@ from tortoise.models import Model
 
 from crmgql import access
 from crmgql.errors import DeclarationError, IllegalTransition
+from crmgql.models import names
 from crmgql.models.base import AmountField
-from crmgql.records import checks, records
+from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Conflicts
 
@@ -81,7 +82,7 @@ async def _check_references(act: Act, model: type[Model], values: records.Row) -
             isinstance(relation, ForeignKeyFieldInstance)
             and values.get(column := str(relation.source_field)) is not None
         ):
-            await records.visible(act, relation.related_model, values[column], field=checks.api_name(column))
+            await records.visible(act, relation.related_model, values[column], field=names.api_name(column))
 
 
 def _named(verb: Verb, name: str, model: type[Model]) -> Verb:

@@ -81,7 +81,7 @@ async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int 
     row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")
     if expected_version is not None and row["version"] != expected_version:
         raise VersionConflict(
-            f"The record is at version {row['version']}, not {expected_version}; read it again and decide anew.",
+            f"The record is at version {row['version']}, not {expected_version}; read it again before you change it.",
             field="expectedVersion",
         )
     return row
@@ -105,11 +105,8 @@ async def visible_many(act: Act, model: type[Model], ids: Iterable[UUID]) -> dic
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rule = access.rows(model.__name__, act.viewer.who, "t")
     named = ast.AnyOf(ast.Col("t", "id"), ast.Param("ids", "uuid[]"))
-    select = ast.Select((), ast.Table(model._meta.db_table, "t"), where=ast.all_of([named, rule]), star="t")
-    sql, sources = render_select(select)
-    values = [wanted if source == "ids" else act.viewer.user_id for source in sources]
+    sql, values = _select(act, model, named, ids=wanted)
     rows = await act.tx.connection.fetch(f"{sql} FOR KEY SHARE OF t", *values)
     return {row["id"]: _row(model, row) for row in rows}
 
@@ -119,12 +116,15 @@ def not_found(model: type[Model], *, field: str) -> NotFound:
     return NotFound(f"There is no such {noun(model)}, or you may not see it.", field=field)
 
 
+def _select(act: Act, model: type[Model], condition: ast.Expr, **values: Any) -> tuple[str, list[Any]]:
+    """SQL for the rows, under the alias `t`, that meet the condition and the viewer's rule; and its parameters."""
+    where = ast.all_of([condition, access.rows(model.__name__, act.viewer.who, "t")])
+    sql, sources = render_select(ast.Select((), ast.Table(model._meta.db_table, "t"), where=where, star="t"))
+    return sql, access.bind(sources, act.viewer, **values)
+
+
 async def _read(act: Act, model: type[Model], id: UUID, hold: str | None, *, field: str) -> Row:
-    rule = access.rows(model.__name__, act.viewer.who, "t")
-    same = ast.eq(ast.Col("t", "id"), ast.Param("id", "uuid"))
-    select = ast.Select((), ast.Table(model._meta.db_table, "t"), where=ast.all_of([same, rule]), star="t")
-    sql, sources = render_select(select)
-    values = access.bind(sources, act.viewer, id=id)
+    sql, values = _select(act, model, ast.eq(ast.Col("t", "id"), ast.Param("id", "uuid")), id=id)
     row = await act.tx.connection.fetchrow(sql if hold is None else f"{sql} {hold} OF t", *values)
     if row is None:
         raise not_found(model, field=field)
@@ -136,11 +136,14 @@ def noun(model: type[Model]) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", r" \1", model.__name__).lower()
 
 
-async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) -> None:
-    """Raises `BadUserInput` if a record would become its own ancestor.
+async def check_parent(act: Act, model: type[Model], id: UUID, parent_id: UUID) -> None:
+    """Checks a record's new parent. Raises `NotFound`, and `BadUserInput` if the record would become its own ancestor.
 
     Changes of a table's tree wait for one another here: two at once could make a cycle that neither makes alone.
     """
+    if (await visible(act, model, id, field="id"))["parent_id"] == parent_id:
+        return
+    await visible(act, model, parent_id, field="parentId")
     table = model._meta.db_table
     await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"{table}.parent_id")
     sql = f"""
@@ -154,8 +157,8 @@ async def refuse_cycle(act: Act, model: type[Model], id: UUID, parent_id: UUID) 
         raise BadUserInput("It would become its own ancestor; choose a parent that is not below it.", field="parentId")
 
 
-async def refuse_cycles(act: Act, model: type[Model], ids: Sequence[UUID]) -> None:
-    """As `refuse_cycle`, of records whose parents were written already. Raises `BadUserInput`."""
+async def check_parents(act: Act, model: type[Model], ids: Sequence[UUID]) -> None:
+    """As `check_parent`, of records that were written already. Raises `BadUserInput` if one is its own ancestor."""
     if not ids:
         return
     table = model._meta.db_table
@@ -168,14 +171,12 @@ async def refuse_cycles(act: Act, model: type[Model], ids: Sequence[UUID]) -> No
         )
         SELECT true FROM above WHERE parent_id = start LIMIT 1"""
     if await act.tx.connection.fetchval(sql, ids):
-        raise BadUserInput(
-            "It would come to stand above itself; choose a parent that is not below it.", field="parentId"
-        )
+        raise BadUserInput("It would become its own ancestor; choose a parent that is not below it.", field="parentId")
 
 
-def require_same_customer(row: Row, customer_id: UUID | None, *, field: str) -> None:
-    """Raises `BadUserInput` if a record that is referred to belongs to another customer."""
-    if row["customer_id"] != customer_id:
+def require_same_customer(row: Row, customer_id: UUID | None, *, field: str, or_none: bool = False) -> None:
+    """Raises `BadUserInput` if a record that is referred to belongs to another customer. `or_none`: it may have none yet."""
+    if row["customer_id"] != customer_id and not (or_none and row["customer_id"] is None):
         raise BadUserInput(
             f"The {field.removesuffix('Id')} belongs to another customer; choose one of this customer's.", field=field
         )

@@ -30,6 +30,7 @@ def statements(before: Catalog, after: Catalog, words: Words | None = None) -> l
     kept = [(before[name], table) for name, table in sorted(after.items()) if name in before]
     gone = [name for name in sorted(before) if name not in after]
     return [
+        *(line for old, table in kept for line in _dropped_keys(old, table)),
         *(line for old, table in kept for line in _dropped(old, table)),
         *(_create(table, words) for table in new),
         *(line for old, table in kept for line in _columns(old, table)),
@@ -71,13 +72,20 @@ def _lone_key(table: Table) -> str | None:
     return found[1] if found else None
 
 
+def _dropped_keys(old: Table, new: Table) -> Iterator[str]:
+    """Foreign keys that go or change, of all tables before anything else: they hang on constraints of other tables."""
+    for name, each in old.constraints.items():
+        if each.kind == "f" and new.constraints.get(name) != each:
+            yield f"ALTER TABLE {old.name} DROP CONSTRAINT {name}"
+
+
 def _dropped(old: Table, new: Table) -> Iterator[str]:
-    """Constraints, indexes and statistics that go or change: foreign keys first, as they hang on others."""
+    """Other constraints, indexes and statistics that go or change."""
     if old.partitioned != new.partitioned:
         yield f"-- {old.name} is partitioned by {new.partitioned}, it was by {old.partitioned}: write this by hand."
-    changed = [each for name, each in old.constraints.items() if new.constraints.get(name) != each]
-    for each in sorted(changed, key=lambda each: each.kind != "f"):
-        yield f"ALTER TABLE {old.name} DROP CONSTRAINT {each.name}"
+    for name, each in old.constraints.items():
+        if each.kind != "f" and new.constraints.get(name) != each:
+            yield f"ALTER TABLE {old.name} DROP CONSTRAINT {name}"
     for name, text in old.indexes.items():
         if new.indexes.get(name) != text:
             made = name in old.unique

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from crmgql import access
 from crmgql.access.permissions import GRANTS
-from crmgql.engine import declare, mutations
+from crmgql.engine import declare, freeze, mutations
 from crmgql.models import Role
+from crmgql.viewer import Who
 
 PACKAGE = Path(__file__).resolve().parents[2] / "crmgql"
 FREE = ("access/", "dev/", "migrations/", "models/people.py")
@@ -105,6 +106,11 @@ def test_no_role_holds_a_permission_twice() -> None:
     for role in access.ROLES.values():
         for permission in access.PERMISSIONS.values():
             assert len(role.permissions & set(permission.grants())) <= 1, (role.name, permission.name)
+
+
+def test_what_is_never_null_is_seen_whole_by_every_role() -> None:
+    for role in Role:
+        assert all(access.sees_all(Who(frozenset({str(role)})), record) for record in freeze.SEEN_BY_ALL), role
 
 
 def test_every_mutation_says_what_it_needs() -> None:

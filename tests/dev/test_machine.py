@@ -20,7 +20,7 @@ import pytest
 
 from crmgql.cli import commands, imports
 from crmgql.config import Settings
-from crmgql.dev import machine
+from crmgql.dev import machine, welcome
 from crmgql.imports.reports import Report, StepReport
 
 QUERY = """{ customers(first: 1, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id name
@@ -145,7 +145,7 @@ def test_a_note_of_the_dead_is_not_believed(tmp_path: Path) -> None:
     [("127.0.0.1", "http://127.0.0.1:80"), ("0.0.0.0", "http://127.0.0.1:80"), ("::", "http://[::1]:80")],
 )
 def test_the_address_can_be_called(host: str, wanted: str) -> None:
-    assert machine._base(Settings(host=host, port=80)) == wanted
+    assert welcome.base(Settings(host=host, port=80)) == wanted
 
 
 def test_a_busy_port_is_one_line(tmp_path: Path) -> None:

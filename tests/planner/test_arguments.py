@@ -53,6 +53,15 @@ def test_nulls_that_fit_nowhere(bench: Bench, query: str, variables: dict[str, A
         bench.plan(query, variables, ADMIN)
 
 
+@pytest.mark.parametrize("operator", ["contains", "startsWith"])
+def test_a_part_of_a_text_has_an_end(bench: Bench, operator: str) -> None:
+    query = f"query ($t: String) {{ customers(where: {{name: {{{operator}: $t}}}}) {{ totalCount }} }}"
+    plan, variables = bench.plan(query, {"t": "x" * 1000}, ADMIN)
+    plan.values(variables, person(1))
+    with pytest.raises(BadUserInput, match=f"{operator} has 1001 characters; 1000 are the most"):
+        plan.values({"t": "x" * 1001}, person(1))
+
+
 @pytest.mark.parametrize("value", ["nul\x00byte", "half \ud83d pair"])
 @pytest.mark.parametrize("operator", ["eq", "contains", "startsWith"])
 def test_texts_that_no_column_holds(bench: Bench, operator: str, value: str) -> None:

@@ -78,6 +78,11 @@ DAMAGES = [
         ],
     ),
     (
+        "ALTER TABLE contacts ADD CONSTRAINT odd UNIQUE (customer_id, name);"
+        " ALTER TABLE tickets ADD CONSTRAINT odd_key FOREIGN KEY (customer_id, subject) REFERENCES contacts (customer_id, name)",
+        ["ALTER TABLE tickets DROP CONSTRAINT odd_key", "ALTER TABLE contacts DROP CONSTRAINT odd"],
+    ),
+    (
         "ALTER TABLE tasks ALTER CONSTRAINT tasks_assignee_id_fkey DEFERRABLE INITIALLY DEFERRED",
         [
             "ALTER TABLE tasks DROP CONSTRAINT tasks_assignee_id_fkey",

@@ -9,7 +9,6 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
-from crmgql.errors import BadUserInput
 from crmgql.models import Contact, Customer, Interaction, Opportunity
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
@@ -61,5 +60,4 @@ async def _check(act: Act, customer_id: UUID, values: Row) -> None:
         records.require_same_customer(contact, customer_id, field="contactId")
     if values.get("opportunity_id") is not None:
         opportunity = await records.visible(act, Opportunity, values["opportunity_id"], field="opportunityId")
-        if opportunity["customer_id"] not in (None, customer_id):
-            raise BadUserInput("The opportunity belongs to another customer.", field="opportunityId")
+        records.require_same_customer(opportunity, customer_id, field="opportunityId", or_none=True)

@@ -28,7 +28,7 @@ class _Customers(Writer):
         return super().kind_of(change) if change.new else kind_and_payload(change.changes)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
-        await records.refuse_cycles(act, Customer, [change.id for change in changes if "parent_id" in change.changes])
+        await records.check_parents(act, Customer, [change.id for change in changes if "parent_id" in change.changes])
         await pool_items.refresh_many(act, pool_items.CUSTOMER, [change.id for change in changes if not change.new])
         await followers.customers_changed(
             act, {change.id: change.changes.keys() for change in changes if not change.new}

@@ -42,10 +42,7 @@ CONFLICTS = {
 async def create(act: Act, **values: Any) -> UUID:
     """Makes a customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
     access.require_write(act.viewer, "Customer")
-    if "owner_id" in values:
-        values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
-    else:
-        values["owner_id"] = await users.own(act)
+    values["owner_id"] = await users.owner(act, values)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
     values |= money.columns(values, "annual_revenue")
@@ -58,7 +55,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named; a change of status or owner has an event of its own kind."""
     access.require_write(act.viewer, "Customer")
     if changes.get("parent_id") is not None:
-        await _check_parent(act, id, changes["parent_id"])
+        await records.check_parent(act, Customer, id, changes["parent_id"])
     customer = await records.lock(act, Customer, id, expected_version=expected_version)
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
@@ -81,17 +78,9 @@ async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:
     return {"pool_id": None}
 
 
-async def _check_parent(act: Act, id: UUID, parent_id: UUID) -> None:
-    customer = await records.visible(act, Customer, id, field="id")
-    if customer["parent_id"] == parent_id:
-        return
-    await records.visible(act, Customer, parent_id, field="parentId")
-    await records.refuse_cycle(act, Customer, id, parent_id)
-
-
 def kind_and_payload(changes: Changes) -> tuple[str, Row]:
     """The kind of event for a change of these columns: a new status or owner has a kind of its own."""
-    if "status" in changes:
-        before, after = changes["status"]
+    before, after = changes.get("status", (None, None))
+    if after is not None:
         return MOVES[after].event, {"from": before, "to": after}
     return ("customer.assigned" if "owner_id" in changes else "customer.updated"), {}

@@ -16,7 +16,7 @@ from crmgql.domain.leads import lead_states
 from crmgql.domain.leads.lead_states import MOVES, UNPLACED
 from crmgql.domain.opportunities import opportunities, standings
 from crmgql.domain.people import users
-from crmgql.errors import BadUserInput, Conflict, Forbidden, NotFound
+from crmgql.errors import BadUserInput, Conflict, Forbidden
 from crmgql.models import Customer, names
 from crmgql.records import checks, records
 from crmgql.records.money import Money
@@ -86,9 +86,7 @@ def _check_input(customer_id: UUID | None, new_customer: bool | None, opportunit
     if customer_id is not None and new_customer:
         raise BadUserInput("Name a customer or ask for a new one, not both.", field="newCustomer")
     if opportunity_name is not None:
-        checks.check_text(opportunity_name, "opportunityName", longest=200)
-        if checks.is_blank(opportunity_name):
-            raise BadUserInput("Can't be blank.", field="opportunityName")
+        checks.check_text(opportunity_name, "opportunityName", longest=200, required=True)
 
 
 async def _owner(act: Act, lead: Row) -> UUID | None:
@@ -135,13 +133,9 @@ async def _customer(act: Act, lead: Row, owner_id: UUID | None, *, new: bool) ->
 
 async def _visible(act: Act, search: str, keys: Sequence[str | None]) -> list[UUID]:
     """The customers found that the viewer sees; others are treated as if they did not exist."""
-    seen = []
-    for row in await act.tx.connection.fetch(search, keys) if any(keys) else []:
-        try:
-            seen.append((await records.visible(act, Customer, row["id"], field="customerId"))["id"])
-        except NotFound:
-            continue
-    return seen
+    found = [row["id"] for row in await act.tx.connection.fetch(search, keys)] if any(keys) else []
+    visible = await records.visible_many(act, Customer, found)
+    return [id for id in found if id in visible]
 
 
 def _as_customer(lead: Row) -> dict[str, Any]:

@@ -122,9 +122,7 @@ async def move(act: Act, verb: str, *, id: UUID, expected_version: int | None = 
 
 async def lose(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
     """Closes the lead as lost, with a reason."""
-    checks.check_text(reason, "reason", longest=300)
-    if checks.is_blank(reason):
-        raise BadUserInput("Say why it was lost.", field="reason")
+    checks.check_text(reason, "reason", longest=300, required=True)
     lead = await lead_states.lock(act, id, "lose", expected_version=expected_version)
     await lead_states.leave_pool(act, lead, reason="Lost.")
     changes = {**UNPLACED, "lost_reason": reason}
@@ -177,9 +175,7 @@ async def _first_owner(act: Act, route: bool | None, values: Row) -> UUID | None
         if values.get("owner_id") is not None:
             raise BadUserInput("A lead has an owner named or is routed, not both.", field="route")
         return None
-    if "owner_id" in values:
-        return await users.assignable(act, values["owner_id"], field="ownerId")
-    return await users.own(act)
+    return await users.owner(act, values)
 
 
 def _arrival(act: Act, values: Row) -> Row:

@@ -24,7 +24,7 @@ from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Lead, names
-from crmgql.records import checks, records
+from crmgql.records import records
 from crmgql.records.moves import Move
 from crmgql.records.records import Act, Row
 
@@ -140,7 +140,7 @@ def _choose(
     chosen = changes[column] = second[column] if first[column] is None else first[column]
     for lead, out in zip((survivor, other), kept_out, strict=True):
         if lead[column] is not None and lead[column] != chosen:
-            out[checks.api_name(column)] = _noted(column, lead[column])
+            out[names.api_name(column)] = _noted(column, lead[column])
 
 
 def _further(survivor: Row, other: Row, kept_out: tuple[Row, Row]) -> Row:

@@ -18,9 +18,8 @@ from crmgql import access
 from crmgql.db import Database
 from crmgql.errors import BadUserInput
 from crmgql.records import checks, days, money
+from crmgql.records.records import Row
 from crmgql.viewer import Viewer
-
-Row = dict[str, Any]
 
 CHANNEL, CAMPAIGN, SOURCE = "CHANNEL", "CAMPAIGN", "SOURCE"
 KEYS = {CHANNEL: "campaign.channel", CAMPAIGN: "campaign.id", SOURCE: "lead.lead_source"}
@@ -78,8 +77,8 @@ async def results(
     """
     _require(viewer)
     for name, day in (("since", since), ("until", until)):
-        if day is not None and day.year not in checks.YEARS:
-            raise BadUserInput(f"The year must be {checks.YEARS[0]} to {checks.YEARS[-1]}, not {day.year}.", field=name)
+        if day is not None:
+            checks.check_year(day, name)
     if since is not None and until is not None and until < since:
         raise BadUserInput(f"The period would end on {until}, before it starts on {since}.", field="until")
     zone = await database.zone()

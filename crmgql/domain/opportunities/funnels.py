@@ -119,8 +119,7 @@ def _begin(day: date | None, zone: ZoneInfo, moment: datetime | None, *, field: 
         return moment
     if moment is not None:
         raise BadUserInput("Name a moment or a day, not both.", field=field)
-    if day.year not in checks.YEARS:
-        raise BadUserInput(f"The year must be {checks.YEARS[0]} to {checks.YEARS[-1]}, not {day.year}.", field=field)
+    checks.check_year(day, field)
     return days.start_of(day, zone)
 
 

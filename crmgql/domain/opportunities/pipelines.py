@@ -15,8 +15,8 @@ from crmgql import access
 from crmgql.domain.opportunities import standings
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
-from crmgql.models import BusinessCalendar, Pipeline, Stage
-from crmgql.records import checks, records
+from crmgql.models import BusinessCalendar, Pipeline, Stage, names
+from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
@@ -274,7 +274,7 @@ def _checked(values: Row, prefix: str = "") -> Row:
     for name in PATIENCE:
         hours = values.get(name)
         if hours is not None and not 0 < hours <= LONGEST_H:
-            raise BadUserInput(f"Hours are 1 to {LONGEST_H}.", field=prefix + checks.api_name(name))
+            raise BadUserInput(f"Hours are 1 to {LONGEST_H}.", field=prefix + names.api_name(name))
     if values.get("escalate_after_h") is not None and values.get("stale_after_h") is None:
         raise BadUserInput(
             "Nothing is escalated that is not stale: give staleAfterH too.", field=f"{prefix}escalateAfterH"

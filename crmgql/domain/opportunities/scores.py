@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from crmgql.errors import BadUserInput
@@ -85,21 +85,11 @@ def _problem(kind: str, operator: str, value: dict[str, Any]) -> str | None:
         return "value must be a text."
     if kind == FLAG and not isinstance(one, bool):
         return "value must be true or false."
-    if kind in (NUMBER, AMOUNT) and _number(one) is None:
+    if kind in (NUMBER, AMOUNT) and checks.number(one) is None:
         return 'value must be a number such as 30 or "12.50".'
     if kind == AMOUNT and not (isinstance(value["currency"], str) and len(value["currency"]) == 3):
         return 'currency must be a code such as "EUR": amounts of different currencies are not compared.'
     return None
-
-
-def _number(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > 30:
-        return None
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
 
 
 def score(rules: Iterable[Rule], facts: dict[str, Any]) -> tuple[int, list[Factor]]:
@@ -132,7 +122,7 @@ def _fits(rule: Rule, fact: Any) -> bool:
 
 
 def _compares(operator: str, fact: Decimal, value: Any) -> bool:
-    bound = _number(value)
+    bound = checks.number(value)
     if bound is None:
         return False
     return fact >= bound if operator == "GTE" else fact <= bound if operator == "LTE" else fact == bound

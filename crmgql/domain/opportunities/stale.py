@@ -8,8 +8,10 @@ owner's alert lies in the future again, and the next silence is another episode.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from crmgql.records import days
 
 OWNER, MANAGER = "OWNER", "MANAGER"
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)
@@ -59,19 +61,15 @@ def due(base: datetime, hours: int, calendar: Calendar | None) -> datetime:
         return base + timedelta(hours=hours)
     zone = ZoneInfo(calendar.timezone)
     left, moment = timedelta(hours=hours), base.astimezone(UTC)
-    day = moment.astimezone(zone).date()
+    day = days.day_of(moment, zone)
     while True:
-        begin = max(moment, _midnight(day, zone))
-        end = _midnight(day + timedelta(days=1), zone)
+        begin = max(moment, days.start_of(day, zone))
+        end = days.start_of(day + timedelta(days=1), zone)
         if calendar.works(day) and end > begin:
             if left <= end - begin:
                 return begin + left
             left -= end - begin
         day += timedelta(days=1)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def next_alert(

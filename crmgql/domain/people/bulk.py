@@ -31,7 +31,7 @@ class _Teams(Writer):
         require_person(act, frozenset(columns) & HIERARCHY)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
-        await records.refuse_cycles(act, Team, [change.id for change in changes if "parent_id" in change.changes])
+        await records.check_parents(act, Team, [change.id for change in changes if "parent_id" in change.changes])
         return ()
 
 

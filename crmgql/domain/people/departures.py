@@ -135,7 +135,7 @@ async def _successor(act: Act, user: Row, named: UUID | None) -> UUID | None:
 async def _leads(act: Act, user: Row, successor: UUID | None) -> int:
     """Hands over open leads: to the user who is named, else to routing, as if they were new."""
     connection: Connection = act.tx.connection
-    how = "handed over" if successor else "it is routed anew"
+    how = "handed over" if successor else "it is routed again"
     explanation = notifications.cut(f"{user['name']} was deactivated: {how}.", EXPLANATION)
     rows = await connection.fetch(LEADS, user["id"], successor, act.now, act.viewer.actor_id, explanation)
     await outbox.record_many(act.tx, act.viewer, [_lead_entry(row, user, successor) for row in rows])

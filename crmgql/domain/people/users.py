@@ -14,8 +14,8 @@ from crmgql import access
 from crmgql.domain.people import passwords, sessions
 from crmgql.domain.people.passwords import Hashed
 from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
-from crmgql.models import Team, User
-from crmgql.records import checks, money, records
+from crmgql.models import Team, User, names
+from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
@@ -31,6 +31,7 @@ CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
 ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
 ADMINISTER = "company.administer"
 ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND roles && $1 ORDER BY id"
+IN_TEAMS = "SELECT $1 = ANY (team_reach($2))"
 HOLD = "SELECT active FROM users WHERE id = $1 FOR SHARE"
 MANAGERS_ABOVE = """
 WITH RECURSIVE up AS (
@@ -63,15 +64,21 @@ async def assignable(act: Act, user_id: UUID | None, *, field: str, permission: 
     user = await records.visible(act, User, user_id, field=field, steady=True)
     if not user["active"]:
         raise BadUserInput("This user is not active; choose one who is.", field=field)
-    if reach is access.Reach.ALL:
-        return user_id
     if reach is access.Reach.NONE:
         raise Forbidden("Your roles put nobody in charge here; ask a manager to.", field=field)
-    if reach is access.Reach.OWN:
-        raise Forbidden("You may only name yourself here; ask a manager to name others.", field=field)
-    if not await act.tx.connection.fetchval("SELECT $1 = ANY(team_reach($2))", user_id, act.viewer.user_id):
-        raise Forbidden("This user is not in your teams; name somebody who is.", field=field)
+    await require_reach(act, permission, user_id, field=field)
     return user_id
+
+
+async def require_reach(act: Act, permission: str, user_id: UUID, *, field: str) -> None:
+    """Raises `Forbidden` unless the user is the viewer or within the reach of their permission."""
+    reach = access.reach(act.viewer.who, permission)
+    if reach is access.Reach.ALL or user_id == act.viewer.user_id:
+        return
+    if reach is not access.Reach.TEAM:
+        raise Forbidden("You may only name yourself here; ask a manager to name others.", field=field)
+    if not await act.tx.connection.fetchval(IN_TEAMS, user_id, act.viewer.user_id):
+        raise Forbidden("This user is not in your teams; name somebody who is.", field=field)
 
 
 async def still_here(act: Act, user_id: UUID | None) -> UUID | None:
@@ -84,6 +91,13 @@ async def oneself(act: Act) -> UUID:
     if await still_here(act, act.viewer.user_id) is None:
         raise Unauthenticated("This user is not active.")
     return act.viewer.user_id
+
+
+async def owner(act: Act, values: Row) -> UUID | None:
+    """The owner of a new record: the one among its values, if the viewer may assign them, else as `own`."""
+    if "owner_id" in values:
+        return await assignable(act, values["owner_id"], field="ownerId")
+    return await own(act)
 
 
 async def own(act: Act) -> UUID | None:
@@ -182,8 +196,7 @@ async def update_team(act: Act, *, id: UUID, expected_version: int | None = None
     access.require_write(act.viewer, "Team")
     require_person(act, changes.keys() & HIERARCHY)
     if changes.get("parent_id") is not None:
-        await records.refuse_cycle(act, Team, id, changes["parent_id"])
-        await records.visible(act, Team, changes["parent_id"], field="parentId")
+        await records.check_parent(act, Team, id, changes["parent_id"])
     team = await records.lock(act, Team, id, expected_version=expected_version)
     if changes.get("manager_id") not in (None, team["manager_id"]):
         await assignable(act, changes["manager_id"], field="managerId")
@@ -204,7 +217,7 @@ def require_person(act: Act, columns: Iterable[str]) -> None:
     """Raises `Forbidden` if an API key names one of these, even with the current value: otherwise a salary could be guessed."""
     if act.viewer.api_key_id is not None:
         for column in sorted(columns):
-            field = checks.api_name(column)
+            field = names.api_name(column)
             raise Forbidden(f"An API key can't set {field}: log in.", field=field)
 
 

@@ -16,7 +16,7 @@ from crmgql.domain.pools import pool_items
 from crmgql.domain.pools.pool_items import KINDS, Kind
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound, Unauthenticated
 from crmgql.events import outbox
-from crmgql.models import AssignmentDecision, Pool
+from crmgql.models import AssignmentDecision, Pool, names
 from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records import checks, days, records
 from crmgql.records.columns import ORIGIN, takes
@@ -95,7 +95,7 @@ def _check(values: Row, kind: Kind) -> None:
         pool_items.check_shows(kind, values["shows"])
     for column, longest in LONGEST.items():
         if (values.get(column) or 0) > longest:
-            raise BadUserInput(f"Must be {longest} or less.", field=checks.api_name(column))
+            raise BadUserInput(f"Must be {longest} or less.", field=names.api_name(column))
 
 
 async def release(

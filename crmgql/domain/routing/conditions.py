@@ -12,11 +12,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from crmgql.errors import BadUserInput
+from crmgql.records import checks
 
 TEXTS = frozenset({"region", "country", "city", "industry", "segment", "leadSource", "company", "title", "campaign"})
 NUMBERS = frozenset({"employeeCount", "score"})
@@ -101,7 +102,7 @@ def parse_rates(raw: Any, *, path: str = "rates") -> dict[str, Decimal]:
 
 def _rate(currency: str, value: Any, path: str) -> Decimal:
     _check_currency(currency, path)
-    rate = _decimal(value)
+    rate = checks.number(value)
     if rate is None or rate <= 0:
         raise BadUserInput('A rate is a positive number, written as text, such as "1.08".', field=path)
     return rate
@@ -216,7 +217,7 @@ def _campaign(value: Any, path: str) -> str:
 def _budget(value: Any, path: str) -> tuple[Decimal, str]:
     if not isinstance(value, dict) or value.keys() != {"amount", "currency"}:
         raise BadUserInput('Must be like {"amount": "50000", "currency": "EUR"}.', field=path)
-    amount, currency = _decimal(value["amount"]), value["currency"]
+    amount, currency = checks.number(value["amount"]), value["currency"]
     if amount is None:
         raise BadUserInput('Must be a number, written as text, such as "50000".', field=f"{path}.amount")
     _check_currency(currency, f"{path}.currency")
@@ -226,17 +227,6 @@ def _budget(value: Any, path: str) -> tuple[Decimal, str]:
 def _check_currency(code: Any, path: str) -> None:
     if not isinstance(code, str) or not (len(code) == 3 and code.isascii() and code.isalpha() and code.isupper()):
         raise BadUserInput('Must be an ISO 4217 code, such as "EUR".', field=path)
-
-
-def _decimal(value: Any) -> Decimal | None:
-    """The finite number in a text or an integer; None for anything else. Money is never a float."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() and abs(number.adjusted()) < 30 else None
 
 
 def evaluate(condition: Condition, values: Mapping[str, Value], exchange: Exchange) -> tuple[bool, str]:
@@ -269,7 +259,7 @@ def _compare(leaf: Leaf, value: Value, exchange: Exchange) -> tuple[bool, str]:
 
 def _holds(op: str, value: Value, wanted: Any) -> bool:
     if op in ORDERED:
-        number = value if isinstance(value, Decimal) else _decimal(value)
+        number = value if isinstance(value, Decimal) else checks.number(value)
         return number is not None and ORDERED[op](number, wanted)
     if op == "eq":
         return _same(value, wanted)

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from crmgql.errors import BadUserInput
-from crmgql.records import days
+from crmgql.records import checks, days
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
@@ -53,18 +53,9 @@ def parse(raw: Any, *, path: str = "hours", zone: ZoneInfo = UTC) -> Hours:
         raise BadUserInput('Must be like {"timezone": "Europe/Berlin", "mon": ["09:00-17:00"]}.', field=path)
     if unknown := raw.keys() - {"timezone", *DAYS}:
         raise BadUserInput(f"Only timezone and {', '.join(DAYS)} can stand here.", field=f"{path}.{min(unknown)}")
-    own = parse_zone(raw.get("timezone"), path=f"{path}.timezone")
+    own = checks.time_zone(raw.get("timezone"), f"{path}.timezone")
     spans = tuple(_day(raw.get(day, []), f"{path}.{day}") for day in DAYS)
     return Hours(own, spans, always=not raw.keys() & set(DAYS))
-
-
-def parse_zone(name: Any, *, path: str) -> ZoneInfo:
-    try:
-        if isinstance(name, str):
-            return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        pass
-    raise BadUserInput('Must be the name of a time zone, such as "Europe/Berlin".', field=path)
 
 
 def _day(raw: Any, path: str) -> tuple[tuple[int, int], ...]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.people import users
 from crmgql.domain.routing import hours
-from crmgql.errors import BadUserInput, Forbidden, IllegalTransition, VersionConflict
+from crmgql.errors import BadUserInput, IllegalTransition, VersionConflict
 from crmgql.models import Absence, LeadQueue, SellerProfile, User
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
@@ -18,7 +18,7 @@ from crmgql.records.records import Act
 FACTS = "attributes max_open max_per_day weight hours opted_out"
 QUEUE_FACTS = "name owner_id deadline_min"
 CONFLICTS = {
-    "seller_profiles_user": ("userId", "The profile was made by somebody else just now; read it and decide anew."),
+    "seller_profiles_user": ("userId", "The profile was made by somebody else just now; read it again."),
     "seller_profiles_open": ("maxOpen", "Can't be negative."),
     "seller_profiles_day": ("maxPerDay", "Can't be negative."),
     "seller_profiles_weight": ("weight", "Must be 1 to 1000."),
@@ -28,7 +28,6 @@ CONFLICTS = {
 }
 
 PROFILE_OF = "SELECT id FROM seller_profiles WHERE user_id = $1"
-IN_REACH = "SELECT $1 = ANY (team_reach($2))"
 
 
 @takes(SellerProfile, FACTS)
@@ -36,7 +35,7 @@ async def set_profile(act: Act, *, user_id: UUID, expected_version: int | None =
     """Makes a user's profile or changes what is named. Raises `Forbidden` for a user of another team."""
     access.require_write(act.viewer, "SellerProfile")
     await records.visible(act, User, user_id, field="userId")
-    await _require_reach(act, "sellerProfile.write", user_id)
+    await users.require_reach(act, "sellerProfile.write", user_id, field="userId")
     if values.get("hours") is not None:
         hours.parse(values["hours"])
     id: UUID | None = await act.tx.connection.fetchval(PROFILE_OF, user_id)
@@ -58,7 +57,7 @@ async def add_absence(
     access.require_write(act.viewer, "Absence")
     if user_id is not None:
         await records.visible(act, User, user_id, field="userId")
-        await _require_reach(act, "absence.write", user_id)
+        await users.require_reach(act, "absence.write", user_id, field="userId")
     if ends_at <= starts_at:
         raise BadUserInput("Must be after startsAt.", field="endsAt")
     values = {"user_id": user_id or act.viewer.user_id, "starts_at": starts_at, "ends_at": ends_at, "reason": reason}
@@ -95,14 +94,3 @@ async def update_queue(act: Act, *, id: UUID, expected_version: int | None = Non
         await users.assignable(act, changes["owner_id"], field="ownerId", permission="leadQueue.assign")
     await records.change(act, LeadQueue, queue, changes, kind="leadQueue.updated", conflicts=CONFLICTS)
     return id
-
-
-async def _require_reach(act: Act, permission: str, user_id: UUID) -> None:
-    """Raises `Forbidden` unless the user is the viewer or within the reach of their permission."""
-    reach = access.reach(act.viewer.who, permission)
-    if reach is access.Reach.ALL or user_id == act.viewer.user_id:
-        return
-    if reach is not access.Reach.TEAM:
-        raise Forbidden("You may only name yourself here; ask a manager to name others.", field="userId")
-    if not await act.tx.connection.fetchval(IN_REACH, user_id, act.viewer.user_id):
-        raise Forbidden("This user is not in your teams; name somebody who is.", field="userId")

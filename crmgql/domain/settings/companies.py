@@ -13,7 +13,6 @@ from babel import Locale, UnknownLocaleError
 
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
-from crmgql.domain.settings import calendars
 from crmgql.errors import BadUserInput
 from crmgql.models import Company
 from crmgql.postgres.company_zone import BELIEVED_S
@@ -53,10 +52,9 @@ async def update(act: Act, *, expected_version: int | None = None, **changes: An
 async def _checked(act: Act, changes: Row) -> Row:
     """The changes as stored. Raises `BadUserInput` for an invalid time zone or locale."""
     if (zone := changes.get("timezone")) is not None:
-        checks.check_characters(zone, "timezone")
-        known = zone in calendars.known_timezones() and await act.tx.connection.fetchval(DATABASE_KNOWS, zone)
-        if not known:
-            raise BadUserInput('Must be an IANA time zone such as "Europe/Berlin".', field="timezone")
+        checks.time_zone(zone, "timezone")
+        if not await act.tx.connection.fetchval(DATABASE_KNOWS, zone):
+            raise BadUserInput("PostgreSQL does not know this time zone; choose another.", field="timezone")
     if (locale := changes.get("locale")) is not None:
         changes = {**changes, "locale": _locale(locale)}
     return changes
