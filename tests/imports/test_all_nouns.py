@@ -28,7 +28,7 @@ STEPS = {
 
 
 async def test_every_noun(shop: Workshop) -> None:
-    assert STEPS.keys() == nouns.MODELS.keys()
+    assert STEPS.keys() == nouns.WRITERS.keys()
     shop.file("all.csv", "id,n,mail\nx1,1,U@X.ORG\n")
     mapping = 'source = "test"\ncurrency = "EUR"\n' + "".join(
         f'[[step]]\nnoun = "{noun}"\nfile = "all.csv"\nexternal_id = "{{id}}"\n[step.fields]\n{fields}\n'
