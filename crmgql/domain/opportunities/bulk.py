@@ -24,9 +24,9 @@ IN_STAGE = f"""
 
 
 class _Opportunities(Writer):
-    derived = frozenset("pipeline pipeline_id status stage_since snoozed_until stale_known".split()) | {
-        *standings.WRITTEN
-    }
+    derived = frozenset(
+        {"pipeline", "pipeline_id", "status", "stage_since", "snoozed_until", "stale_known", *standings.WRITTEN}
+    )
     filled = frozenset({"stage"})
     returned = ("status",)
 
