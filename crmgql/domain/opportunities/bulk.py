@@ -26,26 +26,7 @@ IN_STAGE = f"""
 
 class _Opportunities(Writer):
     derived = frozenset(
-        [
-            "pipeline",
-            "pipeline_id",
-            "status",
-            "stage_since",
-            "last_activity_at",
-            "snoozed_until",
-            "score",
-            "score_factors",
-            "risk",
-            "risk_factors",
-            "reassess_on",
-            "highest_amount",
-            "close_pushes",
-            "stale_at",
-            "stale_known",
-            "stale_since",
-            "stale_level",
-            "stale_episode",
-        ]
+        {"pipeline", "pipeline_id", "status", "stage_since", "snoozed_until", "stale_known", *standings.WRITTEN}
     )
     filled = frozenset({"stage"})
     returned = ("status",)
