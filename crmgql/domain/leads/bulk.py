@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crmgql.domain.leads import lead_contacts
+from crmgql.domain.leads.lead_states import MOVES
 from crmgql.domain.opportunities import standings
 from crmgql.domain.pools import pool_items
 from crmgql.events.outbox import Entry
 from crmgql.models import Lead
+from crmgql.models.leads import OPEN_LEAD_STATUSES
 from crmgql.records.bulk import Writer
 from crmgql.records.changes import Change, touched
 from crmgql.records.records import Act, Row
 
-MOVED = {"NURTURING": "lead.nurtured", "QUALIFIED": "lead.qualified", "LOST": "lead.lost", "NEW": "lead.reopened"}
-"""What it is called that a lead came to a status."""
+MOVED = {status: MOVES.events[status] for status in (*OPEN_LEAD_STATUSES, "LOST")}
+"""The event of a lead that came to a status."""
 
 TIMES = ("received_at", "status_since", "converted_at", "last_activity_at")
 
