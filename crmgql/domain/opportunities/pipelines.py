@@ -35,7 +35,6 @@ CONFLICTS = {
     "stages_probability": ("probability", "A probability is 0 to 100 per cent."),
     "stages_conversion_goal": ("conversionGoal", "A goal is 0 to 100 per cent."),
 }
-DEFAULT_LOCK = "SELECT pg_advisory_xact_lock(hashtext('pipelines.is_default'))"
 DEFAULT = "SELECT id FROM pipelines WHERE is_default"
 LOCK = "SELECT FROM pipelines WHERE id = $1 FOR NO KEY UPDATE"
 STAGES = """
@@ -284,7 +283,7 @@ def _checked(values: Row, prefix: str = "") -> Row:
 
 async def _undo_default(act: Act, *, unless: UUID | None = None) -> None:
     """Unsets the default of the pipeline that has it; one such change at a time."""
-    await act.tx.connection.execute(DEFAULT_LOCK)
+    await records.serialize(act, "pipelines.is_default")
     default = await act.tx.connection.fetchval(DEFAULT)
     if default is not None and default != unless:
         pipeline = await records.lock(act, Pipeline, default)

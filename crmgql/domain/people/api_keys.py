@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.people import tokens
+from crmgql.domain.people import tokens, users
 from crmgql.errors import BadUserInput, Forbidden, NotFound
 from crmgql.events import outbox
 from crmgql.records import checks
@@ -39,7 +39,7 @@ async def create(
     scopes = _checked_scopes(scopes)
     if expires_at is not None and (expires_at.tzinfo is None or expires_at <= act.now):
         raise BadUserInput("The end of an API key lies in the future and has a time zone.", field="expiresAt")
-    if not await act.tx.connection.fetchval("SELECT true FROM users WHERE id = $1 AND active FOR SHARE", user_id):
+    if await users.still_here(act, user_id) is None:
         raise NotFound("There is no active user with this id.", field="userId")
     key = tokens.new_api_key()
     values = (user_id, name, key[:12], tokens.digest(key), scopes, expires_at, act.now)
