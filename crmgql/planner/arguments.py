@@ -109,15 +109,14 @@ def read(node: ValueNode, kind: GraphQLInputType, variables: Variables) -> Argum
 
 
 def _read_list(node: ValueNode, kind: GraphQLList[Any], variables: Variables) -> Argument:
+    """Items are never null by their type. A variable among them may be, which has a default and was sent as null."""
     nodes = node.values if isinstance(node, ListValueNode) else (node,)
-    if any(isinstance(item, VariableNode) and item.name.value not in variables for item in nodes):
-        raise BadUserInput("A variable inside a list has no value.")
     items = [read(item, kind.of_type, variables) for item in nodes]
     if _holds_objects(kind):
         return Objects(tuple(items))
     scalars = [item for item in items if isinstance(item, Scalar)]
     if len(scalars) != len(items):
-        raise BadUserInput("A list of values can't contain null.")
+        raise BadUserInput("A variable in a list is null; send a value, or leave it out for its default.")
     origins = tuple(scalar.origin for scalar in scalars)
     return Scalar([scalar.value for scalar in scalars], Listed(origins))  # type: ignore[arg-type]
 
@@ -143,8 +142,6 @@ def _known(value: Any, kind: GraphQLInputType, origin: VariableRef) -> Argument:
                 for index, item in enumerate(value)
             )
         )
-    if isinstance(kind, GraphQLList) and any(item is None for item in value):
-        raise BadUserInput("A list of values can't contain null.")
     return Scalar(value, origin)
 
 

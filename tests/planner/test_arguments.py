@@ -46,6 +46,11 @@ async def test_a_value_counts_wherever_it_stands(
         ),
         ("{ customers(where: {name: {startsWith: null}}) { totalCount } }", {}, "startsWith needs a value"),
         ("{ orders(where: {total: {gt: null}}) { totalCount } }", {}, "gt needs a value"),
+        (
+            'query ($a: String = "x") { customers(where: {name: {in: ["y", $a]}}) { totalCount } }',
+            {"a": None},
+            "A variable in a list is null",
+        ),
     ],
 )
 def test_nulls_that_fit_nowhere(bench: Bench, query: str, variables: dict[str, Any], message: str) -> None:
