@@ -1,6 +1,7 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
-sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens."""
+sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
+`imports`: rows per second from files."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, doors, growth, idle, jobs, planning, routing, servers, stale
+from bench import comparison, data, doors, growth, idle, imports, jobs, planning, routing, servers, stale
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle"),
+        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports"),
         default="360",
     )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
@@ -38,7 +39,11 @@ def main() -> None:
     parser.add_argument("--redis-url", help="goes with --database-url")
     parser.add_argument("--reuse", type=Path, metavar="DIR", help="keep the loaded data here for the next run")
     parser.add_argument("--together", type=float, default=0.0, help="doors: seconds of all attacks at once, at the end")
-    parser.add_argument("--checkout", type=Path, help="doors: serve this checkout instead, such as one of before")
+    parser.add_argument(
+        "--checkout",
+        type=Path,
+        help="doors: serve this checkout instead, such as one of before; imports: compare with it",
+    )
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
     names = options.only.split(",")
@@ -62,6 +67,10 @@ def main() -> None:
     if options.what == "jobs":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             jobs.run(urls, rounds=options.rounds, each=4000, console=console)
+        return
+    if options.what == "imports":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            imports.run(urls, rounds=min(options.rounds, 5), checkout=options.checkout, console=console)
         return
     if options.what == "idle":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:

@@ -1,4 +1,4 @@
-"""What tests of jobs share: kinds of their own, jobs put into the table as they want them, verbs in transactions."""
+"""Helpers for tests of jobs: kinds, jobs inserted with any values, verbs in transactions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def acting(crm: Database, now: datetime = NOW) -> AsyncIterator[Act]:
 
 
 async def put(database: Any, **values: Any) -> UUID:
-    """A job as it is wanted: due for an hour, in the default queue."""
+    """Inserts a job with these values; by default it is pending, due for an hour, in the default queue."""
     row = {"kind": "test", "queue": "default", "due_at": NOW - timedelta(hours=1), "max_failures": 5, **values}
     if row.get("status") == "RUNNING":
         row = {"attempts": 1, "lease_by": uuid4(), "lease_until": NOW + leases.LEASE, **row}
@@ -86,7 +86,7 @@ async def claim_one(crm: Database, id: UUID, attempts: int, *, now: datetime, by
 
 
 async def claimed(crm: Database, id: UUID, attempts: int = 0, *, now: datetime = NOW, by: UUID | None = None) -> Lease:
-    """A lease on a job that is to be had."""
+    """A lease on a pending job."""
     lease = await claim_one(crm, id, attempts, now=now, by=by or uuid4())
     assert lease is not None
     return lease
@@ -109,7 +109,7 @@ async def end(crm: Database, lease: Lease, *, now: datetime = NOW) -> None:
 
 
 async def until(true: Any, *, seconds: float = 20) -> None:
-    """Waits for what becomes true."""
+    """Waits until it returns true."""
     async with asyncio.timeout(seconds):
         while not await true():
             await asyncio.sleep(0.02)

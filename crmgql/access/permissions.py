@@ -133,7 +133,10 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
         Permission("payment.write", "recording payments, and that they failed or were refunded"),
     ),
-    "compensation": (Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),),
+    "compensation": (
+        Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),
+        Permission("commission.write", "recording commissions"),
+    ),
     "messages": (
         Permission("notification.read", "seeing one's own notifications"),
         Permission("notification.write", "marking one's own notifications as read"),

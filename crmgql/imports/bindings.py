@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from crmgql.errors import SetupError
-from crmgql.imports import cells, derived, nouns, placeholders, reader
+from crmgql.imports import cells, nouns, placeholders, reader
 from crmgql.imports.mapping import FieldSpec, Lookup, Mapping, Step
 from crmgql.imports.nouns import Field, Kind, Noun
 from crmgql.imports.placeholders import Render, Template
@@ -92,6 +92,11 @@ class Plan:
         ]
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a record after the external id."""
+        return tuple(field.column for field in self.fields)
+
+    @property
     def own_references(self) -> tuple[Reference, ...]:
         """References into the step's own table: the row they mean may come later in the same file."""
         return tuple(reference for reference in self.references if reference.table == self.noun.name)
@@ -159,15 +164,13 @@ class _Binder:
             if spec.name not in known:
                 self.fail(f"fields.{spec.name}", f"{self.noun.name} have no such field; {suggest(spec.name, known)}")
         specs = {spec.name: spec for spec in self.step.fields}
-        amounts = {known[name].currency for name in specs} | {
-            known[name].currency for name in nouns.ZERO.get(self.noun.name, ())
-        }
+        amounts = {known[name].currency for name in specs} | {known[name].currency for name in self.noun.writer.zero}
         for name in sorted(self.noun.currency_fields - specs.keys()):
             if self.mapping.currency is not None and (name in amounts or not known[name].null):
                 specs[name] = FieldSpec(name, (self.mapping.currency,))
             elif name in amounts:
                 self.fail(f"fields.{name}", "is missing: amounts need a currency, here or as `currency` at the top")
-        for name in nouns.ZERO.get(self.noun.name, frozenset()) - specs.keys():
+        for name in self.noun.writer.zero - specs.keys():
             specs[name] = FieldSpec(name, (placeholders.parse("0"),))
         if self.noun.name == "orders":
             number = specs.setdefault("number", FieldSpec("number", (self.step.external_id,)))
@@ -202,11 +205,7 @@ class _Binder:
                 place, source = places[field.name], spec.source or self.mapping.source
                 references.append(Reference(field, place, builder.label, spec.by, source, field.name in inherits))
         readers += [lambda row, record: None] * (len(fields) - len(readers))
-        for field, read in list(derived.fields(self.noun.name, places)):
-            fields.append(field)
-            readers.append(read)
-            places[field.name] = len(fields)
-        zeros = nouns.ZERO.get(self.noun.name, frozenset()) - {spec.name for spec in self.step.fields}
+        zeros = self.noun.writer.zero - {spec.name for spec in self.step.fields}
         return Plan(
             self.step,
             self.noun,
@@ -214,7 +213,7 @@ class _Binder:
             ", ".join(self.step.external_id.columns),
             joins,
             tuple(fields),
-            frozenset(places) - zeros,
+            frozenset(field.column for field in fields if field.name not in zeros),
             tuple(readers),
             tuple(references),
             places["customer"] if inherits else None,

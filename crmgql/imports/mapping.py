@@ -16,7 +16,7 @@ from typing import Any
 
 from crmgql.errors import SetupError
 from crmgql.imports import styles
-from crmgql.imports.nouns import MODELS
+from crmgql.imports.nouns import WRITERS
 from crmgql.imports.placeholders import Template
 from crmgql.imports.sections import Section, suggest
 from crmgql.imports.values import DEFAULT_STYLE, Style
@@ -95,11 +95,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Mapping:
+    """`history`: gap events stand for the events of single records."""
+
     path: Path
     source: str
     currency: Template | None
     lookups: tuple[Lookup, ...]
     steps: tuple[Step, ...]
+    history: bool = False
 
 
 def _file(section: Section, base: styles.Csv, directory: Path) -> CsvFile:
@@ -203,8 +206,8 @@ class _Reader:
     def step(self, table: dict[str, Any]) -> Step:
         noun = table.get("noun")
         section = Section(self.root.path, f"step {table.get('name', noun or '?')}", table)
-        if section.text("noun") not in MODELS:
-            section.fail("noun", f"{noun!r} can't be imported; {suggest(str(noun), MODELS)}")
+        if section.text("noun") not in WRITERS:
+            section.fail("noun", f"{noun!r} can't be imported; {suggest(str(noun), WRITERS)}")
         name = section.text("name", str(noun))
         if not 0 < len(name) <= 100:
             section.fail("name", "must have 1 to 100 characters")
@@ -242,6 +245,7 @@ def load(path: Path, base_dir: Path | None = None) -> Mapping:
     if not 0 < len(source) <= 50:
         root.fail("source", "must have 1 to 50 characters")
     reader = _Reader(root, base_dir if base_dir is not None else path.parent)
+    history = root.choice("events", ("each", "gap"), "each") == "gap"
     lookups = tuple(reader.lookup(table) for table in root.tables("lookup"))
     steps = tuple(reader.step(table) for table in root.tables("step"))
     root.done()
@@ -251,4 +255,4 @@ def load(path: Path, base_dir: Path | None = None) -> Mapping:
         for name in names:
             if names.count(name) > 1:
                 root.fail(kind, f"two are named {name!r}; give each its own name")
-    return Mapping(path, source, reader.currency, lookups, steps)
+    return Mapping(path, source, reader.currency, lookups, steps, history)

@@ -1,7 +1,7 @@
 """The importable nouns, derived from the models: fields, types, lengths, enums, bounds, defaults, nullability.
 
-Enters: the Tortoise models and the text of their constraints. Leaves: one frozen `Noun` per name in `NOUNS`. What a
-model can't say (amounts that start at zero, columns that are worked out) is in the three tables at the top.
+Enters: the Tortoise models and the text of their constraints. Leaves: one frozen `Noun` per name in `WRITERS`. What a
+model can't say (amounts that start at zero, columns that are worked out) its writer does.
 """
 
 from __future__ import annotations
@@ -17,94 +17,38 @@ from typing import Any
 
 from tortoise import fields as columns
 from tortoise.migrations.constraints import CheckConstraint
-from tortoise.models import Model
 
-from crmgql import models
+from crmgql.domain.activities import bulk as activities
+from crmgql.domain.catalog import bulk as catalog
+from crmgql.domain.compensation import bulk as compensation
+from crmgql.domain.customers import bulk as customers
+from crmgql.domain.leads import bulk as leads
+from crmgql.domain.marketing import bulk as marketing
+from crmgql.domain.money import bulk as money
+from crmgql.domain.opportunities import bulk as opportunities
+from crmgql.domain.people import bulk as people
+from crmgql.domain.sales import bulk as sales
 from crmgql.models.base import AmountField, TextArrayField
+from crmgql.records.bulk import Writer
 
-MODELS: dict[str, type[Model]] = {
-    "users": models.User,
-    "teams": models.Team,
-    "products": models.Product,
-    "customers": models.Customer,
-    "contacts": models.Contact,
-    "opportunities": models.Opportunity,
-    "stage_transitions": models.StageTransition,
-    "campaigns": models.Campaign,
-    "leads": models.Lead,
-    "orders": models.Order,
-    "order_lines": models.OrderLine,
-    "payments": models.Payment,
-    "commissions": models.Commission,
-    "interactions": models.Interaction,
-    "tickets": models.Ticket,
+WRITERS: dict[str, Writer] = {
+    "users": people.users,
+    "teams": people.teams,
+    "products": catalog.products,
+    "customers": customers.customers,
+    "contacts": customers.contacts,
+    "opportunities": opportunities.opportunities,
+    "stage_transitions": opportunities.stage_transitions,
+    "campaigns": marketing.campaigns,
+    "leads": leads.leads,
+    "orders": sales.orders,
+    "order_lines": sales.order_lines,
+    "payments": money.payments,
+    "commissions": compensation.commissions,
+    "interactions": activities.interactions,
+    "tickets": activities.tickets,
 }
 NEVER = frozenset({"id", "created_at", "updated_at", "version", "source", "external_id", "password_hash"})
-# Amounts that are zero unless a mapping says otherwise.
-ZERO = {
-    "orders": frozenset({"subtotal_amount", "shipping_amount", "tax_amount", "discount_amount"}),
-    "order_lines": frozenset({"discount_amount", "shipping_amount"}),
-}
-# Columns the engine works out: nobody maps them.
-DERIVED = {
-    "customers": frozenset({"pool", "protected_until", "reclaim_warned_at"}),
-    "orders": frozenset({"total_amount"}),
-    "order_lines": frozenset({"line_amount"}),
-    "opportunities": frozenset(
-        [
-            "pipeline",
-            "pipeline_id",
-            "status",
-            "stage_since",
-            "last_activity_at",
-            "snoozed_until",
-            "score",
-            "score_factors",
-            "risk",
-            "risk_factors",
-            "reassess_on",
-            "highest_amount",
-            "close_pushes",
-            "stale_at",
-            "stale_known",
-            "stale_since",
-            "stale_level",
-            "stale_episode",
-        ]
-    ),
-    "stage_transitions": frozenset({"seconds_in_stage"}),
-    "leads": frozenset(
-        [
-            "intake_source",
-            "merged_into",
-            "routing",
-            "accept_by",
-            "queue",
-            "queue_deadline",
-            "pool",
-            "protected_until",
-            "reclaim_warned_at",
-            "normal_email",
-            "normal_phone",
-            "domain",
-        ]
-    ),
-}
-# What is filled where it is blank: a stage by the database, a lead's times from one another.
-FILLED = {
-    "opportunities": frozenset({"stage"}),
-    "leads": frozenset({"received_at", "status_since", "last_activity_at"}),
-}
-# References whose record names the customer too, besides those that a composite key says.
-INHERITS = {"stage_transitions": ("opportunity",), "leads": ("contact", "opportunity")}
-# What happened stays: a row that is there already is never changed.
-APPEND_ONLY = frozenset({"stage_transitions"})
-# Tables to find rows in by name that are no nouns themselves. A stage is one of the default pipeline by its name alone,
-# of another one as "Pipeline/Stage".
-STAGES = """
-(SELECT p.name || '/' || s.name AS name, s.id, s.source, s.external_id FROM stages s JOIN pipelines p ON p.id = pipeline_id
-    UNION ALL SELECT s.name, s.id, NULL, NULL FROM stages s JOIN pipelines p ON p.id = pipeline_id WHERE p.is_default)
-AS stages"""
 # What a reference may be looked up by, besides the external id.
 LOOKED_UP_BY: dict[str, tuple[str, ...]] = {
     "users": ("email", "name"),
@@ -129,20 +73,6 @@ class Kind(StrEnum):
     JSON = "object"
     TEXTS = "list"
     REFERENCE = "reference"
-
-
-SQL_TYPES = {
-    Kind.TEXT: "text",
-    Kind.INTEGER: "integer",
-    Kind.DECIMAL: "numeric",
-    Kind.AMOUNT: "numeric",
-    Kind.BOOLEAN: "boolean",
-    Kind.DATE: "date",
-    Kind.DATETIME: "timestamptz",
-    Kind.JSON: "jsonb",
-    Kind.TEXTS: "text[]",
-    Kind.REFERENCE: "uuid",
-}
 
 
 @dataclass(frozen=True)
@@ -178,9 +108,9 @@ class Noun:
     """A table that can be imported. `inherits`: reference fields whose record also names the row's customer."""
 
     name: str
+    writer: Writer
     fields: MappingProxyType[str, Field]
     inherits: tuple[str, ...]
-    rules: MappingProxyType[str, str]
 
     @property
     def currency_fields(self) -> frozenset[str]:
@@ -234,22 +164,22 @@ def _kind(field: Any) -> Kind | None:
     return next((kind for cls, kind in _KINDS if isinstance(field, cls)), None)
 
 
-def _default(noun: str, name: str, field: Any) -> Any:
+def _default(writer: Writer, name: str, field: Any) -> Any:
     """A default that is a plain value; one that the database works out (now, a sequence) is none to us."""
-    if name in ZERO.get(noun, ()):
+    if name in writer.zero:
         return Decimal(0)
     default = getattr(field, "db_default", None)
     return default if isinstance(default, str | int | bool | list | dict) else None
 
 
-def _fields(noun: str, model: type[Model], rules: _Rules) -> Iterator[Field]:
-    tables = {cls.__name__: name for name, cls in MODELS.items()} | {"Stage": "stages"}
-    for name, field in model._meta.fields_map.items():
-        if name in NEVER or name in DERIVED.get(noun, ()):
+def _fields(writer: Writer, rules: _Rules) -> Iterator[Field]:
+    tables = {each.model.__name__: name for name, each in WRITERS.items()} | {"Stage": "stages"}
+    for name, field in writer.model._meta.fields_map.items():
+        if name in NEVER or name in writer.derived:
             continue
         if isinstance(field, columns.relational.ForeignKeyFieldInstance):
             target = tables[str(field.model_name).rpartition(".")[2]]
-            filled = name in FILLED.get(noun, ())
+            filled = name in writer.filled
             yield Field(name, f"{name}_id", Kind.REFERENCE, bool(field.null), target=target, filled=filled)
             continue
         kind = _kind(field)
@@ -261,7 +191,7 @@ def _fields(noun: str, model: type[Model], rules: _Rules) -> Iterator[Field]:
             column,
             kind,
             bool(field.null),
-            default=_default(noun, name, field),
+            default=_default(writer, name, field),
             max_length=rules.lengths.get(column, getattr(field, "max_length", None)),
             choices=rules.choices.get(column, ()),
             digits=getattr(field, "max_digits", None),
@@ -270,19 +200,17 @@ def _fields(noun: str, model: type[Model], rules: _Rules) -> Iterator[Field]:
             high=rules.high.get(column),
             above=rules.above.get(column),
             currency=rules.currency.get(column),
-            filled=name in FILLED.get(noun, ()),
+            filled=name in writer.filled,
         )
 
 
 @cache
 def noun(name: str) -> Noun:
-    """The noun of that name; `name` must be in `MODELS`."""
-    model = MODELS[name]
-    meta: Any = model.Meta
+    """The noun of that name; `name` must be in `WRITERS`."""
+    writer = WRITERS[name]
+    meta: Any = writer.model.Meta
     checks = [rule for rule in meta.constraints if isinstance(rule, CheckConstraint)]
     keys = getattr(meta, "composite_keys", ())
     children = tuple(key.columns[1].removesuffix("_id") for key in keys if key.columns[0] == "customer_id")
-    fields = {field.name: field for field in _fields(name, model, _read_rules(checks))}
-    rules = {str(check.name): str(check.check) for check in checks}
-    inherits = children + INHERITS.get(name, ())
-    return Noun(name, MappingProxyType(fields), inherits, MappingProxyType(rules))
+    fields = {field.name: field for field in _fields(writer, _read_rules(checks))}
+    return Noun(name, writer, MappingProxyType(fields), children + writer.inherits)

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from crmgql.imports import statements
 from crmgql.imports.bindings import Plan, Record, Reference
 from crmgql.imports.placeholders import Rejected
 
 _CACHE_LIMIT = 200_000
+# Tables to find rows in by name that are no nouns themselves. A stage is one of the default pipeline by its name alone,
+# of another one as "Pipeline/Stage".
+STAGES = """
+(SELECT p.name || '/' || s.name AS name, s.id, s.source, s.external_id FROM stages s JOIN pipelines p ON p.id = pipeline_id
+    UNION ALL SELECT s.name, s.id, NULL, NULL FROM stages s JOIN pipelines p ON p.id = pipeline_id WHERE p.is_default)
+AS stages"""
 
 
 class NotYet(Exception):
@@ -46,7 +51,7 @@ class Resolver:
             wanted = list(keys - known.keys())
             if not wanted:
                 continue
-            statement = statements.find(reference.table, reference.by, customer=reference.inherited)
+            statement = _find(reference.table, reference.by, customer=reference.inherited)
             source = (reference.source,) if reference.by == "external_id" else ()
             for row in await self._connection.fetch(statement, wanted, *source):
                 key = row["key"]
@@ -88,3 +93,17 @@ def _set_customer(plan: Plan, place: int, record: Record, customers: list[tuple[
     if record[place] is None and not plan.noun.fields["customer"].null:
         names = ", ".join(reference.field.name for reference in plan.references if reference.inherited)
         raise Rejected("customer", f"customer: is blank and can't be taken from {names}")
+
+
+def _find(table: str, by: str, *, customer: bool) -> str:
+    """Ids by key. Parameters: the keys and, by external id, the source."""
+    owner = "customer_id" if customer else "NULL::uuid"
+    if by == "external_id":
+        where = "source = $2 AND external_id = ANY($1::text[]) AND external_id IS NOT NULL"
+    elif (table, by) == ("users", "email"):
+        by = "lower(email)"
+        where = "lower(email) = ANY($1::text[])"
+    else:
+        where = f"{by} = ANY($1::text[])"
+    rows = STAGES if table == "stages" else table
+    return f"SELECT {by} AS key, id, {owner} AS customer_id FROM {rows} WHERE {where}"

@@ -6,6 +6,7 @@ whole; passes go on until one settles nothing, and what is left then is rejected
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from crmgql.imports import lookups, reader, runs
-from crmgql.imports.batches import Entry, Writer
+from crmgql.imports import batches, lookups, reader, runs
+from crmgql.imports.batches import Entry
 from crmgql.imports.bindings import Plan
 from crmgql.imports.placeholders import Rejected
 from crmgql.imports.reader import Row
@@ -35,6 +36,7 @@ class Context:
     source: str
     now: datetime
     batch_size: int
+    history: bool
     rejects: Rejects
     resolver: Resolver
     report_progress: Callable[[StepReport, int], None]
@@ -42,8 +44,10 @@ class Context:
 
 @dataclass
 class _Chunk:
-    """What became of a chunk's rows before the database saw them."""
+    """What became of a chunk's rows before the database saw them: `rows` of them, up to the line `end`."""
 
+    rows: int
+    end: int
     entries: list[Entry]
     rejected: list[tuple[Row, str, str]]
     waiting: set[int]
@@ -60,7 +64,6 @@ class StepRun:
         self.rejected_before = rejected_before
         self.report = StepReport(plan.step.name, plan.noun.name)
         self.scan = Scan()
-        self.writer = Writer(context.connection, plan, context.source, context.now)
 
     async def execute(self) -> StepReport:
         started = time.perf_counter()
@@ -69,7 +72,6 @@ class StepRun:
         else:
             self.scan = await scan(self.context.connection, self.plan)
             self.context.report_progress(self.report, self.scan.rows)
-            await self.writer.open()
             waiting = await self._first_pass()
             while waiting:
                 left = await self._later_pass(waiting, final=False)
@@ -109,26 +111,44 @@ class StepRun:
         return await self._pass((row for row in reader.rows(self.plan.step.file) if row.line in lines), final=final)
 
     async def _pass(self, rows: Iterator[Row], *, final: bool) -> set[int]:
-        """Batch by batch. Gives the lines that wait."""
+        """Batch by batch: while one is written, a thread converts the next. Answers the lines that wait."""
         waiting: set[int] = set()
-        for chunk in chunks(rows, self.context.batch_size):
-            await lookups.join(self.context.connection, self.plan.joins, chunk)
-            waiting |= await self._batch(chunk, self._read(chunk), final=final)
+        chunks_ = chunks(rows, self.context.batch_size)
+        ahead = await self._read_ahead(chunks_)
+        try:
+            while ahead is not None:
+                chunk = await ahead
+                ahead = await self._read_ahead(chunks_)
+                waiting |= await self._batch(chunk, final=final)
+        finally:
+            if ahead is not None:
+                await asyncio.wait([ahead])
         return waiting
 
-    async def _batch(self, rows: list[Row], chunk: _Chunk, *, final: bool) -> set[int]:
+    async def _read_ahead(self, chunks_: Iterator[list[Row]]) -> asyncio.Task[_Chunk] | None:
+        """The next rows with their joined columns, being converted; None at the end. The connection must be free."""
+        rows = next(chunks_, None)
+        if rows is None:
+            return None
+        await lookups.join(self.context.connection, self.plan.joins, rows)
+        return asyncio.create_task(asyncio.to_thread(self._read, rows))
+
+    async def _batch(self, chunk: _Chunk, *, final: bool) -> set[int]:
         await self._resolve(chunk, final=final)
-        connection, run, report = self.context.connection, self.run, self.report
+        context, run, report = self.context, self.run, self.report
+        connection = context.connection
         async with connection.transaction():
-            written = await self.writer.write(chunk.entries)
+            written = await batches.write(
+                connection, self.plan, chunk.entries, source=context.source, history=context.history, now=context.now
+            )
             rejected = [*chunk.rejected, *written.failures]
             self._write_rejects(rejected)
             accepted = len(chunk.entries) - len(written.failures)
-            run.lines_done = max(run.lines_done, rows[-1].end)
+            run.lines_done = max(run.lines_done, chunk.end)
             run.accepted += accepted
             run.rejected += len(rejected)
             await runs.advance(connection, run)
-        report.read += len(rows) - len(chunk.waiting)
+        report.read += chunk.rows - len(chunk.waiting)
         report.inserted += written.inserted
         report.updated += written.updated
         report.unchanged += accepted - written.inserted - written.updated
@@ -139,7 +159,7 @@ class StepRun:
 
     def _read(self, rows: list[Row]) -> _Chunk:
         """Keys, duplicates and values, without the database."""
-        chunk = _Chunk([], [], set())
+        chunk = _Chunk(len(rows), rows[-1].end if rows else 0, [], [], set())
         for row in rows:
             try:
                 key = self._key(row)

@@ -19,6 +19,7 @@ import orjson
 from crmgql.db import Transaction
 from crmgql.errors import IdempotencyConflict
 from crmgql.events.outbox import as_json
+from crmgql.records import purges
 from crmgql.records.checks import check_text
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer
@@ -27,13 +28,7 @@ CLAIM = """
 INSERT INTO idempotency_records (actor_id, key, mutation, request_hash, result) VALUES ($1, $2, $3, $4, '{}')
 ON CONFLICT ON CONSTRAINT idempotency_records_key DO NOTHING RETURNING id"""
 FIND = "SELECT mutation, request_hash, result FROM idempotency_records WHERE actor_id = $1 AND key = $2"
-PURGE = """
-WITH gone AS (
-    DELETE FROM idempotency_records WHERE id IN (
-        SELECT id FROM idempotency_records WHERE created_at < $1
-        ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING id)
-SELECT count(*) FROM gone"""
+PURGE = purges.sql("idempotency_records", "created_at < $1", order="created_at")
 SAVE_RESULT = "UPDATE idempotency_records SET result = $3 WHERE actor_id = $1 AND key = $2"
 
 

@@ -55,6 +55,11 @@ class Moves:
     def __iter__(self) -> Iterator[Move]:
         return iter(self._moves.values())
 
+    @property
+    def events(self) -> dict[str, str]:
+        """The event of a move to each status."""
+        return {move.target: move.event for move in self if move.target}
+
     async def lock(self, act: Act, verb: str, id: UUID, *, expected_version: int | None = None) -> tuple[Row, Move]:
         """The record, locked for the verb, and the move. Raises `Forbidden`, and as `records.lock` and `check` do."""
         access.require_write(act.viewer, self._model.__name__)

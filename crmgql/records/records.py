@@ -7,7 +7,8 @@ raise the same error as for one that does not exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -57,9 +58,27 @@ class Act:
         return days.day_of(self.now, self.tx.zone)
 
 
-async def unhurried(act: Act) -> None:
+async def allow_long_statements(act: Act) -> None:
     """Lets this transaction's statements take five minutes: for rare changes of a whole table."""
     await act.tx.allow(minutes=5)
+
+
+async def serialize(act: Act, name: str) -> None:
+    """Makes transactions that call this with the same name wait for one another."""
+    await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+
+
+@asynccontextmanager
+async def savepoint(act: Act) -> AsyncIterator[None]:
+    """What is written inside is undone when it raises, and the transaction goes on."""
+    await act.tx.connection.execute("SAVEPOINT crmgql")
+    try:
+        yield
+    except BaseException:
+        if not act.tx.connection.is_closed():
+            await act.tx.connection.execute("ROLLBACK TO SAVEPOINT crmgql; RELEASE SAVEPOINT crmgql")
+        raise
+    await act.tx.connection.execute("RELEASE SAVEPOINT crmgql")
 
 
 async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int | None = None) -> Row:
@@ -67,7 +86,7 @@ async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int 
     row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")
     if expected_version is not None and row["version"] != expected_version:
         raise VersionConflict(
-            f"The record is at version {row['version']}, not {expected_version}; read it again and decide anew.",
+            f"The record is at version {row['version']}, not {expected_version}; read it again before you change it.",
             field="expectedVersion",
         )
     return row
@@ -131,7 +150,7 @@ async def check_parent(act: Act, model: type[Model], id: UUID, parent_id: UUID) 
         return
     await visible(act, model, parent_id, field="parentId")
     table = model._meta.db_table
-    await act.tx.connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"{table}.parent_id")
+    await serialize(act, f"{table}.parent_id")
     sql = f"""
         WITH RECURSIVE above AS (
             SELECT id, parent_id FROM {quote(table)} WHERE id = $1
@@ -140,6 +159,23 @@ async def check_parent(act: Act, model: type[Model], id: UUID, parent_id: UUID) 
         )
         SELECT true FROM above WHERE id = $2"""
     if await act.tx.connection.fetchval(sql, parent_id, id):
+        raise BadUserInput("It would become its own ancestor; choose a parent that is not below it.", field="parentId")
+
+
+async def check_parents(act: Act, model: type[Model], ids: Sequence[UUID]) -> None:
+    """As `check_parent`, of records that were written already. Raises `BadUserInput` if one is its own ancestor."""
+    if not ids:
+        return
+    table = model._meta.db_table
+    await serialize(act, f"{table}.parent_id")
+    sql = f"""
+        WITH RECURSIVE above AS (
+            SELECT id AS start, parent_id FROM {quote(table)} WHERE id = ANY ($1)
+            UNION
+            SELECT above.start, upper.parent_id FROM {quote(table)} upper JOIN above ON upper.id = above.parent_id
+        )
+        SELECT true FROM above WHERE parent_id = start LIMIT 1"""
+    if await act.tx.connection.fetchval(sql, ids):
         raise BadUserInput("It would become its own ancestor; choose a parent that is not below it.", field="parentId")
 
 
@@ -236,6 +272,11 @@ async def change(
         act, model, after, kind, {column: (row[column], after[column]) for column in different}, payload
     )
     return after
+
+
+def difference(row: Row, changes: Row) -> outbox.Changes:
+    """The columns that differ, each with its value before and after."""
+    return {column: (row[column], value) for column, value in changes.items() if not _same(row[column], value)}
 
 
 async def _record_event(

@@ -9,7 +9,7 @@ from crmgql.domain.leads import duplicates
 from crmgql.records.records import Act
 from crmgql.workers.handlers import Result, Run, handler, long_handler
 
-AT_A_TIME = 50
+BATCH = 50
 
 
 @handler(kinds.LEAD_DUPLICATES)
@@ -25,7 +25,7 @@ async def leads_duplicates(run: Run, arguments: kinds.LeadsOf) -> Result:
     last: UUID | None = UUID(run.checkpoint["last"]) if run.checkpoint else None
     while True:
         async with run.step() as act:
-            found, last = await duplicates.find_some(act, after=last, limit=AT_A_TIME, source=arguments.source)
+            found, last = await duplicates.find_some(act, after=last, limit=BATCH, source=arguments.source)
             run.checkpoint = {"last": last.hex} if last else run.checkpoint
             run.progress(done=run.done + found, message=f"{run.done + found} pairs found")
         if last is None:

@@ -198,8 +198,8 @@ async def test_pools_show_what_they_would(database: asyncpg.Connection, company:
     for kind in KINDS.values():
         before = await database.fetch("SELECT id, shown FROM pool_items ORDER BY id")
         pool = await database.fetchrow("SELECT id, shows FROM pools WHERE kind = $1", kind.name)
-        sql = pool_items.REFRESH.format(column=kind.column, table=kind.table, shown=kind.shown)
-        assert int((await database.execute(sql, pool["shows"], pool["id"])).split()[1]) >= 1
+        sql = pool_items.REFRESH.format(column=kind.column, table=kind.table, shown=kind.shown, which="i.pool_id = $1")
+        assert int((await database.execute(sql, pool["id"])).split()[1]) >= 1
         assert await database.fetch("SELECT id, shown FROM pool_items ORDER BY id") == before
         out = f"SELECT count(*) FROM {kind.table} WHERE pool_id = $1 AND owner_id IS NULL"
         here = "SELECT count(*) FROM pool_items WHERE pool_id = $1 AND left_at IS NULL"

@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crmgql.imports import Progress, Report, run
+from crmgql.imports.execution import run
+from crmgql.imports.reports import Progress, Report
 
 from ..conftest import once
 

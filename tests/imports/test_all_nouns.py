@@ -26,9 +26,27 @@ STEPS = {
     "tickets": 'order = "{id}"\nsubject = "Q"\nstatus = "CLOSED"\nresolved_at = "2026-01-04"',
 }
 
+EVENTS = [
+    "user.created",
+    "team.created",
+    "product.created",
+    "customer.created",
+    "contact.created",
+    "opportunity.created",
+    "stageTransition.recorded",
+    "campaign.created",
+    "lead.created",
+    "order.created",
+    "order.linesSet",
+    "payment.received",
+    "commission.recorded",
+    "interaction.logged",
+    "ticket.opened",
+]
+
 
 async def test_every_noun(shop: Workshop) -> None:
-    assert STEPS.keys() == nouns.MODELS.keys()
+    assert STEPS.keys() == nouns.WRITERS.keys()
     shop.file("all.csv", "id,n,mail\nx1,1,U@X.ORG\n")
     mapping = 'source = "test"\ncurrency = "EUR"\n' + "".join(
         f'[[step]]\nnoun = "{noun}"\nfile = "all.csv"\nexternal_id = "{{id}}"\n[step.fields]\n{fields}\n'
@@ -37,8 +55,13 @@ async def test_every_noun(shop: Workshop) -> None:
     first = await shop.run(mapping)
     assert shop.rejects() == []
     assert first.total.inserted == len(STEPS)
+    recorded = [kind for (kind,) in await shop.rows("SELECT kind FROM events ORDER BY id") if kind != "import.finished"]
+    assert recorded == EVENTS
     again = await shop.run(mapping)
     assert again.total.unchanged == len(STEPS)
+    await shop.run(mapping.replace('rate = "0.05"', 'rate = "0.06"'))
+    (last,) = (await shop.rows("SELECT kind FROM events WHERE kind <> 'import.finished' ORDER BY id"))[-1]
+    assert last == "commission.updated"
     for noun in (
         "order_lines",
         "payments",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crmgql.imports import Progress
+from crmgql.imports.reports import Progress
 from tests.imports.conftest import ROOT, Workshop
 
 ROWS = 6000
@@ -39,14 +39,15 @@ CHILD = """
 import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
-import asyncpg
-from crmgql.imports import run
+from crmgql import db
+from crmgql.imports.execution import run
 
 async def main() -> None:
     dsn, folder = sys.argv[1], Path(sys.argv[2])
-    connection = await asyncpg.connect(dsn)
-    await run(connection, folder / "mapping.toml", rejects_path=folder / "rejects.csv", batch_size=100,
-              progress=lambda p: print(p.step, p.read, flush=True), now=datetime(2026, 1, 1, tzinfo=UTC))
+    database = await db.connect(dsn, pool_size=2)
+    async with database.connection() as connection:
+        await run(connection, folder / "mapping.toml", rejects_path=folder / "rejects.csv", batch_size=100,
+                  progress=lambda p: print(p.step, p.read, flush=True), now=datetime(2026, 1, 1, tzinfo=UTC))
 
 asyncio.run(main())
 """
@@ -86,6 +87,11 @@ async def _check(shop: Workshop) -> None:
     ]
     assert await shop.value("SELECT count(*) FROM import_runs WHERE status = 'DONE'") == 2
     assert await shop.value("SELECT count(*) FROM events WHERE kind = 'import.finished'") == 2
+    for noun, kinds in (("customers", ["customer.created", "customer.updated"]), ("payments", ["payment.received"])):
+        for trail, kind in (("events", "kind"), ("audit_entries", "action")):
+            told = f"SELECT count(*), count(DISTINCT subject_id) FROM {trail} WHERE {kind} = ANY ($1)"
+            changes = f"SELECT sum(version), count(*) FROM {noun}"
+            assert await shop.rows(told, kinds) == await shop.rows(changes), (noun, trail)
 
 
 @pytest.mark.parametrize("moment", [("customers", 2500), ("payments", 1500)])

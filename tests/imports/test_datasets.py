@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from crmgql.imports import Report, run
+from crmgql.imports.execution import run
+from crmgql.imports.reports import Report
 from tests.imports.conftest import DATA, NOW, ROOT, STATUSES, Workshop, run_once
 
 TABLES = ("users", "teams", "products", "customers", "opportunities", "orders", "order_lines", "payments")

@@ -16,7 +16,7 @@ import pytest
 from crmgql import db
 from crmgql.domain.opportunities import stale_alerts
 from crmgql.engine.operations import Engine
-from crmgql.imports import run
+from crmgql.imports.execution import run
 from crmgql.records.records import Act
 from crmgql.viewer import system
 from tests.imports.test_graphql_totals import ROOT, ask, imported, same_sums

@@ -149,7 +149,7 @@ async def test_a_lookup_key_with_two_meanings(shop: Workshop) -> None:
 
 
 async def test_a_missing_mapping(shop: Workshop) -> None:
-    from crmgql.imports import run
+    from crmgql.imports.execution import run
     from tests.imports.conftest import NOW
 
     with pytest.raises(SetupError, match=r"none\.toml: can't be read"):

@@ -5,12 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from crmgql.imports import nouns
-from crmgql.imports.nouns import SQL_TYPES, Kind
+from crmgql.imports.nouns import Kind
+
+SQL_TYPES = {
+    Kind.TEXT: "text",
+    Kind.INTEGER: "integer",
+    Kind.DECIMAL: "numeric",
+    Kind.AMOUNT: "numeric",
+    Kind.BOOLEAN: "boolean",
+    Kind.DATE: "date",
+    Kind.DATETIME: "timestamptz",
+    Kind.JSON: "jsonb",
+    Kind.TEXTS: "text[]",
+    Kind.REFERENCE: "uuid",
+}
 
 
 async def test_each_field_is_a_column_of_its_type_length_and_nullability(database: Any) -> None:
     names = {"text": ("character varying", "text"), "text[]": ("ARRAY",), "timestamptz": ("timestamp with time zone",)}
-    for name in nouns.MODELS:
+    for name in nouns.WRITERS:
         rows = await database.fetch("SELECT * FROM information_schema.columns WHERE table_name = $1", name)
         columns = {row["column_name"]: row for row in rows}
         for field in nouns.noun(name).fields.values():
@@ -23,8 +36,8 @@ async def test_each_field_is_a_column_of_its_type_length_and_nullability(databas
 
 
 async def test_required_columns_can_all_be_given(database: Any) -> None:
-    for name in nouns.MODELS:
-        known = {field.column for field in nouns.noun(name).fields.values()} | nouns.DERIVED.get(name, frozenset())
+    for name in nouns.WRITERS:
+        known = {field.column for field in nouns.noun(name).fields.values()} | nouns.WRITERS[name].derived
         rows = await database.fetch(
             "SELECT column_name FROM information_schema.columns"
             " WHERE table_name = $1 AND is_nullable = 'NO' AND column_default IS NULL",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crmgql.engine.operations import Engine
-from crmgql.imports import run
+from crmgql.imports.execution import run
 from tests.conftest import NOW
 from tests.imports.test_graphql_totals import ROOT, ask, grouped, imported, month
 

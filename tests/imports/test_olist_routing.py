@@ -13,7 +13,7 @@ from crmgql import db
 from crmgql.config import Settings
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.engine.operations import Engine, Request
-from crmgql.imports import run
+from crmgql.imports.execution import run
 from crmgql.records.records import Act
 from crmgql.viewer import system
 from crmgql.workers import chapters  # noqa: F401 - importing it is what declares

@@ -14,7 +14,7 @@ from crmgql.imports.values import Style
 
 US = Style(thousands=",")
 GERMAN = Style(decimal=",", thousands=".")
-FIELDS = {name: nouns.noun(name).fields for name in nouns.MODELS}
+FIELDS = {name: nouns.noun(name).fields for name in nouns.WRITERS}
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**14), max_value=10**14))

@@ -26,6 +26,8 @@ TESTS = Path(__file__).resolve().parents[1]
 LATER = NOW + timedelta(days=60)
 
 ELSEWHERE = {
+    "commission.recorded": "imports/test_all_nouns.py",
+    "commission.updated": "imports/test_all_nouns.py",
     "contact.erased": "schema/customers/test_erasure.py",
     "customer.erased": "schema/customers/test_erasure.py",
     "email.failed": "domain/messages/test_emails.py",
@@ -38,6 +40,7 @@ ELSEWHERE = {
     "login.throttled": "domain/people/test_session_events.py",
     "opportunity.revived": "domain/opportunities/test_stale_alerts.py",
     "routingRuleset.retired": "schema/routing/test_routing.py",
+    "stageTransition.recorded": "imports/test_all_nouns.py",
     "user.loggedIn": "domain/people/test_session_events.py",
     "user.loggedOut": "domain/people/test_session_events.py",
     "user.sessionEnded": "domain/people/test_session_events.py",

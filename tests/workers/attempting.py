@@ -1,4 +1,4 @@
-"""What tests of attempts share: a kind of the test's own, an effect to see, attempts one by one."""
+"""Helpers for tests of attempts: a kind for the test, an effect that can be seen, attempts one by one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def effects(database) -> list[str]:
 
 
 async def again(database, id: UUID, attempts: Attempts) -> dict[str, Any]:
-    """The next attempt, without waiting for its time; the job after it."""
+    """Makes the next attempt, without waiting until it is due. Returns the job after it."""
     await attempt(attempts, id, await database.fetchval("SELECT attempts FROM jobs WHERE id = $1", id))
     return await row(database, id)
 

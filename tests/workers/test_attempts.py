@@ -1,4 +1,4 @@
-"""Attempts at jobs: the effect is there exactly when the job is DONE, whatever comes in between."""
+"""Attempts at jobs: the effect exists exactly when the job is DONE, whatever happens in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database's own troubles are no job's failure: the job is put back, and its end is written as soon as it can be."""
+"""Database trouble is no failure of the job: it is put back, and its end is written as soon as the database takes it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def sick(crm) -> Sick:
 
 
 async def test_an_end_that_can_not_be_written_is_written_later(database, sick, monkeypatch) -> None:
-    """Meanwhile the lease is kept, and who asks it to stop does not hinder it."""
+    """Meanwhile the lease is extended, and a cancel request does not stop the writing."""
     monkeypatch.setattr("crmgql.workers.attempts.FIRST_WAIT_S", 0.1)
     attempts = Attempts(sick, Settings(log_level="error"))
     inside = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Whatever is cut, stopped, taken over or cancelled: an effect is there exactly when its job is DONE, and once."""
+"""Connections are cut, jobs stopped, taken over and cancelled: an effect exists exactly when its job is DONE, and once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Chaos:
         self.going: set[asyncio.Task[None]] = set()
 
     async def ring(self) -> None:
-        """All that is to be had, to several workers at once, some of it twice or as another attempt."""
+        """Starts attempts at pending jobs in several workers, some twice or with a wrong attempt number."""
         for row in await self.database.fetch(LIVE):
             for _ in range(self.dice.choice((1, 1, 2))):
                 if len(self.going) < 12:
@@ -78,7 +78,7 @@ class Chaos:
         going.add_done_callback(self.going.discard)
 
     async def trouble(self) -> None:
-        """One of what may happen."""
+        """Makes one kind of trouble, at random."""
         what = self.dice.choice(("cut", "stop", "silent", "beat", "cancel"))
         if what == "cut":
             await self.database.execute(CUT)
@@ -102,7 +102,7 @@ class Chaos:
             await asyncio.sleep(self.dice.random() * 0.03)
 
     async def calm(self) -> None:
-        """Nothing happens any more; all that lives comes to its end."""
+        """Without further trouble, waits until all jobs have ended."""
         async with asyncio.timeout(60):
             while await self.database.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL"):
                 await self.ring()

@@ -1,4 +1,4 @@
-"""Claims of one process: whatever becomes of a claim's answer, no lease of ours is left to run out for it."""
+"""Claims of one process: when a claim fails or its answer is lost, no lease is left to expire."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_database_that_is_away_gives_nothing(database, claims, monkeypat
 
 
 async def test_a_claim_whose_answer_was_lost_is_given_back(database, claims, monkeypatch) -> None:
-    """Nobody here does the job, and its lease running out would count as a failure."""
+    """No process does the job, and an expired lease would count as a failure."""
     real = leases.claim
 
     async def claim(*args: Any, **options: Any) -> list[leases.Lease]:

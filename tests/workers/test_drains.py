@@ -1,4 +1,4 @@
-"""A drain works a queue off: by priority, so many at once, beside other queues, and it stops when it is told to."""
+"""A drain does the jobs of a queue by priority, a limited number at once, independent of other queues, until it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends that share a commit: each job's is under its own lease, and one that can't be written is nobody else's trouble."""
+"""Ends that share a commit: each is under its own lease, and one that can't be written does not affect the others."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_a_handler_that_writes_nothing_has_no_transaction(database, attemp
 
 
 async def test_a_pause_longer_than_the_lease_ends_nothing(crm, database, attempts) -> None:
-    """Others have it by then, and theirs is the end that counts."""
+    """Another worker has the job by then, and its end counts."""
     inside, go = asyncio.Event(), asyncio.Event()
 
     @long_handler(kinds.declare(kind("test")))

@@ -1,4 +1,4 @@
-"""A failure that repeats: its traceback once, then a count."""
+"""A repeated failure is logged with its traceback once, then with a count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker, as a real process on real servers, keeps house by a schedule; the job itself, run twice."""
+"""Housekeeping: by a real worker process through its schedule, and the job itself, run twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long jobs: they go on from their last step, and every step is done once."""
+"""Long jobs continue from their last step, and every step is done once."""
 
 from __future__ import annotations
 

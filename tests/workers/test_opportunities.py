@@ -1,4 +1,4 @@
-"""The jobs of opportunities, by the machine that does them."""
+"""The handlers of jobs about opportunities, each run twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bells, the look and the relay: what is committed is taken up at once, and what no bell told of within a look."""
+"""Bells, the look and the relay: a committed job starts at once, and one without a bell within a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker outlives a lost Valkey by waiting, not by exiting; a signal stops it, whatever it waits for."""
+"""The worker process waits for servers that are away, and a signal stops it, whatever it waits for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker sees to beside its jobs, for as long as it lives."""
+"""What a worker does beside its jobs: expired leases and due schedules."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_who_slept_knows_nothing_of_the_time_before(jump: int) -> None:
 async def test_a_lease_that_ran_out_while_the_database_did_not_answer_is_not_taken(
     crm, database, database_url, monkeypatch
 ) -> None:
-    """Its worker lives, and lengthens it as soon as it can."""
+    """Its worker is alive, and extends the lease as soon as the database answers."""
     monkeypatch.setattr(connection, "GRACE_S", 0.1)
     monkeypatch.setattr(leases, "LEASE", timedelta(seconds=1.5))
     monkeypatch.setattr(upkeep, "LOOK_S", 0.05)

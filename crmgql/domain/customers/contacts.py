@@ -35,7 +35,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     access.require_write(act.viewer, "Contact")
     contact = await records.lock(act, Contact, id, expected_version=expected_version)
     after = await records.change(act, Contact, contact, changes, kind="contact.updated")
-    await followers.contact_changed(act, contact, after)
+    await followers.contacts_changed(act, followers.difference(contact, after))
     return id
 
 

@@ -9,6 +9,7 @@ from crmgql import access
 from crmgql.domain.customers import followers
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
+from crmgql.events.outbox import Changes
 from crmgql.models import Customer
 from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
@@ -41,10 +42,7 @@ CONFLICTS = {
 async def create(act: Act, **values: Any) -> UUID:
     """Makes a customer: the viewer's own if they sell or manage, else nobody's, unless an owner is named."""
     access.require_write(act.viewer, "Customer")
-    if "owner_id" in values:
-        values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
-    else:
-        values["owner_id"] = await users.own(act)
+    values["owner_id"] = await users.owner(act, values)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
     values |= money.columns(values, "annual_revenue")
@@ -63,10 +61,12 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
         await users.assignable(act, changes["owner_id"], field="ownerId")
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
     changes |= money.columns(changes, "annual_revenue", before=customer)
-    kind, payload = _kind_and_payload(customer, changes)
+    if (status := changes.get("status") or customer["status"]) != customer["status"]:
+        MOVES.check(status, customer, to=f"become {status}", field="status")
+    kind, payload = kind_and_payload(records.difference(customer, changes))
     after = await records.change(act, Customer, customer, changes, kind=kind, conflicts=CONFLICTS, payload=payload)
     await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
-    await followers.customer_changed(act, customer, after)
+    await followers.customers_changed(act, followers.difference(customer, after))
     return id
 
 
@@ -78,11 +78,9 @@ async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:
     return {"pool_id": None}
 
 
-def _kind_and_payload(customer: Row, changes: Row) -> tuple[str, Row]:
-    status = changes.get("status") or customer["status"]
-    if status != customer["status"]:
-        move = MOVES.check(status, customer, to=f"become {status}", field="status")
-        return move.event, {"from": customer["status"], "to": status}
-    if changes.get("owner_id", customer["owner_id"]) != customer["owner_id"]:
-        return "customer.assigned", {}
-    return "customer.updated", {}
+def kind_and_payload(changes: Changes) -> tuple[str, Row]:
+    """The kind of event for a change of these columns: a new status or owner has a kind of its own."""
+    before, after = changes.get("status", (None, None))
+    if after is not None:
+        return MOVES[after].event, {"from": before, "to": after}
+    return ("customer.assigned" if "owner_id" in changes else "customer.updated"), {}

@@ -22,6 +22,7 @@ from crmgql.errors import BadUserInput, Conflict
 from crmgql.events import outbox
 from crmgql.models import Job
 from crmgql.models.jobs import LIVE_JOB, LIVE_JOB_STATUSES
+from crmgql.records import purges
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act
 
@@ -55,14 +56,9 @@ RETRY = """
 UPDATE jobs SET status = 'PENDING', due_at = $2, max_failures = $3, finished_at = NULL,
     cancel_requested_at = NULL, error_code = NULL, error_message = NULL
 WHERE id = $1"""
-PURGE = """
-WITH gone AS (
-    DELETE FROM jobs WHERE id IN (
-        SELECT id FROM jobs WHERE finished_at < $1 AND status <> 'DEAD'
-            AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id)
-        ORDER BY finished_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING id)
-SELECT count(*) FROM gone"""
+ENDED = """finished_at < $1 AND status <> 'DEAD'
+    AND NOT EXISTS (SELECT FROM jobs child WHERE child.parent_id = jobs.id)"""
+PURGE = purges.sql("jobs", ENDED, order="finished_at")
 
 
 async def enqueue(

@@ -65,7 +65,7 @@ class Kind(Generic[A]):
     upgrade: Upgrade | None = None
     manual: bool = True
 
-    def read(self, given: dict[str, Any], version: int) -> A:
+    def read(self, raw: dict[str, Any], version: int) -> A:
         """The arguments of a stored job. Raises `ArgumentsOutdated`, `BadUserInput`."""
         if version != self.version:
             if self.upgrade is None or version > self.version:
@@ -73,13 +73,13 @@ class Kind(Generic[A]):
                     f"The job's arguments are of version {version}, {self.name} takes version {self.version}; "
                     "drop it and enqueue a new one."
                 )
-            given = self.upgrade(given, version)
-        return self.check(given)
+            raw = self.upgrade(raw, version)
+        return self.check(raw)
 
-    def check(self, given: dict[str, Any], *, field: str = "arguments") -> A:
+    def check(self, raw: dict[str, Any], *, field: str = "arguments") -> A:
         """Raises `BadUserInput` with the path of the first wrong argument."""
         try:
-            text = orjson.dumps(given)
+            text = orjson.dumps(raw)
         except TypeError:
             raise BadUserInput("Texts must be Unicode, and whole numbers fit into 64 bits.", field=field) from None
         try:

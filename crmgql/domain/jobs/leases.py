@@ -35,7 +35,7 @@ PATIENCE = 20
 """Attempts that were no failures, after which database trouble counts as the job's failure."""
 
 LEASED = """id, kind, arguments, arguments_version, attempts, failures, max_failures, lease_by, checkpoint, progress_done,
-    progress_total, scheduled_for"""
+    progress_total"""
 CLAIM = f"""
 WITH next AS MATERIALIZED (
     SELECT id AS next_id FROM jobs WHERE status = 'PENDING' AND queue = $1 AND due_at <= $2
@@ -128,7 +128,6 @@ class Lease:
     checkpoint: dict[str, Any]
     done: int
     total: int | None
-    scheduled_for: datetime | None
 
 
 async def claim(connection: Connection, *, queue: str, limit: int, holder: UUID, now: datetime) -> list[Lease]:
@@ -151,7 +150,6 @@ def leased(row: Any) -> Lease:
         checkpoint=orjson.loads(row["checkpoint"]),
         done=row["progress_done"],
         total=row["progress_total"],
-        scheduled_for=row["scheduled_for"],
     )
 
 

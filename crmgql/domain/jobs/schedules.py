@@ -108,8 +108,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
         changes["arguments"] = changes["arguments"] or {}
         known.check(changes["arguments"])
         changes["arguments_version"] = known.version
-    given = [way for way in WAYS if changes.get(way) is not None]
-    if given:
+    if any(changes.get(way) is not None for way in WAYS):
         changes = {**dict.fromkeys(WAYS), **changes}
     after = {**schedule, **changes, "next_at": None}
     timed = changes.keys() & TIMING
@@ -233,11 +232,11 @@ async def _lock(act: Act, id: UUID, expected_version: int | None) -> Row:
 
 def _first(values: Row, now: datetime) -> datetime:
     """When it is first due. Raises `BadUserInput` for no timing, several, or one that is past."""
-    given = [way for way in WAYS if values.get(way) is not None]
-    if len(given) != 1:
+    ways = [way for way in WAYS if values.get(way) is not None]
+    if len(ways) != 1:
         raise BadUserInput("Say when with exactly one of cron, everyS and onceAt.", field="cron")
     checks.time_zone(values.get("timezone") or "UTC", "timezone")
-    if given == ["every_s"] and values["every_s"] < 1:
+    if ways == ["every_s"] and values["every_s"] < 1:
         raise BadUserInput("At least every 1 second.", field="everyS")
     try:
         first = next_after(values, now)
@@ -245,6 +244,6 @@ def _first(values: Row, now: datetime) -> datetime:
         raise BadUserInput(f"{error}; a cron expression is such as “30 8 * * 1-5”.", field="cron") from None
     if first is None:
         raise BadUserInput(
-            "That never comes again; choose a time ahead.", field="onceAt" if "once_at" in given else "cron"
+            "That never comes again; choose a time ahead.", field="onceAt" if "once_at" in ways else "cron"
         )
     return first

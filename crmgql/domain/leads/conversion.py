@@ -23,7 +23,6 @@ from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
 CUSTOMERS_LOOKED_AT = 20
-ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('leads.convert ' || $1))"
 BY_EMAIL = f"""
 SELECT id FROM customers WHERE lower(email) = ANY($1::text[])
 UNION
@@ -115,7 +114,7 @@ def _title(lead: Row) -> str:
 async def _customer(act: Act, lead: Row, owner_id: UUID | None, *, new: bool) -> UUID:
     """The one customer that fits, or a new one. Raises `Conflict` when several fit."""
     for key in sorted({lead["normal_email"], lead["domain"]} - {None}):
-        await act.tx.connection.execute(ONE_AT_A_TIME, key)
+        await records.serialize(act, f"leads.convert {key}")
     if not new:
         searches = (("e-mail address", BY_EMAIL, _emails(lead)), ("domain", BY_DOMAIN, [lead["domain"]]))
         for what, sql, keys in searches:

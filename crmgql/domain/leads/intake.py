@@ -23,7 +23,7 @@ from crmgql.db import Database, Transaction
 from crmgql.domain.leads import leads
 from crmgql.domain.marketing.intake_sources import Source
 from crmgql.errors import BadUserInput
-from crmgql.records import checks, money, retries
+from crmgql.records import checks, money, records, retries
 from crmgql.records.records import Act
 from crmgql.viewer import Clock
 
@@ -45,7 +45,6 @@ LONGEST_KEY = 200
 AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,3})?")
 
 KNOWN = "SELECT id FROM leads WHERE source = $1 AND external_id = $2"
-ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
 @dataclass
@@ -100,7 +99,7 @@ async def _once(act: Act, source: Source, form: Form, key: str | None) -> UUID:
     if key is not None:
         checks.check_text(key, "idempotencyKey", longest=LONGEST_KEY)
         origin = f"intake:{source.id.hex}"
-        await act.tx.connection.execute(ONE_AT_A_TIME, f"{origin} {key}")
+        await records.serialize(act, f"{origin} {key}")
         known: UUID | None = await act.tx.connection.fetchval(KNOWN, origin, key)
         if known is not None:
             return known

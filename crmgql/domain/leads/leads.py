@@ -175,9 +175,7 @@ async def _first_owner(act: Act, route: bool | None, values: Row) -> UUID | None
         if values.get("owner_id") is not None:
             raise BadUserInput("A lead has an owner named or is routed, not both.", field="route")
         return None
-    if "owner_id" in values:
-        return await users.assignable(act, values["owner_id"], field="ownerId")
-    return await users.own(act)
+    return await users.owner(act, values)
 
 
 def _arrival(act: Act, values: Row) -> Row:

@@ -38,9 +38,9 @@ async def record(
     received_at: datetime | None = None,
     **more: Any,
 ) -> UUID:
-    """A payment for an order, in its currency, or a prepayment of a customer. `more`: reference, provider, ….
+    """Records a payment for an order, in its currency, or a prepayment of a customer. `more`: reference, provider, ….
 
-    Raises `CurrencyMismatch`, `IllegalTransition` for an order that takes no money, `Conflict` for one recorded twice.
+    Raises `CurrencyMismatch`, `IllegalTransition` for an order that takes no payments, `Conflict` for a payment recorded twice.
     """
     access.require_write(act.viewer, "Payment")
     if pending and received_at is not None:
@@ -87,7 +87,7 @@ async def _order(act: Act, order_id: UUID, customer_id: UUID | None, currency: s
 
 @takes(Payment, "reference")
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes the reference; amounts and states have verbs of their own."""
+    """Changes the reference; other verbs change the status, and nothing changes the amount."""
     access.require_write(act.viewer, "Payment")
     payment = await records.lock(act, Payment, id, expected_version=expected_version)
     await records.change(act, Payment, payment, changes, kind="payment.updated", conflicts=CONFLICTS)

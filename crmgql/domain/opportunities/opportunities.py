@@ -72,10 +72,7 @@ async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | N
     if customer_id is not None:
         customer = await records.visible(act, Customer, customer_id, field="customerId")
         values["currency"] = customer["currency"]
-    if "owner_id" in values:
-        values["owner_id"] = await users.assignable(act, values["owner_id"], field="ownerId")
-    else:
-        values["owner_id"] = await users.own(act)
+    values["owner_id"] = await users.owner(act, values)
     await _check(act, customer_id, values)
     values |= {"customer_id": customer_id, "stage_id": stage["id"], "stage_since": act.now, **_amount(amount)}
     opportunity = await records.create(act, Opportunity, values, kind="opportunity.created", conflicts=CONFLICTS)
@@ -313,8 +310,8 @@ async def _check(act: Act, customer_id: UUID | None, values: Row) -> None:
         await records.visible(act, Product, values["product_id"], field="productId")
 
 
-def _amount(given: Money | None) -> Row:
+def _amount(sent: Money | None) -> Row:
     """The columns of an amount. Without one the currency stays as it was."""
-    if given is None:
+    if sent is None:
         return {"amount": None}
-    return {"amount": money.amount(given, field="amount"), "currency": given[1]}
+    return {"amount": money.amount(sent, field="amount"), "currency": sent[1]}

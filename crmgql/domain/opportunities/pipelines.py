@@ -35,7 +35,6 @@ CONFLICTS = {
     "stages_probability": ("probability", "A probability is 0 to 100 per cent."),
     "stages_conversion_goal": ("conversionGoal", "A goal is 0 to 100 per cent."),
 }
-DEFAULT_LOCK = "SELECT pg_advisory_xact_lock(hashtext('pipelines.is_default'))"
 DEFAULT = "SELECT id FROM pipelines WHERE is_default"
 LOCK = "SELECT FROM pipelines WHERE id = $1 FOR NO KEY UPDATE"
 STAGES = """
@@ -161,7 +160,7 @@ async def archive_stage(
         raise Conflict("This is the pipeline's last open stage; make another one first.", field="id")
     target = await _target(act, stage, stage_id)
     if target is not None:
-        await records.unhurried(act)
+        await records.allow_long_statements(act)
         await _empty(act, id, target)
     elif await act.tx.connection.fetchval(ANY_OPEN, id):
         raise Conflict("The stage has open opportunities; name the stage that they go to.", field="stageId")
@@ -284,7 +283,7 @@ def _checked(values: Row, prefix: str = "") -> Row:
 
 async def _undo_default(act: Act, *, unless: UUID | None = None) -> None:
     """Unsets the default of the pipeline that has it; one such change at a time."""
-    await act.tx.connection.execute(DEFAULT_LOCK)
+    await records.serialize(act, "pipelines.is_default")
     default = await act.tx.connection.fetchval(DEFAULT)
     if default is not None and default != unless:
         pipeline = await records.lock(act, Pipeline, default)

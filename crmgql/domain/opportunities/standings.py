@@ -43,6 +43,9 @@ SELECT o.id, greatest(
 FROM unnest($1::uuid[]) AS o (id)"""
 """An activity that was logged before it occurred counts from when it was logged."""
 
+RECOUNT = f"""
+UPDATE opportunities o SET last_activity_at = last.at, stale_known = false FROM ({LAST_ACTIVE}) AS last
+WHERE o.id = last.id AND o.last_activity_at IS DISTINCT FROM last.at"""
 WRITE = """
 UPDATE opportunities o SET stale_known = true, last_activity_at = new.last_activity_at, stale_level = new.stale_level,
     stale_episode = new.stale_episode, stale_since = new.stale_since, stale_at = new.stale_at, score = new.score,
@@ -76,12 +79,13 @@ AT_ONCE = 100
 MARKED_AT_ONCE = 10_000
 """The most opportunities that a change leaves to the next sweep; of more, a job refreshes all."""
 
-OPEN_OF = "SELECT id FROM opportunities WHERE {} = $1 AND status = 'OPEN' ORDER BY id LIMIT $2"
+OPEN_OF = "SELECT id FROM opportunities WHERE {} = ANY ($1) AND status = 'OPEN' ORDER BY id LIMIT $2"
 MARK = """
 WITH marked AS (
     UPDATE opportunities SET stale_known = false WHERE id IN (
         SELECT id FROM opportunities WHERE status = 'OPEN' AND stale_known
-            AND (stage_id = ANY ($1::uuid[]) OR pipeline_id = ANY ($2::uuid[]) OR customer_id = $3 OR contact_id = $4) LIMIT $5)
+            AND (stage_id = ANY ($1::uuid[]) OR pipeline_id = ANY ($2::uuid[]) OR customer_id = ANY ($3::uuid[])
+                OR contact_id = ANY ($4::uuid[]) OR id = ANY ($5::uuid[])) LIMIT $6)
     RETURNING id)
 SELECT count(*) FROM marked"""
 CUSTOMER_FACTS = frozenset({"industry", "region", "country", "status", "employee_count"})
@@ -143,32 +147,41 @@ async def refresh_later(
     *,
     stage_ids: Sequence[UUID] = (),
     pipeline_ids: Sequence[UUID] = (),
-    customer_id: UUID | None = None,
-    contact_id: UUID | None = None,
+    customer_ids: Sequence[UUID] = (),
+    contact_ids: Sequence[UUID] = (),
+    opportunity_ids: Sequence[UUID] = (),
 ) -> None:
     """Leaves the open opportunities of these to the next sweep, or to a job if there are too many."""
-    count = await act.tx.connection.fetchval(MARK, stage_ids, pipeline_ids, customer_id, contact_id, MARKED_AT_ONCE)
-    if count == MARKED_AT_ONCE:
+    which = (stage_ids, pipeline_ids, customer_ids, contact_ids, opportunity_ids)
+    if any(which) and await act.tx.connection.fetchval(MARK, *which, MARKED_AT_ONCE) == MARKED_AT_ONCE:
         await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing())
 
 
+async def recount_later(act: Act, ids: Sequence[UUID]) -> None:
+    """Looks up the last activity of these; the next sweep refreshes the rest."""
+    if ids:
+        await act.tx.connection.execute(RECOUNT, ids, act.now)
+
+
 @followers.of_customers
-async def follow_customer(act: Act, customer: Row, changed: frozenset[str]) -> None:
-    """Refreshes a customer's open opportunities if a fact changed that they are scored by."""
-    if changed & CUSTOMER_FACTS and not await _refresh_open(act, "customer_id", customer["id"]):
-        await refresh_later(act, customer_id=customer["id"])
+async def follow_customers(act: Act, changed: followers.Changed) -> None:
+    """Refreshes the customers' open opportunities if a fact changed that they are scored by."""
+    ids = [id for id, columns in changed.items() if columns & CUSTOMER_FACTS]
+    if ids and not await _refresh_open(act, "customer_id", ids):
+        await refresh_later(act, customer_ids=ids)
 
 
 @followers.of_contacts
-async def follow_contact(act: Act, contact: Row, changed: frozenset[str]) -> None:
-    """As `follow_customer`, for the opportunities with the contact."""
-    if changed & CONTACT_FACTS and not await _refresh_open(act, "contact_id", contact["id"]):
-        await refresh_later(act, contact_id=contact["id"])
+async def follow_contacts(act: Act, changed: followers.Changed) -> None:
+    """As `follow_customers`, for the opportunities with the contacts."""
+    ids = [id for id, columns in changed.items() if columns & CONTACT_FACTS]
+    if ids and not await _refresh_open(act, "contact_id", ids):
+        await refresh_later(act, contact_ids=ids)
 
 
-async def _refresh_open(act: Act, column: str, id: UUID) -> bool:
+async def _refresh_open(act: Act, column: str, of: Sequence[UUID]) -> bool:
     """Refreshes the open ones; False, and nothing is done, if they are too many."""
-    ids = [row["id"] for row in await act.tx.connection.fetch(OPEN_OF.format(column), id, AT_ONCE + 1)]
+    ids = [row["id"] for row in await act.tx.connection.fetch(OPEN_OF.format(column), of, AT_ONCE + 1)]
     if ids and len(ids) <= AT_ONCE:
         await refresh(act, ids)
     return len(ids) <= AT_ONCE

@@ -1,22 +1,22 @@
 """API keys: how integrations log in; made and revoked by administrators.
 
-Enters: a transaction, the viewer, a name and scopes. Leaves: the key, shown only once; only its hash is stored. Always
+Enters: a name and scopes. Leaves: the key, shown only once; only its hash is stored. Always
 holds: a key never makes or revokes keys, so that no key can exceed its own scopes.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from crmgql import access
-from crmgql.db import Transaction
-from crmgql.domain.people import tokens
+from crmgql.domain.people import tokens, users
 from crmgql.errors import BadUserInput, Forbidden, NotFound
 from crmgql.events import outbox
 from crmgql.records import checks
+from crmgql.records.records import Act
 from crmgql.viewer import Viewer
 
 LONGEST_NAME = 100
@@ -26,55 +26,41 @@ INSERT INTO api_keys (user_id, name, hint, key_hash, scopes, expires_at, created
 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"""
 
 
-def known_scopes(plurals: Collection[str]) -> frozenset[str]:
-    """The scopes for reading and writing each record type, and all: `customers:read`, …, `*:write`."""
-    return frozenset(f"{plural}:{act}" for plural in ("*", *plurals) for act in ("read", "write"))
-
-
 async def create(
-    tx: Transaction,
-    viewer: Viewer,
-    *,
-    user_id: UUID,
-    name: str,
-    scopes: Sequence[str],
-    expires_at: datetime | None,
-    known: Collection[str],
+    act: Act, *, user_id: UUID, name: str, scopes: Sequence[str], expires_at: datetime | None = None
 ) -> tuple[UUID, str]:
     """Makes a key that acts as the user within its scopes; returns its id and the key.
 
     Raises `Forbidden` unless the viewer is an administrator without an API key, `NotFound` for a user who does not exist or is
     inactive, `BadUserInput` for an invalid name, scope or time.
     """
-    _require_administrator(viewer)
-    now = viewer.now()
+    _require_administrator(act.viewer)
     name = _checked_name(name)
-    scopes = _checked_scopes(scopes, known)
-    if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
+    scopes = _checked_scopes(scopes)
+    if expires_at is not None and (expires_at.tzinfo is None or expires_at <= act.now):
         raise BadUserInput("The end of an API key lies in the future and has a time zone.", field="expiresAt")
-    if not await tx.connection.fetchval("SELECT true FROM users WHERE id = $1 AND active FOR SHARE", user_id):
+    if await users.still_here(act, user_id) is None:
         raise NotFound("There is no active user with this id.", field="userId")
     key = tokens.new_api_key()
-    values = (user_id, name, key[:12], tokens.digest(key), scopes, expires_at, now)
-    id = await tx.connection.fetchval(INSERT, *values)
+    values = (user_id, name, key[:12], tokens.digest(key), scopes, expires_at, act.now)
+    id = await act.tx.connection.fetchval(INSERT, *values)
     values_by_column = {"user_id": user_id, "name": name, "scopes": scopes, "expires_at": expires_at}
-    await _record(tx, viewer, "apiKey.created", id, {name: (None, value) for name, value in values_by_column.items()})
+    await _record(act, "apiKey.created", id, {name: (None, value) for name, value in values_by_column.items()})
     return id, key
 
 
-async def revoke(tx: Transaction, viewer: Viewer, *, id: UUID) -> UUID:
+async def revoke(act: Act, *, id: UUID) -> UUID:
     """Revokes a key; returns the user that it acted as, for `Identities.forget`. A second call changes nothing.
 
     Raises `Forbidden` unless the viewer is an administrator without an API key, `NotFound` for an unknown key.
     """
-    _require_administrator(viewer)
-    row = await tx.connection.fetchrow("SELECT user_id, revoked_at FROM api_keys WHERE id = $1 FOR UPDATE", id)
+    _require_administrator(act.viewer)
+    row = await act.tx.connection.fetchrow("SELECT user_id, revoked_at FROM api_keys WHERE id = $1 FOR UPDATE", id)
     if row is None:
         raise NotFound("There is no API key with this id.", field="id")
     if row["revoked_at"] is None:
-        now = viewer.now()
-        await tx.connection.execute("UPDATE api_keys SET revoked_at = $2 WHERE id = $1", id, now)
-        await _record(tx, viewer, "apiKey.revoked", id, {"revoked_at": (None, now)})
+        await act.tx.connection.execute("UPDATE api_keys SET revoked_at = $2 WHERE id = $1", id, act.now)
+        await _record(act, "apiKey.revoked", id, {"revoked_at": (None, act.now)})
     user_id: UUID = row["user_id"]
     return user_id
 
@@ -98,16 +84,16 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_scopes(scopes: Sequence[str], known: Collection[str]) -> list[str]:
+def _checked_scopes(scopes: Sequence[str]) -> list[str]:
     if not scopes:
         raise BadUserInput("An API key needs a scope, such as customers:read.", field="scopes")
     for position, scope in enumerate(scopes):
-        if scope not in known:
+        if scope not in access.SCOPES:
             shown = ascii(scope[:60])
             raise BadUserInput(f"{shown} is not a scope; scopes look like customers:read.", field=f"scopes.{position}")
     return sorted(set(scopes))
 
 
-async def _record(tx: Transaction, viewer: Viewer, kind: str, id: UUID, changes: outbox.Changes) -> None:
+async def _record(act: Act, kind: str, id: UUID, changes: outbox.Changes) -> None:
     """Records the event and its audit row; neither has the key or its hash."""
-    await outbox.record_event(tx, viewer, kind=kind, subject=("ApiKey", id), customer_id=None, changes=changes)
+    await outbox.record_event(act.tx, act.viewer, kind=kind, subject=("ApiKey", id), customer_id=None, changes=changes)

@@ -107,7 +107,7 @@ async def deactivate(
     successor = await _successor(act, user, hand_over_to)
     await records.change(act, User, user, {"active": False}, kind="user.deactivated")
     await sessions.revoke_all(act.tx, user_id=id, now=act.now)
-    await records.unhurried(act)
+    await records.allow_long_statements(act)
     counts = {"leads": await _leads(act, user, hand_over_to)}
     for each in HOLDINGS:
         counts[each.name] = await _hand_over(act, each, user, successor)
@@ -135,7 +135,7 @@ async def _successor(act: Act, user: Row, named: UUID | None) -> UUID | None:
 async def _leads(act: Act, user: Row, successor: UUID | None) -> int:
     """Hands over open leads: to the user who is named, else to routing, as if they were new."""
     connection: Connection = act.tx.connection
-    how = "handed over" if successor else "it is routed anew"
+    how = "handed over" if successor else "it is routed again"
     explanation = notifications.cut(f"{user['name']} was deactivated: {how}.", EXPLANATION)
     rows = await connection.fetch(LEADS, user["id"], successor, act.now, act.viewer.actor_id, explanation)
     await outbox.record_many(act.tx, act.viewer, [_lead_entry(row, user, successor) for row in rows])

@@ -24,6 +24,7 @@ from crmgql.db import WITHOUT_DAYS, Connection, Transaction
 from crmgql.domain.people import clients
 from crmgql.errors import Throttled
 from crmgql.events import outbox
+from crmgql.records import purges
 from crmgql.viewer import NOBODY, Viewer, Who
 
 WINDOW = timedelta(minutes=15)
@@ -83,15 +84,7 @@ ALERT = (
 SUCCEED = """
 UPDATE login_attempts SET failures = CASE key WHEN $2 THEN 0 ELSE greatest(failures - 1, 0) END
 WHERE id IN (SELECT id FROM login_attempts WHERE key = ANY ($1) ORDER BY key FOR NO KEY UPDATE)"""
-
-# Skips locked rows, so that it waits for nobody and can't deadlock.
-PURGE = """
-WITH gone AS (
-    DELETE FROM login_attempts WHERE id IN (
-        SELECT id FROM login_attempts WHERE window_ends_at < $1
-        ORDER BY window_ends_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING id)
-SELECT count(*) FROM gone"""
+PURGE = purges.sql("login_attempts", "window_ends_at < $1", order="window_ends_at")
 
 
 class Blocks:

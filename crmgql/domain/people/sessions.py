@@ -21,6 +21,7 @@ from crmgql.domain.people import clients, login_attempts, passwords, tokens
 from crmgql.domain.people.login_attempts import Blocks, Client
 from crmgql.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
 from crmgql.events import outbox
+from crmgql.records import purges
 from crmgql.viewer import Viewer, Who
 
 LONGEST_EMAIL = 254
@@ -47,13 +48,7 @@ INSERT = "INSERT INTO sessions (user_id, family, token_hash, expires_at, created
 # Revoking leaves none, and a used token of such a family never gets a new one.
 REVOKE_FAMILY = "UPDATE sessions SET revoked_at = $2 WHERE family = $1 AND used_at IS NULL AND revoked_at IS NULL"
 REVOKE_ALL = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND used_at IS NULL AND revoked_at IS NULL"
-# Skips locked rows, as `login_attempts.PURGE` does.
-PURGE = """
-WITH gone AS (
-    DELETE FROM sessions WHERE id IN (
-        SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING id)
-SELECT count(*) FROM gone"""
+PURGE = purges.sql("sessions", "expires_at < $1", order="expires_at")
 
 
 @dataclass(frozen=True, slots=True)

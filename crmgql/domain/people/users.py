@@ -28,7 +28,6 @@ HIERARCHY = frozenset({"manager_id", "parent_id"})
 """What an API key can't change, of users and of teams."""
 
 CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
-ADMINISTRATORS = "SELECT pg_advisory_xact_lock(hashtext('users.administrators'))"
 ADMINISTER = "company.administer"
 ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND roles && $1 ORDER BY id"
 IN_TEAMS = "SELECT $1 = ANY (team_reach($2))"
@@ -91,6 +90,13 @@ async def oneself(act: Act) -> UUID:
     if await still_here(act, act.viewer.user_id) is None:
         raise Unauthenticated("This user is not active.")
     return act.viewer.user_id
+
+
+async def owner(act: Act, values: Row) -> UUID | None:
+    """The owner of a new record: the one among its values, if the viewer may assign them, else as `own`."""
+    if "owner_id" in values:
+        return await assignable(act, values["owner_id"], field="ownerId")
+    return await own(act)
 
 
 async def own(act: Act) -> UUID | None:
@@ -218,7 +224,7 @@ async def require_other_administrator(act: Act, user: Row) -> None:
     """Raises `Conflict` for the last active administrator. One at a time: if two remove each other at once, one stays."""
     if not user["active"] or not _administers(user["roles"]):
         return
-    await act.tx.connection.execute(ADMINISTRATORS)
+    await records.serialize(act, "users.administrators")
     if not await act.tx.connection.fetchval(OTHER_ADMINISTRATOR, user["id"], access.roles_with(ADMINISTER)):
         raise Conflict("This is the last active administrator; make another one first.", field="id")
 

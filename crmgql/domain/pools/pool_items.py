@@ -35,11 +35,11 @@ class Kind:
 
     @property
     def shown(self) -> str:
-        """SQL for what is shown of row `r`, by the list of fields in $1."""
+        """SQL for what is shown of row `r` in pool `p`."""
         pairs = ", ".join(f"'{name}', {value}" for name, value in self.fields.items())
         return (
             "(SELECT coalesce(jsonb_object_agg(f.key, f.value), '{}')"
-            f" FROM jsonb_each(jsonb_build_object({pairs})) f WHERE f.key = ANY($1::text[]))"
+            f" FROM jsonb_each(jsonb_build_object({pairs})) f WHERE f.key = ANY (p.shows))"
         )
 
 
@@ -90,22 +90,19 @@ KINDS = {"LEAD": LEAD, "CUSTOMER": CUSTOMER}
 """Neither shows e-mail addresses or phone numbers: claim a record to get in touch."""
 
 ENTER = """
-WITH entering AS (SELECT * FROM unnest($3::uuid[], $4::uuid[]) AS e (id, last_owner_id)), items AS (
+WITH entering AS (SELECT * FROM unnest($2::uuid[], $3::uuid[]) AS e (id, last_owner_id)), items AS (
     INSERT INTO pool_items (pool_id, {column}, last_owner_id, shown, entered_at)
-    SELECT $2, r.id, e.last_owner_id, {shown}, $5 FROM entering e JOIN {table} r ON r.id = e.id
+    SELECT p.id, r.id, e.last_owner_id, {shown}, $4
+    FROM entering e JOIN {table} r ON r.id = e.id JOIN pools p ON p.id = $1
     RETURNING id, {column} AS record_id
 ), moves AS (
     INSERT INTO pool_moves (pool_id, {column}, kind, user_id, reason, occurred_at)
-    SELECT $2, e.id, $6, e.last_owner_id, $7, $5 FROM entering e
+    SELECT $1, e.id, $5, e.last_owner_id, $6, $4 FROM entering e
 )
 SELECT id, record_id FROM items"""
 REFRESH = """
-UPDATE pool_items i SET shown = {shown} FROM {table} r
-WHERE i.pool_id = $2 AND i.left_at IS NULL AND r.id = i.{column}"""
-SHOWS = "SELECT shows FROM pools WHERE id = $1"
-REFRESH_ONE = """
-UPDATE pool_items i SET shown = {shown} FROM {table} r
-WHERE i.{column} = $2 AND i.left_at IS NULL AND r.id = i.{column}"""
+UPDATE pool_items i SET shown = {shown} FROM {table} r, pools p
+WHERE {which} AND i.left_at IS NULL AND r.id = i.{column} AND p.id = i.pool_id"""
 MOVE = """
 INSERT INTO pool_moves (pool_id, {column}, kind, user_id, reason, occurred_at)
 SELECT $1, m.id, $4, m.user_id, $5, $6 FROM unnest($2::uuid[], $3::uuid[]) AS m (id, user_id)"""
@@ -129,7 +126,6 @@ async def enter(
     """Puts records, each with its last owner, into a pool. Returns the items by record."""
     rows = await act.tx.connection.fetch(
         ENTER.format(column=kind.column, table=kind.table, shown=kind.shown),
-        pool["shows"],
         pool["id"],
         [id for id, _ in entries],
         [owner_id for _, owner_id in entries],
@@ -164,13 +160,22 @@ async def record_moves(
 
 async def refresh(act: Act, kind: Kind, pool: Row) -> None:
     """Updates what is shown of all items of a pool, after the pool's fields changed."""
-    await records.unhurried(act)
-    sql = REFRESH.format(column=kind.column, table=kind.table, shown=kind.shown)
-    await act.tx.connection.execute(sql, pool["shows"], pool["id"])
+    await records.allow_long_statements(act)
+    await _refresh(act, kind, "i.pool_id = $1", pool["id"])
 
 
 async def refresh_one(act: Act, kind: Kind, record: Row) -> None:
     """Updates what is shown of a record that has changed, if it is in a pool."""
     if record["pool_id"] is not None:
-        sql = REFRESH_ONE.format(column=kind.column, table=kind.table, shown=kind.shown)
-        await act.tx.connection.execute(sql, await act.tx.connection.fetchval(SHOWS, record["pool_id"]), record["id"])
+        await refresh_many(act, kind, [record["id"]])
+
+
+async def refresh_many(act: Act, kind: Kind, ids: Sequence[UUID]) -> None:
+    """As `refresh_one`, of those of these records that are in pools."""
+    if ids:
+        await _refresh(act, kind, f"i.{kind.column} = ANY ($1)", ids)
+
+
+async def _refresh(act: Act, kind: Kind, which: str, value: UUID | Sequence[UUID]) -> None:
+    sql = REFRESH.format(column=kind.column, table=kind.table, shown=kind.shown, which=which)
+    await act.tx.connection.execute(sql, value)

@@ -21,6 +21,7 @@ from crmgql.domain.messages import notifications
 from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.pools import pool_items
 from crmgql.domain.pools.pool_items import KINDS, Kind
+from crmgql.domain.pools.pools import LEAVING
 from crmgql.events import outbox
 from crmgql.models.leads import OPEN_LEAD
 from crmgql.records.records import Act, Row
@@ -54,17 +55,9 @@ ORDER BY r.id LIMIT $4 FOR NO KEY UPDATE OF r SKIP LOCKED"""
 CANDIDATES = {"LEAD": LEADS, "CUSTOMER": CUSTOMERS}
 
 WARN = "UPDATE {table} SET reclaim_warned_at = $2 WHERE id = ANY($1)"
-TAKE = {
-    "LEAD": """
-UPDATE leads SET owner_id = NULL, pool_id = $2, queue_id = NULL, queue_deadline = NULL, assigned_at = NULL,
-    accepted_at = NULL, accept_by = NULL, protected_until = NULL, reclaim_warned_at = NULL,
-    version = version + 1, updated_at = $3
-WHERE id = ANY($1) RETURNING id, version""",
-    "CUSTOMER": """
-UPDATE customers SET owner_id = NULL, pool_id = $2, protected_until = NULL, reclaim_warned_at = NULL,
-    version = version + 1, updated_at = $3
-WHERE id = ANY($1) RETURNING id, version""",
-}
+TAKE = """
+UPDATE {table} SET {resets}, pool_id = $2, version = version + 1, updated_at = $3
+WHERE id = ANY($1) RETURNING id, version"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +139,9 @@ async def _take(act: Act, kind: Kind, pool: Row, rows: Sequence[Row]) -> None:
     ids = [row["id"] for row in rows]
     entries = [(row["id"], row["owner_id"]) for row in rows]
     items = await pool_items.enter(act, kind, pool, entries, move="RECLAIMED", reason=_reason(pool))
-    taken = await act.tx.connection.fetch(TAKE[kind.name], ids, pool["id"], act.now)
+    resets = ", ".join(f"{column} = NULL" for column in LEAVING[kind.name])
+    sql = TAKE.format(table=kind.table, resets=resets)
+    taken = await act.tx.connection.fetch(sql, ids, pool["id"], act.now)
     await _record_taken(act, kind, pool, rows, items, {row["id"]: row["version"] for row in taken})
     text = f"was not followed up and went to the pool “{pool['name']}”"
     await notifications.notify_many(act, [_notice(kind, row, "pool.reclaimed", text) for row in rows])

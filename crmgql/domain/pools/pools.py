@@ -149,7 +149,7 @@ async def put(act: Act, kind: Kind, record: Row, pool: Row, *, reason: str | Non
     items = await pool_items.enter(act, kind, pool, [entry], move="RELEASED", reason=reason)
     item_id = items[record["id"]]
     await _record(act, kind, record, item_id, "pool.released", {"last_owner_id": (None, record["owner_id"])}, reason)
-    changes = {"pool_id": pool["id"], **LEAVING[kind.name]}
+    changes = {**dict.fromkeys(LEAVING[kind.name]), "pool_id": pool["id"]}
     await records.change(act, kind.model, record, changes, kind=f"{kind.noun}.pooled")
     return item_id
 
@@ -169,16 +169,9 @@ async def _record(
     )
 
 
-UNOWNED: Row = {"owner_id": None, "protected_until": None, "reclaim_warned_at": None}
-LEAVING: dict[str, Row] = {
-    "LEAD": {
-        **UNOWNED,
-        "queue_id": None,
-        "queue_deadline": None,
-        "assigned_at": None,
-        "accepted_at": None,
-        "accept_by": None,
-    },
+UNOWNED = ("owner_id", "protected_until", "reclaim_warned_at")
+LEAVING = {
+    "LEAD": (*UNOWNED, "queue_id", "queue_deadline", "assigned_at", "accepted_at", "accept_by"),
     "CUSTOMER": UNOWNED,
 }
 """The columns that are reset when a record enters a pool."""

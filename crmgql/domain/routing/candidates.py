@@ -91,7 +91,7 @@ def room(seller: Seller, load: Load, *, respect_capacity: bool) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Candidates:
     """The sellers considered for a lead: who may get it, why the others may not, and both as JSON text."""
 
     eligible: tuple[Seller, ...]
@@ -107,19 +107,19 @@ class Look:
         return "NO_CAPACITY" if full >= away else "NO_AVAILABILITY"
 
 
-def look(reasons: Sequence[tuple[Seller, str | None]]) -> Look:
+def of(reasons: Sequence[tuple[Seller, str | None]]) -> Candidates:
     listed = {names.api_id("User", seller.id): reason or ELIGIBLE for seller, reason in reasons}
-    return Look(
+    return Candidates(
         tuple(seller for seller, reason in reasons if reason is None),
         {seller.id: reason for seller, reason in reasons if reason is not None},
         orjson.dumps(listed).decode(),
     )
 
 
-NOBODY = look(())
+NOBODY = of(())
 
 
-class Field:
+class Targeted:
     """The sellers that a rule targets, for a series of decisions at one moment."""
 
     def __init__(
@@ -130,32 +130,32 @@ class Field:
         self.respect_capacity = respect_capacity
         self._standing = {seller.id: standing(seller, now) for seller in self.sellers}
         self._full: dict[UUID, str] = {}
-        self._looks: dict[tuple[Any, ...], Look] = {}
+        self._cache: dict[tuple[Any, ...], Candidates] = {}
         self.available: tuple[Seller, ...] = ()
 
-    def fill(self, loads: Mapping[UUID, Load]) -> None:
+    def count_limits(self, loads: Mapping[UUID, Load]) -> None:
         """Computes who has reached a limit."""
         self._full = {}
         for seller in self.sellers:
             reason = room(seller, loads[seller.id], respect_capacity=self.respect_capacity)
             if reason is not None:
                 self._full[seller.id] = reason
-        self._looks.clear()
+        self._cache.clear()
         self.available = tuple(
             seller for seller in self.sellers if not self._standing[seller.id] and seller.id not in self._full
         )
 
-    def look(self, values: Mapping[str, Any], declined: frozenset[UUID]) -> Look:
+    def candidates(self, values: Mapping[str, Any], declined: frozenset[UUID]) -> Candidates:
         key = matching.key(self.match, values)
         if declined:
-            return self._look(key, declined)
-        found = self._looks.get(key)
+            return self._candidates(key, declined)
+        found = self._cache.get(key)
         if found is None:
-            found = self._looks[key] = self._look(key, declined)
+            found = self._cache[key] = self._candidates(key, declined)
         return found
 
-    def _look(self, key: tuple[Any, ...], declined: frozenset[UUID]) -> Look:
-        return look([(seller, self._reason(seller, key, declined)) for seller in self.sellers])
+    def _candidates(self, key: tuple[Any, ...], declined: frozenset[UUID]) -> Candidates:
+        return of([(seller, self._reason(seller, key, declined)) for seller in self.sellers])
 
     def _reason(self, seller: Seller, key: tuple[Any, ...], declined: frozenset[UUID]) -> str | None:
         standing = self._standing[seller.id]

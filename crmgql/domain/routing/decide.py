@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.domain.routing import candidates, conditions, distribution, matching
-from crmgql.domain.routing.candidates import NOBODY, Field, Load, Look, Seller
+from crmgql.domain.routing.candidates import NOBODY, Candidates, Load, Seller, Targeted
 from crmgql.domain.routing.distribution import Runner
 from crmgql.errors import BadUserInput
 
@@ -83,7 +83,7 @@ class Decision:
     rule: Rule | None = None
     chosen: Seller | None = None
     queue: Queue | None = None
-    look: Look = NOBODY
+    considered: Candidates = NOBODY
     accept_by: datetime | None = None
     queue_deadline: datetime | None = None
     previous: UUID | None = None
@@ -107,25 +107,25 @@ class Board:
         self.loads = {seller.id: loads.get(seller.id) or Load() for seller in sellers}
         self.now = now
         self._shares = shares
-        self._fields: dict[UUID, Field] = {}
+        self._targeted: dict[UUID, Targeted] = {}
         self._stale: set[UUID] = set()
         self._full: set[UUID] = set()
         self.runners: dict[tuple[UUID, UUID], Runner] = {}
 
-    def field(self, rule: Rule) -> Field:
+    def targeted(self, rule: Rule) -> Targeted:
         """The rule's sellers, with the limits reached so far."""
-        found = self._fields.get(rule.id)
+        found = self._targeted.get(rule.id)
         if found is None:
-            found = Field(self._aim(rule), rule.match, self.now, respect_capacity=rule.respect_capacity)
-            self._fields[rule.id] = found
+            found = Targeted(self._targets(rule), rule.match, self.now, respect_capacity=rule.respect_capacity)
+            self._targeted[rule.id] = found
             self._stale.add(rule.id)
         if rule.id in self._stale:
-            found.fill(self.loads)
+            found.count_limits(self.loads)
             distribution.level([self.runner(rule, seller) for seller in found.available], self.now)
             self._stale.discard(rule.id)
         return found
 
-    def _aim(self, rule: Rule) -> list[Seller]:
+    def _targets(self, rule: Rule) -> list[Seller]:
         everybody = self.sellers.values()
         if rule.target == "USER":
             return [seller for seller in everybody if seller.id == rule.user_id]
@@ -145,7 +145,7 @@ class Board:
     def at(self, moment: datetime) -> None:
         """Continues at another time; turns and loads stay."""
         self.now = moment
-        self._fields.clear()
+        self._targeted.clear()
         self._stale.clear()
         self._full.clear()
 
@@ -153,7 +153,7 @@ class Board:
         """Counts that a seller got a lead: one who has now reached a limit is a candidate no longer."""
         if seller.id not in self._full and candidates.room(seller, self.loads[seller.id], respect_capacity=True):
             self._full.add(seller.id)
-            self._stale.update(self._fields)
+            self._stale.update(self._targeted)
 
 
 def decide(lead: Lead, board: Board) -> Decision:
@@ -196,7 +196,7 @@ def _account_owner(lead: Lead, board: Board, rule: Rule | None = None) -> Decisi
     load.open, load.today = load.open + 1, load.today + 1
     board.took(owner)
     text = f"{owner.name} owns the account found by {how}."
-    return _assigned(lead, board, "EXISTING_ACCOUNT_OWNER", text, rule, owner, candidates.look([(owner, None)]))
+    return _assigned(lead, board, "EXISTING_ACCOUNT_OWNER", text, rule, owner, candidates.of([(owner, None)]))
 
 
 def _apply(lead: Lead, board: Board, rule: Rule, text: str) -> Decision:
@@ -210,43 +210,47 @@ def _apply(lead: Lead, board: Board, rule: Rule, text: str) -> Decision:
         return (
             found if isinstance(found, Decision) else _fallback(lead, board, "NO_AVAILABILITY", f"{text} {found}", rule)
         )
-    field = board.field(rule)
-    look = field.look(lead.values, lead.declined)
-    if not look.eligible:
+    considered = board.targeted(rule).candidates(lead.values, lead.declined)
+    if not considered.eligible:
         return _fallback(
-            lead, board, look.cause(), f"{text} None of its {len(look.excluded)} sellers can take it.", rule, look
+            lead,
+            board,
+            considered.cause(),
+            f"{text} None of its {len(considered.excluded)} sellers can take it.",
+            rule,
+            considered,
         )
-    runner = distribution.pick(rule.distribution, [board.runner(rule, seller) for seller in look.eligible])
+    runner = distribution.pick(rule.distribution, [board.runner(rule, seller) for seller in considered.eligible])
     distribution.serve(rule.distribution, runner)
     chosen = board.sellers[runner.id]
     board.took(chosen)
-    text = f"{text} {chosen.name} is next of {len(look.eligible)} ({rule.distribution})."
-    return _assigned(lead, board, "MATCHED", text, rule, chosen, look)
+    text = f"{text} {chosen.name} is next of {len(considered.eligible)} ({rule.distribution})."
+    return _assigned(lead, board, "MATCHED", text, rule, chosen, considered)
 
 
 def _assigned(
-    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None, chosen: Seller, look: Look
+    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None, chosen: Seller, considered: Candidates
 ) -> Decision:
     within = board.ruleset.accept_within_min
     accept_by = None if within is None else board.now + timedelta(minutes=within)
-    return Decision(reason, text[:LONGEST], rule, chosen, look=look, accept_by=accept_by)
+    return Decision(reason, text[:LONGEST], rule, chosen, considered=considered, accept_by=accept_by)
 
 
 def _queued(
-    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None, queue: Queue, look: Look = NOBODY
+    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None, queue: Queue, considered: Candidates = NOBODY
 ) -> Decision:
     deadline = board.now + timedelta(minutes=queue.deadline_min)
     text = f"{text} It waits in the queue “{queue.name}”."
-    return Decision(reason, text[-LONGEST:], rule, queue=queue, look=look, queue_deadline=deadline)
+    return Decision(reason, text[-LONGEST:], rule, queue=queue, considered=considered, queue_deadline=deadline)
 
 
 def _fallback(
-    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None = None, look: Look = NOBODY
+    lead: Lead, board: Board, reason: str, text: str, rule: Rule | None = None, considered: Candidates = NOBODY
 ) -> Decision:
     """The decision without a seller: the fallback queue, or none."""
     if board.ruleset.fallback is not None:
-        return _queued(lead, board, reason, text, rule, board.ruleset.fallback, look)
-    return Decision(reason, f"{text} There is no fallback queue."[-LONGEST:], rule, look=look)
+        return _queued(lead, board, reason, text, rule, board.ruleset.fallback, considered)
+    return Decision(reason, f"{text} There is no fallback queue."[-LONGEST:], rule, considered=considered)
 
 
 def read_rule(row: Mapping[str, Any]) -> Rule:

@@ -104,7 +104,7 @@ def _decided(
         decision.chosen and decision.chosen.id,
         decision.previous,
         decision.queue and decision.queue.id,
-        decision.look.text,
+        decision.considered.text,
         decision.explanation,
         lead.attempt,
         actor,

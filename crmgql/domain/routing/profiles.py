@@ -18,7 +18,7 @@ from crmgql.records.records import Act
 FACTS = "attributes max_open max_per_day weight hours opted_out"
 QUEUE_FACTS = "name owner_id deadline_min"
 CONFLICTS = {
-    "seller_profiles_user": ("userId", "The profile was made by somebody else just now; read it and decide anew."),
+    "seller_profiles_user": ("userId", "The profile was made by somebody else just now; read it again."),
     "seller_profiles_open": ("maxOpen", "Can't be negative."),
     "seller_profiles_day": ("maxPerDay", "Can't be negative."),
     "seller_profiles_weight": ("weight", "Must be 1 to 1000."),

@@ -44,7 +44,6 @@ AIMED: dict[str, tuple[Any, str]] = {
     "target_queue_id": (LeadQueue, "targetQueueId"),
 }
 
-LOCK_NUMBERS = "SELECT pg_advisory_xact_lock(hashtext('routing_rulesets.number'))"
 NEXT_NUMBER = "SELECT coalesce(max(number), 0) + 1 FROM routing_rulesets"
 COPY_RULES = """
 INSERT INTO routing_rules (ruleset_id, position, name, conditions, target, target_user_id, target_team_id, target_queue_id,
@@ -68,7 +67,7 @@ async def create(act: Act, *, copy_of_id: UUID | None = None, **values: Any) -> 
         copied = await records.visible(act, RoutingRuleset, copy_of_id, field="copyOfId")
         values = {**{column: copied[column] for column in TAKEN_OVER}, **values}
     await _check(act, values)
-    await act.tx.connection.execute(LOCK_NUMBERS)
+    await records.serialize(act, "routing_rulesets.number")
     values["number"] = await act.tx.connection.fetchval(NEXT_NUMBER)
     ruleset = await records.create(act, RoutingRuleset, values, kind="routingRuleset.created", conflicts=CONFLICTS)
     if copy_of_id is not None:

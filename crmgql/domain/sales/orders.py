@@ -1,6 +1,6 @@
-"""Orders: made as drafts with their lines, then moved through their states. Totals are computed here, never taken.
+"""Orders: made as drafts with their lines, then moved through their statuses. Totals are always computed here.
 
-State changes and from where they are allowed are one table, `MOVES`.
+`MOVES` says which changes of status are allowed.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ LINE = (
     "line_amount",
     "unit_cost_amount",
 )
-"""The columns that `_price` gives a line."""
+"""The columns of a line that `_price` computes."""
 
 LINES = "SELECT * FROM order_lines WHERE customer_id = $1 AND order_id = $2 ORDER BY position, id"
 DELETE_LINES = "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2"
 CONFLICTS = {"orders_number": ("number", "Another order has this number.")}
-DRAW = """
+NEXT_NUMBER = """
 WITH RECURSIVE drawn AS (
     SELECT 'SO-' || nextval('order_numbers') AS number
     UNION ALL
     SELECT 'SO-' || nextval('order_numbers') FROM drawn WHERE EXISTS (SELECT FROM orders o WHERE o.number = drawn.number)
 )
 SELECT number FROM drawn WHERE NOT EXISTS (SELECT FROM orders o WHERE o.number = drawn.number)"""
-"""The next number that is free: clients and imports bring numbers of their own, which may look like ours."""
+"""The next free number: numbers from clients and imports may look like ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as asked for. Without a price it takes the product's; without a description, the product's name."""
+    """A line as requested. Without a unit price it has the product's; without a description, the product's name."""
 
     quantity: Decimal
     product_id: UUID | None = None
@@ -94,9 +94,9 @@ async def create(
     discount: Money | None = None,
     **origin: Any,
 ) -> UUID:
-    """A draft order in one currency: the given one or the customer's. The viewer sells it unless another is named.
+    """Makes a draft order in one currency: `currency` or the customer's. The viewer is the seller unless another is named.
 
-    A number of one's own takes somebody who sees all orders; without one it is drawn.
+    Only viewers who see all orders may name a number; without one the next free number is used.
     """
     access.require_write(act.viewer, "Order")
     if number is not None:
@@ -117,13 +117,13 @@ async def create(
         "expected_delivery_at": expected_delivery_at,
         "note": note,
         **_totals(priced, currency, _amount(tax, currency, "tax"), _amount(discount, currency, "discount")),
-        "number": number if number is not None else await act.tx.connection.fetchval(DRAW),
+        "number": number if number is not None else await act.tx.connection.fetchval(NEXT_NUMBER),
         **origin,
     }
     try:
         order = await records.create(act, Order, values, kind="order.created", conflicts=CONFLICTS)
     except Conflict as error:
-        if number is None and error.field == "number":  # somebody brought it since it was drawn
+        if number is None and error.field == "number":  # another transaction has used it in the meantime
             raise records.Collided from error
         raise
     await _insert_lines(act, order, priced)
@@ -131,7 +131,7 @@ async def create(
 
 
 async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_version: int | None = None) -> UUID:
-    """Replaces a draft's lines; the same lines again change nothing."""
+    """Replaces a draft's lines; the same lines change nothing."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
     _require_draft(order)
@@ -149,7 +149,7 @@ async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_versi
 
 @takes(Order, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
-    """Changes note, seller, dates; tax and discount while the order is a draft; the number, as `create` takes it."""
+    """Changes note, seller and dates; tax and discount of a draft; the number under the same rule as `create`."""
     access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
     if changes.get("number", order["number"]) != order["number"]:
@@ -199,11 +199,11 @@ async def _refuse_paid(act: Act, order: Row) -> None:
     sql = """SELECT count(*) FROM payments
              WHERE customer_id = $1 AND order_id = $2 AND status IN ('RECEIVED', 'PENDING') AND amount > 0"""
     if await act.tx.connection.fetchval(sql, order["customer_id"], order["id"]):
-        raise Conflict("The order has payments; settle or cancel them first.", field="id")
+        raise Conflict("The order has payments that are pending or received, so it can't be cancelled.", field="id")
 
 
 async def _priced(act: Act, lines: Sequence[Line], currency: str) -> list[Row]:
-    """The lines as rows: priced, rounded half up to the currency, in the order given."""
+    """The lines as rows, in their order, with prices rounded half up to the currency."""
     if len(lines) > MAX_LINES:
         raise BadUserInput(f"An order has at most {MAX_LINES} lines, not {len(lines)}.", field="lines")
     products = await records.visible_many(act, Product, [each.product_id for each in lines if each.product_id])
@@ -253,9 +253,9 @@ def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row]) 
     }
 
 
-def _amount(given: Money | None, currency: str, field: str) -> Decimal:
-    """An amount of the order's own currency; none is zero."""
-    return money.amount(given or (Decimal(0), currency), currency, field=field)
+def _amount(sent: Money | None, currency: str, field: str) -> Decimal:
+    """An amount in the order's currency; None is zero."""
+    return money.amount(sent or (Decimal(0), currency), currency, field=field)
 
 
 def _totals(lines: Sequence[Row], currency: str, tax: Decimal, discount: Decimal) -> Row:
@@ -284,5 +284,5 @@ async def _insert_lines(act: Act, order: Row, lines: Sequence[Row]) -> None:
 
 
 def _at(index: int) -> str:
-    """Where a line's fields are in the input."""
+    """The prefix of a line's fields in errors."""
     return f"lines.{index}."

@@ -8,6 +8,7 @@ from crmgql.events.declarations import Kind, NotDeclared
 from crmgql.events.kinds import (
     activities,
     catalog,
+    compensation,
     customers,
     events,
     imports,
@@ -27,6 +28,7 @@ from crmgql.events.kinds import (
 CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "sales": sales.KINDS,
     "money": money.KINDS,
+    "compensation": compensation.KINDS,
     "customers": customers.KINDS,
     "activities": activities.KINDS,
     "catalog": catalog.KINDS,

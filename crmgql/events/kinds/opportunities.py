@@ -45,6 +45,7 @@ KINDS = (
     ),
     Kind("opportunity.stale", "Opportunity", "An opportunity had no activity for too long.", Stale, SOMETIMES),
     Kind("opportunity.revived", "Opportunity", "A stale opportunity had an activity.", Nothing, SOMETIMES),
+    Kind("stageTransition.recorded", "StageTransition", "A past move was recorded by an import.", Nothing, SOMETIMES),
     Kind("pipeline.created", "Pipeline", "A pipeline was made, with its stages."),
     Kind("pipeline.updated", "Pipeline", "A pipeline changed."),
     Kind("pipeline.stagesReordered", "Pipeline", "A pipeline's stages were put into another order."),

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import strawberry
 
-from crmgql import access
 from crmgql.domain.people import api_keys, clients, departures, sessions, users
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoveInput, input
@@ -105,14 +104,14 @@ async def user_reactivate(act: Act, **values: Any) -> Done:
 @mutation("ApiKey", API_KEY_CREATE, extras={"key": str}, calls=api_keys.create)
 async def api_key_create(act: Act, **values: Any) -> Done:
     """Makes an API key. `key` is shown only once: it is null if the request is repeated with the same idempotencyKey."""
-    id, key = await api_keys.create(act.tx, act.viewer, known=access.SCOPES, **{"expires_at": None, **values})
+    id, key = await api_keys.create(act, **values)
     return Done(id, {"key": key})
 
 
 @mutation("ApiKey", ApiKeyRevokeInput)
 async def api_key_revoke(act: Act, *, id: UUID) -> Done:
     """Revokes an API key at once."""
-    return Done(id, changed_user=await api_keys.revoke(act.tx, act.viewer, id=id))
+    return Done(id, changed_user=await api_keys.revoke(act, id=id))
 
 
 TOKENS: dict[str, Any] = {"accessToken": str, "refreshToken": str, "expiresAt": DateTimeText}

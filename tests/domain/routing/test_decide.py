@@ -41,7 +41,7 @@ def test_each_way_of_being_left_out(values: dict[str, Any], load: Load, why: str
     rules = [rule(target="USER", user_id=one.id)]
     made = decided(rules, [one], loads={one.id: load})
     assert (made.reason, made.chosen, made.queue) == (reason, None, QUEUE)
-    assert orjson.loads(made.look.text) == {f"usr_{one.id.hex}": why}
+    assert orjson.loads(made.considered.text) == {f"usr_{one.id.hex}": why}
     assert made.queue_deadline == NOW + timedelta(minutes=60)
 
 
@@ -60,11 +60,11 @@ def test_limits_may_be_passed_by_a_rule_that_says_so() -> None:
 def test_who_does_not_fit_and_who_declined() -> None:
     north, south = seller(1, values={"region": "north"}), seller(2, values={"region": "south"})
     made = decided([rule(match=REGION)], [north, south], lead(values={"region": "south"}))
-    assert (made.chosen, made.look.excluded) == (south, {north.id: "NO_MATCH"})
+    assert (made.chosen, made.considered.excluded) == (south, {north.id: "NO_MATCH"})
     made = decided(
         [rule(match=REGION)], [north, south], lead(values={"region": "south"}, declined=frozenset({south.id}))
     )
-    assert (made.reason, made.look.excluded[south.id]) == ("NO_ELIGIBLE_SELLER", "DECLINED")
+    assert (made.reason, made.considered.excluded[south.id]) == ("NO_ELIGIBLE_SELLER", "DECLINED")
 
 
 def test_the_first_rule_that_is_met_decides_even_if_it_finds_nobody() -> None:

@@ -1,0 +1,28 @@
+"""Many payments at once."""
+
+from __future__ import annotations
+
+from crmgql.models import Payment
+from crmgql.records.bulk import Writer
+from crmgql.records.changes import Change
+from crmgql.records.records import Row
+
+EVENTS = {
+    "PENDING": "payment.expected",
+    "RECEIVED": "payment.received",
+    "FAILED": "payment.failed",
+    "CANCELLED": "payment.cancelled",
+}
+"""What it is called that a payment is new in a status, or came to it."""
+
+
+class _Payments(Writer):
+    returned = ("amount", "currency", "status")
+
+    def kind_of(self, change: Change) -> tuple[str, Row]:
+        if "status" in change.changes:
+            return EVENTS[change.row["status"]], {"amount": (change.row["amount"], change.row["currency"])}
+        return super().kind_of(change)
+
+
+payments = _Payments(Payment, "payment.received", "payment.updated")
