@@ -69,7 +69,9 @@ class Blank:
 OF_PERSON = "customer_id = ANY ($2) OR contact_id = ANY ($3)"
 OF_CUSTOMER = "customer_id = ANY ($2)"
 OF_EITHER = "customer_id = ANY ($2) OR lead_id = ANY ($4)"
-SCORED = f"score_factors <> '[]' AND ({OF_PERSON})"  # they quote the contact's title; the next sweep scores what is open
+SCORED = f"score_factors <> '[]' AND ({OF_PERSON})"
+"""Factors quote the contact's title. The next sweep scores open opportunities again."""
+
 MAIL = "to_address = 'erased@invalid', subject = 'Erased', body = '', error = NULL,"
 MAIL += " status = CASE status WHEN 'PENDING' THEN 'SKIPPED' ELSE status END"
 NOTICES = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE {OF_CUSTOMER})"
