@@ -7,7 +7,6 @@ import asyncio
 import os
 import random
 import signal
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from crmgql import db
 from crmgql.domain.jobs import jobs
 from crmgql.records.records import Act
 from crmgql.viewer import system
+from tests import processes
 from tests.workers.crash_worker import FAIL, MARK, WALK, Mark
 
 MARKS, WALKS, FAILS = 1800, 150, 50
@@ -48,7 +48,7 @@ DEFAULT = Pace("default", pause_s=40.0, gap_s=(3.0, 9.0), enqueue_s=2.0, timeout
 UNFINISHED = "SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status NOT IN ('DONE', 'DEAD')"
 
 
-async def start(database_url: str, redis_url: str, leases: str, lost: Path) -> asyncio.subprocess.Process:
+def start(database_url: str, redis_url: str, leases: str, lost: Path) -> processes.Process:
     environment = {
         **os.environ,
         "CRMGQL_DATABASE_URL": database_url,
@@ -56,9 +56,8 @@ async def start(database_url: str, redis_url: str, leases: str, lost: Path) -> a
         "CRMGQL_LOG_LEVEL": "error",
         "CRMGQL_WORKER_JOBS": "20",
     }
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.workers.crash_worker", leases, str(lost), env=environment, stdout=-3, stderr=-3
-    )
+    program = "tests.workers.crash_worker"
+    return processes.Process(program, leases, str(lost), environment=environment, log=Path(os.devnull))
 
 
 async def enqueue_all(crm: db.Database, pace: Pace) -> None:
@@ -88,11 +87,11 @@ class Workers:
         self.urls = database_url, redis_url
         self.pace = pace
         self.lost = lost
-        self.processes: list[asyncio.subprocess.Process] = []
+        self.processes: list[processes.Process] = []
         self.done: Counter[str] = Counter()
 
-    async def start(self) -> asyncio.subprocess.Process:
-        return await start(*self.urls, self.pace.leases, self.lost)
+    def start(self) -> processes.Process:
+        return start(*self.urls, self.pace.leases, self.lost)
 
     async def disturb(self, crm: db.Database, flush: redis.asyncio.Redis) -> None:
         """At random kills a worker and starts another, empties Valkey, or cuts the workers' database connections; then stops
@@ -122,10 +121,10 @@ class Workers:
 
     async def kill(self, index: int) -> None:
         self.processes[index].send_signal(signal.SIGKILL)
-        await self.processes[index].wait()
-        self.processes[index] = await self.start()
+        await self.processes[index].ended()
+        self.processes[index] = self.start()
 
-    async def pause(self, worker: asyncio.subprocess.Process, crm: db.Database, first: int) -> None:
+    async def pause(self, worker: processes.Process, crm: db.Database, first: int) -> None:
         async with crm.transaction() as tx:
             slow = [Mark(number=first + n, slow_ms=2000) for n in range(SLOW)]
             await jobs.enqueue_many(Act(tx, system()), MARK, slow)
@@ -144,7 +143,7 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
     await database.execute("CREATE TABLE marks (number bigint NOT NULL, step integer NOT NULL)")
     flush = redis.asyncio.Redis.from_url(servers.redis_url)
     workers = Workers(database_url, servers.redis_url, pace, tmp_path / "lost")
-    workers.processes = [await workers.start() for _ in range(WORKERS)]
+    workers.processes = [workers.start() for _ in range(WORKERS)]
     try:
         async with asyncio.timeout(pace.timeout_s):
             await asyncio.gather(enqueue_all(crm, pace), workers.disturb(crm, flush))
@@ -152,11 +151,10 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
                 await asyncio.sleep(0.1)
     finally:
         for worker in workers.processes:
-            if worker.returncode is None:
-                worker.send_signal(signal.SIGTERM)
+            worker.terminate()
         for worker in workers.processes:
             async with asyncio.timeout(20):
-                assert await worker.wait() in (0, -signal.SIGTERM)  # the last one may not even have begun
+                assert await worker.ended() in (0, -signal.SIGTERM)  # the last one may not even have begun
         await flush.aclose()
     assert workers.done["flush"]
     assert workers.done["cut"]
