@@ -57,7 +57,7 @@ class Moves:
 
     @property
     def events(self) -> dict[str, str]:
-        """The event of a move to each status."""
+        """The event of a move to each status; of several moves to one, the last."""
         return {move.target: move.event for move in self if move.target}
 
     async def lock(self, act: Act, verb: str, id: UUID, *, expected_version: int | None = None) -> tuple[Row, Move]:

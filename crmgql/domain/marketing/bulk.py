@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
+from crmgql.domain.marketing.campaigns import MOVES
 from crmgql.models import Campaign
 from crmgql.records.bulk import Writer
 
-campaigns = Writer(
-    Campaign,
-    "campaign.created",
-    "campaign.updated",
-    by_status={"ACTIVE": "campaign.started", "ENDED": "campaign.ended"},
-)
+campaigns = Writer(Campaign, "campaign.created", "campaign.updated", by_status=MOVES.events)

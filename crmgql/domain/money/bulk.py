@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from crmgql.domain.money.payments import MOVES
 from crmgql.models import Payment
 from crmgql.records.bulk import Writer
 from crmgql.records.changes import Change
 from crmgql.records.records import Row
 
-EVENTS = {
-    "PENDING": "payment.expected",
-    "RECEIVED": "payment.received",
-    "FAILED": "payment.failed",
-    "CANCELLED": "payment.cancelled",
-}
-"""What it is called that a payment is new in a status, or came to it."""
+EVENTS = {"PENDING": "payment.expected", **MOVES.events}
+"""The event of a payment that is made in a status or moves to it."""
 
 
 class _Payments(Writer):

@@ -1,4 +1,4 @@
-"""Many opportunities and moves of their past at once. How they stand is left to the next sweep."""
+"""Many opportunities and past moves at once. The next sweep computes their scores, risks and alerts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence, Set
 from uuid import UUID
 
 from crmgql.domain.opportunities import standings
+from crmgql.domain.opportunities.opportunities import MOVES
 from crmgql.events.outbox import Entry
 from crmgql.models import Opportunity, StageTransition
 from crmgql.records.bulk import Writer
@@ -51,8 +52,7 @@ class _Opportunities(Writer):
             return self.kind_of(change)
         if "status" not in change.changes:
             return "opportunity.moved", {"to": names[change.row["stage_id"]]}
-        status = change.row["status"]
-        return {"WON": "opportunity.won", "LOST": "opportunity.lost"}.get(status, "opportunity.reopened"), {}
+        return MOVES.events[change.row["status"]], {}  # of OPEN: reopened, as a move within OPEN changes no status
 
 
 class _StageTransitions(Writer):
