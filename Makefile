@@ -9,7 +9,7 @@ TESTERS ?= 2
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint format schema bench bench-growth lock venv clean clean-all
+.PHONY: help run test soak lint types declarations format schema bench bench-growth lock venv clean clean-all
 .DELETE_ON_ERROR:
 
 help: ## what you are reading
@@ -26,13 +26,18 @@ run: .venv/.stamp ## the whole back end on this machine, with embedded databases
 test: lint ## everything that CI checks: lint, types, import rules, schema.graphql, tests
 	$(BIN)/pytest -n $(TESTERS)
 
-soak: .venv/.stamp ## the crash test with leases of 30 s: workers are killed, or stopped for 40 s, for some minutes
+soak: .venv/.stamp ## the crash test with leases of 30 s: workers are killed, or stopped for 40 s (six minutes)
 	$(BIN)/pytest -m soak
 
 lint: .venv/.stamp ## what CI checks, without the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	@$(MAKE) --no-print-directory -j types declarations
+
+types:
 	$(BIN)/mypy
+
+declarations:
 	$(BIN)/lint-imports
 	$(BIN)/crmgql schema --check
 	$(BIN)/crmgql permissions --check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -113,18 +113,25 @@ class App:
             if database.reads_replica:
                 checks["replica"] = database.ping_replica
             self.rest = _rest(health.routes(checks, metrics, partial(_depths, database)))
-            beside = [asyncio.create_task(metrics.keep_leaving()), asyncio.create_task(table_sizes.keep(engine))]
+            beside = [asyncio.create_task(work) for work in (metrics.keep_leaving(), table_sizes.keep(engine))]
+            for task in beside:
+                task.add_done_callback(_log_end)
             garbage.leave_out()
             try:
                 yield
             finally:
                 for task in beside:
                     task.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await task
+                await asyncio.gather(*beside, return_exceptions=True)
                 await bells.stop()
                 metrics.leave()
                 await asyncio.to_thread(telemetry.shut_down)
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    """Nobody waits for what runs beside the requests: without a line its end would be noticed at the stop."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("work beside the requests ended", exc_info=error)
 
 
 @asynccontextmanager

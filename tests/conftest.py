@@ -24,6 +24,7 @@ from crmgql import db, migrate
 from crmgql.config import Settings
 from crmgql.dev import embedded
 from crmgql.engine.operations import Engine
+from crmgql.postgres.stacks import Stack
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
 
@@ -147,9 +148,21 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest_asyncio.fixture
 async def crm(database_url: str) -> AsyncIterator[db.Database]:
     """This test's database, as the product opens it."""
-    opened = await db.connect(database_url, pool_size=4)
+    opened = await connect(database_url, pool_size=4)
     yield opened
     await opened.close()
+
+
+async def connect(url: str, *, pool_size: int) -> db.Database:
+    """As `db.connect`, with stacks that connect when they are used: few tests need all connections."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "Stack", UnfilledStack)
+        return await db.connect(url, pool_size=pool_size)
+
+
+class UnfilledStack(Stack):
+    async def open(self, count: int) -> None:
+        pass
 
 
 @pytest.fixture
@@ -230,7 +243,8 @@ class Lent:
         self.tables: list[str] = []
         self.sequences: list[tuple[str, int]] = []
         self.seeds: dict[str, tuple[list[str], bytes]] = {}
-        self.question = self.made = self.sown = ""
+        self.question: Any = None
+        self.made = self.sown = ""
 
     @classmethod
     async def opened(cls, url: str, name: str) -> Lent:
@@ -246,7 +260,7 @@ class Lent:
             return False
         try:
             await self._send_all_away()
-            made, seeds, filled, size = await self.cleaner.fetchrow(self.question)
+            made, seeds, filled, size = await self.question.fetchrow()
             if made != self.made or size > self.MOST_BYTES:
                 return False
             await self._empty(filled, seeds)
@@ -268,7 +282,7 @@ class Lent:
             for name, (columns, rows) in spoilt.items():
                 await self.cleaner.copy_to_table(name, source=io.BytesIO(rows), columns=columns, format="binary")
         if spoilt:
-            self.sown = (await self.cleaner.fetchrow(self.question))[1]
+            self.sown = (await self.question.fetchrow())[1]
 
     async def _look_around(self) -> None:
         """Notes what is there."""
@@ -289,10 +303,10 @@ class Lent:
         sown = ", ".join(state.format(each) for each in self.seeds)
         filled = ", ".join(f"CASE WHEN EXISTS (SELECT FROM {name}) THEN '{name}' END" for name in self.tables)
         size = "SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        self.question = (
+        self.question = await self.cleaner.prepare(
             f"SELECT concat_ws(' ', {made}), concat_ws(' ', {sown}), array_remove(ARRAY[{filled}], NULL), ({size})"
         )
-        self.made, self.sown, *_ = await self.cleaner.fetchrow(self.question)
+        self.made, self.sown, *_ = await self.question.fetchrow()
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from crmgql import db, telemetry
 from crmgql.config import Settings
+from crmgql.domain.people import clients
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
@@ -253,8 +254,8 @@ def _limits(settings: Settings) -> documents.Limits:
 
 
 def _client(viewer: Viewer | None, request: Request) -> Hashable:
-    """Whose turn it is in a lane or for a share: a viewer's, or that of a stranger's address."""
-    return request.remote if viewer is None else viewer.user_id
+    """Whose turn it is in a lane or for a share: a viewer's, or that of a stranger's address or network."""
+    return clients.address(request.remote) if viewer is None else viewer.user_id
 
 
 def _texts(names: tuple[tuple[str, bool], ...], given: dict[str, Any]) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ from crmgql.domain.leads import intake
 from crmgql.domain.leads.intake import Form
 from crmgql.domain.marketing import intake_sources
 from crmgql.domain.marketing.intake_sources import Source
+from crmgql.domain.people import clients
 from crmgql.errors import BadUserInput, Forbidden, Throttled
 from crmgql.http import exchange, negotiation, requests
 from crmgql.http.addresses import Addresses
@@ -178,14 +179,15 @@ class Endpoint(exchange.Endpoint):
         key = _header(post.headers, b"x-intake-key") or (given if isinstance(given, str) else "")
         if not key:
             raise Forbidden("Send the intake source's key as X-Intake-Key, or in the field key.", field="key")
-        unknown = {f"unknown:{(post.remote or '')[:64]}": UNKNOWN_PER_MINUTE}
+        address = clients.address(post.remote)
+        unknown = {f"unknown:{address or clients.UNKNOWN}": UNKNOWN_PER_MINUTE}
         post.source = await self.sources.find(key.strip(), lambda: self._take(post, unknown))
         if not post.source.allows(post.origin):
             raise Forbidden("Pages of this origin may not use this key; allowedOrigins of its source lists who may.")
         rate, source = post.source.rate_per_minute, f"source:{post.source.id.hex}"
         limits = {source: rate}
-        if post.remote:  # one address never takes all that a source gets
-            limits[f"{source}:{post.remote[:64]}"] = (rate + 1) // 2
+        if address is not None:  # one address never takes all that a source gets
+            limits[f"{source}:{address}"] = (rate + 1) // 2
         await self._take(post, limits)
         return intake.read(posted)
 

@@ -1,4 +1,4 @@
-"""Writes one batch by the verb of its noun, and answers for the rows that were refused in the words of the file."""
+"""Writes one batch by the verb of its noun, and reports refused rows by the columns of the file."""
 
 from __future__ import annotations
 

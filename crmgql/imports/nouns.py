@@ -1,7 +1,7 @@
 """The importable nouns, derived from the models: fields, types, lengths, enums, bounds, defaults, nullability.
 
 Enters: the Tortoise models and the text of their constraints. Leaves: one frozen `Noun` per name in `WRITERS`. What a
-model can't say (amounts that start at zero, columns that are worked out) its writer does.
+model can't say (amounts that start at zero, computed columns) its writer does.
 """
 
 from __future__ import annotations

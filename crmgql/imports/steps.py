@@ -111,7 +111,7 @@ class StepRun:
         return await self._pass((row for row in reader.rows(self.plan.step.file) if row.line in lines), final=final)
 
     async def _pass(self, rows: Iterator[Row], *, final: bool) -> set[int]:
-        """Batch by batch: while one is written, a thread converts the next. Answers the lines that wait."""
+        """Batch by batch: while one is written, a thread converts the next. Returns the lines that wait."""
         waiting: set[int] = set()
         chunks_ = chunks(rows, self.context.batch_size)
         ahead = await self._read_ahead(chunks_)

@@ -88,8 +88,10 @@ Argument = Scalar | Objects | Object | None
 
 
 def read(node: ValueNode, kind: GraphQLInputType, variables: Variables) -> Argument:
-    """A validated value of the document as an argument tree."""
+    """A validated value of the document as an argument tree. Raises `BadUserInput`."""
     if isinstance(kind, GraphQLNonNull):
+        if isinstance(node, VariableNode):
+            _require_value(node, variables)
         kind = kind.of_type
     if isinstance(node, VariableNode):
         return _known(variables[node.name.value], kind, VariableRef(node.name.value))
@@ -108,16 +110,19 @@ def read(node: ValueNode, kind: GraphQLInputType, variables: Variables) -> Argum
     return Scalar(value, _constant(value))
 
 
+def _require_value(node: VariableNode, variables: Variables) -> None:
+    """Raises `BadUserInput` for a variable that is null where a value is needed: with a default, its type lets it be null."""
+    name = node.name.value
+    if variables[name] is None:
+        raise BadUserInput(f"${name} is null where a value is needed; send one, or leave it out for its default.")
+
+
 def _read_list(node: ValueNode, kind: GraphQLList[Any], variables: Variables) -> Argument:
     nodes = node.values if isinstance(node, ListValueNode) else (node,)
-    if any(isinstance(item, VariableNode) and item.name.value not in variables for item in nodes):
-        raise BadUserInput("A variable inside a list has no value.")
     items = [read(item, kind.of_type, variables) for item in nodes]
     if _holds_objects(kind):
         return Objects(tuple(items))
-    scalars = [item for item in items if isinstance(item, Scalar)]
-    if len(scalars) != len(items):
-        raise BadUserInput("A list of values can't contain null.")
+    scalars = [item for item in items if isinstance(item, Scalar)]  # all: the items of our lists are not nullable
     origins = tuple(scalar.origin for scalar in scalars)
     return Scalar([scalar.value for scalar in scalars], Listed(origins))  # type: ignore[arg-type]
 
@@ -143,8 +148,6 @@ def _known(value: Any, kind: GraphQLInputType, origin: VariableRef) -> Argument:
                 for index, item in enumerate(value)
             )
         )
-    if isinstance(kind, GraphQLList) and any(item is None for item in value):
-        raise BadUserInput("A list of values can't contain null.")
     return Scalar(value, origin)
 
 

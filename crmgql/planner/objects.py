@@ -7,7 +7,7 @@ records are joined to the level.
 from __future__ import annotations
 
 from crmgql import access
-from crmgql.errors import BadUserInput, Forbidden
+from crmgql.errors import Forbidden
 from crmgql.planner import arguments, codecs, connections, levels, metadata, selection
 from crmgql.planner.compiling import NULL, Build, entries, money_text, or_else
 from crmgql.planner.levels import Level
@@ -90,8 +90,6 @@ def _derived_money(
     wanted: ast.Expr = ast.Col(levels.OUTER, "currency")
     alias = field.name
     if isinstance(chosen, arguments.Scalar):
-        if not isinstance(chosen.value, str):
-            raise BadUserInput("currency is not a currency code.")
         wanted = ast.Param(arguments.Bound(chosen.origin, codecs.CURRENCY), "text")
         alias = f"{field.name} {len(level.computed)}"
     amount, currency = field.build(build.who, levels.OUTER, wanted)

@@ -208,7 +208,7 @@ class Reader:
             (argument,) = directive.arguments or ()
             value = argument.value
             if isinstance(value, VariableNode):
-                condition = bool(self.variables[value.name.value])
+                condition = bool(self.variables[value.name.value])  # null, which a default lets it be, counts as false
             else:
                 condition = bool(getattr(value, "value", False))
             if condition == (directive.name.value == "skip"):

@@ -98,4 +98,4 @@ def _list_shape(value: list[Any], kind: GraphQLInputType) -> Hashable:
         return ("list", *(_shape(item, kind) for item in value))
     if len(value) > MAX_LIST:
         return "too many values"
-    return "null among values" if any(item is None for item in value) else "values"
+    return "values"

@@ -31,7 +31,7 @@ from crmgql.records.changes import Change, Refusal, Written
 from crmgql.records.records import Act, Row
 
 Numbered = tuple[int, list[Any]]
-"""A row and its place among those that were asked for."""
+"""A row and its index in the call."""
 
 LONGEST_EXTERNAL_ID = 200
 ROW_ERRORS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.RaiseError, CrmError)
@@ -58,13 +58,13 @@ class Writer:
     """
 
     zero: frozenset[str] = frozenset()
-    """Amounts that are zero unless they are named."""
+    """Amounts that are zero by default."""
 
     derived: frozenset[str] = frozenset()
-    """Fields that are worked out: nobody names them."""
+    """Fields that callers can't write because they are computed."""
 
     filled: frozenset[str] = frozenset()
-    """Fields of which a blank is filled."""
+    """Fields that get a value when they are blank."""
 
     inherits: tuple[str, ...] = ()
     """References whose record names the customer too, besides those that a composite key says."""
@@ -111,7 +111,7 @@ class Writer:
         self.demand(act, columns)
         written = Written()
         numbered = await self._referring(act, columns, self._checked(columns, rows, written), written)
-        more = self.worked_out(columns)
+        more = self.computed(columns)
         for _, row in numbered:
             values = dict(zip(columns, row[1:], strict=True))
             row += [work(values) for work in more.values()]
@@ -125,8 +125,8 @@ class Writer:
     def demand(self, act: Act, columns: Sequence[str]) -> None:
         """Raises `Forbidden` for columns that take more than the right to write such records."""
 
-    def worked_out(self, columns: Sequence[str]) -> Mapping[str, Callable[[Row], Any]]:
-        """Columns that are worked out in Python from the row's values."""
+    def computed(self, columns: Sequence[str]) -> Mapping[str, Callable[[Row], Any]]:
+        """Columns computed in Python from the row's values."""
         return {}
 
     def new_values(self, columns: Sequence[str]) -> dict[str, str]:
@@ -142,7 +142,7 @@ class Writer:
         return {}
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
-        """Brings up to date what hangs on the records. Answers the events of other records that this changed.
+        """Updates what depends on the records. Returns the events of other records that this changed.
 
         Raises a `CrmError` when the records break a rule together: they are then written apart, to find whose fault it is.
         """

@@ -34,14 +34,14 @@ TYPES: tuple[tuple[type[Any], str], ...] = (
 
 
 class Rules(Protocol):
-    """What a table's rows get besides the columns that are written; each answers SQL by column."""
+    """What a table's rows get besides the columns that are written; each method returns SQL by column."""
 
     model: type[Model]
     append_only: bool
     returned: tuple[str, ...]
 
     def new_values(self, columns: Sequence[str]) -> dict[str, str]:
-        """Of a new row: what is worked out, and what stands for a staged column."""
+        """For a new row: computed columns, and columns that replace a staged one."""
         ...
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
@@ -76,7 +76,7 @@ def _type(field: fields.Field[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """Writes the staged rows. Parameters: source, now, the first and last `n`. Answers a row for each record written.
+    """Writes the staged rows. Parameters: source, now, the first and last `n`. Returns a row for each record written.
 
     It has the record's id and whether it is new; its last columns are `compared` as they are, and as they were.
     """

@@ -59,7 +59,8 @@ class Attempts:
         self.claims = Claims(database, self.holder, clock, self.failures)
         self.ends = Ends(database, self.holder, clock)
         self.tally = Tally()
-        self._asked_to_stop: set[UUID] = set()
+        self._stopped: dict[UUID, bool] = {}
+        """Jobs that the heartbeat stopped: whether their lease was lost, else they were cancelled."""
         self._ending: set[UUID] = set()
         """Jobs whose end is being written: they are not stopped any more."""
 
@@ -79,7 +80,7 @@ class Attempts:
         finally:
             if self.running.get(lease.id) is task:  # this process may have claimed a later attempt
                 del self.running[lease.id]
-                self._asked_to_stop.discard(lease.id)
+                self._stopped.pop(lease.id, None)
                 self._ending.discard(lease.id)
         seconds = time.perf_counter() - started
         self.tally.note(lease.kind, outcome, seconds)
@@ -91,9 +92,9 @@ class Attempts:
         try:
             await self._work(lease)
         except asyncio.CancelledError:
-            if lease.id in self._asked_to_stop:
+            if lease.id in self._stopped:
                 await self._end(lease, "cancelled")
-                return "cancelled"
+                return "lease lost" if self._stopped[lease.id] else "cancelled"
             await unbroken(self._give_back(lease))
             raise
         except LeaseLost:
@@ -180,10 +181,10 @@ class Attempts:
             return
         async with self.database.reserved() as connection:  # jobs may hold all others for long
             stop = await leases.beat(connection, holder=self.holder, job_ids=list(self.running), now=self.clock())
-        for job_id in stop:
+        for job_id, is_lost in stop.items():
             task = self.running.get(job_id)
             if task is not None and job_id not in self._ending:
-                self._asked_to_stop.add(job_id)
+                self._stopped[job_id] = is_lost
                 task.cancel()
 
     async def finish(self, patience_s: float) -> None:

@@ -25,9 +25,9 @@ import pytest_asyncio
 
 from crmgql.dev import embedded
 from crmgql.domain.people import tokens
+from tests import processes
 
 SECRET = "a secret of thirty-two bytes, or more"
-SERVE = "import sys; sys.argv = ['crmgql', 'serve']; from crmgql.__main__ import main; main()"
 ORIGIN = "https://app.example.com"
 MAX_BODY = 20_000
 COMFORT = {"CRMGQL_INTROSPECTION": "anyone", "CRMGQL_GET_QUERIES": "true", "CRMGQL_IDE": "true"}
@@ -41,7 +41,7 @@ class Served:
 
     url: str
     port: int
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | processes.Process
     log_path: Path
 
     @property
@@ -92,10 +92,10 @@ async def administrator(database_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """`with serve(CRMGQL_WORKERS="2") as served`: a server of the test's own."""
+    """`with serve(CRMGQL_WORKERS="2") as served`: a server of the test's own; `program` is Python that starts one."""
 
     @contextmanager
-    def started(*, ready: bool = True, program: str = SERVE, **variables: str) -> Iterator[Served]:
+    def started(*, ready: bool = True, program: str = "", **variables: str) -> Iterator[Served]:
         home, port = tmp_path_factory.mktemp("serve"), free_port()
         given = {
             "CRMGQL_DATABASE_URL": http_database_url,
@@ -109,10 +109,7 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
             **variables,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRMGQL_")}
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", program], env={**inherited, **given}, stdout=log, stderr=log
-            )
+        process = _started(program, {**inherited, **given}, home / "log")
         served = Served(f"http://127.0.0.1:{given['CRMGQL_PORT']}", port, process, home / "log")
         try:
             if ready:
@@ -122,6 +119,13 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
             served.stop()
 
     return started
+
+
+def _started(program: str, environment: dict[str, str], log_path: Path) -> subprocess.Popen[bytes] | processes.Process:
+    if not program:
+        return processes.crmgql("serve", environment=environment, log=log_path)
+    with log_path.open("wb") as log:
+        return subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=log, stderr=log)
 
 
 @pytest.fixture(scope="session")

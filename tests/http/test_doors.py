@@ -74,13 +74,14 @@ KINDS = [f"{attack.name}, by {attack.who}" for attack in attacks("", "")]
 @pytest.mark.alone
 @pytest.mark.parametrize("at", range(len(KINDS)), ids=KINDS)
 def test_others_hardly_wait(target: doors.Target, at: int) -> None:
+    """In both of two rounds, or else in most of five."""
     attack = target.attacks[at]
     waits: list[float] = []
     while len(waits) < ROUNDS:
         waits.append(doors.longest_wait(target, attack, SECONDS))
         soon = sum(wait <= attack.allowed_ms for wait in waits)
-        if soon > ROUNDS // 2:
-            return  # so is the median
+        if soon == len(waits) == 2 or soon > ROUNDS // 2:
+            return
     pytest.fail(f"others waited {sorted(round(wait) for wait in waits)} ms, {attack.allowed_ms:.0f} ms are allowed")
 
 

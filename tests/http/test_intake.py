@@ -302,6 +302,21 @@ async def test_many_addresses_together_get_the_source_s_rate(desk: Desk) -> None
     assert statuses == [202, 202, 202, 429, 429]
 
 
+async def post_from(desk: Desk, address: str, key: str) -> int:
+    transport = httpx.ASGITransport(desk.endpoint, client=(address, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.example") as client:
+        return (await client.post(URL, json={"name": "A", "key": key})).status_code
+
+
+async def test_a_network_of_ipv6_counts_as_one_address(desk: Desk) -> None:
+    """Attack: who rents one server has 2 to the 64 addresses, and takes a new one for each post."""
+    key = await desk.source(rate_per_minute=4)
+    assert [await post_from(desk, f"2001:db8::{number:x}", key) for number in range(4)] == [202, 202, 429, 429]
+    assert await post_from(desk, "2001:db8:0:1::1", key) == 429  # refused posts count for the source, too
+    guesses = [await post_from(desk, f"2001:db8:0:2::{number:x}", f"guess {number}") for number in range(61)]
+    assert (guesses[:60], guesses[60:]) == ([403] * 60, [429])
+
+
 async def test_trying_keys_is_slowed_down(desk: Desk) -> None:
     key = await desk.source()
     assert (await desk.post(key, {"name": "A"})).status_code == 202

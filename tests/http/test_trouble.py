@@ -28,6 +28,7 @@ from crmgql.domain.jobs import jobs
 from crmgql.http.health import SHARED_S
 from crmgql.records.records import Act
 from crmgql.viewer import system
+from tests import processes
 from tests.conftest import named
 from tests.http.conftest import Serve, administrator
 from tests.workers.crash_worker import MARK, WALK, Mark
@@ -87,9 +88,9 @@ def worker(url: str, redis_url: str, home: Path) -> Iterator[Worker]:
     redis_url = f"{redis_url.removesuffix('/0')}/5"
     given = {"CRMGQL_DATABASE_URL": url, "CRMGQL_REDIS_URL": redis_url, "CRMGQL_LOG_FORMAT": "json", **HASTY}
     started = Worker(home / "worker.log")
-    with started.log_path.open("wb") as log:
-        argv = [sys.executable, "-m", "tests.workers.crash_worker"]
-        process = subprocess.Popen(argv, env={**os.environ, **given}, stdout=log, stderr=log)
+    started.log_path.touch()
+    words = ("tests.workers.crash_worker", "short", str(home / "lost"))
+    process = processes.Process(*words, environment={**os.environ, **given}, log=started.log_path)
     try:
         yield started
         assert process.poll() is None, started.log

@@ -20,7 +20,8 @@ async def ruleset(world: World, status: str = "DRAFT", **values: Any) -> str:
     """A rule set; an active one takes the place of the one before, by way of the table."""
     if status == "ACTIVE":
         await no_active_ruleset(world)
-    given = {"name": "Rules", "number": next(NUMBERS), "status": status, **values}
+    number = await world.database.fetchval("SELECT coalesce(max(number), 0) + 1 FROM routing_rulesets")
+    given = {"name": "Rules", "number": number, "status": status, **values}
     return id_of("RoutingRuleset", await world.insert("routing_rulesets", **given))
 
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from crmgql import db
 from crmgql.config import Settings
 from crmgql.dev import embedded
 from crmgql.schema import build
+from tests.conftest import connect
 from tests.schema.world import SECRET, World
 
 
@@ -21,7 +21,7 @@ async def world(request, servers: embedded.Servers, template: str) -> AsyncItera
     server, url = (f"{address.rpartition('/')[0]}/{other}?{options}" for other in ("postgres", name))
     admin = await asyncpg.connect(server)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    crm = await db.connect(url, pool_size=8)
+    crm = await connect(url, pool_size=8)
     database = await asyncpg.connect(url)
     yield await World(build.engine(crm, Settings(log_level="error"), secret=SECRET), database).populate()
     await database.close()

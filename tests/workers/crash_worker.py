@@ -1,4 +1,4 @@
-"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker short|default`.
+"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker short|default FILE`.
 
 `short`: leases of 3 seconds, so that the test does not wait for half minutes.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field
 
 from crmgql import config, logs
 from crmgql.domain.jobs import kinds, leases
 from crmgql.records.records import Act
-from crmgql.workers import attempts, claims, runner, upkeep
+from crmgql.workers import attempts, claims, metrics, runner, upkeep
 from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 
@@ -57,9 +58,23 @@ async def fail(act: Act, arguments: Mark) -> Result:
 def main() -> None:
     if sys.argv[1] == "short":
         shorten_leases()
+    count_lost_leases(Path(sys.argv[2]))
     settings = config.settings()
     logs.set_up(settings)
     runner.run(settings)
+
+
+def count_lost_leases(path: Path) -> None:
+    """Adds a byte to the file for each attempt that ended because another worker has the job."""
+    note = metrics.Tally.note
+
+    def counted(self: metrics.Tally, kind: str, outcome: str, seconds: float) -> None:
+        if outcome == "lease lost":
+            with path.open("ab") as file:
+                file.write(b".")
+        note(self, kind, outcome, seconds)
+
+    metrics.Tally.note = counted  # type: ignore[method-assign]
 
 
 def shorten_leases() -> None:

@@ -155,6 +155,7 @@ async def test_the_heartbeat_stops_who_lost_the_lease(database, crm, attempts) -
         await zombie
     assert await effects(database) == []
     assert await row(database, id) == before
+    assert attempts.tally.outcomes == {("test", "lease lost"): 1}
 
 
 async def test_a_later_attempt_in_the_same_process_keeps_its_heartbeat(database, crm, attempts) -> None:

@@ -7,9 +7,9 @@ import asyncio
 import os
 import random
 import signal
-import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -19,11 +19,14 @@ from crmgql import db
 from crmgql.domain.jobs import jobs
 from crmgql.records.records import Act
 from crmgql.viewer import system
+from tests import processes
 from tests.workers.crash_worker import FAIL, MARK, WALK, Mark
 
 MARKS, WALKS, FAILS = 1800, 150, 50
 WORKERS = 3
-KILLS, PAUSES = 15, 4
+KILLS, PAUSES = 15, 2
+SLOW = 60
+"""Slow jobs before each pause: as many as all workers do at once, so that the one that is stopped has some."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,13 @@ class Pace:
     timeout_s: float
 
 
-SHORT = Pace("short", pause_s=4.0, gap_s=(0.3, 1.2), enqueue_s=0.15, timeout_s=240)
-DEFAULT = Pace("default", pause_s=40.0, gap_s=(3.0, 9.0), enqueue_s=1.5, timeout_s=1200)
+SHORT = Pace("short", pause_s=4.0, gap_s=(0.3, 1.2), enqueue_s=0.2, timeout_s=240)
+DEFAULT = Pace("default", pause_s=40.0, gap_s=(3.0, 9.0), enqueue_s=2.0, timeout_s=1200)
 
 UNFINISHED = "SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status NOT IN ('DONE', 'DEAD')"
 
 
-async def start(database_url: str, redis_url: str, leases: str) -> asyncio.subprocess.Process:
+def start(database_url: str, redis_url: str, leases: str, lost: Path) -> processes.Process:
     environment = {
         **os.environ,
         "CRMGQL_DATABASE_URL": database_url,
@@ -53,9 +56,8 @@ async def start(database_url: str, redis_url: str, leases: str) -> asyncio.subpr
         "CRMGQL_LOG_LEVEL": "error",
         "CRMGQL_WORKER_JOBS": "20",
     }
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.workers.crash_worker", leases, env=environment, stdout=-3, stderr=-3
-    )
+    program = "tests.workers.crash_worker"
+    return processes.Process(program, leases, str(lost), environment=environment, log=Path(os.devnull))
 
 
 async def enqueue_all(crm: db.Database, pace: Pace) -> None:
@@ -78,78 +80,89 @@ async def enqueue_all(crm: db.Database, pace: Pace) -> None:
         await asyncio.sleep(pace.enqueue_s)
 
 
-async def disturb(
-    workers: list[asyncio.subprocess.Process],
-    database_url: str,
-    redis_url: str,
-    flush: redis.asyncio.Redis,
-    pace: Pace,
-) -> Counter[str]:
-    """Kills a worker and starts another, or stops one for a while, or empties Valkey, or cuts the workers' database
-    connections, at random. Returns how often it did each."""
-    chance = random.Random(11)
-    done: Counter[str] = Counter()
-    resuming: list[asyncio.Task[None]] = []
-    admin = await asyncpg.connect(database_url)
-    while done["kill"] < KILLS or done["pause"] < PAUSES:
-        await asyncio.sleep(chance.uniform(*pace.gap_s))
-        what = chance.choice(["kill", "kill", "kill", "flush", "cut", "pause"])
-        done[what] += 1
-        if what == "flush":
-            await flush.flushall()
-        elif what == "cut":
-            await admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name = 'crmgql' AND pid IN (SELECT pid FROM pg_stat_activity"
-                "   WHERE state <> 'idle' AND query LIKE '%marks%')"
-            )
-        elif what == "pause":
-            paused = chance.choice(workers)  # it may be killed meanwhile, as by somebody who finds it hanging
-            paused.send_signal(signal.SIGSTOP)
-            resuming.append(asyncio.create_task(resume(paused, pace.pause_s)))
-        else:
-            index = chance.randrange(len(workers))
-            workers[index].send_signal(signal.SIGKILL)
-            await workers[index].wait()
-            workers[index] = await start(database_url, redis_url, pace.leases)
-    await asyncio.gather(*resuming)
-    await admin.close()
-    return done
+class Workers:
+    """Worker processes that are disturbed; `done` counts how."""
 
+    def __init__(self, database_url: str, redis_url: str, pace: Pace, lost: Path) -> None:
+        self.urls = database_url, redis_url
+        self.pace = pace
+        self.lost = lost
+        self.processes: list[processes.Process] = []
+        self.done: Counter[str] = Counter()
 
-async def resume(worker: asyncio.subprocess.Process, after_s: float) -> None:
-    await asyncio.sleep(after_s)
-    if worker.returncode is None:
+    def start(self) -> processes.Process:
+        return start(*self.urls, self.pace.leases, self.lost)
+
+    async def disturb(self, crm: db.Database, flush: redis.asyncio.Redis) -> None:
+        """At random kills a worker and starts another, empties Valkey, or cuts the workers' database connections; then stops
+        workers for longer than their leases, while the others live and can take their jobs."""
+        chance = random.Random(11)
+        while self.done["kill"] < KILLS:
+            await asyncio.sleep(chance.uniform(*self.pace.gap_s))
+            what = chance.choice(["kill", "kill", "kill", "flush", "cut"])
+            self.done[what] += 1
+            if what == "flush":
+                await flush.flushall()
+            elif what == "cut":
+                await self.cut()
+            else:
+                await self.kill(chance.randrange(WORKERS))
+        await asyncio.sleep(self.pace.pause_s + 3)  # until all have seen the database answer for a lease's time
+        for number in range(PAUSES):
+            await self.pause(self.processes[number], crm, 30_000 + number * SLOW)
+
+    async def cut(self) -> None:
+        admin = await asyncpg.connect(self.urls[0])
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'crmgql' AND state <> 'idle' AND query LIKE '%marks%'"
+        )
+        await admin.close()
+
+    async def kill(self, index: int) -> None:
+        self.processes[index].send_signal(signal.SIGKILL)
+        await self.processes[index].ended()
+        self.processes[index] = self.start()
+
+    async def pause(self, worker: processes.Process, crm: db.Database, first: int) -> None:
+        async with crm.transaction() as tx:
+            slow = [Mark(number=first + n, slow_ms=2000) for n in range(SLOW)]
+            await jobs.enqueue_many(Act(tx, system()), MARK, slow)
+        await asyncio.sleep(1)
+        worker.send_signal(signal.SIGSTOP)
+        self.done["pause"] += 1
+        await asyncio.sleep(self.pace.pause_s)
         worker.send_signal(signal.SIGCONT)
+        await asyncio.sleep(3)  # it finds its leases lost
 
 
 @pytest.mark.parametrize("pace", [SHORT, pytest.param(DEFAULT, marks=pytest.mark.soak)], ids=lambda pace: pace.leases)
-async def test_nothing_is_lost_and_nothing_is_done_twice(servers, database_url, crm, database, pace: Pace) -> None:
+async def test_nothing_is_lost_and_nothing_is_done_twice(
+    servers, database_url, crm, database, pace: Pace, tmp_path: Path
+) -> None:
     await database.execute("CREATE TABLE marks (number bigint NOT NULL, step integer NOT NULL)")
-    redis_url = servers.redis_url
-    flush = redis.asyncio.Redis.from_url(redis_url)
-    workers = [await start(database_url, redis_url, pace.leases) for _ in range(WORKERS)]
+    flush = redis.asyncio.Redis.from_url(servers.redis_url)
+    workers = Workers(database_url, servers.redis_url, pace, tmp_path / "lost")
+    workers.processes = [workers.start() for _ in range(WORKERS)]
     try:
         async with asyncio.timeout(pace.timeout_s):
-            disturbing = disturb(workers, database_url, redis_url, flush, pace)
-            _, disturbed = await asyncio.gather(enqueue_all(crm, pace), disturbing)
+            await asyncio.gather(enqueue_all(crm, pace), workers.disturb(crm, flush))
             while await database.fetchval(UNFINISHED):
                 await asyncio.sleep(0.1)
     finally:
-        for worker in workers:
-            if worker.returncode is None:
-                worker.send_signal(signal.SIGTERM)
-        for worker in workers:
+        for worker in workers.processes:
+            worker.terminate()
+        for worker in workers.processes:
             async with asyncio.timeout(20):
-                assert await worker.wait() in (0, -signal.SIGTERM)  # the last one may not even have begun
+                assert await worker.ended() in (0, -signal.SIGTERM)  # the last one may not even have begun
         await flush.aclose()
-    assert disturbed["kill"] >= KILLS
-    assert disturbed["pause"] >= PAUSES
-    assert disturbed["flush"]
+    assert workers.done["flush"]
+    assert workers.done["cut"]
+    assert workers.lost.stat().st_size >= PAUSES  # the stopped workers came back and could not end their jobs
     ended = dict(await database.fetch("SELECT status, count(*) FROM jobs WHERE kind LIKE 'test.%' GROUP BY status"))
-    assert ended == {"DONE": MARKS + WALKS, "DEAD": FAILS}
+    assert ended == {"DONE": MARKS + WALKS + PAUSES * SLOW, "DEAD": FAILS}
     marks = Counter((row["number"], row["step"]) for row in await database.fetch("SELECT number, step FROM marks"))
     expected = {(n, 0) for n in range(MARKS)} | {(n + 10_000, step) for n in range(WALKS) for step in range(5)}
-    assert marks.keys() == expected
+    assert marks.keys() == expected | {(n + 30_000, 0) for n in range(PAUSES * SLOW)}
     assert set(marks.values()) == {1}
     assert await database.fetchval("SELECT bool_or(attempts > 1) FROM jobs WHERE status = 'DONE'")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +19,7 @@ from crmgql.viewer import system_clock
 from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers import housekeeping as house
 from crmgql.workers.attempts import Attempts
+from tests import processes
 from tests.jobs import attempt, put, row, status, until
 
 
@@ -51,15 +52,12 @@ async def swept(database) -> None:
 @asynccontextmanager
 async def process(servers, database_url: str, *arguments: str):
     environment = {**os.environ, "CRMGQL_DATABASE_URL": database_url, "CRMGQL_REDIS_URL": servers.redis_url}
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "crmgql", "worker", *arguments, env=environment, stdout=-3, stderr=-3
-    )
+    started = processes.crmgql("worker", *arguments, environment=environment, log=Path(os.devnull))
     try:
         yield started
     finally:
-        if started.returncode is None:
-            started.kill()
-            await started.wait()
+        started.kill()
+        await started.ended()
 
 
 async def test_it_deletes_what_has_had_its_day_however_often_it_runs(crm, database) -> None:
@@ -143,7 +141,7 @@ async def test_a_worker_on_an_empty_database_keeps_house_at_once_and_stops_when_
         await until(all_ran, seconds=30)
         worker.send_signal(signal.SIGTERM)
         async with asyncio.timeout(15):
-            assert await worker.wait() == 0
+            assert await worker.ended() == 0
     assert await database.fetchval("SELECT count(*) FROM jobs WHERE status = 'RUNNING'") == 0
 
 

@@ -135,6 +135,7 @@ async def test_cancelling_a_running_job_undoes_the_step_it_is_in(database, crm, 
         await going
     job = await row(database, id)
     assert (job["status"], job["failures"], job["error_code"]) == ("CANCELLED", 0, None)
+    assert attempts.tally.outcomes == {("test", "cancelled"): 1}
     assert await effects(database) == STEPS[:2]
 
 

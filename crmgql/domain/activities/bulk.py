@@ -18,7 +18,7 @@ class _Interactions(Writer):
     returned = ("opportunity_id",)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
-        """An interaction counts as activity of its opportunity, and not of the one that it was logged for before."""
+        """An interaction is an activity of its opportunity, and no longer of its former one."""
         counting = [change for change in changes if not change.changes.keys().isdisjoint(COUNTS)]
         now = {change.row["opportunity_id"] for change in counting} - {None}
         await standings.recount_later(act, sorted(now | set(touched(counting, "opportunity_id"))))

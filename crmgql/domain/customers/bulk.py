@@ -19,7 +19,7 @@ class _Customers(Writer):
     derived = frozenset({"pool", "protected_until", "reclaim_warned_at"})
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
-        """A customer in a pool stays there: whoever still names its old owner does not fetch it back."""
+        """A customer in a pool stays there, even if its old owner is written again."""
         if "owner_id" in updates:
             updates["owner_id"] = f"CASE WHEN t.pool_id IS NULL THEN {updates['owner_id']} ELSE t.owner_id END"
         return updates

@@ -69,6 +69,9 @@ class Blank:
 OF_PERSON = "customer_id = ANY ($2) OR contact_id = ANY ($3)"
 OF_CUSTOMER = "customer_id = ANY ($2)"
 OF_EITHER = "customer_id = ANY ($2) OR lead_id = ANY ($4)"
+SCORED = f"score_factors <> '[]' AND ({OF_PERSON})"
+"""Factors quote the contact's title. The next sweep scores open opportunities again."""
+
 MAIL = "to_address = 'erased@invalid', subject = 'Erased', body = '', error = NULL,"
 MAIL += " status = CASE status WHEN 'PENDING' THEN 'SKIPPED' ELSE status END"
 NOTICES = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE {OF_CUSTOMER})"
@@ -104,6 +107,7 @@ BLANKS = (
         f"name = '{NAME}', lost_reason = CASE WHEN lost_reason IS NOT NULL THEN '{NAME}' END",
         OF_CUSTOMER,
     ),
+    Blank("Opportunity", "opportunities", "score_factors = '[]', stale_known = false", SCORED, False),
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),

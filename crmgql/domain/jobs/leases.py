@@ -50,8 +50,9 @@ WHERE status = 'RUNNING' AND lease_by = $1 AND NOT id = ANY ($2) FOR UPDATE SKIP
 BEAT = """
 UPDATE jobs SET lease_until = $2 WHERE id IN (
     SELECT id FROM jobs WHERE id = ANY ($3) AND lease_by = $1 FOR NO KEY UPDATE SKIP LOCKED)"""
-ASKED_TO_STOP = """
-SELECT id FROM jobs WHERE id = ANY ($2) AND (lease_by IS DISTINCT FROM $1 OR cancel_requested_at IS NOT NULL)"""
+TO_STOP = """
+SELECT id, lease_by IS DISTINCT FROM $1 AS lost FROM jobs
+WHERE id = ANY ($2) AND (lease_by IS DISTINCT FROM $1 OR cancel_requested_at IS NOT NULL)"""
 KEEP = """
 UPDATE jobs SET lease_until = $4, checkpoint = $5, progress_done = $6, progress_total = $7, progress_message = $8
 WHERE id = $1 AND lease_by = $2 AND attempts = $3 AND status = 'RUNNING' AND (cancel_requested_at IS NULL OR $9)
@@ -153,14 +154,14 @@ def leased(row: Any) -> Lease:
     )
 
 
-async def beat(connection: Connection, *, holder: UUID, job_ids: Sequence[UUID], now: datetime) -> list[UUID]:
-    """Extends the leases of a worker's jobs; returns the jobs that it must stop: cancelled, or no longer its own.
+async def beat(connection: Connection, *, holder: UUID, job_ids: Sequence[UUID], now: datetime) -> dict[UUID, bool]:
+    """Extends the leases of a worker's jobs; returns those that it must stop, and whether their lease is lost, else cancelled.
 
     A job whose end is being written has its row locked and needs no longer lease: the statement skips it.
     """
     ids = list(job_ids)
     await connection.execute(BEAT, holder, now + LEASE, ids)
-    return [row["id"] for row in await connection.fetch(ASKED_TO_STOP, holder, ids)]
+    return {row["id"]: row["lost"] for row in await connection.fetch(TO_STOP, holder, ids)}
 
 
 async def keep(

@@ -17,7 +17,7 @@ from crmgql.records.changes import Change, touched
 from crmgql.records.records import Act, Row
 
 MOVED = {status: MOVES.events[status] for status in (*OPEN_LEAD_STATUSES, "LOST")}
-"""The event of a lead that came to a status."""
+"""The event of a move to each status."""
 
 TIMES = ("received_at", "status_since", "converted_at", "last_activity_at")
 
@@ -43,8 +43,8 @@ class _Leads(Writer):
     inherits = ("contact", "opportunity")
     returned = ("contact_id", "opportunity_id", "lead_source")
 
-    def worked_out(self, columns: Sequence[str]) -> Mapping[str, Callable[[Row], Any]]:
-        """What duplicates are found by, as far as what it is worked out from is named."""
+    def computed(self, columns: Sequence[str]) -> Mapping[str, Callable[[Row], Any]]:
+        """The normal forms by which duplicates are found, where the columns that they depend on are written."""
         found: dict[str, Callable[[Row], Any]] = {}
         if "email" in columns:
             found["normal_email"] = lambda row: lead_contacts.email(row["email"])
@@ -55,7 +55,7 @@ class _Leads(Writer):
         return found
 
     def new_values(self, columns: Sequence[str]) -> dict[str, str]:
-        """A lead's times, each from what is known of the others; the time of the writing where nothing is."""
+        """A lead's missing times follow from its known ones; without any, they are the time of the writing."""
         known = {name: f"s.{name}" for name in TIMES if name in columns}
         all_known = ", ".join(known.values())
         first, last = (f"{function}({all_known})" if known else "NULL" for function in ("least", "greatest"))
@@ -68,7 +68,7 @@ class _Leads(Writer):
         }
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
-        """The time of the writing stands for a blank, of which what is there says more. A lead that waits stays there."""
+        """A time that was blank keeps its old value; a lead in a queue or a pool stays there, without an owner."""
         for name in self.filled & updates.keys():
             updates[name] = f"CASE WHEN EXCLUDED.{name} = $2 THEN t.{name} ELSE EXCLUDED.{name} END"
         if "owner_id" in updates:

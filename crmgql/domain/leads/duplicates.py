@@ -127,7 +127,7 @@ def _alike(lead: Row, other: Row) -> Row | None:
 
 
 async def _write(act: Act, lead_id: UUID, found: list[tuple[UUID, tuple[int, list[Row]]]]) -> int:
-    """Makes the pairs of a lead that there are not yet, the later lead first, with their events; answers how many."""
+    """Inserts the new pairs of a lead, the later lead first, with their events; returns how many."""
     others, judged = [other_id for other_id, _ in found], [each for _, each in found]
     reasons = [outbox.as_json({"reasons": reasons}) for _, reasons in judged]
     similarities = [similarity for similarity, _ in judged]

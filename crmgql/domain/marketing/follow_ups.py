@@ -1,4 +1,4 @@
-"""Follow-ups: a task or an e-mail so many hours after a lead came into a status, if it still has it.
+"""Follow-ups: a task or an e-mail a number of hours after a lead came into a status, if it still has it.
 
 Each time a lead comes into a status, each rule becomes one job, which is carried out at most once, even if it runs twice.
 """

@@ -9,7 +9,7 @@ from crmgql.records.changes import Change
 from crmgql.records.records import Row
 
 EVENTS = {"PENDING": "payment.expected", **MOVES.events}
-"""The event of a payment that is new in a status, or came to it."""
+"""The event of a payment that is made in a status or moves to it."""
 
 
 class _Payments(Writer):

@@ -1,4 +1,4 @@
-"""Many opportunities and moves of their past at once. How they stand is left to the next sweep."""
+"""Many opportunities and past moves at once. The next sweep computes their scores, risks and alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many orders, and many lines of orders, at once. Whatever lines change, the sums of their orders follow."""
+"""Many orders, and many lines of orders, at once. When lines change, the sums of their orders are updated."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def lifetime_value() -> Any:
     return declare.derived(
         _order_sum(ast.Col("r", "total_amount")),
         None,
-        "The total of all confirmed and later orders in one currency: the customer's own unless another is asked for.",
+        "The total of all confirmed and later orders in one currency, by default the customer's own.",
         nullable=True,
         needs=("id", "currency"),
         currency_argument=True,
@@ -93,7 +93,7 @@ def outstanding() -> Any:
     return declare.derived(
         _order_sum(_open_part("r")),
         None,
-        "What is still unpaid of confirmed and later orders in one currency: the customer's own unless asked otherwise.",
+        "What is still unpaid of confirmed and later orders in one currency, by default the customer's own.",
         nullable=True,
         needs=("id", "currency"),
         currency_argument=True,

@@ -35,7 +35,7 @@ class Job:
 
 @node(models.Schedule, order="name")
 class Schedule:
-    """When a kind of job runs: by cron in a time zone, every so many seconds, or once. Never two of its runs at once."""
+    """When a kind of job runs: by cron in a time zone, at an interval in seconds, or once. Two of its runs never run at once."""
 
     name = column(sort=True)
     kind = column()

@@ -56,7 +56,7 @@ def _revenue(who: Who, t: str, currency: ast.Expr) -> ast.Expr:
 
 
 def _ratio(part: ast.Expr, whole: ast.Expr, places: ast.Expr) -> ast.Expr:
-    """Rounded to so many places; null when there is nothing to divide by."""
+    """The quotient rounded to a number of places; null if `whole` is 0."""
     quotient = ast.Op(ast.Cast(part, "numeric"), "/", ast.Func("nullif", (whole, ast.Num(0))))
     return ast.Func("round", (quotient, places))
 
@@ -114,7 +114,7 @@ def won_revenue() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         return _revenue(who, t, currency), currency
 
-    doc = "The amounts of these won opportunities in one currency: the campaign's own unless another is asked for."
+    doc = "The amounts of these won opportunities in one currency, by default the campaign's own."
     return declare.derived(build, None, doc, nullable=True, needs=MONEY, currency_argument=True)
 
 

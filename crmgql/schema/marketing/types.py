@@ -45,7 +45,7 @@ class IntakeSource:
 
 @node(models.FollowUpRule, order="name")
 class FollowUpRule:
-    """A task or an e-mail so many hours after a lead came into a status, if it still has it."""
+    """A task or an e-mail a number of hours after a lead came into a status, if it still has it."""
 
     name = column(sort=True)
     lead_status = column(enum=models.LeadStatus)

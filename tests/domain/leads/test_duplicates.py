@@ -128,7 +128,7 @@ async def test_an_import_is_gone_through_in_steps(
     crm: db.Database, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One job for all leads of a source, twice; what belongs to other sources is not looked for."""
-    monkeypatch.setattr(lead_jobs, "AT_A_TIME", 2)
+    monkeypatch.setattr(lead_jobs, "BATCH", 2)
     for number in range(5):
         await make(crm, name=f"L{number}", phone=f"+49 30 1234567{number % 2}", source="list", external_id=str(number))
     await make(crm, name="Other", phone="+49 40 7654321")

@@ -144,6 +144,19 @@ async def test_a_contact_of_a_company_leaves_the_company(world: World) -> None:
     assert await world.told(customer) == []
 
 
+async def test_scores_do_not_quote_the_title_any_more(world: World) -> None:
+    customer = await world.customer()
+    contact = (await world.do("contactCreate", customerId=customer, name=WHO, title="Duchess")).done["id"]
+    await world.do(
+        "scoreRuleCreate", name="T", field="contactTitle", operator="EQ", value={"value": "Duchess"}, points=9
+    )
+    deal = (await world.do("opportunityCreate", name="D", customerId=customer, contactId=contact)).done["id"]
+    scored = "SELECT score_factors::text FROM opportunities WHERE id = $1"
+    assert "Duchess" in await world.database.fetchval(scored, uuid_of(deal))
+    await world.do("personErase", contactId=contact)
+    assert "Duchess" not in await world.database.fetchval(scored, uuid_of(deal))
+
+
 async def test_what_came_since_is_erased_by_doing_it_again(world: World) -> None:
     made = await lead(world)
     await world.do("personErase", leadId=made)
@@ -158,6 +171,7 @@ async def test_one_of_them_is_named(world: World, given: dict[str, str]) -> None
     ids = {"leadId": await lead(world), "contactId": await world.contact()}
     answer = await world.do("personErase", **{name: ids[name] for name in given})
     assert (answer.code, answer.field) == ("BAD_USER_INPUT", "customerId")
+    assert (await world.do("personErase", leadId=ids["leadId"])).code is None  # other tests look for traces
 
 
 async def test_a_company_is_nobody(world: World) -> None:
