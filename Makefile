@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Processes that run tests, each with servers of its own.
-TESTERS ?= 2
+# Processes that run tests, each with servers of its own: one more than cores, as many tests wait for something.
+TESTERS ?= 3
 # -qq: errors only.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,13 +46,31 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """Tests that measure how long somebody waits (`alone`) have the machine for themselves, also when several processes
     run tests: theirs stand still meanwhile, between two tests."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
-    with in_turn(fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH):
-        return (yield)
+    with ExitStack() as turn:
+        turn.enter_context(KEPT.pop() if KEPT else in_turn(fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH))
+        result = yield
+        if is_alone(item) and nextitem is not None and is_alone(nextitem):
+            KEPT.append(turn.pop_all())
+        return result
+
+
+KEPT: list[ExitStack] = []
+"""The lock of a test that is alone, for the next one that is: a long test of others might come between."""
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with such tests come first: they wait for no long test of others then, nor do others for them."""
+    first = {item.path for item in items if is_alone(item)}
+    items.sort(key=lambda item: item.path not in first)
 
 
 @contextmanager

@@ -279,7 +279,7 @@ def test_refused_documents_and_strangers_leave_nothing_behind(target: doors.Targ
         with doors.attacking(target, flood):
             time.sleep(number)
 
-    send(2)
+    send(1)
     before = doors.rss_mb(target.pid)
-    send(4)
+    send(2)
     assert doors.rss_mb(target.pid) - before < 40

@@ -34,7 +34,7 @@ from pathlib import Path
 import asyncpg
 from crmgql import db, demo, migrate
 from crmgql.config import Settings
-from crmgql.imports.execution import run
+from crmgql.imports import run
 from crmgql.schema import build
 from crmgql.schema.engine import Request
 from crmgql.viewer import Viewer, Who
