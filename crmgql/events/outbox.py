@@ -43,17 +43,27 @@ SELECT id, kind, subject_type, subject_id, customer_id, $1, $2,
 SEPARATOR, NONE = "\x1f", "\x1e"
 """Between the texts of a column, and in place of a NULL. JSON escapes control characters, so no value contains them."""
 
-TEXTS = ", ".join(rf"string_to_array(${number}, E'\x1f', E'\x1e')" for number in range(4, 18))
-NEW = f"""
+
+def _texts(first: int, last: int) -> str:
+    return ", ".join(rf"string_to_array(${number}, E'\x1f', E'\x1e')" for number in range(first, last + 1))
+
+
+RECORD = f"""
 WITH new AS MATERIALIZED (
     SELECT uuidv7() AS id, kind, kind_version::int, subject_type, subject_id::uuid, customer_id::uuid, changed,
         payload, payload_personal, decode(payload_salt, 'hex') AS payload_salt, payload_commitment,
         changes, changes_personal, decode(changes_salt, 'hex') AS changes_salt, changes_commitment
-    FROM unnest({TEXTS}) AS rows ({COLUMNS})
-)"""
-RECORD, RECORD_IN_AUDIT = NEW + EVENTS + AUDIT, NEW + AUDIT
+    FROM unnest({_texts(4, 17)}) AS rows ({COLUMNS})
+){EVENTS}{AUDIT}"""
 """One text per column, which PostgreSQL splits: asyncpg would inspect each element of an array, in Python."""
 
+RECORD_IN_AUDIT = f"""
+WITH new AS (
+    SELECT uuidv7() AS id, kind, subject_type, subject_id::uuid, customer_id::uuid,
+        changes, changes_personal, decode(changes_salt, 'hex') AS changes_salt, changes_commitment
+    FROM unnest({_texts(4, 11)})
+        AS rows (kind, subject_type, subject_id, customer_id, changes, changes_personal, changes_salt, changes_commitment)
+){AUDIT}"""
 RECORD_ONE = f"""
 WITH new (id, {COLUMNS}) AS MATERIALIZED (
     SELECT uuidv7(), $4::text, $5::int, $6::text, $7::uuid, $8::uuid, $9::text,
@@ -97,14 +107,13 @@ async def record_many(tx: Transaction, viewer: Viewer, entries: Sequence[Entry],
 
     Without `events` only the audit rows are written; the caller records a gap.
     """
-    rows = [_row(entry) for entry in entries]
     who = (viewer.actor_id, viewer.api_key_id, viewer.now())
+    rows = [(_row if events else _audit_row)(entry) for entry in entries]
     if len(rows) == 1 and events:
         await tx.connection.execute(RECORD_ONE, *who, *rows[0])
         return
     for start in range(0, len(rows), AT_ONCE):
-        columns = zip(*rows[start : start + AT_ONCE], strict=True)
-        texts = [_joined(column) for column in columns]
+        texts = [_joined(column) for column in zip(*rows[start : start + AT_ONCE], strict=True)]
         await tx.connection.execute(RECORD if events else RECORD_IN_AUDIT, *who, *texts)
 
 
@@ -121,6 +130,13 @@ def _row(entry: Entry) -> tuple[Any, ...]:
     changed = _changed(kind.name, kind.subject, tuple(entry.changes))
     about = (kind.name, kind.version, record, id, entry.customer_id, changed)
     return (*about, *_apart(payload, kind.personal), *_apart(entry.changes, personal.COLUMNS.get(record, ())))
+
+
+def _audit_row(entry: Entry) -> tuple[Any, ...]:
+    kind, (record, id) = kinds.find(entry.kind), entry.subject
+    kind.check_subject(record, entry.customer_id)
+    _changed(kind.name, kind.subject, tuple(entry.changes))
+    return (kind.name, record, id, entry.customer_id, *_apart(entry.changes, personal.COLUMNS.get(record, ())))
 
 
 def _apart(values: dict[str, Any], names: Collection[str]) -> tuple[str, str | None, bytes | None, str | None]:

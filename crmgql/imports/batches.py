@@ -14,6 +14,9 @@ from crmgql.records.changes import Refusal
 from crmgql.records.records import Act
 from crmgql.viewer import system
 
+Failure = tuple[Row, str, str]
+"""A row, the file's columns at fault, and the reason."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -25,20 +28,30 @@ class Entry:
 class Written:
     inserted: int = 0
     updated: int = 0
-    failures: list[tuple[Row, str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def check(plan: Plan, entries: Sequence[Entry]) -> tuple[list[Entry], list[Failure]]:
+    """The entries whose values fit their columns, and the others. Without the database."""
+    refused = plan.noun.writer.check(plan.columns, [entry.record for entry in entries])
+    bad = {refusal.place for refusal in refused}
+    return [entry for n, entry in enumerate(entries) if n not in bad], _failures(plan, entries, refused)
 
 
 async def write(
     connection: Any, plan: Plan, entries: Sequence[Entry], *, source: str, history: bool, now: datetime
 ) -> Written:
-    """Inside the caller's transaction."""
+    """Writes entries whose values were checked, inside the caller's transaction."""
     act = Act(Transaction(connection, WITHOUT_DAYS), system(lambda: now))
     records = [entry.record for entry in entries]
     written = await plan.noun.writer.write_many(
-        act, plan.columns, records, source=source, mapped=plan.mapped, history=history
+        act, plan.columns, records, source=source, mapped=plan.mapped, history=history, checked=True
     )
-    failures = [(entries[refusal.place].row, _labels(plan, refusal), refusal.reason) for refusal in written.refused]
-    return Written(written.inserted, written.updated, failures)
+    return Written(written.inserted, written.updated, _failures(plan, entries, written.refused))
+
+
+def _failures(plan: Plan, entries: Sequence[Entry], refused: Sequence[Refusal]) -> list[Failure]:
+    return [(entries[refusal.place].row, _labels(plan, refusal), refusal.reason) for refusal in refused]
 
 
 def _labels(plan: Plan, refusal: Refusal) -> str:

@@ -169,6 +169,8 @@ class StepRun:
                     chunk.entries.append(Entry(row, self.plan.convert(row.cells, key)))
             except Rejected as error:
                 chunk.rejected.append((row, error.column, error.reason))
+        chunk.entries, failures = batches.check(self.plan, chunk.entries)
+        chunk.rejected += failures
         return chunk
 
     def _key(self, row: Row) -> str | None:

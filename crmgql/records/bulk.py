@@ -100,17 +100,21 @@ class Writer:
         source: str,
         mapped: Set[str] | None = None,
         history: bool = False,
+        checked: bool = False,
     ) -> Written:
         """Each row is an external id and the values of `columns`, JSON as text.
 
         `mapped`: the columns that a record may change in that is there already, all unless they are named. `history`: one
-        gap event stands for the events of all records; audit rows are written all the same. Raises `Forbidden`.
+        gap event stands for the events of all records; audit rows are written all the same. `checked`: the rows have passed
+        `check`. Raises `Forbidden`.
         """
         access.require_write(act.viewer, self._demands)
         access.require_all(act.viewer, self._demands, field="externalId")
         self.demand(act, columns)
-        written = Written()
-        numbered = await self._referring(act, columns, self._checked(columns, rows, written), written)
+        written = Written(refused=[] if checked else self.check(columns, rows))
+        bad = {refusal.place for refusal in written.refused}
+        numbered = [(number, list(row)) for number, row in enumerate(rows) if number not in bad]
+        numbered = await self._referring(act, columns, numbered, written)
         more = self.computed(columns)
         for _, row in numbered:
             values = dict(zip(columns, row[1:], strict=True))
@@ -121,6 +125,28 @@ class Writer:
             await self._write(act, _Batch(source, names, numbered, upsert, written), history)
         written.refused.sort(key=lambda refusal: refusal.place)
         return written
+
+    def check(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Refusal]:
+        """The rows with a value that its column can't hold, or with another row's external id. Pure: a thread may do it ahead."""
+        known = checks.checkers(self.model)
+        objects = {column for column, kind in upserts.fields_by_column(self.model).items() if upserts.is_json(kind)}
+        tests = [
+            (place, column, _check_object if column in objects else known[column])
+            for place, column in enumerate(columns, start=1)
+            if known[column] is not checks.accept
+        ]
+        refused: list[Refusal] = []
+        seen: set[str] = set()
+        for number, row in enumerate(rows):
+            column = "external_id"
+            try:
+                _check_key(row[0], seen)
+                for place, column, test in tests:
+                    if (value := row[place]) is not None:
+                        test(value, column)
+            except BadUserInput as error:
+                refused.append(Refusal(number, (column,), f"{column}: {error}"))
+        return refused
 
     def demand(self, act: Act, columns: Sequence[str]) -> None:
         """Raises `Forbidden` for columns that take more than the right to write such records."""
@@ -165,30 +191,6 @@ class Writer:
         name = self.model.__name__
         customer_id = change.id if name == "Customer" else change.row.get("customer_id")
         return Entry(kind, (name, change.id), customer_id, change.changes, {**change.payload, **payload})
-
-    def _checked(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], written: Written) -> list[Numbered]:
-        """The rows whose values fit their columns and whose external id is theirs alone."""
-        known = checks.checkers(self.model)
-        objects = {column for column, kind in upserts.fields_by_column(self.model).items() if upserts.is_json(kind)}
-        tests = [
-            (place, column, _check_object if column in objects else known[column])
-            for place, column in enumerate(columns, start=1)
-            if known[column] is not checks.accept
-        ]
-        good: list[Numbered] = []
-        seen: set[str] = set()
-        for number, row in enumerate(rows):
-            column = "external_id"
-            try:
-                _check_key(row[0], seen)
-                for place, column, test in tests:
-                    if (value := row[place]) is not None:
-                        test(value, column)
-            except BadUserInput as error:
-                written.refused.append(Refusal(number, (column,), f"{column}: {error}"))
-            else:
-                good.append((number, list(row)))
-        return good
 
     async def _referring(
         self, act: Act, columns: Sequence[str], rows: list[Numbered], written: Written
