@@ -32,6 +32,7 @@ from crmgql.dev import embedded
 SECRET = "a secret of thirty-two bytes, or more"
 ATTACKER, OTHER = "manager@demo.example", "admin@demo.example"
 PAUSE_S = 0.005
+CALM_MS, REST_S = 10.0, 10.0
 RULESET = (
     "SELECT 'rrs_' || replace(id::text, '-', '') FROM routing_rulesets ORDER BY (status = 'ACTIVE') DESC, id LIMIT 1"
 )
@@ -138,6 +139,18 @@ def longest_wait(target: Target, attack: Attack, seconds: float) -> float:
     return probe.longest
 
 
+def rest(target: Target) -> None:
+    """Waits until the server has worked off what the last attack left behind: the next one is measured alone."""
+    quick, deadline = 0, time.monotonic() + REST_S
+    with _connected(target.port) as connection:
+        while quick < 5 and time.monotonic() < deadline:
+            started = time.perf_counter()
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            _answered(connection)
+            quick = quick + 1 if (time.perf_counter() - started) * 1000 < CALM_MS else 0
+            time.sleep(PAUSE_S)
+
+
 def rss_mb(pid: int) -> float:
     """Resident memory of the largest process of a server."""
     pages = [Path(f"/proc/{each}/statm") for each in processes.tree(pid)]
@@ -152,6 +165,7 @@ def run(console: Console, *, rounds: int, seconds: float, together_s: float, che
         start_mb = rss_mb(target.pid)
         for _ in range(rounds):
             for at, attack in enumerate(listed):
+                rest(target)
                 probe = Probe(target)
                 with attacking(target, attack):
                     time.sleep(0.3)
