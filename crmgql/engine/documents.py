@@ -31,7 +31,6 @@ from graphql import (
     SelectionSetNode,
     VariableDefinitionNode,
     get_nullable_type,
-    parse,
     specified_rules,
     validate,
 )
@@ -39,6 +38,7 @@ from graphql import (
 from crmgql.engine import measure
 from crmgql.engine.errors import from_graphql, rejected
 from crmgql.engine.measure import Size
+from crmgql.engine.parsing import parse
 from crmgql.errors import CrmError, OperationNotFound, QueryTooComplex, Unauthenticated
 from crmgql.planner.plan import LONGEST_KEPT, Prepared, prepare
 
