@@ -38,7 +38,11 @@ class Lane:
         done = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
         # Also of a caller who is gone, the thread still does the piece: the next one starts when it has ended.
         done.add_done_callback(self._ended)
-        return await asyncio.shield(done)
+        try:
+            return await asyncio.shield(done)
+        finally:
+            # What it raises would lead through this frame back to itself, and only the garbage collector frees a circle.
+            del done
 
     def _ended(self, done: asyncio.Future[Any]) -> None:
         done.cancelled() or done.exception()  # asked for, as its caller may be gone and Python warns of what nobody asks
