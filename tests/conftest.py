@@ -67,10 +67,14 @@ def is_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
 
 
+LONG = frozenset({"test_crash.py", "test_trouble.py", "test_machine.py", "test_serve.py"})
+"""Modules with tests that mostly wait, some of them for a minute: one that came last would be waited for."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules with such tests come first: they wait for no long test of others then, nor do others for them."""
+    """Modules with tests that are alone come first: they wait for no long test then, nor do others for them. Long ones follow."""
     first = {item.path for item in items if is_alone(item)}
-    items.sort(key=lambda item: item.path not in first)
+    items.sort(key=lambda item: (item.path not in first, item.path.name not in LONG))
 
 
 @contextmanager
