@@ -290,13 +290,16 @@ def _change(row: Any, source: str, names: Sequence[str], objects: Sequence[int])
     """What a row of `Upsert` says; `objects` are the places of JSON among the names."""
     count = len(names)
     after, before = list(row[-2 * count : -count]), list(row[-count:])
+    differs = [
+        was != now for was, now in zip(before, after, strict=True)
+    ]  # JSON as text: Python holds true and 1 for equal
     for place in objects:
         after[place], before[place] = _loaded(after[place]), _loaded(before[place])
     if row["is_new"]:
         made = {name: (None, value) for name, value in zip(names, after, strict=True) if value is not None}
         return Change(row["id"], True, row, {"source": (None, source), **made})
-    pairs = zip(names, before, after, strict=True)
-    return Change(row["id"], False, row, {name: (was, now) for name, was, now in pairs if was != now})
+    pairs = zip(names, before, after, differs, strict=True)
+    return Change(row["id"], False, row, {name: (was, now) for name, was, now, changed in pairs if changed})
 
 
 def _loaded(text: str | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -54,9 +54,3 @@ class Written:
 def touched(changes: Iterable[Change], column: str) -> list[UUID]:
     """The records that a reference means now or meant before, where it is new or differs, in one order."""
     return sorted({id for change in changes for id in change.changes.get(column, ()) if id is not None})
-
-
-def differing(changes: Sequence[Change], columns: Iterable[str]) -> list[Change]:
-    """The records that were there before and differ in one of these columns."""
-    wanted = frozenset(columns)
-    return [change for change in changes if not change.new and not wanted.isdisjoint(change.changes)]

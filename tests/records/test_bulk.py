@@ -329,3 +329,11 @@ async def test_what_hangs_on_a_lead_is_worked_out(crm: db.Database, database: as
     assert tuple(found) == ("ann@acme.example", "+49301234567", "acme.example", NOW)
     assert outbox.columns_of("Lead") >= {"normal_email", "domain"}
     assert datetime(2026, 1, 1, tzinfo=UTC) < LATER
+
+
+async def test_true_and_1_are_two_values_of_json(crm: db.Database, database: asyncpg.Connection) -> None:
+    for attributes in ('{"vip": true}', '{"vip": 1}'):
+        await write(crm, leads.leads, "name attributes", [("1", "Ann", attributes)])
+    changed = json.loads((await database.fetch(AUDIT))[-1]["changes"])
+    assert changed == {"attributes": [{"vip": True}, {"vip": 1}]}
+    assert [type(each["vip"]) for each in changed["attributes"]] == [bool, int]
