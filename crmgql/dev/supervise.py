@@ -136,18 +136,29 @@ class _Running:
 
     def _launch(self) -> subprocess.Popen[bytes]:
         try:
-            process = subprocess.Popen(  # noqa: S603 (our own command lines)
+            return subprocess.Popen(  # noqa: S603 (our own command lines)
                 list(self.child.argv),
                 bufsize=0,
                 stdin=subprocess.PIPE if self.child.standby else None,
                 env=self.child.env,
                 start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),
+                preexec_fn=self._before_exec(),
             )
         except OSError as error:
             raise errors.SetupError(f"{self.child.name} can't be started: {error}.") from None
-        self._inform_guard("+", process)
-        return process
+
+    def _before_exec(self) -> Callable[[], None]:
+        """The child itself informs the guard: if we did, we could be killed between its start and our word."""
+        bind_to_us = die_with_parent(signal.SIGTERM)
+        assert self.guard.stdin is not None
+        guard = self.guard.stdin.fileno()
+
+        def before_exec() -> None:
+            bind_to_us()
+            with suppress(OSError):  # a dead guard is no reason to stop working
+                os.write(guard, f"+{os.getpid()}\n".encode())
+
+        return before_exec
 
     def check(self) -> int | None:
         """Restart what died and may be restarted; an exit code when the death ends everything."""
@@ -209,12 +220,9 @@ class _Running:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        self._inform_guard("-", process)
-
-    def _inform_guard(self, change: str, process: subprocess.Popen[bytes]) -> None:
         assert self.guard.stdin is not None
-        with suppress(OSError):  # a dead guard is no reason to stop working
-            self.guard.stdin.write(f"{change}{process.pid}\n")
+        with suppress(OSError):
+            self.guard.stdin.write(f"-{process.pid}\n")
             self.guard.stdin.flush()
 
 

@@ -24,7 +24,7 @@ from tests.workers.crash_worker import FAIL, MARK, WALK, Mark
 
 MARKS, WALKS, FAILS = 1800, 150, 50
 WORKERS = 3
-KILLS, PAUSES = 15, 2
+KILLS, PAUSES, MOST_PAUSES = 15, 2, 8
 SLOW = 60
 """Slow jobs before each pause: as many as all workers do at once, so that the one that is stopped has some."""
 
@@ -108,8 +108,10 @@ class Workers:
             else:
                 await self.kill(chance.randrange(WORKERS))
         await asyncio.sleep(self.pace.pause_s + 3)  # until all have seen the database answer for a lease's time
-        for number in range(PAUSES):
-            await self.pause(self.processes[number], crm, 30_000 + number * SLOW)
+        number = 0
+        while self.done["lost"] < PAUSES and number < MOST_PAUSES:
+            self.done["lost"] += await self.pause(self.processes[number % WORKERS], crm, 30_000 + number * SLOW)
+            number += 1
 
     async def cut(self) -> None:
         admin = await asyncpg.connect(self.urls[0])
@@ -124,16 +126,24 @@ class Workers:
         await self.processes[index].ended()
         self.processes[index] = self.start()
 
-    async def pause(self, worker: processes.Process, crm: db.Database, first: int) -> None:
+    async def pause(self, worker: processes.Process, crm: db.Database, first: int) -> bool:
+        """Whether the worker came back and found leases lost; on a busy machine it may have had no job when it was stopped."""
         async with crm.transaction() as tx:
             slow = [Mark(number=first + n, slow_ms=2000) for n in range(SLOW)]
             await jobs.enqueue_many(Act(tx, system()), MARK, slow)
         await asyncio.sleep(1)
+        lost = self.count_lost()
         worker.send_signal(signal.SIGSTOP)
         self.done["pause"] += 1
         await asyncio.sleep(self.pace.pause_s)
         worker.send_signal(signal.SIGCONT)
-        await asyncio.sleep(3)  # it finds its leases lost
+        deadline = asyncio.get_running_loop().time() + 10
+        while self.count_lost() == lost and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.1)
+        return self.count_lost() > lost
+
+    def count_lost(self) -> int:
+        return self.lost.stat().st_size if self.lost.exists() else 0
 
 
 @pytest.mark.parametrize("pace", [SHORT, pytest.param(DEFAULT, marks=pytest.mark.soak)], ids=lambda pace: pace.leases)
@@ -158,11 +168,11 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
         await flush.aclose()
     assert workers.done["flush"]
     assert workers.done["cut"]
-    assert workers.lost.stat().st_size >= PAUSES  # the stopped workers came back and could not end their jobs
+    assert workers.done["lost"] == PAUSES  # stopped workers came back and could not end their jobs
     ended = dict(await database.fetch("SELECT status, count(*) FROM jobs WHERE kind LIKE 'test.%' GROUP BY status"))
-    assert ended == {"DONE": MARKS + WALKS + PAUSES * SLOW, "DEAD": FAILS}
+    assert ended == {"DONE": MARKS + WALKS + workers.done["pause"] * SLOW, "DEAD": FAILS}
     marks = Counter((row["number"], row["step"]) for row in await database.fetch("SELECT number, step FROM marks"))
     expected = {(n, 0) for n in range(MARKS)} | {(n + 10_000, step) for n in range(WALKS) for step in range(5)}
-    assert marks.keys() == expected | {(n + 30_000, 0) for n in range(PAUSES * SLOW)}
+    assert marks.keys() == expected | {(n + 30_000, 0) for n in range(workers.done["pause"] * SLOW)}
     assert set(marks.values()) == {1}
     assert await database.fetchval("SELECT bool_or(attempts > 1) FROM jobs WHERE status = 'DONE'")
