@@ -51,8 +51,8 @@ class Transaction:
     """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it.
 
     `zone` is the company's time zone, the same until the end. `after_commit` is what this process then does, in memory
-    and without waiting; `forget_zone` is for whoever changes the zone. `queues` are those that it has put a due job into:
-    once it is committed, `Database.on_queued` is called with them.
+    and without waiting; `forget_zone` is for whoever changes the zone. `queues` are those that it has put a due job into, or
+    events: once it is committed, `Database.on_queued` is called with them.
     """
 
     connection: Connection
@@ -75,18 +75,21 @@ class Database:
     """Both stacks of one process, and a connection to each server that is kept back. `replica`: what the reader reads
     from, if it is a server of its own."""
 
-    def __init__(self, writer: Stack, reader: Stack, reserved: Stack, replica: Stack | None = None) -> None:
+    def __init__(
+        self, writer: Stack, reader: Stack, reserved: Stack, relaying: Stack, replica: Stack | None = None
+    ) -> None:
         self.reads_replica = replica is not None
         self._writer = writer
         self._reader = reader
         self._reserved = reserved
+        self._relaying = relaying
         self._replica = replica
         self.troubles = Troubles()
         self._company_zone = CompanyZone()
         self.on_queued: Callable[[set[str]], None] = _nobody
         """Called with the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
 
-        self._stacks = [writer, reader, reserved, *([replica] if replica else [])]
+        self._stacks = [writer, reader, reserved, relaying, *([replica] if replica else [])]
         self._sweeping = asyncio.create_task(_sweep(*self._stacks))
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
@@ -128,6 +131,19 @@ class Database:
         with self.troubles:
             async with self._reserved.use() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def relaying(self, *, limit_s: int | None = None) -> AsyncIterator[Connection]:
+        """A connection of the feed's relay alone, opened at first use; its statements may take so long, or as long as others'."""
+        with self.troubles:
+            async with self._relaying.use() as connection:
+                if limit_s is not None:
+                    await connection.execute(f"SET statement_timeout = '{limit_s}s'")
+                    connection.limit_s = limit_s + GRACE_S
+                yield connection
+                if limit_s is not None:
+                    connection.limit_s = connection.usual_limit_s
+                    await connection.execute("RESET statement_timeout")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -267,7 +283,10 @@ async def connect(
     reading = partial(open_one, read_url or url, statement_timeout_ms, read_only=True)
     writer, reader = Stack(writing, pool_size, wait_s=wait_s), Stack(reading, pool_size, wait_s=wait_s)
     reserved = Stack(writing, 1, wait_s=wait_s)
-    database = Database(writer, reader, reserved, None if read_url is None else Stack(reading, 1, wait_s=wait_s))
+    relaying = Stack(writing, 1, wait_s=wait_s)
+    database = Database(
+        writer, reader, reserved, relaying, None if read_url is None else Stack(reading, 1, wait_s=wait_s)
+    )
     setting = "CRMGQL_DATABASE_URL"
     try:
         await writer.open(1)

@@ -7,6 +7,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from crmgql.errors import CrmError, Throttled
+from crmgql.events.cursors import CursorLost
 
 STATUS = {
     "UNAUTHENTICATED": 401,
@@ -38,6 +39,8 @@ def formatted(error: CrmError, path: list[str | int] | None = None) -> dict[str,
         extensions["field"] = error.field
     if isinstance(error, Throttled):
         extensions["retryAfterSeconds"] = error.retry_after_s
+    if isinstance(error, CursorLost):
+        extensions["snapshotCursor"] = error.snapshot_cursor
     made: dict[str, Any] = {"message": error.message, "extensions": extensions}
     if path is not None:
         made["path"] = path

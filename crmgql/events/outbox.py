@@ -24,6 +24,9 @@ from crmgql.viewer import Viewer
 AT_ONCE = 10_000
 """Most events in one statement."""
 
+BELL = "feed"
+"""What is rung, as a queue is, when a transaction with events is committed: the relay has something to do."""
+
 COLUMNS = """
     kind, kind_version, subject_type, subject_id, customer_id, changed,
     payload, payload_personal, payload_salt, payload_commitment,
@@ -107,6 +110,8 @@ async def record_many(tx: Transaction, viewer: Viewer, entries: Sequence[Entry],
 
     Without `events` only the audit rows are written; the caller records a gap.
     """
+    if events and entries:
+        tx.queues.add(BELL)
     who = (viewer.actor_id, viewer.api_key_id, viewer.now())
     rows = [(_row if events else _audit_row)(entry) for entry in entries]
     if len(rows) == 1 and events:

@@ -42,6 +42,13 @@ class TransactionIdField(fields.Field[int], int):
     skip_to_python_if_native = True
 
 
+class SnapshotField(fields.Field[str], str):  # type: ignore[misc]
+    """Which transactions a statement saw."""
+
+    SQL_TYPE = "PG_SNAPSHOT"
+    skip_to_python_if_native = True
+
+
 @dataclass(frozen=True)
 class CompositeKey:
     """A foreign key over the customer and a record: a child can't hang under another customer's record.

@@ -8,7 +8,15 @@ from tortoise import fields
 from tortoise.fields.db_defaults import SqlDefault
 from tortoise.models import Model
 
-from crmgql.models.base import Record, TextArrayField, TransactionIdField, check, index, unique
+from crmgql.models.base import (
+    Record,
+    SnapshotField,
+    TextArrayField,
+    TransactionIdField,
+    check,
+    index,
+    unique,
+)
 
 BOTH = "kept || coalesce(personal::jsonb, '{}'::jsonb)"
 WHOLE = "(personal IS NULL) = (salt IS NULL) AND (personal IS NULL OR commitment IS NOT NULL)"
@@ -86,6 +94,7 @@ class EventPosition(Model):
 
     position = fields.BigIntField(primary_key=True, generated=False)
     event_id = fields.UUIDField()
+    epoch = fields.IntField()
     is_last = fields.BooleanField()
 
     class Meta:
@@ -93,6 +102,29 @@ class EventPosition(Model):
         constraints = [
             unique("event_positions_event", "event_id"),
             check("event_positions_positive", "position > 0"),
+        ]
+
+
+class Feed(Model):
+    """Where the relay stands: one row. `pass`: what the last pass saw; `event_id` is that of the newest position.
+
+    `server` and `timeline` say which history the positions are of; `base` is added to this server's transaction numbers.
+    """
+
+    id = fields.IntField(primary_key=True, generated=False)
+    position = fields.BigIntField()
+    event_id: Any = fields.UUIDField(null=True)
+    epoch = fields.IntField()
+    last_pass = SnapshotField(source_field="pass")
+    server = fields.CharField(max_length=40)
+    timeline = fields.CharField(max_length=8)
+    base = fields.BigIntField()
+
+    class Meta:
+        table = "feed"
+        constraints = [
+            check("feed_one", "id = 1"),
+            check("feed_head", "position >= 0 AND (position = 0) = (event_id IS NULL)"),
         ]
 
 

@@ -28,6 +28,7 @@ from crmgql.workers import (
 )
 from crmgql.workers.attempts import Attempts
 from crmgql.workers.drains import Drain
+from crmgql.workers.feed import FeedRelay
 from crmgql.workers.relay import Relay, Wanted
 from crmgql.workers.rings import LOST, client
 from crmgql.workers.upkeep import Upkeep
@@ -101,11 +102,20 @@ class Process:
         attempts = Attempts(database, self.settings)
         drains = {queue: self._drain(attempts, queue) for queue in self.queues}
         database.on_queued = self._ring_bells
-        upkeep = Upkeep(database, attempts.clock, self.queues, self.wanted, attempts.failures, self.answers.postgresql)
+        feed = FeedRelay(database, self.redis_url)
+        upkeep = Upkeep(
+            database,
+            attempts.clock,
+            self.queues,
+            self.wanted,
+            attempts.failures,
+            self.answers.postgresql,
+            feed.wake,
+        )
         async with AsyncExitStack() as stack:
             if metrics_at is not None:
                 await stack.enter_async_context(metrics.served(self._page(attempts), *metrics_at))
-            beside = [asyncio.create_task(attempts.beat()), asyncio.create_task(upkeep.run())]
+            beside = [asyncio.create_task(work) for work in (attempts.beat(), upkeep.run(), feed.run())]
             work = asyncio.create_task(self._persist(drains))
             try:
                 await asyncio.wait([work])

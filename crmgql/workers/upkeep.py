@@ -1,4 +1,4 @@
-"""What each worker process does beside its jobs: expired leases, due schedules, and queues with due jobs but no bell.
+"""What each worker process does beside its jobs: expired leases, due schedules, and queues and events without a bell.
 
 One statement a second, the look, finds out whether there is any of these and that the database answers; only then
 transactions follow.
@@ -58,7 +58,7 @@ class Steadiness:
 
 
 class Upkeep:
-    """`answered` is called after each answer to the look."""
+    """`answered` is called after each answer to the look, `events_wait` when there are events for the relay."""
 
     def __init__(
         self,
@@ -68,7 +68,9 @@ class Upkeep:
         wanted: Wanted,
         failures: Failures,
         answered: Callable[[], None] = lambda: None,
+        events_wait: Callable[[], None] = lambda: None,
     ) -> None:
+        self.events_wait = events_wait
         self.database = database
         self.clock = clock
         self.names = names
@@ -100,6 +102,8 @@ class Upkeep:
         self.steady.answered()
         self.answered()
         self.wanted.expect(found.due, self.clock())
+        if found.events_wait:
+            self.events_wait()
         if found.lease_ran_out and self.steady.lasts() >= leases.LEASE:
             self._start("leases", self.expire)
         if found.schedule_due:

@@ -253,12 +253,12 @@ async def test_an_event_gets_its_position_once(schema: asyncpg.Connection) -> No
     ):
         async with undone(schema):
             await schema.execute(APPENDED["events"])
-            await schema.execute("INSERT INTO event_positions SELECT 7, id, true FROM events")
+            await schema.execute("INSERT INTO event_positions SELECT 7, id, true, 1 FROM events")
             with pytest.raises(asyncpg.RestrictViolationError):
                 await schema.execute(change)
     for position, error in ((8, asyncpg.UniqueViolationError), (0, asyncpg.CheckViolationError)):
         async with undone(schema):
             await schema.execute(APPENDED["events"])
-            await schema.execute("INSERT INTO event_positions SELECT 7, id, true FROM events")
+            await schema.execute("INSERT INTO event_positions SELECT 7, id, true, 1 FROM events")
             with pytest.raises(error):
-                await schema.execute(f"INSERT INTO event_positions SELECT {position}, id, true FROM events")
+                await schema.execute(f"INSERT INTO event_positions SELECT {position}, id, true, 1 FROM events")

@@ -122,7 +122,7 @@ async def test_a_dropped_month_leaves_its_checkpoint(crm: db.Database, database:
     ids = [await id_at(database, at(2031, 1, day)) for day in (1, 15, 31)] + [await id_at(database, at(2031, 2))]
     for position, id in enumerate(ids, start=7):
         await database.execute(INSERT, id)
-        await database.execute("INSERT INTO event_positions VALUES ($1, $2, true)", position, id)
+        await database.execute("INSERT INTO event_positions VALUES ($1, $2, true, 1)", position, id)
     async with crm.transaction() as tx:
         over = await months.over(tx, "events", now=at(2031, 3, 5), days=31)
         assert over[-1] == date(2031, 1, 1)

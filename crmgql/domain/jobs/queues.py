@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from crmgql.db import Connection
 from crmgql.domain.jobs import schedules
+from crmgql.events import positions
 
 LOOK = f"""
 SELECT 'queue' AS what, wanted.queue, due.due_at AS at FROM unnest($1::text[]) AS wanted (queue)
@@ -20,7 +21,9 @@ CROSS JOIN LATERAL (
 UNION ALL
 (SELECT 'lease', NULL, lease_until FROM jobs WHERE status = 'RUNNING' AND lease_until < $2 ORDER BY lease_until LIMIT 1)
 UNION ALL
-(SELECT 'schedule', NULL, next_at FROM schedules WHERE {schedules.IS_TO_RUN} AND next_at <= $2 ORDER BY next_at LIMIT 1)"""
+(SELECT 'schedule', NULL, next_at FROM schedules WHERE {schedules.IS_TO_RUN} AND next_at <= $2 ORDER BY next_at LIMIT 1)
+UNION ALL
+SELECT 'events', NULL, NULL WHERE {positions.WAITING}"""
 
 MOST_COUNTED = 10_000
 DEPTHS = """
@@ -40,13 +43,15 @@ class Look:
     due: dict[str, datetime]
     lease_ran_out: bool
     schedule_due: bool
+    events_wait: bool = False
+    """For the relay to give them positions."""
 
 
 async def look(connection: Connection, *, queues: Sequence[str], now: datetime, ahead: timedelta) -> Look:
     rows = await connection.fetch(LOOK, list(queues), now + ahead)
     due = {row["queue"]: row["at"] for row in rows if row["what"] == "queue"}
-    passed = {row["what"] for row in rows if row["at"] <= now}
-    return Look(due, "lease" in passed, "schedule" in passed)
+    passed = {row["what"] for row in rows if row["what"] == "events" or row["at"] <= now}
+    return Look(due, "lease" in passed, "schedule" in passed, "events" in passed)
 
 
 @dataclass(frozen=True, slots=True)
