@@ -86,6 +86,10 @@ class Settings(BaseSettings):
         ge=31,
         description="Months of the audit trail that ended so many days ago are dropped; unset: all are kept.",
     )
+    webhook_networks: str = Field(
+        "", description="Comma-separated addresses and networks, not public ones, that webhooks may go to besides."
+    )
+    webhook_timeout_s: float = Field(15, ge=0.1, le=60, description="How long the receiver of a webhook may take.")
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
 
     @field_validator("database_url", "read_database_url", "redis_url")
