@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -89,7 +90,7 @@ def worker(url: str, redis_url: str, home: Path) -> Iterator[Worker]:
     given = {"CRMGQL_DATABASE_URL": url, "CRMGQL_REDIS_URL": redis_url, "CRMGQL_LOG_FORMAT": "json", **HASTY}
     started = Worker(home / "worker.log")
     started.log_path.touch()
-    words = ("tests.workers.crash_worker", "short", str(home / "lost"))
+    words = ("tests.workers.crash_worker", "short", str(uuid4()), str(home / "journal"))
     process = processes.Process(*words, environment={**os.environ, **given}, log=started.log_path)
     try:
         yield started
