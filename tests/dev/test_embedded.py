@@ -55,7 +55,7 @@ def hold(data_dir: Path, mode: str = "lasting") -> subprocess.Popen[str]:
 def end(holder: subprocess.Popen[str], number: signal.Signals) -> int:
     assert holder.stdout is not None
     holder.send_signal(number)
-    code = holder.wait(20)
+    code = holder.wait(60)
     holder.stdout.close()
     return code
 
@@ -70,7 +70,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while is_alive(pid):
         assert time.monotonic() < deadline, f"process {pid} still runs"
         time.sleep(0.02)
@@ -226,12 +226,20 @@ def test_recovers_after_the_server_was_killed_with_work_open(made: Path) -> None
 
     with embedded.start(made, valkey=False) as servers:
         backend = asyncio.run(kill_while_a_connection_is_busy(servers.database_url))
-    wake = threading.Timer(0.5, os.kill, (backend, signal.SIGCONT))
+
+    def wake_once_it_is_in_the_way() -> None:
+        deadline = time.monotonic() + 60
+        while "is still in use" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(backend, signal.SIGCONT)
+
+    log = made / "postgres.log"
+    wake = threading.Thread(target=wake_once_it_is_in_the_way)
     wake.start()
     with embedded.start(made, valkey=False) as servers:
         assert query(servers, "SELECT answer FROM kept") == 42
     wake.join()
-    assert "is still in use" in (made / "postgres.log").read_text()
+    assert "is still in use" in log.read_text()
 
 
 def test_tells_how_a_server_ended(made: Path) -> None:
@@ -239,7 +247,7 @@ def test_tells_how_a_server_ended(made: Path) -> None:
         postgres, valkey = servers.running
         assert (postgres.url, valkey.url) == (servers.database_url, servers.redis_url)
         valkey.process.kill()
-        valkey.process.wait(10)
+        valkey.process.wait(60)
         assert valkey.ending() == f"The embedded valkey ended (signal 9, log: {made}/valkey.log)"
         assert postgres.ending() is None
 
