@@ -20,12 +20,14 @@ from redis import Redis
 
 from crmgql import errors
 from crmgql.dev import embedded
+from tests.speed import slowness
 
 # Runs in a process of its own, so that it can be signalled: prints the URLs and waits.
 HOLDER = """
 import sys, time
 from pathlib import Path
 from crmgql.dev import embedded
+from tests.speed import slowness
 with embedded.start(Path(sys.argv[1]), throwaway=sys.argv[2] == "throwaway") as servers:
     print(servers.database_url, servers.redis_url, flush=True)
     time.sleep(60)
@@ -94,22 +96,33 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.alone
 def test_starts_fast_keeps_data_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """Fast in one of three tries, on a machine that may be slow or busy now."""
+    tries: list[tuple[float, float, float]] = []
+    while len(tries) < 3:
+        cold_s, warm_s = started_twice(tmp_path / str(len(tries)))
+        tries.append((cold_s, warm_s, slowness()))
+        if cold_s < 4 * tries[-1][2] and warm_s < 1.5 * tries[-1][2]:
+            return
+    pytest.fail(f"the first start, the second one, and how many times slower than usual the machine was: {tries}")
+
+
+def started_twice(data_dir: Path) -> tuple[float, float]:
+    """How long each start took, in seconds."""
     began = time.monotonic()
-    with embedded.start(tmp_path / "data") as servers:
+    with embedded.start(data_dir) as servers:
         cold_s = time.monotonic() - began
         query(servers, "CREATE TABLE kept AS SELECT 42 AS answer")
         with Redis.from_url(servers.redis_url) as redis:
             redis.set("kept", "yes")
-        pid = postmaster(tmp_path / "data")
+        pid = postmaster(data_dir)
     assert not is_alive(pid)
     began = time.monotonic()
-    with embedded.start(tmp_path / "data") as servers:
+    with embedded.start(data_dir) as servers:
         warm_s = time.monotonic() - began
         assert query(servers, "SELECT answer FROM kept") == 42
         with Redis.from_url(servers.redis_url) as redis:
             assert redis.get("kept") == b"yes"
-    assert cold_s < 4
-    assert warm_s < 1.5
+    return cold_s, warm_s
 
 
 def test_settings(made: Path) -> None:

@@ -18,6 +18,7 @@ from crmgql import db
 from crmgql.errors import DiskFull
 from crmgql.http import health, metrics
 from crmgql.http.metrics import Metrics
+from tests.speed import slowness
 
 FULL = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'"
 
@@ -213,9 +214,9 @@ def test_noting_is_cheap() -> None:
     mine = Metrics()
     rounds = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(2000):
             mine.note("query", "OK", 0.003)
-        rounds.append((time.perf_counter() - started) / 2000)
-    assert min(rounds) < 3e-6
+        rounds.append((time.process_time() - started) / 2000)
+    assert min(rounds) < 3e-6 * slowness()
     assert re.search(r'kind="query"\} 10000', mine.exposed().decode())

@@ -22,6 +22,7 @@ from crmgql import secrets_file
 from crmgql.config import Settings
 from crmgql.errors import SetupError
 from tests.jobs import until
+from tests.speed import slowness
 
 ME = {"query": "{ me { name } }"}
 
@@ -148,14 +149,13 @@ def gap(url: str, token: str, pid: int) -> float:
     os.kill(pid, signal.SIGKILL)
     answers_since = None
     while answers_since is None or time.monotonic() - answers_since < 0.5:
-        assert time.monotonic() - killed < 30
-        asked = time.monotonic()
+        assert time.monotonic() - killed < 120
         try:
-            response = httpx.post(f"{url}/graphql", json=ME, headers=bearer(token), timeout=0.5, verify=False)
+            response = httpx.post(f"{url}/graphql", json=ME, headers=bearer(token), timeout=2, verify=False)
             answers = response.json()["data"] == {"me": {"name": "Ada"}}
         except httpx.TransportError:
             answers = False
-        answers_since = (answers_since or asked) if answers else None
+        answers_since = (answers_since or time.monotonic()) if answers else None
         time.sleep(0.01)
     return answers_since - killed
 
@@ -169,7 +169,7 @@ def test_a_killed_worker_is_made_good_at_once_however_often(serve: Any, token: s
     with serve() as served:
         gaps = [gap(served.url, token, children(served.process.pid)[-1]) for _ in range(4)]
         print("without answers:", *(f"{each:.2f} s" for each in gaps))
-        assert max(gaps) < LONGEST_GAP_S
+        assert max(gaps) < LONGEST_GAP_S * slowness()
         assert served.stop() == 0
 
 
@@ -177,7 +177,7 @@ def test_a_killed_worker_is_made_good_at_once_however_often(serve: Any, token: s
 def test_one_of_several_workers_may_be_killed(serve: Any, token: str) -> None:
     with serve(CRMGQL_WORKERS="2") as served:
         first = children(served.process.pid)[-1]
-        assert gap(served.url, token, first) < LONGEST_GAP_S
+        assert gap(served.url, token, first) < LONGEST_GAP_S * slowness()
         assert children(served.process.pid)[-1] != first
         assert served.stop() == 0
 
@@ -198,7 +198,7 @@ def test_a_killed_server_is_made_good_at_once(serve: Any, token: str) -> None:
         [server] = [each for each in children(served.process.pid) if children(each)]
         took = gap(served.url, token, server)
         print(f"without answers: {took:.2f} s")
-        assert took < LONGEST_GAP_S
+        assert took < LONGEST_GAP_S * slowness()
         assert children(spare), "it serves now"
         assert wait_for_spare(served.process.pid) != spare
         assert served.stop() == 0
