@@ -27,7 +27,7 @@ from crmgql.domain.people import clients
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import documents, parts
+from crmgql.engine import documents, parts, subscriptions
 from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
@@ -38,7 +38,8 @@ from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
 from crmgql.engine.shares import Shares
-from crmgql.errors import CrmError, QueryTooComplex, ReadOnly, Unauthenticated
+from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, Unauthenticated
+from crmgql.events.feed import Feed
 from crmgql.planner import metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.planner.reader import Reader
@@ -56,7 +57,8 @@ class Request:
 
     `remote` is the client's address, against which failed logins are counted, `client` the program that it says it is (its
     User-Agent); `clock` is of those not logged in yet; `budget` is shared by the requests of a batch. `kind` is what the
-    operation turned out to be, once the engine has read it: `query` or `mutation`.
+    operation turned out to be, once the engine has read it: `query` or `mutation`. `extensions` are as the client sent them;
+    `resume` is a cursor that the transport brought along (`Last-Event-ID`), which goes before the field's `after`.
     """
 
     query: str
@@ -69,13 +71,15 @@ class Request:
     values: int = 0
     budget: Budget = field(default_factory=Budget)
     kind: str = "invalid"
+    extensions: dict[str, Any] = field(default_factory=dict)
+    resume: str | None = None
 
 
 class Engine:
     """What a process keeps between requests.
 
     `secret` signs access tokens; without it nobody can log in. `identities`, where wiring sets them, forget
-    a user whose roles, sessions or keys change.
+    a user whose roles, sessions or keys change; `feed`, where wiring sets it, is what subscriptions follow.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Engine:
         self.settings = settings
         self.secret = secret
         self.identities: Identities | None = None
+        self.feed: Feed | None = None
         self.plans = Plans(
             self.schema,
             known,
@@ -131,6 +136,17 @@ class Engine:
             raise rejected(error) from error
         except RecursionError:
             raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
+
+    async def kind_of(self, request: Request, viewer: Viewer | None) -> str:
+        """`query`, `mutation` or `subscription`. Raises `Rejected`."""
+        try:
+            return (await self._operation(request, viewer)).kind
+        except CrmError as error:
+            raise rejected(error) from error
+
+    async def subscribe(self, request: Request, who: subscriptions.Who) -> subscriptions.Stream:
+        """The answers of a subscription as they come. Raises `Rejected` for a request that gets none."""
+        raise rejected(BadUserInput("There are no subscriptions."))
 
     async def _operation(self, request: Request, viewer: Viewer | None) -> Operation:
         with telemetry.span("graphql.parse"):
