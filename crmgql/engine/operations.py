@@ -40,6 +40,7 @@ from crmgql.engine.parts import HEAVY, Filled, Parts
 from crmgql.engine.shares import Shares
 from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
 from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, StreamNeeded, Unauthenticated
+from crmgql.events.feed import Feed
 from crmgql.planner import metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.planner.reader import Reader
@@ -114,6 +115,11 @@ class Engine:
         roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
         self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
+
+    @property
+    def feed(self) -> Feed | None:
+        """What subscriptions follow."""
+        return self.subscriptions.feed
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
         """The response body: the one way in, for every client. Raises `Rejected` for a request that gets no data."""
