@@ -127,7 +127,7 @@ declare(
     owner.assign ticket.assign leadQueue.assign
     contact.write ticket.write product.write opportunity.write lead.read lead.write
     order.read order.write payment.read payment.write
-    task.read job.read.own email.read.own event.read
+    task.read job.read.own email.read.own event.read subscription.read.own subscription.write.own
     """,
 )
 declare(SYSTEM, " ".join(ADMIN.permissions))

@@ -37,6 +37,7 @@ from crmgql.engine.mutation_runner import Mutations
 from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
+from crmgql.engine.registered import Registered
 from crmgql.engine.shares import Shares
 from crmgql.errors import CrmError, QueryTooComplex, ReadOnly, Unauthenticated
 from crmgql.planner import metadata
@@ -104,10 +105,11 @@ class Engine:
         self.shares = Shares(settings.pool_size)
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
-        self.mutations = Mutations(self.schema, self.plans, database, self.forget)
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
-        self._root_fields = {*self.schema.query_type.fields, *self.schema.mutation_type.fields}
         self.reading = Lane("reading")
+        self.registered = Registered(self.schema, self.documents, self.plans, self.sizes, self.reading)
+        self.mutations = Mutations(self.schema, self.plans, database, self.registered, self.forget)
+        self._root_fields = {*self.schema.query_type.fields, *self.schema.mutation_type.fields}
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
         """The response body: the one way in, for every client. Raises `Rejected` for a request that gets no data."""

@@ -23,6 +23,7 @@ EmailAddress = NewType("EmailAddress", str)
 Url = NewType("Url", str)
 CurrencyCode = NewType("CurrencyCode", str)
 JsonValue = NewType("JsonValue", object)
+Cursor = NewType("Cursor", str)
 
 MAX_DIGITS = 30
 DECIMAL = re.compile(r"[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?")
@@ -100,6 +101,13 @@ def parse_currency(value: Any) -> str:
     raise GraphQLError('A CurrencyCode is the ISO 4217 code of a currency in use, such as "EUR".')
 
 
+def parse_feed_cursor(value: Any) -> str:
+    """A text; who uses it says what is wrong with it, with a code of its own."""
+    if isinstance(value, str):
+        return value
+    raise GraphQLError("A Cursor is text that an event came with.")
+
+
 def _literal(parse: Callable[[Any], Any], *kinds: type[ValueNode]) -> Callable[[ValueNode, Any], Any]:
     """Reads a literal by its text, so that no float comes between."""
 
@@ -157,6 +165,13 @@ SCALARS: dict[Any, Any] = {
         "https://www.iso.org/iso-4217-currency-codes.html",
         parse_currency,
     ),
+    Cursor: strawberry.scalar(
+        name="Cursor",
+        description="A place in the feed of events: opaque, and in the order of the feed when sorted as text.",
+        serialize=lambda value: value,
+        parse_value=parse_feed_cursor,
+        parse_literal=_literal(parse_feed_cursor, StringValueNode),
+    ),
     JsonValue: strawberry.scalar(
         name="JSON",
         description="Any JSON value.",
@@ -174,6 +189,7 @@ BY_NAME: dict[str, Any] = {
     "URL": Url,
     "CurrencyCode": CurrencyCode,
     "JSON": JsonValue,
+    "Cursor": Cursor,
     "String": str,
     "Int": int,
     "Boolean": bool,
