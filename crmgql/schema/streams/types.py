@@ -23,7 +23,8 @@ def _document(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
 def _lag(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
     behind = ast.Op(ast.Col("head", "position"), "-", ast.Col(t, "position"))
     positive = ast.Func("greatest", (behind, ast.Num(0)))
-    return (ast.Subquery(ast.Select(((positive, "lag"),), ast.Table("feed", "head"))),)
+    lag = ast.Subquery(ast.Select(((positive, "lag"),), ast.Table("feed", "head")))
+    return (ast.Func("coalesce", (lag, ast.Num(0))),)  # before the first pass there is no row
 
 
 LAG = "How many events of all kinds came since the cursor."
