@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from crmgql import access
 from crmgql.access import Reach
 from crmgql.domain.streams import payloads, registry
@@ -24,6 +26,9 @@ from crmgql.viewer import Viewer
 
 FACTS = "name kinds fields filter read_as active"
 CONFLICTS = {"event_subscriptions_name": ("name", "There is a subscription of this name already; choose another.")}
+LONGEST_FILTER = 8192
+"""Bytes of JSON: it is read anew with each pull."""
+
 OWNER = "SELECT roles FROM users WHERE id = $1 AND active FOR SHARE"
 END_LEASE = "lease_by = NULL, lease_token = NULL, lease_until = NULL, pulled = NULL"
 
@@ -82,7 +87,7 @@ async def update(
         changes["scopes"] = sorted(narrowed)
     if document is not None or "filter" in changes or "read_as" in changes:
         text = document if document is not None else await registry.text_of(act, row["document_hash"])
-        owner = await _owner(act, row["owner_id"], narrowed)
+        owner = await _reader(act, row["owner_id"], narrowed)
         await _check_document(registered, str(text), after["filter"], ReadAs(after["read_as"]), owner)
         changes["document_hash"] = await registry.register(act, str(text), DocumentPurpose.PAYLOAD)
     await records.change(act, EventSubscription, row, changes, kind="eventSubscription.updated", conflicts=CONFLICTS)
@@ -125,10 +130,14 @@ async def _owner(act: Act, owner_id: UUID | None, scopes: frozenset[str] | None)
         raise BadUserInput("The system has no rights of its own to read with: name an owner.", field="ownerId")
     if id != act.viewer.user_id and not _may_write_all(act.viewer):
         raise Forbidden("A subscription reads with its owner's rights: you can make one for yourself.", field="ownerId")
-    roles = await act.tx.connection.fetchval(OWNER, id)
+    return await _reader(act, id, scopes)
+
+
+async def _reader(act: Act, owner_id: UUID, scopes: frozenset[str] | None) -> Viewer:
+    roles = await act.tx.connection.fetchval(OWNER, owner_id)
     if roles is None:
-        raise NotFound("There is no active user with this id.", field="ownerId")
-    return payloads.reader(act, id, roles, scopes)
+        raise NotFound("The owner of a subscription is an active user; this is none.", field="ownerId")
+    return payloads.reader(act, owner_id, roles, scopes)
 
 
 def _may_write_all(viewer: Viewer) -> bool:
@@ -139,6 +148,8 @@ async def _check_document(
     registered: Registered, text: str, where: dict[str, Any] | None, read_as: ReadAs, owner: Viewer
 ) -> None:
     checks.check_text(text, "document", longest=registry.LONGEST, required=True)
+    if where is not None and len(orjson.dumps(where)) > LONGEST_FILTER:
+        raise BadUserInput(f"The filter is too large; {LONGEST_FILTER} bytes fit.", field="filter")
     await registered.check(text, where, read_as, owner)
 
 

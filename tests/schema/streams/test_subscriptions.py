@@ -55,6 +55,7 @@ async def test_a_document_that_costs_too_much(world: World) -> None:
         ({"kind": {"eq": 7}}, "String"),
         ({"id": {"eq": "cus_1"}}, "not an id"),
         ({"customer": {"owner": {"salary": {"gt": "1"}}}}, "salary"),
+        ({"kind": {"eq": "x" * 8192}}, "8192 bytes"),
         ({"kind": {"eq": "half \\ud800"}, "and": [{"not": {}}] * 300}, "conditions"),
     ],
 )
