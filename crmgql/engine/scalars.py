@@ -22,8 +22,8 @@ DateText = NewType("DateText", str)
 EmailAddress = NewType("EmailAddress", str)
 Url = NewType("Url", str)
 CurrencyCode = NewType("CurrencyCode", str)
-JsonValue = NewType("JsonValue", object)
 Cursor = NewType("Cursor", str)
+JsonValue = NewType("JsonValue", object)
 
 MAX_DIGITS = 30
 DECIMAL = re.compile(r"[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?")
@@ -95,17 +95,17 @@ def _currencies() -> frozenset[str]:
     return frozenset(code for listed in used for code, _, end, is_tender in listed if is_tender and end is None)
 
 
+def parse_cursor(value: Any) -> str:
+    """Text; whether it is a cursor is found out where it is used, which has codes for what is wrong with one."""
+    if isinstance(value, str):
+        return value
+    raise GraphQLError("A Cursor is a string, as an event's cursor is.")
+
+
 def parse_currency(value: Any) -> str:
     if isinstance(value, str) and value in _currencies():
         return value
     raise GraphQLError('A CurrencyCode is the ISO 4217 code of a currency in use, such as "EUR".')
-
-
-def parse_feed_cursor(value: Any) -> str:
-    """A text; who uses it says what is wrong with it, with a code of its own."""
-    if isinstance(value, str):
-        return value
-    raise GraphQLError("A Cursor is text that an event came with.")
 
 
 def _literal(parse: Callable[[Any], Any], *kinds: type[ValueNode]) -> Callable[[ValueNode, Any], Any]:
@@ -167,10 +167,10 @@ SCALARS: dict[Any, Any] = {
     ),
     Cursor: strawberry.scalar(
         name="Cursor",
-        description="A place in the feed of events: opaque, and in the order of the feed when sorted as text.",
+        description="Where somebody stands in the feed of events: opaque, and in the feed's order when sorted as text.",
         serialize=lambda value: value,
-        parse_value=parse_feed_cursor,
-        parse_literal=_literal(parse_feed_cursor, StringValueNode),
+        parse_value=parse_cursor,
+        parse_literal=_literal(parse_cursor, StringValueNode),
     ),
     JsonValue: strawberry.scalar(
         name="JSON",
@@ -188,8 +188,8 @@ BY_NAME: dict[str, Any] = {
     "EmailAddress": EmailAddress,
     "URL": Url,
     "CurrencyCode": CurrencyCode,
-    "JSON": JsonValue,
     "Cursor": Cursor,
+    "JSON": JsonValue,
     "String": str,
     "Int": int,
     "Boolean": bool,
