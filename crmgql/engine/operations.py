@@ -109,13 +109,15 @@ class Engine:
         self.shares = Shares(settings.pool_size)
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
-        self.subscriptions = Subscriptions(self.schema, self.plans, database, connections=settings.pool_size)
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
         roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
         self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
         self.registered = Registered(self.schema, self.documents, self.plans, self.sizes, self.reading)
         self.mutations = Mutations(self.schema, self.plans, database, self.registered, self.forget)
+        self.subscriptions = Subscriptions(
+            self.schema, self.plans, database, self.registered, connections=settings.pool_size
+        )
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
         """The response body: the one way in, for every client. Raises `Rejected` for a request that gets no data."""
