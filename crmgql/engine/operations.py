@@ -111,12 +111,14 @@ class Engine:
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
-        self.subscriptions = Subscriptions(self.schema, self.plans, database, connections=settings.pool_size)
+        roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
+        self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
         self.registered = Registered(self.schema, self.documents, self.plans, self.sizes, self.reading)
         self.mutations = Mutations(self.schema, self.plans, database, self.registered, self.forget)
-        roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
-        self._root_fields = {name for root in roots if root is not None for name in root.fields}
+        self.subscriptions = Subscriptions(
+            self.schema, self.plans, database, self.registered, connections=settings.pool_size
+        )
 
     @property
     def feed(self) -> Feed | None:

@@ -4,7 +4,8 @@ Enters: an operation with its variables, and a way to ask who the subscriber is 
 wrong with the request is raised when it is opened; what ends a stream later is raised from it. Always holds: an event is read
 under the rights that its subscriber has when it is handed over. If these change, the statement is planned again.
 
-Three things are followed: events (see `channels`), a query sent with `@live`, and a job (see `live_queries`).
+Four things are followed: events (see `channels`), a named subscription to them (see `named`), a query sent with `@live`,
+and a job (see `live_queries`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from crmgql.engine import parts
 from crmgql.engine.channels import Channel, Channels, Delivery, Reading
 from crmgql.engine.documents import Operation
 from crmgql.engine.errors import rejected
-from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, Followed, Wanted
+from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, STREAM, Wanted
 from crmgql.engine.live_queries import LiveQueries
+from crmgql.engine.named import NamedSubscriptions
 from crmgql.engine.pace import Pace
+from crmgql.engine.registered import Registered
 from crmgql.errors import BadUserInput, CrmError, NotFound, Unavailable
 from crmgql.events import cursors
 from crmgql.events.cursors import Cursor
@@ -94,10 +97,13 @@ class Subscriber:
 class Subscriptions:
     """Those of one process. `feed` is set by wiring; without one nothing can be followed."""
 
-    def __init__(self, schema: GraphQLSchema, plans: Plans, database: Database, *, connections: int) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, plans: Plans, database: Database, registered: Registered, *, connections: int
+    ) -> None:
         self.schema = schema
         self.plans = plans
         self.database = database
+        self.named = NamedSubscriptions(database, registered)
         self.feed: Feed | None = None
         self.channels = Channels(database, connections)
         self.live_queries = LiveQueries()
@@ -109,7 +115,7 @@ class Subscriptions:
             raise Unavailable("Nothing can be followed here: this process has no feed.")
         if subscriber.operation.kind == "query":
             return await self._open_live(feed, subscriber, viewer)
-        ((_, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
+        ((key, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
         name = nodes[0].name.value
         if name == JOB_PROGRESS:
             return await self._open_progress(feed, subscriber, viewer)
@@ -119,20 +125,23 @@ class Subscriptions:
             given = get_argument_values(field, nodes[0], subscriber.variables)
         except GraphQLError as error:  # a variable that is null where a value is needed
             raise BadUserInput(error.message) from None
-        return await self._open_events(feed, subscriber, viewer, FOLLOWED[name], {**given, "resume": resume})
+        after = resume or given.get("after")
+        if name == STREAM:
+            named = await self.named.find(given["id"], key, viewer, subscriber.who)
+            owners = Subscriber(named.operation, named.variables, named.who, subscriber.pace)
+            return await self._open_events(feed, owners, named.viewer, named.wanted, after or named.cursor)
+        return await self._open_events(feed, subscriber, viewer, FOLLOWED[name].wanted(given), after)
 
     def _reader(self, subscriber: Subscriber) -> Reader:
         prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
         return Reader(self.schema, self.plans.metadata, prepared.fragments, variables)
 
     async def _open_events(
-        self, feed: Feed, subscriber: Subscriber, viewer: Viewer, followed: Followed, given: dict[str, Any]
+        self, feed: Feed, subscriber: Subscriber, viewer: Viewer, wanted: Wanted, after: str | None
     ) -> Stream:
-        wanted = followed.wanted(given)
         plan = await self._event_plan(subscriber, viewer)
         subscriber.pace.pay(plan)
         self._values(plan, subscriber, viewer)
-        after = given["resume"] or given.get("after")
         if after is None:
             cursor = await feed.head()
         else:

@@ -57,7 +57,6 @@ DATETIME = Codec("datetime", "DateTime", "timestamptz")
 DATE = Codec("date", "Date", "date")
 JSON = Codec("json", "JSON", "jsonb")
 CURRENCY = Codec("plain", "CurrencyCode", "text")
-CURSOR = Codec("plain", "Cursor", "text")
 
 
 def id_codec(prefix: str) -> Codec:
