@@ -25,6 +25,7 @@ from crmgql.engine import table_sizes
 from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
+from crmgql.events.feed import Feed
 from crmgql.http import cors, exchange, graphql, health, intake, sockets
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
@@ -113,6 +114,7 @@ class App:
             database.on_queued = bells.ring
             engine = build.engine(database, settings, secret=signing_key)
             engine.identities = Identities(database, signing_key)
+            feed = engine.subscriptions.feed = Feed(database, valkey)
             caps = Caps(settings)
             metrics = Metrics(lambda: _gauges(engine, caps), self.shared_metrics)
             bodies, throttle = Bodies(settings.body_timeout_s), Throttle(valkey, "crmgql:intake")
@@ -136,7 +138,7 @@ class App:
             self.rest = _rest(health.routes(checks, metrics, partial(_depths, database)))
             beside = [
                 asyncio.create_task(work)
-                for work in (metrics.keep_leaving(), table_sizes.keep(engine), self.streams.beat())
+                for work in (metrics.keep_leaving(), table_sizes.keep(engine), self.streams.beat(), feed.run())
             ]
             for task in beside:
                 task.add_done_callback(_log_end)

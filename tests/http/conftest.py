@@ -48,7 +48,7 @@ class Served:
     def log(self) -> str:
         return self.log_path.read_text()
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 10) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 60) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout_s)
@@ -177,7 +177,7 @@ def otherwise(serve: Serve) -> Iterator[Served]:
 
 @pytest.fixture
 def client(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.url, timeout=10, verify=False, headers={"accept": "application/json"}) as client:
+    with httpx.Client(base_url=served.url, timeout=60, verify=False, headers={"accept": "application/json"}) as client:
         yield client
 
 
@@ -187,7 +187,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_up(served: Served, *, patience_s: float = 30) -> None:
+def wait_until_up(served: Served, *, patience_s: float = 120) -> None:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         assert served.process.poll() is None, served.log

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from crmgql import __main__
+from crmgql.engine.channels import Delivery
 from crmgql.engine.errors import Rejected, rejected
 from crmgql.engine.operations import Engine, Request
-from crmgql.engine.subscriptions import Delivery, Who
+from crmgql.engine.subscriptions import WhoNow
 from crmgql.errors import BadUserInput, CrmError
 from crmgql.events import cursors
 from crmgql.viewer import Viewer
@@ -29,7 +30,7 @@ def cursor(number: int) -> str:
 class Scripted:
     """A stream that numbers its answers from after the cursor that it is given."""
 
-    def __init__(self, request: Request, who: Who) -> None:
+    def __init__(self, request: Request, who: WhoNow) -> None:
         self.position: str | None = None
         self._who = who
         self._script = request.variables
@@ -76,7 +77,7 @@ async def _kind_of(self: Engine, request: Request, viewer: Viewer | None) -> str
     return WORD if request.query.startswith(WORD) else await kind_of(self, request, viewer)
 
 
-async def _subscribe(self: Engine, request: Request, who: Who) -> Scripted:
+async def _subscribe(self: Engine, request: Request, who: WhoNow) -> Scripted:
     if "refuse" in request.variables:
         raise rejected(BadUserInput("Not this."))
     return Scripted(request, who)
