@@ -1,7 +1,7 @@
 """graphql-transport-ws: what arrives on a WebSocket → messages, and frames to send. Pure.
 
 https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md: what is not in it is in docs/reference/subscriptions.md (the
-payloads of `ping`). A mistake in an operation is never a `Close`; one in the protocol is.
+payloads of pings). A mistake in an operation is never a `Close`; one in the protocol is.
 """
 
 from __future__ import annotations

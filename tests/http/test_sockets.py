@@ -333,8 +333,10 @@ async def test_who_leaves_takes_all_along(server: Served, bo: LoggedIn) -> None:
         await client.subscribe("2", send=10**9, bytes=10)
         await metric(server, "crmgql_subscriptions", 2)
         client.connection.transport.abort()
+        gone = time.monotonic()
     await metric(server, "crmgql_subscriptions", 0)
     await metric(server, "crmgql_streams", 0)
+    assert time.monotonic() - gone < 4, "sending to nobody keeps the event loop from hearing that nobody is there"
 
 
 async def metric(server: Served, name: str, wanted: float) -> None:
