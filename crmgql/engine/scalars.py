@@ -16,6 +16,8 @@ from email_validator import EmailNotValidError, validate_email
 from graphql import GraphQLError, ValueNode
 from graphql.language import FloatValueNode, IntValueNode, StringValueNode
 
+from crmgql.events import cursors
+
 DecimalText = NewType("DecimalText", str)
 DateTimeText = NewType("DateTimeText", str)
 DateText = NewType("DateText", str)
@@ -23,6 +25,7 @@ EmailAddress = NewType("EmailAddress", str)
 Url = NewType("Url", str)
 CurrencyCode = NewType("CurrencyCode", str)
 JsonValue = NewType("JsonValue", object)
+Cursor = NewType("Cursor", str)
 
 MAX_DIGITS = 30
 DECIMAL = re.compile(r"[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?")
@@ -85,6 +88,11 @@ def parse_url(value: Any) -> str:
     except ValueError:
         pass
     raise GraphQLError('A URL is absolute and starts with http or https, such as "https://example.com".')
+
+
+def parse_cursor(value: Any) -> cursors.Cursor:
+    """A place in the feed. Raises `CursorInvalid`."""
+    return cursors.parse(value if isinstance(value, str) else "")
 
 
 @cache
@@ -157,6 +165,12 @@ SCALARS: dict[Any, Any] = {
         "https://www.iso.org/iso-4217-currency-codes.html",
         parse_currency,
     ),
+    Cursor: _scalar(
+        "Cursor",
+        "A place in the feed of events: opaque text, in the order of the feed when sorted.",
+        "https://datatracker.ietf.org/doc/html/rfc4648#section-8",
+        parse_cursor,
+    ),
     JsonValue: strawberry.scalar(
         name="JSON",
         description="Any JSON value.",
@@ -173,6 +187,7 @@ BY_NAME: dict[str, Any] = {
     "EmailAddress": EmailAddress,
     "URL": Url,
     "CurrencyCode": CurrencyCode,
+    "Cursor": Cursor,
     "JSON": JsonValue,
     "String": str,
     "Int": int,
