@@ -9,6 +9,9 @@ from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of,
 from crmgql.events import cursors
 from crmgql.planner import changes
 
+ROOTS = frozenset({"changesSince"})
+"""The root fields."""
+
 
 def types() -> None:
     """Declares the types."""

@@ -60,19 +60,11 @@ def internal(path: list[str | int] | None = None) -> dict[str, Any]:
     return made if path is None else {**made, "path": path}
 
 
-def _own_code(error: GraphQLError) -> str | None:
-    """The code of a scalar's own error, which graphql-core wraps, and wraps again."""
-    cause: Exception | None = error
-    while isinstance(cause, GraphQLError):
-        cause = cause.original_error
-    return cause.code if isinstance(cause, CrmError) else None
-
-
 def from_graphql(errors: list[GraphQLError], code: str) -> Rejected:
     """Parse, validation and coercion errors; their texts are written for clients."""
     listed = []
     for error in errors:
-        made: dict[str, Any] = {"message": error.message, "extensions": {"code": _own_code(error) or code}}
+        made: dict[str, Any] = {"message": error.message, "extensions": {"code": code}}
         if error.locations:
             made["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
         listed.append(made)

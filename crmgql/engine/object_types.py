@@ -75,6 +75,8 @@ def _field(field: metadata.Field, kinds: dict[str, Any], doc: str | None) -> Fie
             return Field(field.name, _nullable(lazy("Money"), field.nullable), doc, (argument,))
         case metadata.Money() | metadata.Derived():
             return Field(field.name, _nullable(lazy("Money"), field.nullable), doc)
+        case metadata.Details():
+            return Field(field.name, list_of(lazy(field.target)), doc)
         case metadata.One():
             return Field(field.name, _nullable(lazy(field.target), field.nullable), doc)
         case metadata.AnyOne():

@@ -38,7 +38,9 @@ from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
 from crmgql.engine.shares import Shares
-from crmgql.errors import CrmError, QueryTooComplex, ReadOnly, Unauthenticated
+from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
+from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, StreamNeeded, Unauthenticated
+from crmgql.events.feed import Feed
 from crmgql.planner import metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.planner.reader import Reader
@@ -56,7 +58,8 @@ class Request:
 
     `remote` is the client's address, against which failed logins are counted, `client` the program that it says it is (its
     User-Agent); `clock` is of those not logged in yet; `budget` is shared by the requests of a batch. `kind` is what the
-    operation turned out to be, once the engine has read it: `query` or `mutation`.
+    operation turned out to be, once the engine has read it: `query`, `mutation` or `subscription`. `resume` is a cursor that
+    came beside the document, from which a subscription goes on; `extensions` are the client's.
     """
 
     query: str
@@ -69,6 +72,8 @@ class Request:
     values: int = 0
     budget: Budget = field(default_factory=Budget)
     kind: str = "invalid"
+    resume: str | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine:
@@ -105,9 +110,16 @@ class Engine:
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
         self.mutations = Mutations(self.schema, self.plans, database, self.forget)
+        self.subscriptions = Subscriptions(self.schema, self.plans, database, connections=settings.pool_size)
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
-        self._root_fields = {*self.schema.query_type.fields, *self.schema.mutation_type.fields}
+        roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
+        self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
+
+    @property
+    def feed(self) -> Feed | None:
+        """What subscriptions follow."""
+        return self.subscriptions.feed
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
         """The response body: the one way in, for every client. Raises `Rejected` for a request that gets no data."""
@@ -119,6 +131,8 @@ class Engine:
                 raise ReadOnly("Send mutations with POST; GET is for queries.")
             if viewer is None and not all(self._is_public(operation.kind, root) for root in operation.roots):
                 raise Unauthenticated(LOG_IN)
+            if operation.kind == "subscription":
+                raise StreamNeeded("Send subscriptions over a WebSocket, or accept text/event-stream.")
             request.budget.run(operation, self.documents.limits.sizes)
             pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
             variables = await self.variables(operation, request.variables, pace)
@@ -127,6 +141,33 @@ class Engine:
             if viewer is None or not parts.read_records(operation):
                 return await self._recordless(operation.prepared, variables, viewer, pace)
             return await self._query(operation, variables, viewer, pace, started)
+        except CrmError as error:
+            raise rejected(error) from error
+        except RecursionError:
+            raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
+
+    async def kind_of(self, request: Request, viewer: Viewer | None) -> str:
+        """`query`, `mutation` or `subscription`, which a live query is, too. Raises `Rejected` for what can't be read."""
+        try:
+            operation = await self._operation(request, viewer)
+        except CrmError as error:
+            raise rejected(error) from error
+        return "subscription" if operation.is_live else operation.kind
+
+    async def subscribe(self, request: Request, who: WhoNow) -> Stream:
+        """A stream of answers, for the viewer that `who` answers from time to time. Raises `Rejected` for a request that
+        gets no data; so does the stream, when something ends it later."""
+        try:
+            viewer = await who()
+            operation = await self._operation(request, viewer)
+            if not operation.is_live and operation.kind != "subscription":
+                raise BadUserInput("Only subscriptions, and queries with @live, can be followed.")
+            request.kind = "subscription"
+            request.budget.run(operation, self.documents.limits.sizes)
+            pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
+            variables = await self.variables(operation, request.variables, pace)
+            subscriber = Subscriber(operation, variables, who, pace)
+            return await self.subscriptions.open(subscriber, viewer, request.resume)
         except CrmError as error:
             raise rejected(error) from error
         except RecursionError:

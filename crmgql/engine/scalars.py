@@ -16,16 +16,14 @@ from email_validator import EmailNotValidError, validate_email
 from graphql import GraphQLError, ValueNode
 from graphql.language import FloatValueNode, IntValueNode, StringValueNode
 
-from crmgql.events import cursors
-
 DecimalText = NewType("DecimalText", str)
 DateTimeText = NewType("DateTimeText", str)
 DateText = NewType("DateText", str)
 EmailAddress = NewType("EmailAddress", str)
 Url = NewType("Url", str)
 CurrencyCode = NewType("CurrencyCode", str)
-JsonValue = NewType("JsonValue", object)
 Cursor = NewType("Cursor", str)
+JsonValue = NewType("JsonValue", object)
 
 MAX_DIGITS = 30
 DECIMAL = re.compile(r"[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?")
@@ -90,16 +88,18 @@ def parse_url(value: Any) -> str:
     raise GraphQLError('A URL is absolute and starts with http or https, such as "https://example.com".')
 
 
-def parse_cursor(value: Any) -> cursors.Cursor:
-    """A place in the feed. Raises `CursorInvalid`."""
-    return cursors.parse(value if isinstance(value, str) else "")
-
-
 @cache
 def _currencies() -> frozenset[str]:
     """What is legal tender somewhere: no currencies of the past, no funds, metals or codes for tests."""
     used: Iterable[Any] = get_global("territory_currencies").values()
     return frozenset(code for listed in used for code, _, end, is_tender in listed if is_tender and end is None)
+
+
+def parse_cursor(value: Any) -> str:
+    """Text; whether it is a cursor is found out where it is used, which has codes for what is wrong with one."""
+    if isinstance(value, str):
+        return value
+    raise GraphQLError("A Cursor is a string, as an event's cursor is.")
 
 
 def parse_currency(value: Any) -> str:
@@ -165,11 +165,12 @@ SCALARS: dict[Any, Any] = {
         "https://www.iso.org/iso-4217-currency-codes.html",
         parse_currency,
     ),
-    Cursor: _scalar(
-        "Cursor",
-        "A place in the feed of events: opaque text, in the order of the feed when sorted.",
-        "https://datatracker.ietf.org/doc/html/rfc4648#section-8",
-        parse_cursor,
+    Cursor: strawberry.scalar(
+        name="Cursor",
+        description="Where somebody stands in the feed of events: opaque, and in the feed's order when sorted as text.",
+        serialize=lambda value: value,
+        parse_value=parse_cursor,
+        parse_literal=_literal(parse_cursor, StringValueNode),
     ),
     JsonValue: strawberry.scalar(
         name="JSON",

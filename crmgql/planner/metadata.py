@@ -88,7 +88,28 @@ class Derived:
     currency_argument: bool = False
 
 
-Field = Leaf | Money | One | AnyOne | Many | Derived
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `Details` are made of: where they are read, in which order, and the JSON text of each of their fields."""
+
+    source: ast.Source
+    where: ast.Expr
+    order: ast.Expr
+    texts: dict[str, ast.Expr]
+    joins: tuple[ast.Join, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """A short list of objects without ids, computed in the statement from the row under an alias; `target` is their type."""
+
+    name: str
+    target: str
+    build: Callable[[Who, str], Parts]
+    needs: tuple[str, ...]
+
+
+Field = Leaf | Money | One | AnyOne | Many | Derived | Details
 
 
 @dataclass(frozen=True, slots=True)

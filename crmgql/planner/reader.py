@@ -52,6 +52,20 @@ class Reader:
             for key, nodes in fields.items()
         )
 
+    def events(self, operation: OperationDefinitionNode) -> tuple[str, selection.Events]:
+        """The one root field of a subscription to events, with its response key."""
+        ((key, nodes),) = self.top("Subscription", operation).items()
+        assert self.schema.subscription_type is not None
+        given = self.read_arguments(nodes[0], self.schema.subscription_type.fields[nodes[0].name.value])
+        return key, selection.Events(self.object(self.metadata.nodes["Event"], nodes), given.get("where"))
+
+    def job(self, operation: OperationDefinitionNode) -> tuple[str, selection.RootOne]:
+        """The one root field of a subscription to a job, with its response key."""
+        ((key, nodes),) = self.top("Subscription", operation).items()
+        assert self.schema.subscription_type is not None
+        given = self.read_arguments(nodes[0], self.schema.subscription_type.fields[nodes[0].name.value])
+        return key, selection.RootOne(self.object(self.metadata.nodes["Job"], nodes), given["id"])
+
     def _root_field(self, nodes: list[FieldNode]) -> selection.Root:
         name = nodes[0].name.value
         if name == "__typename":
@@ -107,6 +121,8 @@ class Reader:
                 return selection.MoneyField(
                     field, self._plain(nodes, "Money"), self.read_arguments(nodes[0], kind.fields[name])
                 )
+            case metadata.Details():
+                return selection.DetailsField(field, self._plain(nodes, field.target))
             case metadata.One():
                 return selection.OneField(field, self.object(self.metadata.nodes[field.target], nodes))
             case metadata.AnyOne():

@@ -35,6 +35,14 @@ class DerivedField:
 
 
 @dataclass(frozen=True, slots=True)
+class DetailsField:
+    """`parts` are (response key, name)."""
+
+    field: metadata.Details
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OneField:
     field: metadata.One
     object: Object
@@ -54,7 +62,7 @@ class ManyField:
     connection: Connection
 
 
-Item = TypeName | LeafField | MoneyField | DerivedField | OneField | AnyField | ManyField
+Item = TypeName | LeafField | MoneyField | DerivedField | DetailsField | OneField | AnyField | ManyField
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,14 @@ class RootChanges:
     size: int
     after: Origin | None
     parts: tuple[tuple[str, ChangesPart], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events whose ids the feed gives; `where` is what a subscriber asks for besides."""
+
+    object: Object
+    where: Argument | None
 
 
 @dataclass(frozen=True, slots=True)

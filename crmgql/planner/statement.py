@@ -29,15 +29,41 @@ class IdsOf:
     prefix: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventIds:
+    """Parameter source: the ids of the events that a subscriber is to read, under `EVENT_IDS` among the variables."""
+
+
+EVENT_IDS = "the events"
+"""No client's variable can have this name."""
+
+
+def compile_events(key: str, wanted: selection.Events, known: metadata.Metadata, who: Who) -> ast.Statement:
+    """Of some events those that the viewer may see and asks for: rows of id, the JSON text of the answer, its nodes."""
+    build = Build(known, who, Filters(known, who))
+    node = wanted.object.node
+    where = build.filters.where(node, levels.INNER, wanted.where)
+    own = ast.AnyOf(ast.Col(levels.INNER, "id"), ast.Param(EventIds(), "uuid[]"))
+    level = build.level(node, levels.Root(), [own, where])
+    text = entries([(key, objects.object_text(build, level, wanted.object))])
+    id = level.column("id")
+    select = level.texts(((id, "id"), (text, "data"), (level.nodes(), "nodes")))
+    return ast.Statement((*_rows(build), *build.texts), select)
+
+
 def compile_statement(root: selection.Roots, known: metadata.Metadata, who: Who) -> ast.Statement:
     """The whole operation. Raises `BadUserInput` and `Forbidden` for arguments that can't be planned."""
     build = Build(known, who, Filters(known, who))
     data = entries([(key, _root(build, item)) for key, item in root])
     nodes = _sum_of(build.counts)
-    # A child asks its parent for keys while it is written: children first, then turned round.
+    columns = ((data, "data"), (nodes, "nodes"), *_standings(build))
+    return ast.Statement((*build.first, *_rows(build), *build.texts), ast.Select(columns))
+
+
+def _rows(build: Build) -> list[ast.Cte]:
+    """The levels' rows. A child asks its parent for keys while it is written: children first, then turned round."""
     rows = [ast.Cte(level.name, level.select(), materialized=True) for level in reversed(build.rows)]
-    columns = ((data, "data"), (nodes, "nodes"), *(_standings(build)))
-    return ast.Statement((*build.first, *reversed(rows), *build.texts), ast.Select(columns))
+    return rows[::-1]
 
 
 def _standings(build: Build) -> Iterator[tuple[ast.Expr, str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from crmgql.events import cursors
 from crmgql.planner import arguments, codecs
 from crmgql.planner.arguments import Variables
 from crmgql.sql import ast
@@ -25,7 +26,8 @@ class CursorPart:
     part: str
 
     def value(self, variables: Variables) -> Any:
-        cursor: Any = arguments.current(self.origin, variables)
+        """Raises `CursorInvalid`."""
+        cursor = cursors.parse(str(arguments.current(self.origin, variables)))
         match self.part:
             case "position":
                 return cursor.position

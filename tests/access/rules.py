@@ -224,7 +224,7 @@ class Sight:
             ),
             "Opportunity": self._deal,
             "Erasure": lambda row: "ADMIN" in roles,
-            "Event": lambda row: bool(roles & {"ADMIN", "INTEGRATION"}) and self._subject(row),
+            "Event": lambda row: bool(roles) and self._subject(row),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,

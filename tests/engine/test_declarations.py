@@ -34,6 +34,7 @@ def way_to(kind: str, bench: Bench) -> str:
         "Query": "{ %s }",
         "Money": "{ orders { nodes { total { %s } } } }",
         "PageInfo": "{ orders { pageInfo { %s } } }",
+        "EventChange": "{ events { nodes { changes { %s } } } }",
     }[kind]
 
 
