@@ -5,15 +5,15 @@ from __future__ import annotations
 import strawberry
 
 from crmgql.engine import scalars
-from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of, object_type
+from crmgql.engine.strawberries import REQUIRED, Argument, Field, input_type, lazy, list_of, object_type
 from crmgql.events import cursors
-from crmgql.planner import changes
+from crmgql.planner import changes, metadata
 
-ROOTS = frozenset({"changesSince"})
+ROOTS = frozenset({"changesSince", "streamChecksum"})
 """The root fields."""
 
 
-def types() -> None:
+def types(known: metadata.Metadata) -> None:
     """Declares the types."""
     id, kind = strawberry.ID, Field("type", str, "The name of the record's type.")
     object_type("DeletedRecord", [kind, Field("id", id)], "A record that you see no more, for whatever reason.")
@@ -33,6 +33,27 @@ def types() -> None:
         ],
         "What changed of some types behind a cursor, as you see it now.",
     )
+    object_type(
+        "StreamChecksum",
+        [
+            kind,
+            Field("count", int, "How many records you see."),
+            Field(
+                "checksum",
+                str,
+                "The sum, modulo 2^64, over these records of the first 8 bytes of SHA-256 over `id:version`; 16 hexadecimal digits.",
+            ),
+            Field("cursor", scalars.Cursor, "The newest one when this was counted."),
+            Field(
+                "current",
+                bool,
+                "Whether a copy that has applied all up to `at` (else up to `cursor`) must have the same sum. False: go on to `cursor`, and ask again with it.",
+            ),
+        ],
+        "What a copy of a type must come to.",
+    )
+    wheres = [Field(node.singular, lazy(f"{node.name}Where")) for node in known.nodes.values() if node.followed]
+    input_type("StreamFilter", wheres, "Which records count, by their type.")
 
 
 def fields() -> list[Field]:
@@ -49,7 +70,17 @@ def fields() -> list[Field]:
                     "first", int, changes.DEFAULT_SIZE, f"How many events are looked at, {changes.MAX_SIZE} at most."
                 ),
             ),
-        )
+        ),
+        Field(
+            "streamChecksum",
+            list_of(lazy("StreamChecksum")),
+            "What a copy of these types must come to, for a proof that it is equal.",
+            (
+                Argument("types", list[str], REQUIRED, "Of records that you keep, such as Order."),
+                Argument("filter", lazy("StreamFilter"), None, "If you keep only some of them."),
+                Argument("at", scalars.Cursor, None, "Up to where your copy has applied changes."),
+            ),
+        ),
     ]
 
 

@@ -32,7 +32,7 @@ def build(known: metadata.Metadata, declared: dict[str, declare.NodeDeclaration]
         [Field("amount", scalars.DecimalText), Field("currency", scalars.CurrencyCode)],
         "An exact amount in a currency, written with the currency's decimals.",
     )
-    copies.types()
+    copies.types(known)
     object_type("PageInfo", _page_info(), "Where a page stands in its list.")
     for node in known.nodes.values():
         fields = [_field(field, kinds, _doc(declared[node.name], name)) for name, field in node.fields.items()]

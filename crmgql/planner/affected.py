@@ -74,7 +74,7 @@ class Affected:
             hired = ast.eq(ast.Col(W, "kind"), ast.Text("user.created"))
             found.append(ast.all_of([is_about("User"), _changed("team_id"), ast.Not(hired)]))
             found += [ast.all_of([is_about("Team"), _changed("manager_id", "parent_id")]), is_gap("Team")]
-        found += [is_gap(_record(place.table)) for place in self.above]
+        found += [is_gap(record_of(place.table)) for place in self.above]
         seen = ast.Exists(within(self.window, ast.Num(1), ast.any_of(found)))
         return ast.any_of([*(ast.Op(_count(name), ">", ast.Num(SPREAD)) for name in self._unders), seen])
 
@@ -84,7 +84,7 @@ class Affected:
         return [self._add(f"k{number}", self._under(place)) for number, place in enumerate(self.above)]
 
     def _under(self, place: places.Place) -> ast.Select:
-        decisive = ast.all_of([is_about(_record(place.table)), _changed(*place.columns)])
+        decisive = ast.all_of([is_about(record_of(place.table)), _changed(*place.columns)])
         above = ast.ArrayOf(within(self.window, ast.Col(W, "subject_id"), decisive))
         where = ast.AnyOf(ast.Col(T, place.key), above)
         return ast.Select(((ast.Col(T, "id"), "id"),), ast.Table(self.node.table, T), where=where, limit=SPREAD + 1)
@@ -156,7 +156,8 @@ def _changed(*columns: str) -> ast.Expr:
     return ast.Op(ast.Col(W, "changed"), "&&", ast.Cast(ast.Text(f"{{{names}}}"), "text[]")) if names else ast.TRUE
 
 
-def _record(table: str) -> str:
+def record_of(table: str) -> str:
+    """The type whose records are in a table."""
     return next(name for name, entry in access.ENTRIES.items() if entry.table == table)
 
 

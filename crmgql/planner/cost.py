@@ -35,6 +35,9 @@ class Worst:
                 times = changes.most_records(item, self.who) if changed else 0
                 for objects in changed:
                     self._likeliest(objects, times)
+            case selection.RootChecksums(types):
+                self.nodes += len(types)
+                self.scans += [Scan(node.table) for node, _ in types]
             case _:
                 pass
 

@@ -163,6 +163,15 @@ class RootChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class RootChecksums:
+    """`streamChecksum` of types, each with the filter of the records that count. `at`: where the copy's cursor comes from."""
+
+    types: tuple[tuple[metadata.Node, Argument | None], ...]
+    at: Origin | None
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """Events whose ids the feed gives; `where` is what a subscriber asks for besides."""
 
@@ -180,6 +189,17 @@ class Elsewhere:
     """A root field that the statement does not answer: in its text there is a hole for it."""
 
 
-Root = RootOne | RootViewer | RootOnly | RootMany | RootNodes | RootChanges | TypeName | Nothing | Elsewhere
+Root = (
+    RootOne
+    | RootViewer
+    | RootOnly
+    | RootMany
+    | RootNodes
+    | RootChanges
+    | RootChecksums
+    | TypeName
+    | Nothing
+    | Elsewhere
+)
 Roots = tuple[tuple[str, Root], ...]
 """The root fields by response key."""

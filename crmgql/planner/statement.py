@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crmgql import access
-from crmgql.planner import arguments, changes, codecs, connections, levels, metadata, objects, selection
+from crmgql.planner import arguments, changes, checksums, codecs, connections, levels, metadata, objects, selection
 from crmgql.planner.compiling import NULL, Build, entries, or_else
 from crmgql.planner.filters import Filters
 from crmgql.planner.levels import Level
@@ -101,6 +101,8 @@ def _root(build: Build, item: selection.Root) -> ast.Expr:
             return connections.root(build, connection, objects.object_text)
         case selection.RootChanges():
             return changes.compile_changes(build, item)
+        case selection.RootChecksums():
+            return checksums.compile_checksums(build, item)
         case selection.RootNodes(wanted_objects, ids):
             return _any_nodes(build, wanted_objects, ids)
 

@@ -91,6 +91,36 @@ def standing(after: arguments.Origin) -> ast.Expr:
     return ast.Concat((ast.Case(ast.IsTrue(is_dropped), ast.Text("expired "), state), head()))
 
 
+def is_placed_after(after: arguments.Origin, condition: ast.Expr) -> ast.Expr:
+    """Whether behind the cursor there is an event `e` of a kind."""
+    join = ast.Join("JOIN", ast.Table("events", "e"), ast.eq(ast.Col("e", "id"), ast.Col("p", "event_id")))
+    where = ast.all_of([ast.Op(ast.Col("p", "position"), ">", position(after)), condition])
+    return ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table("event_positions", "p"), (join,), where))
+
+
+def is_waiting(condition: ast.Expr) -> ast.Expr:
+    """Whether an event `e` of a kind is committed and has no position yet: the next pass of the relay will see it.
+
+    Those are events of transactions that ran when the last pass looked, or began later (`feed_pass`).
+    """
+
+    def number(of: ast.Expr) -> ast.Expr:
+        plain = ast.Cast(ast.Cast(of, "text"), "int8")
+        return ast.Cast(ast.Cast(ast.Op(plain, "+", ast.Col("f", "base")), "text"), "xid8")
+
+    def in_feed(of: ast.Expr) -> ast.Select:
+        return ast.Select(((number(of), "number"),), ast.Table("feed", "f"))
+
+    transaction, last_pass = ast.Col("e", "transaction_id"), (ast.Col("f", "pass"),)
+    later = ast.Op(transaction, ">=", ast.Subquery(in_feed(ast.Func("pg_snapshot_xmax", last_pass))))
+    ran = ast.AnyOf(transaction, ast.ArrayOf(in_feed(ast.Func("pg_snapshot_xip", last_pass))))
+    some = [
+        ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table("events", "e"), where=ast.all_of([each, condition])))
+        for each in (later, ran)
+    ]
+    return ast.any_of(some)
+
+
 def _dropped(relation: str, column: str) -> ast.Expr:
     """The last one of the months that the retention has dropped."""
     value = ast.Col("k", column)
