@@ -50,7 +50,7 @@ class Feed:
         self._moved = asyncio.Event()
 
     @property
-    def head(self) -> Cursor | None:
+    def tail(self) -> Cursor | None:
         """Behind the newest event that was read; None while nobody follows."""
         return self._tail
 

@@ -102,7 +102,7 @@ class OpenStream(ABC):
             return
         except CrmError:  # the database's trouble ends no stream
             pass
-        head = self.engine.feed.head if self.engine.feed is not None else None
+        head = self.engine.feed.tail if self.engine.feed is not None else None
         await self.heartbeat(None if head is None else head.text(), warning)
 
 

@@ -1,7 +1,7 @@
 """One operation of a WebSocket: a query, a mutation, or a subscription. What is wrong with it ends it and nothing else.
 
 Enters: the payload of `subscribe`. Leaves: frames `next`, then `complete` or `error`, never both. With credit (`extensions: {credit: N}`) a
-subscription sends so many deliveries and then waits until a `ping` brings more: nothing is read for it meanwhile.
+subscription sends so many deliveries and then waits until a ping brings more: nothing is read for it meanwhile.
 """
 
 from __future__ import annotations

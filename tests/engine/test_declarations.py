@@ -15,7 +15,7 @@ from tests.planner.bench import Bench
 
 SINCE = 'changesSince(types: ["Order", "Customer"], cursor: "evc_' + "0" * 56 + '")'
 
-ANSWERED_WITH_THE_RECORD = ("Mutation", "Subscription", "HandedOver")
+ANSWERED_WITH_THE_RECORD = ("Mutation", "Subscription", "HandedOver", "PulledEvent")
 
 
 def subselection(made: Any) -> str:
