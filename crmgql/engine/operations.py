@@ -27,7 +27,7 @@ from crmgql.domain.people import clients
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import documents, parts
+from crmgql.engine import copies, documents, parts
 from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
@@ -41,6 +41,7 @@ from crmgql.engine.registered import Registered
 from crmgql.engine.shares import Shares
 from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
 from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, StreamNeeded, Unauthenticated
+from crmgql.events.feed import Feed
 from crmgql.planner import metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.planner.reader import Reader
@@ -118,6 +119,11 @@ class Engine:
         self.subscriptions = Subscriptions(
             self.schema, self.plans, database, self.registered, connections=settings.pool_size
         )
+
+    @property
+    def feed(self) -> Feed | None:
+        """What subscriptions follow."""
+        return self.subscriptions.feed
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
         """The response body: the one way in, for every client. Raises `Rejected` for a request that gets no data."""
@@ -224,7 +230,9 @@ class Engine:
         with telemetry.span("graphql.sql") as span:
             telemetry.note_sql(span, plan.sql)
             cost, row = await self._fetch(plan, values, viewer, pace)
-        data, nodes = row
+        data, nodes, *standings = row
+        for each in standings:
+            copies.check(each)
         filled = NOTHING
         if parts.are_needed(operation):
             filled = await self.parts.fill(prepared, variables, viewer, pace)

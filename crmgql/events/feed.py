@@ -49,6 +49,11 @@ class Feed:
         self._rung = asyncio.Event()
         self._moved = asyncio.Event()
 
+    @property
+    def tail(self) -> Cursor | None:
+        """Behind the newest event that was read; None while nobody follows."""
+        return self._tail
+
     async def follow(
         self, after: Cursor | None, *, kinds: Collection[str] | None = None, width: int = WIDTH
     ) -> AsyncIterator[Page]:
