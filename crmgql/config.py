@@ -90,6 +90,9 @@ class Settings(BaseSettings):
         "", description="Comma-separated addresses and networks, not public ones, that webhooks may go to besides."
     )
     webhook_timeout_s: float = Field(15, ge=0.1, le=60, description="How long the receiver of a webhook may take.")
+    webhook_log_days: int = Field(
+        30, ge=1, le=365, description="Attempts and ended deliveries of webhooks older than this are deleted."
+    )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
 
     @field_validator("database_url", "read_database_url", "redis_url")

@@ -52,6 +52,9 @@ PREFIXES = {
     "Team": "tea",
     "Ticket": "tic",
     "User": "usr",
+    "WebhookAttempt": "wha",
+    "WebhookDelivery": "whd",
+    "WebhookEndpoint": "whe",
 }
 
 

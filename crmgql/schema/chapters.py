@@ -21,6 +21,7 @@ CHAPTERS = (
     "people",
     "pools",
     "routing",
+    "webhooks",
 )
 PARTS = ("types", "fields", "mutations")
 

@@ -15,10 +15,11 @@ from typing import Any
 import structlog
 import uvloop
 
-from crmgql import db
+from crmgql import db, secrets_file
 from crmgql.config import Settings
 from crmgql.domain.jobs import kinds, schedules
 from crmgql.domain.jobs import queues as waiting
+from crmgql.domain.webhooks.keys import KEYS
 from crmgql.errors import CrmError, DatabaseAway, SetupError
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
@@ -56,6 +57,7 @@ def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES, metrics_at: Ad
     """Works until SIGTERM or SIGINT. Raises `SetupError` when the settings lack a server."""
     if settings.database_url is None or settings.redis_url is None:
         raise SetupError("Set CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL, or use “crmgql dev”, which starts both.")
+    KEYS.use(secrets_file.secret(settings))
     process = Process(settings, queues, settings.redis_url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(process, settings.database_url, metrics_at))

@@ -33,6 +33,8 @@ UNVERSIONED = {
     "pool_items",
     "pool_moves",
     "erasures",
+    "webhook_deliveries",
+    "webhook_attempts",
 }
 EARLY = (
     "users",
@@ -55,6 +57,7 @@ EARLY = (
     "orders",
     "payments",
     "leads",
+    "webhook_endpoints",
 )
 """Tables that others refer to."""
 

@@ -58,6 +58,9 @@ TABLES = (
     "pool_moves",
     "companies",
     "erasures",
+    "webhook_endpoints",
+    "webhook_deliveries",
+    "webhook_attempts",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

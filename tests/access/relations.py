@@ -50,6 +50,9 @@ PREFIXES = {
     "PoolItem": "pit",
     "PoolMove": "pmv",
     "Company": "cmp",
+    "WebhookEndpoint": "whe",
+    "WebhookDelivery": "whd",
+    "WebhookAttempt": "wha",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -96,6 +99,7 @@ ONE = {
     ("*", "pool"): "Pool",
     ("*", "lastOwner"): "User",
     ("*", "claimedBy"): "User",
+    ("*", "endpoint"): "WebhookEndpoint",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -153,6 +157,8 @@ MANY = {
     ("RoutingRule", "decisions"): ("AssignmentDecision", "rule_id", "-decidedAt"),
     ("LeadQueue", "leads"): ("Lead", "queue_id", "-receivedAt"),
     ("Pool", "items"): ("PoolItem", "pool_id", "-enteredAt"),
+    ("WebhookEndpoint", "deliveries"): ("WebhookDelivery", "endpoint_id", "-id"),
+    ("WebhookEndpoint", "attempts"): ("WebhookAttempt", "endpoint_id", "-id"),
 }
 ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "User": "name",
@@ -189,4 +195,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Pool": "name",
     "PoolItem": "-enteredAt",
     "PoolMove": "-occurredAt",
+    "WebhookDelivery": "-id",
+    "WebhookAttempt": "-id",
 }

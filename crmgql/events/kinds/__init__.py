@@ -23,6 +23,7 @@ from crmgql.events.kinds import (
     routing,
     sales,
     settings,
+    webhooks,
 )
 
 CHAPTERS: dict[str, tuple[Kind, ...]] = {
@@ -43,6 +44,7 @@ CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "jobs": jobs.KINDS,
     "imports": imports.KINDS,
     "events": events.KINDS,
+    "webhooks": webhooks.KINDS,
 }
 """In the order of the reference."""
 
