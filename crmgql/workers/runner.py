@@ -28,6 +28,7 @@ from crmgql.workers import (
     metrics,
 )
 from crmgql.workers.attempts import Attempts
+from crmgql.workers.dispatcher import Dispatcher
 from crmgql.workers.drains import Drain
 from crmgql.workers.feed import FeedRelay
 from crmgql.workers.relay import Relay, Wanted
@@ -105,6 +106,7 @@ class Process:
         drains = {queue: self._drain(attempts, queue) for queue in self.queues}
         database.on_queued = self._ring_bells
         feed = FeedRelay(database, self.redis_url)
+        dispatcher = Dispatcher(database, self.settings, attempts.failures)
         upkeep = Upkeep(
             database,
             attempts.clock,
@@ -112,12 +114,15 @@ class Process:
             self.wanted,
             attempts.failures,
             self.answers.postgresql,
-            feed.wake,
+            {"events": feed.wake, "webhooks": dispatcher.wake},
         )
         async with AsyncExitStack() as stack:
             if metrics_at is not None:
                 await stack.enter_async_context(metrics.served(self._page(attempts), *metrics_at))
-            beside = [asyncio.create_task(work) for work in (attempts.beat(), upkeep.run(), feed.run())]
+            beside = [
+                asyncio.create_task(work)
+                for work in (attempts.beat(), upkeep.run(), feed.run(), self._dispatch(dispatcher))
+            ]
             work = asyncio.create_task(self._persist(drains))
             try:
                 await asyncio.wait([work])
@@ -127,6 +132,13 @@ class Process:
                 await asyncio.gather(*(drain.stop(PATIENCE_S) for drain in drains.values()))
                 await attempts.finish(PATIENCE_S)
                 await ended(*beside)
+
+    async def _dispatch(self, dispatcher: Dispatcher) -> None:
+        valkey = client(self.redis_url)
+        try:
+            await dispatcher.run(valkey)
+        finally:
+            await valkey.aclose(close_connection_pool=True)
 
     def _drain(self, attempts: Attempts, queue: str) -> Drain:
         at_once = self.settings.worker_jobs

@@ -16,7 +16,7 @@ import orjson
 
 from crmgql.domain.webhooks import signatures
 from crmgql.domain.webhooks.attempts import Tried, record, tried
-from crmgql.domain.webhooks.endpoints import MOVES
+from crmgql.domain.webhooks.endpoints import LONGEST_REASON, MOVES
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.models import WebhookEndpoint
 from crmgql.outbound import targets
@@ -27,7 +27,6 @@ from crmgql.records.records import Act, Row
 KIND = "webhook.challenge"
 HEADER = "webhook-challenge"
 FIND = "SELECT * FROM webhook_endpoints WHERE id = $1 AND public_key = $2 AND status = 'PENDING'"
-LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)

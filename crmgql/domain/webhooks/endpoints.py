@@ -14,6 +14,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.jobs import jobs
 from crmgql.domain.jobs import kinds as job_kinds
+from crmgql.domain.messages import notifications
 from crmgql.domain.people import users
 from crmgql.domain.webhooks.keys import KEYS, new_salt
 from crmgql.errors import BadUserInput, Forbidden
@@ -32,6 +33,7 @@ API_VERSIONS = ("2026-11",)
 OVERLAP_H, LONGEST_OVERLAP_H = 24, 168
 """How long the old secret goes on to be used beside a new one."""
 
+LONGEST_REASON = 300
 LIVE = frozenset({"PENDING", "ACTIVE", "PAUSED", "DISABLED"})
 MOVES = Moves(
     WebhookEndpoint,
@@ -113,6 +115,23 @@ async def delete(act: Act, *, id: UUID, expected_version: int | None = None) -> 
     await records.change(act, WebhookEndpoint, endpoint, move.changes(act.now) | WELL, kind=move.event)
     await act.tx.connection.execute(GIVE_UP, id, act.now)
     return id
+
+
+async def disable(act: Act, *, id: UUID, reason: str) -> None:
+    """Stops an active endpoint, for the system: tells administrators and the owner. Nothing happens if it is not active now."""
+    endpoint = await records.lock(act, WebhookEndpoint, id)
+    if endpoint["status"] != "ACTIVE":
+        return
+    move = MOVES["disable"]
+    changes = move.changes(act.now) | {"status_reason": reason[:LONGEST_REASON]}
+    await records.change(act, WebhookEndpoint, endpoint, changes, kind=move.event)
+    await notifications.notify(
+        act,
+        user_ids=[endpoint["owner_id"], *await users.administrators(act)],
+        kind="webhookEndpoint.disabled",
+        title=f"The webhook endpoint {endpoint['url']} was disabled",
+        body=f"{reason} What happens meanwhile is sent when it is resumed.",
+    )
 
 
 async def rotate_secret(

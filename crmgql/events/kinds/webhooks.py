@@ -17,5 +17,6 @@ KINDS = (
     Kind("webhookEndpoint.secretRotated", "WebhookEndpoint", "A webhook endpoint got a new secret."),
     Kind("webhookEndpoint.paused", "WebhookEndpoint", "A webhook endpoint was paused."),
     Kind("webhookEndpoint.resumed", "WebhookEndpoint", "A paused or disabled webhook endpoint goes on."),
+    Kind("webhookEndpoint.disabled", "WebhookEndpoint", "The system stopped sending to a webhook endpoint."),
     Kind("webhookEndpoint.deleted", "WebhookEndpoint", "A webhook endpoint was deleted."),
 )
