@@ -25,10 +25,14 @@ from crmgql.engine import table_sizes
 from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
-from crmgql.http import cors, exchange, graphql, health, intake
+from crmgql.events.feed import Feed
+from crmgql.http import cors, exchange, graphql, health, intake, sockets
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
+from crmgql.http.caps import Caps
 from crmgql.http.metrics import Gauges, Metrics
+from crmgql.http.open_streams import OpenStreams
+from crmgql.http.stream import EventStreams, Gone
 from crmgql.http.throttling import Throttle
 from crmgql.schema import build
 from crmgql.viewer import system_clock
@@ -43,7 +47,7 @@ WAIT_S = 5.0
 HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
-def build_app(settings: Settings, shared_metrics: Path | None = None) -> ASGIApp:
+def build_app(settings: Settings, shared_metrics: Path | None = None) -> App:
     """The ASGI application. `shared_metrics`: where the processes of one server leave their numbers."""
     return App(settings, shared_metrics)
 
@@ -59,18 +63,26 @@ class App:
         self.settings = settings
         self.shared_metrics = shared_metrics
         self.graphql: ASGIApp = _starting
+        self.sockets: ASGIApp = _no_socket
         self.intake: ASGIApp = _starting
         self.rest: ASGIApp = _starting
+        self.streams = OpenStreams(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http" and scope["path"] == GRAPHQL:
             await self.graphql(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await (self.sockets if scope["path"] == GRAPHQL else _no_socket)(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == intake.PATH:
             await self.intake(scope, receive, send)
         else:
             await self.rest(scope, receive, send)
+
+    def stopping(self) -> None:
+        """Ends what would not end by itself, as the server waits for all that is under way."""
+        self.streams.end_all(Gone())
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """ASGI's lifespan. What an operator can mend is reported in one line, without a traceback."""
@@ -102,18 +114,32 @@ class App:
             database.on_queued = bells.ring
             engine = build.engine(database, settings, secret=signing_key)
             engine.identities = Identities(database, signing_key)
-            metrics = Metrics(lambda: _gauges(engine), self.shared_metrics)
+            feed = engine.subscriptions.feed = Feed(database, valkey)
+            caps = Caps(settings)
+            metrics = Metrics(lambda: _gauges(engine, caps), self.shared_metrics)
             bodies, throttle = Bodies(settings.body_timeout_s), Throttle(valkey, "crmgql:intake")
             endpoint = graphql.Endpoint(
-                engine, engine.identities, settings, metrics, bodies=bodies, addresses=addresses
+                engine,
+                engine.identities,
+                settings,
+                metrics,
+                bodies=bodies,
+                addresses=addresses,
+                streams=EventStreams(engine, settings, metrics, caps, self.streams),
             )
             self.graphql = cors.Cors(endpoint, allowed) if allowed else endpoint
+            self.sockets = sockets.Endpoint(
+                engine, settings, metrics, caps, self.streams, addresses=addresses, origins=allowed
+            )
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             if database.reads_replica:
                 checks["replica"] = database.ping_replica
             self.rest = _rest(health.routes(checks, metrics, partial(_depths, database)))
-            beside = [asyncio.create_task(work) for work in (metrics.keep_leaving(), table_sizes.keep(engine))]
+            beside = [
+                asyncio.create_task(work)
+                for work in (metrics.keep_leaving(), table_sizes.keep(engine), self.streams.beat(), feed.run())
+            ]
             for task in beside:
                 task.add_done_callback(_log_end)
             garbage.leave_out()
@@ -190,10 +216,12 @@ async def _broken(request: Request, error: Exception) -> Response:
     return Response(exchange.encoded({"errors": [internal()]}), 500, media_type="application/json")
 
 
-def _gauges(engine: Engine) -> Gauges:
+def _gauges(engine: Engine, caps: Caps) -> Gauges:
     sizes = engine.database.pool_sizes()
     return {
         "crmgql_plan_cache_plans": len(engine.plans),
+        "crmgql_streams": caps.streams,
+        "crmgql_subscriptions": caps.subscriptions,
         **{f"crmgql_db_{name}": size for name, size in sizes.items()},
     }
 
@@ -201,6 +229,11 @@ def _gauges(engine: Engine) -> Gauges:
 async def _depths(database: db.Database) -> queues.Depths:
     async with database.reserved() as connection:
         return await queues.depths(connection, queues=kinds.QUEUES, now=system_clock())
+
+
+async def _no_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
 
 
 async def _starting(scope: Scope, receive: Receive, send: Send) -> None:

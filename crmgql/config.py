@@ -50,7 +50,9 @@ class Settings(BaseSettings):
     )
     worker_jobs: int = Field(10, ge=1, le=1000, description="Jobs that a worker process does at once, for each queue.")
     statement_timeout_ms: int = Field(10_000, ge=100, description="The database stops a query after this time.")
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    max_body_bytes: int = Field(
+        1_048_576, ge=1024, description="Largest request body, and largest message on a WebSocket."
+    )
     body_timeout_s: float = Field(15, ge=0.1, le=600, description="Seconds in which a request body must arrive.")
     trusted_proxies: str = Field(
         "", description="Comma-separated addresses and networks of proxies whose X-Forwarded-For counts."
@@ -92,6 +94,28 @@ class Settings(BaseSettings):
     webhook_timeout_s: float = Field(15, ge=0.1, le=60, description="How long the receiver of a webhook may take.")
     webhook_log_days: int = Field(
         30, ge=1, le=365, description="Attempts and ended deliveries of webhooks older than this are deleted."
+    )
+    max_streams: int = Field(
+        4000, ge=1, le=100_000, description="WebSockets and event streams that a process holds open at once."
+    )
+    max_streams_per_viewer: int = Field(50, ge=1, description="The same for one user.")
+    max_strangers_per_address: int = Field(
+        50, ge=1, description="WebSockets of one address that have not shown a token yet, in a process."
+    )
+    max_subscriptions: int = Field(50, ge=1, description="Operations under way on one WebSocket.")
+    max_subscriptions_per_viewer: int = Field(500, ge=1, description="Subscriptions of one user in a process.")
+    socket_init_s: float = Field(5, ge=0.1, le=60, description="Seconds in which a new WebSocket must show its token.")
+    heartbeat_s: float = Field(
+        15,
+        ge=0.1,
+        le=300,
+        description="Seconds between two heartbeats of a stream; silent for two, a WebSocket is closed.",
+    )
+    slow_consumer_s: float = Field(
+        10, ge=0.1, le=300, description="Seconds for which a client may leave a stream unread before it is dropped."
+    )
+    max_waiting_bytes: int = Field(
+        4_194_304, ge=1024, description="Bytes that may wait for a WebSocket that has stopped being read."
     )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
 

@@ -85,6 +85,12 @@ class ReadOnly(CrmError):
     code = "METHOD_NOT_ALLOWED"
 
 
+class StreamNeeded(CrmError):
+    """A subscription came in a way that has one answer only."""
+
+    code = "STREAM_NEEDED"
+
+
 class OperationNotFound(CrmError):
     code = "OPERATION_RESOLUTION_FAILURE"
 

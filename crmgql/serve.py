@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from granian import _signals
 from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server import MPServer
@@ -38,7 +41,8 @@ SETTLES_S = 10
 """A worker that gives up earlier than this can't start."""
 
 BACKLOG, MOST_AT_ONCE = 2048, 2048
-"""Connections that wait to be taken up, and requests of a worker under way: twice as many as may be arriving slowly."""
+"""Connections that wait to be taken up, and requests of a worker under way besides streams: twice as many as may be arriving
+slowly."""
 
 HEADERS_MS = 10_000
 """How long a request's headers may take."""
@@ -81,7 +85,7 @@ def serve(settings: Settings, *, standby: bool = False) -> None:
             log_dictconfig=logs.server_config(),
             workers_kill_timeout=STOP_S,
             backlog=BACKLOG,
-            backpressure=MOST_AT_ONCE,
+            backpressure=MOST_AT_ONCE + settings.max_streams,
             http1_settings=HTTP1Settings(header_read_timeout=HEADERS_MS),
         )
         server.serve(
@@ -139,4 +143,24 @@ def _load(settings: Settings, shared_metrics: Path | None) -> ASGIApp:
     """Runs in each worker process, which may not have inherited what the parent set up."""
     logs.set_up(settings)
     sys.setswitchinterval(SWITCH_S)
-    return app.build_app(settings, shared_metrics)
+    application = app.build_app(settings, shared_metrics)
+    _tell_of_stop(application.stopping)
+    return application
+
+
+def _tell_of_stop(stopping: Callable[[], None]) -> None:
+    """Granian waits for the requests under way and tells nobody: an event stream would keep it waiting for all of `STOP_S`."""
+    set_signals = _signals.set_loop_signals
+
+    def set_loop_signals(loop: asyncio.AbstractEventLoop) -> Any:
+        stop = set_signals(loop)  # type: ignore[no-untyped-call]
+
+        def both() -> None:
+            stop.set()
+            stopping()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, both)
+        return stop
+
+    _signals.set_loop_signals = set_loop_signals

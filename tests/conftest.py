@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import structlog
+from hypothesis import HealthCheck, settings
 
 from crmgql import db, migrate
 from crmgql.config import Settings
@@ -38,6 +39,10 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 # The default draws a box with all variables for each error that is logged: a quarter of a second, for nobody to look at.
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("crmgql", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("crmgql")
 
 
 def pytest_collection_finish() -> None:

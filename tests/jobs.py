@@ -108,7 +108,7 @@ async def end(crm: Database, lease: Lease, *, now: datetime = NOW) -> None:
         await leases.done(tx.connection, lease, now=now, result=None)
 
 
-async def until(true: Any, *, seconds: float = 20) -> None:
+async def until(true: Any, *, seconds: float = 60) -> None:
     """Waits until it returns true."""
     async with asyncio.timeout(seconds):
         while not await true():

@@ -23,6 +23,7 @@ from tortoise.models import Model
 
 from crmgql.models.names import PREFIXES
 from crmgql.planner.codecs import Codec
+from crmgql.planner.metadata import Parts
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -77,8 +78,22 @@ class DerivedDeclaration:
     currency_argument: bool
 
 
+@dataclass(frozen=True)
+class DetailsDeclaration:
+    target: str
+    build: Callable[[Who, str], Parts]
+    doc: str
+    needs: tuple[str, ...]
+
+
 FieldDeclaration = (
-    ColumnDeclaration | MoneyDeclaration | OneDeclaration | AnyOneDeclaration | ManyDeclaration | DerivedDeclaration
+    ColumnDeclaration
+    | MoneyDeclaration
+    | OneDeclaration
+    | AnyOneDeclaration
+    | ManyDeclaration
+    | DerivedDeclaration
+    | DetailsDeclaration
 )
 
 
@@ -144,6 +159,11 @@ def derived(
 ) -> Any:
     """A value computed in the statement. Without a codec it is Money: `build` returns amount and currency."""
     return DerivedDeclaration(build, codec, doc, nullable, needs, currency_argument)
+
+
+def details(target: str, build: Callable[[Who, str], Parts], doc: str = "", *, needs: tuple[str, ...] = ("id",)) -> Any:
+    """A short list of objects of the type `target`, which have no ids, computed in the statement."""
+    return DetailsDeclaration(target, build, doc, needs)
 
 
 def node(

@@ -53,6 +53,8 @@ MAX_ERRORS = 5
 INTROSPECTION = frozenset(("__schema", "__type"))
 PYTHON_ON_DIGITS = "set_int_max_str_digits"
 HINT = " Did you mean "
+LIVE = "live"
+"""The directive of a query that is answered again when something in its answer changed."""
 LOG_IN = "Log in first: send an access token or an API key as “Authorization: Bearer …”."
 
 Public = Callable[[str, str], bool]
@@ -76,7 +78,7 @@ class Limits:
 class Operation:
     """An operation and what is known of it before any request.
 
-    `kind` is `query` or `mutation`. `roots` says how often each root field is asked for under another key, those of
+    `kind` is `query`, `mutation` or `subscription`; `is_live`: it is a query with `@live`. `roots` says how often each root field is asked for under another key, those of
     fragments and those under a condition included. `texts`, of a query whose variables are all `String` or `ID`, are
     their names, each with whether it may be absent; None for other operations. `size` is the whole document's.
     """
@@ -87,6 +89,7 @@ class Operation:
     introspects: bool
     texts: tuple[tuple[str, bool], ...] | None
     size: Size
+    is_live: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,8 @@ def _known(prepared: Prepared, size: Size) -> Operation:
     known = tuple(item for item in texts if item is not None)
     plain = node.operation is OperationType.QUERY and known == texts
     introspects = not INTROSPECTION.isdisjoint(roots)
-    return Operation(prepared, node.operation.value, roots, introspects, known if plain else None, size)
+    is_live = any(each.name.value == LIVE for each in node.directives or ())
+    return Operation(prepared, node.operation.value, roots, introspects, known if plain else None, size, is_live)
 
 
 def _roots(

@@ -14,6 +14,7 @@ from tortoise.models import Model
 from crmgql import access
 from crmgql.engine import declare
 from crmgql.errors import DeclarationError
+from crmgql.events import kinds
 from crmgql.models.base import AmountField, TextArrayField
 from crmgql.planner import codecs, metadata
 
@@ -35,8 +36,9 @@ SEEN_BY_ALL = frozenset({"User", "Team", "Product"})
 company's own that sees none of them is refused it (`planner/objects`)."""
 
 NOT_COLUMNS = (
-    *(metadata.One, metadata.AnyOne, metadata.Many, metadata.Derived),
-    *(declare.OneDeclaration, declare.AnyOneDeclaration, declare.ManyDeclaration, declare.DerivedDeclaration),
+    *(metadata.One, metadata.AnyOne, metadata.Many, metadata.Derived, metadata.Details),
+    *(declare.OneDeclaration, declare.AnyOneDeclaration, declare.ManyDeclaration),
+    *(declare.DerivedDeclaration, declare.DetailsDeclaration),
 )
 
 
@@ -99,6 +101,7 @@ def _node(declaration: declare.NodeDeclaration, declared: dict[str, declare.Node
         fields=fields,
         order=_order(declaration.name, declaration.order, fields),
         only=declaration.only,
+        followed=declaration.name in kinds.FOLLOWED,
     )
 
 
@@ -121,6 +124,10 @@ def _field(
             return metadata.AnyOne(name, field.type_column, field.column)
         case declare.ManyDeclaration():
             return _many(node, name, field, declared)
+        case declare.DetailsDeclaration():
+            for column in field.needs:
+                _model_field(node, name, column)
+            return metadata.Details(name, field.target, field.build, field.needs)
         case declare.DerivedDeclaration():
             for column in field.needs:
                 _model_field(node, name, column)

@@ -27,7 +27,7 @@ from crmgql.domain.people import clients
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import documents, parts
+from crmgql.engine import copies, documents, parts
 from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
@@ -37,8 +37,11 @@ from crmgql.engine.mutation_runner import Mutations
 from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
+from crmgql.engine.registered import Registered
 from crmgql.engine.shares import Shares
-from crmgql.errors import CrmError, QueryTooComplex, ReadOnly, Unauthenticated
+from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
+from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, StreamNeeded, Unauthenticated
+from crmgql.events.feed import Feed
 from crmgql.planner import metadata
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.planner.reader import Reader
@@ -56,7 +59,8 @@ class Request:
 
     `remote` is the client's address, against which failed logins are counted, `client` the program that it says it is (its
     User-Agent); `clock` is of those not logged in yet; `budget` is shared by the requests of a batch. `kind` is what the
-    operation turned out to be, once the engine has read it: `query` or `mutation`.
+    operation turned out to be, once the engine has read it: `query`, `mutation` or `subscription`. `resume` is a cursor that
+    came beside the document, from which a subscription goes on; `extensions` are the client's.
     """
 
     query: str
@@ -69,6 +73,8 @@ class Request:
     values: int = 0
     budget: Budget = field(default_factory=Budget)
     kind: str = "invalid"
+    resume: str | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine:
@@ -104,10 +110,20 @@ class Engine:
         self.shares = Shares(settings.pool_size)
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
-        self.mutations = Mutations(self.schema, self.plans, database, self.forget)
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
-        self._root_fields = {*self.schema.query_type.fields, *self.schema.mutation_type.fields}
+        roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
+        self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
+        self.registered = Registered(self.schema, self.documents, self.plans, self.sizes, self.reading)
+        self.mutations = Mutations(self.schema, self.plans, database, self.registered, self.forget)
+        self.subscriptions = Subscriptions(
+            self.schema, self.plans, database, self.registered, connections=settings.pool_size
+        )
+
+    @property
+    def feed(self) -> Feed | None:
+        """What subscriptions follow."""
+        return self.subscriptions.feed
 
     async def answer(self, request: Request, viewer: Viewer | None) -> bytes:
         """The response body: the one way in, for every client. Raises `Rejected` for a request that gets no data."""
@@ -119,6 +135,8 @@ class Engine:
                 raise ReadOnly("Send mutations with POST; GET is for queries.")
             if viewer is None and not all(self._is_public(operation.kind, root) for root in operation.roots):
                 raise Unauthenticated(LOG_IN)
+            if operation.kind == "subscription":
+                raise StreamNeeded("Send subscriptions over a WebSocket, or accept text/event-stream.")
             request.budget.run(operation, self.documents.limits.sizes)
             pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
             variables = await self.variables(operation, request.variables, pace)
@@ -127,6 +145,33 @@ class Engine:
             if viewer is None or not parts.read_records(operation):
                 return await self._recordless(operation.prepared, variables, viewer, pace)
             return await self._query(operation, variables, viewer, pace, started)
+        except CrmError as error:
+            raise rejected(error) from error
+        except RecursionError:
+            raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
+
+    async def kind_of(self, request: Request, viewer: Viewer | None) -> str:
+        """`query`, `mutation` or `subscription`, which a live query is, too. Raises `Rejected` for what can't be read."""
+        try:
+            operation = await self._operation(request, viewer)
+        except CrmError as error:
+            raise rejected(error) from error
+        return "subscription" if operation.is_live else operation.kind
+
+    async def subscribe(self, request: Request, who: WhoNow) -> Stream:
+        """A stream of answers, for the viewer that `who` answers from time to time. Raises `Rejected` for a request that
+        gets no data; so does the stream, when something ends it later."""
+        try:
+            viewer = await who()
+            operation = await self._operation(request, viewer)
+            if not operation.is_live and operation.kind != "subscription":
+                raise BadUserInput("Only subscriptions, and queries with @live, can be followed.")
+            request.kind = "subscription"
+            request.budget.run(operation, self.documents.limits.sizes)
+            pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
+            variables = await self.variables(operation, request.variables, pace)
+            subscriber = Subscriber(operation, variables, who, pace)
+            return await self.subscriptions.open(subscriber, viewer, request.resume)
         except CrmError as error:
             raise rejected(error) from error
         except RecursionError:
@@ -185,7 +230,9 @@ class Engine:
         with telemetry.span("graphql.sql") as span:
             telemetry.note_sql(span, plan.sql)
             cost, row = await self._fetch(plan, values, viewer, pace)
-        data, nodes = row
+        data, nodes, *standings = row
+        for each in standings:
+            copies.check(each)
         filled = NOTHING
         if parts.are_needed(operation):
             filled = await self.parts.fill(prepared, variables, viewer, pace)

@@ -22,6 +22,7 @@ DateText = NewType("DateText", str)
 EmailAddress = NewType("EmailAddress", str)
 Url = NewType("Url", str)
 CurrencyCode = NewType("CurrencyCode", str)
+Cursor = NewType("Cursor", str)
 JsonValue = NewType("JsonValue", object)
 
 MAX_DIGITS = 30
@@ -94,6 +95,13 @@ def _currencies() -> frozenset[str]:
     return frozenset(code for listed in used for code, _, end, is_tender in listed if is_tender and end is None)
 
 
+def parse_cursor(value: Any) -> str:
+    """Text; whether it is a cursor is found out where it is used, which has codes for what is wrong with one."""
+    if isinstance(value, str):
+        return value
+    raise GraphQLError("A Cursor is a string, as an event's cursor is.")
+
+
 def parse_currency(value: Any) -> str:
     if isinstance(value, str) and value in _currencies():
         return value
@@ -157,6 +165,13 @@ SCALARS: dict[Any, Any] = {
         "https://www.iso.org/iso-4217-currency-codes.html",
         parse_currency,
     ),
+    Cursor: strawberry.scalar(
+        name="Cursor",
+        description="Where somebody stands in the feed of events: opaque, and in the feed's order when sorted as text.",
+        serialize=lambda value: value,
+        parse_value=parse_cursor,
+        parse_literal=_literal(parse_cursor, StringValueNode),
+    ),
     JsonValue: strawberry.scalar(
         name="JSON",
         description="Any JSON value.",
@@ -173,6 +188,7 @@ BY_NAME: dict[str, Any] = {
     "EmailAddress": EmailAddress,
     "URL": Url,
     "CurrencyCode": CurrencyCode,
+    "Cursor": Cursor,
     "JSON": JsonValue,
     "String": str,
     "Int": int,

@@ -49,13 +49,21 @@ class Feed:
         self._rung = asyncio.Event()
         self._moved = asyncio.Event()
 
+    @property
+    def tail(self) -> Cursor | None:
+        """Behind the newest event that was read; None while nobody follows."""
+        return self._tail
+
     async def follow(
         self, after: Cursor | None, *, kinds: Collection[str] | None = None, width: int = WIDTH
     ) -> AsyncIterator[Page]:
         """Pages from the cursor on, or from now on; one may be empty of the kinds. Raises `CursorExpired` and
         `CursorOfAnotherHistory`, also later: when a failover changes history."""
         with self._following():
-            at = await self._start(after)
+            if after is None:
+                at = await self.head()
+            else:
+                await self.check(at := after)
             while True:
                 moved = self._moved
                 page = self._after(at)
@@ -69,12 +77,20 @@ class Feed:
                     page = Page(page.start, [event for event in page.events if event.kind in kinds], page.end)
                 yield page
 
-    async def _start(self, after: Cursor | None) -> Cursor:
+    async def page(self, after: Cursor, *, kinds: Collection[str] | None = None, width: int = WIDTH) -> Page:
+        """One page: what comes after the cursor, empty if nothing does yet. Raises as `follow`."""
+        page = self._after(after)
+        return await self._read_patiently(after, kinds, width) if page is None else page
+
+    async def head(self) -> Cursor:
+        """The newest cursor."""
         async with self.database.reading() as connection:
-            if after is None:
-                return await positions.head(connection)
-            await positions.check(connection, after)
-            return after
+            return await positions.head(connection)
+
+    async def check(self, cursor: Cursor) -> None:
+        """Raises `CursorExpired` and `CursorOfAnotherHistory`."""
+        async with self.database.reading() as connection:
+            await positions.check(connection, cursor)
 
     async def _read_patiently(self, after: Cursor, kinds: Collection[str] | None, width: int) -> Page:
         """A page from PostgreSQL, however long that is away."""

@@ -13,14 +13,14 @@ import os
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from crmgql import logs
 from crmgql.engine.errors import STATUS, formatted, internal
@@ -57,7 +57,8 @@ class Arrived:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes to the wire. `code` and `kind` (of operation) are for the metrics."""
+    """What goes to the wire. `code` and `kind` (of operation) are for the metrics. `respond`, of an answer that goes on, is
+    given its start and sends all of it."""
 
     status: int
     body: bytes = b""
@@ -65,6 +66,7 @@ class Answer:
     headers: Headers = ()
     code: str = OK
     kind: str = ""
+    respond: Callable[[Message, Receive, Send], Awaitable[None]] | None = None
 
 
 class Endpoint(ABC):
@@ -144,6 +146,11 @@ class Endpoint(ABC):
             *answer.headers,
             *self.headers_for(arrived),
         ]
+        if answer.respond is not None:
+            headers.append((b"content-type", answer.content_type))
+            start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+            await answer.respond(start, arrived.receive, send)
+            return
         accepted = arrived.headers.get(b"accept-encoding")
         if len(body) >= negotiation.COMPRESS_FROM and (how := negotiation.encoding(accepted)) is not None:
             if len(body) >= negotiation.LONG_TO_COMPRESS:

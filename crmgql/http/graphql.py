@@ -15,6 +15,9 @@ An operation that ran and failed (`data` is null, or each of its fields) is a 20
 never was a GraphQL request (not JSON, wrong shapes) is a 400 for both. An `Authorization` header that is not valid is a 401
 whatever is asked; with none, what needs no data (`{ __typename }`, introspection) is answered.
 
+A subscription, and whatever is asked by who reads nothing but events (`text/event-stream`), is answered in events (`stream`).
+Its request errors are events too, in a 200, with the same exceptions: clients try again after any other status.
+
 A batch (a JSON array) runs in order, each element for itself; its status is 200, each element has its own errors.
 """
 
@@ -34,7 +37,7 @@ from crmgql.engine.errors import STATUS, Rejected, rejected
 from crmgql.engine.operations import Engine, Request
 from crmgql.engine.pace import MANY_VALUES
 from crmgql.errors import CrmError, Unauthenticated
-from crmgql.http import exchange, negotiation, requests
+from crmgql.http import event_stream, exchange, negotiation, requests
 from crmgql.http.addresses import Addresses
 from crmgql.http.bodies import Bodies
 from crmgql.http.exchange import Answer, Arrived, encoded
@@ -42,6 +45,7 @@ from crmgql.http.json_limits import MAX_VALUES, STRANGERS_VALUES
 from crmgql.http.metrics import Metrics
 from crmgql.http.refusals import Headers, Refused, bad
 from crmgql.http.requests import Arrival
+from crmgql.http.stream import EventStreams
 from crmgql.viewer import Viewer, system_clock
 
 log = structlog.get_logger("crmgql")
@@ -71,10 +75,12 @@ class Endpoint(exchange.Endpoint):
         *,
         bodies: Bodies | None = None,
         addresses: Addresses | None = None,
+        streams: EventStreams | None = None,
     ) -> None:
         super().__init__(metrics, bodies or Bodies(settings.body_timeout_s), addresses or Addresses(()))
         self.engine = engine
         self.identities = identities
+        self.streams = streams
         self.max_body_bytes = settings.max_body_bytes
         self.max_batch = settings.max_batch
         self.get_queries = settings.get_queries
@@ -90,22 +96,41 @@ class Endpoint(exchange.Endpoint):
             raise Refused(
                 405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries." if self.get_queries else "Use POST.", allowed
             )
-        if media is None:
-            message = "Accept application/graphql-response+json or application/json: there is nothing else here."
+        if media is None and self._events(arrived) is None:
+            message = "Accept application/graphql-response+json, application/json or text/event-stream."
             raise Refused(406, "NOT_ACCEPTABLE", message)
         viewer = await self._viewer(headers)
         arrival = Arrival(arrived.remote, headers.get(b"user-agent"))
         if reads:
             most = STRANGERS_VALUES if viewer is None else MAX_VALUES
             text = arrived.scope["query_string"]
-            return await self._run(requests.from_query_string(text, arrival, most=most), viewer, media)
+            return await self._answer_one(requests.from_query_string(text, arrival, most=most), viewer, arrived)
         _require_json(headers)
         body = await self._body(arrived, viewer)
         arrival.values = body.count(b",") + body.count(b"[") + body.count(b"{")
         value = await self._decoded(body, arrival, viewer)
-        if isinstance(value, list):
-            return await self._batch(value, viewer, media, arrival)
-        return await self._run(requests.from_json(value, arrival), viewer, media)
+        if not isinstance(value, list):
+            return await self._answer_one(requests.from_json(value, arrival), viewer, arrived)
+        if media is None:
+            raise bad("A batch is answered in JSON: accept application/json.")
+        return await self._batch(value, viewer, media, arrival)
+
+    def _events(self, arrived: Arrived) -> negotiation.Events | None:
+        return None if self.streams is None else negotiation.events(arrived.headers.get(b"accept"))
+
+    async def _answer_one(self, request: Request, viewer: Viewer | None, arrived: Arrived) -> Answer:
+        events, media = self._events(arrived), arrived.media or negotiation.JSON
+        if events is None or self.streams is None:
+            return await self._run(request, viewer, media)
+        try:
+            request.kind = await self.engine.kind_of(request, viewer)
+            if events == "also" and request.kind != "subscription":
+                return await self._run(request, viewer, media)
+            return await self.streams.answer(request, viewer, arrived)
+        except CrmError as error:
+            return _failed_for(events, rejected(error), media, request.kind)
+        except Rejected as error:
+            return _failed_for(events, error, media, request.kind)
 
     def failed(self, error: CrmError, arrived: Arrived) -> Answer:
         return _failed(rejected(error), arrived.media or negotiation.JSON, self.kind)
@@ -184,6 +209,13 @@ def _failed(error: Rejected, media: bytes, kind: str) -> Answer:
         status = 200
     body = encoded({"errors": error.errors})
     return Answer(status, body, media, exchange.explaining(status, extensions), extensions["code"], kind)
+
+
+def _failed_for(events: negotiation.Events, error: Rejected, media: bytes, kind: str) -> Answer:
+    if events == "also" or error.status in NOT_ABOUT_THE_QUERY:
+        return _failed(error, media, kind)
+    code = error.errors[0]["extensions"]["code"]
+    return Answer(200, event_stream.failed(error.errors), event_stream.MEDIA, code=code, kind=kind)
 
 
 def _note_failure(answer: Answer) -> None:

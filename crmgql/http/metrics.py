@@ -41,6 +41,16 @@ GAUGES = {
     "crmgql_db_read_connections_idle": "Connections of the reading pools that wait for work.",
     "crmgql_db_write_connections": "Connections of the writing pools.",
     "crmgql_db_write_connections_idle": "Connections of the writing pools that wait for work.",
+    "crmgql_streams": "WebSockets and event streams that are open.",
+    "crmgql_subscriptions": "Subscriptions that are open.",
+}
+
+
+DELIVERIES = "crmgql_deliveries"
+SLOW_CONSUMERS = "crmgql_slow_consumers"
+COUNTERS = {
+    DELIVERIES: "Answers of subscriptions that were sent.",
+    SLOW_CONSUMERS: "Streams that were ended because their clients did not read them.",
 }
 
 
@@ -51,6 +61,11 @@ class Tally:
         self.outcomes: dict[tuple[str, str], int] = {}
         self.buckets: dict[str, list[int]] = {}
         self.seconds: dict[str, float] = {}
+        self.counts = dict.fromkeys(COUNTERS, 0)
+
+    def count(self, name: str, number: int = 1) -> None:
+        """So many more of what `COUNTERS` names."""
+        self.counts[name] += number
 
     def note(self, kind: str, code: str, seconds: float) -> None:
         """One operation of a kind (`query`, `mutation`, …) that ended with a code (`OK` or an error's)."""
@@ -70,10 +85,12 @@ class Tally:
             self.buckets[kind] = [a + b for a, b in zip(mine, buckets, strict=True)]
         for kind, seconds in left["seconds"].items():
             self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
+        for name, number in left["counts"].items():
+            self.count(name, number)
 
     def dumped(self) -> dict[str, Any]:
         outcomes = [[kind, code, count] for (kind, code), count in self.outcomes.items()]
-        return {"outcomes": outcomes, "buckets": self.buckets, "seconds": self.seconds}
+        return {"outcomes": outcomes, "buckets": self.buckets, "seconds": self.seconds, "counts": self.counts}
 
 
 class Metrics:
@@ -82,6 +99,7 @@ class Metrics:
     def __init__(self, gauges: Callable[[], Gauges] = dict, shared: Path | None = None) -> None:
         self._own = Tally()
         self.note = self._own.note
+        self.count = self._own.count
         self._gauges = gauges
         self._shared = shared
         self._warned = False
@@ -153,6 +171,8 @@ class _Collected(Collector):
             cumulative = list(zip(BOUNDS, accumulate(buckets), strict=True))
             latencies.add_metric((kind,), cumulative, self._tally.seconds[kind])
         yield latencies
+        for name, number in self._tally.counts.items():
+            yield CounterMetricFamily(name, COUNTERS[name], value=number)
         for name, value in self._gauges.items():
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
         if self._depths is not None:

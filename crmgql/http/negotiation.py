@@ -18,6 +18,7 @@ HTML = b"text/html; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 
 Encoding = Literal["br", "gzip"]
+Events = Literal["only", "also"]
 
 COMPRESS_FROM = 1024
 """Bytes below which compressing saves no packet."""
@@ -58,6 +59,16 @@ def media_type(accept: bytes | None) -> bytes | None:
     if newer > plain or (newer == plain > 0 and "application/graphql-response+json" in weights):
         return RESPONSE_JSON
     return JSON if plain > 0 else None
+
+
+@_remembered
+def events(accept: bytes | None) -> Events | None:
+    """Whether the client reads events: `only` if it wants them more than JSON, `also` if it would take them. Some clients name
+    them with every query, and don't read any in the answer to one."""
+    weights = _weights(accept or b"")
+    wanted = weights.get("text/event-stream", 0.0)
+    json = max(weights.get(name, 0.0) for name in ("application/json", "application/graphql-response+json"))
+    return None if not wanted else "only" if wanted > json else "also"
 
 
 @_remembered

@@ -68,6 +68,7 @@ def from_json(value: Any, arrival: Arrival) -> Request:
         client=arrival.agent.decode("latin-1") if arrival.agent else None,
         values=arrival.values,
         budget=arrival.budget,
+        extensions=extensions or {},
     )
 
 

@@ -47,7 +47,7 @@ class WebhookDeliveryStatus(StrEnum):
 class WebhookEndpoint(Editable):
     """A URL that gets events, as its owner may see them; within the scopes of `api_key` if that made it.
 
-    `changed` are the fields whose change counts. `key_salt` is what its keys are derived from, the old one's are used
+    `fields` are those whose change counts. `key_salt` is what its keys are derived from, the old one's are used
     beside them until `old_key_until`. The dispatcher writes the second half, without a new `version`: `cursor` is the last
     event that is delivered or has a delivery's row, `failures` are those in a row since `failing_since`, and until
     `retry_at` nothing is sent.
@@ -56,7 +56,7 @@ class WebhookEndpoint(Editable):
     url = fields.CharField(max_length=500)
     description: Any = fields.CharField(max_length=500, null=True)
     kinds = TextArrayField(db_default=[])
-    changed = TextArrayField(db_default=[])
+    watched = TextArrayField(source_field="fields", db_default=[])
     api_version = fields.CharField(max_length=10)
     order_by = fields.CharField(max_length=10, db_default="ENDPOINT")
     payload = fields.CharField(max_length=10, db_default="WHOLE")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from crmgql.planner import metadata, paging, selection
+from crmgql.planner import changes, metadata, paging, selection
 from crmgql.planner.arguments import Scalar
 from crmgql.planner.sizes import Scan
 from crmgql.viewer import Who
@@ -24,12 +24,20 @@ class Worst:
     def root(self, item: selection.Root) -> None:
         match item:
             case selection.RootOne(wanted, _) | selection.RootViewer(wanted) | selection.RootOnly(wanted):
-                self._object(wanted, 1)
+                self.object(wanted, 1)
             case selection.RootMany(connection):
                 self._connection(connection, None, 1)
             case selection.RootNodes(objects, ids):
                 assert isinstance(ids, Scalar)
                 self._likeliest(objects, len(ids.value))
+            case selection.RootChanges():
+                changed = [part for _, part in item.parts if isinstance(part, tuple)]
+                times = changes.most_records(item, self.who) if changed else 0
+                for objects in changed:
+                    self._likeliest(objects, times)
+            case selection.RootChecksums(types):
+                self.nodes += len(types)
+                self.scans += [Scan(node.table) for node, _ in types]
             case _:
                 pass
 
@@ -37,22 +45,22 @@ class Worst:
         """The largest of several objects that an id may be of."""
         worst = [Worst(self.who) for _ in objects]
         for each, wanted in zip(worst, objects, strict=True):
-            each._object(wanted, times)
+            each.object(wanted, times)
         if worst:
             largest = max(worst, key=lambda each: each.nodes)
             self.nodes += largest.nodes
             self.scans += largest.scans
 
-    def _object(self, wanted: selection.Object, times: int) -> None:
+    def object(self, wanted: selection.Object, times: int) -> None:
         self.nodes += times
         for _, item in wanted.items:
             if isinstance(item, selection.OneField):
-                self._object(item.object, times)
+                self.object(item.object, times)
             elif isinstance(item, selection.AnyField):
                 self._likeliest(item.objects, times)
             elif isinstance(item, selection.ManyField):
                 self._connection(item.connection, wanted.node.table, times)
-            elif isinstance(item, selection.DerivedField) or (
+            elif isinstance(item, selection.DerivedField | selection.DetailsField) or (
                 isinstance(item, selection.MoneyField) and isinstance(item.field, metadata.Derived)
             ):
                 self.nodes += times
@@ -63,7 +71,7 @@ class Worst:
         before = self.nodes
         for _, part in connection.parts:
             if isinstance(part, selection.Nodes):
-                self._object(part.object, shown)
+                self.object(part.object, shown)
             elif isinstance(part, selection.Edges):
                 self._edges(part, shown)
         if self.nodes == before and any(isinstance(part, selection.PageInfo) for _, part in connection.parts):
@@ -76,7 +84,7 @@ class Worst:
     def _edges(self, edges: selection.Edges, shown: int) -> None:
         objects = [item for _, item in edges.parts if isinstance(item, selection.Object)]
         for each in objects:
-            self._object(each, shown)
+            self.object(each, shown)
         if not objects:
             self.nodes += shown
 
@@ -85,4 +93,11 @@ def worst_case(root: selection.Roots, who: Who) -> Worst:
     worst = Worst(who)
     for _, item in root:
         worst.root(item)
+    return worst
+
+
+def worst_event(wanted: selection.Events, who: Who) -> Worst:
+    """Of one event."""
+    worst = Worst(who)
+    worst.object(wanted.object, 1)
     return worst

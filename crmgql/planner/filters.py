@@ -64,7 +64,7 @@ class Filters:
                 return self._money(field, t, value)
             case metadata.Leaf():
                 return ast.all_of(list(_leaf(field.codec, ast.Col(t, field.column), value, f"{node.name}.{name}")))
-            case metadata.Derived() | metadata.AnyOne():
+            case metadata.Derived() | metadata.Details() | metadata.AnyOne():
                 raise BadUserInput(f"{node.name}.{name} can't be filtered by.")
 
     def _alias(self) -> str:

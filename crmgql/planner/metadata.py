@@ -88,14 +88,35 @@ class Derived:
     currency_argument: bool = False
 
 
-Field = Leaf | Money | One | AnyOne | Many | Derived
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `Details` are made of: where they are read, in which order, and the JSON text of each of their fields."""
+
+    source: ast.Source
+    where: ast.Expr
+    order: ast.Expr
+    texts: dict[str, ast.Expr]
+    joins: tuple[ast.Join, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """A short list of objects without ids, computed in the statement from the row under an alias; `target` is their type."""
+
+    name: str
+    target: str
+    build: Callable[[Who, str], Parts]
+    needs: tuple[str, ...]
+
+
+Field = Leaf | Money | One | AnyOne | Many | Derived | Details
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """A type with an id of its own. `order` is the default order of its root list: (field, descending).
 
-    `only`: there is one row, which is asked for without an id.
+    `only`: there is one row, which is asked for without an id. `followed`: each of its changes is in the feed.
     """
 
     name: str
@@ -106,6 +127,7 @@ class Node:
     fields: dict[str, Field]
     order: tuple[tuple[str, bool], ...]
     only: bool = False
+    followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

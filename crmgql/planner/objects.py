@@ -31,6 +31,8 @@ def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
             return _money(build, level, field, parts)
         case selection.DerivedField(field):
             return _derived(build, level, field)
+        case selection.DetailsField(field, parts):
+            return _details(build, level, field, parts)
         case selection.OneField(field, wanted):
             return _one(build, level, field, wanted)
         case selection.AnyField(field, objects):
@@ -98,7 +100,19 @@ def _derived_money(
     return ast.Case(ast.IsNull(amount_column), NULL, text) if field.nullable else text
 
 
-def _needs(level: Level, field: metadata.Derived) -> None:
+def _details(build: Build, level: Level, field: metadata.Details, parts: tuple[tuple[str, str], ...]) -> ast.Expr:
+    """A list of objects that hang on nothing else, in one subquery per row of the page."""
+    _needs(level, field)
+    made = field.build(build.who, levels.OUTER)
+    texts = {**made.texts, "__typename": ast.Text(f'"{field.target}"')}
+    each = entries([(key, texts[name]) for key, name in parts])
+    joined = ast.Aggregate("string_agg", (each, ast.Text(",")), (ast.Order(made.order),))
+    listed = ast.Select(((joined, "v"),), made.source, made.joins, where=made.where)
+    text = ast.Concat((ast.Text("["), or_else(ast.Subquery(listed), ast.Text("")), ast.Text("]")))
+    return level.compute(f"{field.name} {len(level.computed)}", text)
+
+
+def _needs(level: Level, field: metadata.Derived | metadata.Details) -> None:
     for column in field.needs:
         level.column(column)
 

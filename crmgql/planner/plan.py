@@ -26,10 +26,11 @@ from graphql import (
 
 from crmgql import access
 from crmgql.errors import MaxCostExceeded
-from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, statement
+from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, statement, stream
 from crmgql.planner.arguments import Variables
 from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Scan
+from crmgql.sql import ast
 from crmgql.sql.render import render
 from crmgql.viewer import Viewer, Who
 
@@ -141,13 +142,23 @@ class Plans:
         reader = Reader(self.schema, self.metadata, prepared.fragments, variables)
         return self.compile(reader.root(prepared.operation, self.elsewhere), who)
 
+    def make_events(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
+        """How a subscription reads events, made anew; `cost` is that of one event."""
+        reader = Reader(self.schema, self.metadata, prepared.fragments, variables)
+        key, wanted = reader.events(prepared.operation)
+        worst = cost.worst_event(wanted, who)
+        return self._planned(worst, lambda: statement.compile_events(key, wanted, self.metadata, who))
+
     def compile(self, root: selection.Roots, who: Who) -> Plan:
         worst = cost.worst_case(root, who)
+        return self._planned(worst, lambda: statement.compile_statement(root, self.metadata, who))
+
+    def _planned(self, worst: cost.Worst, make: Callable[[], ast.Statement]) -> Plan:
         if worst.nodes > self.max_cost:
             raise MaxCostExceeded(
                 f"This query may answer with {worst.nodes} nodes; {self.max_cost} are allowed. Ask for smaller pages."
             )
-        sql, sources = render(statement.compile_statement(root, self.metadata, who))
+        sql, sources = render(make())
         return Plan(sql, tuple(_binder(source) for source in sources), worst.nodes, tuple(worst.scans))
 
 
@@ -160,8 +171,10 @@ def _binder(source: Hashable) -> Binder:
         case arguments.Bound() if isinstance(source.origin, arguments.Constant):
             constant = source.value({})
             return lambda variables, viewer: constant
-        case arguments.Bound() | paging.CursorValue():
+        case arguments.Bound() | paging.CursorValue() | stream.CursorPart():
             return lambda variables, viewer: source.value(variables)
+        case statement.EventIds():
+            return lambda variables, viewer: variables[statement.EVENT_IDS]
         case statement.IdsOf(origin, prefix):
             return lambda variables, viewer: _ids_of(arguments.current(origin, variables), prefix)
         case _:

@@ -23,7 +23,7 @@ from graphql import (
 )
 
 from crmgql.errors import BadUserInput
-from crmgql.planner import arguments, metadata, selection
+from crmgql.planner import arguments, changes, checksums, metadata, selection
 from crmgql.planner.arguments import Argument, Variables
 
 MAX_IDS = 100
@@ -52,6 +52,20 @@ class Reader:
             for key, nodes in fields.items()
         )
 
+    def events(self, operation: OperationDefinitionNode) -> tuple[str, selection.Events]:
+        """The one root field of a subscription to events, with its response key."""
+        ((key, nodes),) = self.top("Subscription", operation).items()
+        assert self.schema.subscription_type is not None
+        given = self.read_arguments(nodes[0], self.schema.subscription_type.fields[nodes[0].name.value])
+        return key, selection.Events(self.object(self.metadata.nodes["Event"], nodes), given.get("where"))
+
+    def job(self, operation: OperationDefinitionNode) -> tuple[str, selection.RootOne]:
+        """The one root field of a subscription to a job, with its response key."""
+        ((key, nodes),) = self.top("Subscription", operation).items()
+        assert self.schema.subscription_type is not None
+        given = self.read_arguments(nodes[0], self.schema.subscription_type.fields[nodes[0].name.value])
+        return key, selection.RootOne(self.object(self.metadata.nodes["Job"], nodes), given["id"])
+
     def _root_field(self, nodes: list[FieldNode]) -> selection.Root:
         name = nodes[0].name.value
         if name == "__typename":
@@ -64,6 +78,10 @@ class Reader:
             return self._any_node(nodes, given["id"])
         if name == "nodes":
             return self._any_nodes(nodes, given["ids"])
+        if name == "changesSince":
+            return changes.read(self, nodes, given)
+        if name == "streamChecksum":
+            return checksums.read(self, nodes, given)
         if name in self.metadata.by_singular:
             wanted = self.object(self.metadata.by_singular[name], nodes)
             return selection.RootOnly(wanted) if wanted.node.only else selection.RootOne(wanted, given["id"])
@@ -105,6 +123,8 @@ class Reader:
                 return selection.MoneyField(
                     field, self._plain(nodes, "Money"), self.read_arguments(nodes[0], kind.fields[name])
                 )
+            case metadata.Details():
+                return selection.DetailsField(field, self._plain(nodes, field.target))
             case metadata.One():
                 return selection.OneField(field, self.object(self.metadata.nodes[field.target], nodes))
             case metadata.AnyOne():

@@ -10,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from crmgql import db, garbage
 from crmgql.config import Settings
 from crmgql.domain.webhooks.keys import KEYS
-from crmgql.engine import computed, declare, freeze, input_checks, mutations, object_types, scalars
+from crmgql.engine import computed, declare, followed, freeze, input_checks, mutations, object_types, scalars
 from crmgql.engine.operations import Engine
 from crmgql.planner import metadata
 from crmgql.schema import chapters
@@ -26,7 +26,13 @@ def built() -> tuple[strawberry.Schema, metadata.Metadata]:
         known = freeze.freeze(declare.DECLARED)
         query = object_types.build(known, declare.DECLARED)
         config = StrawberryConfig(scalar_map=scalars.SCALARS)
-        schema = strawberry.Schema(query=query, mutation=mutations.build(known), config=config)
+        schema = strawberry.Schema(
+            query=query,
+            mutation=mutations.build(known),
+            subscription=followed.build(),
+            directives=[followed.live],
+            config=config,
+        )
         input_checks.check(mutations.MUTATIONS, schema._schema, known)
         input_checks.check_computed(computed.COMPUTED, schema._schema, known)
     return schema, known

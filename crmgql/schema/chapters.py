@@ -21,6 +21,7 @@ CHAPTERS = (
     "people",
     "pools",
     "routing",
+    "streams",
     "webhooks",
 )
 PARTS = ("types", "fields", "mutations")

@@ -213,7 +213,15 @@ class Unnest:
     alias: str
 
 
-Source = Table | Derived | Unnest
+@dataclass(frozen=True, slots=True)
+class Each:
+    """`jsonb_each(object)`: columns `key` and `value`."""
+
+    object: Expr
+    alias: str
+
+
+Source = Table | Derived | Unnest | Each
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ class _Writer:
                 return f"({self.select(select)}) {quote(alias)}"
             case ast.Unnest(array, alias):
                 return f"unnest({self.expr(array)}) WITH ORDINALITY AS {quote(alias)}(value, position)"
+            case ast.Each(object, alias):
+                return f"jsonb_each({self.expr(object)}) AS {quote(alias)}(key, value)"
 
     def list(self, items: tuple[ast.Expr, ...]) -> str:
         return ", ".join(self.expr(item) for item in items)

@@ -177,7 +177,7 @@ class Courier:
 
     async def _page(self) -> tuple[list[Message], cursors.Cursor] | None:
         """The next messages, and up to where the feed was looked through for them; None at its end."""
-        wanted = triggers.of(self.endpoint["kinds"], self.endpoint["changed"])
+        wanted = triggers.of(self.endpoint["kinds"], self.endpoint["fields"])
         kinds = wanted.kinds()
         self._is_caught_up = True  # unless somebody wakes us meanwhile
         try:

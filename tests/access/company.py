@@ -15,6 +15,7 @@ import asyncpg
 from tests.access import company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import OPEN_TO_ALL, TABLE_OF
+from tests.access.values import DOCUMENT
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -142,7 +143,7 @@ def rows() -> dict[str, list[Row]]:
     _trail_of_everything(made)
     for table, listed in made.items():
         for number, row in enumerate(listed, 1):
-            row |= {"id": key(table, number), "created_at": moment(number)}
+            row |= {"id": key(SAME_IDS.get(table, table), number), "created_at": moment(number)}
             if table not in UNVERSIONED:
                 row |= {
                     "version": 1 + number % 3,
@@ -397,6 +398,12 @@ def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
         )
 
 
+SAME_IDS = {"audit_entries": "events"}
+"""An audit entry has its event's id."""
+
+CHANGED: Row = {"kind_version": 1, "changed": ["status"]}
+
+
 def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
     for number in range(1, 17):
         said: Row = {
@@ -406,7 +413,8 @@ def _trail(made: dict[str, list[Row]], dice: Dice) -> None:
             "actor_id": key("users", dice.maybe(5)),
             "customer_id": key("customers", dice.maybe(dice.below(18) + 1)),
         }
-        made["events"].append(said | {"kind": dice.pick(("order.confirmed", "order.created")), "kept": '{"a": 1}'})
+        kind = dice.pick(("order.confirmed", "order.created"))
+        made["events"].append(said | CHANGED | {"kind": kind, "kept": '{"a": 1}'})
         made["erasures"].append({"actor_id": said["actor_id"], "reason": "By letter", "erased_at": moment(number)})
         made["audit_entries"].append(said | {"action": "order.update", "kept": '{"status": ["A", "B"]}'})
 
@@ -431,7 +439,7 @@ def _told(made: dict[str, list[Row]], kind: str, id: UUID, number: int) -> None:
         "customer_id": None,
     }
     happened = f"{kind[0].lower()}{kind[1:]}.changed"
-    made["events"].append(said | {"kind": happened, "kept": '{"b": 2}'})
+    made["events"].append(said | CHANGED | {"kind": happened, "kept": '{"b": 2}'})
     made["audit_entries"].append(said | {"action": happened, "kept": '{"email": [null, "a secret"]}'})
 
 
@@ -445,6 +453,11 @@ async def load(connection: asyncpg.Connection) -> None:
     await connection.execute(
         "DELETE FROM stages; DELETE FROM pipelines; DELETE FROM companies"
     )  # those that every database starts with
+    await connection.execute(
+        "INSERT INTO documents (hash, text, purpose) VALUES (encode(sha256($1::bytea), 'hex'), $2, 'PAYLOAD')",
+        DOCUMENT.encode(),
+        DOCUMENT,
+    )
     for table, listed in made.items():
         for row in listed:
             given = {name: value for name, value in row.items() if (table, name) not in LATER}

@@ -58,6 +58,7 @@ TABLES = (
     "pool_moves",
     "companies",
     "erasures",
+    "event_subscriptions",
     "webhook_endpoints",
     "webhook_deliveries",
     "webhook_attempts",

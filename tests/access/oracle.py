@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -73,6 +73,10 @@ def moment(value: datetime, between: str = "T", offset: str = "+00:00") -> str:
     return text + offset
 
 
+UNPLACED = {("Event", "cursor"), ("Event", "isLast")}
+"""Known once the relay has been there, which it never is."""
+
+
 def target_of(kind: str, field: str) -> str | None:
     return ONE.get((kind, field)) or ONE.get(("*", field))
 
@@ -92,6 +96,7 @@ class Oracle:
                 for row in self.visible[kind]:
                     index[row[key]].append(row)
         self.values = values.Values(rows, sight)
+        self.audit = {row["id"]: row for row in rows["audit_entries"]}
 
     def answer(self, query: str, variables: dict[str, Any]) -> str:
         document = parsed(query)
@@ -148,6 +153,10 @@ class Oracle:
             return self.record(target, row[f"{snake(field)}_id"])
         if field == "subject" and kind in ("Event", "AuditEntry"):
             return self.record(row["subject_type"], row["subject_id"]) if row["subject_type"] in TABLE_OF else None
+        if (kind, field) == ("Event", "changes"):
+            return list(self.changes(row))
+        if (kind, field) in UNPLACED:
+            return None
         if not self.sight.may_read(kind, field, row):
             return None
         if (kind, field) in values.COMPUTED:
@@ -157,6 +166,14 @@ class Oracle:
             amount, currency = money_columns(kind, field)
             return None if row[amount] is None else values.money(row[amount], row[currency])
         return self.written(kind, field, row)
+
+    def changes(self, event: Row) -> Iterator[dict[str, Any]]:
+        """Those of the event's audit entry, of fields that the viewer may read whatever the row."""
+        kind = event["subject_type"]
+        fields = getattr(self.schema.type_map.get(kind), "fields", {})
+        for column, (before, after) in sorted(json.loads(self.audit[event["id"]]["kept"]).items()):
+            if column in fields and self.sight.may_filter(kind, column):
+                yield {"field": column, "before": before, "after": after}
 
     def written(self, kind: str, field: str, row: Row) -> Any:
         """A column's value as JSON has it."""

@@ -24,6 +24,7 @@ from tests.access.oracle import Oracle
 from tests.access.rules import TABLE_OF, Row
 
 MONEY = "{ amount currency }"
+CHANGE = "{ field before after }"
 DEPTH = 4
 
 
@@ -180,6 +181,8 @@ class Writer:
             if made.args and self.chance(50):
                 currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
             return f"{self.alias()}: {name}{currency} {MONEY}"
+        if target == "EventChange":
+            return f"{self.alias()}: {name} {CHANGE}"
         if target == "Node":
             return f"{self.alias()}: {name} {{ __typename id ... on Order {{ number }} }}"
         if not is_relation(made):

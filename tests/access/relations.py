@@ -50,6 +50,7 @@ PREFIXES = {
     "PoolItem": "pit",
     "PoolMove": "pmv",
     "Company": "cmp",
+    "EventSubscription": "sub",
     "WebhookEndpoint": "whe",
     "WebhookDelivery": "whd",
     "WebhookAttempt": "wha",
@@ -195,6 +196,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Pool": "name",
     "PoolItem": "-enteredAt",
     "PoolMove": "-occurredAt",
+    "EventSubscription": "name",
     "WebhookDelivery": "-id",
     "WebhookAttempt": "-id",
 }

@@ -30,6 +30,7 @@
 - A notification is one's own and nobody else's, not even an administrator's; so is a mail to one of us that is not
   about a lead. Mails to nobody we know are for administrators and marketing.
 - A job is seen by who asked for it and by administrators; schedules are for administrators.
+- A subscription to events is for its owner and for administrators.
 - A webhook endpoint and its log are seen by administrators, and by integrations whose own it is.
 - Sources and their keys are for administrators and marketing, rules of following up also for managers.
 - An API key sees what its user sees, and of that only the nouns it was made for.
@@ -91,6 +92,7 @@ TABLE_OF = {
     "PoolItem": "pool_items",
     "PoolMove": "pool_moves",
     "Company": "companies",
+    "EventSubscription": "event_subscriptions",
     "WebhookEndpoint": "webhook_endpoints",
     "WebhookDelivery": "webhook_deliveries",
     "WebhookAttempt": "webhook_attempts",
@@ -108,6 +110,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "leads": ("LeadTransition", "LeadDuplicate", "AssignmentDecision"),
     "routing": ("RoutingRuleset", "RoutingRule", "LeadQueue", "SellerProfile", "Absence"),
     "pools": ("PoolItem", "PoolMove"),
+    "subscriptions": ("EventSubscription",),
     "webhooks": ("WebhookEndpoint", "WebhookDelivery", "WebhookAttempt"),
 }
 SCOPE_OF = TABLE_OF | {kind: scope for scope, kinds in SCOPES.items() for kind in kinds}
@@ -233,10 +236,11 @@ class Sight:
             ),
             "Opportunity": self._deal,
             "Erasure": lambda row: "ADMIN" in roles,
-            "Event": lambda row: bool(roles & {"ADMIN", "INTEGRATION"}) and self._subject(row),
+            "Event": lambda row: bool(roles) and self._subject(row),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
+            "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
             "WebhookEndpoint": self._endpoint,
             "Job": lambda row: "ADMIN" in roles or row["actor_id"] == self.user_id,
             "Notification": lambda row: row["user_id"] == self.user_id,

@@ -20,12 +20,14 @@ from redis import Redis
 
 from crmgql import errors
 from crmgql.dev import embedded
+from tests.speed import slowness
 
 # Runs in a process of its own, so that it can be signalled: prints the URLs and waits.
 HOLDER = """
 import sys, time
 from pathlib import Path
 from crmgql.dev import embedded
+from tests.speed import slowness
 with embedded.start(Path(sys.argv[1]), throwaway=sys.argv[2] == "throwaway") as servers:
     print(servers.database_url, servers.redis_url, flush=True)
     time.sleep(60)
@@ -55,7 +57,7 @@ def hold(data_dir: Path, mode: str = "lasting") -> subprocess.Popen[str]:
 def end(holder: subprocess.Popen[str], number: signal.Signals) -> int:
     assert holder.stdout is not None
     holder.send_signal(number)
-    code = holder.wait(20)
+    code = holder.wait(60)
     holder.stdout.close()
     return code
 
@@ -70,7 +72,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while is_alive(pid):
         assert time.monotonic() < deadline, f"process {pid} still runs"
         time.sleep(0.02)
@@ -94,22 +96,33 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.alone
 def test_starts_fast_keeps_data_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """Fast in one of three tries, on a machine that may be slow or busy now."""
+    tries: list[tuple[float, float, float]] = []
+    while len(tries) < 3:
+        cold_s, warm_s = started_twice(tmp_path / str(len(tries)))
+        tries.append((cold_s, warm_s, slowness()))
+        if cold_s < 4 * tries[-1][2] and warm_s < 1.5 * tries[-1][2]:
+            return
+    pytest.fail(f"the first start, the second one, and how many times slower than usual the machine was: {tries}")
+
+
+def started_twice(data_dir: Path) -> tuple[float, float]:
+    """How long each start took, in seconds."""
     began = time.monotonic()
-    with embedded.start(tmp_path / "data") as servers:
+    with embedded.start(data_dir) as servers:
         cold_s = time.monotonic() - began
         query(servers, "CREATE TABLE kept AS SELECT 42 AS answer")
         with Redis.from_url(servers.redis_url) as redis:
             redis.set("kept", "yes")
-        pid = postmaster(tmp_path / "data")
+        pid = postmaster(data_dir)
     assert not is_alive(pid)
     began = time.monotonic()
-    with embedded.start(tmp_path / "data") as servers:
+    with embedded.start(data_dir) as servers:
         warm_s = time.monotonic() - began
         assert query(servers, "SELECT answer FROM kept") == 42
         with Redis.from_url(servers.redis_url) as redis:
             assert redis.get("kept") == b"yes"
-    assert cold_s < 4
-    assert warm_s < 1.5
+    return cold_s, warm_s
 
 
 def test_settings(made: Path) -> None:
@@ -226,12 +239,20 @@ def test_recovers_after_the_server_was_killed_with_work_open(made: Path) -> None
 
     with embedded.start(made, valkey=False) as servers:
         backend = asyncio.run(kill_while_a_connection_is_busy(servers.database_url))
-    wake = threading.Timer(0.5, os.kill, (backend, signal.SIGCONT))
+
+    def wake_once_it_is_in_the_way() -> None:
+        deadline = time.monotonic() + 60
+        while "is still in use" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(backend, signal.SIGCONT)
+
+    log = made / "postgres.log"
+    wake = threading.Thread(target=wake_once_it_is_in_the_way)
     wake.start()
     with embedded.start(made, valkey=False) as servers:
         assert query(servers, "SELECT answer FROM kept") == 42
     wake.join()
-    assert "is still in use" in (made / "postgres.log").read_text()
+    assert "is still in use" in log.read_text()
 
 
 def test_tells_how_a_server_ended(made: Path) -> None:
@@ -239,7 +260,7 @@ def test_tells_how_a_server_ended(made: Path) -> None:
         postgres, valkey = servers.running
         assert (postgres.url, valkey.url) == (servers.database_url, servers.redis_url)
         valkey.process.kill()
-        valkey.process.wait(10)
+        valkey.process.wait(60)
         assert valkey.ending() == f"The embedded valkey ended (signal 9, log: {made}/valkey.log)"
         assert postgres.ending() is None
 

@@ -61,7 +61,7 @@ def start(place: Path, python: str = sys.executable, prefix: str = "", **how: ob
     command = f"cd {shlex.quote(str(place))} && exec {shlex.quote(python)} -c {shlex.quote(START)}"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(place / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        ["/bin/sh", "-c", prefix + command], env=environment, capture_output=True, text=True, timeout=60, **how
+        ["/bin/sh", "-c", prefix + command], env=environment, capture_output=True, text=True, timeout=240, **how
     )
 
 

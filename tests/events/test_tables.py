@@ -275,6 +275,9 @@ PLAIN = {
     "Contact": set(),
     "Customer": {"industry", "region", "country"},
     "Erasure": {"reason"},
+    "EventSubscription": {
+        *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
+    },
     "FollowUpRule": {"name", "lead_status", "action", "subject", "body"},
     "ImportRun": {"step", "fingerprint"},
     "IntakeSource": {"name", "hint", "allowed_origins", "lead_source"},
@@ -309,7 +312,7 @@ PLAIN = {
     "Ticket": {"priority"},
     "User": {"roles", "region", "salary_currency"},
     "WebhookEndpoint": {
-        *("url", "description", "kinds", "changed", "api_version", "order_by", "payload", "status_reason", "cursor"),
+        *("url", "description", "kinds", "fields", "api_version", "order_by", "payload", "status_reason", "cursor"),
         *("public_key", "old_public_key"),
     },
 }

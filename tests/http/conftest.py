@@ -48,7 +48,7 @@ class Served:
     def log(self) -> str:
         return self.log_path.read_text()
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 10) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout_s: float = 60) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout_s)
@@ -77,25 +77,46 @@ async def token(http_database_url: str) -> str:
 
 async def administrator(database_url: str) -> str:
     """A new administrator's access token."""
+    return (await logged_in(database_url, "Ada", "ADMIN")).token()
+
+
+@dataclass
+class LoggedIn:
+    """A user with a session."""
+
+    user_id: uuid.UUID
+    family: uuid.UUID
+
+    def token(self, *, seconds: float = 3600) -> str:
+        """An access token that ends in so many seconds."""
+        now = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=seconds)
+        return tokens.issue_access(SECRET, user_id=self.user_id, family=self.family, now=now, minutes=60)
+
+
+async def logged_in(database_url: str, name: str, *roles: str) -> LoggedIn:
     family, now = uuid.uuid4(), datetime.now(UTC)
     connection = await asyncpg.connect(database_url)
     user_id = await connection.fetchval(
-        "INSERT INTO users (name, email, roles) VALUES ('Ada', 'ada@example.com', '{ADMIN}') RETURNING id"
-    )
+        "INSERT INTO users (name, email, roles) VALUES ($1, $2, $3) RETURNING id",
+        name, f"{name.lower()}@example.com", list(roles),
+    )  # fmt: skip
     await connection.execute(
         "INSERT INTO sessions (family, token_hash, expires_at, user_id) VALUES ($1, $2, $3, $4)",
         family, uuid.uuid4().hex, now + timedelta(days=1), user_id,
     )  # fmt: skip
     await connection.close()
-    return tokens.issue_access(SECRET, user_id=user_id, family=family, now=now, minutes=60)
+    return LoggedIn(user_id, family)
 
 
 @pytest.fixture(scope="session")
 def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """`with serve(CRMGQL_WORKERS="2") as served`: a server of the test's own; `program` is Python that starts one."""
+    """`with serve(CRMGQL_WORKERS="2") as served`: a server of the test's own; `program` is Python that starts one,
+    `module` one whose `main` does."""
 
     @contextmanager
-    def started(*, ready: bool = True, program: str = "", **variables: str) -> Iterator[Served]:
+    def started(
+        *, ready: bool = True, program: str = "", module: str = "crmgql.__main__", **variables: str
+    ) -> Iterator[Served]:
         home, port = tmp_path_factory.mktemp("serve"), free_port()
         given = {
             "CRMGQL_DATABASE_URL": http_database_url,
@@ -109,7 +130,7 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
             **variables,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRMGQL_")}
-        process = _started(program, {**inherited, **given}, home / "log")
+        process = _started(program, module, {**inherited, **given}, home / "log")
         served = Served(f"http://127.0.0.1:{given['CRMGQL_PORT']}", port, process, home / "log")
         try:
             if ready:
@@ -121,9 +142,11 @@ def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: p
     return started
 
 
-def _started(program: str, environment: dict[str, str], log_path: Path) -> subprocess.Popen[bytes] | processes.Process:
+def _started(
+    program: str, module: str, environment: dict[str, str], log_path: Path
+) -> subprocess.Popen[bytes] | processes.Process:
     if not program:
-        return processes.crmgql("serve", environment=environment, log=log_path)
+        return processes.Process(module, "serve", environment=environment, log=log_path)
     with log_path.open("wb") as log:
         return subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=log, stderr=log)
 
@@ -154,7 +177,7 @@ def otherwise(serve: Serve) -> Iterator[Served]:
 
 @pytest.fixture
 def client(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.url, timeout=10, verify=False, headers={"accept": "application/json"}) as client:
+    with httpx.Client(base_url=served.url, timeout=60, verify=False, headers={"accept": "application/json"}) as client:
         yield client
 
 
@@ -164,7 +187,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_up(served: Served, *, patience_s: float = 30) -> None:
+def wait_until_up(served: Served, *, patience_s: float = 120) -> None:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         assert served.process.poll() is None, served.log

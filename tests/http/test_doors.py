@@ -25,10 +25,12 @@ from crmgql.dev import demo
 from crmgql.domain.people import tokens
 from tests.conftest import named
 from tests.http.conftest import SECRET, Serve, Served
+from tests.speed import slowness
 
 ROUNDS, SECONDS = 5, 0.25
 FAMILY = "INSERT INTO sessions (family, token_hash, expires_at, user_id) VALUES ($1, $2, $3, $4)"
 BODY_TIMEOUT_S = 1.5
+NO_ATTACK = Attack("nothing", "nobody", lambda number: [], clients=0)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -74,15 +76,25 @@ KINDS = [f"{attack.name}, by {attack.who}" for attack in attacks("", "")]
 @pytest.mark.alone
 @pytest.mark.parametrize("at", range(len(KINDS)), ids=KINDS)
 def test_others_hardly_wait(target: doors.Target, at: int) -> None:
-    """In both of two rounds, or else in most of five."""
+    """In both of two rounds. Else the machine may be slow or busy: then in most of five, in each of which they may wait as much
+    longer as everything takes now, and as they wait when nobody attacks."""
     attack = target.attacks[at]
-    waits: list[float] = []
-    while len(waits) < ROUNDS:
-        waits.append(doors.longest_wait(target, attack, SECONDS))
-        soon = sum(wait <= attack.allowed_ms for wait in waits)
-        if soon == len(waits) == 2 or soon > ROUNDS // 2:
+    if all(doors.longest_wait(target, attack, SECONDS) <= attack.allowed_ms for _ in range(2)):
+        return
+    rounds: list[tuple[float, float]] = []
+    while len(rounds) < ROUNDS:
+        allowed = allowed_now_ms(target, attack)
+        rounds.append((doors.longest_wait(target, attack, SECONDS), allowed))
+        if sum(wait <= allowed for wait, allowed in rounds) > ROUNDS // 2:
             return
-    pytest.fail(f"others waited {sorted(round(wait) for wait in waits)} ms, {attack.allowed_ms:.0f} ms are allowed")
+    told = ", ".join(f"{wait:.0f} ms ({allowed:.0f} ms are allowed)" for wait, allowed in rounds)
+    pytest.fail(f"others waited {told}; {attack.allowed_ms:.0f} ms are allowed on an idle machine")
+
+
+def allowed_now_ms(target: doors.Target, attack: Attack) -> float:
+    """What the last round left behind to be done may lengthen the calm wait: so that counts up to a limit."""
+    calm = doors.longest_wait(target, NO_ATTACK, SECONDS)
+    return attack.allowed_ms * slowness() + min(calm, attack.allowed_ms)
 
 
 @pytest.mark.parametrize("at", range(len(KINDS)), ids=KINDS)
@@ -92,7 +104,7 @@ def test_attacks_are_what_they_claim_to_be(target: doors.Target, at: int) -> Non
     pieces = attack.make(0)
     if len(pieces) > 1 or attack.who != "a logged-in user" or "7.9 kB" in KINDS[at - 1]:
         return
-    with socket.create_connection(("127.0.0.1", target.port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", target.port), timeout=60) as raw:
         raw.sendall(pieces[0])
         answer = raw.recv(4000)
     assert b"GRAPHQL_VALIDATION_FAILED" not in answer
@@ -106,7 +118,7 @@ def ask(served: Served, body: Any, token: str | None = None, **headers: str) -> 
     given = {**headers, **({} if token is None else {"authorization": f"Bearer {token}"})}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     given |= {"content-type": "application/json", "accept": "application/graphql-response+json"}
-    return httpx.post(f"{served.url}/graphql", content=content, headers=given, verify=False, timeout=20)
+    return httpx.post(f"{served.url}/graphql", content=content, headers=given, verify=False, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +174,10 @@ def test_strangers_learn_nothing_of_the_schema(hardened: Served, query: str) -> 
 
 
 def test_a_token_is_asked_for_before_a_large_body_is_read(hardened: Served) -> None:
-    with socket.create_connection(("127.0.0.1", hardened.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", hardened.port), timeout=60) as raw:
         raw.sendall(post("/graphql", b" " * 40_000, length=900_000))
         assert raw.recv(1000).startswith(b"HTTP/1.1 401 ")
-    with socket.create_connection(("127.0.0.1", hardened.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", hardened.port), timeout=60) as raw:
         raw.sendall(post("/graphql", b"", None, length=9_000_000))
         assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
 
@@ -209,33 +221,33 @@ def test_mutations_cost_too(hardened: Served, token: str) -> None:
 @pytest.mark.parametrize("path", ["/graphql", "/intake/leads"])
 def test_a_body_has_a_deadline(hardened: Served, body: bytes, path: str) -> None:
     started = time.monotonic()
-    with socket.create_connection(("127.0.0.1", hardened.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", hardened.port), timeout=60) as raw:
         raw.sendall(post(path, body, length=100))
         answer = b""
         while part := raw.recv(4000):
             answer += part
-    assert 0.9 < time.monotonic() - started < 5
+    assert 0.9 < time.monotonic() - started < 10  # the setting's default is 15
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["errors"][0]["extensions"]["code"] == "REQUEST_TIMEOUT"
 
 
 def test_dripping_does_not_put_the_deadline_off(hardened: Served) -> None:
     started = time.monotonic()
-    with socket.create_connection(("127.0.0.1", hardened.port), timeout=10) as raw, suppress(OSError):
+    with socket.create_connection(("127.0.0.1", hardened.port), timeout=60) as raw, suppress(OSError):
         raw.sendall(post("/graphql", b"{", length=1000))
-        while time.monotonic() - started < 8:
+        while time.monotonic() - started < 12:
             raw.sendall(b" ")
             time.sleep(0.2)
-    assert 0.9 < time.monotonic() - started < 5
+    assert 0.9 < time.monotonic() - started < 10  # the setting's default is 15
 
 
 def test_hundreds_of_bodies_that_never_end_keep_nobody_out(hardened: Served) -> None:
-    held = [socket.create_connection(("127.0.0.1", hardened.port), timeout=5) for _ in range(900)]
+    held = [socket.create_connection(("127.0.0.1", hardened.port), timeout=60) for _ in range(900)]
     try:
         for raw in held:
             raw.sendall(post("/graphql", b"{", length=100))
         assert ask(hardened, {"query": "{ __typename }"}).status_code == 200
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 14  # the default would take longer
         for raw in held:
             raw.settimeout(max(0.1, deadline - time.monotonic()))
             assert raw.recv(100).startswith(b"HTTP/1.1 408 ")

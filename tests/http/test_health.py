@@ -18,6 +18,7 @@ from crmgql import db
 from crmgql.errors import DiskFull
 from crmgql.http import health, metrics
 from crmgql.http.metrics import Metrics
+from tests.speed import slowness
 
 FULL = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'"
 
@@ -126,7 +127,7 @@ def test_ready_without_valkey(otherwise: Any) -> None:
 
 def test_not_ready_without_the_replica(serve: Any) -> None:
     with serve(ready=False, CRMGQL_READ_DATABASE_URL="postgresql://nobody@127.0.0.1:9/none") as served:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             with suppress(httpx.TransportError):
                 response = httpx.get(f"{served.url}/readyz", verify=False)
@@ -166,7 +167,7 @@ def test_metrics_of_several_processes_are_added_up(serve: Any) -> None:
         for _ in range(40):  # a connection each, so that both processes get some
             httpx.post(f"{served.url}/graphql", json={"query": "{ __typename }"}, verify=False)
         name = 'crmgql_operations_total{code="OK",kind="query"}'
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         seen = (0.0, 0.0)
         while seen != (40, 4) and time.monotonic() < deadline:
             scraped = values(httpx.get(f"{served.url}/metrics", verify=False).text)
@@ -197,11 +198,13 @@ async def test_numbers_that_can_not_be_left_stop_nobody(tmp_path: Path, monkeypa
     mine.note("query", "OK", 0.002)
     with structlog.testing.capture_logs() as lines:
         leaving = asyncio.create_task(mine.keep_leaving())
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            while not lines:
+                await asyncio.sleep(0.01)
         assert values(mine.exposed().decode())['crmgql_operations_total{code="OK",kind="query"}'] == 1
     assert [line["event"] for line in lines] == ["numbers not shared with the other processes"]
     shared.mkdir()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not list(shared.glob("*.json")):
             await asyncio.sleep(0.01)
     leaving.cancel()
@@ -211,9 +214,9 @@ def test_noting_is_cheap() -> None:
     mine = Metrics()
     rounds = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(2000):
             mine.note("query", "OK", 0.003)
-        rounds.append((time.perf_counter() - started) / 2000)
-    assert min(rounds) < 3e-6
+        rounds.append((time.process_time() - started) / 2000)
+    assert min(rounds) < 3e-6 * slowness()
     assert re.search(r'kind="query"\} 10000', mine.exposed().decode())

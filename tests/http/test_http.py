@@ -249,10 +249,10 @@ HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/
 
 
 def test_a_body_without_end_is_refused_before_its_end(served: Any) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
         raw.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"5dc0\r\n" + b" " * 24_000 + b"\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
-    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
         raw.sendall(HEAD + b"Content-Length: 99999999999\r\n\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
 
@@ -267,7 +267,7 @@ def test_a_body_without_end_is_refused_before_its_end(served: Any) -> None:
 )
 def test_a_malformed_body_is_400_in_json(served: Any, rest: bytes) -> None:
     answer = b""
-    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
         raw.sendall(HEAD + b"Connection: close\r\n" + rest)
         while b"}]}" not in answer and (part := raw.recv(1000)):
             answer += part
@@ -278,7 +278,7 @@ def test_a_malformed_body_is_400_in_json(served: Any, rest: bytes) -> None:
 def test_a_client_that_leaves_is_no_error(served: Any, client: httpx.Client) -> None:
     before = len(served.log)
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
             raw.sendall(HEAD + b"Content-Length: 100\r\n\r\n" + b'{"query": ')
     assert client.post("/graphql", json=TYPENAME).status_code == 200
     assert "error" not in served.log[before:]

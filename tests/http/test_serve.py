@@ -21,20 +21,22 @@ import pytest
 from crmgql import secrets_file
 from crmgql.config import Settings
 from crmgql.errors import SetupError
+from tests.jobs import until
+from tests.speed import slowness
 
 ME = {"query": "{ me { name } }"}
 
 
 def test_a_taken_port_is_one_clear_line(serve: Any, served: Any) -> None:
     with serve(ready=False, CRMGQL_PORT=str(served.port)) as second:
-        assert second.process.wait(15) != 0
+        assert second.process.wait(60) != 0
         assert f"crmgql: Port {served.port} on 127.0.0.1 is taken, set CRMGQL_PORT to another one." in second.log
 
 
 def test_a_database_that_refuses_us_is_one_clear_line(serve: Any, http_database_url: str) -> None:
     address, _, options = http_database_url.partition("?")
     with serve(ready=False, CRMGQL_DATABASE_URL=f"{address}_not?{options}") as served:
-        assert served.process.wait(15) == 1
+        assert served.process.wait(60) == 1
         assert "PostgreSQL can't be reached" in served.log
         assert "Traceback" not in served.log
 
@@ -48,7 +50,7 @@ def test_a_database_that_refuses_us_is_one_clear_line(serve: Any, http_database_
 )
 def test_a_wrong_setting_is_one_clear_line(serve: Any, name: str, value: str, told: str) -> None:
     with serve(ready=False, **{name: value}) as served:
-        assert served.process.wait(15) == 1
+        assert served.process.wait(60) == 1
         assert sum(told in line for line in served.log.splitlines()) == 1
         assert "Traceback" not in served.log
 
@@ -56,17 +58,17 @@ def test_a_wrong_setting_is_one_clear_line(serve: Any, name: str, value: str, to
 async def test_requests_in_flight_are_answered_before_the_end(serve: Any, http_database_url: str, token: str) -> None:
     locker = await asyncpg.connect(http_database_url)
     with serve(CRMGQL_WORKERS="2") as served:
-        async with httpx.AsyncClient(base_url=served.url, timeout=10, verify=False) as client:
+        async with httpx.AsyncClient(base_url=served.url, timeout=60, verify=False) as client:
             async with locker.transaction():
                 await locker.execute("LOCK TABLE users")
                 asking = asyncio.create_task(client.post("/graphql", json=ME, headers=bearer(token)))
-                await asyncio.sleep(0.3)
+                await one_waits(locker)
                 served.process.terminate()
                 await asyncio.sleep(0.5)
                 assert not asking.done()
             response = await asking
         assert (response.status_code, response.json()["data"]) == (200, {"me": {"name": "Ada"}})
-        assert served.process.wait(10) == 0
+        assert served.process.wait(60) == 0
         assert [json.loads(line)["event"] for line in served.log.splitlines()] == ["query"]
     await locker.close()
 
@@ -74,18 +76,28 @@ async def test_requests_in_flight_are_answered_before_the_end(serve: Any, http_d
 async def test_the_end_waits_at_most_five_seconds(serve: Any, http_database_url: str, token: str) -> None:
     locker = await asyncpg.connect(http_database_url)
     with serve() as served:
-        async with httpx.AsyncClient(base_url=served.url, timeout=20, verify=False) as client:
+        async with httpx.AsyncClient(base_url=served.url, timeout=60, verify=False) as client:
             async with locker.transaction():
                 await locker.execute("LOCK TABLE users")
                 asking = asyncio.create_task(client.post("/graphql", json=ME, headers=bearer(token)))
-                await asyncio.sleep(0.3)
+                await one_waits(locker)
                 started = time.monotonic()
                 served.process.terminate()
-                await asyncio.to_thread(served.process.wait, 10)
-                assert 4.5 < time.monotonic() - started < 6.5
+                await asyncio.to_thread(served.process.wait, 60)
+                assert 4.5 < time.monotonic() - started < 9  # the query would be stopped after ten
                 with pytest.raises(httpx.TransportError):
                     await asking
     await locker.close()
+
+
+async def one_waits(locker: asyncpg.Connection) -> None:
+    """Until somebody waits for the table that is locked."""
+
+    async def waits() -> bool:
+        sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass)"
+        return bool(await locker.fetchval(sql))
+
+    await until(waits)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -137,14 +149,13 @@ def gap(url: str, token: str, pid: int) -> float:
     os.kill(pid, signal.SIGKILL)
     answers_since = None
     while answers_since is None or time.monotonic() - answers_since < 0.5:
-        assert time.monotonic() - killed < 30
-        asked = time.monotonic()
+        assert time.monotonic() - killed < 120
         try:
-            response = httpx.post(f"{url}/graphql", json=ME, headers=bearer(token), timeout=0.5, verify=False)
+            response = httpx.post(f"{url}/graphql", json=ME, headers=bearer(token), timeout=2, verify=False)
             answers = response.json()["data"] == {"me": {"name": "Ada"}}
         except httpx.TransportError:
             answers = False
-        answers_since = (answers_since or asked) if answers else None
+        answers_since = (answers_since or time.monotonic()) if answers else None
         time.sleep(0.01)
     return answers_since - killed
 
@@ -158,7 +169,7 @@ def test_a_killed_worker_is_made_good_at_once_however_often(serve: Any, token: s
     with serve() as served:
         gaps = [gap(served.url, token, children(served.process.pid)[-1]) for _ in range(4)]
         print("without answers:", *(f"{each:.2f} s" for each in gaps))
-        assert max(gaps) < LONGEST_GAP_S
+        assert max(gaps) < LONGEST_GAP_S * slowness()
         assert served.stop() == 0
 
 
@@ -166,7 +177,7 @@ def test_a_killed_worker_is_made_good_at_once_however_often(serve: Any, token: s
 def test_one_of_several_workers_may_be_killed(serve: Any, token: str) -> None:
     with serve(CRMGQL_WORKERS="2") as served:
         first = children(served.process.pid)[-1]
-        assert gap(served.url, token, first) < LONGEST_GAP_S
+        assert gap(served.url, token, first) < LONGEST_GAP_S * slowness()
         assert children(served.process.pid)[-1] != first
         assert served.stop() == 0
 
@@ -187,7 +198,7 @@ def test_a_killed_server_is_made_good_at_once(serve: Any, token: str) -> None:
         [server] = [each for each in children(served.process.pid) if children(each)]
         took = gap(served.url, token, server)
         print(f"without answers: {took:.2f} s")
-        assert took < LONGEST_GAP_S
+        assert took < LONGEST_GAP_S * slowness()
         assert children(spare), "it serves now"
         assert wait_for_spare(served.process.pid) != spare
         assert served.stop() == 0
@@ -196,7 +207,7 @@ def test_a_killed_server_is_made_good_at_once(serve: Any, token: str) -> None:
 
 def wait_for_spare(supervisor: int) -> int:
     """The process that has prepared everything and waits for its line."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for each in children(supervisor):
             program = Path(f"/proc/{each}/cmdline").read_text()

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -89,13 +90,13 @@ def worker(url: str, redis_url: str, home: Path) -> Iterator[Worker]:
     given = {"CRMGQL_DATABASE_URL": url, "CRMGQL_REDIS_URL": redis_url, "CRMGQL_LOG_FORMAT": "json", **HASTY}
     started = Worker(home / "worker.log")
     started.log_path.touch()
-    words = ("tests.workers.crash_worker", "short", str(home / "lost"))
+    words = ("tests.workers.crash_worker", "short", str(uuid4()), str(home / "journal"))
     process = processes.Process(*words, environment={**os.environ, **given}, log=started.log_path)
     try:
         yield started
         assert process.poll() is None, started.log
         process.terminate()
-        assert process.wait(20) == 0, started.log
+        assert process.wait(60) == 0, started.log
         assert "Traceback" not in started.log
     finally:
         process.kill()
@@ -107,7 +108,7 @@ class Asking:
 
     def __init__(self, url: str, token: str) -> None:
         headers = {"authorization": f"Bearer {token}", "accept": "application/graphql-response+json"}
-        self.http = httpx.AsyncClient(base_url=url, timeout=15, verify=False, headers=headers)
+        self.http = httpx.AsyncClient(base_url=url, timeout=60, verify=False, headers=headers)
 
     async def graphql(self, query: str) -> tuple[int, str, str]:
         """Status, code and words of the answer."""
@@ -124,10 +125,10 @@ class Asking:
         """It answers at once, whatever else it waits for."""
         started = time.monotonic()
         assert (await self.http.get("/healthz")).status_code == 200
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 2  # what it might wait for takes as long at the least
 
     async def until_well(self) -> None:
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(60):
             while (await self.ready())[0] != 200:
                 await asyncio.sleep(0.1)
             while (await self.graphql(READ))[0] != 200 or (await self.graphql(WRITE))[0] != 200:
@@ -147,7 +148,7 @@ async def all_done(url: str, *, count: int = 12) -> None:
     """Each job's effect is there once, and none counts a failure."""
     connection = await asyncpg.connect(url)
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while await connection.fetchval("SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status <> 'DONE'"):
                 await asyncio.sleep(0.1)
         assert await connection.fetchval("SELECT count(*) FROM jobs WHERE failures > 0") == 0
@@ -205,7 +206,7 @@ async def test_postgresql_stands_still(servers: embedded.Servers, serve: Serve, 
                         assert answer[:2] == (503, "SERVICE_UNAVAILABLE"), answer
                     assert "has not answered for 2 seconds" in answers[0][2]
                     assert "has let nobody in for 4 seconds" in answers[-1][2]
-                    assert time.monotonic() - started < 10
+                    assert time.monotonic() - started < 20  # several waits of two and of four seconds
                     await client.alive()
                 await client.until_well()
                 await all_done(url)
@@ -222,7 +223,7 @@ async def test_postgresql_comes_later_and_goes(
     with worker(url, servers.redis_url, tmp_path) as working, serve(CRMGQL_DATABASE_URL=url, **HASTY) as served:
         client = Asking(served.url, token)
         async with client.http:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while "waiting for it" not in working.log:
                     await asyncio.sleep(0.05)
             for _ in range(2):
@@ -310,7 +311,7 @@ async def _stays_full(client: Asking, working: Worker) -> None:
     assert (status, code) == (503, "SERVICE_UNAVAILABLE")
     assert "disk is full" in words
     await asyncio.sleep(SHARED_S)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while '"53100"' not in working.log:
             await asyncio.sleep(0.1)
     for _ in range(2):

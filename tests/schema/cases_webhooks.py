@@ -38,7 +38,7 @@ async def paused(world: World) -> str:
 
 @case("webhookEndpointCreate", INTEGRATORS)
 async def webhook_endpoint_create(world: World, role: str) -> dict[str, Any]:
-    return {"url": URL, "kinds": ["order.*"], "changed": ["status"], "orderBy": "CUSTOMER"}
+    return {"url": URL, "kinds": ["order.*"], "fields": ["status"], "orderBy": "CUSTOMER"}
 
 
 move("webhookEndpointUpdate", INTEGRATORS, active, payload="THIN")

@@ -38,6 +38,6 @@ async def again(database, id: UUID, attempts: Attempts) -> dict[str, Any]:
 
 async def started(attempts: Attempts, id: UUID, inside: asyncio.Event, number: int = 0) -> asyncio.Task[None]:
     going = asyncio.create_task(attempt(attempts, id, number))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await inside.wait()
     return going

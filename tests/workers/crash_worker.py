@@ -1,6 +1,8 @@
-"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker short|default FILE`.
+"""A worker process with kinds of its own, for the crash test: `python -m tests.workers.crash_worker short|default HOLDER JOURNAL`.
 
-`short`: leases of 3 seconds, so that the test does not wait for half minutes.
+`short`: leases of 3 seconds, so that the test does not wait for half minutes. HOLDER is the id that it has in its leases. In the
+file JOURNAL it writes a line `began N` when the transaction of a mark is open, and `lost` when it had to drop an attempt, because
+another worker has the job.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import asyncio
 import sys
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from pydantic import Field
 
@@ -35,6 +38,7 @@ WRITE = "INSERT INTO marks (number, step) VALUES ($1, $2)"
 @handler(MARK)
 async def mark(act: Act, arguments: Mark) -> Result:
     await act.tx.connection.execute(WRITE, arguments.number, 0)
+    write_down(f"began {arguments.number}")
     await asyncio.sleep(arguments.slow_ms / 1000)
     return {"number": arguments.number}
 
@@ -56,25 +60,30 @@ async def fail(act: Act, arguments: Mark) -> Result:
 
 
 def main() -> None:
-    if sys.argv[1] == "short":
+    pace, holder, _ = sys.argv[1:]
+    if pace == "short":
         shorten_leases()
-    count_lost_leases(Path(sys.argv[2]))
+    attempts.uuid4 = lambda: UUID(holder)  # type: ignore[attr-defined]
+    tell_of_lost_leases()
     settings = config.settings()
     logs.set_up(settings)
     runner.run(settings)
 
 
-def count_lost_leases(path: Path) -> None:
-    """Adds a byte to the file for each attempt that ended because another worker has the job."""
+def write_down(line: str) -> None:
+    with Path(sys.argv[3]).open("a") as journal:
+        journal.write(f"{line}\n")
+
+
+def tell_of_lost_leases() -> None:
     note = metrics.Tally.note
 
-    def counted(self: metrics.Tally, kind: str, outcome: str, seconds: float) -> None:
+    def told(self: metrics.Tally, kind: str, outcome: str, seconds: float) -> None:
         if outcome == "lease lost":
-            with path.open("ab") as file:
-                file.write(b".")
+            write_down("lost")
         note(self, kind, outcome, seconds)
 
-    metrics.Tally.note = counted  # type: ignore[method-assign]
+    metrics.Tally.note = told  # type: ignore[method-assign]
 
 
 def shorten_leases() -> None:

@@ -16,7 +16,7 @@ from crmgql.records.records import Act
 from crmgql.viewer import system_clock
 from crmgql.workers import chapters  # noqa: F401 - declares
 from crmgql.workers.attempts import Attempts
-from tests.jobs import Numbered, put, row, undone
+from tests.jobs import Numbered, put, row, undone, until
 from tests.workers.attempting import again, effect, effects, handle, started
 
 
@@ -119,19 +119,24 @@ async def test_an_end_that_can_not_be_written_is_written_later(database, sick, m
     inside = asyncio.Event()
 
     async def run(act: Act, arguments: Numbered) -> None:
-        sick.refusals = 3
+        sick.refusals = 1000
         inside.set()
         raise Conflict("As it happens.")
 
     handle(run)
     id = await put(database)
     going = await started(attempts, id, inside)
-    await asyncio.sleep(0.05)
+
+    async def refused() -> bool:
+        return sick.refusals < 1000
+
+    await until(refused)
     before = (await row(database, id))["lease_until"]
     await database.execute("UPDATE jobs SET cancel_requested_at = now() WHERE id = $1", id)
     await attempts._beat()
     assert (await row(database, id))["lease_until"] > before
     assert (await row(database, id))["status"] == "RUNNING"
+    sick.refusals = 0
     await going
     job = await row(database, id)
     assert (job["status"], job["failures"], job["error_code"]) == ("CANCELLED", 1, "CONFLICT")
@@ -151,7 +156,7 @@ async def test_a_worker_that_is_stopped_waits_for_no_database(database, sick, mo
     handle(run)
     ids = [await put(database), await put(database)]
     await started(attempts, ids[0], inside)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         await attempts.finish(0.1)
     assert (await row(database, ids[0]))["status"] == "RUNNING"  # its lease runs out
     assert not attempts.running

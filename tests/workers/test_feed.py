@@ -59,7 +59,7 @@ async def test_followers_get_at_once_what_was_committed(crm, database, servers, 
         for number in range(2, 12):
             await commit(crm, number)
             assert await read(pages, 1) == [number]
-        assert loop.time() - started < 5  # the look alone would take ten seconds
+        assert loop.time() - started < 8  # the look alone would take ten seconds
         await pages.aclose()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -70,7 +70,7 @@ async def test_without_valkey_the_look_wakes_the_relay(crm, database) -> None:
     async with relaying(crm, "redis://127.0.0.1:1/0") as relay:
         await commit(crm, 1)
         relay.wake()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await subjects(database) != [1]:
                 await asyncio.sleep(0.02)
 
@@ -84,7 +84,7 @@ async def test_a_failed_pass_is_done_again(crm, database, servers, monkeypatch) 
     )
     async with relaying(crm, servers.redis_url) as relay:
         await commit(crm, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while relay.limit_s != workers_feed.LONGEST_S:
                 await asyncio.sleep(0.02)
             await database.execute("DROP FUNCTION feed_pass")
@@ -96,7 +96,7 @@ async def test_a_failed_pass_is_done_again(crm, database, servers, monkeypatch) 
 async def test_listening_survives_a_lost_connection(valkey) -> None:
     heard: list[int] = []
     listening = asyncio.create_task(announcements.listen(valkey, heard.append))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while 0 not in heard:
             await asyncio.sleep(0.01)
         await announcements.publish(valkey, 5)

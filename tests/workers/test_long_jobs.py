@@ -131,7 +131,7 @@ async def test_cancelling_a_running_job_undoes_the_step_it_is_in(database, crm, 
     async with acting(crm) as act:
         await jobs.cancel(act, id=id)
     await attempts._beat()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await going
     job = await row(database, id)
     assert (job["status"], job["failures"], job["error_code"]) == ("CANCELLED", 0, None)

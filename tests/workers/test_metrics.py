@@ -102,7 +102,7 @@ async def test_a_worker_serves_them_when_asked_to(database_url, tmp_path) -> Non
     port, at = free_port(), free_port()
     async with valkey(port, tmp_path), worker(database_url, port, "--metrics-port", str(at)):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at}", trust_env=False) as asking:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while True:
                     try:
                         if (await asking.get("/readyz")).status_code == 200:

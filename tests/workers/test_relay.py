@@ -19,7 +19,7 @@ from crmgql.config import Settings
 from crmgql.domain.jobs import jobs, kinds, queues
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
-from crmgql.workers import bells, drains, rings, runner
+from crmgql.workers import bells, drains, rings, runner, upkeep
 from crmgql.workers.attempts import Attempts
 from crmgql.workers.bells import PREFIX, Bells
 from crmgql.workers.drains import Drain
@@ -89,7 +89,7 @@ async def working(crm, redis) -> AsyncIterator[Working]:
     await one.stop()
 
 
-async def done(database: Any, id: UUID, *, seconds: float = 10) -> None:
+async def done(database: Any, id: UUID, *, seconds: float = 60) -> None:
     async def is_done() -> bool:
         return await status(database, id) == "DONE"
 
@@ -134,7 +134,7 @@ async def test_a_bell_rung_many_times_is_received_once_and_by_one(redis) -> None
     ringing = Bells(redis)
     for _ in range(50):
         ringing.ring({"email"})
-    done, waiting = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    done, waiting = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED, timeout=30)
     assert [each.result() for each in done] == ["email"]
     for each in waiting:
         each.cancel()
@@ -173,10 +173,10 @@ async def test_what_is_committed_is_taken_up_at_once(crm, database, redis, worki
     waits = []
     for pause_s in (0.2, 0.2, 0.0, 0.02, 0.2):
         started = time.monotonic()
-        await done(database, await enqueue(crm), seconds=3)
+        await done(database, await enqueue(crm))
         waits.append(time.monotonic() - started)
         await asyncio.sleep(pause_s)
-    assert sorted(waits)[2] < 0.3, waits
+    assert sorted(waits)[2] < 1, waits
     assert not working.drains["default"].is_draining or await redis.zcard(queue_name("default")) <= 1
 
 
@@ -220,7 +220,7 @@ async def test_a_queue_whose_workers_are_full_is_rung_for_others(crm, database, 
         async def taken() -> bool:
             return await status(database, second) == "RUNNING"
 
-        await until(taken, seconds=5)
+        await until(taken)
         go.set()
         await done(database, second)
     finally:
@@ -229,7 +229,7 @@ async def test_a_queue_whose_workers_are_full_is_rung_for_others(crm, database, 
         await free.stop()
 
 
-async def test_a_queue_that_has_room_again_is_listened_for_at_once(crm, database, redis) -> None:
+async def test_a_queue_that_has_room_again_is_listened_for_at_once(crm, database, redis, monkeypatch) -> None:
     """Without the look: a wait for other queues' bells, begun while this one was full, must not keep its bell waiting."""
     go = asyncio.Event()
 
@@ -237,20 +237,25 @@ async def test_a_queue_that_has_room_again_is_listened_for_at_once(crm, database
         await go.wait()
 
     handle(run)
+
+    async def idle() -> bool:
+        return not one.drains["default"].is_draining
+
     one = Working(crm, redis, "default", "email", at_once=1)
     crm.on_queued = Bells(redis).ring
+    monkeypatch.setattr(bells, "BLOCK_S", 0.5)
     one.start()
     try:
         first = await enqueue(crm)
         await until(lambda: _is(database, first, "RUNNING"))
-        await asyncio.sleep(bells.BLOCK_S + 0.2)  # so that the wait was begun while it was full
+        monkeypatch.setattr(bells, "BLOCK_S", 20.0)
+        await asyncio.sleep(1)  # so that the wait was begun while it was full
         go.set()
         await done(database, first)
-        await asyncio.sleep(0.4)
-        assert not one.drains["default"].is_draining
+        await until(idle)
         started = time.monotonic()
         await done(database, await enqueue(crm))
-        assert time.monotonic() - started < 0.7
+        assert time.monotonic() - started < 10
     finally:
         go.set()
         await one.stop()
@@ -265,9 +270,12 @@ async def test_a_worker_without_room_still_sees_valkey_answer(crm, redis) -> Non
     full, answers = Drain(Attempts(crm, Settings()), "default", 0), []
     relay = Relay(redis, {"default": full}, Wanted(), lambda: answers.append(True))
     listening = asyncio.create_task(relay.listen())
-    await asyncio.sleep(0.5)
+
+    async def answered() -> bool:
+        return bool(answers)
+
+    await until(answered)
     await runner.ended(listening)
-    assert answers
 
 
 async def test_rings_that_nobody_answered_are_taken_out(redis, working) -> None:
@@ -300,14 +308,16 @@ async def test_the_look_finds_what_no_bell_told_of(crm, database, redis, working
     await done(database, await put(database, queue="email"))
 
 
-async def test_what_is_due_in_a_moment_is_taken_up_when_it_is(crm, database, redis, working) -> None:
+async def test_what_is_due_in_a_moment_is_taken_up_when_it_is(crm, database, redis, working, monkeypatch) -> None:
+    """The next look would come after six seconds."""
+    monkeypatch.setattr(upkeep, "LOOK_S", 6.0)
     handle(nothing)
     due = system_clock() + timedelta(seconds=1.5)
     id = await put(database, due_at=due)
     working.start(looking=True)
     await done(database, id)
     started = await database.fetchval("SELECT started_at FROM jobs WHERE id = $1", id)
-    assert timedelta(0) <= started - due < timedelta(seconds=0.6)
+    assert timedelta(0) <= started - due < timedelta(seconds=3)
 
 
 async def test_a_look_tells_what_there_is_to_do(crm, database) -> None:

@@ -173,8 +173,8 @@ async def test_what_a_request_says(shop: Shop, receiver: Receiver) -> None:
 async def test_only_what_was_asked_for(shop: Shop, receiver: Receiver) -> None:
     ann = await shop.customer()
     id = await shop.endpoint(receiver.url, kinds=["order.*"])
-    await shop.endpoint(receiver.url, kinds=["customer.*"], changed=["website"])
-    await shop.endpoint(receiver.url, kinds=["customer.*"], changed=["website", "name"], payload="THIN")
+    await shop.endpoint(receiver.url, kinds=["customer.*"], fields=["website"])
+    await shop.endpoint(receiver.url, kinds=["customer.*"], fields=["website", "name"], payload="THIN")
     events = await shop.happen(ann)
     assert await shop.send() == 1
     assert ids(receiver) == events

@@ -20,6 +20,7 @@ from crmgql import access
 from crmgql.db import WITHOUT_DAYS, Connection, Transaction
 from crmgql.domain.jobs import endings
 from crmgql.errors import CrmError, DatabaseTrouble, DiskFull, TimedOut
+from crmgql.events import outbox
 from crmgql.models.jobs import LIVE_JOB
 from crmgql.records.records import Act
 from crmgql.viewer import system
@@ -84,7 +85,8 @@ NOTIFY_ADMINISTRATORS = """
 INSERT INTO notifications (user_id, kind, title, body, dedupe_key, occurred_at)
 SELECT users.id, 'job.dead', 'Failed for good: ' || $2, left('Job job_' || replace($1::uuid::text, '-', '') || ': ' || $3, 2000), $4, $5
 FROM users WHERE active AND roles && $6::text[]
-ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"""
+ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+RETURNING id"""
 LOCK_PARENT = "SELECT status FROM jobs WHERE id = $1 FOR NO KEY UPDATE"
 PARENT_DONE = f"""
 UPDATE jobs SET finished_at = $2,
@@ -315,10 +317,14 @@ async def _end(
     if row["status"] == "CANCELLED":
         await _cancelled(connection, lease, now)
     if row["status"] == "DEAD":
-        await endings.died(_act(connection, now), lease.kind, lease.arguments, lease.arguments_version, message or "")
+        act = _act(connection, now)
+        await endings.died(act, lease.kind, lease.arguments, lease.arguments_version, message or "")
         roles = access.roles_with("company.administer")
         key = f"job.dead:{lease.id}"
-        await connection.execute(NOTIFY_ADMINISTRATORS, lease.id, lease.kind, message, key, now, roles)
+        notified = await connection.fetch(NOTIFY_ADMINISTRATORS, lease.id, lease.kind, message, key, now, roles)
+        about = {"about": "job.dead"}
+        received = [outbox.Entry("notification.received", ("Notification", row[0]), payload=about) for row in notified]
+        await outbox.record_many(act.tx, act.viewer, received)
     if status == "DONE" and row["has_children"]:  # it ends when its last child does, which may be now
         await connection.execute(WAIT, lease.id)
         await close_parents(connection, lease.id, now=now)

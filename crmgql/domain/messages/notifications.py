@@ -1,8 +1,8 @@
 """Notifications: written in the transaction of the change that they are about, so that none is about a change that was
 rolled back; read by their user.
 
-With a `dedupe_key` a person is notified once, also by a job that runs twice. A notification has no event of its own, but
-reading it has, outside of every customer's timeline.
+With a `dedupe_key` a person is notified once, also by a job that runs twice. Its event, and that of reading it, are outside of
+every customer's timeline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid
     AS notices (user_id, kind, title, body, dedupe_key, lead_id, opportunity_id, customer_id, n)
 JOIN users ON users.id = notices.user_id AND users.active
 ORDER BY users.id, notices.n
-ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING"""
+ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+RETURNING id, kind"""
 NEWEST = "SELECT id FROM notifications WHERE user_id = $1 ORDER BY id DESC LIMIT 1"
 READ = "UPDATE notifications SET read_at = $2 WHERE id = $1"
 READ_ALL = """
@@ -71,7 +72,7 @@ async def notify_many(act: Act, notices: Sequence[Notice]) -> int:
     """As `notify`, with different notices, in one statement."""
     if not notices:
         return 0
-    status = await act.tx.connection.execute(
+    written = await act.tx.connection.fetch(
         NOTIFY,
         act.now,
         [each.user_id for each in notices],
@@ -83,7 +84,13 @@ async def notify_many(act: Act, notices: Sequence[Notice]) -> int:
         [each.opportunity_id for each in notices],
         [each.customer_id for each in notices],
     )
-    return int(status.rpartition(" ")[2])
+    await outbox.record_many(act.tx, act.viewer, [received(row["id"], row["kind"]) for row in written])
+    return len(written)
+
+
+def received(id: UUID, kind: str) -> outbox.Entry:
+    """The event of a notification."""
+    return outbox.Entry("notification.received", ("Notification", id), payload={"about": kind})
 
 
 def cut(text: str, longest: int) -> str:

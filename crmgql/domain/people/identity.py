@@ -39,11 +39,12 @@ FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.key_hash = $1"""
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A viewer as read at `since`; valid until `until`, which is never later than the token's own end."""
+    """A viewer as read at `since`; valid until `until`, which is never later than the token's own end, `ends`."""
 
     since: datetime
     until: datetime
     viewer: Viewer
+    ends: datetime | None
 
 
 class Identities:
@@ -68,7 +69,13 @@ class Identities:
         token = _token(authorization)
         if authorization != f"Bearer {token}":  # another spelling is cached under the usual one
             return await self.identify(f"Bearer {token}", clock)
-        return await self._look_up(token, clock)
+        return (await self._look_up(token, clock)).viewer
+
+    async def ends(self, authorization: str, clock: Clock) -> datetime | None:
+        """When the token or key of a header ends; None: never. Raises `Unauthenticated`."""
+        token = _token(authorization)
+        known = self._known.get(f"Bearer {token}") or await self._look_up(token, clock)
+        return known.ends
 
     def forget(self, user_id: UUID) -> None:
         """Drops a user from the cache: call it after the commit of a change to their roles, keys or sessions.
@@ -79,7 +86,7 @@ class Identities:
         for header in [header for header, known in self._known.items() if known.viewer.user_id == user_id]:
             del self._known[header]
 
-    async def _look_up(self, token: str, clock: Clock) -> Viewer:
+    async def _look_up(self, token: str, clock: Clock) -> _Known:
         now, forgotten = clock(), self._forgotten
         if token.startswith(tokens.KEY_PREFIX):
             ends, row = None, await self._key(token, now)
@@ -89,10 +96,11 @@ class Identities:
         _refuse(row, now)
         scopes = None if row["api_key_id"] is None else frozenset(row["scopes"])
         viewer = Viewer(row["user_id"], Who(frozenset(row["roles"]), scopes), row["api_key_id"], clock)
+        ends = ends or row["expires_at"]
+        known = _Known(now, now + TTL if ends is None else min(now + TTL, ends), viewer, ends)
         if forgotten == self._forgotten:  # else: somebody changed while we were reading
-            until = min(end for end in (now + TTL, ends, row["expires_at"]) if end is not None)
-            self._keep(f"Bearer {token}", _Known(now, until, viewer))
-        return viewer
+            self._keep(f"Bearer {token}", known)
+        return known
 
     async def _key(self, token: str, now: datetime) -> Any:
         """The row of an API key, or None; without a query for a key that was unknown a moment ago."""

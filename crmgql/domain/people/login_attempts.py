@@ -73,7 +73,8 @@ WITH counted AS (
     WHERE (SELECT failures FROM counted) > $5 AND users.active AND users.roles && $7::text[]
         AND NOT EXISTS (SELECT FROM notifications n WHERE n.user_id = users.id AND n.dedupe_key = alert.dedupe_key)
     ON CONFLICT (user_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
-)
+    RETURNING id
+), {outbox.recorded("notification.received", "Notification", "notified", {"about": "login.failures"}, now="$1")}
 SELECT key, id, password_hash FROM counted LEFT JOIN meant ON true"""
 ALERT = (
     "%3$s failed logins as %1$s since %4$s UTC, different addresses: %5$s. "

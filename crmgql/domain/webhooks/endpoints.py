@@ -26,7 +26,7 @@ from crmgql.records.columns import takes
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
-FACTS = "url description kinds changed order_by payload api_version ed25519"
+FACTS = "url description kinds fields order_by payload api_version ed25519"
 API_VERSIONS = ("2026-11",)
 """Forms of what is sent, the newest last. A new one comes when a field is dropped or changes."""
 
@@ -189,5 +189,5 @@ def _check(values: Row, given: Row | None = None) -> None:
         targets.target(given["url"])
     if given.get("api_version") not in (None, *API_VERSIONS):
         raise BadUserInput(f"There is no such version; there is {', '.join(API_VERSIONS)}.", field="apiVersion")
-    if {"kinds", "changed"} & given.keys():
-        triggers.check(values.get("kinds") or [], values.get("changed") or [], names=("kinds", "changed"))
+    if {"kinds", "fields"} & given.keys():
+        triggers.check(values.get("kinds") or [], values.get("fields") or [])

@@ -23,6 +23,7 @@ from crmgql.events.kinds import (
     routing,
     sales,
     settings,
+    streams,
     webhooks,
 )
 
@@ -44,6 +45,7 @@ CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "jobs": jobs.KINDS,
     "imports": imports.KINDS,
     "events": events.KINDS,
+    "streams": streams.KINDS,
     "webhooks": webhooks.KINDS,
 }
 """In the order of the reference."""
@@ -51,6 +53,16 @@ CHAPTERS: dict[str, tuple[Kind, ...]] = {
 KINDS: dict[str, Kind] = {kind.name: kind for kind in chain.from_iterable(CHAPTERS.values())}
 if len(KINDS) != sum(map(len, CHAPTERS.values())):
     raise NotDeclared("A kind of event is declared twice.")
+
+FOLLOWED = frozenset(
+    (
+        *("Absence", "BusinessCalendar", "Campaign", "Commission", "Company", "Contact", "Customer"),
+        *("FollowUpRule", "IntakeSource", "Interaction", "KeyAction", "Lead", "LeadQueue", "Opportunity"),
+        *("Order", "Payment", "Pipeline", "Pool", "Product", "ScoreRule", "SellerProfile"),
+        *("Stage", "Task", "Team", "Ticket", "User"),
+    )
+)
+"""Types of which nothing changes without an event (or a gap, or a tombstone), and nothing is deleted: a copy can be kept of them."""
 
 
 def find(name: str) -> Kind:

@@ -9,7 +9,14 @@ class Read(Payload):
     count: int
 
 
+class Received(Payload):
+    """What it is about, such as `lead.assigned`."""
+
+    about: str
+
+
 KINDS = (
+    Kind("notification.received", "Notification", "Somebody was notified.", Received),
     Kind("notification.read", "Notification", "Somebody read a notification.", Read),
     Kind("notification.allRead", "Notification", "Somebody read all notifications up to this one.", Read),
     Kind("email.written", "EmailMessage", "An e-mail is to be sent.", Nothing),

@@ -2,6 +2,7 @@
 
 from crmgql import models
 from crmgql.engine.declare import any_one, column, node, one
+from crmgql.schema.events import details
 
 
 @node(models.Event, order="-id")
@@ -9,12 +10,18 @@ class Event:
     """Something that happened, such as `order.confirmed`."""
 
     kind = column()
+    kind_version = column(doc="The version of the payload's form.")
     subject_type = column()
     subject = any_one("subject_type", "subject_id", "What it is about; null if you may not see it.")
     payload = column()
     occurred_at = column()
     customer = one()
     actor = one()
+    changed = column(doc="The fields of the subject that it changed.")
+    changes = details.changes()
+    cursor = details.cursor()
+    is_last = details.is_last()
+    transaction_id = details.transaction_id()
 
 
 @node(models.Erasure, order="-id")

@@ -11,7 +11,7 @@ class WebhookEndpoint:
     url = column()
     description = column()
     kinds = column(filter=False, doc="Kinds of events that it gets, such as order.confirmed and order.*; empty: all.")
-    changed = column(filter=False, doc="Fields whose change counts, such as total; empty: all.")
+    fields = column(filter=False, doc="Fields whose change counts, such as total; empty: all.")
     api_version = column(doc="The form of what it gets.")
     order_by = column(enum=models.WebhookOrder, doc="Which events wait for one another.")
     payload = column(enum=models.WebhookPayload)

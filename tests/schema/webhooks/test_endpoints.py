@@ -149,7 +149,7 @@ async def test_what_is_no_receivers_url(world: World, url: str) -> None:
     ("given", "field"),
     [
         ({"kinds": ["order.exploded"]}, "kinds.0"),
-        ({"kinds": ["order.*"], "changed": ["nonsense"]}, "changed.0"),
+        ({"kinds": ["order.*"], "fields": ["nonsense"]}, "fields.0"),
         ({"apiVersion": "1999-01"}, "apiVersion"),
     ],
 )

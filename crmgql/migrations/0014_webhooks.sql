@@ -48,7 +48,7 @@ CREATE TABLE webhook_endpoints (
     url varchar(500) NOT NULL,
     description varchar(500),
     kinds text[] NOT NULL DEFAULT '{}',
-    changed text[] NOT NULL DEFAULT '{}',
+    fields text[] NOT NULL DEFAULT '{}',
     api_version varchar(10) NOT NULL,
     order_by varchar(10) NOT NULL DEFAULT 'ENDPOINT',
     payload varchar(10) NOT NULL DEFAULT 'WHOLE',

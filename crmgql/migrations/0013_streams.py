@@ -1,4 +1,4 @@
-"""Webhooks: endpoints, deliveries, attempts."""
+"""Streams."""
 
 from pathlib import Path
 

@@ -1,0 +1,268 @@
+"""Events as their readers see them, made once for all subscribers with the same statement and values.
+
+A channel follows the feed while somebody listens: of each page it takes the events that are wanted, reads them with one
+statement, and keeps the last answers. A subscriber is a cursor: whoever is behind what is kept reads pages of their own from
+the feed until they meet what is kept. So a slow subscriber costs no memory.
+
+Enters: a plan with its values, and which events are wanted. Leaves: `Batch`es, without a gap or a double.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from crmgql.db import Database
+from crmgql.engine.followed import Wanted
+from crmgql.errors import DATABASES_OWN, TimedOut
+from crmgql.events.cursors import Cursor, CursorLost
+from crmgql.events.feed import Feed
+from crmgql.events.positions import Page, Placed
+
+log = structlog.get_logger("crmgql")
+
+KEPT = 2000
+"""Answers that a channel keeps."""
+MOST_AT_ONCE = 500
+"""Events read by one statement."""
+PAUSE_S = 1.0
+TRIES = 3
+"""How often an event is read that takes too long, before its subscribers get an error in its place."""
+
+Values = Callable[[list[UUID]], list[Any]]
+"""Ids of events → the parameters of the statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An answer, as the body of a response, and the cursor behind it; None where there is nothing to go on from."""
+
+    body: bytes
+    cursor: str | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """The answers for a stretch of the feed, from behind `start` to `end`, each with its position."""
+
+    start: Cursor
+    end: Cursor
+    answers: list[tuple[Cursor, Delivery]]
+
+    def after(self, at: Cursor) -> list[tuple[Cursor, Delivery]]:
+        if at.position <= self.start.position:
+            return self.answers
+        return [answer for answer in self.answers if answer[0].position > at.position]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How events are read. `cost`: nodes of one event at most, of which one statement may read `most`."""
+
+    sql: str
+    values: Values
+    cost: int
+    most: int
+
+    @property
+    def at_once(self) -> int:
+        return max(1, min(MOST_AT_ONCE, self.most // max(1, self.cost)))
+
+
+class Channel:
+    """One statement with its values, and those who listen to it."""
+
+    def __init__(
+        self, feed: Feed, database: Database, slots: asyncio.Semaphore, reading: Reading, wanted: Wanted
+    ) -> None:
+        self.feed = feed
+        self.database = database
+        self.reading = reading
+        self.wanted = wanted
+        self.tail: Cursor | None = None
+        """Up to where the channel itself has read."""
+
+        self._kinds = wanted.triggers.kinds()
+        self._slots = slots
+        self._listeners = 0
+        self._kept: deque[Batch] = deque()
+        self._count = 0
+        self._moved = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._replays: dict[Cursor, asyncio.Future[Batch]] = {}
+        self._history = 0
+        """Counts how often it changed, as after a failover."""
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        self._listeners += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            self._listeners -= 1
+            if not self._listeners:
+                self._task.cancel()
+                self._task = None
+                self._forget()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._listeners
+
+    def passed(self, at: Cursor) -> Cursor:
+        """How far somebody got who has had everything up to `at`: further, where nothing came since that they want."""
+        newest = self._kept[-1] if self._kept else None
+        if newest is None or self.tail is None or at.position < newest.start.position or newest.after(at):
+            return at
+        return max(at, self.tail)
+
+    async def after(self, at: Cursor) -> AsyncGenerator[Batch]:
+        """Batches from the cursor on, for ever. Raises `CursorLost`, also later: when a failover changes history."""
+        history = self._history
+        while True:
+            moved = self._moved
+            if history != self._history:
+                history = self._history
+                await self.feed.check(at)
+            batch = self._kept_after(at)
+            if batch is None and self.tail is not None and at.position < self.tail.position:
+                batch = await self._replayed(at)
+            if batch is None or batch.end.position == at.position:
+                await moved.wait()
+                continue
+            yield batch
+            at = batch.end
+
+    def _kept_after(self, at: Cursor) -> Batch | None:
+        for batch in reversed(self._kept):
+            if batch.start.position <= at.position < batch.end.position:
+                return batch
+            if batch.end.position <= at.position:
+                return None
+        return None
+
+    async def _replayed(self, at: Cursor) -> Batch:
+        """The next stretch after a cursor, read once for all who stand there at the moment."""
+        found = self._replays.get(at)
+        if found is None:
+            found = self._replays[at] = asyncio.ensure_future(self._replay(at))
+            found.add_done_callback(lambda done: self._replays.pop(at, None))
+        return await asyncio.shield(found)
+
+    async def _replay(self, at: Cursor) -> Batch:
+        page = await self.feed.page(at, kinds=self._kinds)
+        return await self._batch(page)
+
+    async def _follow(self) -> None:
+        """Reads what is new, while somebody listens."""
+        while True:
+            try:
+                self.tail = await self.feed.head()
+                self._wake()
+                async for page in self.feed.follow(self.tail):
+                    self._keep(await self._batch(page))
+            except CursorLost:  # each listener learns from its own cursor whether it is lost
+                self._history += 1
+                self._forget()
+            except Exception:
+                log.exception("a channel stopped reading; it starts again")
+                self._forget()
+                await asyncio.sleep(PAUSE_S)
+
+    def _keep(self, batch: Batch) -> None:
+        self.tail = batch.end
+        if not batch.answers and self._kept:
+            self._kept[-1].end = batch.end  # nobody is woken for nothing
+            return
+        self._kept.append(batch)
+        self._count += len(batch.answers)
+        while self._count > KEPT and len(self._kept) > 1:
+            self._count -= len(self._kept.popleft().answers)
+        self._wake()
+
+    def _forget(self) -> None:
+        self.tail = None
+        self._kept.clear()
+        self._count = 0
+        self._wake()
+
+    def _wake(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _batch(self, page: Page) -> Batch:
+        events = [event for event in page.events if self.wanted.match(event)]
+        answers: list[tuple[Cursor, Delivery]] = []
+        width = self.reading.at_once
+        for first in range(0, len(events), width):
+            answers += await self._read(events[first : first + width])
+        return Batch(page.start, page.end, answers)
+
+    async def _read(self, events: Sequence[Placed]) -> list[tuple[Cursor, Delivery]]:
+        """The answers for some events, those left out that may not be seen. However long the database is away."""
+        tries = 0
+        while True:
+            try:
+                bodies = await self._fetched(events)
+                return [
+                    (event.cursor, _delivery(bodies[event.event_id], event))
+                    for event in events
+                    if event.event_id in bodies
+                ]
+            except TimedOut:
+                tries += 1
+                if len(events) > 1:
+                    half = len(events) // 2
+                    return [*await self._read(events[:half]), *await self._read(events[half:])]
+                if tries == TRIES:
+                    return [(events[0].cursor, Delivery(TOOK_TOO_LONG, events[0].cursor.text()))]
+            except DATABASES_OWN:  # already in the log
+                await asyncio.sleep(PAUSE_S)
+
+    async def _fetched(self, events: Sequence[Placed]) -> dict[UUID, str]:
+        ids = [event.event_id for event in events]
+        async with self._slots, self.database.reading() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(self.reading.sql, *self.reading.values(ids))
+        return {row[0]: row[1] for row in rows}
+
+
+TOOK_TOO_LONG = b'{"data":null,"errors":[{"message":"Reading this event took too long; ask for less of it.","extensions":{"code":"TIMEOUT"}}]}'
+
+
+def _delivery(text: str, event: Placed) -> Delivery:
+    return Delivery(f'{{"data":{text}}}'.encode(), event.cursor.text())
+
+
+class Channels:
+    """The channels of one process. `connections`: of the database's, how many they may use at once."""
+
+    def __init__(self, database: Database, connections: int) -> None:
+        self.database = database
+        self._slots = asyncio.Semaphore(max(1, connections // 2))
+        self._open: dict[Hashable, Channel] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def channel(self, feed: Feed, key: Hashable, reading: Reading, wanted: Wanted) -> Iterator[Channel]:
+        """The channel under a key, which holds everything that decides its answers, while somebody listens to it."""
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = Channel(feed, self.database, self._slots, reading, wanted)
+        try:
+            with found.listening():
+                yield found
+        finally:
+            if found.is_idle and self._open.get(key) is found:
+                del self._open[key]

@@ -1,0 +1,274 @@
+"""Subscriptions: what a document follows, and one subscriber's stream of answers.
+
+Enters: an operation with its variables, and a way to ask who the subscriber is by now. Leaves: a `Stream` of bodies. What is
+wrong with the request is raised when it is opened; what ends a stream later is raised from it. Always holds: an event is read
+under the rights that its subscriber has when it is handed over. If these change, the statement is planned again.
+
+Four things are followed: events (see `channels`), a named subscription to them (see `named`), a query sent with `@live`,
+and a job (see `live_queries`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from graphql import GraphQLError, GraphQLSchema
+from graphql.execution.values import VariableValues, get_argument_values
+
+from crmgql.db import Database
+from crmgql.engine import copies, parts
+from crmgql.engine.channels import Channel, Channels, Delivery, Reading
+from crmgql.engine.documents import Operation
+from crmgql.engine.errors import rejected
+from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, STREAM, Wanted
+from crmgql.engine.live_queries import LiveQueries
+from crmgql.engine.named import NamedSubscriptions
+from crmgql.engine.pace import Pace
+from crmgql.engine.registered import Registered
+from crmgql.errors import BadUserInput, CrmError, NotFound, Unavailable
+from crmgql.events import cursors
+from crmgql.events.cursors import Cursor
+from crmgql.events.feed import Feed
+from crmgql.models.names import PREFIXES
+from crmgql.planner import interests
+from crmgql.planner.arguments import Scalar
+from crmgql.planner.codecs import decode_id
+from crmgql.planner.interests import Interest
+from crmgql.planner.plan import Plan, Plans
+from crmgql.planner.reader import Reader
+from crmgql.planner.statement import EVENT_IDS
+from crmgql.viewer import Viewer
+
+WhoNow = Callable[[], Awaitable[Viewer]]
+"""The viewer as of now. Raises `Unauthenticated` when nobody is behind the token any more."""
+
+FINISHED = "SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1"
+
+
+class Stream(AsyncIterator[Delivery]):
+    """One subscriber's answers. `position`: the cursor from which somebody would go on who has had all that was handed over."""
+
+    def __init__(self, deliveries: AsyncGenerator[Delivery], at: At) -> None:
+        self._deliveries = deliveries
+        self._at = at
+
+    async def __anext__(self) -> Delivery:
+        try:
+            return await self._deliveries.__anext__()
+        except CrmError as error:
+            raise rejected(error) from error
+
+    async def aclose(self) -> None:
+        await self._deliveries.aclose()
+
+    @property
+    def position(self) -> str | None:
+        return self._at.position()
+
+
+@dataclass(slots=True)
+class At:
+    """Where a subscriber stands. `passed` says how far that is, when nothing came since that they want."""
+
+    cursor: Cursor | None = None
+    passed: Callable[[Cursor], Cursor] | None = None
+
+    def position(self) -> str | None:
+        if self.cursor is None:
+            return None
+        return (self.cursor if self.passed is None else self.passed(self.cursor)).text()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Who follows what: all that is needed to plan it, and to plan it again."""
+
+    operation: Operation
+    variables: VariableValues
+    who: WhoNow
+    pace: Pace
+
+
+class Subscriptions:
+    """Those of one process. `feed` is set by wiring; without one nothing can be followed."""
+
+    def __init__(
+        self, schema: GraphQLSchema, plans: Plans, database: Database, registered: Registered, *, connections: int
+    ) -> None:
+        self.schema = schema
+        self.plans = plans
+        self.database = database
+        self.named = NamedSubscriptions(database, registered)
+        self.feed: Feed | None = None
+        self.channels = Channels(database, connections)
+        self.live_queries = LiveQueries()
+
+    async def open(self, subscriber: Subscriber, viewer: Viewer, resume: str | None) -> Stream:
+        """A stream, whose request is all right. Raises `CrmError` of whatever is wrong with it."""
+        feed = self.feed
+        if feed is None:
+            raise Unavailable("Nothing can be followed here: this process has no feed.")
+        if subscriber.operation.kind == "query":
+            return await self._open_live(feed, subscriber, viewer)
+        ((key, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
+        name = nodes[0].name.value
+        if name == JOB_PROGRESS:
+            return await self._open_progress(feed, subscriber, viewer)
+        assert self.schema.subscription_type is not None
+        field = self.schema.subscription_type.fields[name]
+        try:
+            given = get_argument_values(field, nodes[0], subscriber.variables)
+        except GraphQLError as error:  # a variable that is null where a value is needed
+            raise BadUserInput(error.message) from None
+        after = resume or given.get("after")
+        if name == STREAM:
+            named = await self.named.find(given["id"], key, viewer, subscriber.who)
+            owners = Subscriber(named.operation, named.variables, named.who, subscriber.pace)
+            return await self._open_events(feed, owners, named.viewer, named.wanted, after or named.cursor)
+        return await self._open_events(feed, subscriber, viewer, FOLLOWED[name].wanted(given), after)
+
+    def _reader(self, subscriber: Subscriber) -> Reader:
+        prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
+        return Reader(self.schema, self.plans.metadata, prepared.fragments, variables)
+
+    async def _open_events(
+        self, feed: Feed, subscriber: Subscriber, viewer: Viewer, wanted: Wanted, after: str | None
+    ) -> Stream:
+        plan = await self._event_plan(subscriber, viewer)
+        subscriber.pace.pay(plan)
+        self._values(plan, subscriber, viewer)
+        if after is None:
+            cursor = await feed.head()
+        else:
+            cursor = cursors.parse(after)
+            await feed.check(cursor)
+        at = At(cursor)
+        return Stream(self._events(feed, subscriber, wanted, viewer, plan, at), at)
+
+    async def _event_plan(self, subscriber: Subscriber, viewer: Viewer) -> Plan:
+        prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
+        return await subscriber.pace.plan(
+            lambda: self.plans.key(prepared, variables, viewer.who, "events"),
+            lambda: self.plans.make_events(prepared, variables, viewer.who),
+        )
+
+    def _values(self, plan: Plan, subscriber: Subscriber, viewer: Viewer, ids: Any = ()) -> list[Any]:
+        return plan.values({**subscriber.variables.coerced, EVENT_IDS: ids}, viewer)
+
+    async def _events(
+        self, feed: Feed, subscriber: Subscriber, wanted: Wanted, viewer: Viewer, plan: Plan, at: At
+    ) -> AsyncGenerator[Delivery]:
+        while True:
+            with self._channel(feed, subscriber, wanted, viewer, plan) as channel:
+                at.passed = channel.passed
+                async with aclosing(channel.after(_known(at.cursor))) as batches:
+                    async for batch in batches:
+                        now = await subscriber.who()
+                        if now.who != viewer.who:
+                            break
+                        for cursor, delivery in batch.after(_known(at.cursor)):
+                            at.cursor = cursor
+                            yield delivery
+                        at.cursor = batch.end
+            viewer = now
+            plan = await self._event_plan(subscriber, viewer)
+
+    def _channel(
+        self, feed: Feed, subscriber: Subscriber, wanted: Wanted, viewer: Viewer, plan: Plan
+    ) -> AbstractContextManager[Channel]:
+        values = self._values(plan, subscriber, viewer)
+        reading = Reading(
+            plan.sql, lambda ids: self._values(plan, subscriber, viewer, ids), plan.cost, self.plans.max_cost
+        )
+        key: Hashable = (plan.sql, _frozen(values), wanted)
+        return self.channels.channel(feed, key, reading, wanted)
+
+    async def _open_live(self, feed: Feed, subscriber: Subscriber, viewer: Viewer) -> Stream:
+        if parts.are_needed(subscriber.operation):
+            raise BadUserInput("A live query has records only: no introspection, and nothing that is worked out.")
+        if copying := copies.ROOTS & subscriber.operation.roots.keys():
+            raise BadUserInput(f"{min(copying)} can't be live: ask it again from the cursor that it answered.")
+        prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
+
+        async def plan(viewer: Viewer) -> Plan:
+            return await subscriber.pace.plan(
+                lambda: self.plans.key(prepared, variables, viewer.who),
+                lambda: self.plans.make(prepared, variables, viewer.who),
+            )
+
+        first = await plan(viewer)
+        subscriber.pace.pay(first)
+        first.values(variables, viewer)
+        interest = interests.interest(self._reader(subscriber).root(prepared.operation))
+        return Stream(self._answers(feed, subscriber, viewer, Asked(plan, interest)), At())
+
+    async def _open_progress(self, feed: Feed, subscriber: Subscriber, viewer: Viewer) -> Stream:
+        prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
+        key, job = self._reader(subscriber).job(prepared.operation)
+        assert isinstance(job.id, Scalar)
+        id = decode_id(str(job.id.value), prefix=PREFIXES["Job"])
+
+        async def plan(viewer: Viewer) -> Plan:
+            return await subscriber.pace.plan(
+                lambda: self.plans.key(prepared, variables, viewer.who, JOB_PROGRESS),
+                lambda: self.plans.compile(((key, job),), viewer.who),
+            )
+
+        first = await plan(viewer)
+        subscriber.pace.pay(first)
+        row = await self.database.fetch_json(first.sql, first.values(variables, viewer))
+        if row[1] == 0:
+            raise NotFound("There is no such job, or you may not see it.", field="id")
+        return Stream(self._answers(feed, subscriber, viewer, Asked(plan, None, id)), At())
+
+    async def _answers(
+        self, feed: Feed, subscriber: Subscriber, viewer: Viewer, asked: Asked
+    ) -> AsyncGenerator[Delivery]:
+        """The answer, and again when it changed; the last one is that of a job that is finished."""
+        while True:
+            plan = await asked.plan(viewer)
+            values = plan.values(subscriber.variables.coerced, viewer)
+            ask = partial(self._ask, plan, values, asked.job_id)
+            with self.live_queries.query(
+                feed, (plan.sql, _frozen(values), asked.interest), ask, asked.interest
+            ) as query:
+                async with aclosing(query.answers()) as answers:
+                    async for body in answers:
+                        now = await subscriber.who()
+                        if now.who != viewer.who:
+                            break
+                        yield Delivery(body, None)
+                    else:
+                        return
+            viewer = now
+
+    async def _ask(self, plan: Plan, values: list[Any], job_id: UUID | None) -> tuple[bytes, bool]:
+        is_over = False
+        if job_id is not None:
+            async with self.database.reading() as connection:
+                is_over = bool(await connection.fetchval(FINISHED, job_id))
+        row = await self.database.fetch_json(plan.sql, values)
+        return f'{{"data":{row[0]}}}'.encode(), is_over
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked again and again: how it is planned for a viewer, what may change its answer, or whose progress it shows."""
+
+    plan: Callable[[Viewer], Awaitable[Plan]]
+    interest: Interest | None
+    job_id: UUID | None = None
+
+
+def _known(cursor: Cursor | None) -> Cursor:
+    assert cursor is not None
+    return cursor
+
+
+def _frozen(values: list[Any]) -> Hashable:
+    return tuple(tuple(value) if isinstance(value, list) else value for value in values)

@@ -1,0 +1,161 @@
+"""A subscription over HTTP: one response that goes on until the subscription, the token or the client's attention ends.
+
+Enters: a subscription that began, and the one who may see it. Leaves: events `next` with their cursor as `id`, heartbeats,
+`complete`. Always holds: an end that the client should hear of is an event with errors and `complete`; one after which it
+should come back (the server stops, the connection breaks) has no `complete`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+import structlog
+from starlette.types import Message, Receive, Send
+
+from crmgql.config import Settings
+from crmgql.engine.errors import Rejected, internal, rejected
+from crmgql.engine.operations import Engine, Request
+from crmgql.engine.subscriptions import Stream
+from crmgql.errors import BadUserInput, CrmError, Unauthenticated
+from crmgql.http import event_stream, sessions
+from crmgql.http.caps import Caps, Place
+from crmgql.http.exchange import Answer, Arrived
+from crmgql.http.metrics import DELIVERIES, Metrics
+from crmgql.http.open_streams import FAREWELL_S, TOO_SLOW, OpenStream, OpenStreams
+from crmgql.http.outgoing import Outgoing
+from crmgql.http.refusals import Headers
+from crmgql.http.sessions import Session
+from crmgql.viewer import Viewer
+
+log = structlog.get_logger("crmgql")
+
+UNBUFFERED: Headers = ((b"x-accel-buffering", b"no"),)
+"""nginx keeps back what is streamed unless it is told not to."""
+
+
+class Gone(Exception):
+    """Nobody reads any more, or the server stops: the response ends without a last word."""
+
+
+class EventStreams:
+    """Answers requests whose clients want events."""
+
+    def __init__(
+        self, engine: Engine, settings: Settings, metrics: Metrics, caps: Caps, open_streams: OpenStreams
+    ) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.metrics = metrics
+        self.caps = caps
+        self.open = open_streams
+
+    async def answer(self, request: Request, viewer: Viewer | None, arrived: Arrived) -> Answer:
+        """A query or mutation as one event, a subscription as many. Raises `Rejected`, `CrmError`."""
+        if request.kind != "subscription":
+            body = event_stream.next_of(await self.engine.answer(request, viewer)) + event_stream.COMPLETE
+            return Answer(200, body, event_stream.MEDIA, kind=request.kind)
+        if "credit" in request.extensions:
+            raise BadUserInput("extensions.credit is for WebSockets; a response is read as fast as its client wants.")
+        authorization = arrived.headers.get(b"authorization", b"").decode("latin-1")
+        session = await sessions.opened(self.engine.identities, authorization)
+        request.resume = arrived.headers.get(b"last-event-id", b"").decode("latin-1") or None
+        place = self.caps.place(arrived.remote)
+        try:
+            place.admit(session.first.user_id)
+            place.subscribe()
+            stream = await self.engine.subscribe(request, session.who)
+        except BaseException:
+            place.close()
+            raise
+
+        async def respond(start: Message, receive: Receive, send: Send) -> None:
+            await EventStream(self, place, session, stream, send, request.resume).run(start, receive)
+
+        return Answer(200, content_type=event_stream.MEDIA, headers=UNBUFFERED, kind=request.kind, respond=respond)
+
+
+class EventStream(OpenStream):
+    """The response to one subscription. It gives back the stream and the place. `resume`: where the client stood."""
+
+    def __init__(
+        self, streams: EventStreams, place: Place, session: Session, stream: Stream, send: Send, resume: str | None
+    ) -> None:
+        super().__init__(streams.engine, streams.settings, streams.metrics, place, Outgoing(partial(_write, send)))
+        self.session = session
+        self.stream = stream
+        self.cursor = resume
+        self._open = streams.open
+        self._send = send
+        self._sending = False
+
+    async def run(self, start: Message, receive: Receive) -> None:
+        """Sends everything, from the status line on."""
+        watching = asyncio.create_task(self._watch(receive))
+        self._open.add(self)
+        try:
+            await self._send(start)
+            last: bytes | None = await self._follow()
+        except asyncio.CancelledError:
+            if (ending := self.ending()) is None:
+                raise
+            last = event_stream.failed(ending.errors) if isinstance(ending, Rejected) else None
+        finally:
+            self.parting = True
+            self._open.discard(self)
+            self.still()
+            watching.cancel()
+            await self.stream.aclose()
+            self.place.close()
+        await self._part(last)
+
+    def too_slow(self) -> Rejected:
+        return Rejected([{"message": TOO_SLOW, "extensions": {"code": "SLOW_CONSUMER", "cursor": self.cursor}}])
+
+    def shut_out(self, why: str) -> Rejected:
+        return rejected(Unauthenticated(f"{why}: connect again with a new one and Last-Event-ID."))
+
+    async def heartbeat(self, head: str | None, token_ends: str | None) -> None:
+        said = event_stream.comment(head or "here")
+        if token_ends is not None:
+            said += event_stream.comment(f"tokenExpiresAt {token_ends}")
+        position = self.stream.position
+        if position is not None and not self._sending:
+            said += event_stream.place(position)
+        await self.out.send(said)
+
+    async def _follow(self) -> bytes:
+        """Sends what comes. Returns the last events."""
+        try:
+            await self.out.send(event_stream.comment("open"))
+            async for delivery in self.stream:
+                self._sending = True
+                await self.out.send(event_stream.next_of(delivery.body, delivery.cursor))
+                self._sending = False
+                self.cursor = delivery.cursor or self.cursor
+                self.metrics.count(DELIVERIES)
+        except Rejected as error:
+            return event_stream.failed(error.errors)
+        except CrmError as error:
+            return event_stream.failed(rejected(error).errors)
+        except Exception:
+            log.exception("subscription failed")
+            return event_stream.failed([internal()])
+        return event_stream.COMPLETE
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.end(Gone())
+
+    async def _part(self, last: bytes | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                if last is not None:
+                    await self.out.send(last)
+                    await self._send({"type": "http.response.body", "body": b""})
+
+
+async def _write(send: Send, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -1,0 +1,357 @@
+"""graphql-transport-ws on a real server, by a real WebSocket client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
+
+from tests.http.conftest import LoggedIn, Serve, Served, logged_in
+from tests.http.scripted import cursor
+
+PROTOCOL = Subprotocol("graphql-transport-ws")
+ME = {"query": "{ me { name } }"}
+PATIENCE_S = 20
+ORIGIN = "https://app.example.com"
+
+
+class Client:
+    """Speaks in JSON."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, type: str, **rest: Any) -> None:
+        await self.connection.send(json.dumps({"type": type, **rest}))
+
+    async def read(self) -> Any:
+        async with asyncio.timeout(PATIENCE_S):
+            return json.loads(await self.connection.recv())
+
+    async def next(self, *types: str) -> Any:
+        """The next message of these types, the server's pings answered meanwhile."""
+        while True:
+            message = await self.read()
+            if message["type"] == "ping":
+                await self.send("pong")
+            if message["type"] in (types or ("next", "error", "complete", "pong")):
+                return message
+
+    async def subscribe(self, id: str = "1", **variables: Any) -> None:
+        await self.send("subscribe", id=id, payload={"query": "subscription", "variables": variables})
+
+    async def turned_away(self) -> tuple[int, str]:
+        """The code and reason with which the server closes, however well its pings are answered."""
+        return await self.closed(self.next("nothing"))
+
+    async def closed(self, reading: Awaitable[Any] | None = None) -> tuple[int, str]:
+        """The code and reason with which the server closes."""
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                await (reading or self.read())
+        assert caught.value.rcvd is not None
+        return caught.value.rcvd.code, caught.value.rcvd.reason
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve) -> Iterator[Served]:
+    with serve(
+        module="tests.http.scripted",
+        CRMGQL_HEARTBEAT_S="2",
+        CRMGQL_SOCKET_INIT_S="2",
+        CRMGQL_SLOW_CONSUMER_S="1",
+        CRMGQL_MAX_SUBSCRIPTIONS="4",
+        CRMGQL_MAX_STRANGERS_PER_ADDRESS="3",
+        CRMGQL_MAX_STREAMS_PER_VIEWER="3",
+        CRMGQL_MAX_BODY_BYTES="100000",
+        CRMGQL_CORS_ORIGINS=ORIGIN,
+        CRMGQL_TRUSTED_PROXIES="127.0.0.0/8",
+    ) as started:
+        yield started
+
+
+@pytest_asyncio.fixture
+async def bo(http_database_url: str) -> LoggedIn:
+    """A user of the test's own."""
+    return await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER")
+
+
+@asynccontextmanager
+async def opened(server: Served, **options: Any) -> AsyncIterator[Client]:
+    options.setdefault("subprotocols", [PROTOCOL])
+    async with connect(f"{server.url.replace('http', 'ws')}/graphql", open_timeout=PATIENCE_S, **options) as made:
+        yield Client(made)
+
+
+@asynccontextmanager
+async def ready(server: Served, token: str, **options: Any) -> AsyncIterator[Client]:
+    async with opened(server, **options) as client:
+        await client.send("connection_init", payload={"authorization": f"Bearer {token}"})
+        assert (await client.read())["type"] == "connection_ack"
+        yield client
+
+
+@pytest.mark.parametrize("way", ["authorization", "Authorization", "token", "header"])
+async def test_a_token_comes_in_the_payload_or_the_header(server: Served, bo: LoggedIn, way: str) -> None:
+    header = {"authorization": f"Bearer {bo.token()}"}
+    async with opened(server, additional_headers=header if way == "header" else None) as client:
+        payload = {"header": {}, "token": {"token": bo.token()}}.get(way, {way: header["authorization"]})
+        await client.send("connection_init", payload=payload)
+        ack = await client.read()
+    assert ack["type"] == "connection_ack"
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", ack["payload"]["tokenExpiresAt"])
+
+
+async def test_queries_mutations_and_subscriptions_side_by_side(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        await client.subscribe("s", send=2, then="wait")
+        assert [(await client.next())["payload"]["data"]["number"] for _ in range(2)] == [1, 2]
+        await client.send("subscribe", id="q", payload=ME)
+        assert (await client.next())["payload"]["data"]["me"]["name"].startswith("Bo")
+        assert await client.next() == {"id": "q", "type": "complete"}
+        mutation = "mutation { notificationsRead(input: {}) { userErrors { code } } }"
+        await client.send("subscribe", id="q", payload={"query": mutation})
+        assert (await client.next())["type"] in ("next", "error")
+
+
+async def test_an_end_is_told(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        await client.subscribe(send=1)
+        assert (await client.next())["type"] == "next"
+        assert await client.next() == {"id": "1", "type": "complete"}
+        await client.subscribe(then="RIGHTS_CHANGED")
+        message = await client.next()
+        assert (message["id"], message["type"]) == ("1", "error")
+        assert message["payload"][0]["extensions"]["code"] == "RIGHTS_CHANGED"
+        await client.subscribe(then="break")
+        assert (await client.next())["payload"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+
+
+WRONG = [
+    ({"query": "{ me {"}, "GRAPHQL_PARSE_FAILED"),
+    ({"query": "{ nothing }"}, "GRAPHQL_VALIDATION_FAILED"),
+    ({"query": 7}, "BAD_REQUEST"),
+    ("a text", "BAD_REQUEST"),
+    (None, "BAD_REQUEST"),
+    ({**ME, "variables": []}, "BAD_REQUEST"),
+    ({**ME, "variables": {"x": [1] * 12_000}}, "BAD_REQUEST"),
+    ({"query": "subscription", "variables": {"refuse": True}}, "BAD_USER_INPUT"),
+    ({"query": "subscription", "extensions": {"credit": 0}}, "BAD_USER_INPUT"),
+]
+
+
+async def test_a_bad_operation_ends_itself_and_nothing_else(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        for payload, code in WRONG:
+            await client.send("subscribe", id="bad", payload=payload)
+            message = await client.next()
+            assert (message["id"], message["type"]) == ("bad", "error")
+            assert message["payload"][0]["extensions"]["code"] == code
+        await client.send("subscribe", id="good", payload=ME)
+        assert (await client.next())["type"] == "next"
+
+
+INIT = '{"type":"connection_init","payload":{"authorization":"Bearer TOKEN"}}'
+SUBSCRIBE = '{"type":"subscribe","id":"1","payload":{"query":"subscription","variables":{"then":"wait"}}}'
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "sent"),
+    [
+        (4400, "it is not JSON", ["{"]),
+        (4400, "frames are text", [b"{}"]),
+        (4400, "a message is a JSON object", ["[]"]),
+        (4400, "type is missing", ["{}"]),
+        (4400, "clients send no 'next'", ['{"type":"next","id":"1"}']),
+        (4400, "id must be a text", ['{"type":"complete"}']),
+        (4400, "payload of ping must be an object", ['{"type":"ping","payload":1}']),
+        (4401, "Unauthorized", [SUBSCRIBE]),
+        (4403, "Forbidden: This access token is not one of ours.", [INIT.replace("TOKEN", "x")]),
+        (4403, "Forbidden: Log in first", ['{"type":"connection_init"}']),
+        (4408, "Connection initialisation timeout", []),
+        (4409, "Subscriber for 1 already exists", [INIT, SUBSCRIBE, SUBSCRIBE]),
+        (4429, "Too many initialisation requests", [INIT, INIT]),
+        (
+            1009,
+            "Message too large: 32768 bytes are allowed",
+            ['{"type":"ping","payload":{"a":"' + "x" * 40_000 + '"}}'],
+        ),
+        (1009, "100000 bytes", [INIT, '{"type":"ping","payload":{"a":"' + "ä" * 60_000 + '"}}']),
+    ],
+)
+async def test_mistakes_in_the_protocol_close_with_their_code(
+    server: Served, bo: LoggedIn, code: int, reason: str, sent: list[str | bytes]
+) -> None:
+    async with opened(server) as client:
+        for each in sent:
+            await client.connection.send(each.replace("TOKEN", bo.token()) if isinstance(each, str) else each)
+        closed = await client.closed()
+    assert closed[0] == code
+    assert reason in closed[1]
+
+
+async def test_another_subprotocol_is_not_accepted(server: Served) -> None:
+    async with opened(server, subprotocols=None) as client:
+        assert (await client.closed())[0] == 4406
+
+
+async def test_pages_of_other_origins_stay_out(server: Served) -> None:
+    for origin in (ORIGIN, server.url, None):
+        async with opened(server, origin=None if origin is None else Origin(origin)) as client:
+            await client.send("ping")
+            assert (await client.read())["type"] == "pong"
+    with pytest.raises(InvalidStatus) as caught:
+        async with opened(server, origin=Origin("https://evil.example.com")):
+            pass
+    assert caught.value.response.status_code == 403
+
+
+async def test_pings_are_answered_and_sent_with_the_position(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        await client.send("ping", payload={"mine": 1})
+        assert await client.next("pong") == {"type": "pong", "payload": {"mine": 1}}
+        await client.subscribe("a", send=2, then="wait")
+        ping = await client.next("ping")
+        assert ping["payload"]["subscriptions"] == {"a": cursor(9)}
+        assert "cursor" in ping["payload"]
+
+
+async def test_who_answers_no_ping_is_closed(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        assert await client.closed() == (1001, "No pong")
+    assert await open_streams(server) == 0
+
+
+async def test_the_token_is_replaced_in_place_or_its_end_closes(server: Served, bo: LoggedIn, token: str) -> None:
+    async with ready(server, bo.token(seconds=3)) as client:
+        await client.subscribe(then="wait")
+        assert "tokenExpiresAt" in (await client.next("ping"))["payload"]
+        for wrong, code in (("nonsense", "UNAUTHENTICATED"), (token, "FORBIDDEN")):
+            await client.send("ping", payload={"authorization": f"Bearer {wrong}"})
+            refused = await client.next("pong", "error")
+            assert refused["payload"]["errors"][0]["extensions"]["code"] == code
+        await client.send("ping", payload={"authorization": f"Bearer {bo.token(seconds=5)}"})
+        ends = (await client.next("pong", "error"))["payload"]["tokenExpiresAt"]
+        closed = await client.turned_away()
+        assert closed == (4403, "Forbidden: token expired")
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(ends)) < timedelta(seconds=2)
+
+
+async def test_a_session_that_was_ended_closes(server: Served, bo: LoggedIn, http_database_url: str) -> None:
+    async with ready(server, bo.token()) as client:
+        connection = await asyncpg.connect(http_database_url)
+        await connection.execute("UPDATE sessions SET revoked_at = now() WHERE family = $1", bo.family)
+        await connection.close()
+        code, reason = await client.turned_away()
+    assert code == 4403
+    assert "session has ended" in reason
+
+
+async def test_credit_is_all_that_is_sent(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        payload = {"query": "subscription", "variables": {"send": 9, "then": "wait"}, "extensions": {"credit": 2}}
+        await client.send("subscribe", id="c", payload=payload)
+        assert [(await client.next())["payload"]["data"]["number"] for _ in range(2)] == [1, 2]
+        await client.send("ping", payload={"credit": {"c": 0}})
+        assert (await client.next())["payload"]["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        await client.send("ping", payload={"credit": {"c": 3, "gone": 5}})
+        answered = [await client.next() for _ in range(4)]
+        assert {"type": "pong", "payload": {"credit": {"c": 3}}} in answered
+        assert [each["payload"]["data"]["number"] for each in answered if each["type"] == "next"] == [3, 4, 5]
+
+
+async def test_who_does_not_read_is_told_the_cursor_and_dropped(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token(), max_queue=1, max_size=None) as client:
+        await client.subscribe(send=10**9, bytes=50_000)
+        await metric(server, "crmgql_slow_consumers_total", 1)
+        numbers, told = [], None
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                message = await client.read()
+                if message["type"] == "next":
+                    numbers.append(message["payload"]["data"]["number"])
+                elif message["type"] == "error":
+                    told = message["payload"][0]["extensions"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert told is not None
+    assert told["code"] == "SLOW_CONSUMER"
+    assert told["cursor"] in (cursor(numbers[-1]), cursor(numbers[-1] - 1))
+    assert caught.value.rcvd is not None
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1013, "Slow consumer")
+
+
+async def test_caps(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        for number in range(4):
+            await client.subscribe(f"{number}", then="wait")
+        await client.subscribe("5", then="wait")
+        message = await client.next()
+        assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("5", "THROTTLED")
+        await client.send("complete", id="0")
+        while message["type"] == "error":
+            await client.subscribe("6", send=1)
+            message = await client.next()
+        assert message["id"] == "6"
+        async with ready(server, bo.token()), ready(server, bo.token()), opened(server) as fourth:
+            await fourth.send("connection_init", payload={"token": bo.token()})
+            code, reason = await fourth.closed()
+            assert (code, reason) == (1013, "You have 3 streams open already: close one.")
+
+
+async def test_strangers_of_one_address_are_few(server: Served, bo: LoggedIn) -> None:
+    address = {"x-forwarded-for": "198.51.100.9"}
+    async with (
+        opened(server, additional_headers=address),
+        opened(server, additional_headers=address),
+        opened(server, additional_headers=address) as third,
+    ):
+        async with opened(server, additional_headers=address) as fourth:
+            assert (await fourth.closed())[0] == 1013
+        await third.send("connection_init", payload={"token": bo.token()})
+        assert (await third.read())["type"] == "connection_ack"
+        async with opened(server, additional_headers=address) as fourth:
+            await fourth.send("ping")
+            assert (await fourth.read())["type"] == "pong"
+
+
+async def test_who_leaves_takes_all_along(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        await client.subscribe("1", then="wait")
+        await client.subscribe("2", send=10**9, bytes=10)
+        await metric(server, "crmgql_subscriptions", 2)
+        client.connection.transport.abort()
+        gone = time.monotonic()
+    await metric(server, "crmgql_subscriptions", 0)
+    await metric(server, "crmgql_streams", 0)
+    assert time.monotonic() - gone < 4, "sending to nobody keeps the event loop from hearing that nobody is there"
+
+
+async def metric(server: Served, name: str, wanted: float) -> None:
+    """Waits until it is so."""
+    async with httpx.AsyncClient(verify=False) as client:
+        async with asyncio.timeout(PATIENCE_S):
+            while await read_metric(client, server, name) != wanted:
+                await asyncio.sleep(0.05)
+
+
+async def read_metric(client: httpx.AsyncClient, server: Served, name: str) -> float:
+    text = (await client.get(f"{server.url}/metrics")).text
+    return float(re.findall(rf"^{name} (\S+)$", text, re.M)[0])
+
+
+async def open_streams(server: Served) -> float:
+    async with httpx.AsyncClient(verify=False) as client:
+        return await read_metric(client, server, "crmgql_streams")
