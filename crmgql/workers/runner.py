@@ -58,7 +58,8 @@ def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES, metrics_at: Ad
     """Works until SIGTERM or SIGINT. Raises `SetupError` when the settings lack a server."""
     if settings.database_url is None or settings.redis_url is None:
         raise SetupError("Set CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL, or use “crmgql dev”, which starts both.")
-    KEYS.use(secrets_file.secret(settings))
+    if (secret := secrets_file.known(settings)) is not None:
+        KEYS.use(secret)
     process = Process(settings, queues, settings.redis_url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(process, settings.database_url, metrics_at))
@@ -134,6 +135,9 @@ class Process:
                 await ended(*beside)
 
     async def _dispatch(self, dispatcher: Dispatcher) -> None:
+        if not KEYS.is_known:
+            log.warning("this worker sends no webhooks: CRMGQL_SECRET_KEY is not set")
+            return
         valkey = client(self.redis_url)
         try:
             await dispatcher.run(valkey)

@@ -43,6 +43,10 @@ class Keys:
     def use(self, secret: str) -> None:
         self._secret = secret.encode()
 
+    @property
+    def is_known(self) -> bool:
+        return self._secret is not None
+
     def pair(self, salt: str) -> Pair:
         """Raises `Unavailable` in a process without a secret key."""
         if self._secret is None:
