@@ -34,6 +34,8 @@ UNVERSIONED = {
     "pool_items",
     "pool_moves",
     "erasures",
+    "webhook_deliveries",
+    "webhook_attempts",
 }
 EARLY = (
     "users",
@@ -56,6 +58,7 @@ EARLY = (
     "orders",
     "payments",
     "leads",
+    "webhook_endpoints",
 )
 """Tables that others refer to."""
 

@@ -51,6 +51,9 @@ PREFIXES = {
     "PoolMove": "pmv",
     "Company": "cmp",
     "EventSubscription": "sub",
+    "WebhookEndpoint": "whe",
+    "WebhookDelivery": "whd",
+    "WebhookAttempt": "wha",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -97,6 +100,7 @@ ONE = {
     ("*", "pool"): "Pool",
     ("*", "lastOwner"): "User",
     ("*", "claimedBy"): "User",
+    ("*", "endpoint"): "WebhookEndpoint",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -154,6 +158,8 @@ MANY = {
     ("RoutingRule", "decisions"): ("AssignmentDecision", "rule_id", "-decidedAt"),
     ("LeadQueue", "leads"): ("Lead", "queue_id", "-receivedAt"),
     ("Pool", "items"): ("PoolItem", "pool_id", "-enteredAt"),
+    ("WebhookEndpoint", "deliveries"): ("WebhookDelivery", "endpoint_id", "-id"),
+    ("WebhookEndpoint", "attempts"): ("WebhookAttempt", "endpoint_id", "-id"),
 }
 ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "User": "name",
@@ -191,4 +197,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "PoolItem": "-enteredAt",
     "PoolMove": "-occurredAt",
     "EventSubscription": "name",
+    "WebhookDelivery": "-id",
+    "WebhookAttempt": "-id",
 }
