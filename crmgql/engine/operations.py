@@ -27,7 +27,7 @@ from crmgql.domain.people import clients
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import documents, parts
+from crmgql.engine import copies, documents, parts
 from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
@@ -230,7 +230,9 @@ class Engine:
         with telemetry.span("graphql.sql") as span:
             telemetry.note_sql(span, plan.sql)
             cost, row = await self._fetch(plan, values, viewer, pace)
-        data, nodes = row
+        data, nodes, *standings = row
+        for each in standings:
+            copies.check(each)
         filled = NOTHING
         if parts.are_needed(operation):
             filled = await self.parts.fill(prepared, variables, viewer, pace)

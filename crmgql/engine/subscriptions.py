@@ -21,7 +21,7 @@ from graphql import GraphQLError, GraphQLSchema
 from graphql.execution.values import VariableValues, get_argument_values
 
 from crmgql.db import Database
-from crmgql.engine import parts
+from crmgql.engine import copies, parts
 from crmgql.engine.channels import Channel, Channels, Delivery, Reading
 from crmgql.engine.documents import Operation
 from crmgql.engine.errors import rejected
@@ -191,6 +191,8 @@ class Subscriptions:
     async def _open_live(self, feed: Feed, subscriber: Subscriber, viewer: Viewer) -> Stream:
         if parts.are_needed(subscriber.operation):
             raise BadUserInput("A live query has records only: no introspection, and nothing that is worked out.")
+        if copying := copies.ROOTS & subscriber.operation.roots.keys():
+            raise BadUserInput(f"{min(copying)} can't be live: ask it again from the cursor that it answered.")
         prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
 
         async def plan(viewer: Viewer) -> Plan:
