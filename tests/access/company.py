@@ -34,6 +34,7 @@ UNVERSIONED = {
     "pool_items",
     "pool_moves",
     "erasures",
+    "exports",
 }
 EARLY = (
     "users",

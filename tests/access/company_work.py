@@ -35,6 +35,7 @@ def fill(made: dict[str, list[Row]]) -> None:
     _jobs(made, dice)
     _told(made, dice)
     _subscriptions(made)
+    _exports(made)
 
 
 def _pipelines(made: dict[str, list[Row]]) -> None:
@@ -242,5 +243,28 @@ def _subscriptions(made: dict[str, list[Row]]) -> None:
                 "lease_until": moment(900) if held else None,
                 "pulled": NO_CURSOR if held else None,
                 "deleted_at": moment(9) if number == 6 else None,
+            }
+        )
+
+
+def _exports(made: dict[str, list[Row]]) -> None:
+    for number, owner in enumerate((1, 5, 5, 2, 12, 13, 4), 1):
+        done = number % 3 != 0
+        made["exports"].append(
+            {
+                "owner_id": key("users", owner),
+                "job_id": key("jobs", number),
+                "record_type": "Order" if number % 2 else "Customer",
+                "document": f"fragment Record on Order {{ secret_of_{owner}: id }}",
+                "filter": '{"status": {"eq": "DRAFT"}}' if number == 2 else None,
+                "scopes": ["orders:read"] if number == 3 else None,
+                "roles": ["SELLER"] if done else None,
+                "record_count": number if done else 0,
+                "size_bytes": 100 * number if done else 0,
+                "crc32": number if done else None,
+                "cursor": NO_CURSOR if done else None,
+                "started_at": moment(number),
+                "finished_at": moment(number + 1) if done else None,
+                "expires_at": moment(number + 100) if done else None,
             }
         )

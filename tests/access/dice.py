@@ -59,6 +59,7 @@ TABLES = (
     "companies",
     "erasures",
     "event_subscriptions",
+    "exports",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

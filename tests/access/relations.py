@@ -51,6 +51,7 @@ PREFIXES = {
     "PoolMove": "pmv",
     "Company": "cmp",
     "EventSubscription": "sub",
+    "Export": "exp",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -77,6 +78,7 @@ ONE = {
     ("*", "keyAction"): "KeyAction",
     ("*", "doneBy"): "User",
     ("Job", "parent"): "Job",
+    ("*", "job"): "Job",
     ("*", "schedule"): "Schedule",
     ("*", "campaign"): "Campaign",
     ("*", "intakeSource"): "IntakeSource",
@@ -191,4 +193,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "PoolItem": "-enteredAt",
     "PoolMove": "-occurredAt",
     "EventSubscription": "name",
+    "Export": "-id",
 }

@@ -30,7 +30,7 @@
 - A notification is one's own and nobody else's, not even an administrator's; so is a mail to one of us that is not
   about a lead. Mails to nobody we know are for administrators and marketing.
 - A job is seen by who asked for it and by administrators; schedules are for administrators.
-- A subscription to events is for its owner and for administrators.
+- A subscription to events is for its owner and for administrators, and so is an export.
 - Sources and their keys are for administrators and marketing, rules of following up also for managers.
 - An API key sees what its user sees, and of that only the nouns it was made for.
 """
@@ -92,6 +92,7 @@ TABLE_OF = {
     "PoolMove": "pool_moves",
     "Company": "companies",
     "EventSubscription": "event_subscriptions",
+    "Export": "exports",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
@@ -232,6 +233,7 @@ class Sight:
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
             "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
+            "Export": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
             "Job": lambda row: "ADMIN" in roles or row["actor_id"] == self.user_id,
             "Notification": lambda row: row["user_id"] == self.user_id,
             "Task": lambda row: (
