@@ -88,6 +88,7 @@ class Settings(BaseSettings):
         ge=31,
         description="Months of the audit trail that ended so many days ago are dropped; unset: all are kept.",
     )
+    export_retention_h: int = Field(48, ge=1, le=288, description="Hours after which a finished export is deleted.")
     webhook_networks: str = Field(
         "", description="Comma-separated addresses and networks, not public ones, that webhooks may go to besides."
     )

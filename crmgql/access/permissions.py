@@ -167,6 +167,8 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("erasure.read", "seeing who was erased when, and why"),
         Permission("erasure.write", "erasing a person for good"),
         Permission("event.read", "reading events about what one sees"),
+        Permission("export.read", "seeing exports, by who asked for them; fetching only one's own", OWN_OR_ALL),
+        Permission("export.write", "exporting what one sees"),
         Permission("audit.read", "reading the audit trail of what one sees"),
         Permission("subscription.read", "seeing event subscriptions, by their owner", OWN_OR_ALL),
         Permission(

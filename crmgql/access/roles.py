@@ -53,7 +53,7 @@ def roles_with(permission: str) -> list[str]:
 COMMON = """
     user.read team.read product.read campaign.read pipeline.read calendar.read company.read
     task.write interaction.write customer.write notification.read notification.write
-    event.read subscription.read.own subscription.write.own
+    event.read subscription.read.own subscription.write.own export.read.own export.write
 """
 """What everybody may who has a role at all."""
 

@@ -20,6 +20,7 @@ PREFIXES = {
     "EmailMessage": "eml",
     "Erasure": "era",
     "Event": "evt",
+    "Export": "exp",
     "EventSubscription": "sub",
     "FollowUpRule": "fur",
     "IntakeSource": "isr",

@@ -163,6 +163,13 @@ class Plans:
                 self._sights.popitem(last=False)
         return found
 
+    def make_page(self, wanted: selection.Object, where: arguments.Argument, who: Who, most: int) -> tuple[Plan, int]:
+        """How an export reads a page of records, and their number: `most`, if they may bring no more than a query may."""
+        one = cost.worst_object(wanted, who)
+        size = max(1, min(most, self.max_cost // one.nodes))
+        plan = self._planned(one, lambda: statement.compile_page(wanted, where, size, self.metadata, who))
+        return plan, size
+
     def compile(self, root: selection.Roots, who: Who) -> Plan:
         worst = cost.worst_case(root, who)
         return self._planned(worst, lambda: statement.compile_statement(root, self.metadata, who))
@@ -191,6 +198,8 @@ def _binder(source: Hashable) -> Binder:
             return lambda variables, viewer: variables[statement.EVENT_IDS]
         case sights.SightNow():
             return lambda variables, viewer: variables.get(sights.SIGHT, sights.SEEN)
+        case statement.LastRecord():
+            return lambda variables, viewer: variables[statement.LAST_RECORD]
         case statement.IdsOf(origin, prefix):
             return lambda variables, viewer: _ids_of(arguments.current(origin, variables), prefix)
         case _:

@@ -36,6 +36,7 @@ UNVERSIONED = {
     "erasures",
     "webhook_deliveries",
     "webhook_attempts",
+    "exports",
 }
 EARLY = (
     "users",

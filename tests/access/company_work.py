@@ -36,6 +36,7 @@ def fill(made: dict[str, list[Row]]) -> None:
     _told(made, dice)
     _subscriptions(made)
     _webhooks(made)
+    _exports(made)
 
 
 def _pipelines(made: dict[str, list[Row]]) -> None:
@@ -275,3 +276,26 @@ def _webhooks(made: dict[str, list[Row]]) -> None:
                 | {"number": n + 1, "url": "https://example.com/secret", "request_sha256": "0" * 64}
                 | {"latency_ms": n, "accepted": False, "attempted_at": moment(n)}
             )
+
+
+def _exports(made: dict[str, list[Row]]) -> None:
+    for number, owner in enumerate((1, 5, 5, 2, 12, 13, 4), 1):
+        done = number % 3 != 0
+        made["exports"].append(
+            {
+                "owner_id": key("users", owner),
+                "job_id": key("jobs", number),
+                "record_type": "Order" if number % 2 else "Customer",
+                "document": f"fragment Record on Order {{ secret_of_{owner}: id }}",
+                "filter": '{"status": {"eq": "DRAFT"}}' if number == 2 else None,
+                "scopes": ["orders:read"] if number == 3 else None,
+                "roles": ["SELLER"] if done else None,
+                "record_count": number if done else 0,
+                "size_bytes": 100 * number if done else 0,
+                "crc32": number if done else None,
+                "cursor": NO_CURSOR if done else None,
+                "started_at": moment(number),
+                "finished_at": moment(number + 1) if done else None,
+                "expires_at": moment(number + 100) if done else None,
+            }
+        )

@@ -62,6 +62,7 @@ TABLES = (
     "webhook_endpoints",
     "webhook_deliveries",
     "webhook_attempts",
+    "exports",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -54,6 +54,7 @@ PREFIXES = {
     "WebhookEndpoint": "whe",
     "WebhookDelivery": "whd",
     "WebhookAttempt": "wha",
+    "Export": "exp",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -80,6 +81,7 @@ ONE = {
     ("*", "keyAction"): "KeyAction",
     ("*", "doneBy"): "User",
     ("Job", "parent"): "Job",
+    ("*", "job"): "Job",
     ("*", "schedule"): "Schedule",
     ("*", "campaign"): "Campaign",
     ("*", "intakeSource"): "IntakeSource",
@@ -199,4 +201,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "EventSubscription": "name",
     "WebhookDelivery": "-id",
     "WebhookAttempt": "-id",
+    "Export": "-id",
 }

@@ -30,7 +30,7 @@
 - A notification is one's own and nobody else's, not even an administrator's; so is a mail to one of us that is not
   about a lead. Mails to nobody we know are for administrators and marketing.
 - A job is seen by who asked for it and by administrators; schedules are for administrators.
-- A subscription to events is for its owner and for administrators.
+- A subscription to events is for its owner and for administrators, and so is an export.
 - A webhook endpoint and its log are seen by administrators, and by integrations whose own it is.
 - Sources and their keys are for administrators and marketing, rules of following up also for managers.
 - An API key sees what its user sees, and of that only the nouns it was made for.
@@ -96,6 +96,7 @@ TABLE_OF = {
     "WebhookEndpoint": "webhook_endpoints",
     "WebhookDelivery": "webhook_deliveries",
     "WebhookAttempt": "webhook_attempts",
+    "Export": "exports",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
@@ -242,6 +243,7 @@ class Sight:
             "Schedule": lambda row: "ADMIN" in roles,
             "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
             "WebhookEndpoint": self._endpoint,
+            "Export": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
             "Job": lambda row: "ADMIN" in roles or row["actor_id"] == self.user_id,
             "Notification": lambda row: row["user_id"] == self.user_id,
             "Task": lambda row: (

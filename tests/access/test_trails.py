@@ -34,6 +34,7 @@ HIDDEN = {
         "PoolItem",
         "Schedule",
         "EventSubscription",
+        "Export",
     },
     "Event": {"ApiKey", "Job", "Notification", "Commission", "RoutingRule", "PoolItem", "Schedule", "IntakeSource"},
 }

@@ -278,6 +278,7 @@ PLAIN = {
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
     },
+    "Export": {"record_type", "document", "filter", "scopes", "roles", "cursor"},
     "FollowUpRule": {"name", "lead_status", "action", "subject", "body"},
     "ImportRun": {"step", "fingerprint"},
     "IntakeSource": {"name", "hint", "allowed_origins", "lead_source"},

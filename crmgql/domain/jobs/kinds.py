@@ -143,6 +143,10 @@ class ChallengeOf(Arguments):
     public_key: str
 
 
+class ExportOf(Arguments):
+    export_id: RecordId
+
+
 class LeadsOf(Arguments):
     """`source`: only leads of one import source."""
 
@@ -275,6 +279,18 @@ POOLS_RECLAIM = declare(
         "Warns about, and later reclaims, leads and customers that nobody followed up.",
         writes=("Lead", "Customer", "PoolItem"),
         timeout_s=3600,
+    )
+)
+EXPORT_WRITE = declare(
+    Kind(
+        "export.write",
+        ExportOf,
+        "bulk",
+        "Writes the lines of an export.",
+        writes=("Export",),
+        max_failures=3,
+        timeout_s=4 * 3600,
+        manual=False,
     )
 )
 HOUSEKEEPING = declare(
