@@ -12,7 +12,7 @@ from crmgql.access.parameters import VIEWER_ID, Parameter, bind, statement, valu
 from crmgql.access.permissions import CHAPTERS, PERMISSIONS, Permission, Reach
 from crmgql.access.rights import may, reach, sight
 from crmgql.access.roles import ROLES, roles_with
-from crmgql.access.types import SCOPES
+from crmgql.access.types import SCOPES, narrowed
 
 __all__ = [
     "CHAPTERS",
@@ -31,6 +31,7 @@ __all__ = [
     "figures",
     "has_scope",
     "may",
+    "narrowed",
     "reach",
     "require",
     "require_all",

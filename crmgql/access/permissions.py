@@ -158,6 +158,12 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("erasure.write", "erasing a person for good"),
         Permission("event.read", "reading events about what one sees"),
         Permission("audit.read", "reading the audit trail of what one sees"),
+        Permission("subscription.read", "seeing event subscriptions, by their owner", OWN_OR_ALL),
+        Permission(
+            "subscription.write",
+            "making, changing and following event subscriptions; with all, also those that read with somebody else's rights",
+            OWN_OR_ALL,
+        ),
     ),
 }
 PERMISSIONS = {permission.name: permission for chapter in CHAPTERS.values() for permission in chapter}

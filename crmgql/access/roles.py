@@ -128,7 +128,7 @@ declare(
     owner.assign ticket.assign leadQueue.assign
     contact.write ticket.write product.write opportunity.write lead.read lead.write
     order.read order.write payment.read payment.write
-    task.read job.read.own email.read.own
+    task.read job.read.own email.read.own subscription.read.own subscription.write.own
     """,
 )
 declare(SYSTEM, " ".join(ADMIN.permissions))

@@ -124,6 +124,9 @@ ENTRIES |= {
     "Schedule": Access("jobs", "schedules", permitted("schedule.read"), "schedule.write"),
     "Company": Access("settings", "companies", permitted("company.read"), "company.write"),
     "Erasure": Access("erasures", "erasures", permitted("erasure.read"), "erasure.write"),
+    "EventSubscription": Access(
+        "subscriptions", "event_subscriptions", by("owner_id", "subscription.read"), "subscription.write"
+    ),
     "Event": Access("events", "events", trails.following("event.read")),
     "AuditEntry": Access("audit", "audit_entries", trails.following("audit.read", old_values=True)),
 }
@@ -132,3 +135,11 @@ SCOPES = frozenset(
     f"{noun}:{way}" for noun in {*(entry.noun for entry in ENTRIES.values()), "*"} for way in ("read", "write")
 )
 """All scopes that an API key can have."""
+
+
+def narrowed(*limits: frozenset[str] | None) -> frozenset[str] | None:
+    """The scopes that all limits have in common; None stands for no limit."""
+    given = [limit for limit in limits if limit is not None]
+    if not given:
+        return None
+    return frozenset(scope for scope in SCOPES if all({scope, f"*:{scope.partition(':')[2]}"} & each for each in given))

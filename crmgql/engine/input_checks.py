@@ -102,7 +102,8 @@ class _Taker:
 
 def _fixed(declaration: mutations.MutationDeclaration) -> None:
     taker = _Taker(declaration.verb)
-    wanted = sum(each.kind is each.POSITIONAL_OR_KEYWORD for each in taker.parameters.values()) - 1
+    by_the_runner = 2 if declaration.registered else 1
+    wanted = sum(each.kind is each.POSITIONAL_OR_KEYWORD for each in taker.parameters.values()) - by_the_runner
     if wanted != len(declaration.fixed):
         raise input_mistakes.FixedArguments(
             declaration.name, verb=taker.name, given=str(len(declaration.fixed)), wanted=str(wanted)

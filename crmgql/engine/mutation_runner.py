@@ -9,8 +9,9 @@ as the user whom they found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from crmgql.engine.documents import LOG_IN
 from crmgql.engine.errors import formatted, internal
 from crmgql.engine.pace import Pace
 from crmgql.engine.payloads import Payload
+from crmgql.engine.registered import Registered
 from crmgql.errors import (
     BadUserInput,
     CrmError,
@@ -35,6 +37,7 @@ from crmgql.errors import (
     Unauthenticated,
     Unavailable,
 )
+from crmgql.events.cursors import CursorLost
 from crmgql.planner import arguments
 from crmgql.planner.plan import Plan, Plans, Prepared
 from crmgql.planner.reader import Reader
@@ -44,8 +47,8 @@ from crmgql.viewer import Viewer, Who
 
 log = structlog.get_logger("crmgql")
 
-PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCostExceeded)
-"""Rejections that say nothing about the input: GraphQL errors rather than `userErrors`."""
+PASSED_ON = (Forbidden, Unauthenticated, Unavailable, TimedOut, Throttled, MaxCostExceeded, CursorLost)
+"""Rejections that say nothing about the input, or say where to go on: GraphQL errors rather than `userErrors`."""
 
 MUTATION_COST = 100
 """Nodes that a field counts for, beside what it shows: a transaction with its checks and events."""
@@ -60,6 +63,7 @@ class Mutations:
     schema: GraphQLSchema
     plans: Plans
     database: db.Database
+    registered: Registered
     forget: Callable[[UUID], None]
 
     async def run(self, prepared: Prepared, variables: Any, call: mutations.SessionCall, pace: Pace) -> bytes:
@@ -172,9 +176,10 @@ class _Field:
         if self.declaration.prepare is not None:
             values = await self.declaration.prepare(self.call.viewer, values)
         viewer, taken = self.call.viewer, values
+        call = partial(_call, self.declaration, self.runner.registered)
 
         async def work(tx: db.Transaction) -> tuple[mutations.Done, dict[str, Any]]:
-            done = await _once(Act(tx, viewer), self.declaration, key, dict(taken))
+            done = await _once(Act(tx, viewer), self.declaration.record, key, lambda act: call(act, dict(taken)))
             return done, await self._shown(tx, plan, viewer, done.record)
 
         return await retries.transaction(self.runner.database, work)
@@ -215,23 +220,26 @@ class _Field:
 
 
 async def _once(
-    act: Act, declaration: mutations.MutationDeclaration, key: idempotency.Key | None, values: mutations.Values
+    act: Act, record: str, key: idempotency.Key | None, call: Callable[[Act], Awaitable[mutations.Done]]
 ) -> mutations.Done:
-    """What the verb does, or did when the same request came before. Raises `IdempotencyConflict` and what the verb does."""
+    """What the call does, or did when the same request came before. Raises `IdempotencyConflict` and what the verb does."""
     if key is None:
-        return await _call(act, declaration, values)
+        return await call(act)
     before = await idempotency.claim(act, key)
     if before is not None:
-        access.require_write(act.viewer, declaration.record)  # the verb, which checks it, is not called
+        access.require_write(act.viewer, record)  # the verb, which checks it, is not called
         return mutations.Done(before)
-    done = await _call(act, declaration, values)
+    done = await call(act)
     assert done.record is not None
     await idempotency.finish(act, key, record=done.record)
     return done
 
 
-async def _call(act: Act, declaration: mutations.MutationDeclaration, values: mutations.Values) -> mutations.Done:
-    answer: UUID | mutations.Done = await declaration.verb(act, *declaration.fixed, **values)
+async def _call(
+    declaration: mutations.MutationDeclaration, registered: Registered, act: Act, values: mutations.Values
+) -> mutations.Done:
+    given = (registered, *declaration.fixed) if declaration.registered else declaration.fixed
+    answer: UUID | mutations.Done = await declaration.verb(act, *given, **values)
     return answer if isinstance(answer, mutations.Done) else mutations.Done(answer)
 
 

@@ -104,6 +104,7 @@ class MutationDeclaration:
 
     `extras` are further payload fields (name → annotation), answered as they are. A `session` commits on its own and,
     when `public`, needs no viewer. `asks` is what the verb always asks for beside the permission to change such records.
+    `registered`: the verb gets the engine's registered documents before all else.
     """
 
     name: str
@@ -118,6 +119,7 @@ class MutationDeclaration:
     prepare: Prepare | None = None
     public: bool = False
     asks: tuple[str, ...] = ()
+    registered: bool = False
 
     @property
     def permissions(self) -> tuple[str, ...]:
@@ -151,7 +153,8 @@ def needs_viewer(field: str) -> bool:
 
 
 class Row:
-    """A mutation whose body only calls a verb, with `fixed` before the input's values. `asks`: see `MutationDeclaration`."""
+    """A mutation whose body only calls a verb, with `fixed` before the input's values. `asks`, `registered`: see
+    `MutationDeclaration`."""
 
     def __init__(
         self,
@@ -162,9 +165,10 @@ class Row:
         input: Any = MoveInput,
         asks: tuple[str, ...] = (),
         prepare: Prepare | None = None,
+        registered: bool = False,
     ) -> None:
         self.name, self.doc, self.verb, self.fixed, self.input = name, doc, verb, fixed, input
-        self.asks, self.prepare = asks, prepare
+        self.asks, self.prepare, self.registered = asks, prepare, registered
 
 
 def table(record: str, *rows: Row) -> None:
@@ -172,7 +176,15 @@ def table(record: str, *rows: Row) -> None:
     for row in rows:
         _declare(
             MutationDeclaration(
-                row.name, record, row.input, row.doc, row.verb, row.fixed, asks=row.asks, prepare=row.prepare
+                row.name,
+                record,
+                row.input,
+                row.doc,
+                row.verb,
+                row.fixed,
+                asks=row.asks,
+                prepare=row.prepare,
+                registered=row.registered,
             )
         )
 
@@ -185,6 +197,7 @@ def mutation(
     calls: Verb | None = None,
     asks: tuple[str, ...] = (),
     prepare: Prepare | None = None,
+    registered: bool = False,
 ) -> Callable[[Verb], Verb]:
     """Declares a mutation with a body of its own, which answers with a record of a type.
 
@@ -193,7 +206,11 @@ def mutation(
 
     def declared(body: Verb) -> Verb:
         named = _named(body, record, input)
-        _declare(MutationDeclaration(*named, body, calls=calls, extras=extras or {}, asks=asks, prepare=prepare))
+        _declare(
+            MutationDeclaration(
+                *named, body, calls=calls, extras=extras or {}, asks=asks, prepare=prepare, registered=registered
+            )
+        )
         return body
 
     return declared

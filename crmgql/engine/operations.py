@@ -37,6 +37,7 @@ from crmgql.engine.mutation_runner import Mutations
 from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
+from crmgql.engine.registered import Registered
 from crmgql.engine.shares import Shares
 from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
 from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, StreamNeeded, Unauthenticated
@@ -109,12 +110,13 @@ class Engine:
         self.shares = Shares(settings.pool_size)
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
-        self.mutations = Mutations(self.schema, self.plans, database, self.forget)
-        self.subscriptions = Subscriptions(self.schema, self.plans, database, connections=settings.pool_size)
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
+        self.subscriptions = Subscriptions(self.schema, self.plans, database, connections=settings.pool_size)
+        self.reading = Lane("reading")
+        self.registered = Registered(self.schema, self.documents, self.plans, self.sizes, self.reading)
+        self.mutations = Mutations(self.schema, self.plans, database, self.registered, self.forget)
         roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
         self._root_fields = {name for root in roots if root is not None for name in root.fields}
-        self.reading = Lane("reading")
 
     @property
     def feed(self) -> Feed | None:

@@ -184,5 +184,5 @@ def _columns(model: Any) -> Iterator[str]:
     return (column for column in model._meta.fields_db_projection.values() if column not in SECRETS)
 
 
-SECRETS = frozenset({"password_hash", "key_hash", "token_hash"})
+SECRETS = frozenset({"password_hash", "key_hash", "token_hash", "lease_token"})
 """Columns that no audit row may contain."""

@@ -19,6 +19,7 @@ from crmgql.models.records import *
 from crmgql.models.routing import *
 from crmgql.models.sales import *
 from crmgql.models.settings import *
+from crmgql.models.streams import *
 
 __all__ = [
     name

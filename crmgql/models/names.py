@@ -20,6 +20,7 @@ PREFIXES = {
     "EmailMessage": "eml",
     "Erasure": "era",
     "Event": "evt",
+    "EventSubscription": "sub",
     "FollowUpRule": "fur",
     "IntakeSource": "isr",
     "Interaction": "int",

@@ -21,6 +21,7 @@ CHAPTERS = (
     "people",
     "pools",
     "routing",
+    "streams",
 )
 PARTS = ("types", "fields", "mutations")
 

@@ -15,6 +15,7 @@ import asyncpg
 from tests.access import company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import OPEN_TO_ALL, TABLE_OF
+from tests.access.values import DOCUMENT
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -449,6 +450,11 @@ async def load(connection: asyncpg.Connection) -> None:
     await connection.execute(
         "DELETE FROM stages; DELETE FROM pipelines; DELETE FROM companies"
     )  # those that every database starts with
+    await connection.execute(
+        "INSERT INTO documents (hash, text, purpose) VALUES (encode(sha256($1::bytea), 'hex'), $2, 'PAYLOAD')",
+        DOCUMENT.encode(),
+        DOCUMENT,
+    )
     for table, listed in made.items():
         for row in listed:
             given = {name: value for name, value in row.items() if (table, name) not in LATER}

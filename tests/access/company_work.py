@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import date, timedelta
 from decimal import Decimal
@@ -9,9 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from tests.access.dice import Dice, Row, exact, key, moment
+from tests.access.values import DOCUMENT
 
 DIRECT = ("Prospecting", "Engaging", "Proposal", "Negotiation", "Won", "Lost")
 PARTNER = ("Talk", "Offer", "Signed", "Gone")
+NO_CURSOR = "evc_" + "0" * 56
+"""Before the first event."""
+
 PEOPLE = (5, 6, 7, 9, 10, 4, 14, 15, 8, 3, 1, 2, 11, 12, 13, 16, 17, 18, 19)
 
 
@@ -29,6 +34,7 @@ def fill(made: dict[str, list[Row]]) -> None:
     _moves(made, dice)
     _jobs(made, dice)
     _told(made, dice)
+    _subscriptions(made)
 
 
 def _pipelines(made: dict[str, list[Row]]) -> None:
@@ -212,5 +218,29 @@ def _told(made: dict[str, list[Row]], dice: Dice) -> None:
                 "sent_at": moment(number) if status == "SENT" else None,
                 "lead_id": key("leads", dice.below(48) + 1) if to_lead else None,
                 "user_id": key("users", PEOPLE[number % len(PEOPLE)]) if to_user else None,
+            }
+        )
+
+
+def _subscriptions(made: dict[str, list[Row]]) -> None:
+    for number, owner in enumerate((1, 13, 13, 5, 2, 12), 1):
+        held = number in (2, 5)
+        made["event_subscriptions"].append(
+            {
+                "name": f"Mirror {number % 4}",
+                "owner_id": key("users", owner),
+                "scopes": ["orders:read", "events:read"] if number == 3 else None,
+                "document_hash": hashlib.sha256(DOCUMENT.encode()).hexdigest(),
+                "kinds": ["order.*", f"secret.of{owner}"] if number % 2 else [],
+                "fields": ["total"] if number == 4 else [],
+                "filter": '{"kind": {"startsWith": "order."}}' if number == 2 else None,
+                "read_as": "EVENT" if number % 3 == 0 else "DELIVERY",
+                "active": number != 6,
+                "cursor": NO_CURSOR,
+                "lease_by": f"worker of {owner}" if held else None,
+                "lease_token": "held" if held else None,
+                "lease_until": moment(900) if held else None,
+                "pulled": NO_CURSOR if held else None,
+                "deleted_at": moment(9) if number == 6 else None,
             }
         )

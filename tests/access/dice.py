@@ -58,6 +58,7 @@ TABLES = (
     "pool_moves",
     "companies",
     "erasures",
+    "event_subscriptions",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -50,6 +50,7 @@ PREFIXES = {
     "PoolItem": "pit",
     "PoolMove": "pmv",
     "Company": "cmp",
+    "EventSubscription": "sub",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -189,4 +190,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Pool": "name",
     "PoolItem": "-enteredAt",
     "PoolMove": "-occurredAt",
+    "EventSubscription": "name",
 }

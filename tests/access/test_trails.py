@@ -33,6 +33,7 @@ HIDDEN = {
         "RoutingRule",
         "PoolItem",
         "Schedule",
+        "EventSubscription",
     },
     "Event": {"ApiKey", "Job", "Notification", "Commission", "RoutingRule", "PoolItem", "Schedule", "IntakeSource"},
 }

@@ -13,7 +13,7 @@ from crmgql.errors import DeclarationError
 from tests.access.workshop import Company, role
 from tests.planner.bench import Bench
 
-ANSWERED_WITH_THE_RECORD = ("Mutation", "Subscription", "HandedOver")
+ANSWERED_WITH_THE_RECORD = ("Mutation", "Subscription", "HandedOver", "PulledEvent")
 
 
 def subselection(made: Any) -> str:

@@ -275,6 +275,9 @@ PLAIN = {
     "Contact": set(),
     "Customer": {"industry", "region", "country"},
     "Erasure": {"reason"},
+    "EventSubscription": {
+        *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
+    },
     "FollowUpRule": {"name", "lead_status", "action", "subject", "body"},
     "ImportRun": {"step", "fingerprint"},
     "IntakeSource": {"name", "hint", "allowed_origins", "lead_source"},

@@ -23,6 +23,7 @@ from crmgql.events.kinds import (
     routing,
     sales,
     settings,
+    streams,
 )
 
 CHAPTERS: dict[str, tuple[Kind, ...]] = {
@@ -43,6 +44,7 @@ CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "jobs": jobs.KINDS,
     "imports": imports.KINDS,
     "events": events.KINDS,
+    "streams": streams.KINDS,
 }
 """In the order of the reference."""
 

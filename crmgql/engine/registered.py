@@ -1,0 +1,228 @@
+"""Registered documents: what a named subscription delivers of an event.
+
+    fragment Payload on Event { kind occurredAt subject { ... on Order { number total { amount currency } } } }
+
+A document is a fragment `Payload` on `Event`, with the fragments that it uses, without variables. It is put into a query for
+events by id, which is validated, planned and kept like any other, and read under the rules of the subscription's owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution.values import get_variable_values
+
+from crmgql.engine.documents import MAX_ERRORS, Documents, Operation
+from crmgql.engine.errors import Rejected
+from crmgql.engine.lanes import Lane
+from crmgql.engine.parsing import parse
+from crmgql.errors import BadUserInput, CrmError, MaxCostExceeded
+from crmgql.models.names import api_id
+from crmgql.models.streams import ReadAs
+from crmgql.planner import codecs, metadata, selection
+from crmgql.planner.plan import Plan, Plans
+from crmgql.planner.reader import Reader
+from crmgql.planner.sizes import Sizes
+from crmgql.records.records import Act
+from crmgql.viewer import NOBODY, Viewer
+
+Result = TypeVar("Result")
+Variables = dict[str, Any]
+
+NAME, TYPE = "Payload", "Event"
+EVENT_ID = "__event"
+"""A name that GraphQL keeps for itself, so that no document has it for something else."""
+
+QUERY = f"""
+query RegisteredPayloads($ids: [ID!]!, $where: EventWhere! = {{}}) {{
+  events(first: 100, where: {{and: [{{id: {{in: $ids}}}}, $where]}}) {{ nodes {{ {EVENT_ID}: id ...{NAME} }} }}
+}}"""
+EXAMPLE = "fragment Payload on Event { kind subject { id } payload }"
+
+
+class Registered:
+    """Checks and reads registered documents with the engine's schema, plans and lane."""
+
+    def __init__(self, schema: GraphQLSchema, documents: Documents, plans: Plans, sizes: Sizes, lane: Lane) -> None:
+        self.schema = schema
+        self.documents = documents
+        self.plans = plans
+        self.sizes = sizes
+        self.lane = lane
+
+    async def check(self, text: str, where: dict[str, Any] | None, read_as: ReadAs, viewer: Viewer) -> None:
+        """Raises `BadUserInput` for a document or a filter that can't be used, `MaxCostExceeded`, `Forbidden`."""
+        await self.lane.run(viewer.user_id, self._check, text, where, read_as, viewer)
+
+    async def read(
+        self, act: Act, text: str, where: dict[str, Any] | None, viewer: Viewer, ids: Sequence[UUID]
+    ) -> dict[UUID, str]:
+        """The JSON of each of these events that the viewer sees and the filter lets through, in one statement."""
+        whole = _whole(text)
+        document = self.documents.kept(whole)
+        if document is None:
+            document = await self.lane.run(viewer.user_id, self.documents.read, whole)
+            self.documents.keep(whole, document)
+        operation = document.find(None)
+        variables = self._variables(operation, ids, where)
+        key = self.plans.key(operation.prepared, variables, viewer.who)
+        plan = self.plans.kept(key)
+        if plan is None:
+            plan = await self.lane.run(viewer.user_id, self.plans.make, operation.prepared, variables, viewer.who)
+            self.plans.keep(key, plan)
+        self._weigh(plan)
+        row = await act.tx.fetch_json(plan.sql, plan.values(variables, viewer))
+        return dict(_parted(row["data"]))
+
+    def _check(self, text: str, where: dict[str, Any] | None, read_as: ReadAs, viewer: Viewer) -> None:
+        operation = self._read(text)
+        empty = self._variables(operation, [NOBODY], {})
+        known = self.plans.metadata
+        if read_as is ReadAs.EVENT:
+            _refuse_records(self._payload(operation, empty), where or {}, known.nodes[TYPE])
+        _about("document", partial(self._plan, operation, empty, viewer))
+        variables = _about("filter", partial(self._variables, operation, [NOBODY], where))
+        _about("filter", partial(self._plan, operation, variables, viewer))
+
+    def _read(self, text: str) -> Operation:
+        """The operation around a document. Raises `BadUserInput`."""
+        try:
+            _require_fragments(parse(text, max_tokens=self.documents.limits.tokens))
+            return self.documents.read(_whole(text)).find(None)
+        except GraphQLSyntaxError as error:
+            raise BadUserInput(error.message, field="document") from None
+        except RecursionError:
+            raise BadUserInput("The document is nested too deeply.", field="document") from None
+        except Rejected as error:
+            raise BadUserInput("; ".join(map(_said, error.errors)), field="document") from None
+
+    def _payload(self, operation: Operation, variables: Variables) -> selection.Object:
+        """What is wanted of an event."""
+        reader = Reader(self.schema, self.plans.metadata, operation.prepared.fragments, variables)
+        ((_, root),) = reader.root(operation.prepared.operation)
+        assert isinstance(root, selection.RootMany)
+        ((_, part),) = root.connection.parts
+        assert isinstance(part, selection.Nodes)
+        return part.object
+
+    def _plan(self, operation: Operation, variables: Variables, viewer: Viewer) -> None:
+        plan = self.plans.make(operation.prepared, variables, viewer.who)
+        self._weigh(plan)
+        plan.values(variables, viewer)
+
+    def _weigh(self, plan: Plan) -> None:
+        cost = plan.cost + (self.sizes.weigh(plan.scans) if plan.scans else 0)
+        if cost > self.plans.max_cost:
+            raise MaxCostExceeded(
+                f"100 payloads may take {cost} nodes; {self.plans.max_cost} are allowed. Ask for smaller pages."
+            )
+
+    def _variables(self, operation: Operation, ids: Sequence[UUID], where: dict[str, Any] | None) -> Variables:
+        given = {"ids": [api_id(TYPE, id) for id in ids], "where": where or {}}
+        definitions = operation.prepared.operation.variable_definitions or ()
+        coerced = get_variable_values(self.schema, definitions, given, max_errors=MAX_ERRORS)
+        if isinstance(coerced, list):
+            raise BadUserInput(coerced[0].message, field="filter")
+        return coerced.coerced
+
+
+def _whole(text: str) -> str:
+    return f"{text}\n{QUERY}"  # behind it, so that the lines of its errors are the client's
+
+
+def _about(field: str, work: Callable[[], Result]) -> Result:
+    """What the work answers; what it raises names the field."""
+    try:
+        return work()
+    except CrmError as error:
+        error.field = error.field or field
+        raise
+
+
+def _require_fragments(document: DocumentNode) -> None:
+    """Raises `BadUserInput` unless it is made of fragments, one of them `Payload on Event`, without variables."""
+    named = {}
+    for item in document.definitions:
+        if not isinstance(item, FragmentDefinitionNode):
+            raise BadUserInput(f"It must be made of fragments only, such as “{EXAMPLE}”.", field="document")
+        named[item.name.value] = item.type_condition.name.value
+    if named.get(NAME) != TYPE:
+        raise BadUserInput(f"It must have a fragment {NAME} on {TYPE}, such as “{EXAMPLE}”.", field="document")
+    visit(document, _WithoutVariables())
+
+
+class _WithoutVariables(Visitor):
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        raise BadUserInput(f"${node.name.value}: nobody gives it a value; write the value itself.", field="document")
+
+
+def _refuse_records(wanted: selection.Object, where: dict[str, Any], event: metadata.Node) -> None:
+    """Raises `BadUserInput` for what is not in the event itself: records change after it."""
+    for name in _records(wanted):
+        raise BadUserInput(
+            f"{name} is read from records as they are now. With readAs EVENT take it out, or choose DELIVERY.",
+            field="document",
+        )
+    for name in _conditions(where, event):
+        raise BadUserInput(
+            f"{name} is compared with records as they are now. With readAs EVENT take it out, or choose DELIVERY.",
+            field="filter",
+        )
+
+
+def _records(wanted: selection.Object) -> Iterator[str]:
+    """The relations of an event below which there is more than ids and type names."""
+    for key, item in wanted.items:
+        match item:
+            case selection.ManyField():
+                yield key
+            case selection.OneField(_, inner) if not _only_id(inner):
+                yield key
+            case selection.AnyField(_, inners) if not all(map(_only_id, inners)):
+                yield key
+            case _:
+                pass
+
+
+def _only_id(wanted: selection.Object) -> bool:
+    return all(
+        isinstance(item, selection.TypeName) or (isinstance(item, selection.LeafField) and item.field.name == "id")
+        for _, item in wanted.items
+    )
+
+
+def _conditions(where: Any, event: metadata.Node) -> Iterator[str]:
+    """The relations of an event that a filter looks into."""
+    if isinstance(where, list):
+        for item in where:
+            yield from _conditions(item, event)
+    elif isinstance(where, dict):
+        for name, value in where.items():
+            if name in ("and", "or", "not"):
+                yield from _conditions(value, event)
+            elif not isinstance(event.fields.get(name), metadata.Leaf | None):
+                yield name
+
+
+def _said(error: dict[str, Any]) -> str:
+    places = error.get("locations") or []
+    return f"{error['message']} (line {places[0]['line']})" if places else str(error["message"])
+
+
+def _parted(data: str) -> Iterator[tuple[UUID, str]]:
+    for node in orjson.loads(data)["events"]["nodes"]:
+        id = codecs.decode_id(node.pop(EVENT_ID))
+        yield id, orjson.dumps(node).decode()

@@ -1,0 +1,78 @@
+"""Cases of subscriptions to events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from crmgql.domain.streams import registry
+from crmgql.events import cursors
+from tests.schema.cases import ADMIN, case
+from tests.schema.world import NOW, World, id_of
+
+FOLLOWERS = f"{ADMIN} INTEGRATION"
+DOCUMENT = "fragment Payload on Event { kind subject { id } }"
+TOKEN = "the token of a lease"
+
+
+async def subscription(world: World, role: str, **values: Any) -> str:
+    """One of the person of a role, which nobody follows yet."""
+    row = {
+        "name": f"Mirror {uuid4()}",
+        "owner_id": world.people[role],
+        "document_hash": await document(world),
+        "cursor": cursors.START.text(),
+        **values,
+    }
+    return id_of("EventSubscription", await world.insert("event_subscriptions", **row))
+
+
+async def leased(world: World, role: str) -> str:
+    lease = {"lease_token": TOKEN, "lease_until": NOW + timedelta(minutes=1), "pulled": cursors.START.text()}
+    return await subscription(world, role, **lease)
+
+
+async def document(world: World, text: str = DOCUMENT) -> str:
+    hash = registry.hash_of(text)
+    await world.database.execute(
+        "INSERT INTO documents (hash, text, purpose) VALUES ($1, $2, 'PAYLOAD') ON CONFLICT DO NOTHING", hash, text
+    )
+    return hash
+
+
+@case("subscriptionCreate", FOLLOWERS)
+async def subscription_create(world: World, role: str) -> dict[str, Any]:
+    return {"name": f"Mirror {uuid4()}", "document": DOCUMENT, "kinds": ["order.*"], "fields": ["status"]}
+
+
+@case("subscriptionUpdate", FOLLOWERS)
+async def subscription_update(world: World, role: str) -> dict[str, Any]:
+    return {"id": await subscription(world, role), "kinds": ["payment.received"], "readAs": "EVENT"}
+
+
+@case("subscriptionDelete", FOLLOWERS)
+async def subscription_delete(world: World, role: str) -> dict[str, Any]:
+    return {"id": await subscription(world, role)}
+
+
+@case("subscriptionPull", FOLLOWERS, events=0)
+async def subscription_pull(world: World, role: str) -> dict[str, Any]:
+    return {"id": await subscription(world, role), "first": 10, "holder": "worker 1"}
+
+
+@case("subscriptionCommit", FOLLOWERS, events=0)
+async def subscription_commit(world: World, role: str) -> dict[str, Any]:
+    return {"id": await leased(world, role), "token": TOKEN, "cursor": cursors.START.text()}
+
+
+@case("subscriptionRelease", FOLLOWERS, events=0)
+async def subscription_release(world: World, role: str) -> dict[str, Any]:
+    return {"id": await leased(world, role), "token": TOKEN}
+
+
+@case("subscriptionSeek", FOLLOWERS)
+async def subscription_seek(world: World, role: str) -> dict[str, Any]:
+    placed = await world.database.fetchval("SELECT feed_pass()")
+    assert placed, "there is something to seek"
+    return {"id": await subscription(world, role), "to": "END"}
