@@ -53,7 +53,7 @@ def roles_with(permission: str) -> list[str]:
 COMMON = """
     user.read team.read product.read campaign.read pipeline.read calendar.read company.read
     task.write interaction.write customer.write notification.read notification.write
-    event.read
+    event.read subscription.read.own subscription.write.own
 """
 """What everybody may who has a role at all."""
 
@@ -128,7 +128,7 @@ declare(
     owner.assign ticket.assign leadQueue.assign
     contact.write ticket.write product.write opportunity.write lead.read lead.write
     order.read order.write payment.read payment.write
-    task.read job.read.own email.read.own subscription.read.own subscription.write.own
+    task.read job.read.own email.read.own
     """,
 )
 declare(SYSTEM, " ".join(ADMIN.permissions))

@@ -10,12 +10,12 @@ from crmgql.engine import declare, scalars
 from crmgql.engine.strawberries import Argument, Field, enum_type, input_type, lazy, list_of, publish
 from crmgql.planner import metadata
 
-ORDERED = ("Int", "Decimal", "DateTime", "Date")
+ORDERED = ("Int", "Decimal", "DateTime", "Date", "ID")
 
 
 def build(known: metadata.Metadata, enums: dict[str, Any]) -> None:
     """All input types of all nodes."""
-    for name in ("String", "ID", "Boolean", "CurrencyCode", *ORDERED):
+    for name in ("String", "Boolean", "CurrencyCode", *ORDERED):
         _scalar_filter(name, scalars.BY_NAME[name])
     for name, enum in enums.items():
         _scalar_filter(name, enum)

@@ -32,6 +32,8 @@ AFTER = Argument(
 )
 JOB_PROGRESS = "jobProgress"
 """The one field that answers no event: a job, whenever it got further."""
+STREAM = "stream"
+"""The field of named subscriptions, which answers what their documents say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +112,7 @@ def build() -> Any:
     by_id = (Argument("id", strawberry.ID, REQUIRED),)
     progress = "A job, and again whenever it got further, at most twice a second, until it is finished."
     fields.append(Field(JOB_PROGRESS, lazy("Job"), progress, by_id))
+    stream = "What a named subscription of yours delivers: its document, read for each event."
+    after = Argument("after", scalars.Cursor, doc="The cursor to go on from; else the managed one.")
+    fields.append(Field(STREAM, scalars.JsonValue, stream, (*by_id, after)))
     return object_type("Subscription", fields, "What can be followed, over a WebSocket or as server-sent events.")

@@ -14,6 +14,7 @@ from tortoise.models import Model
 from crmgql import access
 from crmgql.engine import declare
 from crmgql.errors import DeclarationError
+from crmgql.events import kinds
 from crmgql.models.base import AmountField, TextArrayField
 from crmgql.planner import codecs, metadata
 
@@ -100,6 +101,7 @@ def _node(declaration: declare.NodeDeclaration, declared: dict[str, declare.Node
         fields=fields,
         order=_order(declaration.name, declaration.order, fields),
         only=declaration.only,
+        followed=declaration.name in kinds.FOLLOWED,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import strawberry
 
-from crmgql.engine import computed, declare, filter_inputs, scalars
+from crmgql.engine import computed, copies, declare, filter_inputs, scalars
 from crmgql.engine.strawberries import (
     REQUIRED,
     Argument,
@@ -32,6 +32,7 @@ def build(known: metadata.Metadata, declared: dict[str, declare.NodeDeclaration]
         [Field("amount", scalars.DecimalText), Field("currency", scalars.CurrencyCode)],
         "An exact amount in a currency, written with the currency's decimals.",
     )
+    copies.types(known)
     object_type("PageInfo", _page_info(), "Where a page stands in its list.")
     for node in known.nodes.values():
         fields = [_field(field, kinds, _doc(declared[node.name], name)) for name, field in node.fields.items()]
@@ -123,4 +124,4 @@ def _query(known: metadata.Metadata) -> list[Field]:
         by_id = () if node.only else (Argument("id", strawberry.ID, REQUIRED),)
         fields.append(Field(node.singular, optional(lazy(node.name)), None, by_id))
         fields.append(Field(node.plural, lazy(f"{node.name}Connection"), None, filter_inputs.page_arguments(node.name)))
-    return [*fields, *computed.fields()]
+    return [*fields, *copies.fields(), *computed.fields()]

@@ -27,7 +27,7 @@ from crmgql.domain.people import clients
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import documents, parts
+from crmgql.engine import copies, documents, parts, polls
 from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
@@ -37,9 +37,10 @@ from crmgql.engine.mutation_runner import Mutations
 from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
+from crmgql.engine.polls import Poll, Polled
 from crmgql.engine.registered import Registered
 from crmgql.engine.shares import Shares
-from crmgql.engine.subscriptions import Polled, Stream, Subscriber, Subscriptions, WhoNow
+from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
 from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, StreamNeeded, Unauthenticated
 from crmgql.events.feed import Feed
 from crmgql.planner import metadata
@@ -111,12 +112,14 @@ class Engine:
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
         self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
-        self.subscriptions = Subscriptions(self.schema, self.plans, database, connections=settings.pool_size)
+        roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
+        self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
         self.registered = Registered(self.schema, self.documents, self.plans, self.sizes, self.reading)
         self.mutations = Mutations(self.schema, self.plans, database, self.registered, self.forget)
-        roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
-        self._root_fields = {name for root in roots if root is not None for name in root.fields}
+        self.subscriptions = Subscriptions(
+            self.schema, self.plans, database, self.registered, connections=settings.pool_size
+        )
 
     @property
     def feed(self) -> Feed | None:
@@ -167,11 +170,11 @@ class Engine:
         except RecursionError:
             raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
 
-    async def poll(self, request: Request, who: WhoNow, wait_s: float) -> Polled:
+    async def poll(self, request: Request, who: WhoNow, poll: Poll) -> Polled:
         """The next answers of a subscription to events, for those who ask again. Raises `Rejected`."""
         try:
             subscriber, viewer = await self._subscriber(request, who)
-            return await self.subscriptions.poll(subscriber, viewer, wait_s)
+            return await polls.answer(self.subscriptions, subscriber, viewer, poll)
         except CrmError as error:
             raise rejected(error) from error
 
@@ -251,7 +254,9 @@ class Engine:
         with telemetry.span("graphql.sql") as span:
             telemetry.note_sql(span, plan.sql)
             cost, row = await self._fetch(plan, values, viewer, pace)
-        data, nodes = row
+        data, nodes, *standings = row
+        for each in standings:
+            copies.check(each)
         filled = NOTHING
         if parts.are_needed(operation):
             filled = await self.parts.fill(prepared, variables, viewer, pace)

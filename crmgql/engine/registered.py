@@ -2,18 +2,18 @@
 
     fragment Payload on Event { kind occurredAt subject { ... on Order { number total { amount currency } } } }
 
-A document is a fragment `Payload` on `Event`, with the fragments that it uses, without variables. It is put into a query for
-events by id, which is validated, planned and kept like any other, and read under the rules of the subscription's owner.
+A document is a fragment `Payload` on `Event`, with the fragments that it uses, without variables. It becomes a subscription to
+`events`, which is validated, planned and kept like any other, and read under the rules of its owner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-import orjson
 from graphql import (
     DocumentNode,
     FragmentDefinitionNode,
@@ -23,33 +23,31 @@ from graphql import (
     Visitor,
     visit,
 )
-from graphql.execution.values import get_variable_values
+from graphql.execution.values import VariableValues, get_variable_values
 
+from crmgql.domain.streams.payloads import MOST
 from crmgql.engine.documents import MAX_ERRORS, Documents, Operation
 from crmgql.engine.errors import Rejected
 from crmgql.engine.lanes import Lane
 from crmgql.engine.parsing import parse
 from crmgql.errors import BadUserInput, CrmError, MaxCostExceeded
-from crmgql.models.names import api_id
 from crmgql.models.streams import ReadAs
-from crmgql.planner import codecs, metadata, selection
+from crmgql.planner import metadata, selection
 from crmgql.planner.plan import Plan, Plans
 from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Sizes
+from crmgql.planner.statement import EVENT_IDS
 from crmgql.records.records import Act
-from crmgql.viewer import NOBODY, Viewer
+from crmgql.viewer import Viewer
 
 Result = TypeVar("Result")
 Variables = dict[str, Any]
 
-NAME, TYPE = "Payload", "Event"
-EVENT_ID = "__event"
-"""A name that GraphQL keeps for itself, so that no document has it for something else."""
+NAME, TYPE, KEY = "Payload", "Event", "events"
+OPENING = f'{{"{KEY}":'
+PLANNED_AS = "events"
+"""As subscriptions are kept among the plans."""
 
-QUERY = f"""
-query RegisteredPayloads($ids: [ID!]!, $where: EventWhere! = {{}}) {{
-  events(first: 100, where: {{and: [{{id: {{in: $ids}}}}, $where]}}) {{ nodes {{ {EVENT_ID}: id ...{NAME} }} }}
-}}"""
 EXAMPLE = "fragment Payload on Event { kind subject { id } payload }"
 
 
@@ -71,37 +69,51 @@ class Registered:
         self, act: Act, text: str, where: dict[str, Any] | None, viewer: Viewer, ids: Sequence[UUID]
     ) -> dict[UUID, str]:
         """The JSON of each of these events that the viewer sees and the filter lets through, in one statement."""
-        whole = _whole(text)
+        operation = await self.operation(text, viewer)
+        variables = self.variables(operation, where).coerced
+        key = self.plans.key(operation.prepared, variables, viewer.who, PLANNED_AS)
+        plan = self.plans.kept(key)
+        if plan is None:
+            plan = await self.lane.run(
+                viewer.user_id, self.plans.make_events, operation.prepared, variables, viewer.who
+            )
+            self.plans.keep(key, plan)
+        self._weigh(plan)
+        rows = await act.tx.connection.fetch(plan.sql, *plan.values({**variables, EVENT_IDS: list(ids)}, viewer))
+        return {row["id"]: row["data"][len(OPENING) : -1] for row in rows}
+
+    async def operation(self, text: str, viewer: Viewer, key: str = KEY) -> Operation:
+        """The subscription that a document becomes; its answers stand under the key."""
+        whole = _whole(text, key)
         document = self.documents.kept(whole)
         if document is None:
             document = await self.lane.run(viewer.user_id, self.documents.read, whole)
             self.documents.keep(whole, document)
-        operation = document.find(None)
-        variables = self._variables(operation, ids, where)
-        key = self.plans.key(operation.prepared, variables, viewer.who)
-        plan = self.plans.kept(key)
-        if plan is None:
-            plan = await self.lane.run(viewer.user_id, self.plans.make, operation.prepared, variables, viewer.who)
-            self.plans.keep(key, plan)
-        self._weigh(plan)
-        row = await act.tx.fetch_json(plan.sql, plan.values(variables, viewer))
-        return dict(_parted(row["data"]))
+        return document.find(None)
+
+    def variables(self, operation: Operation, where: dict[str, Any] | None) -> VariableValues:
+        """Those of such an operation. Raises `BadUserInput`."""
+        definitions = operation.prepared.operation.variable_definitions or ()
+        coerced = get_variable_values(self.schema, definitions, {"where": where or {}}, max_errors=MAX_ERRORS)
+        if isinstance(coerced, list):
+            raise BadUserInput(coerced[0].message, field="filter")
+        return coerced
 
     def _check(self, text: str, where: dict[str, Any] | None, read_as: ReadAs, viewer: Viewer) -> None:
         operation = self._read(text)
-        empty = self._variables(operation, [NOBODY], {})
+        empty = self.variables(operation, None).coerced
         known = self.plans.metadata
         if read_as is ReadAs.EVENT:
             _refuse_records(self._payload(operation, empty), where or {}, known.nodes[TYPE])
         _about("document", partial(self._plan, operation, empty, viewer))
-        variables = _about("filter", partial(self._variables, operation, [NOBODY], where))
+        variables = _about("filter", partial(self.variables, operation, where)).coerced
         _about("filter", partial(self._plan, operation, variables, viewer))
 
     def _read(self, text: str) -> Operation:
         """The operation around a document. Raises `BadUserInput`."""
         try:
             _require_fragments(parse(text, max_tokens=self.documents.limits.tokens))
-            return self.documents.read(_whole(text)).find(None)
+            return self.documents.read(_whole(text, KEY)).find(None)
         except GraphQLSyntaxError as error:
             raise BadUserInput(error.message, field="document") from None
         except RecursionError:
@@ -112,35 +124,26 @@ class Registered:
     def _payload(self, operation: Operation, variables: Variables) -> selection.Object:
         """What is wanted of an event."""
         reader = Reader(self.schema, self.plans.metadata, operation.prepared.fragments, variables)
-        ((_, root),) = reader.root(operation.prepared.operation)
-        assert isinstance(root, selection.RootMany)
-        ((_, part),) = root.connection.parts
-        assert isinstance(part, selection.Nodes)
-        return part.object
+        _, events = reader.events(operation.prepared.operation)
+        return events.object
 
     def _plan(self, operation: Operation, variables: Variables, viewer: Viewer) -> None:
-        plan = self.plans.make(operation.prepared, variables, viewer.who)
+        plan = self.plans.make_events(operation.prepared, variables, viewer.who)
         self._weigh(plan)
-        plan.values(variables, viewer)
+        plan.values({**variables, EVENT_IDS: []}, viewer)
 
     def _weigh(self, plan: Plan) -> None:
-        cost = plan.cost + (self.sizes.weigh(plan.scans) if plan.scans else 0)
+        scans = [replace(scan, times=scan.times * MOST) for scan in plan.scans]
+        cost = plan.cost * MOST + self.sizes.weigh(scans)
         if cost > self.plans.max_cost:
             raise MaxCostExceeded(
-                f"100 payloads may take {cost} nodes; {self.plans.max_cost} are allowed. Ask for smaller pages."
+                f"{MOST} payloads may take {cost} nodes; {self.plans.max_cost} are allowed. Ask for smaller pages."
             )
 
-    def _variables(self, operation: Operation, ids: Sequence[UUID], where: dict[str, Any] | None) -> Variables:
-        given = {"ids": [api_id(TYPE, id) for id in ids], "where": where or {}}
-        definitions = operation.prepared.operation.variable_definitions or ()
-        coerced = get_variable_values(self.schema, definitions, given, max_errors=MAX_ERRORS)
-        if isinstance(coerced, list):
-            raise BadUserInput(coerced[0].message, field="filter")
-        return coerced.coerced
 
-
-def _whole(text: str) -> str:
-    return f"{text}\n{QUERY}"  # behind it, so that the lines of its errors are the client's
+def _whole(text: str, key: str) -> str:
+    # Behind the document, so that the lines of its errors are the client's.
+    return f"{text}\nsubscription Registered($where: EventWhere! = {{}}) {{ {key}: events(where: $where) {{ ...{NAME} }} }}"
 
 
 def _about(field: str, work: Callable[[], Result]) -> Result:
@@ -220,9 +223,3 @@ def _conditions(where: Any, event: metadata.Node) -> Iterator[str]:
 def _said(error: dict[str, Any]) -> str:
     places = error.get("locations") or []
     return f"{error['message']} (line {places[0]['line']})" if places else str(error["message"])
-
-
-def _parted(data: str) -> Iterator[tuple[UUID, str]]:
-    for node in orjson.loads(data)["events"]["nodes"]:
-        id = codecs.decode_id(node.pop(EVENT_ID))
-        yield id, orjson.dumps(node).decode()

@@ -4,13 +4,12 @@ Enters: an operation with its variables, and a way to ask who the subscriber is 
 wrong with the request is raised when it is opened; what ends a stream later is raised from it. Always holds: an event is read
 under the rights that its subscriber has when it is handed over. If these change, the statement is planned again.
 
-Three things are followed: events (see `channels`), a query sent with `@live`, and a job (see `live_queries`).
+Four things are followed: events (see `channels`), a named subscription to them (see `named`), a query sent with `@live`,
+and a job (see `live_queries`).
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
@@ -22,13 +21,15 @@ from graphql import GraphQLError, GraphQLSchema
 from graphql.execution.values import VariableValues, get_argument_values
 
 from crmgql.db import Database
-from crmgql.engine import parts
-from crmgql.engine.channels import Batch, Channel, Channels, Delivery, Reading
+from crmgql.engine import copies, parts
+from crmgql.engine.channels import Channel, Channels, Delivery, Reading
 from crmgql.engine.documents import Operation
 from crmgql.engine.errors import rejected
-from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, Followed, Wanted
+from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, STREAM, Wanted
 from crmgql.engine.live_queries import LiveQueries
+from crmgql.engine.named import NamedSubscriptions
 from crmgql.engine.pace import Pace
+from crmgql.engine.registered import Registered
 from crmgql.errors import BadUserInput, CrmError, NotFound, Unavailable
 from crmgql.events import cursors
 from crmgql.events.cursors import Cursor
@@ -45,9 +46,6 @@ from crmgql.viewer import Viewer
 
 WhoNow = Callable[[], Awaitable[Viewer]]
 """The viewer as of now. Raises `Unauthenticated` when nobody is behind the token any more."""
-
-BEHIND_S = 5.0
-"""How long a poll may take to look through what is there already."""
 
 FINISHED = "SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1"
 
@@ -96,92 +94,70 @@ class Subscriber:
     pace: Pace
 
 
-@dataclass(frozen=True, slots=True)
-class Polled:
-    """The answers of a stretch of the feed that ends at `end`, as `viewer` sees them. `more`: the feed goes on already."""
-
-    viewer: Viewer
-    answers: list[tuple[Cursor, Delivery]]
-    end: Cursor
-    more: bool
-
-
 class Subscriptions:
     """Those of one process. `feed` is set by wiring; without one nothing can be followed."""
 
-    def __init__(self, schema: GraphQLSchema, plans: Plans, database: Database, *, connections: int) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, plans: Plans, database: Database, registered: Registered, *, connections: int
+    ) -> None:
         self.schema = schema
         self.plans = plans
         self.database = database
+        self.named = NamedSubscriptions(database, registered)
         self.feed: Feed | None = None
         self.channels = Channels(database, connections)
         self.live_queries = LiveQueries()
 
     async def open(self, subscriber: Subscriber, viewer: Viewer, resume: str | None) -> Stream:
         """A stream, whose request is all right. Raises `CrmError` of whatever is wrong with it."""
-        feed = self._known_feed()
+        feed = self.following
         if subscriber.operation.kind == "query":
             return await self._open_live(feed, subscriber, viewer)
-        name, given = self._field(subscriber)
+        ((key, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
+        name = nodes[0].name.value
         if name == JOB_PROGRESS:
             return await self._open_progress(feed, subscriber, viewer)
-        return await self._open_events(feed, subscriber, viewer, FOLLOWED[name], {**given, "resume": resume})
+        assert self.schema.subscription_type is not None
+        field = self.schema.subscription_type.fields[name]
+        try:
+            given = get_argument_values(field, nodes[0], subscriber.variables)
+        except GraphQLError as error:  # a variable that is null where a value is needed
+            raise BadUserInput(error.message) from None
+        after = resume or given.get("after")
+        if name == STREAM:
+            named = await self.named.find(given["id"], key, viewer, subscriber.who)
+            owners = Subscriber(named.operation, named.variables, named.who, subscriber.pace)
+            return await self._open_events(feed, owners, named.viewer, named.wanted, after or named.cursor)
+        return await self._open_events(feed, subscriber, viewer, FOLLOWED[name].wanted(given), after)
 
-    async def sight(self, subscriber: Subscriber, viewer: Viewer) -> Hashable:
-        """All that decides what the viewer is answered of an event: equal for viewers with equal answers."""
-        plan = await self._event_plan(subscriber, viewer)
-        return plan.sql, _frozen(self._values(plan, subscriber, viewer))
-
-    async def poll(self, subscriber: Subscriber, viewer: Viewer, wait_s: float) -> Polled:
-        """The first events after the cursor, as soon as there are any; none if there are none after so many seconds.
-
-        Raises `CrmError` of whatever is wrong with the request.
-        """
-        feed = self._known_feed()
-        field, given = self._field(subscriber)
-        wanted = FOLLOWED[field].wanted(given)
-        plan = await self._event_plan(subscriber, viewer)
-        subscriber.pace.pay(plan)
-        head = await feed.head()
-        if (after := given.get("after")) is None:
-            return Polled(viewer, [], head, more=False)
-        await feed.check(at := cursors.parse(after))
-        with self._channel(feed, subscriber, wanted, viewer, plan) as channel:
-            found = await _first(channel, at, head, wait_s)
-            end = channel.passed(at) if found is None else found.end
-            more = channel.tail is not None and end.position < channel.tail.position
-        now = await subscriber.who()
-        if now.who != viewer.who:
-            return await self.poll(subscriber, now, wait_s=0)
-        return Polled(viewer, [] if found is None else found.after(at), end, more)
-
-    def _known_feed(self) -> Feed:
+    @property
+    def following(self) -> Feed:
+        """The feed. Raises `Unavailable`."""
         if self.feed is None:
             raise Unavailable("Nothing can be followed here: this process has no feed.")
         return self.feed
 
-    def _field(self, subscriber: Subscriber) -> tuple[str, dict[str, Any]]:
-        """The name of the root field, and its arguments."""
-        ((_, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
-        assert self.schema.subscription_type is not None
-        field = self.schema.subscription_type.fields[nodes[0].name.value]
-        try:
-            return nodes[0].name.value, get_argument_values(field, nodes[0], subscriber.variables)
-        except GraphQLError as error:  # a variable that is null where a value is needed
-            raise BadUserInput(error.message) from None
+    async def channel(self, subscriber: Subscriber, viewer: Viewer, wanted: Wanted) -> AbstractContextManager[Channel]:
+        """What reads the events that are wanted, for this viewer."""
+        plan = await self._event_plan(subscriber, viewer)
+        subscriber.pace.pay(plan)
+        return self._channel(self.following, subscriber, wanted, viewer, plan)
+
+    async def sight(self, subscriber: Subscriber, viewer: Viewer) -> Hashable:
+        """All that decides what the viewer is answered of an event: equal for viewers who are answered the same."""
+        plan = await self._event_plan(subscriber, viewer)
+        return plan.sql, _frozen(self._values(plan, subscriber, viewer))
 
     def _reader(self, subscriber: Subscriber) -> Reader:
         prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
         return Reader(self.schema, self.plans.metadata, prepared.fragments, variables)
 
     async def _open_events(
-        self, feed: Feed, subscriber: Subscriber, viewer: Viewer, followed: Followed, given: dict[str, Any]
+        self, feed: Feed, subscriber: Subscriber, viewer: Viewer, wanted: Wanted, after: str | None
     ) -> Stream:
-        wanted = followed.wanted(given)
         plan = await self._event_plan(subscriber, viewer)
         subscriber.pace.pay(plan)
         self._values(plan, subscriber, viewer)
-        after = given["resume"] or given.get("after")
         if after is None:
             cursor = await feed.head()
         else:
@@ -231,6 +207,8 @@ class Subscriptions:
     async def _open_live(self, feed: Feed, subscriber: Subscriber, viewer: Viewer) -> Stream:
         if parts.are_needed(subscriber.operation):
             raise BadUserInput("A live query has records only: no introspection, and nothing that is worked out.")
+        if copying := copies.ROOTS & subscriber.operation.roots.keys():
+            raise BadUserInput(f"{min(copying)} can't be live: ask it again from the cursor that it answered.")
         prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
 
         async def plan(viewer: Viewer) -> Plan:
@@ -301,22 +279,6 @@ class Asked:
     plan: Callable[[Viewer], Awaitable[Plan]]
     interest: Interest | None
     job_id: UUID | None = None
-
-
-async def _first(channel: Channel, at: Cursor, head: Cursor, wait_s: float) -> Batch | None:
-    """The first batch with answers; None when none came in time, and what was there before has been looked through."""
-    ends = time.monotonic() + wait_s
-    async with aclosing(channel.after(at)) as batches:
-        while True:
-            left_s = ends - time.monotonic() if at.position >= head.position else max(wait_s, BEHIND_S)
-            try:
-                async with asyncio.timeout(left_s):
-                    batch = await anext(batches)
-            except TimeoutError:
-                return None
-            if batch.after(at):
-                return batch
-            at = batch.end
 
 
 def _known(cursor: Cursor | None) -> Cursor:

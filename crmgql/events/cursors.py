@@ -44,6 +44,19 @@ class CursorOfAnotherHistory(CursorLost):
     code = "CURSOR_OF_ANOTHER_HISTORY"
 
 
+AGAIN = "fetch what you keep again, and go on from the snapshot cursor"
+
+
+def expired(newest: str) -> CursorExpired:
+    return CursorExpired(f"The events after this cursor are no longer kept: {AGAIN}.", newest)
+
+
+def of_another_history(newest: str) -> CursorOfAnotherHistory:
+    return CursorOfAnotherHistory(
+        f"This cursor is not of this database's history, as after a restore: {AGAIN}.", newest
+    )
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Cursor:
     """Behind the event at `position`; position 0 is before the first one."""

@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.db import Connection
-from crmgql.events.cursors import NO_EVENT, START, Cursor, CursorExpired, CursorOfAnotherHistory
+from crmgql.events import cursors
+from crmgql.events.cursors import NO_EVENT, START, Cursor
 
 PLACE = "SELECT feed_pass()"
 WAITING = """
@@ -91,12 +92,9 @@ async def check(connection: Connection, cursor: Cursor) -> None:
         return
     if held == cursor.event_id:
         return
-    again = "fetch what you keep again, and go on from the snapshot cursor"
     if cursor.position <= dropped:
-        raise CursorExpired(f"The events after this cursor are no longer kept: {again}.", newest.text())
-    raise CursorOfAnotherHistory(
-        f"This cursor is not of this database's history, as after a restore: {again}.", newest.text()
-    )
+        raise cursors.expired(newest.text())
+    raise cursors.of_another_history(newest.text())
 
 
 async def page(connection: Connection, after: Cursor, *, width: int, kinds: Collection[str] | None = None) -> Page:

@@ -26,7 +26,7 @@ would hear that he is gone."""
 class Outgoing(Generic[Piece]):
     """The sending half of a stream. `moved`: when a piece that had to wait was taken, which only a living client does."""
 
-    __slots__ = ("_since", "_sent", "_turn", "_write", "moved", "waiting")
+    __slots__ = ("_sent", "_since", "_turn", "_write", "moved", "waiting")
 
     def __init__(self, write: Callable[[Piece], Awaitable[Any]]) -> None:
         self._write: Callable[[Piece], Awaitable[Any]] = write

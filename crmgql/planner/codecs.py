@@ -56,8 +56,8 @@ DECIMAL = Codec("decimal", "Decimal", "numeric")
 DATETIME = Codec("datetime", "DateTime", "timestamptz")
 DATE = Codec("date", "Date", "date")
 JSON = Codec("json", "JSON", "jsonb")
-CURRENCY = Codec("plain", "CurrencyCode", "text")
 CURSOR = Codec("plain", "Cursor", "text")
+CURRENCY = Codec("plain", "CurrencyCode", "text")
 
 
 def id_codec(prefix: str) -> Codec:

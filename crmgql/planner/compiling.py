@@ -18,7 +18,10 @@ NULL = ast.Text("null")
 
 @dataclass
 class Build:
-    """One statement in the making. `texts` are the JSON CTEs, deepest first; `counts` the nodes of each root."""
+    """One statement in the making. `texts` are the JSON CTEs, deepest first; `counts` the nodes of each root.
+
+    `first` are the CTEs that rows are looked up by; `standings` say of cursors of the feed whether they are any good.
+    """
 
     known: metadata.Metadata
     who: Who
@@ -26,6 +29,8 @@ class Build:
     rows: list[Level] = field(default_factory=list)
     texts: list[ast.Cte] = field(default_factory=list)
     counts: list[ast.Expr] = field(default_factory=list)
+    first: list[ast.Cte] = field(default_factory=list)
+    standings: list[ast.Expr] = field(default_factory=list)
     names: int = 0
     relations: int = 0
 

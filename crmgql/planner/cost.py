@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from crmgql.planner import metadata, paging, selection
+from crmgql.planner import changes, metadata, paging, selection
 from crmgql.planner.arguments import Scalar
 from crmgql.planner.sizes import Scan
 from crmgql.viewer import Who
@@ -30,6 +30,14 @@ class Worst:
             case selection.RootNodes(objects, ids):
                 assert isinstance(ids, Scalar)
                 self._likeliest(objects, len(ids.value))
+            case selection.RootChanges():
+                changed = [part for _, part in item.parts if isinstance(part, tuple)]
+                times = changes.most_records(item, self.who) if changed else 0
+                for objects in changed:
+                    self._likeliest(objects, times)
+            case selection.RootChecksums(types):
+                self.nodes += len(types)
+                self.scans += [Scan(node.table) for node, _ in types]
             case _:
                 pass
 

@@ -116,7 +116,7 @@ Field = Leaf | Money | One | AnyOne | Many | Derived | Details
 class Node:
     """A type with an id of its own. `order` is the default order of its root list: (field, descending).
 
-    `only`: there is one row, which is asked for without an id.
+    `only`: there is one row, which is asked for without an id. `followed`: each of its changes is in the feed.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Node:
     fields: dict[str, Field]
     order: tuple[tuple[str, bool], ...]
     only: bool = False
+    followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from graphql import (
 
 from crmgql import access
 from crmgql.errors import MaxCostExceeded
-from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, statement
+from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, statement, stream
 from crmgql.planner.arguments import Variables
 from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Scan
@@ -171,7 +171,7 @@ def _binder(source: Hashable) -> Binder:
         case arguments.Bound() if isinstance(source.origin, arguments.Constant):
             constant = source.value({})
             return lambda variables, viewer: constant
-        case arguments.Bound() | paging.CursorValue():
+        case arguments.Bound() | paging.CursorValue() | stream.CursorPart():
             return lambda variables, viewer: source.value(variables)
         case statement.EventIds():
             return lambda variables, viewer: variables[statement.EVENT_IDS]

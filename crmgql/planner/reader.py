@@ -23,7 +23,7 @@ from graphql import (
 )
 
 from crmgql.errors import BadUserInput
-from crmgql.planner import arguments, metadata, selection
+from crmgql.planner import arguments, changes, checksums, metadata, selection
 from crmgql.planner.arguments import Argument, Variables
 
 MAX_IDS = 100
@@ -78,6 +78,10 @@ class Reader:
             return self._any_node(nodes, given["id"])
         if name == "nodes":
             return self._any_nodes(nodes, given["ids"])
+        if name == "changesSince":
+            return changes.read(self, nodes, given)
+        if name == "streamChecksum":
+            return checksums.read(self, nodes, given)
         if name in self.metadata.by_singular:
             wanted = self.object(self.metadata.by_singular[name], nodes)
             return selection.RootOnly(wanted) if wanted.node.only else selection.RootOne(wanted, given["id"])

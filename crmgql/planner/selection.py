@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crmgql.planner import metadata
-from crmgql.planner.arguments import Argument
+from crmgql.planner.arguments import Argument, Origin
 
 Arguments = dict[str, Argument]
 
@@ -141,6 +141,37 @@ class RootNodes:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedIds:
+    """`deleted` or `ranges`, with the plain fields that are wanted of each."""
+
+    name: str
+    parts: tuple[tuple[str, str], ...]
+
+
+ChangesPart = str | ChangedIds | tuple[Object, ...]
+"""A plain field by its name, ids, or what is wanted of a changed record of each type."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootChanges:
+    """`changesSince`. `after`: where the cursor comes from; None: there is none yet. `size`: events that are looked at."""
+
+    types: tuple[metadata.Node, ...]
+    size: int
+    after: Origin | None
+    parts: tuple[tuple[str, ChangesPart], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RootChecksums:
+    """`streamChecksum` of types, each with the filter of the records that count. `at`: where the copy's cursor comes from."""
+
+    types: tuple[tuple[metadata.Node, Argument | None], ...]
+    at: Origin | None
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """Events whose ids the feed gives; `where` is what a subscriber asks for besides."""
 
@@ -158,6 +189,17 @@ class Elsewhere:
     """A root field that the statement does not answer: in its text there is a hole for it."""
 
 
-Root = RootOne | RootViewer | RootOnly | RootMany | RootNodes | TypeName | Nothing | Elsewhere
+Root = (
+    RootOne
+    | RootViewer
+    | RootOnly
+    | RootMany
+    | RootNodes
+    | RootChanges
+    | RootChecksums
+    | TypeName
+    | Nothing
+    | Elsewhere
+)
 Roots = tuple[tuple[str, Root], ...]
 """The root fields by response key."""

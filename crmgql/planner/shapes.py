@@ -26,11 +26,14 @@ from graphql import (
 
 from crmgql.planner.arguments import MAX_LIST, Variables
 
+LONGEST_NAME = 60
+"""Of a type; longer ones are names of none."""
+
 Shape = Callable[[Any], Hashable]
 
 
 def size_variables(document: DocumentNode) -> frozenset[str]:
-    """Variables used as `first`, `last` or `ids` anywhere in the document: a plan's cost depends on them."""
+    """Variables used as `first`, `last`, `ids` or `types` anywhere in the document: a plan's cost depends on them."""
     finder = _Sizes()
     visit(document, finder)
     return frozenset(finder.names)
@@ -43,7 +46,7 @@ class _Sizes(Visitor):
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
         for argument in node.arguments or ():
-            if argument.name.value in ("first", "last", "ids") and isinstance(argument.value, VariableNode):
+            if argument.name.value in ("first", "last", "ids", "types") and isinstance(argument.value, VariableNode):
                 self.names.add(argument.value.name.value)
 
 
@@ -65,12 +68,12 @@ def shape(
 
 
 def _size(value: Any) -> Hashable:
-    """A page size, or how many ids there are of which types."""
+    """A page size, how many ids there are of which types, or names of types."""
     return (len(value), *_prefixes(value)) if isinstance(value, list) else value
 
 
 def _prefixes(ids: list[Any]) -> list[str]:
-    return sorted({str(id)[:4] for id in ids})
+    return sorted({str(id)[:4] if str(id)[3:4] == "_" else str(id)[:LONGEST_NAME] for id in ids})
 
 
 def _shape(value: Any, kind: GraphQLInputType) -> Hashable:

@@ -6,10 +6,11 @@ text, grouped once by the parent's key. Keys flow down, texts flow up, and every
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crmgql import access
-from crmgql.planner import arguments, codecs, connections, levels, metadata, objects, selection
+from crmgql.planner import arguments, changes, checksums, codecs, connections, levels, metadata, objects, selection
 from crmgql.planner.compiling import NULL, Build, entries, or_else
 from crmgql.planner.filters import Filters
 from crmgql.planner.levels import Level
@@ -55,13 +56,20 @@ def compile_statement(root: selection.Roots, known: metadata.Metadata, who: Who)
     build = Build(known, who, Filters(known, who))
     data = entries([(key, _root(build, item)) for key, item in root])
     nodes = _sum_of(build.counts)
-    return ast.Statement((*_rows(build), *build.texts), ast.Select(((data, "data"), (nodes, "nodes"))))
+    columns = ((data, "data"), (nodes, "nodes"), *_standings(build))
+    return ast.Statement((*build.first, *_rows(build), *build.texts), ast.Select(columns))
 
 
 def _rows(build: Build) -> list[ast.Cte]:
     """The levels' rows. A child asks its parent for keys while it is written: children first, then turned round."""
     rows = [ast.Cte(level.name, level.select(), materialized=True) for level in reversed(build.rows)]
     return rows[::-1]
+
+
+def _standings(build: Build) -> Iterator[tuple[ast.Expr, str]]:
+    """What is said of cursors of the feed, a line each, in a third column; no column if there are none."""
+    if build.standings:
+        yield ast.Func("concat_ws", (ast.Text("\n"), *build.standings)), "standings"
 
 
 def _sum_of(counts: list[ast.Expr]) -> ast.Expr:
@@ -91,6 +99,10 @@ def _root(build: Build, item: selection.Root) -> ast.Expr:
             return _single(build, wanted, None)
         case selection.RootMany(connection):
             return connections.root(build, connection, objects.object_text)
+        case selection.RootChanges():
+            return changes.compile_changes(build, item)
+        case selection.RootChecksums():
+            return checksums.compile_checksums(build, item)
         case selection.RootNodes(wanted_objects, ids):
             return _any_nodes(build, wanted_objects, ids)
 

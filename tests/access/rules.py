@@ -30,7 +30,7 @@
 - A notification is one's own and nobody else's, not even an administrator's; so is a mail to one of us that is not
   about a lead. Mails to nobody we know are for administrators and marketing.
 - A job is seen by who asked for it and by administrators; schedules are for administrators.
-- A subscription to events is for administrators, and for the integration that owns it.
+- A subscription to events is for its owner and for administrators.
 - Sources and their keys are for administrators and marketing, rules of following up also for managers.
 - An API key sees what its user sees, and of that only the nouns it was made for.
 """
@@ -231,9 +231,7 @@ class Sight:
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
-            "EventSubscription": lambda row: (
-                "ADMIN" in roles or ("INTEGRATION" in roles and row["owner_id"] == self.user_id)
-            ),
+            "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
             "Job": lambda row: "ADMIN" in roles or row["actor_id"] == self.user_id,
             "Notification": lambda row: row["user_id"] == self.user_id,
             "Task": lambda row: (

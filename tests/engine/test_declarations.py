@@ -13,6 +13,8 @@ from crmgql.errors import DeclarationError
 from tests.access.workshop import Company, role
 from tests.planner.bench import Bench
 
+SINCE = 'changesSince(types: ["Order", "Customer"], cursor: "evc_' + "0" * 56 + '")'
+
 ANSWERED_WITH_THE_RECORD = ("Mutation", "Subscription", "HandedOver", "PulledEvent")
 
 
@@ -33,6 +35,10 @@ def way_to(kind: str, bench: Bench) -> str:
     return {
         "Query": "{ %s }",
         "Money": "{ orders { nodes { total { %s } } } }",
+        "Changes": f"{{ {SINCE} {{ %s }} }}",
+        "DeletedRecord": f"{{ {SINCE} {{ deleted {{ %s }} }} }}",
+        "ChangedRange": f"{{ {SINCE} {{ ranges {{ %s }} }} }}",
+        "StreamChecksum": '{ streamChecksum(types: "Order") { %s } }',
         "PageInfo": "{ orders { pageInfo { %s } } }",
         "EventChange": "{ events { nodes { changes { %s } } } }",
     }[kind]
@@ -57,7 +63,7 @@ def read_types(company: Company, *, planned: bool = True) -> list[GraphQLObjectT
 
 
 async def test_every_field_of_every_type_has_a_plan_that_runs(company: Company, bench: Bench) -> None:
-    some = {"id": '(id: "cus_00000000000000000000000000000001")', "ids": "(ids: [])"}
+    some = {"id": '(id: "cus_00000000000000000000000000000001")', "ids": "(ids: [])", "types": '(types: "Order")'}
     fields = 0
     for kind in read_types(company):
         template = way_to(kind.name, bench)

@@ -8,10 +8,9 @@ from uuid import uuid4
 
 from crmgql.domain.streams import registry
 from crmgql.events import cursors
-from tests.schema.cases import ADMIN, case
+from tests.schema.cases import EVERYBODY, case
 from tests.schema.world import NOW, World, id_of
 
-FOLLOWERS = f"{ADMIN} INTEGRATION"
 DOCUMENT = "fragment Payload on Event { kind subject { id } }"
 TOKEN = "the token of a lease"
 
@@ -41,37 +40,37 @@ async def document(world: World, text: str = DOCUMENT) -> str:
     return hash
 
 
-@case("subscriptionCreate", FOLLOWERS)
+@case("subscriptionCreate", EVERYBODY)
 async def subscription_create(world: World, role: str) -> dict[str, Any]:
     return {"name": f"Mirror {uuid4()}", "document": DOCUMENT, "kinds": ["order.*"], "fields": ["status"]}
 
 
-@case("subscriptionUpdate", FOLLOWERS)
+@case("subscriptionUpdate", EVERYBODY)
 async def subscription_update(world: World, role: str) -> dict[str, Any]:
     return {"id": await subscription(world, role), "kinds": ["payment.received"], "readAs": "EVENT"}
 
 
-@case("subscriptionDelete", FOLLOWERS)
+@case("subscriptionDelete", EVERYBODY)
 async def subscription_delete(world: World, role: str) -> dict[str, Any]:
     return {"id": await subscription(world, role)}
 
 
-@case("subscriptionPull", FOLLOWERS, events=0)
+@case("subscriptionPull", EVERYBODY, events=0)
 async def subscription_pull(world: World, role: str) -> dict[str, Any]:
     return {"id": await subscription(world, role), "first": 10, "holder": "worker 1"}
 
 
-@case("subscriptionCommit", FOLLOWERS, events=0)
+@case("subscriptionCommit", EVERYBODY, events=0)
 async def subscription_commit(world: World, role: str) -> dict[str, Any]:
     return {"id": await leased(world, role), "token": TOKEN, "cursor": cursors.START.text()}
 
 
-@case("subscriptionRelease", FOLLOWERS, events=0)
+@case("subscriptionRelease", EVERYBODY, events=0)
 async def subscription_release(world: World, role: str) -> dict[str, Any]:
     return {"id": await leased(world, role), "token": TOKEN}
 
 
-@case("subscriptionSeek", FOLLOWERS)
+@case("subscriptionSeek", EVERYBODY)
 async def subscription_seek(world: World, role: str) -> dict[str, Any]:
     placed = await world.database.fetchval("SELECT feed_pass()")
     assert placed, "there is something to seek"

@@ -49,7 +49,7 @@ class Pace:
 SHORT = Pace("short", gap_s=(0.3, 1.2), enqueue_s=0.2, patience_s=240, timeout_s=900)
 DEFAULT = Pace("default", gap_s=(3.0, 9.0), enqueue_s=2.0, patience_s=300, timeout_s=1800)
 
-UNFINISHED = "SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status NOT IN ('DONE', 'DEAD')"
+UNFINISHED = "SELECT count(*) FROM jobs WHERE kind LIKE 'test.%' AND status IN ('PENDING', 'RUNNING', 'WAITING')"
 SLOW_LEFT = f"""
 SELECT EXISTS (SELECT FROM jobs WHERE kind = 'test.mark' AND status <> 'DONE' AND (arguments->>'number')::int >= {SLOW_FROM})"""
 HELD = """

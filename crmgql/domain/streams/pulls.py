@@ -16,7 +16,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.streams import payloads, subscriptions
 from crmgql.domain.streams.payloads import MOST, Registered
-from crmgql.errors import BadUserInput, CrmError, IllegalTransition
+from crmgql.errors import BadUserInput, CrmError
 from crmgql.events import cursors, positions
 from crmgql.events.cursors import Cursor
 from crmgql.events.positions import Placed
@@ -103,8 +103,7 @@ async def pull(
     first, lease_s = MOST if first is None else first, LEASE_S if lease_s is None else lease_s
     _check(first, lease_s, holder, token)
     row = await subscriptions.lock(act, id)
-    if not row["active"]:
-        raise IllegalTransition("The subscription is switched off; set it active first.", field="id")
+    subscriptions.require_active(row)
     held = _token(act, row, token)
     after = cursors.parse(row["cursor"])
     found, end, more = await _after(act, row, after, first)

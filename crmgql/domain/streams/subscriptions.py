@@ -111,11 +111,22 @@ async def end_lease(act: Act, id: UUID) -> None:
 async def lock(act: Act, id: UUID, *, expected_version: int | None = None) -> Row:
     """A subscription that the viewer may change and follow, locked. Raises `NotFound`, `Forbidden`, `IllegalTransition`."""
     row = await records.lock(act, EventSubscription, id, expected_version=expected_version)
-    if row["owner_id"] != act.viewer.user_id and not _may_write_all(act.viewer):
-        raise Forbidden("This subscription is somebody else's; its owner may change and follow it.", field="id")
+    require_own(act.viewer, row)
     if row["deleted_at"] is not None:
         raise IllegalTransition("The subscription was deleted; make a new one.", field="id")
     return row
+
+
+def require_own(viewer: Viewer, row: Row) -> None:
+    """Raises `Forbidden` unless it is the viewer's own, or they may change and follow everybody's."""
+    if row["owner_id"] != viewer.user_id and not _may_write_all(viewer):
+        raise Forbidden("This subscription is somebody else's; its owner may change and follow it.", field="id")
+
+
+def require_active(row: Row) -> None:
+    """Raises `IllegalTransition` for one that was deleted or switched off."""
+    if not row["active"]:
+        raise IllegalTransition("The subscription is switched off; set it active first, or make a new one.", field="id")
 
 
 def triggers_of(row: Row) -> triggers.Triggers:

@@ -52,6 +52,16 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in chain.from_iterable(CHAPTE
 if len(KINDS) != sum(map(len, CHAPTERS.values())):
     raise NotDeclared("A kind of event is declared twice.")
 
+FOLLOWED = frozenset(
+    (
+        *("Absence", "BusinessCalendar", "Campaign", "Commission", "Company", "Contact", "Customer"),
+        *("FollowUpRule", "IntakeSource", "Interaction", "KeyAction", "Lead", "LeadQueue", "Opportunity"),
+        *("Order", "Payment", "Pipeline", "Pool", "Product", "ScoreRule", "SellerProfile"),
+        *("Stage", "Task", "Team", "Ticket", "User"),
+    )
+)
+"""Types of which nothing changes without an event (or a gap, or a tombstone), and nothing is deleted: a copy can be kept of them."""
+
 
 def find(name: str) -> Kind:
     """Raises `NotDeclared`."""
