@@ -12,7 +12,7 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from crmgql.engine.channels import Batch, Channel, Delivery
+from crmgql.engine.channels import Channel, Delivery
 from crmgql.engine.followed import Wanted
 from crmgql.engine.subscriptions import Subscriber, Subscriptions
 from crmgql.events import cursors
@@ -54,15 +54,17 @@ async def answer(subscriptions: Subscriptions, subscriber: Subscriber, viewer: V
     ends = time.monotonic() + poll.wait_s
     while True:
         with await subscriptions.channel(subscriber, viewer, poll.wanted) as channel:
-            batch = await _first(channel, at, head, ends)
+            end, answers = await _first(channel, at, head, ends)
             now = await subscriber.who()
             if now.who == viewer.who:
-                return _polled(viewer, channel, at, batch, poll.first)
+                return _polled(viewer, channel, end, answers, poll.first)
         viewer = now
 
 
-async def _first(channel: Channel, at: Cursor, head: Cursor, ends: float) -> Batch | None:
-    """The first batch with answers; None if there is none in time, when what was there before has been looked through."""
+async def _first(
+    channel: Channel, at: Cursor, head: Cursor, ends: float
+) -> tuple[Cursor, list[tuple[Cursor, Delivery]]]:
+    """The first answers, and the end of what was looked through for them; none if there are none in time."""
     async with aclosing(channel.after(at)) as batches:
         while True:
             left_s = max(0.0, ends - time.monotonic())
@@ -70,16 +72,16 @@ async def _first(channel: Channel, at: Cursor, head: Cursor, ends: float) -> Bat
                 async with asyncio.timeout(left_s if at.position >= head.position else max(left_s, BEHIND_S)):
                     batch = await anext(batches)
             except TimeoutError:
-                return None
-            if batch.after(at):
-                return batch
+                return channel.passed(at), []
+            if answers := batch.after(at):
+                return batch.end, answers
             at = batch.end
 
 
-def _polled(viewer: Viewer, channel: Channel, at: Cursor, batch: Batch | None, first: int) -> Polled:
-    if batch is None:
-        return Polled(viewer, [], channel.passed(at), more=False)
-    answers = batch.after(at)
-    end = batch.end if len(answers) <= first else answers[first - 1][0]
+def _polled(
+    viewer: Viewer, channel: Channel, end: Cursor, answers: list[tuple[Cursor, Delivery]], first: int
+) -> Polled:
+    if len(answers) > first:
+        end = answers[first - 1][0]
     more = channel.tail is not None and end.position < channel.tail.position
     return Polled(viewer, [delivery for _, delivery in answers[:first]], end, more)
