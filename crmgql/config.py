@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     max_waiting_bytes: int = Field(
         4_194_304, ge=1024, description="Bytes that may wait for a WebSocket that has stopped being read."
     )
+    shared_events: bool = Field(
+        False, description="Whether a proxy that asks first may keep pages of /events for all with the same rights."
+    )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
 
     @field_validator("database_url", "read_database_url", "redis_url")

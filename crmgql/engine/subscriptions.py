@@ -110,9 +110,7 @@ class Subscriptions:
 
     async def open(self, subscriber: Subscriber, viewer: Viewer, resume: str | None) -> Stream:
         """A stream, whose request is all right. Raises `CrmError` of whatever is wrong with it."""
-        feed = self.feed
-        if feed is None:
-            raise Unavailable("Nothing can be followed here: this process has no feed.")
+        feed = self.following
         if subscriber.operation.kind == "query":
             return await self._open_live(feed, subscriber, viewer)
         ((key, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
@@ -131,6 +129,24 @@ class Subscriptions:
             owners = Subscriber(named.operation, named.variables, named.who, subscriber.pace)
             return await self._open_events(feed, owners, named.viewer, named.wanted, after or named.cursor)
         return await self._open_events(feed, subscriber, viewer, FOLLOWED[name].wanted(given), after)
+
+    @property
+    def following(self) -> Feed:
+        """The feed. Raises `Unavailable`."""
+        if self.feed is None:
+            raise Unavailable("Nothing can be followed here: this process has no feed.")
+        return self.feed
+
+    async def channel(self, subscriber: Subscriber, viewer: Viewer, wanted: Wanted) -> AbstractContextManager[Channel]:
+        """What reads the events that are wanted, for this viewer."""
+        plan = await self._event_plan(subscriber, viewer)
+        subscriber.pace.pay(plan)
+        return self._channel(self.following, subscriber, wanted, viewer, plan)
+
+    async def sight(self, subscriber: Subscriber, viewer: Viewer) -> Hashable:
+        """All that decides what the viewer is answered of an event: equal for viewers who are answered the same."""
+        plan = await self._event_plan(subscriber, viewer)
+        return plan.sql, _frozen(self._values(plan, subscriber, viewer))
 
     def _reader(self, subscriber: Subscriber) -> Reader:
         prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
