@@ -26,7 +26,7 @@ from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
 from crmgql.events.feed import Feed
-from crmgql.http import cors, events, exchange, graphql, health, intake, sockets
+from crmgql.http import cors, events, exchange, exports, graphql, health, intake, sockets
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
 from crmgql.http.caps import Caps
@@ -66,6 +66,7 @@ class App:
         self.sockets: ASGIApp = _no_socket
         self.events: ASGIApp = _starting
         self.intake: ASGIApp = _starting
+        self.exports: ASGIApp = _starting
         self.rest: ASGIApp = _starting
         self.streams = OpenStreams(settings)
         self.stop_polls: Callable[[], None] = _nothing
@@ -81,6 +82,8 @@ class App:
             await self.events(scope, receive, send)
         elif scope["path"] == intake.PATH:
             await self.intake(scope, receive, send)
+        elif scope["path"].startswith(exports.PATH):
+            await self.exports(scope, receive, send)
         else:
             await self.rest(scope, receive, send)
 
@@ -141,6 +144,8 @@ class App:
             self.sockets = sockets.Endpoint(
                 engine, settings, metrics, caps, self.streams, addresses=addresses, origins=allowed
             )
+            files = exports.Endpoint(engine, engine.identities, metrics, bodies=bodies, addresses=addresses)
+            self.exports = cors.Cors(files, allowed) if allowed else files
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             if database.reads_replica:

@@ -23,7 +23,7 @@ from crmgql.access.parameters import VIEWER_ID, Parameter, bind, statement, valu
 from crmgql.access.permissions import CHAPTERS, PERMISSIONS, Permission, Reach
 from crmgql.access.rights import may, reach, sight
 from crmgql.access.roles import ROLES, roles_with
-from crmgql.access.types import SCOPES, narrowed
+from crmgql.access.types import SCOPES, covers, narrowed
 
 __all__ = [
     "CHAPTERS",
@@ -38,6 +38,7 @@ __all__ = [
     "Reach",
     "bind",
     "counted",
+    "covers",
     "field",
     "figures",
     "has_scope",

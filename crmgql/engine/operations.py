@@ -111,7 +111,7 @@ class Engine:
         self.shares = Shares(settings.pool_size)
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
-        self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
+        self.documents = documents.Documents(self.schema, documents.limits(settings), size=settings.plan_cache_size)
         roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
         self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
@@ -312,16 +312,6 @@ class Engine:
         if self.secret is None:
             return None
         return Issue(self.secret, self.settings.access_token_minutes, self.settings.refresh_token_days)
-
-
-def _limits(settings: Settings) -> documents.Limits:
-    return documents.Limits(
-        settings.max_tokens,
-        settings.max_depth,
-        settings.max_aliases,
-        settings.max_directives,
-        settings.introspection != "off",
-    )
 
 
 def _client(viewer: Viewer | None, request: Request) -> Hashable:

@@ -107,6 +107,12 @@ def encoding(accept_encoding: bytes | None) -> Encoding | None:
 
 
 @_remembered
+def reads_gzip(accept_encoding: bytes | None) -> bool:
+    """Whether the client reads gzip at all."""
+    return _best(_weights(accept_encoding or b""), "gzip", "*") > 0
+
+
+@_remembered
 def is_json(content_type: bytes | None) -> bool:
     """Whether a request's body says that it is JSON in UTF-8."""
     return _is_utf8(content_type, "application/json")
