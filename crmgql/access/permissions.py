@@ -147,6 +147,16 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         ),
         Permission("email.write", "starting jobs that send mail"),
     ),
+    "webhooks": (
+        Permission(
+            "webhook.read", "seeing webhook endpoints and the log of their deliveries, by their owner", OWN_OR_ALL
+        ),
+        Permission(
+            "webhook.write",
+            "making and changing webhook endpoints that send what oneself may see; with all, what others may see",
+            OWN_OR_ALL,
+        ),
+    ),
     "jobs": (
         Permission("job.read", "seeing jobs, by who asked for them", OWN_OR_ALL),
         Permission("job.write", "asking for jobs, cancelling, retrying and dropping them"),

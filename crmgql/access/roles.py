@@ -129,6 +129,7 @@ declare(
     contact.write ticket.write product.write opportunity.write lead.read lead.write
     order.read order.write payment.read payment.write
     task.read job.read.own email.read.own
+    webhook.read.own webhook.write.own
     """,
 )
 declare(SYSTEM, " ".join(ADMIN.permissions))

@@ -123,6 +123,9 @@ ENTRIES |= {
         "notifications", "notifications", rules.own("user_id", "notification.read"), "notification.write"
     ),
     "EmailMessage": Access("emails", "email_messages", rules.emails, "email.write"),
+    "WebhookEndpoint": Access("webhooks", "webhook_endpoints", by("owner_id", "webhook.read"), "webhook.write"),
+    "WebhookDelivery": Access("webhooks", "webhook_deliveries", where_visible("WebhookEndpoint", "endpoint_id")),
+    "WebhookAttempt": Access("webhooks", "webhook_attempts", where_visible("WebhookEndpoint", "endpoint_id")),
     "Job": Access("jobs", "jobs", by("actor_id", "job.read"), "job.write"),
     "Schedule": Access("jobs", "schedules", permitted("schedule.read"), "schedule.write"),
     "Company": Access("settings", "companies", permitted("company.read"), "company.write"),

@@ -14,6 +14,8 @@ import brotli
 
 JSON = b"application/json; charset=utf-8"
 RESPONSE_JSON = b"application/graphql-response+json; charset=utf-8"
+EVENTS = b"text/event-stream; charset=utf-8"
+LINES = {"application/jsonl": b"application/jsonl", "application/x-ndjson": b"application/x-ndjson"}
 HTML = b"text/html; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 
@@ -69,6 +71,17 @@ def events(accept: bytes | None) -> Events | None:
     wanted = weights.get("text/event-stream", 0.0)
     json = max(weights.get(name, 0.0) for name in ("application/json", "application/graphql-response+json"))
     return None if not wanted else "only" if wanted > json else "also"
+
+
+@_remembered
+def event_media(accept: bytes | None) -> bytes | None:
+    """The content type of events without GraphQL that is wanted most: JSON, lines of it, or server-sent events."""
+    weights = _weights(accept or b"*/*")
+    offered = {"application/json": JSON, **LINES, "text/event-stream": EVENTS}
+    wanted = {name: weights.get(name, 0.0) for name in offered}
+    wanted["application/json"] = _best(weights, "application/json", "application/*", "*/*")
+    best = max(wanted, key=lambda name: wanted[name])
+    return offered[best] if wanted[best] > 0 else None
 
 
 @_remembered

@@ -54,6 +54,9 @@ PREFIXES = {
     "Team": "tea",
     "Ticket": "tic",
     "User": "usr",
+    "WebhookAttempt": "wha",
+    "WebhookDelivery": "whd",
+    "WebhookEndpoint": "whe",
 }
 
 

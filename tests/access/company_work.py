@@ -35,6 +35,7 @@ def fill(made: dict[str, list[Row]]) -> None:
     _jobs(made, dice)
     _told(made, dice)
     _subscriptions(made)
+    _webhooks(made)
     _exports(made)
 
 
@@ -245,6 +246,36 @@ def _subscriptions(made: dict[str, list[Row]]) -> None:
                 "deleted_at": moment(9) if number == 6 else None,
             }
         )
+
+
+def _webhooks(made: dict[str, list[Row]]) -> None:
+    """Endpoints of an administrator, an integration, and a seller who once was one."""
+    for number, owner in enumerate((1, 13, 13, 5), 1):
+        made["webhook_endpoints"].append(
+            {
+                "url": f"https://example.com/secret-of-{owner}",
+                "kinds": ["order.*", "payment.received"] if number % 2 else [],
+                "api_version": "2026-11",
+                "key_salt": "secret",
+                "public_key": f"whpk_{number}",
+                "cursor": f"evc_{number}",
+                "status": "ACTIVE" if number % 2 else "PENDING",
+                "verified_at": moment(number) if number % 2 else None,
+                "owner_id": key("users", owner),
+            }
+        )
+        for n in range(3):
+            about = {"message_id": f"evt_{n}", "kind": "order.created", "endpoint_id": key("webhook_endpoints", number)}
+            over = {"status": "DEAD", "finished_at": moment(n)} if n else {"status": "WAITING"}
+            made["webhook_deliveries"].append(about | over | {"position": n, "line": key("users", owner)})
+            answer = {"response_status": 500, "response_headers": '{"server": "secret"}', "response_body": "a secret"}
+            failure = {"error_code": "NOT_CONNECTED", "error_message": "a secret"}
+            made["webhook_attempts"].append(
+                about
+                | (answer if n else failure)
+                | {"number": n + 1, "url": "https://example.com/secret", "request_sha256": "0" * 64}
+                | {"latency_ms": n, "accepted": False, "attempted_at": moment(n)}
+            )
 
 
 def _exports(made: dict[str, list[Row]]) -> None:

@@ -51,6 +51,9 @@ PREFIXES = {
     "PoolMove": "pmv",
     "Company": "cmp",
     "EventSubscription": "sub",
+    "WebhookEndpoint": "whe",
+    "WebhookDelivery": "whd",
+    "WebhookAttempt": "wha",
     "Export": "exp",
 }
 ONE = {
@@ -99,6 +102,7 @@ ONE = {
     ("*", "pool"): "Pool",
     ("*", "lastOwner"): "User",
     ("*", "claimedBy"): "User",
+    ("*", "endpoint"): "WebhookEndpoint",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -156,6 +160,8 @@ MANY = {
     ("RoutingRule", "decisions"): ("AssignmentDecision", "rule_id", "-decidedAt"),
     ("LeadQueue", "leads"): ("Lead", "queue_id", "-receivedAt"),
     ("Pool", "items"): ("PoolItem", "pool_id", "-enteredAt"),
+    ("WebhookEndpoint", "deliveries"): ("WebhookDelivery", "endpoint_id", "-id"),
+    ("WebhookEndpoint", "attempts"): ("WebhookAttempt", "endpoint_id", "-id"),
 }
 ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "User": "name",
@@ -193,5 +199,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "PoolItem": "-enteredAt",
     "PoolMove": "-occurredAt",
     "EventSubscription": "name",
+    "WebhookDelivery": "-id",
+    "WebhookAttempt": "-id",
     "Export": "-id",
 }

@@ -136,6 +136,13 @@ class EmailOf(Arguments):
     email_id: RecordId
 
 
+class ChallengeOf(Arguments):
+    """`public_key`: of the keys that the endpoint has; it gets others with another URL."""
+
+    endpoint_id: RecordId
+    public_key: str
+
+
 class ExportOf(Arguments):
     export_id: RecordId
 
@@ -231,6 +238,17 @@ NOTIFICATIONS_DIGEST = declare(
         "email",
         "E-mails each person their unread notifications, in one message.",
         writes=("EmailMessage",),
+    )
+)
+WEBHOOK_CHALLENGE = declare(
+    Kind(
+        "webhook.challenge",
+        ChallengeOf,
+        "default",
+        "Asks a webhook endpoint whether it wants our events.",
+        writes=("WebhookEndpoint",),
+        timeout_s=90,
+        manual=False,
     )
 )
 OPPORTUNITIES_STALE = declare(
