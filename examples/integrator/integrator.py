@@ -80,24 +80,32 @@ class Integrator:
         say("copied")
 
     def follow(self) -> None:
-        """Collects events until their transaction is whole. Its last event may be of a kind that is not followed: then
-        the next transaction tells, or a heartbeat, which is never in the middle of one."""
+        """Collects events until their transaction is whole, and no record is ahead: has changed since, by an event still to come.
+
+        A transaction's last event may be of a kind that is not followed: then the next transaction tells that it is over,
+        or a heartbeat behind it, which is never in the middle of one.
+        """
         events: list[dict[str, Any]] = []
+        ahead: dict[str, int] = {}
+        begun = time.monotonic()
         for cursor, answer in self.client.follow(EVENTS, after=self.cursor(), kinds=KINDS):
             self.pause_s = PAUSE_S
             event = answer["events"] if answer else None
             last = events[-1] if events else None
-            if last and event and event["transactionId"] != last["transactionId"]:
+            if last and event and not ahead and event["transactionId"] != last["transactionId"]:
                 self.apply(events, last["cursor"])
                 events = []
             if event:
+                begun = begun if events else time.monotonic()
                 events.append(event)
-            if event["isLast"] if event else not last or cursor > last["cursor"]:
+                look_ahead(event, ahead)
+            whole = event["isLast"] if event else not last or last["isLast"] or cursor > last["cursor"]
+            if whole and (not ahead or time.monotonic() > begun + PATIENCE_S):
                 self.apply(events, cursor)
-                events = []
+                events, ahead = [], {}
 
     def apply(self, events: list[dict[str, Any]], cursor: str) -> None:
-        """None at all is fine: the cursor of a heartbeat is kept too, as an old one may expire."""
+        """Without events only the cursor is kept: an old one may expire."""
         with self.db:
             for event in events:
                 payload, record = event["payload"], event["subject"] or {}
@@ -109,8 +117,8 @@ class Integrator:
                 elif event["kind"] == "customer.erased":
                     for each in TABLES:
                         self.fetch(each, {"customer": {"id": {"eq": record["id"]}}}, "customer = ?", record["id"])
-                elif type in TABLES and record["version"] == payload["version"]:
-                    self.put(type, record)  # else it has changed since, and the event of that change is still to come
+                elif type in TABLES:
+                    self.put(type, record)
             self.keep(cursor)
 
     def fetch(self, type: str, where: dict[str, Any], condition: str, *values: str | None) -> None:
@@ -158,6 +166,19 @@ class Integrator:
         rows = self.db.execute(f"SELECT id || ':' || version FROM {table}").fetchall()
         numbers = (int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") for (text,) in rows)
         return len(rows), f"{sum(numbers) % 2**64:016x}"
+
+
+def look_ahead(event: dict[str, Any], ahead: dict[str, int]) -> None:
+    """Keeps account of records that were newer than their event when it was read."""
+    payload, record = event["payload"], event["subject"] or {}
+    if (
+        event["kind"] == "customer.erased" or payload.get("type") in TABLES
+    ):  # is fetched again, with what has no event of its own
+        ahead.clear()
+    elif record.get("__typename") in TABLES and record["version"] > payload["version"]:
+        ahead[record["id"]] = record["version"]
+    elif ahead.get(record.get("id"), 0) <= payload.get("version", 0):
+        ahead.pop(record.get("id"), None)
 
 
 def plain(value: Any) -> Any:
