@@ -54,11 +54,15 @@ class Delivery:
 
 @dataclass(slots=True)
 class Batch:
-    """The answers for a stretch of the feed, from behind `start` to `end`, each with its position."""
+    """The answers for a stretch of the feed, from behind `start` to `end`, each with its position.
+
+    `whole`: behind the last transaction that ends in it; `end` may be in the middle of one.
+    """
 
     start: Cursor
     end: Cursor
     answers: list[tuple[Cursor, Delivery]]
+    whole: Cursor | None = None
 
     def after(self, at: Cursor) -> list[tuple[Cursor, Delivery]]:
         if at.position <= self.start.position:
@@ -137,12 +141,13 @@ class Channel:
     def is_idle(self) -> bool:
         return not self._listeners
 
-    def passed(self, at: Cursor) -> Cursor:
-        """How far somebody got who has had everything up to `at`: further, where nothing came since that they want."""
+    def passed(self, at: Cursor) -> Cursor | None:
+        """How far somebody got who has had everything up to `at`, if nothing came since that they want: behind a whole
+        transaction, or who waits for the rest of one would not know that it is over."""
         newest = self._kept[-1] if self._kept else None
-        if newest is None or self.tail is None or at.position < newest.start.position or newest.after(at):
-            return at
-        return max(at, self.tail)
+        if newest is None or at.position < newest.start.position or newest.after(at):
+            return None
+        return newest.whole
 
     async def after(self, at: Cursor) -> AsyncGenerator[Batch]:
         """Batches from the cursor on, for ever. Raises `CursorLost`, also later: when a failover changes history."""
@@ -201,6 +206,7 @@ class Channel:
         self.tail = batch.end
         if not batch.answers and self._kept:
             self._kept[-1].end = batch.end  # nobody is woken for nothing
+            self._kept[-1].whole = batch.whole or self._kept[-1].whole
             return
         self._kept.append(batch)
         self._count += len(batch.answers)
@@ -224,7 +230,7 @@ class Channel:
         width = self.reading.at_once
         for first in range(0, len(events), width):
             answers += await self._read(events[first : first + width])
-        return Batch(page.start, page.end, answers)
+        return Batch(page.start, page.end, answers, page.whole)
 
     async def _read(self, events: Sequence[Placed]) -> list[tuple[Cursor, Delivery]]:
         """The answers for some events, those left out that may not be seen. However long the database is away."""

@@ -72,7 +72,7 @@ async def _first(
                 async with asyncio.timeout(left_s if at.position >= head.position else max(left_s, BEHIND_S)):
                     batch = await anext(batches)
             except TimeoutError:
-                return channel.passed(at), []
+                return max(at, channel.passed(at) or at), []
             if answers := batch.after(at):
                 return batch.end, answers
             at = batch.end

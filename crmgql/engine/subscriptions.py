@@ -22,7 +22,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 
 from crmgql.db import Database
 from crmgql.engine import copies, parts
-from crmgql.engine.channels import Channel, Channels, Delivery, Reading, Sights
+from crmgql.engine.channels import Batch, Channel, Channels, Delivery, Reading, Sights
 from crmgql.engine.documents import Operation
 from crmgql.engine.errors import rejected
 from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, STREAM, Wanted
@@ -73,15 +73,26 @@ class Stream(AsyncIterator[Delivery]):
 
 @dataclass(slots=True)
 class At:
-    """Where a subscriber stands. `passed` says how far that is, when nothing came since that they want."""
+    """Where a subscriber stands: `cursor`. They are told `known`: behind what was handed over last, or a whole transaction after it.
+    `passed` says how far that is, when nothing came since that they want."""
 
     cursor: Cursor | None = None
-    passed: Callable[[Cursor], Cursor] | None = None
+    known: Cursor | None = None
+    passed: Callable[[Cursor], Cursor | None] | None = None
+
+    def hand_over(self, cursor: Cursor) -> None:
+        self.cursor = self.known = cursor
+
+    def finish(self, batch: Batch) -> None:
+        self.cursor = batch.end
+        if batch.whole is not None:
+            self.known = max(_known(self.known), batch.whole)
 
     def position(self) -> str | None:
-        if self.cursor is None:
+        if self.cursor is None or self.known is None:
             return None
-        return (self.cursor if self.passed is None else self.passed(self.cursor)).text()
+        further = None if self.passed is None else self.passed(self.cursor)
+        return max(self.known, further or self.known).text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,7 @@ class Subscriptions:
         else:
             cursor = cursors.parse(after)
             await feed.check(cursor)
-        at = At(cursor)
+        at = At(cursor, cursor)
         return Stream(self._events(feed, subscriber, wanted, viewer, plan, at), at)
 
     async def _event_plan(self, subscriber: Subscriber, viewer: Viewer) -> Plan:
@@ -190,9 +201,9 @@ class Subscriptions:
                         if now.who != viewer.who:
                             break
                         for cursor, delivery in batch.after(_known(at.cursor)):
-                            at.cursor = cursor
+                            at.hand_over(cursor)
                             yield delivery
-                        at.cursor = batch.end
+                        at.finish(batch)
             viewer = now
             plan = await self._event_plan(subscriber, viewer)
 

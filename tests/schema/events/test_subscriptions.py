@@ -6,8 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partialmethod
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
@@ -18,10 +19,10 @@ from crmgql.engine.operations import Rejected, Request
 from crmgql.engine.subscriptions import Stream
 from crmgql.errors import Unauthenticated
 from crmgql.events import feed as feeds
-from crmgql.events import positions
+from crmgql.events import outbox, positions
 from crmgql.planner import sights
 from crmgql.planner.statement import EVENT_IDS
-from crmgql.viewer import Viewer, Who
+from crmgql.viewer import Viewer, Who, system
 from tests.schema.world import ROLES, World, id_of, uuid_of
 
 WAIT_S = 20
@@ -157,6 +158,42 @@ async def test_a_cursor_resumes_without_a_gap_or_a_double(world: World, followin
     await rename(world, id, "6")
     for each in (again, beside):
         assert [event["changes"][0]["after"] for event in await some(each, 5)] == ["2", "3", "4", "5", "6"]
+
+
+async def test_how_far_it_has_come_is_never_in_the_middle_of_a_transaction(
+    world: World, following, monkeypatch
+) -> None:
+    """Who waits for the rest of a transaction takes such a position for its end."""
+    id = await customer(world)
+    await place(world)
+    start = (await positions.head(world.database)).text()
+    async with world.engine.database.transaction() as tx:
+        gap = outbox.Entry("gap.recorded", ("Gap", UUID(int=1)), payload={"type": "Order", "reason": "test"})
+        renamed = outbox.Entry("customer.updated", ("Customer", uuid_of(id)), uuid_of(id), payload={"version": 2})
+        await outbox.record_many(tx, system(), [renamed, gap, renamed, gap])
+    await place(world)
+    monkeypatch.setattr(feeds.Feed, "page", partialmethod(feeds.Feed.page, width=1))
+    person = following()
+    told: list[str | None] = []
+
+    async def who() -> Viewer:  # asked before each batch is handed over
+        told.extend(stream.position for stream in person.streams)
+        return person.viewer
+
+    monkeypatch.setattr(person, "who", who)
+    stream = await person.open(EVENTS, kinds=["customer.*"], after=start)
+    first, second = await some(stream, 2)
+    assert not first["isLast"]
+    assert not second["isLast"]
+    assert set(told) == {start, first["cursor"]}
+    assert stream.position == second["cursor"]
+    waiting = asyncio.create_task(one(stream))
+    newest = (await positions.head(world.database)).text()
+    async with asyncio.timeout(WAIT_S):
+        while stream.position != newest:
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
 
 
 async def test_kinds_and_conditions_narrow_it(world: World, following) -> None:
