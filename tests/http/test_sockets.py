@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -85,8 +87,8 @@ def hasty(serve: Serve) -> Iterator[Served]:
     """A server that waits for nobody."""
     with serve(
         module="tests.http.scripted",
-        CRMGQL_HEARTBEAT_S="1.5",
-        CRMGQL_SOCKET_INIT_S="1",
+        CRMGQL_HEARTBEAT_S="2",
+        CRMGQL_SOCKET_INIT_S="3",
         CRMGQL_SLOW_CONSUMER_S="1",
     ) as started:
         yield started
@@ -298,8 +300,10 @@ async def test_credit_is_all_that_is_sent(server: Served, bo: LoggedIn) -> None:
 
 async def test_who_does_not_read_is_told_the_cursor_and_dropped(hasty: Served, bo: LoggedIn) -> None:
     async with ready(hasty, bo.token(), max_queue=1, max_size=None) as client:
+        before = memory(hasty)
         await client.subscribe(send=10**9, bytes=50_000)
         await metric(hasty, "crmgql_slow_consumers_total", 1)
+        assert memory(hasty) - before < 20_000_000, "nothing piles up for who does not read"
         numbers, told = [], None
         with pytest.raises(ConnectionClosed) as caught:
             while True:
@@ -373,3 +377,12 @@ async def metric(server: Served, name: str, wanted: float) -> None:
 async def read_metric(client: httpx.AsyncClient, server: Served, name: str) -> float:
     text = (await client.get(f"{server.url}/metrics")).text
     return float(re.findall(rf"^{name} (\S+)$", text, re.M)[0])
+
+
+def memory(server: Served) -> int:
+    """Bytes that the server's processes have in memory; 0 where the system does not tell."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    if not children.exists():
+        return 0
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children.read_text().split()]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
