@@ -11,45 +11,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
 
-import asyncpg
 import structlog
 
-from crmgql.db import Database
 from crmgql.engine.followed import Wanted
-from crmgql.errors import DATABASES_OWN, TimedOut
+from crmgql.engine.readings import Delivery, EventReader, Reading, Reads
 from crmgql.events.cursors import Cursor, CursorLost
 from crmgql.events.feed import Feed
-from crmgql.events.positions import Page, Placed
-from crmgql.models.names import api_id
-from crmgql.planner.sights import ENTERED, SEEN
+from crmgql.events.positions import Page
 
 log = structlog.get_logger("crmgql")
 
 KEPT = 2000
 """Answers that a channel keeps."""
-MOST_AT_ONCE = 500
-"""Events read by one statement."""
 PAUSE_S = 1.0
-TRIES = 3
-"""How often an event is read that takes too long, before its subscribers get an error in its place."""
-
-NONE: frozenset[str] = frozenset()
-Values = Callable[[Sequence[UUID], str], list[Any]]
-"""Ids of events, and what these did to the sight of their subjects → the parameters of the statement."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An answer, as the body of a response, and the cursor behind it; None where there is nothing to go on from."""
-
-    body: bytes
-    cursor: str | None
 
 
 @dataclass(slots=True)
@@ -70,50 +48,17 @@ class Batch:
         return [answer for answer in self.answers if answer[0].position > at.position]
 
 
-@dataclass(frozen=True, slots=True)
-class Sights:
-    """How it is found out what events did to the sight of their subjects. `deciding`: by type, the fields that it hangs on."""
-
-    sql: str
-    values: Callable[[Sequence[UUID]], list[Any]]
-    deciding: Mapping[str, frozenset[str]]
-    left: Callable[[Mapping[str, Any]], bytes] | None
-    """The body for a subject that left the sight; None: nobody is told."""
-
-    def asks(self, event: Placed) -> bool:
-        return not self.deciding.get(event.subject_type, NONE).isdisjoint(event.changed)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How events are read. `cost`: nodes of one event at most, of which one statement may read `most`."""
-
-    sql: str
-    values: Values
-    sights: Sights
-    cost: int
-    most: int
-
-    @property
-    def at_once(self) -> int:
-        return max(1, min(MOST_AT_ONCE, self.most // max(1, self.cost)))
-
-
 class Channel:
     """One statement with its values, and those who listen to it."""
 
-    def __init__(
-        self, feed: Feed, database: Database, slots: asyncio.Semaphore, reading: Reading, wanted: Wanted
-    ) -> None:
+    def __init__(self, feed: Feed, reads: Reads, reading: Reading, wanted: Wanted) -> None:
         self.feed = feed
-        self.database = database
-        self.reading = reading
+        self.reader = EventReader(reads, reading)
         self.wanted = wanted
         self.tail: Cursor | None = None
         """Up to where the channel itself has read."""
 
         self._kinds = wanted.triggers.kinds()
-        self._slots = slots
         self._listeners = 0
         self._kept: deque[Batch] = deque()
         self._count = 0
@@ -227,84 +172,17 @@ class Channel:
     async def _batch(self, page: Page) -> Batch:
         events = [event for event in page.events if self.wanted.match(event)]
         answers: list[tuple[Cursor, Delivery]] = []
-        width = self.reading.at_once
+        width = self.reader.reading.at_once
         for first in range(0, len(events), width):
-            answers += await self._read(events[first : first + width])
+            answers += await self.reader.read(events[first : first + width])
         return Batch(page.start, page.end, answers, page.whole)
-
-    async def _read(self, events: Sequence[Placed]) -> list[tuple[Cursor, Delivery]]:
-        """The answers for some events, those left out that may not be seen. However long the database is away."""
-        tries = 0
-        while True:
-            try:
-                return [(event.cursor, each) for event, each in await self._fetched(events)]
-            except TimedOut:
-                tries += 1
-                if len(events) > 1:
-                    half = len(events) // 2
-                    return [*await self._read(events[:half]), *await self._read(events[half:])]
-                if tries == TRIES:
-                    return [(events[0].cursor, Delivery(TOOK_TOO_LONG, events[0].cursor.text()))]
-            except DATABASES_OWN:  # already in the log
-                await asyncio.sleep(PAUSE_S)
-
-    async def _fetched(self, events: Sequence[Placed]) -> list[tuple[Placed, Delivery]]:
-        entered, gone = await self._sight(events)
-        bodies = await self._bodies([each for each in events if each not in entered and each not in gone], SEEN)
-        if entered:
-            bodies |= await self._bodies(entered, ENTERED)
-        if gone and self.reading.sights.left is not None:
-            bodies |= {event.event_id: self.reading.sights.left(_known(event)) for event in gone}
-        return [
-            (event, Delivery(bodies[event.event_id], event.cursor.text()))
-            for event in events
-            if event.event_id in bodies
-        ]
-
-    async def _sight(self, events: Sequence[Placed]) -> tuple[list[Placed], list[Placed]]:
-        """The events whose subjects came into sight, and those whose subjects left it."""
-        sights = self.reading.sights
-        asked = {event.event_id: event for event in events if sights.asks(event)}
-        if not asked:
-            return [], []
-        async with self._slots, self.database.reading() as connection:
-            rows = await connection.fetch(sights.sql, *sights.values(list(asked)))
-        entered = [asked[id] for id, before, now in rows if now and not before]
-        return entered, [asked[id] for id, before, now in rows if before and not now]
-
-    async def _bodies(self, events: Sequence[Placed], sight: str) -> dict[UUID, bytes]:
-        if not events:
-            return {}
-        values = self.reading.values([event.event_id for event in events], sight)
-        async with self._slots, self.database.reading() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(self.reading.sql, *values)
-        return {row[0]: b'{"data":%b}' % row[1].encode() for row in rows}
-
-
-def _known(event: Placed) -> dict[str, Any]:
-    """What somebody is told of an event whose subject they see no more, by field."""
-    return {
-        "id": api_id("Event", event.event_id),
-        "kind": event.kind,
-        "kindVersion": event.kind_version,
-        "subjectType": event.subject_type,
-        "subjectId": api_id(event.subject_type, event.subject_id),
-        "occurredAt": event.occurred_at.isoformat(),
-        "cursor": event.cursor.text(),
-        "isLast": event.is_last,
-        "transactionId": event.transaction,
-    }
-
-
-TOOK_TOO_LONG = b'{"data":null,"errors":[{"message":"Reading this event took too long; ask for less of it.","extensions":{"code":"TIMEOUT"}}]}'
 
 
 class Channels:
-    """The channels of one process. `connections`: of the database's, how many they may use at once."""
+    """The channels of one process."""
 
-    def __init__(self, database: Database, connections: int) -> None:
-        self.database = database
-        self._slots = asyncio.Semaphore(max(1, connections // 2))
+    def __init__(self, reads: Reads) -> None:
+        self.reads = reads
         self._open: dict[Hashable, Channel] = {}
 
     def __len__(self) -> int:
@@ -315,7 +193,7 @@ class Channels:
         """The channel under a key, which holds everything that decides its answers, while somebody listens to it."""
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Channel(feed, self.database, self._slots, reading, wanted)
+            found = self._open[key] = Channel(feed, self.reads, reading, wanted)
         try:
             with found.listening():
                 yield found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partialmethod
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from crmgql.engine import live_queries
-from crmgql.engine.channels import Channel
 from crmgql.engine.operations import Rejected, Request
+from crmgql.engine.readings import Reads
 from crmgql.engine.subscriptions import Stream
 from crmgql.errors import Unauthenticated
 from crmgql.events import feed as feeds
@@ -302,24 +302,42 @@ async def test_a_session_that_ended_ends_the_stream(world: World, following) -> 
     assert refused.value.errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_the_same_document_is_read_once_for_all(world: World, following, monkeypatch) -> None:
+async def test_the_same_document_is_read_once_for_all_with_the_same_rights(
+    world: World, following, monkeypatch
+) -> None:
     id = await customer(world)
+    other = await world.user("ADMIN")
     await place(world)
-    streams = [await following(role).open(EVENTS) for role in ("ADMIN", "ADMIN", "ADMIN")]
-    reads: list[int] = []
-    fetched = Channel._fetched
+    people = [following("ADMIN"), following("ADMIN"), following("ADMIN")]
+    people[2].viewer = replace(people[2].viewer, user_id=other)  # sees other notifications, and the same customers
+    streams = [await person.open(EVENTS) for person in people]
+    statements: list[str] = []
+    rows = Reads.rows
 
-    async def counted(self: Channel, events: Any) -> Any:
-        reads.append(len(events))
-        return await fetched(self, events)
+    async def counted(self: Reads, sql: str, values: list[Any]) -> Any:
+        statements.append(sql)
+        return await rows(self, sql, values)
 
-    monkeypatch.setattr(Channel, "_fetched", counted)
+    monkeypatch.setattr(Reads, "rows", counted)
     waiting = [asyncio.create_task(some(stream, 3)) for stream in streams]
     for name in "abc":
         assert not (await world.do("customerUpdate", id=id, name=name)).codes
     await place(world)
     assert [[each["changes"][0]["after"] for each in await task] for task in waiting] == [["a", "b", "c"]] * 3
-    assert sum(reads) == 3
+    assert len(statements) == 1
+
+
+async def test_what_only_its_user_sees_is_read_for_its_user(world: World, following) -> None:
+    other = await world.user("ADMIN")
+    await place(world)
+    one, two = following("ADMIN"), following("ADMIN")
+    two.viewer = replace(two.viewer, user_id=other)
+    query = 'subscription { events(kinds: ["notification.received"]) { subject { ... on Notification { kind } } } }'
+    first, second = await one.open(query), await two.open(query)
+    await world.do("leadCreate", name="Ann", email="ann@example.com", ownerId=id_of("User", other))
+    await place(world)
+    assert (await some(second, 1))[0]["subject"]["kind"] == "lead.assigned"
+    assert await nothing(first)
 
 
 async def test_what_is_wrong_is_refused_when_it_is_opened(world: World, following) -> None:
