@@ -325,7 +325,8 @@ async def test_gone_is_gone(shop: Shop, receiver: Receiver) -> None:
     assert "410" in row["status_reason"]
     told = await shop.database.fetch("SELECT user_id FROM notifications WHERE kind = 'webhookEndpoint.disabled'")
     assert {each["user_id"] for each in told} == {shop.owner, administrator}
-    assert await shop.database.fetchval("SELECT count(*) FROM events WHERE kind = 'webhookEndpoint.disabled'") == 1
+    disabled = "webhookEndpoint.disabled"
+    assert await shop.database.fetchval("SELECT count(*) FROM events WHERE kind = $1", disabled) == 1
     assert await shop.wait_and_send(hours=100) == 0
 
 

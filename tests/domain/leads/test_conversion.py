@@ -83,7 +83,7 @@ async def test_everything_is_made(crm: db.Database, database: Database) -> None:
         "name": "Acme", "amount": EUR[0], "currency": "EUR", "owner_id": sue, "contact_id": contact["id"],
         "expected_close": date(2026, 12, 1), "status": "OPEN",
     }  # fmt: skip
-    told = await database.fetch("SELECT kind FROM events ORDER BY id")
+    told = await database.fetch("SELECT kind FROM events WHERE kind <> 'notification.received' ORDER BY id")
     made = ["customer.created", "contact.created", "opportunity.created", "lead.converted"]
     assert [each["kind"] for each in told] == ["lead.created", *made]
 
