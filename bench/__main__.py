@@ -1,7 +1,7 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
-`imports`: rows per second from files."""
+`imports`: rows per second from files. `webhooks`: requests per second to a receiver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, doors, growth, idle, imports, jobs, planning, routing, servers, stale
+from bench import comparison, data, doors, growth, idle, imports, jobs, planning, routing, servers, stale, webhooks
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports"),
+        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports", "webhooks"),
         default="360",
     )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
@@ -75,6 +75,10 @@ def main() -> None:
     if options.what == "idle":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             idle.run(urls, max(60.0, options.seconds), console)
+        return
+    if options.what == "webhooks":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            webhooks.run(urls, rounds=min(options.rounds, 5), events=3000, console=console)
         return
     if options.what == "stale":
         with data.servers(None, options.database_url, options.redis_url) as urls:

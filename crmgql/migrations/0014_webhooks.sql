@@ -78,7 +78,8 @@ CREATE TABLE webhook_endpoints (
     CONSTRAINT webhook_endpoints_old_key CHECK (num_nulls(old_key_salt, old_public_key, old_key_until) IN (0, 3)),
     CONSTRAINT webhook_endpoints_order_by CHECK (order_by IN ('ENDPOINT', 'CUSTOMER', 'SUBJECT')),
     CONSTRAINT webhook_endpoints_payload CHECK (payload IN ('WHOLE', 'THIN')),
-    CONSTRAINT webhook_endpoints_status CHECK (status IN ('PENDING', 'ACTIVE', 'PAUSED', 'DISABLED', 'DELETED'))
+    CONSTRAINT webhook_endpoints_status CHECK (status IN ('PENDING', 'ACTIVE', 'PAUSED', 'DISABLED', 'DELETED')),
+    CONSTRAINT webhook_endpoints_subscribed CHECK (subscription_id IS NULL OR cardinality(kinds || fields) = 0)
 );
 CREATE INDEX webhook_attempts_created ON webhook_attempts (created_at, id);
 CREATE INDEX webhook_attempts_endpoint ON webhook_attempts (endpoint_id, id);
@@ -92,7 +93,9 @@ CREATE INDEX webhook_endpoints_api_key ON webhook_endpoints (api_key_id, id) WHE
 CREATE INDEX webhook_endpoints_created ON webhook_endpoints (created_at, id);
 CREATE UNIQUE INDEX webhook_endpoints_origin ON webhook_endpoints (source, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX webhook_endpoints_owner ON webhook_endpoints (owner_id, id);
+CREATE INDEX webhook_endpoints_subscription ON webhook_endpoints (subscription_id, id) WHERE subscription_id IS NOT NULL;
 ALTER TABLE webhook_attempts ADD CONSTRAINT webhook_attempts_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints (id);
 ALTER TABLE webhook_deliveries ADD CONSTRAINT webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints (id);
 ALTER TABLE webhook_endpoints ADD CONSTRAINT webhook_endpoints_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES api_keys (id);
 ALTER TABLE webhook_endpoints ADD CONSTRAINT webhook_endpoints_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users (id);
+ALTER TABLE webhook_endpoints ADD CONSTRAINT webhook_endpoints_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES event_subscriptions (id);

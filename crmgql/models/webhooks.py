@@ -47,7 +47,7 @@ class WebhookDeliveryStatus(StrEnum):
 class WebhookEndpoint(Editable):
     """A URL that gets events, as its owner may see them; within the scopes of `api_key` if that made it.
 
-    `fields` are those whose change counts. `key_salt` is what its keys are derived from, the old one's are used
+    `fields` are those whose change counts; with a subscription, that says which events, and what of them. `key_salt` is what its keys are derived from, the old one's are used
     beside them until `old_key_until`. The dispatcher writes the second half, without a new `version`: `cursor` is the last
     event that is delivered or has a delivery's row, `failures` are those in a row since `failing_since`, and until
     `retry_at` nothing is sent.
@@ -63,7 +63,9 @@ class WebhookEndpoint(Editable):
     ed25519 = fields.BooleanField(db_default=False)
     owner: Any = fields.ForeignKeyField("crm.User", related_name="webhook_endpoints", on_delete=fields.RESTRICT)
     api_key: Any = fields.ForeignKeyField("crm.ApiKey", related_name=False, null=True, on_delete=fields.RESTRICT)
-    subscription_id: Any = fields.UUIDField(null=True)
+    subscription: Any = fields.ForeignKeyField(
+        "crm.EventSubscription", related_name="webhook_endpoints", null=True, on_delete=fields.RESTRICT
+    )
     status = fields.CharField(max_length=10, db_default="PENDING")
     status_reason: Any = fields.CharField(max_length=300, null=True)
     challenged_at: Any = fields.DatetimeField(null=True)
@@ -91,11 +93,13 @@ class WebhookEndpoint(Editable):
             check("webhook_endpoints_payload", one_of("payload", WebhookPayload)),
             check("webhook_endpoints_active", "status <> 'ACTIVE' OR verified_at IS NOT NULL"),
             check("webhook_endpoints_old_key", "num_nulls(old_key_salt, old_public_key, old_key_until) IN (0, 3)"),
+            check("webhook_endpoints_subscribed", "subscription_id IS NULL OR cardinality(kinds || fields) = 0"),
             check("webhook_endpoints_failing", "(failures = 0) = (failing_since IS NULL)"),
             check("webhook_endpoints_lease", "(lease_by IS NULL) = (lease_until IS NULL)"),
         ]
         indexes = [
             index("webhook_endpoints_owner", "owner_id", "id"),
+            partial("webhook_endpoints_subscription", "subscription_id IS NOT NULL", "subscription_id", "id"),
             partial("webhook_endpoints_api_key", "api_key_id IS NOT NULL", "api_key_id", "id"),
             index("webhook_endpoints_created", "created_at", "id"),
             partial("webhook_endpoints_active_ones", "status = 'ACTIVE'", "id"),

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from uuid import UUID
@@ -19,10 +20,12 @@ from uuid import UUID
 import structlog
 
 from crmgql.db import Database
+from crmgql.domain.streams.payloads import Registered
 from crmgql.domain.webhooks import attempts, dispatching, endpoints, messages, retries, signatures
 from crmgql.domain.webhooks.dispatching import Health, LeaseLost
 from crmgql.domain.webhooks.messages import Message
 from crmgql.domain.webhooks.retries import Judged
+from crmgql.errors import DATABASES_OWN, CrmError
 from crmgql.events import cursors, positions, triggers
 from crmgql.events.cursors import CursorLost
 from crmgql.outbound import targets
@@ -55,26 +58,28 @@ IDLE_S = 3.0
 LEASE_S = dispatching.LEASE.total_seconds()
 
 
-class Courier:
-    """`leased_at`: when the lease was taken, by the same clock. `verdicts` counts what requests came to."""
+@dataclass(frozen=True)
+class Shared:
+    """What the couriers of a process share. `holder` names it in leases, `verdicts` counts what requests came to, `registered`
+    reads the documents of subscriptions."""
 
-    def __init__(
-        self,
-        database: Database,
-        client: Client,
-        id: UUID,
-        holder: UUID,
-        *,
-        leased_at: datetime,
-        clock: Clock,
-        verdicts: Counter[str],
-    ) -> None:
-        self.database = database
-        self.client = client
+    database: Database
+    client: Client
+    holder: UUID
+    clock: Clock
+    registered: Callable[[], Awaitable[Registered]]
+    verdicts: Counter[str] = field(default_factory=Counter)
+
+
+class Courier:
+    """`leased_at`: when the lease was taken, by the same clock."""
+
+    def __init__(self, shared: Shared, id: UUID, *, leased_at: datetime) -> None:
+        self.shared = shared
+        self.database = shared.database
         self.id = id
-        self.holder = holder
-        self.clock = clock
-        self.verdicts = verdicts
+        self.holder = shared.holder
+        self.clock = shared.clock
         self._send_until = leased_at + dispatching.LEASE * 2 / 3
         self._event = asyncio.Event()
         self._is_stopped = False
@@ -186,7 +191,7 @@ class Courier:
 
     async def _page(self) -> tuple[list[Message], cursors.Cursor] | None:
         """The next messages, and up to where the feed was looked through for them; None at its end."""
-        wanted = triggers.of(self.endpoint["kinds"], self.endpoint["fields"])
+        wanted = triggers.of(self.endpoint["wanted_kinds"], self.endpoint["wanted_fields"])
         kinds = wanted.kinds()
         self._is_caught_up = True  # unless somebody wakes us meanwhile
         try:
@@ -242,8 +247,22 @@ class Courier:
         if not ids:
             return []
         await self._freshen()
+        viewer = dispatching.viewer(self.endpoint, self.clock)
+        texts = None
+        if self.endpoint["subscription_id"] is not None:
+            registered = await self.shared.registered()
+            async with self.database.transaction() as tx:
+                try:
+                    texts = await messages.subscribed(
+                        Act(tx, viewer), registered, self.endpoint["subscription_id"], ids
+                    )
+                except CrmError as error:
+                    if isinstance(error, DATABASES_OWN):
+                        raise
+                    self.outcomes.disable(f"Its subscription can't be read: {error.message}")
+                    return []
         async with self.database.reading() as connection:
-            return await messages.read(connection, dispatching.viewer(self.endpoint, self.clock), self.endpoint, ids)
+            return await messages.read(connection, viewer, self.endpoint, ids, texts)
 
     async def _freshen(self) -> None:
         if monotonic() - self._looked > FRESH_S:
@@ -273,7 +292,7 @@ class Courier:
         endpoint, now = self.endpoint, self.clock()
         pairs = dispatching.pairs(endpoint, now=now)
         headers = signatures.headers(message.id, message.body, pairs, now=now, ed25519=endpoint["ed25519"])
-        came = await self.client.post(targets.target(endpoint["url"]), headers, message.body.encode())
+        came = await self.shared.client.post(targets.target(endpoint["url"]), headers, message.body.encode())
         number = message.attempts + 1
         tried = attempts.tried(endpoint, message.id, message.kind, headers, message.body, came, now=now, number=number)
         self.outcomes.log.append(tried)
@@ -285,7 +304,7 @@ class Courier:
         """What came of requests meanwhile. Returns whether anything did."""
         came, self._came = self._came, []
         for message, judged in came:
-            self.verdicts[judged.verdict] += 1
+            self.shared.verdicts[judged.verdict] += 1
             self.outcomes.take(message, judged)
         return bool(came)
 

@@ -13,6 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from time import monotonic
+from typing import Any
 from uuid import UUID, uuid4
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,12 +22,12 @@ from redis.asyncio import Redis
 
 from crmgql.config import Settings
 from crmgql.db import Database
+from crmgql.domain.streams.payloads import Registered
 from crmgql.domain.webhooks import dispatching
 from crmgql.errors import DATABASES_OWN
 from crmgql.events import announcements
-from crmgql.outbound.client import Client
 from crmgql.viewer import Clock, system_clock
-from crmgql.workers.couriers import Courier
+from crmgql.workers.couriers import Courier, Shared
 from crmgql.workers.failures import Failures
 from crmgql.workers.webhooks import client
 
@@ -50,6 +51,7 @@ class Dispatcher:
         self.clock = clock
         self.holder = uuid4()
         self.verdicts: Counter[str] = Counter()
+        self._registered: asyncio.Task[Registered] | None = None
         self.couriers: dict[UUID, Courier] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
@@ -75,13 +77,14 @@ class Dispatcher:
     async def run(self, valkey: Redis) -> None:
         """Until cancelled; gives its endpoints back then."""
         reaching = client(self.settings)
+        shared = Shared(self.database, reaching, self.holder, self.clock, self._documents, self.verdicts)
         listening = asyncio.create_task(announcements.listen(valkey, self.hear))
         try:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
                 started = monotonic()
-                await self._take(reaching)
+                await self._take(shared)
                 await asyncio.sleep(max(started + SPACING_S - monotonic(), 0))
         finally:
             listening.cancel()
@@ -89,7 +92,7 @@ class Dispatcher:
             await self._stop()
             await reaching.close()
 
-    async def _take(self, reaching: Client) -> None:
+    async def _take(self, shared: Shared) -> None:
         room, now = MOST - len(self.couriers), self.clock()
         if room <= 0:
             return
@@ -99,9 +102,7 @@ class Dispatcher:
         except DATABASES_OWN:  # already in the log; the look finds them
             return
         for id in taken:
-            courier = Courier(
-                self.database, reaching, id, self.holder, leased_at=now, clock=self.clock, verdicts=self.verdicts
-            )
+            courier = Courier(shared, id, leased_at=now)
             self.couriers[id] = courier
             task = asyncio.create_task(self._send(courier))
             self._tasks.add(task)
@@ -117,6 +118,23 @@ class Dispatcher:
         finally:
             del self.couriers[courier.id]
             self.wake()
+
+    async def _documents(self) -> Registered:
+        """What reads the documents of subscriptions. It takes the schema, which a worker has no other use for: it is made at
+        the first need, in a thread."""
+        if self._registered is None:
+            self._registered = asyncio.create_task(self._engine())
+        return await asyncio.shield(self._registered)
+
+    async def _engine(self) -> Registered:
+        def imported() -> Any:
+            from crmgql.schema import build
+
+            build.built()
+            return build
+
+        build = await asyncio.to_thread(imported)
+        return build.engine(self.database, self.settings).registered  # type: ignore[no-any-return]
 
     async def _stop(self) -> None:
         for courier in self.couriers.values():

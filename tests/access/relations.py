@@ -103,6 +103,7 @@ ONE = {
     ("*", "lastOwner"): "User",
     ("*", "claimedBy"): "User",
     ("*", "endpoint"): "WebhookEndpoint",
+    ("WebhookEndpoint", "subscription"): "EventSubscription",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),

@@ -14,6 +14,7 @@ import pytest
 from crmgql.config import Settings
 from crmgql.domain.jobs import jobs, schedules
 from crmgql.domain.people import login_attempts, sessions
+from crmgql.domain.webhooks import attempts
 from crmgql.records import idempotency
 from crmgql.viewer import system_clock
 from crmgql.workers import chapters  # noqa: F401 - declares
@@ -98,6 +99,8 @@ async def test_it_deletes_in_batches_that_commit(crm, database, monkeypatch) -> 
 
 
 PURGED = {
+    "webhook_attempts_created": attempts.PURGE,
+    "webhook_deliveries_ended": attempts.PURGE_DELIVERIES,
     "idempotency_records_created": idempotency.PURGE,
     "sessions_expires": sessions.PURGE,
     "login_attempts_window": login_attempts.PURGE,
@@ -118,6 +121,14 @@ async def test_what_is_deleted_is_found_by_an_index(database, index: str) -> Non
             SELECT i, now() - i * interval '1 min' FROM generate_series(1, 5000) i;
         INSERT INTO jobs (kind, queue, due_at, max_failures, status, finished_at)
             SELECT 'x', 'default', now(), 1, 'DONE', now() - i * interval '1 min' FROM generate_series(1, 5000) i;
+        INSERT INTO webhook_endpoints (url, api_version, owner_id, key_salt, public_key, cursor)
+            SELECT 'x', 'x', users.id, 'x', 'x', 'x' FROM users;
+        INSERT INTO webhook_attempts (endpoint_id, message_id, kind, number, url, request_sha256, response_status, latency_ms,
+                accepted, attempted_at, created_at)
+            SELECT e.id, i, 'x', 1, 'x', 'x', 204, 1, true, now(), now() - i * interval '1 min'
+            FROM webhook_endpoints e, generate_series(1, 5000) i;
+        INSERT INTO webhook_deliveries (endpoint_id, message_id, position, kind, line, status, finished_at)
+            SELECT e.id, i, i, 'x', e.id, 'DEAD', now() - i * interval '1 min' FROM webhook_endpoints e, generate_series(1, 5000) i;
         ANALYZE;
         """
     )

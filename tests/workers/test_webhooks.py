@@ -14,6 +14,8 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
+from crmgql.config import Settings
+from crmgql.domain.streams import subscriptions
 from crmgql.domain.webhooks import attempts, dispatching, replays, retries
 from crmgql.domain.webhooks.endpoints import _new_key
 from crmgql.domain.webhooks.keys import KEYS
@@ -28,7 +30,7 @@ from crmgql.records.records import Act
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
 from crmgql.workers import couriers
-from crmgql.workers.couriers import Courier
+from crmgql.workers.couriers import Courier, Shared
 from tests.conftest import NOW, viewer
 from tests.domain.work import insert, user
 from tests.receiver import Got, Receiver, Said, receiving
@@ -49,6 +51,9 @@ class Shop:
 
     def clock(self) -> datetime:
         return self.now
+
+    async def registered(self) -> Any:
+        return build.engine(self.crm, Settings(log_level="error")).registered
 
     async def customer(self) -> UUID:
         return await insert(self.database, "customers", name="Acme", currency="EUR")
@@ -84,10 +89,8 @@ class Shop:
         holder = uuid4()
         async with self.crm.connection() as connection:
             ids = await dispatching.take(connection, holder, now=self.now, limit=100)
-        return [
-            Courier(self.crm, self.client, id, holder, leased_at=self.now, clock=self.clock, verdicts=self.verdicts)
-            for id in ids
-        ]
+        shared = Shared(self.crm, self.client, holder, self.clock, self.registered, self.verdicts)
+        return [Courier(shared, id, leased_at=self.now) for id in ids]
 
     async def send(self) -> int:
         """Sends until nothing can be sent now; how many were accepted."""
@@ -609,3 +612,29 @@ async def test_old_attempts_and_deliveries_are_purged(shop: Shop, receiver: Rece
         assert await attempts.purge_deliveries(tx, before=NOW, limit=10) == 0
         assert await attempts.purge(tx, before=datetime.max.replace(tzinfo=UTC), limit=10) == 2
         assert await attempts.purge_deliveries(tx, before=datetime.max.replace(tzinfo=UTC), limit=10) == 1
+
+
+DOCUMENT = "fragment Payload on Event { kind subject { id ... on Customer { name } } }"
+
+
+async def subscription(shop: Shop, **given: Any) -> UUID:
+    async with shop.crm.transaction() as tx:
+        act = Act(tx, Viewer(shop.owner, Who(frozenset({"ADMIN"})), clock=shop.clock))
+        return await subscriptions.create(act, await shop.registered(), name="S", document=DOCUMENT, **given)
+
+
+async def test_a_subscription_says_what_is_sent(shop: Shop, receiver: Receiver) -> None:
+    ann, bob = await shop.customer(), await shop.customer()
+    kept = await subscription(shop, kinds=["customer.*"], filter={"customer": {"id": {"eq": api_id("Customer", ann)}}})
+    id = await shop.endpoint(receiver.url, subscription_id=kept)
+    events = await shop.happen(ann, bob)
+    assert await shop.send() == 1
+    (got,) = receiver.got
+    assert got.id == events[0]
+    about = {"id": api_id("Customer", ann), "name": "Acme"}
+    assert got.json["data"]["payload"] == {"kind": "customer.updated", "subject": about}
+    assert (await shop.row(id))["cursor"] == (await positions.head(shop.database)).text()
+    await shop.database.execute("UPDATE event_subscriptions SET active = false")
+    await shop.happen(ann)
+    assert await shop.send() == 0
+    assert "switched off" in (await shop.row(id))["status_reason"]

@@ -36,8 +36,11 @@ WITH free AS (
 UPDATE webhook_endpoints e SET lease_by = $1, lease_until = $3 FROM free WHERE e.id = free.id RETURNING e.id"""
 LOOK = """
 SELECT e.*, u.active AS owner_active, u.roles AS owner_roles, k.scopes AS key_scopes,
-    k.revoked_at IS NOT NULL OR k.expires_at <= $3 AS key_ended
+    k.revoked_at IS NOT NULL OR k.expires_at <= $3 AS key_ended,
+    coalesce(s.kinds, e.kinds) AS wanted_kinds, coalesce(s.fields, e.fields) AS wanted_fields,
+    NOT s.active AS subscription_ended
 FROM webhook_endpoints e JOIN users u ON u.id = e.owner_id LEFT JOIN api_keys k ON k.id = e.api_key_id
+LEFT JOIN event_subscriptions s ON s.id = e.subscription_id
 WHERE e.id = $1 AND e.lease_by = $2"""
 SETTLE = """
 UPDATE webhook_endpoints SET lease_until = $3, cursor = $4, failures = $5, failing_since = $6, retry_at = $7, delivered_at = $8
@@ -121,6 +124,8 @@ def ended(endpoint: Any) -> str | None:
         return "Its owner is not active any more."
     if endpoint["key_ended"]:
         return "The API key that made it was revoked or has expired."
+    if endpoint["subscription_ended"]:
+        return "Its subscription was switched off or deleted."
     if KEYS.pair(endpoint["key_salt"]).public_key != endpoint["public_key"]:
         return "CRMGQL_SECRET_KEY is another one than before: give it a new secret."
     return None

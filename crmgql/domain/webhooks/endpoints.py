@@ -16,10 +16,11 @@ from crmgql.domain.jobs import jobs
 from crmgql.domain.jobs import kinds as job_kinds
 from crmgql.domain.messages import notifications
 from crmgql.domain.people import users
+from crmgql.domain.streams import subscriptions
 from crmgql.domain.webhooks.keys import KEYS, new_salt
 from crmgql.errors import BadUserInput, Forbidden
 from crmgql.events import positions, triggers
-from crmgql.models import WebhookEndpoint
+from crmgql.models import EventSubscription, WebhookEndpoint
 from crmgql.outbound import targets
 from crmgql.records import records
 from crmgql.records.columns import takes
@@ -56,7 +57,9 @@ WHERE endpoint_id = $1 AND status IN ('WAITING', 'RETRY')"""
 
 
 @takes(WebhookEndpoint, FACTS)
-async def create(act: Act, *, owner_id: UUID | None = None, **values: Any) -> tuple[UUID, str]:
+async def create(
+    act: Act, *, owner_id: UUID | None = None, subscription_id: UUID | None = None, **values: Any
+) -> tuple[UUID, str]:
     """Makes an endpoint and has it challenged; returns its id and its secret. It gets all events from now on.
 
     Its owner, by default the viewer, is whose rules decide what it gets. Raises `BadUserInput`, `Forbidden`, `NotFound`.
@@ -64,6 +67,9 @@ async def create(act: Act, *, owner_id: UUID | None = None, **values: Any) -> tu
     access.require_write(act.viewer, "WebhookEndpoint")
     values = {"api_version": API_VERSIONS[-1]} | {name: each for name, each in values.items() if each is not None}
     _check(values)
+    if subscription_id is not None:
+        await _check_subscription(act, subscription_id, values)
+        values["subscription_id"] = subscription_id
     values |= {"owner_id": await _owner(act, owner_id), "api_key_id": act.viewer.api_key_id}
     values |= {**_new_key(), "challenged_at": act.now, "cursor": (await positions.head(act.tx.connection)).text()}
     endpoint = await records.create(act, WebhookEndpoint, values, kind="webhookEndpoint.created")
@@ -75,6 +81,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named. With a new URL it is pending until that has answered a challenge; then returns the new secret."""
     endpoint, _ = await lock(act, "change", id, expected_version)
     _check({**endpoint, **changes}, changes)
+    if endpoint["subscription_id"] is not None:
+        _require_no_triggers(changes)
     moved = changes.get("url") not in (None, endpoint["url"])
     if moved:
         changes |= {
@@ -174,6 +182,20 @@ async def lock(act: Act, verb: str, id: UUID, expected_version: int | None) -> t
     if act.viewer.api_key_id is not None and endpoint["api_key_id"] != act.viewer.api_key_id:
         raise Forbidden("An API key changes only endpoints that it made: log in to change others.", field="id")
     return endpoint, move
+
+
+async def _check_subscription(act: Act, id: UUID, values: Row) -> None:
+    """Raises `NotFound`, `Forbidden`, `IllegalTransition`, and `BadUserInput` for kinds or fields beside a subscription's own."""
+    row = await records.visible(act, EventSubscription, id, field="subscriptionId")
+    subscriptions.require_own(act.viewer, row)
+    subscriptions.require_active(row)
+    _require_no_triggers(values)
+
+
+def _require_no_triggers(values: Row) -> None:
+    for name in ("kinds", "fields"):
+        if values.get(name):
+            raise BadUserInput("The subscription says which events: change it instead.", field=name)
 
 
 async def _owner(act: Act, owner_id: UUID | None) -> UUID:

@@ -6,7 +6,7 @@ not kept any more, are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +16,13 @@ import orjson
 
 from crmgql import access
 from crmgql.db import Connection
+from crmgql.domain.streams import payloads
+from crmgql.domain.streams.payloads import Registered
 from crmgql.events.cursors import Cursor
+from crmgql.models import EventSubscription
 from crmgql.models.names import PREFIXES, api_id
+from crmgql.records import records
+from crmgql.records.records import Act
 from crmgql.viewer import Viewer
 
 READ = """
@@ -41,17 +46,20 @@ class Message:
     is_open: bool = False
 
 
-async def read(connection: Connection, viewer: Viewer, endpoint: Any, ids: Iterable[UUID]) -> list[Message]:
-    """The messages of these events, in the order of the feed."""
+async def read(
+    connection: Connection, viewer: Viewer, endpoint: Any, ids: Iterable[UUID], texts: Mapping[UUID, str] | None = None
+) -> list[Message]:
+    """The messages of these events, in the order of the feed. `texts`: of those that a subscription lets through, their JSON."""
     events = {"events": access.visible("Event", viewer.who)}
     sql, values = access.statement(READ, viewer, selects=events, ids=list(ids))
     rows = await connection.fetch(sql, *values)
-    return [
-        Message(
-            api_id("Event", row["id"]), _cursor(row), row["kind"], line(row, endpoint), body(row, endpoint["payload"])
-        )
-        for row in rows
-    ]
+    return [_message(row, endpoint, texts) for row in rows if texts is None or row["id"] in texts]
+
+
+def _message(row: Any, endpoint: Any, texts: Mapping[UUID, str] | None) -> Message:
+    payload = row["payload"] if texts is None else texts[row["id"]]
+    text = body(row, payload, is_whole=endpoint["payload"] == "WHOLE")
+    return Message(api_id("Event", row["id"]), _cursor(row), row["kind"], line(row, endpoint), text)
 
 
 def line(event: Any, endpoint: Any) -> UUID:
@@ -63,14 +71,14 @@ def line(event: Any, endpoint: Any) -> UUID:
     return event["subject_id"]  # type: ignore[no-any-return]
 
 
-def body(event: Any, payload: str) -> str:
-    """The request's body, as JSON, in the form 2026-11."""
+def body(event: Any, payload: str, *, is_whole: bool) -> str:
+    """The request's body, as JSON, in the form 2026-11. `payload` is JSON."""
     ids = {
         "subject": {"type": event["subject_type"], "id": _id(event["subject_type"], event["subject_id"])},
         "customerId": _id("Customer", event["customer_id"]),
         "actorId": _id("User", event["actor_id"]),
     }
-    whole = {"changed": list(event["changed"]), **ids, "payload": orjson.Fragment(event["payload"])}
+    whole = {"changed": list(event["changed"]), **ids, "payload": orjson.Fragment(payload)}
     said = {
         "id": api_id("Event", event["id"]),
         "type": event["kind"],
@@ -78,7 +86,7 @@ def body(event: Any, payload: str) -> str:
         "timestamp": event["occurred_at"].astimezone(UTC),
         "cursor": _cursor(event).text(),
         "isLast": event["is_last"],
-        "data": whole if payload == "WHOLE" else ids,
+        "data": whole if is_whole else ids,
     }
     return orjson.dumps(said).decode()
 
@@ -96,3 +104,13 @@ def _id(record: str, id: UUID | None) -> str | None:
 
 def event_id(message_id: str) -> UUID:
     return UUID(hex=message_id.partition("_")[2])
+
+
+async def subscribed(act: Act, registered: Registered, subscription_id: UUID, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What a subscription delivers of these events. Raises what is wrong with it, or with its owner's rights."""
+    row = await records.shown(act, EventSubscription, subscription_id, field="subscriptionId")
+    reader = await payloads.of(act, registered, row)
+    texts: dict[UUID, str] = {}
+    for start in range(0, len(ids), payloads.MOST):
+        texts |= await reader.read(ids[start : start + payloads.MOST])
+    return texts

@@ -29,10 +29,11 @@ class WebhookSecretRotateInput:
     "WebhookEndpoint",
     inputs.create(
         endpoints.FACTS,
-        "owner_id",
+        "owner_id subscription_id",
         optional="owner_id api_version",
         origin=False,
-        doc="Without kinds it gets all events that its owner may see, by default you; only administrators name others.",
+        doc="Without kinds it gets all events that its owner may see, by default you; only administrators name others. With a "
+        "subscription, that says which events it gets, and what of them.",
     ),
     extras=SECRET,
     calls=endpoints.create,

@@ -28,6 +28,7 @@ class WebhookEndpoint:
     failing_since = column()
     retry_at = column(doc="Nothing is sent before, as its server could not be reached or asked to wait.")
     delivered_at = column(doc="Its last success.")
+    subscription = one("What says which events it gets, and what of them.")
     owner = one("Whose rules decide what it gets.")
     deliveries = many("WebhookDelivery", "endpoint")
     attempts = many("WebhookAttempt", "endpoint")

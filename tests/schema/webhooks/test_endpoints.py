@@ -306,5 +306,20 @@ async def test_public_keys_are_published(world: World) -> None:
     assert shown["publicKey"] == "whpk_" + base64.b64encode(raw).decode()
 
 
+async def test_a_subscription_says_which_events(world: World) -> None:
+    document = "fragment Payload on Event { kind }"
+    made = await world.do("subscriptionCreate", "INTEGRATION", name="Mine", document=document, kinds=["order.*"])
+    kept = {"url": "https://192.0.2.1/", "subscriptionId": made.done["id"]}
+    refused = await world.do("webhookEndpointCreate", "INTEGRATION", **kept, kinds=["order.*"])
+    assert (refused.code, refused.field) == ("BAD_USER_INPUT", "kinds")
+    id = (await world.do("webhookEndpointCreate", "INTEGRATION", **kept)).done["id"]
+    assert await look(world, id, show="subscription { name }") == {"subscription": {"name": "Mine"}}
+    refused = await world.do("webhookEndpointUpdate", "INTEGRATION", id=id, fields=["total"])
+    assert (refused.code, refused.field) == ("BAD_USER_INPUT", "fields")
+    other = await world.do("subscriptionCreate", "ADMIN", name="Theirs", document=document)
+    refused = await world.do("webhookEndpointCreate", "INTEGRATION", **{**kept, "subscriptionId": other.done["id"]})
+    assert refused.code == "NOT_FOUND"
+
+
 def test_fields_that_an_update_takes_are_no_secrets() -> None:
     assert SECRETS.isdisjoint(endpoints.FACTS.split())
