@@ -82,11 +82,15 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events in their order, of the kinds that were asked for, from `start` to behind the last position that was looked at."""
+    """Events in their order, of the kinds that were asked for, from `start` to behind the last position that was looked at.
+
+    `whole`: behind the last transaction that is known to end in it; `end` may be in the middle of one.
+    """
 
     start: Cursor
     events: list[Placed]
     end: Cursor
+    whole: Cursor | None = None
 
 
 async def place(connection: Connection) -> int:
@@ -129,9 +133,10 @@ async def page(connection: Connection, after: Cursor, *, width: int, kinds: Coll
         await check(connection, after)
     events = [Placed(*row) for row in (rows[1:] if anchored else rows)]
     end = events[-1].cursor if events else after
+    whole = next((event.cursor for event in reversed(events) if event.is_last), None)
     if kinds is not None:
         events = [event for event in events if event.kind in kinds]
-    return Page(after, events, end)
+    return Page(after, events, end, whole)
 
 
 def _head(row: Any) -> Cursor:
