@@ -10,7 +10,7 @@ from typing import Any
 from crmgql.engine.operations import Engine, Request
 from crmgql.viewer import Viewer
 
-TYPES = ("Customer", "Contact", "Order", "Payment", "Opportunity", "Lead", "LeadQueue", "Task", "User", "Team")
+TYPES = ("Customer", "Order", "Payment", "Opportunity", "Lead", "LeadQueue", "User", "Team")
 PLURAL = {"Opportunity": "opportunities"}
 SHOWN = dict.fromkeys(TYPES, "__typename id version") | {
     "Customer": "__typename id version name owner { id }",

@@ -139,6 +139,8 @@ async def test_what_moved_to_another_customer_is_gone(desk: Desk) -> None:
 async def test_pages_of_events_end_with_transactions(desk: Desk) -> None:
     mine = await desk.customer(desk.me)
     orders = [await desk.order(mine) for _ in range(2)]
+    start = await desk.head()
+    single = await desk.order(mine)
     cursor = await desk.head()
     async with desk.crm.transaction() as tx:
         act = Act(tx, system(lambda: NOW))
@@ -147,6 +149,8 @@ async def test_pages_of_events_end_with_transactions(desk: Desk) -> None:
             await records.change(act, models.Order, row, {"note": "together"}, kind="order.updated")
     third = await desk.order(mine)
     await desk.change(models.Order, "order.updated", third, note="alone")
+    whole = await desk.since(start, first=2)  # the next transaction would be cut in two
+    assert (ids(whole)[0], whole["cursor"]) == ({api_id("Order", single)}, cursor)
     found = await desk.since(cursor, first=3)
     assert found["hasMore"]
     assert len(found["changed"]) == 3

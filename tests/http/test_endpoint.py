@@ -183,3 +183,12 @@ async def test_a_body_that_broke_off_is_400_if_somebody_is_there(parts: list[byt
     if not gone:
         assert sent[0]["status"] == 400
         assert orjson.loads(sent[1]["body"])["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
+
+
+def test_exports_have_an_address_of_their_own(client: httpx.Client, token: str) -> None:
+    unknown = f"/exports/exp_{'0' * 32}"
+    stranger = client.get(unknown, headers={"authorization": ""})
+    assert stranger.status_code == 401
+    missing = client.get(unknown, headers={"authorization": f"Bearer {token}"})
+    assert (missing.status_code, missing.json()["errors"][0]["extensions"]["code"]) == (404, "NOT_FOUND")
+    assert client.put(unknown).status_code == 405
