@@ -95,7 +95,7 @@ async def lead_queue_create(world: World, role: str) -> dict[str, Any]:
     return {"name": f"Queue {next(NUMBERS)}", "ownerId": id_of("User", world.people["SELLER"])}
 
 
-@case("leadRoute", "ADMIN MANAGER MARKETER")
+@case("leadRoute", "ADMIN MANAGER MARKETER", events=2)
 async def lead_route(world: World, role: str) -> dict[str, Any]:
     return {"id": await waiting(world, role)}
 
