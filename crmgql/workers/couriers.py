@@ -9,39 +9,32 @@ line. Nothing is sent once the lease may have run out by this process's clock, b
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
 import structlog
 
-from crmgql.db import Database
-from crmgql.domain.streams.payloads import Registered
-from crmgql.domain.webhooks import attempts, dispatching, endpoints, messages, retries, signatures
+from crmgql.domain.webhooks import attempts, dispatching, endpoints, retries, signatures
 from crmgql.domain.webhooks.dispatching import Health, LeaseLost
 from crmgql.domain.webhooks.messages import Message
 from crmgql.domain.webhooks.retries import Judged
-from crmgql.errors import DATABASES_OWN, CrmError
-from crmgql.events import cursors, positions, triggers
-from crmgql.events.cursors import CursorLost
+from crmgql.events import cursors
 from crmgql.outbound import targets
-from crmgql.outbound.client import Client
 from crmgql.records.records import Act
-from crmgql.viewer import Clock, system
+from crmgql.viewer import system
 from crmgql.workers.lines import Lines
 from crmgql.workers.outcomes import Outcomes
+from crmgql.workers.sources import Ended, Shared, Source
 
 log = structlog.get_logger("crmgql")
 
 AT_ONCE = 8
 """Most requests at once to an endpoint; where all events wait for one another, one."""
 
-BUFFER, PAGE, PAGE_OF_KINDS = 100, 200, 2000
-"""With fewer messages than the first in memory, so many further positions are read."""
+BUFFER = 100
+"""With fewer messages in memory, another page is read."""
 
 MOST_HELD = 1000
 """With so many lines held, the feed is not read on."""
@@ -49,43 +42,27 @@ MOST_HELD = 1000
 FLUSH_S, FLUSH_AT = 0.2, 200
 """What came of requests is written so soon, or when there is so much of it."""
 
-FRESH_S = 1.0
-"""So old may be what is known of an endpoint when something is sent: its URL, its secret, its owner's roles."""
-
 IDLE_S = 3.0
 """An endpoint without anything to do is given back after so long."""
 
 LEASE_S = dispatching.LEASE.total_seconds()
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What the couriers of a process share. `holder` names it in leases, `verdicts` counts what requests came to, `registered`
-    reads the documents of subscriptions."""
-
-    database: Database
-    client: Client
-    holder: UUID
-    clock: Clock
-    registered: Callable[[], Awaitable[Registered]]
-    verdicts: Counter[str] = field(default_factory=Counter)
-
-
 class Courier:
     """`leased_at`: when the lease was taken, by the same clock."""
 
+    lines: Lines
+    outcomes: Outcomes
+
     def __init__(self, shared: Shared, id: UUID, *, leased_at: datetime) -> None:
         self.shared = shared
-        self.database = shared.database
         self.id = id
-        self.holder = shared.holder
-        self.clock = shared.clock
+        self.source = Source(shared, id)
         self._send_until = leased_at + dispatching.LEASE * 2 / 3
         self._event = asyncio.Event()
         self._is_stopped = False
-        self._version = 0
         self._is_caught_up = False
-        self._looked = self._flushed = monotonic()
+        self._flushed = monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._came: list[tuple[Message, Judged]] = []
 
@@ -103,7 +80,10 @@ class Courier:
         """Until there is nothing to do. Raises the database's errors: the lease then runs out."""
         try:
             await self._open()
-            await self._work()
+            try:
+                await self._work()
+            except Ended as ended:
+                self.outcomes.end(ended.reason)
             await self._close()
         except LeaseLost:
             log.warning("the lease on a webhook endpoint ran out", endpoint=str(self.id))
@@ -113,13 +93,11 @@ class Courier:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _open(self) -> None:
-        async with self.database.connection() as connection:
-            row = self.endpoint = await dispatching.look(connection, self.id, self.holder, now=self.clock())
-            held = await dispatching.held(connection, self.id, now=self.clock())
+        held = await self.source.open()
+        row = self.source.endpoint
         self.lines = Lines(cursors.parse(row["cursor"]), held)
         health = Health(row["failures"], row["failing_since"], row["retry_at"], row["delivered_at"])
-        self.outcomes = Outcomes(self.lines, health, self.clock, one_line=row["order_by"] == "ENDPOINT")
-        self._check()
+        self.outcomes = Outcomes(self.lines, health, self.shared.clock, one_line=row["order_by"] == "ENDPOINT")
 
     async def _work(self) -> None:
         busy_at = monotonic()
@@ -145,17 +123,15 @@ class Courier:
         self.outcomes.close()
         await self._flush()
         if self.outcomes.reason is not None:
-            async with self.database.transaction() as tx:
-                await endpoints.disable(Act(tx, system(self.clock)), id=self.id, reason=self.outcomes.reason)
-        now = self.clock()
-        async with self.database.connection() as connection:
+            async with self.shared.database.transaction() as tx:
+                await endpoints.disable(Act(tx, system(self.shared.clock)), id=self.id, reason=self.outcomes.reason)
+        now = self.shared.clock()
+        async with self.shared.database.connection() as connection:
             unfinished = self.lines.is_unfinished(now)
-            await dispatching.release(connection, self.id, self.holder, now=now, unfinished=unfinished)
-
-    # What is sent
+            await dispatching.release(connection, self.id, self.shared.holder, now=now, unfinished=unfinished)
 
     async def _start(self) -> bool:
-        """Reads on and starts requests as far as both may be. Returns whether there was anything to do."""
+        """Reads on and starts requests as far as both may be. Returns whether there was anything to do. Raises `Ended`."""
         if self._room() <= 0:
             return False
         busy = await self._try_next() if self.outcomes.suspect else await self._read_on()
@@ -164,8 +140,8 @@ class Courier:
             busy = await self._take_up_held() or busy
         if not self.lines.has_ready():
             return busy
-        await self._freshen()
-        if self.clock() >= self._send_until:
+        await self.source.freshen()
+        if self.shared.clock() >= self._send_until:
             await self._flush()  # extends the lease, or finds that it is lost
         if not self.outcomes.is_over:
             for message in self.lines.ready(self._room()):
@@ -182,34 +158,18 @@ class Courier:
         all_held = bool(held) if self.outcomes.one_line else len(held) > MOST_HELD
         if self._is_caught_up or all_held or len(self.lines) > BUFFER:
             return False
-        found = await self._page()
+        self._is_caught_up = True  # unless somebody wakes us meanwhile
+        found = await self.source.page(self.lines.read_to)
         if found is None:
             return False
+        self._is_caught_up = False
         for message in self.lines.add_page(*found):
             self.outcomes.wait_behind(message)
         return True
 
-    async def _page(self) -> tuple[list[Message], cursors.Cursor] | None:
-        """The next messages, and up to where the feed was looked through for them; None at its end."""
-        wanted = triggers.of(self.endpoint["wanted_kinds"], self.endpoint["wanted_fields"])
-        kinds = wanted.kinds()
-        self._is_caught_up = True  # unless somebody wakes us meanwhile
-        try:
-            async with self.database.reading() as connection:
-                width = PAGE if kinds is None else PAGE_OF_KINDS
-                page = await positions.page(connection, self.lines.read_to, width=width, kinds=kinds)
-        except CursorLost as error:
-            self.outcomes.disable(error.message)
-            return None
-        if page.end.position == self.lines.read_to.position:
-            return None
-        self._is_caught_up = False
-        ids = [event.event_id for event in page.events if wanted.match(event.kind, event.changed)]
-        return await self._read(ids), page.end
-
     async def _try_next(self) -> bool:
         """Sends the event behind the suspect, if there is one."""
-        found = await self._page()
+        found = await self.source.page(self.lines.read_to)
         if found is None:
             self.outcomes.suspect, self.outcomes.is_over = None, True
             return False
@@ -222,62 +182,13 @@ class Courier:
 
     async def _take_up_held(self) -> bool:
         """Lines whose time has come: their first deliveries are sent again."""
-        now = self.clock()
+        now = self.shared.clock()
         due = [line for line, until in self.lines.held.items() if until <= now and line not in self.lines.going]
         if due:
             await self._flush()  # what was just put behind has its row
         for line in due[: self._room()]:
-            async with self.database.connection() as connection:
-                rows = await dispatching.in_line(connection, self.id, line, limit=BUFFER)
-            by_id = {row["message_id"]: row for row in rows}
-            found = await self._read([messages.event_id(id) for id in by_id])
-            for message in found:
-                row = by_id.pop(message.id)
-                message.line, message.attempts, message.since = line, row["attempts"], row["created_at"]
-                message.is_open = True
-            if by_id:  # the owner may not see them any more, or they are not kept
-                async with self.database.connection() as connection:
-                    await dispatching.give_up(connection, self.id, list(by_id), now=now)
-            if found or not rows:
-                self.lines.add_open(line, found)
+            self.lines.add_open(line, await self.source.open_deliveries(line, limit=BUFFER))
         return bool(due)
-
-    async def _read(self, ids: Sequence[UUID]) -> list[Message]:
-        """The messages of these events, as the owner may see them now."""
-        if not ids:
-            return []
-        await self._freshen()
-        viewer = dispatching.viewer(self.endpoint, self.clock)
-        texts = None
-        if self.endpoint["subscription_id"] is not None:
-            registered = await self.shared.registered()
-            async with self.database.transaction() as tx:
-                try:
-                    texts = await messages.subscribed(
-                        Act(tx, viewer), registered, self.endpoint["subscription_id"], ids
-                    )
-                except CrmError as error:
-                    if isinstance(error, DATABASES_OWN):
-                        raise
-                    self.outcomes.disable(f"Its subscription can't be read: {error.message}")
-                    return []
-        async with self.database.reading() as connection:
-            return await messages.read(connection, viewer, self.endpoint, ids, texts)
-
-    async def _freshen(self) -> None:
-        if monotonic() - self._looked > FRESH_S:
-            async with self.database.connection() as connection:
-                self.endpoint = await dispatching.look(connection, self.id, self.holder, now=self.clock())
-            self._check()
-
-    def _check(self) -> None:
-        """Whether anything is to be sent to the endpoint as it is now."""
-        self._looked = monotonic()
-        self._version = self._version or self.endpoint["version"]
-        if self.endpoint["status"] != "ACTIVE" or self.endpoint["version"] != self._version:
-            self.outcomes.is_over = True  # what was changed counts for the next courier, from its start
-        elif (reason := dispatching.ended(self.endpoint)) is not None:
-            self.outcomes.disable(reason)
 
     def _send(self, message: Message) -> None:
         task = asyncio.create_task(self._post(message))
@@ -289,16 +200,14 @@ class Courier:
         self._event.set()
 
     async def _post(self, message: Message) -> None:
-        endpoint, now = self.endpoint, self.clock()
+        endpoint, now = self.source.endpoint, self.shared.clock()
         pairs = dispatching.pairs(endpoint, now=now)
         headers = signatures.headers(message.id, message.body, pairs, now=now, ed25519=endpoint["ed25519"])
         came = await self.shared.client.post(targets.target(endpoint["url"]), headers, message.body.encode())
         number = message.attempts + 1
         tried = attempts.tried(endpoint, message.id, message.kind, headers, message.body, came, now=now, number=number)
         self.outcomes.log.append(tried)
-        self._came.append((message, retries.judge(came, now=self.clock())))
-
-    # What is written
+        self._came.append((message, retries.judge(came, now=self.shared.clock())))
 
     def _take_in(self) -> bool:
         """What came of requests meanwhile. Returns whether anything did."""
@@ -315,11 +224,11 @@ class Courier:
     async def _flush(self) -> None:
         """One transaction for all that came since the last one. Raises `LeaseLost`."""
         self._take_in()
-        now, self._flushed = self.clock(), monotonic()
+        now, self._flushed = self.shared.clock(), monotonic()
         tried, deliveries = self.outcomes.take_written()
-        async with self.database.transaction() as tx:
-            health, cursor = self.outcomes.health, self.lines.cursor
-            await dispatching.settle(tx.connection, self.id, self.holder, cursor, health, deliveries, now=now)
+        async with self.shared.database.transaction() as tx:
+            held = (self.id, self.shared.holder, self.lines.cursor, self.outcomes.health)
+            await dispatching.settle(tx.connection, *held, deliveries, now=now)
             await attempts.record(tx.connection, tried)
         self._send_until = now + dispatching.LEASE * 2 / 3
 
@@ -328,7 +237,8 @@ class Courier:
         seconds = [IDLE_S, LEASE_S / 3]
         if len(self.outcomes):
             seconds.append(FLUSH_S)
-        seconds += [(until - self.clock()).total_seconds() for until in self.lines.held.values()]
+        now = self.shared.clock()
+        seconds += [(until - now).total_seconds() for until in self.lines.held.values()]
         with suppress(TimeoutError):
             async with asyncio.timeout(max(min(seconds), 0.01)):
                 await self._event.wait()

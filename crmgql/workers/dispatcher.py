@@ -4,14 +4,15 @@
     the look of the worker ┴▶ take leases ─▶ a courier per endpoint, until it has nothing to do
 
 Each worker process has one. It asks nothing while nothing happens: the relay's announcements wake it, and the look, which the
-worker has anyway, finds what nobody announced: retries that are due, and endpoints whose process was killed.
+worker has anyway, finds what nobody announced: retries that are due, and endpoints whose process was killed. While there are
+couriers it follows the feed, once for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,9 +27,12 @@ from crmgql.domain.streams.payloads import Registered
 from crmgql.domain.webhooks import dispatching
 from crmgql.errors import DATABASES_OWN
 from crmgql.events import announcements
+from crmgql.events.cursors import CursorLost
+from crmgql.events.feed import Feed
 from crmgql.viewer import Clock, system_clock
-from crmgql.workers.couriers import Courier, Shared
+from crmgql.workers.couriers import Courier
 from crmgql.workers.failures import Failures
+from crmgql.workers.sources import Shared
 from crmgql.workers.webhooks import client
 
 MOST = 100
@@ -37,76 +41,84 @@ MOST = 100
 SPACING_S = 1.0
 """Between two statements that look for endpoints; couriers hear of new events themselves."""
 
-PATIENCE_S = 3.0
-"""How long requests may take after the signal to stop."""
+AGAIN_S = 1.0
 
 
 class Dispatcher:
-    """`run` it beside the jobs; `wake` it when an endpoint has something to send. `holder` names this process in leases."""
+    """`run` it beside the jobs, and `stop` it after that; `wake` it when an endpoint has something to send."""
 
-    def __init__(self, database: Database, settings: Settings, failures: Failures, clock: Clock = system_clock) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, valkey: Redis, failures: Failures, clock: Clock = system_clock
+    ) -> None:
         self.database = database
         self.settings = settings
+        self.valkey = valkey
         self.failures = failures
-        self.clock = clock
-        self.holder = uuid4()
-        self.verdicts: Counter[str] = Counter()
-        self._registered: asyncio.Task[Registered] | None = None
         self.couriers: dict[UUID, Courier] = {}
+        self.feed = Feed(database, valkey)
+        self.shared = Shared(database, client(settings), self.feed, uuid4(), clock, self._documents)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+        self._registered: Registered | None = None
+        self._making = asyncio.Lock()
 
     def wake(self) -> None:
         self._wanted.set()
 
-    def hear(self, position: int) -> None:
-        """A new position was announced."""
-        for courier in self.couriers.values():
-            courier.wake()
-        self.wake()
-
     def metrics(self) -> Iterator[Metric]:
         """For Prometheus."""
         sent = CounterMetricFamily("crmgql_webhook_requests", "Requests to webhook endpoints.", labels=("outcome",))
-        for verdict, count in self.verdicts.items():
+        for verdict, count in self.shared.verdicts.items():
             sent.add_metric((verdict.lower(),), count)
         yield sent
         doc = "Webhook endpoints that this process is sending to."
         yield GaugeMetricFamily("crmgql_webhook_endpoints", doc, value=len(self.couriers))
 
-    async def run(self, valkey: Redis) -> None:
-        """Until cancelled; gives its endpoints back then."""
-        reaching = client(self.settings)
-        shared = Shared(self.database, reaching, self.holder, self.clock, self._documents, self.verdicts)
-        listening = asyncio.create_task(announcements.listen(valkey, self.hear))
+    async def run(self) -> None:
+        """Until cancelled."""
+        listening = announcements.listen(self.valkey, lambda _: self.wake())
+        beside = [asyncio.create_task(work) for work in (listening, self.feed.run())]
         try:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
                 started = monotonic()
-                await self._take(shared)
+                await self._take()
                 await asyncio.sleep(max(started + SPACING_S - monotonic(), 0))
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-            await self._stop()
-            await reaching.close()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
-    async def _take(self, shared: Shared) -> None:
-        room, now = MOST - len(self.couriers), self.clock()
+    async def stop(self, patience_s: float) -> None:
+        """Gives the endpoints back: requests under way may take so long."""
+        tasks = set(self._tasks)
+        for courier in self.couriers.values():
+            courier.stop()
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.shared.client.close()
+
+    async def _take(self) -> None:
+        room, now = MOST - len(self.couriers), self.shared.clock()
         if room <= 0:
             return
         try:
             async with self.database.connection() as connection:
-                taken = await dispatching.take(connection, self.holder, now=now, limit=room)
+                taken = await dispatching.take(connection, self.shared.holder, now=now, limit=room)
         except DATABASES_OWN:  # already in the log; the look finds them
             return
         for id in taken:
-            courier = Courier(shared, id, leased_at=now)
-            self.couriers[id] = courier
+            courier = self.couriers[id] = Courier(self.shared, id, leased_at=now)
             task = asyncio.create_task(self._send(courier))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        if self.couriers and self._following is None:
+            self._following = asyncio.create_task(self._follow())
 
     async def _send(self, courier: Courier) -> None:
         try:
@@ -117,31 +129,38 @@ class Dispatcher:
             self.failures.note("a webhook's courier failed", trouble, endpoint=str(courier.id))
         finally:
             del self.couriers[courier.id]
+            if not self.couriers and self._following is not None:
+                self._following.cancel()
+                self._following = None
             self.wake()
+
+    async def _follow(self) -> None:
+        """Wakes the couriers when the feed has new events."""
+        while True:
+            with suppress(CursorLost, *DATABASES_OWN):
+                head = await self.feed.head()
+                self._wake_couriers()  # they may have read before that
+                async for _ in self.feed.follow(head):
+                    self._wake_couriers()
+            await asyncio.sleep(AGAIN_S)
+
+    def _wake_couriers(self) -> None:
+        for courier in self.couriers.values():
+            courier.wake()
 
     async def _documents(self) -> Registered:
         """What reads the documents of subscriptions. It takes the schema, which a worker has no other use for: it is made at
         the first need, in a thread."""
-        if self._registered is None:
-            self._registered = asyncio.create_task(self._engine())
-        return await asyncio.shield(self._registered)
+        async with self._making:
+            if self._registered is None:
+                build: Any = await asyncio.to_thread(_schema)
+                self._registered = build.engine(self.database, self.settings).registered
+        assert self._registered is not None
+        return self._registered
 
-    async def _engine(self) -> Registered:
-        def imported() -> Any:
-            from crmgql.schema import build
 
-            build.built()
-            return build
+def _schema() -> Any:
+    from crmgql.schema import build
 
-        build = await asyncio.to_thread(imported)
-        return build.engine(self.database, self.settings).registered  # type: ignore[no-any-return]
-
-    async def _stop(self) -> None:
-        for courier in self.couriers.values():
-            courier.stop()
-        tasks = set(self._tasks)
-        if tasks:
-            await asyncio.wait(tasks, timeout=PATIENCE_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    build.built()
+    return build

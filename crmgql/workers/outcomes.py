@@ -60,7 +60,8 @@ class Outcomes:
         self._write(message, "WAITING")
         self.lines.settle(message)
 
-    def disable(self, reason: str) -> None:
+    def end(self, reason: str | None) -> None:
+        """Nothing more is to be sent; with a reason, the endpoint is disabled."""
         self.reason = self.reason or reason
         self.is_over = True
 
@@ -92,9 +93,9 @@ class Outcomes:
         health.failures += 1
         health.failing_since = health.failing_since or now
         if judged.verdict is Verdict.GONE:
-            self.disable(GONE)
+            self.end(GONE)
         elif now - health.failing_since >= retries.GIVEN_UP_AFTER:
-            self.disable(GIVEN_UP)
+            self.end(GIVEN_UP)
         wait = retries.wait(health.failures) if judged.after_s is None else timedelta(seconds=judged.after_s)
         if judged.verdict is Verdict.LATER or health.failures >= retries.BREAKER:
             health.retry_at = now + wait

@@ -107,7 +107,8 @@ class Process:
         drains = {queue: self._drain(attempts, queue) for queue in self.queues}
         database.on_queued = self._ring_bells
         feed = FeedRelay(database, self.redis_url)
-        dispatcher = Dispatcher(database, self.settings, attempts.failures)
+        valkey = client(self.redis_url)
+        dispatcher = Dispatcher(database, self.settings, valkey, attempts.failures)
         upkeep = Upkeep(
             database,
             attempts.clock,
@@ -118,12 +119,15 @@ class Process:
             {"events": feed.wake, "webhooks": dispatcher.wake},
         )
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(valkey.aclose, close_connection_pool=True)
             if metrics_at is not None:
                 await stack.enter_async_context(metrics.served(self._page(attempts, dispatcher), *metrics_at))
-            beside = [
-                asyncio.create_task(work)
-                for work in (attempts.beat(), upkeep.run(), feed.run(), self._dispatch(dispatcher))
-            ]
+            works = [attempts.beat(), upkeep.run(), feed.run()]
+            if KEYS.is_known:
+                works.append(dispatcher.run())
+            else:
+                log.warning("this worker sends no webhooks: CRMGQL_SECRET_KEY is not set")
+            beside = [asyncio.create_task(each) for each in works]
             work = asyncio.create_task(self._persist(drains))
             try:
                 await asyncio.wait([work])
@@ -133,16 +137,7 @@ class Process:
                 await asyncio.gather(*(drain.stop(PATIENCE_S) for drain in drains.values()))
                 await attempts.finish(PATIENCE_S)
                 await ended(*beside)
-
-    async def _dispatch(self, dispatcher: Dispatcher) -> None:
-        if not KEYS.is_known:
-            log.warning("this worker sends no webhooks: CRMGQL_SECRET_KEY is not set")
-            return
-        valkey = client(self.redis_url)
-        try:
-            await dispatcher.run(valkey)
-        finally:
-            await valkey.aclose(close_connection_pool=True)
+                await dispatcher.stop(PATIENCE_S)
 
     def _drain(self, attempts: Attempts, queue: str) -> Drain:
         at_once = self.settings.worker_jobs

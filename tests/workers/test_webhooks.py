@@ -15,13 +15,15 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.config import Settings
+from crmgql.dev import embedded
 from crmgql.domain.streams import subscriptions
 from crmgql.domain.webhooks import attempts, dispatching, replays, retries
 from crmgql.domain.webhooks.endpoints import _new_key
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.errors import BadUserInput, NotFound
-from crmgql.events import outbox, positions
+from crmgql.events import announcements, outbox, positions
 from crmgql.events.cursors import START, Cursor, CursorInvalid, CursorOfAnotherHistory
+from crmgql.events.feed import Feed
 from crmgql.events.outbox import Entry
 from crmgql.models.names import api_id
 from crmgql.outbound.client import Client
@@ -29,8 +31,12 @@ from crmgql.outbound.targets import Reach, networks
 from crmgql.records.records import Act
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
-from crmgql.workers import couriers
-from crmgql.workers.couriers import Courier, Shared
+from crmgql.workers import couriers, sources
+from crmgql.workers.couriers import Courier
+from crmgql.workers.dispatcher import Dispatcher
+from crmgql.workers.failures import Failures
+from crmgql.workers.rings import client
+from crmgql.workers.sources import Shared
 from tests.conftest import NOW, viewer
 from tests.domain.work import insert, user
 from tests.receiver import Got, Receiver, Said, receiving
@@ -89,7 +95,7 @@ class Shop:
         holder = uuid4()
         async with self.crm.connection() as connection:
             ids = await dispatching.take(connection, holder, now=self.now, limit=100)
-        shared = Shared(self.crm, self.client, holder, self.clock, self.registered, self.verdicts)
+        shared = Shared(self.crm, self.client, Feed(self.crm, None), holder, self.clock, self.registered, self.verdicts)
         return [Courier(shared, id, leased_at=self.now) for id in ids]
 
     async def send(self) -> int:
@@ -479,7 +485,7 @@ async def test_a_pause_counts_within_a_moment(shop: Shop, receiver: Receiver) ->
 
     async def pause(got: Got) -> Said:
         await shop.database.execute("UPDATE webhook_endpoints SET status = 'PAUSED' WHERE id = $1", id)
-        sender._looked -= couriers.FRESH_S
+        sender.source._looked -= sources.FRESH_S
         return Said()
 
     receiver.answer = pause
@@ -510,7 +516,7 @@ async def test_many_events_are_few_in_memory(shop: Shop, receiver: Receiver) -> 
     receiver.answer = watch
     await courier.run()
     assert len(receiver.got) == 400
-    assert most <= couriers.BUFFER + couriers.PAGE
+    assert most <= couriers.BUFFER + sources.PAGE
 
 
 async def test_the_log_says_what_was_sent_and_answered(shop: Shop, receiver: Receiver) -> None:
@@ -589,7 +595,7 @@ async def test_a_replay_comes_while_its_endpoint_is_busy(shop: Shop, receiver: R
     async def ask(got: Got) -> Said:
         if got.id == new[1]:
             await replayed(shop, events=[UUID(hex=old[4:])])
-            sender._looked -= couriers.FRESH_S
+            sender.source._looked -= sources.FRESH_S
         return Said()
 
     receiver.answer = ask
@@ -638,3 +644,32 @@ async def test_a_subscription_says_what_is_sent(shop: Shop, receiver: Receiver) 
     await shop.happen(ann)
     assert await shop.send() == 0
     assert "switched off" in (await shop.row(id))["status_reason"]
+
+
+async def test_a_dispatcher_sends_at_once_and_gives_back_what_it_holds(
+    shop: Shop, receiver: Receiver, servers: embedded.Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(couriers, "IDLE_S", 30)
+    ann, valkey = await shop.customer(), client(servers.redis_url)
+    id = await shop.endpoint(receiver.url)
+    first = await shop.happen(ann)
+    dispatcher = Dispatcher(shop.crm, Settings(webhook_networks="127.0.0.0/8"), valkey, Failures(), shop.clock)
+    running = asyncio.create_task(dispatcher.run())
+    try:
+        dispatcher.wake()
+        await receiver.until(lambda got: len(got) == 1)
+        assert (await shop.row(id))["lease_by"] is not None
+        for number in range(2, 5):
+            first += await shop.happen(ann)
+            await announcements.publish(valkey, number)
+            await receiver.until(lambda got, number=number: len(got) == number)  # type: ignore[misc]
+        assert ids(receiver) == first
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await dispatcher.stop(5)
+        await valkey.aclose(close_connection_pool=True)
+    row = await shop.row(id)
+    assert (row["lease_by"], row["cursor"]) == (None, (await positions.head(shop.database)).text())
+    names = {sample.name: sample.value for metric in dispatcher.metrics() for sample in metric.samples}
+    assert names["crmgql_webhook_requests_total"] == 4
