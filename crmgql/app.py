@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
 from crmgql.events.feed import Feed
-from crmgql.http import cors, exchange, graphql, health, intake, sockets
+from crmgql.http import cors, events, exchange, exports, graphql, health, intake, sockets
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
 from crmgql.http.caps import Caps
@@ -64,9 +64,12 @@ class App:
         self.shared_metrics = shared_metrics
         self.graphql: ASGIApp = _starting
         self.sockets: ASGIApp = _no_socket
+        self.events: ASGIApp = _starting
         self.intake: ASGIApp = _starting
+        self.exports: ASGIApp = _starting
         self.rest: ASGIApp = _starting
         self.streams = OpenStreams(settings)
+        self.stop_polls: Callable[[], None] = _nothing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -75,14 +78,19 @@ class App:
             await self.graphql(scope, receive, send)
         elif scope["type"] == "websocket":
             await (self.sockets if scope["path"] == GRAPHQL else _no_socket)(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"] == intake.PATH:
+        elif scope["path"] == events.PATH or scope["path"].startswith(f"{events.PATH}/"):
+            await self.events(scope, receive, send)
+        elif scope["path"] == intake.PATH:
             await self.intake(scope, receive, send)
+        elif scope["path"].startswith(exports.PATH):
+            await self.exports(scope, receive, send)
         else:
             await self.rest(scope, receive, send)
 
     def stopping(self) -> None:
         """Ends what would not end by itself, as the server waits for all that is under way."""
         self.streams.end_all(Gone())
+        self.stop_polls()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """ASGI's lifespan. What an operator can mend is reported in one line, without a traceback."""
@@ -118,6 +126,7 @@ class App:
             caps = Caps(settings)
             metrics = Metrics(lambda: _gauges(engine, caps), self.shared_metrics)
             bodies, throttle = Bodies(settings.body_timeout_s), Throttle(valkey, "crmgql:intake")
+            streams = EventStreams(engine, settings, metrics, caps, self.streams)
             endpoint = graphql.Endpoint(
                 engine,
                 engine.identities,
@@ -125,12 +134,18 @@ class App:
                 metrics,
                 bodies=bodies,
                 addresses=addresses,
-                streams=EventStreams(engine, settings, metrics, caps, self.streams),
+                streams=streams,
             )
-            self.graphql = cors.Cors(endpoint, allowed) if allowed else endpoint
+            plain = events.Endpoint(
+                engine, settings, metrics, caps, streams, bodies=bodies, addresses=addresses, secret=signing_key
+            )
+            self.stop_polls = plain.stop
+            self.graphql, self.events = (cors.Cors(each, allowed) if allowed else each for each in (endpoint, plain))
             self.sockets = sockets.Endpoint(
                 engine, settings, metrics, caps, self.streams, addresses=addresses, origins=allowed
             )
+            files = exports.Endpoint(engine, engine.identities, metrics, bodies=bodies, addresses=addresses)
+            self.exports = cors.Cors(files, allowed) if allowed else files
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             if database.reads_replica:
@@ -229,6 +244,9 @@ def _gauges(engine: Engine, caps: Caps) -> Gauges:
 async def _depths(database: db.Database) -> queues.Depths:
     async with database.reserved() as connection:
         return await queues.depths(connection, queues=kinds.QUEUES, now=system_clock())
+
+
+def _nothing() -> None: ...
 
 
 async def _no_socket(scope: Scope, receive: Receive, send: Send) -> None:

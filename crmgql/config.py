@@ -88,10 +88,14 @@ class Settings(BaseSettings):
         ge=31,
         description="Months of the audit trail that ended so many days ago are dropped; unset: all are kept.",
     )
+    export_retention_h: int = Field(48, ge=1, le=288, description="Hours after which a finished export is deleted.")
     webhook_networks: str = Field(
         "", description="Comma-separated addresses and networks, not public ones, that webhooks may go to besides."
     )
     webhook_timeout_s: float = Field(15, ge=0.1, le=60, description="How long the receiver of a webhook may take.")
+    webhook_log_days: int = Field(
+        30, ge=1, le=365, description="Attempts and ended deliveries of webhooks older than this are deleted."
+    )
     max_streams: int = Field(
         4000, ge=1, le=100_000, description="WebSockets and event streams that a process holds open at once."
     )
@@ -113,6 +117,9 @@ class Settings(BaseSettings):
     )
     max_waiting_bytes: int = Field(
         4_194_304, ge=1024, description="Bytes that may wait for a WebSocket that has stopped being read."
+    )
+    shared_events: bool = Field(
+        False, description="Whether a proxy that asks first may keep pages of /events for all with the same rights."
     )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; unset: no tracing.")
 

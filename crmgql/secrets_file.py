@@ -39,6 +39,13 @@ def secret(settings: Settings) -> str:
     return found
 
 
+def known(settings: Settings) -> str | None:
+    """The same without making one: None where none is set and none was made. Raises `SetupError`."""
+    if settings.secret_key is None and not (settings.data_dir / FILE).exists():
+        return None
+    return secret(settings)
+
+
 def _read(path: Path) -> str | None:
     try:
         return path.read_text(encoding="ascii", errors="replace").strip()

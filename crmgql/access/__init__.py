@@ -7,12 +7,23 @@ the WHERE of its locked reads, and asks for permissions (`demands`), never for r
 """
 
 from crmgql.access.demands import require, require_all, require_read, require_write
-from crmgql.access.entries import ENTRIES, Access, counted, field, figures, has_scope, rows, sees_all, visible
+from crmgql.access.entries import (
+    ENTRIES,
+    Access,
+    counted,
+    field,
+    figures,
+    has_scope,
+    rows,
+    seeing_only,
+    sees_all,
+    visible,
+)
 from crmgql.access.parameters import VIEWER_ID, Parameter, bind, statement, value_of
 from crmgql.access.permissions import CHAPTERS, PERMISSIONS, Permission, Reach
 from crmgql.access.rights import may, reach, sight
 from crmgql.access.roles import ROLES, roles_with
-from crmgql.access.types import SCOPES, narrowed
+from crmgql.access.types import SCOPES, covers, narrowed
 
 __all__ = [
     "CHAPTERS",
@@ -27,6 +38,7 @@ __all__ = [
     "Reach",
     "bind",
     "counted",
+    "covers",
     "field",
     "figures",
     "has_scope",
@@ -39,6 +51,7 @@ __all__ = [
     "require_write",
     "roles_with",
     "rows",
+    "seeing_only",
     "sees_all",
     "sight",
     "statement",

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from crmgql.access.rights import may
 from crmgql.sql import ast
@@ -80,6 +80,12 @@ def field(record: str, name: str, who: Who, t: str) -> ast.Expr:
 def has_scope(who: Who, record: str, way: str) -> bool:
     """Whether the viewer is a person, or a key that may `read` or `write` records of the type."""
     return who.scopes is None or bool(who.scopes & {f"{ENTRIES[record].noun}:{way}", f"*:{way}"})
+
+
+def seeing_only(who: Who, records: Iterable[str]) -> Who:
+    """The same viewer, seeing nothing but records of these types: the rules of all others are left out of statements, and
+    viewers whose rules for these are the same can share them."""
+    return Who(who.roles, frozenset(f"{ENTRIES[each].noun}:read" for each in records if has_scope(who, each, "read")))
 
 
 def sees_all(who: Who, record: str) -> bool:

@@ -78,3 +78,24 @@ class _Widening:
         changed = ast.Op(ast.Col(H, "kept"), "?", ast.Text(column.name))
         entries = ast.Table(self.since.own if column.table == self.t else self.since.above, H)
         return ast.Select(((value(column.name), "was"),), entries, where=ast.all_of([own, changed, condition]))
+
+
+def before(record: str, who: Who, t: str) -> ast.Expr:
+    """The condition under which row `t` of a type was visible before the change that the audit entry `h` is about."""
+
+    def earlier(item: object) -> ast.Expr | None:
+        match item:
+            case ast.IsNull(ast.Col(table, name) as column, negated) if table == t:
+                return ast.IsNull(_before(name, ast.Cast(column, "text"), as_text=True), negated)
+            case ast.Col(table, name) if table == t and name != "id":
+                return _before(name, item)
+            case _:
+                return None
+
+    return walk.replaced(rows_now(record, who, t), earlier)  # type: ignore[no-any-return]
+
+
+def _before(column: str, now: ast.Expr, *, as_text: bool = False) -> ast.Expr:
+    pair = ast.Op(ast.Col(H, "kept"), "->", ast.Text(column))
+    was = ast.Op(pair, "->>", ast.Num(0)) if as_text else value(column)
+    return ast.Case(ast.Op(ast.Col(H, "kept"), "?", ast.Text(column)), was, now)

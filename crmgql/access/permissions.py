@@ -147,6 +147,16 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         ),
         Permission("email.write", "starting jobs that send mail"),
     ),
+    "webhooks": (
+        Permission(
+            "webhook.read", "seeing webhook endpoints and the log of their deliveries, by their owner", OWN_OR_ALL
+        ),
+        Permission(
+            "webhook.write",
+            "making and changing webhook endpoints that send what oneself may see; with all, what others may see",
+            OWN_OR_ALL,
+        ),
+    ),
     "jobs": (
         Permission("job.read", "seeing jobs, by who asked for them", OWN_OR_ALL),
         Permission("job.write", "asking for jobs, cancelling, retrying and dropping them"),
@@ -157,6 +167,8 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("erasure.read", "seeing who was erased when, and why"),
         Permission("erasure.write", "erasing a person for good"),
         Permission("event.read", "reading events about what one sees"),
+        Permission("export.read", "seeing exports, by who asked for them; fetching only one's own", OWN_OR_ALL),
+        Permission("export.write", "exporting what one sees"),
         Permission("audit.read", "reading the audit trail of what one sees"),
         Permission("subscription.read", "seeing event subscriptions, by their owner", OWN_OR_ALL),
         Permission(

@@ -53,7 +53,7 @@ def roles_with(permission: str) -> list[str]:
 COMMON = """
     user.read team.read product.read campaign.read pipeline.read calendar.read company.read
     task.write interaction.write customer.write notification.read notification.write
-    event.read subscription.read.own subscription.write.own
+    event.read subscription.read.own subscription.write.own export.read.own export.write
 """
 """What everybody may who has a role at all."""
 
@@ -129,6 +129,7 @@ declare(
     contact.write ticket.write product.write opportunity.write lead.read lead.write
     order.read order.write payment.read payment.write
     task.read job.read.own email.read.own
+    webhook.read.own webhook.write.own
     """,
 )
 declare(SYSTEM, " ".join(ADMIN.permissions))

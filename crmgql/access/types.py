@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from crmgql.access import rules, trails
 from crmgql.access.entries import ENTRIES, Access
+from crmgql.access.permissions import PERMISSIONS
+from crmgql.access.rights import reach
 from crmgql.access.rules import by, computed_over, permitted, permitted_field, results, under_customer, where_visible
+from crmgql.viewer import Who
 
 COST = permitted_field("cost.read")
 SPEND = permitted_field("spend.read")
@@ -120,6 +123,9 @@ ENTRIES |= {
         "notifications", "notifications", rules.own("user_id", "notification.read"), "notification.write"
     ),
     "EmailMessage": Access("emails", "email_messages", rules.emails, "email.write"),
+    "WebhookEndpoint": Access("webhooks", "webhook_endpoints", by("owner_id", "webhook.read"), "webhook.write"),
+    "WebhookDelivery": Access("webhooks", "webhook_deliveries", where_visible("WebhookEndpoint", "endpoint_id")),
+    "WebhookAttempt": Access("webhooks", "webhook_attempts", where_visible("WebhookEndpoint", "endpoint_id")),
     "Job": Access("jobs", "jobs", by("actor_id", "job.read"), "job.write"),
     "Schedule": Access("jobs", "schedules", permitted("schedule.read"), "schedule.write"),
     "Company": Access("settings", "companies", permitted("company.read"), "company.write"),
@@ -127,6 +133,7 @@ ENTRIES |= {
     "EventSubscription": Access(
         "subscriptions", "event_subscriptions", by("owner_id", "subscription.read"), "subscription.write"
     ),
+    "Export": Access("exports", "exports", by("owner_id", "export.read"), "export.write"),
     "Event": Access("events", "events", trails.following("event.read")),
     "AuditEntry": Access("audit", "audit_entries", trails.following("audit.read", old_values=True)),
 }
@@ -135,6 +142,14 @@ SCOPES = frozenset(
     f"{noun}:{way}" for noun in {*(entry.noun for entry in ENTRIES.values()), "*"} for way in ("read", "write")
 )
 """All scopes that an API key can have."""
+
+
+def covers(who: Who, other: Who) -> bool:
+    """Whether one may read and do all that the other may."""
+    as_far = all(reach(who, name) >= reach(other, name) for name in PERMISSIONS)
+    return as_far and (
+        who.scopes is None or (narrowed(other.scopes) or SCOPES) <= (narrowed(who.scopes) or frozenset())
+    )
 
 
 def narrowed(*limits: frozenset[str] | None) -> frozenset[str] | None:

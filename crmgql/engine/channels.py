@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,8 @@ from crmgql.errors import DATABASES_OWN, TimedOut
 from crmgql.events.cursors import Cursor, CursorLost
 from crmgql.events.feed import Feed
 from crmgql.events.positions import Page, Placed
+from crmgql.models.names import api_id
+from crmgql.planner.sights import ENTERED, SEEN
 
 log = structlog.get_logger("crmgql")
 
@@ -37,8 +39,9 @@ PAUSE_S = 1.0
 TRIES = 3
 """How often an event is read that takes too long, before its subscribers get an error in its place."""
 
-Values = Callable[[list[UUID]], list[Any]]
-"""Ids of events → the parameters of the statement."""
+NONE: frozenset[str] = frozenset()
+Values = Callable[[Sequence[UUID], str], list[Any]]
+"""Ids of events, and what these did to the sight of their subjects → the parameters of the statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,26 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Sights:
+    """How it is found out what events did to the sight of their subjects. `deciding`: by type, the fields that it hangs on."""
+
+    sql: str
+    values: Callable[[Sequence[UUID]], list[Any]]
+    deciding: Mapping[str, frozenset[str]]
+    left: Callable[[Mapping[str, Any]], bytes] | None
+    """The body for a subject that left the sight; None: nobody is told."""
+
+    def asks(self, event: Placed) -> bool:
+        return not self.deciding.get(event.subject_type, NONE).isdisjoint(event.changed)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """How events are read. `cost`: nodes of one event at most, of which one statement may read `most`."""
 
     sql: str
     values: Values
+    sights: Sights
     cost: int
     most: int
 
@@ -219,12 +237,7 @@ class Channel:
         tries = 0
         while True:
             try:
-                bodies = await self._fetched(events)
-                return [
-                    (event.cursor, _delivery(bodies[event.event_id], event))
-                    for event in events
-                    if event.event_id in bodies
-                ]
+                return [(event.cursor, each) for event, each in await self._fetched(events)]
             except TimedOut:
                 tries += 1
                 if len(events) > 1:
@@ -235,18 +248,55 @@ class Channel:
             except DATABASES_OWN:  # already in the log
                 await asyncio.sleep(PAUSE_S)
 
-    async def _fetched(self, events: Sequence[Placed]) -> dict[UUID, str]:
-        ids = [event.event_id for event in events]
+    async def _fetched(self, events: Sequence[Placed]) -> list[tuple[Placed, Delivery]]:
+        entered, gone = await self._sight(events)
+        bodies = await self._bodies([each for each in events if each not in entered and each not in gone], SEEN)
+        if entered:
+            bodies |= await self._bodies(entered, ENTERED)
+        if gone and self.reading.sights.left is not None:
+            bodies |= {event.event_id: self.reading.sights.left(_known(event)) for event in gone}
+        return [
+            (event, Delivery(bodies[event.event_id], event.cursor.text()))
+            for event in events
+            if event.event_id in bodies
+        ]
+
+    async def _sight(self, events: Sequence[Placed]) -> tuple[list[Placed], list[Placed]]:
+        """The events whose subjects came into sight, and those whose subjects left it."""
+        sights = self.reading.sights
+        asked = {event.event_id: event for event in events if sights.asks(event)}
+        if not asked:
+            return [], []
         async with self._slots, self.database.reading() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(self.reading.sql, *self.reading.values(ids))
-        return {row[0]: row[1] for row in rows}
+            rows = await connection.fetch(sights.sql, *sights.values(list(asked)))
+        entered = [asked[id] for id, before, now in rows if now and not before]
+        return entered, [asked[id] for id, before, now in rows if before and not now]
+
+    async def _bodies(self, events: Sequence[Placed], sight: str) -> dict[UUID, bytes]:
+        if not events:
+            return {}
+        values = self.reading.values([event.event_id for event in events], sight)
+        async with self._slots, self.database.reading() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(self.reading.sql, *values)
+        return {row[0]: b'{"data":%b}' % row[1].encode() for row in rows}
+
+
+def _known(event: Placed) -> dict[str, Any]:
+    """What somebody is told of an event whose subject they see no more, by field."""
+    return {
+        "id": api_id("Event", event.event_id),
+        "kind": event.kind,
+        "kindVersion": event.kind_version,
+        "subjectType": event.subject_type,
+        "subjectId": api_id(event.subject_type, event.subject_id),
+        "occurredAt": event.occurred_at.isoformat(),
+        "cursor": event.cursor.text(),
+        "isLast": event.is_last,
+        "transactionId": event.transaction,
+    }
 
 
 TOOK_TOO_LONG = b'{"data":null,"errors":[{"message":"Reading this event took too long; ask for less of it.","extensions":{"code":"TIMEOUT"}}]}'
-
-
-def _delivery(text: str, event: Placed) -> Delivery:
-    return Delivery(f'{{"data":{text}}}'.encode(), event.cursor.text())
 
 
 class Channels:

@@ -35,6 +35,7 @@ from graphql import (
     validate,
 )
 
+from crmgql.config import Settings
 from crmgql.engine import measure
 from crmgql.engine.errors import from_graphql, rejected
 from crmgql.engine.measure import Size
@@ -72,6 +73,16 @@ class Limits:
     @property
     def sizes(self) -> measure.Limits:
         return measure.Limits(self.depth, self.aliases, self.directives)
+
+
+def limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.max_tokens,
+        settings.max_depth,
+        settings.max_aliases,
+        settings.max_directives,
+        settings.introspection != "off",
+    )
 
 
 @dataclass(frozen=True, slots=True)

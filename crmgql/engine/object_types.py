@@ -86,7 +86,7 @@ def _field(field: metadata.Field, kinds: dict[str, Any], doc: str | None) -> Fie
 
 
 def _leaf(codec: Any, kinds: dict[str, Any]) -> Any:
-    kind = kinds[codec.graphql]
+    kind = kinds.get(codec.graphql) or lazy(codec.graphql)
     return list_of(kind) if codec.kind == "enums" else kind
 
 

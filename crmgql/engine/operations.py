@@ -27,7 +27,7 @@ from crmgql.domain.people import clients
 from crmgql.domain.people.identity import Identities
 from crmgql.domain.people.login_attempts import Blocks
 from crmgql.domain.people.sessions import Issue
-from crmgql.engine import copies, documents, parts
+from crmgql.engine import copies, documents, parts, polls
 from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
@@ -37,6 +37,7 @@ from crmgql.engine.mutation_runner import Mutations
 from crmgql.engine.mutations import MUTATIONS, SessionCall
 from crmgql.engine.pace import Pace
 from crmgql.engine.parts import HEAVY, Filled, Parts
+from crmgql.engine.polls import Poll, Polled
 from crmgql.engine.registered import Registered
 from crmgql.engine.shares import Shares
 from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
@@ -110,7 +111,7 @@ class Engine:
         self.shares = Shares(settings.pool_size)
         self.parts = Parts(self.schema, known, database, self.shares)
         self.blocks = Blocks()
-        self.documents = documents.Documents(self.schema, _limits(settings), size=settings.plan_cache_size)
+        self.documents = documents.Documents(self.schema, documents.limits(settings), size=settings.plan_cache_size)
         roots = (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type)
         self._root_fields = {name for root in roots if root is not None for name in root.fields}
         self.reading = Lane("reading")
@@ -162,20 +163,43 @@ class Engine:
         """A stream of answers, for the viewer that `who` answers from time to time. Raises `Rejected` for a request that
         gets no data; so does the stream, when something ends it later."""
         try:
-            viewer = await who()
-            operation = await self._operation(request, viewer)
-            if not operation.is_live and operation.kind != "subscription":
-                raise BadUserInput("Only subscriptions, and queries with @live, can be followed.")
-            request.kind = "subscription"
-            request.budget.run(operation, self.documents.limits.sizes)
-            pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
-            variables = await self.variables(operation, request.variables, pace)
-            subscriber = Subscriber(operation, variables, who, pace)
+            subscriber, viewer = await self._subscriber(request, who)
             return await self.subscriptions.open(subscriber, viewer, request.resume)
         except CrmError as error:
             raise rejected(error) from error
         except RecursionError:
             raise rejected(QueryTooComplex("The input is nested too deeply.")) from None
+
+    async def poll(self, request: Request, who: WhoNow, poll: Poll) -> Polled:
+        """The next answers of a subscription to events, for those who ask again. Raises `Rejected`."""
+        try:
+            subscriber, viewer = await self._subscriber(request, who)
+            return await polls.answer(self.subscriptions, subscriber, viewer, poll)
+        except CrmError as error:
+            raise rejected(error) from error
+
+    async def sight(self, request: Request, viewer: Viewer) -> Hashable:
+        """What decides the answers of a subscription to events: equal for viewers who are answered the same."""
+
+        async def who() -> Viewer:
+            return viewer
+
+        try:
+            subscriber, _ = await self._subscriber(request, who)
+            return await self.subscriptions.sight(subscriber, viewer)
+        except CrmError as error:
+            raise rejected(error) from error
+
+    async def _subscriber(self, request: Request, who: WhoNow) -> tuple[Subscriber, Viewer]:
+        viewer = await who()
+        operation = await self._operation(request, viewer)
+        if not operation.is_live and operation.kind != "subscription":
+            raise BadUserInput("Only subscriptions, and queries with @live, can be followed.")
+        request.kind = "subscription"
+        request.budget.run(operation, self.documents.limits.sizes)
+        pace = Pace(_client(viewer, request), request.values, request.budget, self.reading, self.plans, self.sizes)
+        variables = await self.variables(operation, request.variables, pace)
+        return Subscriber(operation, variables, who, pace), viewer
 
     async def _operation(self, request: Request, viewer: Viewer | None) -> Operation:
         with telemetry.span("graphql.parse"):
@@ -288,16 +312,6 @@ class Engine:
         if self.secret is None:
             return None
         return Issue(self.secret, self.settings.access_token_minutes, self.settings.refresh_token_days)
-
-
-def _limits(settings: Settings) -> documents.Limits:
-    return documents.Limits(
-        settings.max_tokens,
-        settings.max_depth,
-        settings.max_aliases,
-        settings.max_directives,
-        settings.introspection != "off",
-    )
 
 
 def _client(viewer: Viewer | None, request: Request) -> Hashable:

@@ -14,20 +14,14 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from graphql import (
-    DocumentNode,
-    FragmentDefinitionNode,
-    GraphQLSchema,
-    GraphQLSyntaxError,
-    VariableNode,
-    Visitor,
-    visit,
-)
+from graphql import DocumentNode, GraphQLSchema, GraphQLSyntaxError
 from graphql.execution.values import VariableValues, get_variable_values
 
 from crmgql.domain.streams.payloads import MOST
+from crmgql.engine import fragments
 from crmgql.engine.documents import MAX_ERRORS, Documents, Operation
 from crmgql.engine.errors import Rejected
+from crmgql.engine.exporting import Exporting
 from crmgql.engine.lanes import Lane
 from crmgql.engine.parsing import parse
 from crmgql.errors import BadUserInput, CrmError, MaxCostExceeded
@@ -60,6 +54,7 @@ class Registered:
         self.plans = plans
         self.sizes = sizes
         self.lane = lane
+        self.exporting = Exporting(schema, documents, plans, lane)
 
     async def check(self, text: str, where: dict[str, Any] | None, read_as: ReadAs, viewer: Viewer) -> None:
         """Raises `BadUserInput` for a document or a filter that can't be used, `MaxCostExceeded`, `Forbidden`."""
@@ -112,14 +107,14 @@ class Registered:
     def _read(self, text: str) -> Operation:
         """The operation around a document. Raises `BadUserInput`."""
         try:
-            _require_fragments(parse(text, max_tokens=self.documents.limits.tokens))
+            _require_payload(parse(text, max_tokens=self.documents.limits.tokens))
             return self.documents.read(_whole(text, KEY)).find(None)
         except GraphQLSyntaxError as error:
             raise BadUserInput(error.message, field="document") from None
         except RecursionError:
             raise BadUserInput("The document is nested too deeply.", field="document") from None
         except Rejected as error:
-            raise BadUserInput("; ".join(map(_said, error.errors)), field="document") from None
+            raise BadUserInput("; ".join(map(fragments.said, error.errors)), field="document") from None
 
     def _payload(self, operation: Operation, variables: Variables) -> selection.Object:
         """What is wanted of an event."""
@@ -155,21 +150,10 @@ def _about(field: str, work: Callable[[], Result]) -> Result:
         raise
 
 
-def _require_fragments(document: DocumentNode) -> None:
+def _require_payload(document: DocumentNode) -> None:
     """Raises `BadUserInput` unless it is made of fragments, one of them `Payload on Event`, without variables."""
-    named = {}
-    for item in document.definitions:
-        if not isinstance(item, FragmentDefinitionNode):
-            raise BadUserInput(f"It must be made of fragments only, such as “{EXAMPLE}”.", field="document")
-        named[item.name.value] = item.type_condition.name.value
-    if named.get(NAME) != TYPE:
+    if fragments.named(document, EXAMPLE).get(NAME) != TYPE:
         raise BadUserInput(f"It must have a fragment {NAME} on {TYPE}, such as “{EXAMPLE}”.", field="document")
-    visit(document, _WithoutVariables())
-
-
-class _WithoutVariables(Visitor):
-    def enter_variable(self, node: VariableNode, *_: Any) -> None:
-        raise BadUserInput(f"${node.name.value}: nobody gives it a value; write the value itself.", field="document")
 
 
 def _refuse_records(wanted: selection.Object, where: dict[str, Any], event: metadata.Node) -> None:
@@ -218,8 +202,3 @@ def _conditions(where: Any, event: metadata.Node) -> Iterator[str]:
                 yield from _conditions(value, event)
             elif not isinstance(event.fields.get(name), metadata.Leaf | None):
                 yield name
-
-
-def _said(error: dict[str, Any]) -> str:
-    places = error.get("locations") or []
-    return f"{error['message']} (line {places[0]['line']})" if places else str(error["message"])

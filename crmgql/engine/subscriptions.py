@@ -10,7 +10,7 @@ and a job (see `live_queries`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 
 from crmgql.db import Database
 from crmgql.engine import copies, parts
-from crmgql.engine.channels import Batch, Channel, Channels, Delivery, Reading
+from crmgql.engine.channels import Batch, Channel, Channels, Delivery, Reading, Sights
 from crmgql.engine.documents import Operation
 from crmgql.engine.errors import rejected
 from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, STREAM, Wanted
@@ -35,7 +35,7 @@ from crmgql.events import cursors
 from crmgql.events.cursors import Cursor
 from crmgql.events.feed import Feed
 from crmgql.models.names import PREFIXES
-from crmgql.planner import interests
+from crmgql.planner import interests, sights
 from crmgql.planner.arguments import Scalar
 from crmgql.planner.codecs import decode_id
 from crmgql.planner.interests import Interest
@@ -121,9 +121,7 @@ class Subscriptions:
 
     async def open(self, subscriber: Subscriber, viewer: Viewer, resume: str | None) -> Stream:
         """A stream, whose request is all right. Raises `CrmError` of whatever is wrong with it."""
-        feed = self.feed
-        if feed is None:
-            raise Unavailable("Nothing can be followed here: this process has no feed.")
+        feed = self.following
         if subscriber.operation.kind == "query":
             return await self._open_live(feed, subscriber, viewer)
         ((key, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
@@ -142,6 +140,24 @@ class Subscriptions:
             owners = Subscriber(named.operation, named.variables, named.who, subscriber.pace)
             return await self._open_events(feed, owners, named.viewer, named.wanted, after or named.cursor)
         return await self._open_events(feed, subscriber, viewer, FOLLOWED[name].wanted(given), after)
+
+    @property
+    def following(self) -> Feed:
+        """The feed. Raises `Unavailable`."""
+        if self.feed is None:
+            raise Unavailable("Nothing can be followed here: this process has no feed.")
+        return self.feed
+
+    async def channel(self, subscriber: Subscriber, viewer: Viewer, wanted: Wanted) -> AbstractContextManager[Channel]:
+        """What reads the events that are wanted, for this viewer."""
+        plan = await self._event_plan(subscriber, viewer)
+        subscriber.pace.pay(plan)
+        return self._channel(self.following, subscriber, wanted, viewer, plan)
+
+    async def sight(self, subscriber: Subscriber, viewer: Viewer) -> Hashable:
+        """All that decides what the viewer is answered of an event: equal for viewers who are answered the same."""
+        plan = await self._event_plan(subscriber, viewer)
+        return plan.sql, _frozen(self._values(plan, subscriber, viewer))
 
     def _reader(self, subscriber: Subscriber) -> Reader:
         prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
@@ -168,8 +184,10 @@ class Subscriptions:
             lambda: self.plans.make_events(prepared, variables, viewer.who),
         )
 
-    def _values(self, plan: Plan, subscriber: Subscriber, viewer: Viewer, ids: Any = ()) -> list[Any]:
-        return plan.values({**subscriber.variables.coerced, EVENT_IDS: ids}, viewer)
+    def _values(
+        self, plan: Plan, subscriber: Subscriber, viewer: Viewer, ids: Sequence[UUID] = (), sight: str = sights.SEEN
+    ) -> list[Any]:
+        return plan.values({**subscriber.variables.coerced, EVENT_IDS: ids, sights.SIGHT: sight}, viewer)
 
     async def _events(
         self, feed: Feed, subscriber: Subscriber, wanted: Wanted, viewer: Viewer, plan: Plan, at: At
@@ -194,10 +212,25 @@ class Subscriptions:
     ) -> AbstractContextManager[Channel]:
         values = self._values(plan, subscriber, viewer)
         reading = Reading(
-            plan.sql, lambda ids: self._values(plan, subscriber, viewer, ids), plan.cost, self.plans.max_cost
+            plan.sql,
+            lambda ids, sight: self._values(plan, subscriber, viewer, ids, sight),
+            self._sights(subscriber, viewer),
+            plan.cost,
+            self.plans.max_cost,
         )
         key: Hashable = (plan.sql, _frozen(values), wanted)
         return self.channels.channel(feed, key, reading, wanted)
+
+    def _sights(self, subscriber: Subscriber, viewer: Viewer) -> Sights:
+        """With a `where` nobody is told what left their sight: it may be what they never asked for."""
+        plan = self.plans.sights(viewer.who)
+        key, wanted = self._reader(subscriber).events(subscriber.operation.prepared.operation)
+        return Sights(
+            plan.sql,
+            lambda ids: plan.values({EVENT_IDS: ids}, viewer),
+            sights.deciding(self.plans.metadata, viewer.who),
+            partial(sights.left, key, wanted.object) if wanted.where is None else None,
+        )
 
     async def _open_live(self, feed: Feed, subscriber: Subscriber, viewer: Viewer) -> Stream:
         if parts.are_needed(subscriber.operation):

@@ -184,5 +184,5 @@ def _columns(model: Any) -> Iterator[str]:
     return (column for column in model._meta.fields_db_projection.values() if column not in SECRETS)
 
 
-SECRETS = frozenset({"password_hash", "key_hash", "token_hash", "lease_token"})
+SECRETS = frozenset({"password_hash", "key_hash", "token_hash", "lease_token", "key_salt", "old_key_salt"})
 """Columns that no audit row may contain."""

@@ -23,7 +23,7 @@ import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from crmgql import logs
-from crmgql.engine.errors import STATUS, formatted, internal
+from crmgql.engine.errors import STATUS, Rejected, formatted, internal
 from crmgql.errors import CrmError
 from crmgql.http import negotiation
 from crmgql.http.addresses import Addresses
@@ -35,7 +35,7 @@ log = structlog.get_logger("crmgql")
 
 PLAIN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 OK = "OK"
-NO_STORE = (b"cache-control", b"no-store")
+NO_STORE = b"no-store"
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
@@ -57,7 +57,7 @@ class Arrived:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes to the wire. `code` and `kind` (of operation) are for the metrics. `respond`, of an answer that goes on, is
+    """What goes to the wire. `code` and `kind` (of operation) are for the metrics, `cache` is the `Cache-Control`. `respond`, of an answer that goes on, is
     given its start and sends all of it."""
 
     status: int
@@ -66,6 +66,7 @@ class Answer:
     headers: Headers = ()
     code: str = OK
     kind: str = ""
+    cache: bytes = NO_STORE
     respond: Callable[[Message, Receive, Send], Awaitable[None]] | None = None
 
 
@@ -139,7 +140,7 @@ class Endpoint(ABC):
     async def _send(self, answer: Answer, arrived: Arrived, send: Send) -> None:
         body = answer.body
         headers = [
-            NO_STORE,
+            (b"cache-control", answer.cache),
             NO_SNIFFING,
             (b"x-request-id", arrived.id),
             (b"vary", self.vary),
@@ -174,6 +175,13 @@ def encoded(value: Any) -> bytes:
 
 def refused(error: Refused, media: bytes = negotiation.JSON) -> Answer:
     return Answer(error.status, encoded({"errors": [error.error()]}), media, error.headers, error.code)
+
+
+def rejected(error: Rejected, *, kind: str) -> Answer:
+    """The answer of an endpoint that is not GraphQL's."""
+    extensions = error.errors[0]["extensions"]
+    headers = explaining(error.status, extensions)
+    return Answer(error.status, encoded({"errors": error.errors}), headers=headers, code=extensions["code"], kind=kind)
 
 
 def broken(media: bytes = negotiation.JSON) -> Answer:

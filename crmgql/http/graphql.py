@@ -37,9 +37,10 @@ from crmgql.engine.errors import STATUS, Rejected, rejected
 from crmgql.engine.operations import Engine, Request
 from crmgql.engine.pace import MANY_VALUES
 from crmgql.errors import CrmError, Unauthenticated
-from crmgql.http import event_stream, exchange, negotiation, requests
+from crmgql.http import exchange, negotiation, requests
 from crmgql.http.addresses import Addresses
 from crmgql.http.bodies import Bodies
+from crmgql.http.event_stream import GRAPHQL
 from crmgql.http.exchange import Answer, Arrived, encoded
 from crmgql.http.json_limits import MAX_VALUES, STRANGERS_VALUES
 from crmgql.http.metrics import Metrics
@@ -215,7 +216,7 @@ def _failed_for(events: negotiation.Events, error: Rejected, media: bytes, kind:
     if events == "also" or error.status in NOT_ABOUT_THE_QUERY:
         return _failed(error, media, kind)
     code = error.errors[0]["extensions"]["code"]
-    return Answer(200, event_stream.failed(error.errors), event_stream.MEDIA, code=code, kind=kind)
+    return Answer(200, GRAPHQL.failed(error.errors), GRAPHQL.media, code=code, kind=kind)
 
 
 def _note_failure(answer: Answer) -> None:

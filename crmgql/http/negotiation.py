@@ -14,6 +14,8 @@ import brotli
 
 JSON = b"application/json; charset=utf-8"
 RESPONSE_JSON = b"application/graphql-response+json; charset=utf-8"
+EVENTS = b"text/event-stream; charset=utf-8"
+LINES = {"application/jsonl": b"application/jsonl", "application/x-ndjson": b"application/x-ndjson"}
 HTML = b"text/html; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 
@@ -72,6 +74,17 @@ def events(accept: bytes | None) -> Events | None:
 
 
 @_remembered
+def event_media(accept: bytes | None) -> bytes | None:
+    """The content type of events without GraphQL that is wanted most: JSON, lines of it, or server-sent events."""
+    weights = _weights(accept or b"*/*")
+    offered = {"application/json": JSON, **LINES, "text/event-stream": EVENTS}
+    wanted = {name: weights.get(name, 0.0) for name in offered}
+    wanted["application/json"] = _best(weights, "application/json", "application/*", "*/*")
+    best = max(wanted, key=lambda name: wanted[name])
+    return offered[best] if wanted[best] > 0 else None
+
+
+@_remembered
 def wants_page(accept: bytes | None) -> bool:
     """Whether a browser asks: HTML is named and wanted more than JSON."""
     weights = _weights(accept or b"")
@@ -91,6 +104,12 @@ def encoding(accept_encoding: bytes | None) -> Encoding | None:
     if brotli_weight > 0 and brotli_weight >= gzip_weight:
         return "br"
     return "gzip" if gzip_weight > 0 else None
+
+
+@_remembered
+def reads_gzip(accept_encoding: bytes | None) -> bool:
+    """Whether the client reads gzip at all."""
+    return _best(_weights(accept_encoding or b""), "gzip", "*") > 0
 
 
 @_remembered

@@ -5,8 +5,10 @@ Always holds: a stream stays its user's. A new token of somebody else is refused
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from crmgql import access
 from crmgql.domain.people.identity import Identities
 from crmgql.errors import Forbidden, Unauthenticated
 from crmgql.viewer import Clock, Viewer, system_clock
@@ -20,7 +22,7 @@ EXPIRED = "token expired"
 class Session:
     """`ends`: when the token does; None: never. `first` is the viewer at the beginning."""
 
-    __slots__ = ("authorization", "clock", "ends", "first", "identities", "warned")
+    __slots__ = ("authorization", "clock", "ends", "first", "identities", "sees", "warned")
 
     def __init__(
         self, identities: Identities, authorization: str, first: Viewer, ends: datetime | None, clock: Clock
@@ -31,12 +33,14 @@ class Session:
         self.ends = ends
         self.clock = clock
         self.warned = False
+        self.sees: frozenset[str] | None = None
 
     async def who(self) -> Viewer:
         """The viewer as of now. Raises `Unauthenticated`."""
         if self.expired:
             raise Unauthenticated(f"{EXPIRED}: send a new one before the end, or connect again.")
-        return await self.identities.identify(self.authorization, self.clock)
+        viewer = await self.identities.identify(self.authorization, self.clock)
+        return viewer if self.sees is None else replace(viewer, who=access.seeing_only(viewer.who, self.sees))
 
     async def renew(self, authorization: str) -> None:
         """Goes on with another token. Raises `Unauthenticated`, `Forbidden`; the old one stays then."""

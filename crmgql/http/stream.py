@@ -15,12 +15,14 @@ import structlog
 from starlette.types import Message, Receive, Send
 
 from crmgql.config import Settings
+from crmgql.engine.channels import Delivery
 from crmgql.engine.errors import Rejected, internal, rejected
 from crmgql.engine.operations import Engine, Request
 from crmgql.engine.subscriptions import Stream
 from crmgql.errors import BadUserInput, CrmError, Unauthenticated
-from crmgql.http import event_stream, sessions
+from crmgql.http import sessions
 from crmgql.http.caps import Caps, Place
+from crmgql.http.event_stream import GRAPHQL, Form
 from crmgql.http.exchange import Answer, Arrived
 from crmgql.http.metrics import DELIVERIES, Metrics
 from crmgql.http.open_streams import FAREWELL_S, TOO_SLOW, OpenStream, OpenStreams
@@ -49,18 +51,24 @@ class EventStreams:
         self.settings = settings
         self.metrics = metrics
         self.caps = caps
-        self.open = open_streams
+        self.open_streams = open_streams
 
     async def answer(self, request: Request, viewer: Viewer | None, arrived: Arrived) -> Answer:
         """A query or mutation as one event, a subscription as many. Raises `Rejected`, `CrmError`."""
         if request.kind != "subscription":
-            body = event_stream.next_of(await self.engine.answer(request, viewer)) + event_stream.COMPLETE
-            return Answer(200, body, event_stream.MEDIA, kind=request.kind)
+            body = GRAPHQL.delivery(Delivery(await self.engine.answer(request, viewer), None)) + GRAPHQL.ended
+            return Answer(200, body, GRAPHQL.media, kind=request.kind)
         if "credit" in request.extensions:
             raise BadUserInput("extensions.credit is for WebSockets; a response is read as fast as its client wants.")
         authorization = arrived.headers.get(b"authorization", b"").decode("latin-1")
         session = await sessions.opened(self.engine.identities, authorization)
-        request.resume = arrived.headers.get(b"last-event-id", b"").decode("latin-1") or None
+        return await self.open(request, session, arrived, GRAPHQL)
+
+    async def open(
+        self, request: Request, session: Session, arrived: Arrived, form: Form, *, first: int | None = None
+    ) -> Answer:
+        """A subscription, of which `first` answers are sent if that is said. Raises `Rejected`, `CrmError`."""
+        request.resume = arrived.headers.get(b"last-event-id", b"").decode("latin-1") or request.resume
         place = self.caps.place(arrived.remote)
         try:
             place.admit(session.first.user_id)
@@ -71,22 +79,34 @@ class EventStreams:
             raise
 
         async def respond(start: Message, receive: Receive, send: Send) -> None:
-            await EventStream(self, place, session, stream, send, request.resume).run(start, receive)
+            made = EventStream(self, place, session, stream, send, form, cursor=request.resume, first=first)
+            await made.run(start, receive)
 
-        return Answer(200, content_type=event_stream.MEDIA, headers=UNBUFFERED, kind=request.kind, respond=respond)
+        return Answer(200, content_type=form.media, headers=UNBUFFERED, kind=request.kind, respond=respond)
 
 
 class EventStream(OpenStream):
-    """The response to one subscription. It gives back the stream and the place. `resume`: where the client stood."""
+    """The response to one subscription. It gives back the stream and the place. `cursor`: where the client stands."""
 
     def __init__(
-        self, streams: EventStreams, place: Place, session: Session, stream: Stream, send: Send, resume: str | None
+        self,
+        streams: EventStreams,
+        place: Place,
+        session: Session,
+        stream: Stream,
+        send: Send,
+        form: Form,
+        *,
+        cursor: str | None,
+        first: int | None,
     ) -> None:
         super().__init__(streams.engine, streams.settings, streams.metrics, place, Outgoing(partial(_write, send)))
         self.session = session
         self.stream = stream
-        self.cursor = resume
-        self._open = streams.open
+        self.form = form
+        self.cursor = cursor
+        self._left = first
+        self._open = streams.open_streams
         self._send = send
         self._sending = False
 
@@ -100,7 +120,7 @@ class EventStream(OpenStream):
         except asyncio.CancelledError:
             if (ending := self.ending()) is None:
                 raise
-            last = event_stream.failed(ending.errors) if isinstance(ending, Rejected) else None
+            last = self.form.failed(ending.errors) if isinstance(ending, Rejected) else None
         finally:
             self.parting = True
             self._open.discard(self)
@@ -117,32 +137,32 @@ class EventStream(OpenStream):
         return rejected(Unauthenticated(f"{why}: connect again with a new one and Last-Event-ID."))
 
     async def heartbeat(self, head: str | None, token_ends: str | None) -> None:
-        said = event_stream.comment(head or "here")
-        if token_ends is not None:
-            said += event_stream.comment(f"tokenExpiresAt {token_ends}")
-        position = self.stream.position
-        if position is not None and not self._sending:
-            said += event_stream.place(position)
-        await self.out.send(said)
+        position = None if self._sending else self.stream.position
+        await self.out.send(self.form.heartbeat(head, position, token_ends))
 
     async def _follow(self) -> bytes:
         """Sends what comes. Returns the last events."""
         try:
-            await self.out.send(event_stream.comment("open"))
+            if self.form.opening:
+                await self.out.send(self.form.opening)
             async for delivery in self.stream:
                 self._sending = True
-                await self.out.send(event_stream.next_of(delivery.body, delivery.cursor))
+                await self.out.send(self.form.delivery(delivery))
                 self._sending = False
                 self.cursor = delivery.cursor or self.cursor
                 self.metrics.count(DELIVERIES)
+                if self._left is not None:
+                    self._left -= 1
+                    if not self._left:
+                        break
         except Rejected as error:
-            return event_stream.failed(error.errors)
+            return self.form.failed(error.errors)
         except CrmError as error:
-            return event_stream.failed(rejected(error).errors)
+            return self.form.failed(rejected(error).errors)
         except Exception:
             log.exception("subscription failed")
-            return event_stream.failed([internal()])
-        return event_stream.COMPLETE
+            return self.form.failed([internal()])
+        return self.form.ended
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -153,7 +173,8 @@ class EventStream(OpenStream):
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
                 if last is not None:
-                    await self.out.send(last)
+                    if last:
+                        await self.out.send(last)
                     await self._send({"type": "http.response.body", "body": b""})
 
 

@@ -20,6 +20,7 @@ from crmgql.models.routing import *
 from crmgql.models.sales import *
 from crmgql.models.settings import *
 from crmgql.models.streams import *
+from crmgql.models.webhooks import *
 
 __all__ = [
     name

@@ -20,6 +20,7 @@ PREFIXES = {
     "EmailMessage": "eml",
     "Erasure": "era",
     "Event": "evt",
+    "Export": "exp",
     "EventSubscription": "sub",
     "FollowUpRule": "fur",
     "IntakeSource": "isr",
@@ -53,6 +54,9 @@ PREFIXES = {
     "Team": "tea",
     "Ticket": "tic",
     "User": "usr",
+    "WebhookAttempt": "wha",
+    "WebhookDelivery": "whd",
+    "WebhookEndpoint": "whe",
 }
 
 

@@ -1,4 +1,4 @@
-"""Subscriptions to events that have a name, and the documents that are registered for them."""
+"""Subscriptions to events that have a name, the documents that are registered for them, and exports."""
 
 from __future__ import annotations
 
@@ -94,3 +94,52 @@ class EventSubscription(Editable):
             index("event_subscriptions_document", "document_hash"),
             index("event_subscriptions_created", "created_at", "id"),
         ]
+
+
+class Export(Record):
+    """All records of a type that its owner sees and a filter lets through, of one moment.
+
+    `document` says what is wanted of each. `scopes` are those of the API key that asked, `roles` those that the owner had when
+    it was written. `cursor` is where the feed stood at that moment. Without `finished_at` it is still being written.
+    """
+
+    owner: Any = fields.ForeignKeyField("crm.User", related_name="exports", on_delete=fields.RESTRICT)
+    job: Any = fields.ForeignKeyField("crm.Job", related_name="exports", null=True, on_delete=fields.RESTRICT)
+    record_type = fields.CharField(max_length=40)
+    document = fields.TextField()
+    condition: Any = fields.JSONField(source_field="filter", null=True)
+    scopes: Any = TextArrayField(null=True)
+    roles: Any = TextArrayField(null=True)
+    record_count = fields.BigIntField(db_default=0)
+    size_bytes = fields.BigIntField(db_default=0)
+    crc32: Any = fields.BigIntField(null=True)
+    cursor: Any = fields.CharField(max_length=60, null=True)
+    started_at: Any = fields.DatetimeField(null=True)
+    finished_at: Any = fields.DatetimeField(null=True)
+    expires_at: Any = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "exports"
+        constraints = [
+            check("exports_document_length", "length(document) <= 16384"),
+            check("exports_finished", "(finished_at IS NULL) = (expires_at IS NULL)"),
+            check("exports_whole", "finished_at IS NULL OR num_nulls(cursor, roles, crc32) = 0"),
+        ]
+        indexes = [
+            index("exports_owner", "owner_id", "id"),
+            index("exports_job", "job_id"),
+            index("exports_created", "created_at", "id"),
+            index("exports_expires", "expires_at"),
+        ]
+
+
+class ExportChunk(Record):
+    """Some of an export's lines, compressed."""
+
+    export: Any = fields.ForeignKeyField("crm.Export", related_name="chunks", on_delete=fields.RESTRICT)
+    number = fields.IntField()
+    body = fields.BinaryField()
+
+    class Meta:
+        table = "export_chunks"
+        constraints = [unique("export_chunks_number", "export_id", "number")]

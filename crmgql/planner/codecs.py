@@ -56,6 +56,7 @@ DECIMAL = Codec("decimal", "Decimal", "numeric")
 DATETIME = Codec("datetime", "DateTime", "timestamptz")
 DATE = Codec("date", "Date", "date")
 JSON = Codec("json", "JSON", "jsonb")
+ANY_ID = Codec("plain", "ID", "text")
 CURSOR = Codec("plain", "Cursor", "text")
 CURRENCY = Codec("plain", "CurrencyCode", "text")
 

@@ -98,6 +98,11 @@ def worst_case(root: selection.Roots, who: Who) -> Worst:
 
 def worst_event(wanted: selection.Events, who: Who) -> Worst:
     """Of one event."""
+    return worst_object(wanted.object, who)
+
+
+def worst_object(wanted: selection.Object, who: Who) -> Worst:
+    """Of one record."""
     worst = Worst(who)
-    worst.object(wanted.object, 1)
+    worst.object(wanted, 1)
     return worst

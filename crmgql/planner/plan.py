@@ -26,7 +26,7 @@ from graphql import (
 
 from crmgql import access
 from crmgql.errors import MaxCostExceeded
-from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, statement, stream
+from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, sights, statement, stream
 from crmgql.planner.arguments import Variables
 from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Scan
@@ -38,6 +38,8 @@ LONGEST_KEPT = 32_768
 """Longer documents are planned each time."""
 KEPT_CHARACTERS = 8_388_608
 """Of the SQL of all kept plans together."""
+
+MOST_SIGHTS = 100
 
 Key = tuple[str, str | None, Hashable, Hashable, str]
 Binder = Callable[[Variables, Viewer], Any]
@@ -98,6 +100,7 @@ class Plans:
         self.max_cost = max_cost
         self._kept: OrderedDict[Key, Plan] = OrderedDict()
         self._characters = 0
+        self._sights: OrderedDict[Hashable, Plan] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -149,6 +152,24 @@ class Plans:
         worst = cost.worst_event(wanted, who)
         return self._planned(worst, lambda: statement.compile_events(key, wanted, self.metadata, who))
 
+    def sights(self, who: Who) -> Plan:
+        """How it is found out what events did to a follower's sight of their subjects."""
+        found = self._sights.get(access.sight(who))
+        if found is None:
+            sql, sources = render(sights.compile_sights(self.metadata, who))
+            found = Plan(sql, tuple(_binder(source) for source in sources), 0)
+            self._sights[access.sight(who)] = found
+            if len(self._sights) > MOST_SIGHTS:
+                self._sights.popitem(last=False)
+        return found
+
+    def make_page(self, wanted: selection.Object, where: arguments.Argument, who: Who, most: int) -> tuple[Plan, int]:
+        """How an export reads a page of records, and their number: `most`, if they may bring no more than a query may."""
+        one = cost.worst_object(wanted, who)
+        size = max(1, min(most, self.max_cost // one.nodes))
+        plan = self._planned(one, lambda: statement.compile_page(wanted, where, size, self.metadata, who))
+        return plan, size
+
     def compile(self, root: selection.Roots, who: Who) -> Plan:
         worst = cost.worst_case(root, who)
         return self._planned(worst, lambda: statement.compile_statement(root, self.metadata, who))
@@ -175,6 +196,10 @@ def _binder(source: Hashable) -> Binder:
             return lambda variables, viewer: source.value(variables)
         case statement.EventIds():
             return lambda variables, viewer: variables[statement.EVENT_IDS]
+        case sights.SightNow():
+            return lambda variables, viewer: variables.get(sights.SIGHT, sights.SEEN)
+        case statement.LastRecord():
+            return lambda variables, viewer: variables[statement.LAST_RECORD]
         case statement.IdsOf(origin, prefix):
             return lambda variables, viewer: _ids_of(arguments.current(origin, variables), prefix)
         case _:

@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crmgql import access
-from crmgql.planner import arguments, changes, checksums, codecs, connections, levels, metadata, objects, selection
+from crmgql.planner import (
+    arguments,
+    changes,
+    checksums,
+    codecs,
+    connections,
+    levels,
+    metadata,
+    objects,
+    paging,
+    selection,
+)
 from crmgql.planner.compiling import NULL, Build, entries, or_else
 from crmgql.planner.filters import Filters
 from crmgql.planner.levels import Level
@@ -48,6 +59,31 @@ def compile_events(key: str, wanted: selection.Events, known: metadata.Metadata,
     text = entries([(key, objects.object_text(build, level, wanted.object))])
     id = level.column("id")
     select = level.texts(((id, "id"), (text, "data"), (level.nodes(), "nodes")))
+    return ast.Statement((*_rows(build), *build.texts), select)
+
+
+@dataclass(frozen=True, slots=True)
+class LastRecord:
+    """Parameter source: the id behind which a page of records begins, under `LAST_RECORD` among the variables."""
+
+
+LAST_RECORD = "the last record"
+"""No client's variable can have this name."""
+
+
+def compile_page(
+    wanted: selection.Object, where: arguments.Argument, size: int, known: metadata.Metadata, who: Who
+) -> ast.Statement:
+    """The next `size` records behind one, by their ids, that the viewer sees and a filter lets through: rows of id and JSON text."""
+    build = Build(known, who, Filters(known, who))
+    node = wanted.node
+    condition = build.filters.where(node, levels.INNER, where)
+    behind = ast.Op(ast.Col(levels.INNER, "id"), ">", ast.Param(LastRecord(), "uuid"))
+    level = build.level(node, levels.Root(), [behind, condition])
+    by_id = paging.Key("id", "id", codecs.id_codec(node.prefix), descending=False, nullable=False)
+    level.page = paging.Page(size, (by_id,), backward=False, after=None, before=None)
+    text = objects.object_text(build, level, wanted)
+    select = level.texts(((level.column("id"), "id"), (text, "data")))
     return ast.Statement((*_rows(build), *build.texts), select)
 
 

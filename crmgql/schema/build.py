@@ -9,9 +9,13 @@ from strawberry.schema.config import StrawberryConfig
 
 from crmgql import db, garbage
 from crmgql.config import Settings
-from crmgql.engine import computed, declare, followed, freeze, input_checks, mutations, object_types, scalars
+from crmgql.domain.webhooks.keys import KEYS
+from crmgql.engine import computed, declare, documents, followed, freeze, input_checks, mutations, object_types, scalars
+from crmgql.engine.exporting import Exporting
+from crmgql.engine.lanes import Lane
 from crmgql.engine.operations import Engine
 from crmgql.planner import metadata
+from crmgql.planner.plan import Plans
 from crmgql.schema import chapters
 
 # Importing the chapters is what declares.
@@ -38,9 +42,20 @@ def built() -> tuple[strawberry.Schema, metadata.Metadata]:
 
 
 def engine(database: db.Database, settings: Settings, *, secret: str | None = None) -> Engine:
-    """The engine over a database. `secret` signs access tokens; without it nobody can log in."""
+    """The engine over a database. `secret` signs access tokens, and webhooks' keys are made of it; without it there are none."""
     schema, known = built()
+    if secret is not None:
+        KEYS.use(secret)
     return Engine(schema, known, database, settings, secret)
+
+
+@cache
+def exporting(settings: Settings) -> Exporting:
+    """What reads records for exports, without all else that an engine has; it needs no database. It takes a second or two."""
+    schema, known = built()
+    plans = Plans(schema._schema, known, size=settings.plan_cache_size, max_cost=settings.max_cost)
+    kept = documents.Documents(schema._schema, documents.limits(settings), size=settings.plan_cache_size)
+    return Exporting(schema._schema, kept, plans, Lane("exporting"))
 
 
 async def prepare() -> None:

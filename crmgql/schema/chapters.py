@@ -22,6 +22,7 @@ CHAPTERS = (
     "pools",
     "routing",
     "streams",
+    "webhooks",
 )
 PARTS = ("types", "fields", "mutations")
 

@@ -1,5 +1,15 @@
 """The handlers of jobs, one module per chapter; importing them declares them."""
 
-from crmgql.workers import housekeeping, leads, marketing, messages, opportunities, pools, routing
+from crmgql.workers import exports, housekeeping, leads, marketing, messages, opportunities, pools, routing, webhooks
 
-__all__ = ["housekeeping", "leads", "marketing", "messages", "opportunities", "pools", "routing"]
+__all__ = [
+    "exports",
+    "housekeeping",
+    "leads",
+    "marketing",
+    "messages",
+    "opportunities",
+    "pools",
+    "routing",
+    "webhooks",
+]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from crmgql.db import Transaction
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.people import login_attempts, sessions
+from crmgql.domain.streams import exports
 from crmgql.events import months
 from crmgql.records import idempotency, records
 from crmgql.workers.handlers import Result, Run, long_handler
@@ -21,13 +22,14 @@ PURGES: dict[str, Purge] = {
     "sessions": lambda tx, now, limit: sessions.purge(tx, now=now, limit=limit),
     "loginAttempts": lambda tx, now, limit: login_attempts.purge(tx, now=now, limit=limit),
     "idempotencyKeys": lambda tx, now, limit: idempotency.purge(tx, before=now - KEYS_KEPT, limit=limit),
+    "exports": lambda tx, now, limit: exports.purge(tx, now=now, limit=limit),
     "jobs": lambda tx, now, limit: jobs.purge(tx, before=now - JOBS_KEPT, limit=limit),
 }
 
 
 @long_handler(kinds.HOUSEKEEPING)
 async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
-    """Deletes ended sessions, old login counters, idempotency keys, finished jobs and months of events past their retention."""
+    """Deletes ended sessions, old login counters, idempotency keys, finished jobs, exports past their time and months of events past their retention."""
     counts = dict.fromkeys(PURGES, 0)
     for name, purge in PURGES.items():
         gone = BATCH

@@ -15,10 +15,11 @@ from typing import Any
 import structlog
 import uvloop
 
-from crmgql import db
+from crmgql import db, secrets_file
 from crmgql.config import Settings
 from crmgql.domain.jobs import kinds, schedules
 from crmgql.domain.jobs import queues as waiting
+from crmgql.domain.webhooks.keys import KEYS
 from crmgql.errors import CrmError, DatabaseAway, SetupError
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
@@ -27,6 +28,7 @@ from crmgql.workers import (
     metrics,
 )
 from crmgql.workers.attempts import Attempts
+from crmgql.workers.dispatcher import Dispatcher
 from crmgql.workers.drains import Drain
 from crmgql.workers.feed import FeedRelay
 from crmgql.workers.relay import Relay, Wanted
@@ -56,6 +58,8 @@ def run(settings: Settings, queues: Sequence[str] = kinds.QUEUES, metrics_at: Ad
     """Works until SIGTERM or SIGINT. Raises `SetupError` when the settings lack a server."""
     if settings.database_url is None or settings.redis_url is None:
         raise SetupError("Set CRMGQL_DATABASE_URL and CRMGQL_REDIS_URL, or use “crmgql dev”, which starts both.")
+    if (secret := secrets_file.known(settings)) is not None:
+        KEYS.use(secret)
     process = Process(settings, queues, settings.redis_url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(process, settings.database_url, metrics_at))
@@ -103,6 +107,7 @@ class Process:
         drains = {queue: self._drain(attempts, queue) for queue in self.queues}
         database.on_queued = self._ring_bells
         feed = FeedRelay(database, self.redis_url)
+        dispatcher = Dispatcher(database, self.settings, attempts.failures)
         upkeep = Upkeep(
             database,
             attempts.clock,
@@ -110,12 +115,15 @@ class Process:
             self.wanted,
             attempts.failures,
             self.answers.postgresql,
-            feed.wake,
+            {"events": feed.wake, "webhooks": dispatcher.wake},
         )
         async with AsyncExitStack() as stack:
             if metrics_at is not None:
                 await stack.enter_async_context(metrics.served(self._page(attempts), *metrics_at))
-            beside = [asyncio.create_task(work) for work in (attempts.beat(), upkeep.run(), feed.run())]
+            beside = [
+                asyncio.create_task(work)
+                for work in (attempts.beat(), upkeep.run(), feed.run(), self._dispatch(dispatcher))
+            ]
             work = asyncio.create_task(self._persist(drains))
             try:
                 await asyncio.wait([work])
@@ -125,6 +133,16 @@ class Process:
                 await asyncio.gather(*(drain.stop(PATIENCE_S) for drain in drains.values()))
                 await attempts.finish(PATIENCE_S)
                 await ended(*beside)
+
+    async def _dispatch(self, dispatcher: Dispatcher) -> None:
+        if not KEYS.is_known:
+            log.warning("this worker sends no webhooks: CRMGQL_SECRET_KEY is not set")
+            return
+        valkey = client(self.redis_url)
+        try:
+            await dispatcher.run(valkey)
+        finally:
+            await valkey.aclose(close_connection_pool=True)
 
     def _drain(self, attempts: Attempts, queue: str) -> Drain:
         at_once = self.settings.worker_jobs

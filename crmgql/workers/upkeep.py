@@ -7,7 +7,7 @@ transactions follow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -58,7 +58,7 @@ class Steadiness:
 
 
 class Upkeep:
-    """`answered` is called after each answer to the look, `events_wait` when there are events for the relay."""
+    """`answered` is called after each answer to the look, those of `waking` when what they are for waits: see `queues.WATCHED`."""
 
     def __init__(
         self,
@@ -68,9 +68,9 @@ class Upkeep:
         wanted: Wanted,
         failures: Failures,
         answered: Callable[[], None] = lambda: None,
-        events_wait: Callable[[], None] = lambda: None,
+        waking: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
-        self.events_wait = events_wait
+        self.waking = waking or {}
         self.database = database
         self.clock = clock
         self.names = names
@@ -102,8 +102,8 @@ class Upkeep:
         self.steady.answered()
         self.answered()
         self.wanted.expect(found.due, self.clock())
-        if found.events_wait:
-            self.events_wait()
+        for what in found.watched & self.waking.keys():
+            self.waking[what]()
         if found.lease_ran_out and self.steady.lasts() >= leases.LEASE:
             self._start("leases", self.expire)
         if found.schedule_due:

@@ -34,6 +34,9 @@ UNVERSIONED = {
     "pool_items",
     "pool_moves",
     "erasures",
+    "webhook_deliveries",
+    "webhook_attempts",
+    "exports",
 }
 EARLY = (
     "users",
@@ -56,6 +59,7 @@ EARLY = (
     "orders",
     "payments",
     "leads",
+    "webhook_endpoints",
 )
 """Tables that others refer to."""
 

@@ -35,6 +35,8 @@ def fill(made: dict[str, list[Row]]) -> None:
     _jobs(made, dice)
     _told(made, dice)
     _subscriptions(made)
+    _webhooks(made)
+    _exports(made)
 
 
 def _pipelines(made: dict[str, list[Row]]) -> None:
@@ -242,5 +244,58 @@ def _subscriptions(made: dict[str, list[Row]]) -> None:
                 "lease_until": moment(900) if held else None,
                 "pulled": NO_CURSOR if held else None,
                 "deleted_at": moment(9) if number == 6 else None,
+            }
+        )
+
+
+def _webhooks(made: dict[str, list[Row]]) -> None:
+    """Endpoints of an administrator, an integration, and a seller who once was one."""
+    for number, owner in enumerate((1, 13, 13, 5), 1):
+        made["webhook_endpoints"].append(
+            {
+                "url": f"https://example.com/secret-of-{owner}",
+                "kinds": ["order.*", "payment.received"] if number % 2 else [],
+                "api_version": "2026-11",
+                "key_salt": "secret",
+                "public_key": f"whpk_{number}",
+                "cursor": f"evc_{number}",
+                "status": "ACTIVE" if number % 2 else "PENDING",
+                "verified_at": moment(number) if number % 2 else None,
+                "owner_id": key("users", owner),
+            }
+        )
+        for n in range(3):
+            about = {"message_id": f"evt_{n}", "kind": "order.created", "endpoint_id": key("webhook_endpoints", number)}
+            over = {"status": "DEAD", "finished_at": moment(n)} if n else {"status": "WAITING"}
+            made["webhook_deliveries"].append(about | over | {"position": n, "line": key("users", owner)})
+            answer = {"response_status": 500, "response_headers": '{"server": "secret"}', "response_body": "a secret"}
+            failure = {"error_code": "NOT_CONNECTED", "error_message": "a secret"}
+            made["webhook_attempts"].append(
+                about
+                | (answer if n else failure)
+                | {"number": n + 1, "url": "https://example.com/secret", "request_sha256": "0" * 64}
+                | {"latency_ms": n, "accepted": False, "attempted_at": moment(n)}
+            )
+
+
+def _exports(made: dict[str, list[Row]]) -> None:
+    for number, owner in enumerate((1, 5, 5, 2, 12, 13, 4), 1):
+        done = number % 3 != 0
+        made["exports"].append(
+            {
+                "owner_id": key("users", owner),
+                "job_id": key("jobs", number),
+                "record_type": "Order" if number % 2 else "Customer",
+                "document": f"fragment Record on Order {{ secret_of_{owner}: id }}",
+                "filter": '{"status": {"eq": "DRAFT"}}' if number == 2 else None,
+                "scopes": ["orders:read"] if number == 3 else None,
+                "roles": ["SELLER"] if done else None,
+                "record_count": number if done else 0,
+                "size_bytes": 100 * number if done else 0,
+                "crc32": number if done else None,
+                "cursor": NO_CURSOR if done else None,
+                "started_at": moment(number),
+                "finished_at": moment(number + 1) if done else None,
+                "expires_at": moment(number + 100) if done else None,
             }
         )

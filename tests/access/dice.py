@@ -59,6 +59,10 @@ TABLES = (
     "companies",
     "erasures",
     "event_subscriptions",
+    "webhook_endpoints",
+    "webhook_deliveries",
+    "webhook_attempts",
+    "exports",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

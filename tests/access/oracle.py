@@ -155,6 +155,11 @@ class Oracle:
             return self.record(row["subject_type"], row["subject_id"]) if row["subject_type"] in TABLE_OF else None
         if (kind, field) == ("Event", "changes"):
             return list(self.changes(row))
+        if (kind, field) == ("Event", "sight"):
+            return "SEEN"
+        if (kind, field) == ("Event", "subjectId"):
+            known = row["subject_type"] in PREFIXES
+            return gid(row["subject_type"], row["subject_id"]) if known else None
         if (kind, field) in UNPLACED:
             return None
         if not self.sight.may_read(kind, field, row):

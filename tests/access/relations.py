@@ -51,6 +51,10 @@ PREFIXES = {
     "PoolMove": "pmv",
     "Company": "cmp",
     "EventSubscription": "sub",
+    "WebhookEndpoint": "whe",
+    "WebhookDelivery": "whd",
+    "WebhookAttempt": "wha",
+    "Export": "exp",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -77,6 +81,7 @@ ONE = {
     ("*", "keyAction"): "KeyAction",
     ("*", "doneBy"): "User",
     ("Job", "parent"): "Job",
+    ("*", "job"): "Job",
     ("*", "schedule"): "Schedule",
     ("*", "campaign"): "Campaign",
     ("*", "intakeSource"): "IntakeSource",
@@ -97,6 +102,7 @@ ONE = {
     ("*", "pool"): "Pool",
     ("*", "lastOwner"): "User",
     ("*", "claimedBy"): "User",
+    ("*", "endpoint"): "WebhookEndpoint",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -154,6 +160,8 @@ MANY = {
     ("RoutingRule", "decisions"): ("AssignmentDecision", "rule_id", "-decidedAt"),
     ("LeadQueue", "leads"): ("Lead", "queue_id", "-receivedAt"),
     ("Pool", "items"): ("PoolItem", "pool_id", "-enteredAt"),
+    ("WebhookEndpoint", "deliveries"): ("WebhookDelivery", "endpoint_id", "-id"),
+    ("WebhookEndpoint", "attempts"): ("WebhookAttempt", "endpoint_id", "-id"),
 }
 ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "User": "name",
@@ -191,4 +199,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "PoolItem": "-enteredAt",
     "PoolMove": "-occurredAt",
     "EventSubscription": "name",
+    "WebhookDelivery": "-id",
+    "WebhookAttempt": "-id",
+    "Export": "-id",
 }

@@ -30,7 +30,8 @@
 - A notification is one's own and nobody else's, not even an administrator's; so is a mail to one of us that is not
   about a lead. Mails to nobody we know are for administrators and marketing.
 - A job is seen by who asked for it and by administrators; schedules are for administrators.
-- A subscription to events is for its owner and for administrators.
+- A subscription to events is for its owner and for administrators, and so is an export.
+- A webhook endpoint and its log are seen by administrators, and by integrations whose own it is.
 - Sources and their keys are for administrators and marketing, rules of following up also for managers.
 - An API key sees what its user sees, and of that only the nouns it was made for.
 """
@@ -92,6 +93,10 @@ TABLE_OF = {
     "PoolMove": "pool_moves",
     "Company": "companies",
     "EventSubscription": "event_subscriptions",
+    "WebhookEndpoint": "webhook_endpoints",
+    "WebhookDelivery": "webhook_deliveries",
+    "WebhookAttempt": "webhook_attempts",
+    "Export": "exports",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
@@ -107,6 +112,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "routing": ("RoutingRuleset", "RoutingRule", "LeadQueue", "SellerProfile", "Absence"),
     "pools": ("PoolItem", "PoolMove"),
     "subscriptions": ("EventSubscription",),
+    "webhooks": ("WebhookEndpoint", "WebhookDelivery", "WebhookAttempt"),
 }
 SCOPE_OF = TABLE_OF | {kind: scope for scope, kinds in SCOPES.items() for kind in kinds}
 OPEN_TO_ALL = {
@@ -189,7 +195,7 @@ class Sight:
 
     @cached_property
     def _all(self) -> dict[str, dict[Any, Row]]:
-        tables = ("opportunities", "leads", "lead_queues")
+        tables = ("opportunities", "leads", "lead_queues", "webhook_endpoints")
         return {table: {row["id"]: row for row in self.rows[table]} for table in tables}
 
     def _lead(self, row: Row | None) -> bool:
@@ -201,6 +207,10 @@ class Sight:
 
     def _lead_of(self, row: Row, column: str = "lead_id") -> bool:
         return self._lead(self._by_id("leads", row[column]))
+
+    def _endpoint(self, row: Row | None) -> bool:
+        own = row is not None and row["owner_id"] == self.user_id
+        return "ADMIN" in self.roles or bool(own and "INTEGRATION" in self.roles)
 
     def _deal(self, row: Row | None) -> bool:
         if row is None:
@@ -232,6 +242,8 @@ class Sight:
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
             "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
+            "WebhookEndpoint": self._endpoint,
+            "Export": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
             "Job": lambda row: "ADMIN" in roles or row["actor_id"] == self.user_id,
             "Notification": lambda row: row["user_id"] == self.user_id,
             "Task": lambda row: (
@@ -254,6 +266,8 @@ class Sight:
                 or self._below(row["claimed_by_id"])
             ),
         }
+        for kind in ("WebhookDelivery", "WebhookAttempt"):
+            rules[kind] = lambda row: self._endpoint(self._by_id("webhook_endpoints", row["endpoint_id"]))
         for kind in ("SellerProfile", "Absence", "PoolMove"):
             rules[kind] = lambda row: bool(roles & {"ADMIN", "MARKETER"}) or self._below(row["user_id"])
         for kind in ("OpportunityAction", "StageTransition", "StaleAlert"):

@@ -19,6 +19,7 @@ from crmgql.workers import (
     marketing,  # noqa: F401 - they declare what is done
     messages,  # noqa: F401 - they declare what is done
     pools,  # noqa: F401 - they declare what is done
+    webhooks,  # noqa: F401 - they declare what is done
 )
 from crmgql.workers.attempts import Attempts
 from tests.jobs import attempt

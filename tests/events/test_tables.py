@@ -278,6 +278,7 @@ PLAIN = {
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
     },
+    "Export": {"record_type", "document", "filter", "scopes", "roles", "cursor"},
     "FollowUpRule": {"name", "lead_status", "action", "subject", "body"},
     "ImportRun": {"step", "fingerprint"},
     "IntakeSource": {"name", "hint", "allowed_origins", "lead_source"},
@@ -311,6 +312,10 @@ PLAIN = {
     "Team": {"name", "region"},
     "Ticket": {"priority"},
     "User": {"roles", "region", "salary_currency"},
+    "WebhookEndpoint": {
+        *("url", "description", "kinds", "fields", "api_version", "order_by", "payload", "status_reason", "cursor"),
+        *("public_key", "old_public_key"),
+    },
 }
 """Texts and JSON that name nobody, or only those who work here and what they set up."""
 EVERYWHERE = {"kind", "status", "currency", "source", "external_id", "dedupe_key"}

@@ -13,7 +13,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from crmgql.http import event_stream, negotiation
+from crmgql.engine.channels import Delivery
+from crmgql.http import negotiation
+from crmgql.http.event_stream import GRAPHQL
 from tests.http.conftest import LoggedIn, Serve, Served, logged_in
 from tests.http.scripted import cursor
 
@@ -23,9 +25,12 @@ PATIENCE_S = 20
 
 
 def test_the_form_of_events() -> None:
-    assert event_stream.next_of(b'{"data":\n{}}', "evc_1") == b'event: next\nid: evc_1\ndata: {"data": {}}\n\n'
-    assert event_stream.next_of(b"{}") + event_stream.COMPLETE == b"event: next\ndata: {}\n\nevent: complete\ndata:\n\n"
-    assert event_stream.comment("here") + event_stream.place("evc_2") == b": here\n\nid: evc_2\n\n"
+    answer = Delivery(b'{"data":\n{}}', "evc_1")
+    assert GRAPHQL.delivery(answer) == b'event: next\nid: evc_1\ndata: {"data": {}}\n\n'
+    assert GRAPHQL.failed([{"message": "No."}]) == (
+        b'event: next\ndata: {"errors":[{"message":"No."}]}\n\nevent: complete\ndata:\n\n'
+    )
+    assert GRAPHQL.heartbeat("evc_3", "evc_2", None) == b": evc_3\n\nid: evc_2\n\n"
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,11 @@ async def subscription_seek(world: World, role: str) -> dict[str, Any]:
     placed = await world.database.fetchval("SELECT feed_pass()")
     assert placed, "there is something to seek"
     return {"id": await subscription(world, role), "to": "END"}
+
+
+@case("exportCreate", EVERYBODY)
+async def export_create(world: World, role: str) -> dict[str, Any]:
+    await world.database.execute(
+        "UPDATE jobs SET status = 'CANCELLED', finished_at = now() WHERE kind = 'export.write'"
+    )
+    return {"document": "fragment Record on User { id name }", "filter": {"active": {"eq": True}}}

@@ -44,6 +44,8 @@ ELSEWHERE = {
     "user.loggedIn": "domain/people/test_session_events.py",
     "user.loggedOut": "domain/people/test_session_events.py",
     "user.sessionEnded": "domain/people/test_session_events.py",
+    "webhookEndpoint.disabled": "workers/test_webhooks.py",
+    "webhookEndpoint.verified": "schema/webhooks/test_endpoints.py",
 }
 """Kinds that neither a mutation's case nor a job here comes to, and the test that does."""
 

@@ -124,6 +124,9 @@ FORGET = """
 UPDATE {} SET personal = NULL, salt = NULL
 WHERE personal IS NOT NULL
     AND (customer_id = ANY ($2) OR subject_id = ANY (ARRAY(SELECT subject_id FROM tombstones WHERE erasure_id = $1)))"""
+EXPIRE_EXPORTS = "UPDATE exports SET expires_at = $1 WHERE expires_at > $1"
+"""Nobody knows whom an export names. Those that are being written see the erasure when they are finished."""
+
 COUNT = "SELECT count(*) FROM tombstones WHERE erasure_id = $1"
 CUSTOMERS_OF = """
 SELECT id, id AS customer_id, version FROM customers WHERE id = ANY ($1)
@@ -171,6 +174,7 @@ async def _blank(act: Act, erasure_id: UUID, people: list[Any]) -> None:
     ids = [[row["id"] for row in people if row["record"] == record] for record in ("Customer", "Contact", "Lead")]
     for blank in BLANKS:
         await act.tx.connection.execute(blank.sql, erasure_id, *ids, act.now)
+    await act.tx.connection.execute(EXPIRE_EXPORTS, act.now)
     for relation in ("events", "audit_entries"):
         await act.tx.connection.execute(FORGET.format(relation), erasure_id, ids[0])
 

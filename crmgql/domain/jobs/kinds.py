@@ -136,6 +136,17 @@ class EmailOf(Arguments):
     email_id: RecordId
 
 
+class ChallengeOf(Arguments):
+    """`public_key`: of the keys that the endpoint has; it gets others with another URL."""
+
+    endpoint_id: RecordId
+    public_key: str
+
+
+class ExportOf(Arguments):
+    export_id: RecordId
+
+
 class LeadsOf(Arguments):
     """`source`: only leads of one import source."""
 
@@ -229,6 +240,17 @@ NOTIFICATIONS_DIGEST = declare(
         writes=("EmailMessage",),
     )
 )
+WEBHOOK_CHALLENGE = declare(
+    Kind(
+        "webhook.challenge",
+        ChallengeOf,
+        "default",
+        "Asks a webhook endpoint whether it wants our events.",
+        writes=("WebhookEndpoint",),
+        timeout_s=90,
+        manual=False,
+    )
+)
 OPPORTUNITIES_STALE = declare(
     Kind(
         "opportunities.stale",
@@ -257,6 +279,18 @@ POOLS_RECLAIM = declare(
         "Warns about, and later reclaims, leads and customers that nobody followed up.",
         writes=("Lead", "Customer", "PoolItem"),
         timeout_s=3600,
+    )
+)
+EXPORT_WRITE = declare(
+    Kind(
+        "export.write",
+        ExportOf,
+        "bulk",
+        "Writes the lines of an export.",
+        writes=("Export",),
+        max_failures=3,
+        timeout_s=4 * 3600,
+        manual=False,
     )
 )
 HOUSEKEEPING = declare(

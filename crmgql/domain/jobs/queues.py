@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from crmgql.db import Connection
 from crmgql.domain.jobs import schedules
@@ -22,8 +23,10 @@ UNION ALL
 (SELECT 'lease', NULL, lease_until FROM jobs WHERE status = 'RUNNING' AND lease_until < $2 ORDER BY lease_until LIMIT 1)
 UNION ALL
 (SELECT 'schedule', NULL, next_at FROM schedules WHERE {schedules.IS_TO_RUN} AND next_at <= $2 ORDER BY next_at LIMIT 1)
-UNION ALL
-SELECT 'events', NULL, NULL WHERE {positions.WAITING}"""
+"""
+WATCHED = {"events": positions.WAITING}
+"""What else wakes a worker: name → condition, which may name the time as $2."""
+
 
 MOST_COUNTED = 10_000
 DEPTHS = """
@@ -43,15 +46,27 @@ class Look:
     due: dict[str, datetime]
     lease_ran_out: bool
     schedule_due: bool
-    events_wait: bool = False
-    """For the relay to give them positions."""
+    watched: frozenset[str] = frozenset()
+    """Those of `WATCHED` that hold: such as `events`, which wait for the relay to give them positions."""
 
 
 async def look(connection: Connection, *, queues: Sequence[str], now: datetime, ahead: timedelta) -> Look:
-    rows = await connection.fetch(LOOK, list(queues), now + ahead)
+    rows = await connection.fetch(_look(), list(queues), now + ahead)
     due = {row["queue"]: row["at"] for row in rows if row["what"] == "queue"}
-    passed = {row["what"] for row in rows if row["what"] == "events" or row["at"] <= now}
-    return Look(due, "lease" in passed, "schedule" in passed, "events" in passed)
+    passed = {row["what"] for row in rows if row["at"] is None or row["at"] <= now}
+    return Look(due, "lease" in passed, "schedule" in passed, frozenset(passed & WATCHED.keys()))
+
+
+def watch(name: str, condition: str) -> None:
+    """Adds a condition to the look, so that nobody else need ask for it again and again."""
+    WATCHED[name] = condition
+    _look.cache_clear()
+
+
+@cache
+def _look() -> str:
+    others = (f"UNION ALL\nSELECT '{name}', NULL, NULL WHERE {condition}" for name, condition in WATCHED.items())
+    return LOOK + "\n".join(others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,8 @@ class Depth:
 class Depths:
     queues: dict[str, Depth]
     dead: int
+    feed_position: int = 0
+    feed_waiting_s: float = 0.0
 
     def gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         """Name, help, labels and value of each number, as Prometheus wants them."""
@@ -76,6 +93,8 @@ class Depths:
             yield "crmgql_jobs_oldest_due_seconds", "How long the oldest of them has been due.", labels, depth.oldest_s
             yield "crmgql_jobs_running", "Jobs that a worker holds a lease on.", labels, depth.running
         yield "crmgql_jobs_dead", "Jobs that failed for good, counted up to 10,000.", {}, self.dead
+        yield "crmgql_feed_position", "The newest position in the feed of events.", {}, self.feed_position
+        yield "crmgql_feed_waiting_seconds", "How long the oldest event waits for one.", {}, self.feed_waiting_s
 
 
 async def depths(connection: Connection, *, queues: Sequence[str], now: datetime) -> Depths:
@@ -86,4 +105,7 @@ async def depths(connection: Connection, *, queues: Sequence[str], now: datetime
         )
         for row in rows
     }
-    return Depths(found, await connection.fetchval(DEAD, MOST_COUNTED))
+    dead = await connection.fetchval(DEAD, MOST_COUNTED)
+    feed = await positions.backlog(connection)
+    waiting_s = 0.0 if feed.oldest is None else max(0.0, (now - feed.oldest).total_seconds())
+    return Depths(found, dead, feed.position, waiting_s)

@@ -2,7 +2,7 @@
 
 Enters: a salt, which is stored with the endpoint. Leaves: a `Pair`, made of it and of the installation's secret key
 (`secrets_file`), so that a copy of the database lets nobody sign. A new salt is a new pair: none comes back, not even
-after a restore. With another secret key all pairs are others; a pair's `mark`, stored beside the salt, shows that.
+after a restore. With another secret key all pairs are others; the public key, stored beside the salt, shows that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from standardwebhooks import Webhook
 
@@ -26,12 +26,10 @@ PURPOSE = b"crmgql webhooks 1"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`secret` is what the receiver verifies `v1` with, `public_key` what anybody verifies `v1a` with; `mark` tells pairs
-    apart and tells nothing else."""
+    """`secret` is what the receiver verifies `v1` with, `public_key` what anybody verifies `v1a` with."""
 
     secret: str
     public_key: str
-    mark: str
     hmac: Webhook
     private: Ed25519PrivateKey
 
@@ -44,6 +42,10 @@ class Keys:
 
     def use(self, secret: str) -> None:
         self._secret = secret.encode()
+
+    @property
+    def is_known(self) -> bool:
+        return self._secret is not None
 
     def pair(self, salt: str) -> Pair:
         """Raises `Unavailable` in a process without a secret key."""
@@ -64,8 +66,5 @@ def _derived(secret: bytes, salt: str) -> Pair:
     made = HKDF(SHA256(), 2 * KEY_BYTES, bytes.fromhex(salt), PURPOSE).derive(secret)
     private = Ed25519PrivateKey.from_private_bytes(made[KEY_BYTES:])
     public = private.public_key().public_bytes_raw()
-    hashed = Hash(SHA256())
-    hashed.update(public)
-    mark = hashed.finalize()[:8].hex()
     text = SECRET_PREFIX + base64.b64encode(made[:KEY_BYTES]).decode()
-    return Pair(text, PUBLIC_PREFIX + base64.b64encode(public).decode(), mark, Webhook(text), private)
+    return Pair(text, PUBLIC_PREFIX + base64.b64encode(public).decode(), Webhook(text), private)

@@ -24,6 +24,7 @@ from crmgql.events.kinds import (
     sales,
     settings,
     streams,
+    webhooks,
 )
 
 CHAPTERS: dict[str, tuple[Kind, ...]] = {
@@ -45,6 +46,7 @@ CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "imports": imports.KINDS,
     "events": events.KINDS,
     "streams": streams.KINDS,
+    "webhooks": webhooks.KINDS,
 }
 """In the order of the reference."""
 

@@ -10,9 +10,9 @@ import orjson
 from crmgql import access
 from crmgql.access.trails import TRAILS
 from crmgql.engine import declare, scalars
-from crmgql.engine.strawberries import Field, object_type, optional
+from crmgql.engine.strawberries import Field, enum_type, object_type, optional
 from crmgql.models.names import PREFIXES, api_name
-from crmgql.planner import codecs
+from crmgql.planner import codecs, sights
 from crmgql.planner.metadata import Parts
 from crmgql.sql import ast
 from crmgql.viewer import Who
@@ -26,6 +26,8 @@ object_type(
     ],
     "A field that an event changed, of those that you may see.",
 )
+
+enum_type("Sight", [sights.SEEN, sights.ENTERED, sights.LEFT])
 
 
 def cursor() -> object:
@@ -50,6 +52,24 @@ def transaction_id() -> object:
 
     doc = "Events with the same one were committed together, and are neighbours in the feed."
     return declare.derived(build, codecs.STRING, doc, needs=("transaction_id",))
+
+
+def subject_id() -> object:
+    def build(who: Who, t: str, chosen: ast.Expr) -> tuple[ast.Expr, ...]:
+        prefixes = tuple((ast.Text(record), ast.Text(f"{prefix}_")) for record, prefix in PREFIXES.items())
+        prefix = ast.Switch(ast.Col(t, "subject_type"), prefixes)
+        return (ast.Op(prefix, "||", codecs.hex_digits(ast.Col(t, "subject_id"))),)
+
+    doc = "The id of what it is about; null for what is no record."
+    return declare.derived(build, codecs.ANY_ID, doc, nullable=True, needs=("subject_id", "subject_type"))
+
+
+def sight() -> object:
+    def build(who: Who, t: str, chosen: ast.Expr) -> tuple[ast.Expr, ...]:
+        return (ast.Param(sights.SightNow(), "text"),)
+
+    doc = "What it did to your sight of its subject, for who follows: LEFT tells that you see it no more, and nothing else."
+    return declare.derived(build, codecs.enum_codec("Sight"), doc)
 
 
 def _placed(t: str, value: ast.Expr) -> ast.Expr:

@@ -13,6 +13,8 @@ class Event:
     kind_version = column(doc="The version of the payload's form.")
     subject_type = column()
     subject = any_one("subject_type", "subject_id", "What it is about; null if you may not see it.")
+    subject_id = details.subject_id()
+    sight = details.sight()
     payload = column()
     occurred_at = column()
     customer = one()

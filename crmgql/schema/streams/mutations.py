@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 import strawberry
 
-from crmgql.domain.streams import pulls, subscriptions
+from crmgql.domain.streams import exports, pulls, subscriptions
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, input
 from crmgql.engine.mutations import Done, Row, mutation
@@ -29,6 +29,27 @@ object_type(
         Field("payload", JsonValue, "The subscription's document, read for this event."),
     ],
     "An event that a subscription delivers.",
+)
+
+
+@input
+class ExportCreateInput:
+    """`document` is a fragment `Record` on the type that is exported, such as `fragment Record on Order { id version number }`,
+    `filter` a `where` of that type."""
+
+    document: str
+    filter: JsonValue | None = UNSET
+
+
+mutations.table(
+    "Export",
+    Row(
+        "exportCreate",
+        "Exports all records of a type that you see, as JSON Lines of one moment; a job writes them.",
+        exports.create,
+        input=ExportCreateInput,
+        registered=True,
+    ),
 )
 
 

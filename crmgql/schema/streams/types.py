@@ -59,3 +59,22 @@ class EventSubscription:
     lease_by: Any = column(doc="What the worker that holds the lease calls itself.")
     lease_until: Any = column(doc="Until when a worker holds the lease, unless it prolongs it.")
     deleted_at: Any = column()
+
+
+@node(models.Export, order="-id")
+class Export:
+    """All records of a type that its owner saw at one moment, as JSON Lines: fetch them from `/exports/` and its id."""
+
+    owner: Any = one()
+    job: Any = one("What writes it: its status and how far it is.")
+    record_type: Any = column(doc="The name of the type.")
+    document: Any = column(filter=False, doc="What each line has of its record: a fragment `Record` on the type.")
+    filter: Any = column(filter=False, doc="Which records: a `where` of the type.")
+    scopes: Any = column(filter=False, doc="Those of the API key that asked for it; null: all that its owner may read.")
+    record_count: Any = column(doc="How many lines it has, when it is finished.")
+    size_bytes: Any = column(doc="How long it is, not compressed.")
+    cursor: Any = derived(
+        _cursor, codecs.CURSOR, "Where the feed stood: go on from here.", nullable=True, needs=("cursor",)
+    )
+    finished_at: Any = column(doc="From when on it can be fetched.")
+    expires_at: Any = column(doc="Until when it can be fetched.")

@@ -76,7 +76,6 @@ def test_a_pair_is_made_of_the_salt_and_the_installations_secret() -> None:
     others = [pair("00" * 15 + "01"), pair(secret=SECRET + "!")]
     assert len({made.secret, *(each.secret for each in others)}) == 3
     assert len({made.public_key, *(each.public_key for each in others)}) == 3
-    assert len({made.mark, *(each.mark for each in others)}) == 3
     assert len(base64.b64decode(made.secret.removeprefix("whsec_"))) == 32
     assert new_salt() != new_salt()
     with pytest.raises(Unavailable):

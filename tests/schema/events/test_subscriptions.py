@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partialmethod
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
@@ -20,8 +20,10 @@ from crmgql.engine.subscriptions import Stream
 from crmgql.errors import Unauthenticated
 from crmgql.events import feed as feeds
 from crmgql.events import outbox, positions
+from crmgql.planner import sights
+from crmgql.planner.statement import EVENT_IDS
 from crmgql.viewer import Viewer, Who, system
-from tests.schema.world import World, id_of, uuid_of
+from tests.schema.world import ROLES, World, id_of, uuid_of
 
 WAIT_S = 20
 
@@ -223,7 +225,42 @@ async def test_each_follows_what_they_may_see(world: World, following) -> None:
     owner = id_of("User", world.people["STRANGER"])
     await world.do("customerUpdate", id=mine, ownerId=owner)
     await rename(world, mine, "gone from sight")
+    assert (await some(stream, 1))[0]["subject"] is None
     assert await nothing(stream)
+
+
+async def test_who_follows_learns_what_comes_into_sight_and_what_leaves_it(world: World, following) -> None:
+    id = await customer(world, "SELLER")
+    await place(world)
+    query = """subscription { customers: events(kinds: ["customer.*"]) {
+      sight kind subjectId subjectType payload changed isLast actor { id } customer { id }
+      who: subject { __typename ... on Customer { name } } changes { field }
+    } }"""
+    old, new = await following("SELLER").open(query), await following("STRANGER").open(query)
+    every, narrow = await following().open(query), await following("SELLER").open(EVENTS, where={"kind": {"eq": "x"}})
+    await world.do("customerUpdate", id=id, ownerId=id_of("User", world.people["STRANGER"]))
+    await place(world)
+    (left,), (entered,), (seen,) = await some(old, 1), await some(new, 1), await some(every, 1)
+    about = {"kind": "customer.assigned", "subjectId": id, "subjectType": "Customer", "isLast": True}
+    nothing_else = {"payload": {}, "changed": [], "actor": None, "customer": None, "who": None, "changes": []}
+    assert left == {"sight": "LEFT", **about, **nothing_else}
+    assert entered["sight"] == "ENTERED"
+    assert entered["who"] == {"__typename": "Customer", "name": "Acme"}
+    assert seen["sight"] == "SEEN"
+    assert await nothing(narrow)
+    await rename(world, id, "Acme SE")
+    assert (await some(new, 1))[0]["sight"] == "SEEN"
+    assert await nothing(old)
+
+
+async def test_everybodys_sight_can_be_asked_for(world: World) -> None:
+    plans = world.engine.plans
+    for role in ROLES:
+        viewer = world.viewer(role)
+        plan = plans.sights(viewer.who)
+        await world.database.fetch(plan.sql, *plan.values({EVENT_IDS: [uuid4()]}, viewer))
+    assert "ownerId" in sights.deciding(plans.metadata, world.viewer("SELLER").who)["Customer"]
+    assert "Customer" not in sights.deciding(plans.metadata, world.viewer("ADMIN").who)
 
 
 async def test_fields_that_are_hidden_are_not_among_the_changes(world: World, following) -> None:
@@ -272,7 +309,7 @@ async def test_the_same_document_is_read_once_for_all(world: World, following, m
     reads: list[int] = []
     fetched = Channel._fetched
 
-    async def counted(self: Channel, events: Any) -> dict[UUID, str]:
+    async def counted(self: Channel, events: Any) -> Any:
         reads.append(len(events))
         return await fetched(self, events)
 

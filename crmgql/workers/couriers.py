@@ -1,0 +1,306 @@
+"""A courier sends to one endpoint as long as it holds the lease on it: reads the feed, sends, writes what came of it.
+
+    feed ─▶ page ─▶ under the owner's rules ─▶ lines ─▶ requests, one per line ─▶ outcomes ─▶ one transaction for many
+
+Always holds: what was accepted may be sent again after a crash, nothing is left out, and no message overtakes another of its
+line. Nothing is sent once the lease may have run out by this process's clock, be it that it stood still meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from time import monotonic
+from uuid import UUID
+
+import structlog
+
+from crmgql.db import Database
+from crmgql.domain.webhooks import attempts, dispatching, endpoints, messages, retries, signatures
+from crmgql.domain.webhooks.dispatching import Health, LeaseLost
+from crmgql.domain.webhooks.messages import Message
+from crmgql.domain.webhooks.retries import Judged
+from crmgql.events import cursors, positions, triggers
+from crmgql.events.cursors import CursorLost
+from crmgql.outbound import targets
+from crmgql.outbound.client import Client
+from crmgql.records.records import Act
+from crmgql.viewer import Clock, system
+from crmgql.workers.lines import Lines
+from crmgql.workers.outcomes import Outcomes
+
+log = structlog.get_logger("crmgql")
+
+AT_ONCE = 8
+"""Most requests at once to an endpoint; where all events wait for one another, one."""
+
+BUFFER, PAGE, PAGE_OF_KINDS = 100, 200, 2000
+"""With fewer messages than the first in memory, so many further positions are read."""
+
+MOST_HELD = 1000
+"""With so many lines held, the feed is not read on."""
+
+FLUSH_S, FLUSH_AT = 0.2, 200
+"""What came of requests is written so soon, or when there is so much of it."""
+
+FRESH_S = 1.0
+"""So old may be what is known of an endpoint when something is sent: its URL, its secret, its owner's roles."""
+
+IDLE_S = 3.0
+"""An endpoint without anything to do is given back after so long."""
+
+LEASE_S = dispatching.LEASE.total_seconds()
+
+
+class Courier:
+    """`leased_at`: when the lease was taken, by the same clock."""
+
+    def __init__(
+        self, database: Database, client: Client, id: UUID, holder: UUID, *, leased_at: datetime, clock: Clock
+    ) -> None:
+        self.database = database
+        self.client = client
+        self.id = id
+        self.holder = holder
+        self.clock = clock
+        self._send_until = leased_at + dispatching.LEASE * 2 / 3
+        self._event = asyncio.Event()
+        self._is_stopped = False
+        self._is_caught_up = False
+        self._looked = self._flushed = monotonic()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._came: list[tuple[Message, Judged]] = []
+
+    def wake(self) -> None:
+        """There are new events."""
+        self._is_caught_up = False
+        self._event.set()
+
+    def stop(self) -> None:
+        """Ends after what is under way."""
+        self._is_stopped = True
+        self._event.set()
+
+    async def run(self) -> int:
+        """Until there is nothing to do; how many were accepted. Raises the database's errors: the lease then runs out."""
+        try:
+            await self._open()
+            await self._work()
+            await self._close()
+            return self.outcomes.accepted
+        except LeaseLost:
+            log.warning("the lease on a webhook endpoint ran out", endpoint=str(self.id))
+            return 0
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _open(self) -> None:
+        async with self.database.connection() as connection:
+            row = self.endpoint = await dispatching.look(connection, self.id, self.holder, now=self.clock())
+            held = await dispatching.held(connection, self.id, now=self.clock())
+        self.lines = Lines(cursors.parse(row["cursor"]), held)
+        health = Health(row["failures"], row["failing_since"], row["retry_at"], row["delivered_at"])
+        self.outcomes = Outcomes(self.lines, health, self.clock, one_line=row["order_by"] == "ENDPOINT")
+        self._check()
+
+    async def _work(self) -> None:
+        busy_at = monotonic()
+        while not self._is_stopped and not self.outcomes.is_over:
+            busy = await self._start()
+            if not busy and not self._tasks and monotonic() - busy_at > IDLE_S:
+                return
+            if self._is_flush_due():
+                await self._flush()
+            if not busy or self._room() <= 0:
+                await self._wait()
+            if self._take_in() or busy:
+                busy_at = monotonic()
+
+    async def _close(self) -> None:
+        """Waits for what is under way, writes, gives the endpoint back."""
+        while self._tasks:
+            await self._wait()
+            self._take_in()
+            if self._is_flush_due():
+                await self._flush()
+        self._take_in()
+        self.outcomes.close()
+        await self._flush()
+        if self.outcomes.reason is not None:
+            async with self.database.transaction() as tx:
+                await endpoints.disable(Act(tx, system(self.clock)), id=self.id, reason=self.outcomes.reason)
+        now = self.clock()
+        async with self.database.connection() as connection:
+            unfinished = self.lines.is_unfinished(now)
+            await dispatching.release(connection, self.id, self.holder, now=now, unfinished=unfinished)
+
+    # What is sent
+
+    async def _start(self) -> bool:
+        """Reads on and starts requests as far as both may be. Returns whether there was anything to do."""
+        if self._room() <= 0:
+            return False
+        busy = await self._try_next() if self.outcomes.suspect else await self._read_on()
+        is_well = self.outcomes.health.failures < retries.BREAKER
+        if not self.outcomes.suspect and (is_well or not self.lines.has_ready()):
+            busy = await self._take_up_held() or busy
+        if not self.lines.has_ready():
+            return busy
+        await self._freshen()
+        if self.clock() >= self._send_until:
+            await self._flush()  # extends the lease, or finds that it is lost
+        if not self.outcomes.is_over:
+            for message in self.lines.ready(self._room()):
+                self._send(message)
+        return True
+
+    def _room(self) -> int:
+        one = self.outcomes.one_line or self.outcomes.health.failures >= retries.BREAKER
+        return (1 if one else AT_ONCE) - len(self._tasks)
+
+    async def _read_on(self) -> bool:
+        """The next page of the feed, if there is room for it."""
+        held = self.lines.held
+        all_held = bool(held) if self.outcomes.one_line else len(held) > MOST_HELD
+        if self._is_caught_up or all_held or len(self.lines) > BUFFER:
+            return False
+        found = await self._page()
+        if found is None:
+            return False
+        for message in self.lines.add_page(*found):
+            self.outcomes.wait_behind(message)
+        return True
+
+    async def _page(self) -> tuple[list[Message], cursors.Cursor] | None:
+        """The next messages, and up to where the feed was looked through for them; None at its end."""
+        wanted = triggers.of(self.endpoint["kinds"], self.endpoint["fields"])
+        kinds = wanted.kinds()
+        self._is_caught_up = True  # unless somebody wakes us meanwhile
+        try:
+            async with self.database.reading() as connection:
+                width = PAGE if kinds is None else PAGE_OF_KINDS
+                page = await positions.page(connection, self.lines.read_to, width=width, kinds=kinds)
+        except CursorLost as error:
+            self.outcomes.disable(error.message)
+            return None
+        if page.end.position == self.lines.read_to.position:
+            return None
+        self._is_caught_up = False
+        ids = [event.event_id for event in page.events if wanted.match(event.kind, event.changed)]
+        return await self._read(ids), page.end
+
+    async def _try_next(self) -> bool:
+        """Sends the event behind the suspect, if there is one."""
+        found = await self._page()
+        if found is None:
+            self.outcomes.suspect, self.outcomes.is_over = None, True
+            return False
+        tried, end = found
+        if tried:
+            self.lines.add_open(tried[0].line, tried[:1])
+        else:
+            self.lines.rewind(end)
+        return True
+
+    async def _take_up_held(self) -> bool:
+        """Lines whose time has come: their first deliveries are sent again."""
+        now = self.clock()
+        due = [line for line, until in self.lines.held.items() if until <= now and line not in self.lines.going]
+        if due:
+            await self._flush()  # what was just put behind has its row
+        for line in due[: self._room()]:
+            async with self.database.connection() as connection:
+                rows = await dispatching.in_line(connection, self.id, line, limit=BUFFER)
+            by_id = {row["message_id"]: row for row in rows}
+            found = await self._read([messages.event_id(id) for id in by_id])
+            for message in found:
+                row = by_id.pop(message.id)
+                message.line, message.attempts, message.since = line, row["attempts"], row["created_at"]
+                message.is_open = True
+            if by_id:  # the owner may not see them any more, or they are not kept
+                async with self.database.connection() as connection:
+                    await dispatching.give_up(connection, self.id, list(by_id), now=now)
+            if found or not rows:
+                self.lines.add_open(line, found)
+        return bool(due)
+
+    async def _read(self, ids: Sequence[UUID]) -> list[Message]:
+        """The messages of these events, as the owner may see them now."""
+        if not ids:
+            return []
+        await self._freshen()
+        async with self.database.reading() as connection:
+            return await messages.read(connection, dispatching.viewer(self.endpoint, self.clock), self.endpoint, ids)
+
+    async def _freshen(self) -> None:
+        if monotonic() - self._looked > FRESH_S:
+            async with self.database.connection() as connection:
+                self.endpoint = await dispatching.look(connection, self.id, self.holder, now=self.clock())
+            self._check()
+
+    def _check(self) -> None:
+        """Whether anything is to be sent to the endpoint as it is now."""
+        self._looked = monotonic()
+        one_line = self.endpoint["order_by"] == "ENDPOINT"
+        if self.endpoint["status"] != "ACTIVE" or one_line != self.outcomes.one_line:
+            self.outcomes.is_over = True
+        elif (reason := dispatching.ended(self.endpoint)) is not None:
+            self.outcomes.disable(reason)
+
+    def _send(self, message: Message) -> None:
+        task = asyncio.create_task(self._post(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._event.set()
+
+    async def _post(self, message: Message) -> None:
+        endpoint, now = self.endpoint, self.clock()
+        pairs = dispatching.pairs(endpoint, now=now)
+        headers = signatures.headers(message.id, message.body, pairs, now=now, ed25519=endpoint["ed25519"])
+        came = await self.client.post(targets.target(endpoint["url"]), headers, message.body.encode())
+        number = message.attempts + 1
+        tried = attempts.tried(endpoint, message.id, message.kind, headers, message.body, came, now=now, number=number)
+        self.outcomes.log.append(tried)
+        self._came.append((message, retries.judge(came, now=self.clock())))
+
+    # What is written
+
+    def _take_in(self) -> bool:
+        """What came of requests meanwhile. Returns whether anything did."""
+        came, self._came = self._came, []
+        for message, judged in came:
+            self.outcomes.take(message, judged)
+        return bool(came)
+
+    def _is_flush_due(self) -> bool:
+        age = monotonic() - self._flushed
+        return (len(self.outcomes) > 0 and age > FLUSH_S) or len(self.outcomes) > FLUSH_AT or age > LEASE_S / 3
+
+    async def _flush(self) -> None:
+        """One transaction for all that came since the last one. Raises `LeaseLost`."""
+        self._take_in()
+        now, self._flushed = self.clock(), monotonic()
+        tried, deliveries = self.outcomes.take_written()
+        async with self.database.transaction() as tx:
+            health, cursor = self.outcomes.health, self.lines.cursor
+            await dispatching.settle(tx.connection, self.id, self.holder, cursor, health, deliveries, now=now)
+            await attempts.record(tx.connection, tried)
+        self._send_until = now + dispatching.LEASE * 2 / 3
+
+    async def _wait(self) -> None:
+        """For an answer, for new events, or until something is due."""
+        seconds = [IDLE_S, LEASE_S / 3]
+        if len(self.outcomes):
+            seconds.append(FLUSH_S)
+        seconds += [(until - self.clock()).total_seconds() for until in self.lines.held.values()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(min(seconds), 0.01)):
+                await self._event.wait()
+        self._event.clear()

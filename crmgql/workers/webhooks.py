@@ -1,0 +1,31 @@
+"""Jobs of webhooks."""
+
+from __future__ import annotations
+
+from crmgql.config import Settings
+from crmgql.domain.jobs import kinds
+from crmgql.domain.webhooks import challenges
+from crmgql.outbound.client import Client
+from crmgql.outbound.targets import Reach, networks
+from crmgql.workers.handlers import Result, Run, long_handler
+
+
+def client(settings: Settings) -> Client:
+    """What reaches receivers, as far as the settings allow."""
+    return Client(Reach(networks(settings.webhook_networks)), total_s=settings.webhook_timeout_s)
+
+
+@long_handler(kinds.WEBHOOK_CHALLENGE)
+async def webhook_challenge(run: Run, arguments: kinds.ChallengeOf) -> Result:
+    """Asks between two transactions: no connection is held while the receiver answers."""
+    async with run.step() as act:
+        endpoint = await challenges.pending(act, id=arguments.endpoint_id, public_key=arguments.public_key)
+    if endpoint is None:
+        return None
+    reaching = client(run.settings)
+    try:
+        outcome = await challenges.pose(reaching, endpoint, now=run.now)
+    finally:
+        await reaching.close()
+    async with run.step(despite_cancel=True) as act:
+        return await challenges.finish(act, endpoint, outcome)
