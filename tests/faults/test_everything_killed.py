@@ -1,7 +1,8 @@
-"""A company sells while API processes, workers with their relays, Valkey, subscribers and the integrator are killed, stopped and
-started again at random. Every subscriber gets every event once, in order, transactions whole; the copy is equal to the server.
+"""A company sells while API processes, workers with their relays, Valkey, subscribers, receivers of webhooks and the integrator are
+killed, stopped and started again at random. Every subscriber gets every event once, in order, transactions whole; every
+webhook endpoint at least once, in order; the copy is equal to the server.
 
-In the suite each fault comes a few times; `make soak` goes on for a minute.
+In the suite each fault comes once, and leases on webhooks are short; `make soak` goes on for a minute, with leases as they are.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from crmgql.events import cursors
 from tests.faults.company import Company
 from tests.faults.installation import Installation, Integrator, installed
 from tests.faults.subscribers import Subscriber
+from tests.faults.webhooks import Endpoint, registered
 
 SUBSCRIBERS = 20
 KINDS = ["order.*", "payment.*"]
@@ -49,23 +51,27 @@ class Pace:
     name: str
     rounds: int
     seconds: float
+    is_hasty: bool
     timeout_s: float
 
 
-SHORT = Pace("short", rounds=1, seconds=0, timeout_s=300)
-LONG = Pace("minute", rounds=3, seconds=60, timeout_s=900)
+SHORT = Pace("short", rounds=1, seconds=0, is_hasty=True, timeout_s=300)
+LONG = Pace("minute", rounds=3, seconds=60, is_hasty=False, timeout_s=900)
 
 
 class Faults:
     """`done` counts them."""
 
-    def __init__(self, installation: Installation, company: Company, subscribers: list[Subscriber]) -> None:
+    def __init__(
+        self, installation: Installation, company: Company, subscribers: list[Subscriber], endpoints: list[Endpoint]
+    ) -> None:
         self.installation = installation
         self.company = company
         self.subscribers = subscribers
+        self.endpoints = endpoints
         self.dice = random.Random(17)
         self.done: Counter[str] = Counter()
-        self.integrator = installation.integrator(company.key)
+        [self.integrator] = installation.integrators
         self.all = [
             self.kill_api,
             self.deploy_api,
@@ -74,6 +80,7 @@ class Faults:
             self.kill_valkey,
             self.cut_valkey,
             self.kill_subscribers,
+            self.kill_receivers,
             self.kill_integrator,
         ]
 
@@ -82,12 +89,16 @@ class Faults:
         until = time.monotonic() + pace.seconds
         while min(self.done[each.__name__] for each in self.all) < pace.rounds or time.monotonic() < until:
             for fault in self.dice.sample(self.all, len(self.all)):
-                sold = self.company.sold
-                async with asyncio.timeout(PATIENCE_S):
-                    while self.company.sold == sold:
-                        await asyncio.sleep(0.01)
+                await self._sales(1)
                 await fault()
                 self.done[fault.__name__] += 1
+
+    async def _sales(self, number: int) -> None:
+        """Waits for so many more."""
+        sold = self.company.sold
+        async with asyncio.timeout(PATIENCE_S):
+            while self.company.sold < sold + number:
+                await asyncio.sleep(0.01)
 
     async def kill_api(self) -> None:
         api = self.dice.choice(self.installation.apis)
@@ -111,10 +122,7 @@ class Faults:
         """Until others have given positions to what it may have had in hand."""
         worker = self.dice.choice(self.installation.workers)
         worker.send_signal(signal.SIGSTOP)
-        sold = self.company.sold
-        async with asyncio.timeout(PATIENCE_S):
-            while self.company.sold < sold + 3:
-                await asyncio.sleep(0.01)
+        await self._sales(3)
         worker.send_signal(signal.SIGCONT)
 
     async def kill_valkey(self) -> None:
@@ -131,6 +139,14 @@ class Faults:
         for subscriber in self.dice.sample(self.subscribers, SUBSCRIBERS // 2):
             await subscriber.kill()
             subscriber.start()
+
+    async def kill_receivers(self) -> None:
+        down = self.dice.sample(self.endpoints, 2)
+        for endpoint in down:
+            endpoint.is_down = True
+        await self._sales(3)
+        for endpoint in down:
+            endpoint.is_down = False
 
     async def kill_integrator(self) -> None:
         self.integrator.kill()
@@ -169,52 +185,62 @@ async def watch(integrator: Integrator) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest_asyncio.fixture
+@dataclass
+class Founded:
+    pace: Pace
+    installation: Installation
+    company: Company
+
+
+@pytest_asyncio.fixture(
+    params=[SHORT, pytest.param(LONG, marks=pytest.mark.soak)],
+    ids=lambda pace: pace.name,
+)
 async def founded(
-    crm: db.Database, database: asyncpg.Connection, database_url: str, tmp_path: Path
-) -> AsyncIterator[tuple[Installation, Company]]:
-    with installed(database_url, tmp_path, apis=2, workers=2) as installation:
+    request: Any, crm: db.Database, database: asyncpg.Connection, database_url: str, tmp_path: Path
+) -> AsyncIterator[Founded]:
+    pace: Pace = request.param
+    with installed(database_url, tmp_path, apis=2, workers=2, hasty=pace.is_hasty) as installation:
         await installation.ready()
         company = await Company.founded(crm, database, database_url, [api.url for api in installation.apis])
-        yield installation, company
+        yield Founded(pace, installation, company)
         await company.http.aclose()
 
 
-@pytest.mark.parametrize("pace", [SHORT, pytest.param(LONG, marks=pytest.mark.soak)], ids=lambda pace: pace.name)
-async def test_every_event_once_in_order_and_an_equal_copy(founded: Any, pace: Pace) -> None:
-    installation, company = founded
+async def test_every_event_once_in_order_and_an_equal_copy(founded: Founded) -> None:
+    company, integrator = founded.company, founded.installation.integrator(founded.company.key).start()
     subscribers = [
         Subscriber(way, list(company.urls), company.token, kinds, random.Random(number))
         for number in range(SUBSCRIBERS // 4)
         for way in ("socket", "events")
         for kinds in ([], KINDS)
     ]
-    faults = Faults(installation, company, subscribers)
-    enough = asyncio.Event()
-    faults.integrator.start()
     for subscriber in subscribers:
         subscriber.start()
-    selling, watching = asyncio.create_task(sell(company, enough)), asyncio.create_task(watch(faults.integrator))
-    try:
-        async with asyncio.timeout(pace.timeout_s):
-            await first_of(faults.strike(pace), selling, watching)
-            enough.set()
-            await first_of(asyncio.shield(selling), watching)
-            expected = await placed(company)
-            await first_of(all_received(subscribers, expected), watching)
-            assert await faults.integrator.is_equal(), faults.integrator.log
-    finally:
-        for task in (selling, watching):
-            task.cancel()
-        for subscriber in subscribers:
-            await subscriber.kill()
-    check_feed(expected)
+    enough = asyncio.Event()
+    async with registered(company) as endpoints:
+        faults = Faults(founded.installation, company, subscribers, endpoints)
+        selling, watching = asyncio.create_task(sell(company, enough)), asyncio.create_task(watch(integrator))
+        try:
+            async with asyncio.timeout(founded.pace.timeout_s):
+                await first_of(faults.strike(founded.pace), selling, watching)
+                enough.set()
+                await first_of(asyncio.shield(selling), watching)
+                feed = await placed(company)
+                await first_of(all_received(subscribers, endpoints, feed), watching)
+                assert await integrator.is_equal(), integrator.log
+        finally:
+            for task in (selling, watching):
+                task.cancel()
+            for subscriber in subscribers:
+                await subscriber.kill()
+    check_feed(feed)
     for subscriber in subscribers:
-        assert [event["cursor"] for event in subscriber.events] == [
-            event["cursor"] for event in wanted(subscriber, expected)
-        ]
+        assert [event["cursor"] for event in subscriber.events] == cursors_of(feed, subscriber.kinds)
         assert not subscriber.refused
     assert sum(subscriber.connections for subscriber in subscribers) > SUBSCRIBERS
+    for endpoint in endpoints:
+        assert all(line == sorted(line) for line in endpoint.lines())
 
 
 async def first_of(work: Any, *beside: asyncio.Task[None]) -> None:
@@ -238,18 +264,21 @@ async def placed(company: Company) -> list[asyncpg.Record]:
     return list(await company.database.fetch(FEED))
 
 
-def wanted(subscriber: Subscriber, feed: list[asyncpg.Record]) -> list[asyncpg.Record]:
-    nouns = {kind.removesuffix("*") for kind in subscriber.kinds}
-    return [event for event in feed if not nouns or event["kind"].partition(".")[0] + "." in nouns]
+def cursors_of(feed: list[asyncpg.Record], kinds: list[str]) -> list[str]:
+    nouns = {kind.removesuffix(".*") for kind in kinds}
+    return [event["cursor"] for event in feed if not nouns or event["kind"].partition(".")[0] in nouns]
 
 
-async def all_received(subscribers: list[Subscriber], feed: list[asyncpg.Record]) -> None:
+async def all_received(subscribers: list[Subscriber], endpoints: list[Endpoint], feed: list[asyncpg.Record]) -> None:
     """Waits for the last event, and no longer: what comes twice has come by then."""
     async with asyncio.timeout(PATIENCE_S):
         for subscriber in subscribers:
-            last = wanted(subscriber, feed)[-1]["cursor"]
-            while subscriber.cursor < last:
+            while subscriber.cursor < cursors_of(feed, subscriber.kinds)[-1]:
                 await asyncio.sleep(0.02)
+        for endpoint in endpoints:
+            expected = {cursor for cursor in cursors_of(feed, endpoint.kinds) if cursor > endpoint.begun}
+            while not expected <= {got.json["cursor"] for got in endpoint.accepted}:
+                await asyncio.sleep(0.1)
 
 
 def check_feed(feed: list[asyncpg.Record]) -> None:
