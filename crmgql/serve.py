@@ -7,6 +7,7 @@ are ready in a moment; docs/decisions/0015-killed-processes.md.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 import sys
@@ -88,9 +89,8 @@ def serve(settings: Settings, *, standby: bool = False) -> None:
             backpressure=MOST_AT_ONCE + settings.max_streams,
             http1_settings=HTTP1Settings(header_read_timeout=HEADERS_MS),
         )
-        server.serve(
-            target_loader=partial(_load, settings, Path(shared) if settings.workers > 1 else None), wrap_loader=False
-        )
+        shared_metrics = Path(shared) if settings.workers > 1 else None
+        server.serve(target_loader=partial(_load, os.getpid(), settings, shared_metrics), wrap_loader=False)
 
 
 class Server(MPServer):
@@ -139,8 +139,12 @@ def _wait_for_port(settings: Settings) -> None:
     return supervise.port_is_free(settings.host, settings.port)
 
 
-def _load(settings: Settings, shared_metrics: Path | None) -> ASGIApp:
-    """Runs in each worker process, which may not have inherited what the parent set up."""
+def _load(parent: int, settings: Settings, shared_metrics: Path | None) -> ASGIApp:
+    """Runs in each worker process, which may not have inherited what the parent set up.
+
+    When the parent is killed, its workers go at once: they would keep the port, and nobody could stop them.
+    """
+    supervise.die_with(parent, signal.SIGKILL)
     logs.set_up(settings)
     sys.setswitchinterval(SWITCH_S)
     application = app.build_app(settings, shared_metrics)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 
 from crmgql import errors
@@ -100,14 +101,19 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None]:
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return lambda: None
     libc = ctypes.CDLL(None)  # loaded before the fork, where it is safe
-    parent = os.getpid()
+    return partial(_bind, libc, os.getpid(), number)
 
-    def before_exec() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel was asked
-            os._exit(1)
 
-    return before_exec
+def die_with(parent: int, number: signal.Signals) -> None:
+    """The same for a process that was forked by the parent's main thread: it calls this itself."""
+    if sys.platform == "linux":
+        _bind(ctypes.CDLL(None), parent, number)
+
+
+def _bind(libc: ctypes.CDLL, parent: int, number: signal.Signals) -> None:
+    libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)
 
 
 @dataclass

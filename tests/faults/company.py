@@ -39,6 +39,7 @@ class Company:
     viewer: Viewer
     key: str
     customers: list[uuid.UUID] = field(default_factory=list)
+    sold: int = 0
     dice: random.Random = field(default_factory=lambda: random.Random(5))
     http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(verify=False, timeout=10))
 
@@ -103,16 +104,23 @@ class Company:
     async def sell_at_once(self, *, number: int = 1) -> None:
         """Orders with their payments in one transaction. Nobody rings for it: the relay has to look."""
         async with self.crm.transaction() as tx:
-            act = Act(tx, self.viewer)
             for _ in range(number):
-                await self.sale(act)
+                await self._pay(Act(tx, self.viewer), await self._draft(Act(tx, self.viewer)))
 
-    async def sale(self, act: Act) -> uuid.UUID:
+    async def sell_in_two_steps(self) -> None:
+        """A draft, then its confirmation with the payment in one transaction."""
+        async with self.crm.transaction() as tx:
+            id = await self._draft(Act(tx, self.viewer))
+        async with self.crm.transaction() as tx:
+            await self._pay(Act(tx, self.viewer), id)
+
+    async def _draft(self, act: Act) -> uuid.UUID:
         line = orders.Line(Decimal(1), description="Valve", unit_price=(Decimal("3.00"), "EUR"))
-        id = await orders.create(act, customer_id=self.dice.choice(self.customers), lines=[line], note="at once")
+        return await orders.create(act, customer_id=self.dice.choice(self.customers), lines=[line], note="at once")
+
+    async def _pay(self, act: Act, id: uuid.UUID) -> None:
         await orders.move(act, "confirm", id=id)
         await payments.record(act, order_id=id, amount=(Decimal("3.00"), "EUR"), method="CASH")
-        return id
 
     async def mend_by_hand(self) -> None:
         """Changes all payments by SQL, as a migration might, and says so."""

@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -84,10 +85,13 @@ class Api:
 
 
 class Installation:
-    """`apis` and `workers` run from the beginning; so does Valkey."""
+    """`apis` and `workers` run from the beginning; so does Valkey. `hasty`: workers whose leases on webhooks are short."""
 
-    def __init__(self, database_url: str, home: Path, *, apis: int = 1, workers: int = 1, **settings: str) -> None:
+    def __init__(
+        self, database_url: str, home: Path, *, apis: int = 1, workers: int = 1, hasty: bool = False, **settings: str
+    ) -> None:
         self.home = home
+        self.hasty = hasty
         self.valkey = Valkey(home)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRMGQL_")}
         self.environment = {
@@ -101,6 +105,7 @@ class Installation:
             "CRMGQL_LOG_FORMAT": "json",
             "CRMGQL_LOG_LEVEL": "warning",
             "CRMGQL_HEARTBEAT_S": "1",
+            "CRMGQL_WEBHOOK_NETWORKS": "127.0.0.0/8",
             **settings,
         }
         self.apis = [self._api(number) for number in range(apis)]
@@ -112,7 +117,10 @@ class Installation:
         return Api(port, {**self.environment, "CRMGQL_PORT": str(port)}, self.home / f"api{number}.log")
 
     def worker(self) -> processes.Process:
-        return processes.crmgql("worker", environment=self.environment, log=self.home / "worker.log")
+        log = self.home / "worker.log"
+        if self.hasty:
+            return processes.Process("tests.workers.webhook_worker", environment=self.environment, log=log)
+        return processes.crmgql("worker", environment=self.environment, log=log)
 
     async def ready(self) -> Installation:
         for api in self.apis:
@@ -171,10 +179,9 @@ class Integrator:
 
 
 @contextmanager
-def installed(
-    database_url: str, home: Path, *, apis: int = 1, workers: int = 1, **settings: str
-) -> Iterator[Installation]:
-    with ExitStack() as stack:
-        made = Installation(database_url, home, apis=apis, workers=workers, **settings)
-        stack.callback(made.close)
+def installed(database_url: str, home: Path, **options: Any) -> Iterator[Installation]:
+    made = Installation(database_url, home, **options)
+    try:
         yield made
+    finally:
+        made.close()

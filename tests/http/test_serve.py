@@ -182,6 +182,20 @@ def test_one_of_several_workers_may_be_killed(serve: Any, token: str) -> None:
         assert served.stop() == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells the workers")
+def test_workers_go_with_a_killed_server_and_free_its_port(serve: Any) -> None:
+    with serve(CRMGQL_WORKERS="2") as served:
+        workers = children(served.process.pid)
+        assert len(workers) >= 2
+        served.process.kill()
+        deadline = time.monotonic() + 60
+        while any(Path(f"/proc/{worker}").exists() for worker in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with serve(CRMGQL_PORT=str(served.port)) as again:
+            assert httpx.get(f"{again.url}/healthz", verify=False).status_code == 200
+
+
 SUPERVISED = """
 import sys
 from crmgql.dev import supervise
