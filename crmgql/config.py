@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
     workers: int = Field(1, ge=1, le=64, description="API processes.")
     secret_key: SecretStr | None = Field(
-        None, description="Signs access tokens (32 bytes or more); unset: one is made and kept in the data directory."
+        None,
+        description="Signs access tokens, and webhooks' secrets are made of it (32 bytes or more); unset: one is made and kept "
+        "in the data directory.",
     )
     access_token_minutes: int = Field(15, ge=1, le=1440, description="Life of an access token.")
     refresh_token_days: int = Field(30, ge=1, le=365, description="Life of a refresh token.")

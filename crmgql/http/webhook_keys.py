@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from crmgql.db import Database
 from crmgql.domain.webhooks import keys
-from crmgql.errors import BadUserInput
+from crmgql.errors import DATABASES_OWN, BadUserInput
 from crmgql.models.names import PREFIXES
 from crmgql.planner.codecs import decode_id
 from crmgql.viewer import system_clock
@@ -34,8 +34,12 @@ def routes(database: Database) -> list[Route]:
             id = decode_id(request.path_params["endpoint"], prefix=PREFIXES["WebhookEndpoint"])
         except BadUserInput:
             return _json(404, {"keys": []})
-        async with database.reading() as connection:
-            row = await connection.fetchrow(FIND, id, system_clock())
+        try:
+            async with database.reading() as connection:
+                row = await connection.fetchrow(FIND, id, system_clock())
+        except DATABASES_OWN as error:  # already in the log
+            refusal = {"message": error.message, "extensions": {"code": error.code}}
+            return _json(503, {"errors": [refusal]}, {"retry-after": "5"})
         found = [] if row is None else [key for key in row if key is not None]
         return _json(200 if found else 404, {"keys": [_jwk(key) for key in found]})
 
@@ -48,5 +52,5 @@ def _jwk(key: str) -> dict[str, str]:
     return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": key, "x": x}
 
 
-def _json(status: int, value: Any) -> Response:
-    return Response(orjson.dumps(value), status, FRESH, media_type="application/json")
+def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers or FRESH, media_type="application/json")
