@@ -26,7 +26,7 @@ run: .venv/.stamp ## the whole back end on this machine, with embedded databases
 test: lint ## everything that CI checks: lint, types, import rules, schema.graphql, tests
 	$(BIN)/pytest -n $(TESTERS)
 
-soak: .venv/.stamp ## the crash test with leases of 30 s: workers are killed, or stopped until others have their jobs
+soak: .venv/.stamp ## minutes of kills, with leases as they are: workers and their jobs; a minute of everything with 20 subscribers
 	$(BIN)/pytest -m soak
 
 lint: .venv/.stamp ## what CI checks, without the tests

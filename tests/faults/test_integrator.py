@@ -4,35 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
-import asyncpg
-import pytest
-import pytest_asyncio
-
-from crmgql import db
 from crmgql.models.names import api_id
 from tests.faults.company import NOTE, Company
-from tests.faults.installation import Installation, Integrator, installed
+from tests.faults.installation import Installation, Integrator
 
 PATIENCE_S = 60
-
-
-@pytest.fixture
-def installation(database_url: str, tmp_path: Path) -> Iterator[Installation]:
-    with installed(database_url, tmp_path) as made:
-        yield made
-
-
-@pytest_asyncio.fixture
-async def company(
-    crm: db.Database, database: asyncpg.Connection, database_url: str, installation: Installation
-) -> AsyncIterator[Company]:
-    await installation.ready()
-    made = await Company.founded(crm, database, database_url, [api.url for api in installation.apis])
-    yield made
-    await made.http.aclose()
 
 
 def rows(integrator: Integrator, sql: str) -> list[tuple[object, ...]]:
