@@ -1,0 +1,45 @@
+"""What is measured of the feed. Each part has a company, servers and clients of its own; `quick` shows that a part works: its
+figures mean nothing and are not kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from bench import comparison
+from bench.feed import company, fanout, latency, memory, replay
+from bench.feed.company import Company
+
+RESULT = comparison.RESULTS / "feed.json"
+Part = Callable[[Company, Console, bool], dict[str, Any]]
+PARTS: dict[str, Part] = {
+    "fanout": lambda made, console, quick: fanout.run(
+        made, console, sockets=200 if quick else 2000, events=20 if quick else 50, rounds=2 if quick else 5
+    ),
+    "latency": lambda made, console, quick: latency.run(
+        made, console, sockets=50 if quick else 500, per_s=20 if quick else 100, seconds=3 if quick else 30
+    ),
+    "memory": lambda made, console, quick: memory.run(made, console, sockets=100 if quick else 2000),
+    "replay": lambda made, console, quick: replay.run(
+        made, console, events=5000 if quick else 100_000, rounds=1 if quick else 3
+    ),
+}
+
+
+def run(names: Sequence[str], console: Console, *, quick: bool) -> None:
+    """Prints tables and writes `results/feed.json`."""
+    for name in names:
+        with company.founded() as made:
+            result = PARTS[name](made, console, quick)
+        if not quick:
+            _keep(name, result)
+
+
+def _keep(name: str, result: dict[str, Any]) -> None:
+    """Parts that were not measured now stay as they are, each with the machine that it was measured on."""
+    known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    comparison.write(RESULT.name, known | {name: {"machine": comparison.machine(), **result}})
