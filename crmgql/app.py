@@ -26,7 +26,7 @@ from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
 from crmgql.events.feed import Feed
-from crmgql.http import cors, events, exchange, exports, graphql, health, intake, sockets
+from crmgql.http import cors, events, exchange, exports, graphql, health, intake, sockets, webhook_keys
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
 from crmgql.http.caps import Caps
@@ -150,7 +150,8 @@ class App:
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             if database.reads_replica:
                 checks["replica"] = database.ping_replica
-            self.rest = _rest(health.routes(checks, metrics, partial(_depths, database)))
+            healthy = health.routes(checks, metrics, partial(_depths, database))
+            self.rest = _rest([*healthy, *webhook_keys.routes(database)])
             beside = [
                 asyncio.create_task(work)
                 for work in (metrics.keep_leaving(), table_sizes.keep(engine), self.streams.beat(), feed.run())

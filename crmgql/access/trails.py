@@ -7,11 +7,11 @@ they do not see are not in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from crmgql.access.entries import ENTRIES, RowRule, rows
 from crmgql.access.rights import may
-from crmgql.sql import ast
+from crmgql.sql import ast, walk
 from crmgql.viewer import Who
 
 TRAILS = ("Event", "AuditEntry")
@@ -30,16 +30,36 @@ def following(permission: str, *, old_values: bool = False) -> RowRule:
     def rule(who: Who, t: str, trusted: bool) -> ast.Expr:
         if not may(who, permission):
             return ast.FALSE
-        whole, parts = list(UNTYPED), []
-        for record, seen in _subjects(who, f"{t}_of", old_values=old_values):
-            if seen == ast.TRUE:
-                whole.append(record)
-            elif seen != ast.FALSE:
-                parts.append(_part(record, seen, t, f"{t}_of"))
-        names = ast.Cast(ast.Text("{" + ",".join(whole) + "}"), "text[]")
-        return ast.any_of([ast.AnyOf(ast.Col(t, "subject_type"), names), *parts])
+        return _about(_subjects(who, f"{t}_of", old_values=old_values), t)
 
     return rule
+
+
+def shared(who: Who) -> frozenset[str]:
+    """The subjects of which everybody with the viewer's rights sees the same: their rules bind no value of the viewer's."""
+    bound = {record for record, seen in _subjects(who, "t", old_values=False) if _binds(seen)}
+    return frozenset({*ENTRIES, *UNTYPED} - set(TRAILS) - bound)
+
+
+def about_shared(who: Who, t: str) -> ast.Expr:
+    """The rule for an event, of those about `shared` subjects alone."""
+    same = shared(who)
+    return _about((each for each in _subjects(who, f"{t}_of", old_values=False) if each[0] in same), t)
+
+
+def _binds(rule: ast.Expr) -> bool:
+    return any(isinstance(part, ast.Param) for part in walk.parts(rule))
+
+
+def _about(subjects: Iterable[tuple[str, ast.Expr]], t: str) -> ast.Expr:
+    whole, parts = list(UNTYPED), []
+    for record, seen in subjects:
+        if seen == ast.TRUE:
+            whole.append(record)
+        elif seen != ast.FALSE:
+            parts.append(_part(record, seen, t, f"{t}_of"))
+    names = ast.Cast(ast.Text("{" + ",".join(whole) + "}"), "text[]")
+    return ast.any_of([ast.AnyOf(ast.Col(t, "subject_type"), names), *parts])
 
 
 def _subjects(who: Who, alias: str, *, old_values: bool) -> Iterator[tuple[str, ast.Expr]]:

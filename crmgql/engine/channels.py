@@ -11,54 +11,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
 
-import asyncpg
 import structlog
 
-from crmgql.db import Database
 from crmgql.engine.followed import Wanted
-from crmgql.errors import DATABASES_OWN, TimedOut
+from crmgql.engine.readings import Delivery, EventReader, Reading, Reads
 from crmgql.events.cursors import Cursor, CursorLost
 from crmgql.events.feed import Feed
-from crmgql.events.positions import Page, Placed
-from crmgql.models.names import api_id
-from crmgql.planner.sights import ENTERED, SEEN
+from crmgql.events.positions import Page
 
 log = structlog.get_logger("crmgql")
 
 KEPT = 2000
 """Answers that a channel keeps."""
-MOST_AT_ONCE = 500
-"""Events read by one statement."""
 PAUSE_S = 1.0
-TRIES = 3
-"""How often an event is read that takes too long, before its subscribers get an error in its place."""
-
-NONE: frozenset[str] = frozenset()
-Values = Callable[[Sequence[UUID], str], list[Any]]
-"""Ids of events, and what these did to the sight of their subjects → the parameters of the statement."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An answer, as the body of a response, and the cursor behind it; None where there is nothing to go on from."""
-
-    body: bytes
-    cursor: str | None
 
 
 @dataclass(slots=True)
 class Batch:
-    """The answers for a stretch of the feed, from behind `start` to `end`, each with its position."""
+    """The answers for a stretch of the feed, from behind `start` to `end`, each with its position.
+
+    `whole`: behind the last transaction that ends in it; `end` may be in the middle of one.
+    """
 
     start: Cursor
     end: Cursor
     answers: list[tuple[Cursor, Delivery]]
+    whole: Cursor | None = None
 
     def after(self, at: Cursor) -> list[tuple[Cursor, Delivery]]:
         if at.position <= self.start.position:
@@ -66,50 +48,17 @@ class Batch:
         return [answer for answer in self.answers if answer[0].position > at.position]
 
 
-@dataclass(frozen=True, slots=True)
-class Sights:
-    """How it is found out what events did to the sight of their subjects. `deciding`: by type, the fields that it hangs on."""
-
-    sql: str
-    values: Callable[[Sequence[UUID]], list[Any]]
-    deciding: Mapping[str, frozenset[str]]
-    left: Callable[[Mapping[str, Any]], bytes] | None
-    """The body for a subject that left the sight; None: nobody is told."""
-
-    def asks(self, event: Placed) -> bool:
-        return not self.deciding.get(event.subject_type, NONE).isdisjoint(event.changed)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How events are read. `cost`: nodes of one event at most, of which one statement may read `most`."""
-
-    sql: str
-    values: Values
-    sights: Sights
-    cost: int
-    most: int
-
-    @property
-    def at_once(self) -> int:
-        return max(1, min(MOST_AT_ONCE, self.most // max(1, self.cost)))
-
-
 class Channel:
     """One statement with its values, and those who listen to it."""
 
-    def __init__(
-        self, feed: Feed, database: Database, slots: asyncio.Semaphore, reading: Reading, wanted: Wanted
-    ) -> None:
+    def __init__(self, feed: Feed, reads: Reads, reading: Reading, wanted: Wanted) -> None:
         self.feed = feed
-        self.database = database
-        self.reading = reading
+        self.reader = EventReader(reads, reading)
         self.wanted = wanted
         self.tail: Cursor | None = None
         """Up to where the channel itself has read."""
 
         self._kinds = wanted.triggers.kinds()
-        self._slots = slots
         self._listeners = 0
         self._kept: deque[Batch] = deque()
         self._count = 0
@@ -137,12 +86,13 @@ class Channel:
     def is_idle(self) -> bool:
         return not self._listeners
 
-    def passed(self, at: Cursor) -> Cursor:
-        """How far somebody got who has had everything up to `at`: further, where nothing came since that they want."""
+    def passed(self, at: Cursor) -> Cursor | None:
+        """How far somebody got who has had everything up to `at`, if nothing came since that they want: behind a whole
+        transaction, or who waits for the rest of one would not know that it is over."""
         newest = self._kept[-1] if self._kept else None
-        if newest is None or self.tail is None or at.position < newest.start.position or newest.after(at):
-            return at
-        return max(at, self.tail)
+        if newest is None or at.position < newest.start.position or newest.after(at):
+            return None
+        return newest.whole
 
     async def after(self, at: Cursor) -> AsyncGenerator[Batch]:
         """Batches from the cursor on, for ever. Raises `CursorLost`, also later: when a failover changes history."""
@@ -201,6 +151,7 @@ class Channel:
         self.tail = batch.end
         if not batch.answers and self._kept:
             self._kept[-1].end = batch.end  # nobody is woken for nothing
+            self._kept[-1].whole = batch.whole or self._kept[-1].whole
             return
         self._kept.append(batch)
         self._count += len(batch.answers)
@@ -221,84 +172,17 @@ class Channel:
     async def _batch(self, page: Page) -> Batch:
         events = [event for event in page.events if self.wanted.match(event)]
         answers: list[tuple[Cursor, Delivery]] = []
-        width = self.reading.at_once
+        width = self.reader.reading.at_once
         for first in range(0, len(events), width):
-            answers += await self._read(events[first : first + width])
-        return Batch(page.start, page.end, answers)
-
-    async def _read(self, events: Sequence[Placed]) -> list[tuple[Cursor, Delivery]]:
-        """The answers for some events, those left out that may not be seen. However long the database is away."""
-        tries = 0
-        while True:
-            try:
-                return [(event.cursor, each) for event, each in await self._fetched(events)]
-            except TimedOut:
-                tries += 1
-                if len(events) > 1:
-                    half = len(events) // 2
-                    return [*await self._read(events[:half]), *await self._read(events[half:])]
-                if tries == TRIES:
-                    return [(events[0].cursor, Delivery(TOOK_TOO_LONG, events[0].cursor.text()))]
-            except DATABASES_OWN:  # already in the log
-                await asyncio.sleep(PAUSE_S)
-
-    async def _fetched(self, events: Sequence[Placed]) -> list[tuple[Placed, Delivery]]:
-        entered, gone = await self._sight(events)
-        bodies = await self._bodies([each for each in events if each not in entered and each not in gone], SEEN)
-        if entered:
-            bodies |= await self._bodies(entered, ENTERED)
-        if gone and self.reading.sights.left is not None:
-            bodies |= {event.event_id: self.reading.sights.left(_known(event)) for event in gone}
-        return [
-            (event, Delivery(bodies[event.event_id], event.cursor.text()))
-            for event in events
-            if event.event_id in bodies
-        ]
-
-    async def _sight(self, events: Sequence[Placed]) -> tuple[list[Placed], list[Placed]]:
-        """The events whose subjects came into sight, and those whose subjects left it."""
-        sights = self.reading.sights
-        asked = {event.event_id: event for event in events if sights.asks(event)}
-        if not asked:
-            return [], []
-        async with self._slots, self.database.reading() as connection:
-            rows = await connection.fetch(sights.sql, *sights.values(list(asked)))
-        entered = [asked[id] for id, before, now in rows if now and not before]
-        return entered, [asked[id] for id, before, now in rows if before and not now]
-
-    async def _bodies(self, events: Sequence[Placed], sight: str) -> dict[UUID, bytes]:
-        if not events:
-            return {}
-        values = self.reading.values([event.event_id for event in events], sight)
-        async with self._slots, self.database.reading() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(self.reading.sql, *values)
-        return {row[0]: b'{"data":%b}' % row[1].encode() for row in rows}
-
-
-def _known(event: Placed) -> dict[str, Any]:
-    """What somebody is told of an event whose subject they see no more, by field."""
-    return {
-        "id": api_id("Event", event.event_id),
-        "kind": event.kind,
-        "kindVersion": event.kind_version,
-        "subjectType": event.subject_type,
-        "subjectId": api_id(event.subject_type, event.subject_id),
-        "occurredAt": event.occurred_at.isoformat(),
-        "cursor": event.cursor.text(),
-        "isLast": event.is_last,
-        "transactionId": event.transaction,
-    }
-
-
-TOOK_TOO_LONG = b'{"data":null,"errors":[{"message":"Reading this event took too long; ask for less of it.","extensions":{"code":"TIMEOUT"}}]}'
+            answers += await self.reader.read(events[first : first + width])
+        return Batch(page.start, page.end, answers, page.whole)
 
 
 class Channels:
-    """The channels of one process. `connections`: of the database's, how many they may use at once."""
+    """The channels of one process."""
 
-    def __init__(self, database: Database, connections: int) -> None:
-        self.database = database
-        self._slots = asyncio.Semaphore(max(1, connections // 2))
+    def __init__(self, reads: Reads) -> None:
+        self.reads = reads
         self._open: dict[Hashable, Channel] = {}
 
     def __len__(self) -> int:
@@ -309,7 +193,7 @@ class Channels:
         """The channel under a key, which holds everything that decides its answers, while somebody listens to it."""
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Channel(feed, self.database, self._slots, reading, wanted)
+            found = self._open[key] = Channel(feed, self.reads, reading, wanted)
         try:
             with found.listening():
                 yield found

@@ -28,6 +28,7 @@ RECORDS = {
     "after": "Stage",
     "calendar": "BusinessCalendar",
     "copyOf": "RoutingRuleset",
+    "events": "Event",
     "handOverTo": "User",
     "other": "Lead",
     "owner": "User",

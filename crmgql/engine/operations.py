@@ -32,6 +32,7 @@ from crmgql.engine.budget import Budget
 from crmgql.engine.computed import COMPUTED
 from crmgql.engine.documents import INTROSPECTION, LOG_IN, Document, Operation
 from crmgql.engine.errors import Rejected, from_graphql, rejected
+from crmgql.engine.event_plans import Subscriber, WhoNow
 from crmgql.engine.lanes import Lane
 from crmgql.engine.mutation_runner import Mutations
 from crmgql.engine.mutations import MUTATIONS, SessionCall
@@ -40,7 +41,7 @@ from crmgql.engine.parts import HEAVY, Filled, Parts
 from crmgql.engine.polls import Poll, Polled
 from crmgql.engine.registered import Registered
 from crmgql.engine.shares import Shares
-from crmgql.engine.subscriptions import Stream, Subscriber, Subscriptions, WhoNow
+from crmgql.engine.subscriptions import Stream, Subscriptions
 from crmgql.errors import BadUserInput, CrmError, QueryTooComplex, ReadOnly, StreamNeeded, Unauthenticated
 from crmgql.events.feed import Feed
 from crmgql.planner import metadata
@@ -186,7 +187,7 @@ class Engine:
 
         try:
             subscriber, _ = await self._subscriber(request, who)
-            return await self.subscriptions.sight(subscriber, viewer)
+            return await self.subscriptions.events.sight(subscriber, viewer)
         except CrmError as error:
             raise rejected(error) from error
 

@@ -12,9 +12,11 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from crmgql.engine.channels import Channel, Delivery
+from crmgql.engine.channels import Channel
+from crmgql.engine.event_plans import Subscriber
 from crmgql.engine.followed import Wanted
-from crmgql.engine.subscriptions import Subscriber, Subscriptions
+from crmgql.engine.readings import Delivery
+from crmgql.engine.subscriptions import Subscriptions
 from crmgql.events import cursors
 from crmgql.events.cursors import Cursor
 from crmgql.viewer import Viewer
@@ -72,7 +74,7 @@ async def _first(
                 async with asyncio.timeout(left_s if at.position >= head.position else max(left_s, BEHIND_S)):
                     batch = await anext(batches)
             except TimeoutError:
-                return channel.passed(at), []
+                return max(at, channel.passed(at) or at), []
             if answers := batch.after(at):
                 return batch.end, answers
             at = batch.end

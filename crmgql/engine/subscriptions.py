@@ -10,7 +10,7 @@ and a job (see `live_queries`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -18,34 +18,29 @@ from typing import Any
 from uuid import UUID
 
 from graphql import GraphQLError, GraphQLSchema
-from graphql.execution.values import VariableValues, get_argument_values
+from graphql.execution.values import get_argument_values
 
 from crmgql.db import Database
 from crmgql.engine import copies, parts
-from crmgql.engine.channels import Channel, Channels, Delivery, Reading, Sights
-from crmgql.engine.documents import Operation
+from crmgql.engine.channels import Batch, Channel, Channels
 from crmgql.engine.errors import rejected
+from crmgql.engine.event_plans import EventPlans, Subscriber
 from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, STREAM, Wanted
 from crmgql.engine.live_queries import LiveQueries
 from crmgql.engine.named import NamedSubscriptions
-from crmgql.engine.pace import Pace
+from crmgql.engine.readings import Delivery, Reading, Reads, frozen
 from crmgql.engine.registered import Registered
 from crmgql.errors import BadUserInput, CrmError, NotFound, Unavailable
 from crmgql.events import cursors
 from crmgql.events.cursors import Cursor
 from crmgql.events.feed import Feed
 from crmgql.models.names import PREFIXES
-from crmgql.planner import interests, sights
+from crmgql.planner import interests
 from crmgql.planner.arguments import Scalar
 from crmgql.planner.codecs import decode_id
 from crmgql.planner.interests import Interest
 from crmgql.planner.plan import Plan, Plans
-from crmgql.planner.reader import Reader
-from crmgql.planner.statement import EVENT_IDS
 from crmgql.viewer import Viewer
-
-WhoNow = Callable[[], Awaitable[Viewer]]
-"""The viewer as of now. Raises `Unauthenticated` when nobody is behind the token any more."""
 
 FINISHED = "SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1"
 
@@ -73,25 +68,26 @@ class Stream(AsyncIterator[Delivery]):
 
 @dataclass(slots=True)
 class At:
-    """Where a subscriber stands. `passed` says how far that is, when nothing came since that they want."""
+    """Where a subscriber stands: `cursor`. They are told `known`: behind what was handed over last, or a whole transaction after it.
+    `passed` says how far that is, when nothing came since that they want."""
 
     cursor: Cursor | None = None
-    passed: Callable[[Cursor], Cursor] | None = None
+    known: Cursor | None = None
+    passed: Callable[[Cursor], Cursor | None] | None = None
+
+    def hand_over(self, cursor: Cursor) -> None:
+        self.cursor = self.known = cursor
+
+    def finish(self, batch: Batch) -> None:
+        self.cursor = batch.end
+        if batch.whole is not None:
+            self.known = max(_known(self.known), batch.whole)
 
     def position(self) -> str | None:
-        if self.cursor is None:
+        if self.cursor is None or self.known is None:
             return None
-        return (self.cursor if self.passed is None else self.passed(self.cursor)).text()
-
-
-@dataclass(frozen=True, slots=True)
-class Subscriber:
-    """Who follows what: all that is needed to plan it, and to plan it again."""
-
-    operation: Operation
-    variables: VariableValues
-    who: WhoNow
-    pace: Pace
+        further = None if self.passed is None else self.passed(self.cursor)
+        return max(self.known, further or self.known).text()
 
 
 class Subscriptions:
@@ -103,9 +99,10 @@ class Subscriptions:
         self.schema = schema
         self.plans = plans
         self.database = database
+        self.events = EventPlans(schema, plans)
         self.named = NamedSubscriptions(database, registered)
         self.feed: Feed | None = None
-        self.channels = Channels(database, connections)
+        self.channels = Channels(Reads(database, connections))
         self.live_queries = LiveQueries()
 
     async def open(self, subscriber: Subscriber, viewer: Viewer, resume: str | None) -> Stream:
@@ -113,7 +110,9 @@ class Subscriptions:
         feed = self.following
         if subscriber.operation.kind == "query":
             return await self._open_live(feed, subscriber, viewer)
-        ((key, nodes),) = self._reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
+        ((key, nodes),) = (
+            self.events.reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
+        )
         name = nodes[0].name.value
         if name == JOB_PROGRESS:
             return await self._open_progress(feed, subscriber, viewer)
@@ -139,50 +138,35 @@ class Subscriptions:
 
     async def channel(self, subscriber: Subscriber, viewer: Viewer, wanted: Wanted) -> AbstractContextManager[Channel]:
         """What reads the events that are wanted, for this viewer."""
-        plan = await self._event_plan(subscriber, viewer)
-        subscriber.pace.pay(plan)
-        return self._channel(self.following, subscriber, wanted, viewer, plan)
-
-    async def sight(self, subscriber: Subscriber, viewer: Viewer) -> Hashable:
-        """All that decides what the viewer is answered of an event: equal for viewers who are answered the same."""
-        plan = await self._event_plan(subscriber, viewer)
-        return plan.sql, _frozen(self._values(plan, subscriber, viewer))
-
-    def _reader(self, subscriber: Subscriber) -> Reader:
-        prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
-        return Reader(self.schema, self.plans.metadata, prepared.fragments, variables)
+        subscriber.pace.pay(await self.events.plan(subscriber, viewer))
+        key, reading = await self.events.reading(subscriber, viewer, wanted)
+        return self.channels.channel(self.following, key, reading, wanted)
 
     async def _open_events(
         self, feed: Feed, subscriber: Subscriber, viewer: Viewer, wanted: Wanted, after: str | None
     ) -> Stream:
-        plan = await self._event_plan(subscriber, viewer)
-        subscriber.pace.pay(plan)
-        self._values(plan, subscriber, viewer)
+        subscriber.pace.pay(await self.events.plan(subscriber, viewer))
+        key, reading = await self.events.reading(subscriber, viewer, wanted)
         if after is None:
             cursor = await feed.head()
         else:
             cursor = cursors.parse(after)
             await feed.check(cursor)
-        at = At(cursor)
-        return Stream(self._events(feed, subscriber, wanted, viewer, plan, at), at)
-
-    async def _event_plan(self, subscriber: Subscriber, viewer: Viewer) -> Plan:
-        prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
-        return await subscriber.pace.plan(
-            lambda: self.plans.key(prepared, variables, viewer.who, "events"),
-            lambda: self.plans.make_events(prepared, variables, viewer.who),
-        )
-
-    def _values(
-        self, plan: Plan, subscriber: Subscriber, viewer: Viewer, ids: Sequence[UUID] = (), sight: str = sights.SEEN
-    ) -> list[Any]:
-        return plan.values({**subscriber.variables.coerced, EVENT_IDS: ids, sights.SIGHT: sight}, viewer)
+        at = At(cursor, cursor)
+        return Stream(self._events(feed, subscriber, wanted, viewer, key, reading, at), at)
 
     async def _events(
-        self, feed: Feed, subscriber: Subscriber, wanted: Wanted, viewer: Viewer, plan: Plan, at: At
+        self,
+        feed: Feed,
+        subscriber: Subscriber,
+        wanted: Wanted,
+        viewer: Viewer,
+        key: Hashable,
+        reading: Reading,
+        at: At,
     ) -> AsyncGenerator[Delivery]:
         while True:
-            with self._channel(feed, subscriber, wanted, viewer, plan) as channel:
+            with self.channels.channel(feed, key, reading, wanted) as channel:
                 at.passed = channel.passed
                 async with aclosing(channel.after(_known(at.cursor))) as batches:
                     async for batch in batches:
@@ -190,36 +174,11 @@ class Subscriptions:
                         if now.who != viewer.who:
                             break
                         for cursor, delivery in batch.after(_known(at.cursor)):
-                            at.cursor = cursor
+                            at.hand_over(cursor)
                             yield delivery
-                        at.cursor = batch.end
+                        at.finish(batch)
             viewer = now
-            plan = await self._event_plan(subscriber, viewer)
-
-    def _channel(
-        self, feed: Feed, subscriber: Subscriber, wanted: Wanted, viewer: Viewer, plan: Plan
-    ) -> AbstractContextManager[Channel]:
-        values = self._values(plan, subscriber, viewer)
-        reading = Reading(
-            plan.sql,
-            lambda ids, sight: self._values(plan, subscriber, viewer, ids, sight),
-            self._sights(subscriber, viewer),
-            plan.cost,
-            self.plans.max_cost,
-        )
-        key: Hashable = (plan.sql, _frozen(values), wanted)
-        return self.channels.channel(feed, key, reading, wanted)
-
-    def _sights(self, subscriber: Subscriber, viewer: Viewer) -> Sights:
-        """With a `where` nobody is told what left their sight: it may be what they never asked for."""
-        plan = self.plans.sights(viewer.who)
-        key, wanted = self._reader(subscriber).events(subscriber.operation.prepared.operation)
-        return Sights(
-            plan.sql,
-            lambda ids: plan.values({EVENT_IDS: ids}, viewer),
-            sights.deciding(self.plans.metadata, viewer.who),
-            partial(sights.left, key, wanted.object) if wanted.where is None else None,
-        )
+            key, reading = await self.events.reading(subscriber, viewer, wanted)
 
     async def _open_live(self, feed: Feed, subscriber: Subscriber, viewer: Viewer) -> Stream:
         if parts.are_needed(subscriber.operation):
@@ -237,12 +196,12 @@ class Subscriptions:
         first = await plan(viewer)
         subscriber.pace.pay(first)
         first.values(variables, viewer)
-        interest = interests.interest(self._reader(subscriber).root(prepared.operation))
+        interest = interests.interest(self.events.reader(subscriber).root(prepared.operation))
         return Stream(self._answers(feed, subscriber, viewer, Asked(plan, interest)), At())
 
     async def _open_progress(self, feed: Feed, subscriber: Subscriber, viewer: Viewer) -> Stream:
         prepared, variables = subscriber.operation.prepared, subscriber.variables.coerced
-        key, job = self._reader(subscriber).job(prepared.operation)
+        key, job = self.events.reader(subscriber).job(prepared.operation)
         assert isinstance(job.id, Scalar)
         id = decode_id(str(job.id.value), prefix=PREFIXES["Job"])
 
@@ -268,7 +227,7 @@ class Subscriptions:
             values = plan.values(subscriber.variables.coerced, viewer)
             ask = partial(self._ask, plan, values, asked.job_id)
             with self.live_queries.query(
-                feed, (plan.sql, _frozen(values), asked.interest), ask, asked.interest
+                feed, (plan.sql, frozen(values), asked.interest), ask, asked.interest
             ) as query:
                 async with aclosing(query.answers()) as answers:
                     async for body in answers:
@@ -301,7 +260,3 @@ class Asked:
 def _known(cursor: Cursor | None) -> Cursor:
     assert cursor is not None
     return cursor
-
-
-def _frozen(values: list[Any]) -> Hashable:
-    return tuple(tuple(value) if isinstance(value, list) else value for value in values)

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import structlog
 from redis.asyncio import Redis
@@ -74,7 +75,7 @@ class Feed:
                     continue
                 at = page.end
                 if kinds is not None:
-                    page = Page(page.start, [event for event in page.events if event.kind in kinds], page.end)
+                    page = replace(page, events=[event for event in page.events if event.kind in kinds])
                 yield page
 
     async def page(self, after: Cursor, *, kinds: Collection[str] | None = None, width: int = WIDTH) -> Page:
@@ -124,9 +125,9 @@ class Feed:
                 return page if at.event_id == page.start.event_id else None
             if at.position > page.start.position:
                 index = at.position - page.events[0].position
-                return (
-                    Page(at, page.events[index + 1 :], page.end) if page.events[index].event_id == at.event_id else None
-                )
+                if page.events[index].event_id != at.event_id:
+                    return None
+                return replace(page, start=at, events=page.events[index + 1 :])
         return None
 
     async def run(self) -> None:

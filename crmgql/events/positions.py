@@ -40,6 +40,23 @@ WHERE p.position >= $1 AND p.position <= stop.position
     AND (e.kind = ANY ($3) OR p.position = $1 OR p.position = stop.position) ORDER BY p.position"""
 
 
+BACKLOG = """
+SELECT coalesce((SELECT position FROM feed), 0) AS position, (
+    SELECT min(occurred_at) FROM (
+        SELECT occurred_at FROM feed, events WHERE transaction_id >= (pg_snapshot_xmax(pass)::text::bigint + base)::text::xid8
+        UNION ALL
+        SELECT occurred_at FROM feed, pg_snapshot_xip(pass) AS xip, events
+        WHERE transaction_id = (xip::text::bigint + base)::text::xid8) waiting) AS oldest"""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The newest position, and since when the oldest event waits for one; None: none does."""
+
+    position: int
+    oldest: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """An event with its position. `changed`: columns. `is_last`: it is its transaction's last."""
@@ -65,16 +82,24 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events in their order, of the kinds that were asked for, from `start` to behind the last position that was looked at."""
+    """Events in their order, of the kinds that were asked for, from `start` to behind the last position that was looked at.
+
+    `whole`: behind the last transaction that is known to end in it; `end` may be in the middle of one.
+    """
 
     start: Cursor
     events: list[Placed]
     end: Cursor
+    whole: Cursor | None = None
 
 
 async def place(connection: Connection) -> int:
     """One pass of the relay. Returns the newest position."""
     return await connection.fetchval(PLACE)  # type: ignore[no-any-return]
+
+
+async def backlog(connection: Connection) -> Backlog:
+    return Backlog(*await connection.fetchrow(BACKLOG))
 
 
 async def head(connection: Connection) -> Cursor:
@@ -108,9 +133,10 @@ async def page(connection: Connection, after: Cursor, *, width: int, kinds: Coll
         await check(connection, after)
     events = [Placed(*row) for row in (rows[1:] if anchored else rows)]
     end = events[-1].cursor if events else after
+    whole = next((event.cursor for event in reversed(events) if event.is_last), None)
     if kinds is not None:
         events = [event for event in events if event.kind in kinds]
-    return Page(after, events, end)
+    return Page(after, events, end, whole)
 
 
 def _head(row: Any) -> Cursor:

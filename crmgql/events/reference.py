@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from crmgql.events import guarantees
 from crmgql.events.declarations import Changed, Kind, Nothing, Payload
 from crmgql.events.kinds import CHAPTERS
 
 HEAD = """\
-# Kinds of events
+# Events: what followers can rely on, and all kinds
 
-Written by `crmgql events` from `crmgql/events/kinds`; a test checks that it is current. [Events](../events.md) explains how they are stored.
+Written by `crmgql events` from `crmgql/events/guarantees` and `kinds`; a test checks that it is current. [Events](../events.md) explains how they are
+stored, [the feed](../feed.md) how they are ordered, [subscriptions](subscriptions.md) how they are followed.
+
+## Guarantees
+
+{guarantees}
+
+## Kinds
 
 *Customer*: whether the event has a customer's id. The payload `version` is the subject's version after the change. Fields without a value
 are left out. *Personal* fields are blanked when the person is erased.
@@ -19,13 +27,14 @@ are left out. *Personal* fields are blanked when the person is erased.
 
 
 def page() -> str:
-    return "\n".join([HEAD, *(_chapter(name, kinds) for name, kinds in CHAPTERS.items())])
+    head = HEAD.format(guarantees=guarantees.table())
+    return "\n".join([head, *(_chapter(name, kinds) for name, kinds in CHAPTERS.items())])
 
 
 def _chapter(name: str, kinds: tuple[Kind, ...]) -> str:
     rows = [f"| `{kind.name}` | {kind.subject} | {kind.customer} | {_payload(kind)} | {kind.doc} |" for kind in kinds]
     head = ["| kind | subject | customer | payload | what happened |", "|---|---|---|---|---|"]
-    return "\n".join([f"## {name.capitalize()}", "", *head, *rows, ""])
+    return "\n".join([f"### {name.capitalize()}", "", *head, *rows, ""])
 
 
 def _payload(kind: Kind) -> str:

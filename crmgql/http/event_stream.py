@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from crmgql.engine.channels import Delivery
+from crmgql.engine.readings import Delivery
 from crmgql.http.exchange import encoded
 
 Errors = list[dict[str, Any]]

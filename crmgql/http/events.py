@@ -45,10 +45,12 @@ MOST, USUAL = 500, 100
 """Events of a page."""
 
 LONGEST_WAIT_S = 30.0
+MOST_TURNS = 1_000_000_000
 LONGEST_QUERY_STRING = 8192
 KEEP_EVENTS = b"public, max-age=60"
-KEEP_NOTHING_NEW = b"public, max-age=1"
-"""For the others that wait for the same: they ask again from there."""
+KEEP_NOTHING = b"public, max-age=5"
+"""For the others that waited for the same. They ask again at another address (`turn`): a proxy lets one alone ask for what it
+does not have yet, but all at once for what it has no longer."""
 
 KEEP_ALLOWED = b"max-age=5"
 ONLY_GET: Headers = ((b"allow", b"GET"),)
@@ -57,13 +59,14 @@ MOVED: Headers = ((b"vary", b"Authorization"),)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The parameters. `first` is None if it was not said: a stream has no end then."""
+    """The parameters. `first` is None if it was not said: a stream has no end then. `turn`: how often there was nothing yet."""
 
     after: str | None
     kinds: list[str]
     fields: list[str]
     first: int | None
     wait_s: float
+    turn: int
 
     def wanted(self) -> Wanted:
         """Raises `BadUserInput`."""
@@ -76,10 +79,11 @@ class Asked:
             return None
         return frozenset(KINDS[each].subject for each in kinds if KINDS[each].subject in ENTRIES) | ALWAYS
 
-    def query(self, after: str) -> str:
+    def query(self, after: str, *, turn: int) -> str:
         """The same, from another cursor."""
         given = {"after": after, "kinds": ",".join(self.kinds), "fields": ",".join(self.fields)}
         given |= {"first": str(self.first or ""), "wait": f"{self.wait_s:g}" if self.wait_s else ""}
+        given["turn"] = str(turn or "")
         return urlencode({name: value for name, value in given.items() if value}, safe=",.*")
 
 
@@ -162,12 +166,13 @@ class Endpoint(exchange.Endpoint):
             return Answer(200, plain_events.page([], cursor=asked.after, more=True, following=_path(arrived)))
         own = await self._rights(polled.viewer) if self.shared else ""
         cursor = polled.end.text()
-        following = f"{PATH}/{own}".rstrip("/") + f"?{asked.query(cursor)}"
+        turn = asked.turn + 1 if own and cursor == asked.after else 0
+        following = f"{PATH}/{own}".rstrip("/") + f"?{asked.query(cursor, turn=turn)}"
         body = plain_events.page(polled.answers, cursor=cursor, more=polled.more, following=following)
         self.metrics.count(DELIVERIES, len(polled.answers))
         keep = exchange.NO_STORE
         if own and rights == own and asked.after is not None:
-            keep = KEEP_EVENTS if polled.answers else KEEP_NOTHING_NEW if asked.wait_s else keep
+            keep = KEEP_EVENTS if polled.answers else KEEP_NOTHING if asked.wait_s else keep
         return Answer(200, body, kind=self.kind, cache=keep)
 
     async def _polled(self, poll: Poll, session: Session, arrived: Arrived) -> Polled | None:
@@ -217,7 +222,7 @@ def _asked(text: bytes) -> Asked:
     given = dict(pairs)
     if len(given) != len(pairs):
         raise bad("A parameter of the query string comes more than once; kinds and fields are separated by commas.")
-    if unknown := given.keys() - {"after", "kinds", "fields", "first", "wait"}:
+    if unknown := given.keys() - {"after", "kinds", "fields", "first", "wait", "turn"}:
         raise bad(f"There is no parameter {min(unknown)[:40]!r}: there are after, kinds, fields, first and wait.")
     first = given.get("first")
     return Asked(
@@ -226,6 +231,7 @@ def _asked(text: bytes) -> Asked:
         _listed(given.get("fields")),
         None if first is None else int(_number("first", first, 1, MOST)),
         _number("wait", given.get("wait", "0"), 0, LONGEST_WAIT_S),
+        int(_number("turn", given.get("turn", "0"), 0, MOST_TURNS)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crmgql.engine.channels import Delivery
+from crmgql.engine.readings import Delivery
 from crmgql.http import event_stream
 from crmgql.http.event_stream import Errors
 from crmgql.http.exchange import encoded

@@ -15,9 +15,9 @@ import structlog
 from starlette.types import Message, Receive, Send
 
 from crmgql.config import Settings
-from crmgql.engine.channels import Delivery
 from crmgql.engine.errors import Rejected, internal, rejected
 from crmgql.engine.operations import Engine, Request
+from crmgql.engine.readings import Delivery
 from crmgql.engine.subscriptions import Stream
 from crmgql.errors import BadUserInput, CrmError, Unauthenticated
 from crmgql.http import sessions

@@ -35,10 +35,17 @@ class Build:
     relations: int = 0
 
     def level(
-        self, node: metadata.Node, link: levels.Link, conditions: list[ast.Expr], *, trusted: bool = False
+        self,
+        node: metadata.Node,
+        link: levels.Link,
+        conditions: list[ast.Expr],
+        *,
+        trusted: bool = False,
+        rule: ast.Expr | None = None,
     ) -> Level:
-        """A new level of rows of one type, under the viewer's row rule."""
-        rule = self.rule(node, trusted=trusted)
+        """A new level of rows of one type, under the viewer's row rule, or under a `rule` that is narrower."""
+        whole = self.rule(node, trusted=trusted)
+        rule = whole if rule is None or whole == ast.FALSE else rule
         level = Level(f"l{len(self.rows)}", node, [*conditions, rule], link, trusted=trusted)
         self.rows.append(level)
         self.count_relation()

@@ -145,12 +145,13 @@ class Plans:
         reader = Reader(self.schema, self.metadata, prepared.fragments, variables)
         return self.compile(reader.root(prepared.operation, self.elsewhere), who)
 
-    def make_events(self, prepared: Prepared, variables: Variables, who: Who) -> Plan:
-        """How a subscription reads events, made anew; `cost` is that of one event."""
+    def make_events(self, prepared: Prepared, variables: Variables, who: Who, *, shared: bool = False) -> Plan:
+        """How a subscription reads events, made anew; `cost` is that of one event. `shared`: those about subjects of which
+        everybody with the same rights sees the same."""
         reader = Reader(self.schema, self.metadata, prepared.fragments, variables)
         key, wanted = reader.events(prepared.operation)
         worst = cost.worst_event(wanted, who)
-        return self._planned(worst, lambda: statement.compile_events(key, wanted, self.metadata, who))
+        return self._planned(worst, lambda: statement.compile_events(key, wanted, self.metadata, who, shared=shared))
 
     def sights(self, who: Who) -> Plan:
         """How it is found out what events did to a follower's sight of their subjects."""

@@ -6,10 +6,12 @@ text, grouped once by the parent's key. Keys flow down, texts flow up, and every
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crmgql import access
+from crmgql.access import trails
 from crmgql.planner import (
     arguments,
     changes,
@@ -49,14 +51,22 @@ EVENT_IDS = "the events"
 """No client's variable can have this name."""
 
 
-def compile_events(key: str, wanted: selection.Events, known: metadata.Metadata, who: Who) -> ast.Statement:
-    """Of some events those that the viewer may see and asks for: rows of id, the JSON text of the answer, its nodes."""
+def compile_events(
+    key: str, wanted: selection.Events, known: metadata.Metadata, who: Who, *, shared: bool = False
+) -> ast.Statement:
+    """Of some events those that the viewer may see and asks for: rows of id, the JSON text of the answer, its nodes.
+
+    `shared`: only those about subjects of which everybody with the same rights sees the same.
+    """
     build = Build(known, who, Filters(known, who))
     node = wanted.object.node
+    same = trails.shared(who) if shared else None
     where = build.filters.where(node, levels.INNER, wanted.where)
     own = ast.AnyOf(ast.Col(levels.INNER, "id"), ast.Param(EventIds(), "uuid[]"))
-    level = build.level(node, levels.Root(), [own, where])
-    text = entries([(key, objects.object_text(build, level, wanted.object))])
+    rule = None if same is None else trails.about_shared(who, levels.INNER)
+    level = build.level(node, levels.Root(), [own, where], rule=rule)
+    object = wanted.object if same is None else _about(wanted.object, same)
+    text = entries([(key, objects.object_text(build, level, object))])
     id = level.column("id")
     select = level.texts(((id, "id"), (text, "data"), (level.nodes(), "nodes")))
     return ast.Statement((*_rows(build), *build.texts), select)
@@ -85,6 +95,17 @@ def compile_page(
     text = objects.object_text(build, level, wanted)
     select = level.texts(((level.column("id"), "id"), (text, "data")))
     return ast.Statement((*_rows(build), *build.texts), select)
+
+
+def _about(event: selection.Object, subjects: frozenset[str]) -> selection.Object:
+    """An event whose subject is of one of these types."""
+    items = []
+    for key, item in event.items:
+        if isinstance(item, selection.AnyField):
+            objects = tuple(each for each in item.objects if each.node.name in subjects)
+            item = dataclasses.replace(item, objects=objects)
+        items.append((key, item))
+    return dataclasses.replace(event, items=tuple(items))
 
 
 def compile_statement(root: selection.Roots, known: metadata.Metadata, who: Who) -> ast.Statement:

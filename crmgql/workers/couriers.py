@@ -9,6 +9,7 @@ line. Nothing is sent once the lease may have run out by this process's clock, b
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -55,19 +56,29 @@ LEASE_S = dispatching.LEASE.total_seconds()
 
 
 class Courier:
-    """`leased_at`: when the lease was taken, by the same clock."""
+    """`leased_at`: when the lease was taken, by the same clock. `verdicts` counts what requests came to."""
 
     def __init__(
-        self, database: Database, client: Client, id: UUID, holder: UUID, *, leased_at: datetime, clock: Clock
+        self,
+        database: Database,
+        client: Client,
+        id: UUID,
+        holder: UUID,
+        *,
+        leased_at: datetime,
+        clock: Clock,
+        verdicts: Counter[str],
     ) -> None:
         self.database = database
         self.client = client
         self.id = id
         self.holder = holder
         self.clock = clock
+        self.verdicts = verdicts
         self._send_until = leased_at + dispatching.LEASE * 2 / 3
         self._event = asyncio.Event()
         self._is_stopped = False
+        self._version = 0
         self._is_caught_up = False
         self._looked = self._flushed = monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,16 +94,14 @@ class Courier:
         self._is_stopped = True
         self._event.set()
 
-    async def run(self) -> int:
-        """Until there is nothing to do; how many were accepted. Raises the database's errors: the lease then runs out."""
+    async def run(self) -> None:
+        """Until there is nothing to do. Raises the database's errors: the lease then runs out."""
         try:
             await self._open()
             await self._work()
             await self._close()
-            return self.outcomes.accepted
         except LeaseLost:
             log.warning("the lease on a webhook endpoint ran out", endpoint=str(self.id))
-            return 0
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -245,9 +254,9 @@ class Courier:
     def _check(self) -> None:
         """Whether anything is to be sent to the endpoint as it is now."""
         self._looked = monotonic()
-        one_line = self.endpoint["order_by"] == "ENDPOINT"
-        if self.endpoint["status"] != "ACTIVE" or one_line != self.outcomes.one_line:
-            self.outcomes.is_over = True
+        self._version = self._version or self.endpoint["version"]
+        if self.endpoint["status"] != "ACTIVE" or self.endpoint["version"] != self._version:
+            self.outcomes.is_over = True  # what was changed counts for the next courier, from its start
         elif (reason := dispatching.ended(self.endpoint)) is not None:
             self.outcomes.disable(reason)
 
@@ -276,6 +285,7 @@ class Courier:
         """What came of requests meanwhile. Returns whether anything did."""
         came, self._came = self._came, []
         for message, judged in came:
+            self.verdicts[judged.verdict] += 1
             self.outcomes.take(message, judged)
         return bool(came)
 

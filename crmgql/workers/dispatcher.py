@@ -10,9 +10,13 @@ worker has anyway, finds what nobody announced: retries that are due, and endpoi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
 from time import monotonic
 from uuid import UUID, uuid4
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from redis.asyncio import Redis
 
 from crmgql.config import Settings
@@ -45,7 +49,7 @@ class Dispatcher:
         self.failures = failures
         self.clock = clock
         self.holder = uuid4()
-        self.accepted = 0
+        self.verdicts: Counter[str] = Counter()
         self.couriers: dict[UUID, Courier] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
@@ -58,6 +62,15 @@ class Dispatcher:
         for courier in self.couriers.values():
             courier.wake()
         self.wake()
+
+    def metrics(self) -> Iterator[Metric]:
+        """For Prometheus."""
+        sent = CounterMetricFamily("crmgql_webhook_requests", "Requests to webhook endpoints.", labels=("outcome",))
+        for verdict, count in self.verdicts.items():
+            sent.add_metric((verdict.lower(),), count)
+        yield sent
+        doc = "Webhook endpoints that this process is sending to."
+        yield GaugeMetricFamily("crmgql_webhook_endpoints", doc, value=len(self.couriers))
 
     async def run(self, valkey: Redis) -> None:
         """Until cancelled; gives its endpoints back then."""
@@ -86,7 +99,9 @@ class Dispatcher:
         except DATABASES_OWN:  # already in the log; the look finds them
             return
         for id in taken:
-            courier = Courier(self.database, reaching, id, self.holder, leased_at=now, clock=self.clock)
+            courier = Courier(
+                self.database, reaching, id, self.holder, leased_at=now, clock=self.clock, verdicts=self.verdicts
+            )
             self.couriers[id] = courier
             task = asyncio.create_task(self._send(courier))
             self._tasks.add(task)
@@ -94,7 +109,7 @@ class Dispatcher:
 
     async def _send(self, courier: Courier) -> None:
         try:
-            self.accepted += await courier.run()
+            await courier.run()
         except DATABASES_OWN:  # already in the log; the lease runs out
             pass
         except Exception as trouble:

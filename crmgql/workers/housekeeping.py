@@ -9,6 +9,7 @@ from crmgql.db import Transaction
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.domain.people import login_attempts, sessions
 from crmgql.domain.streams import exports
+from crmgql.domain.webhooks import attempts
 from crmgql.events import months
 from crmgql.records import idempotency, records
 from crmgql.workers.handlers import Result, Run, long_handler
@@ -30,8 +31,9 @@ PURGES: dict[str, Purge] = {
 @long_handler(kinds.HOUSEKEEPING)
 async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
     """Deletes ended sessions, old login counters, idempotency keys, finished jobs, exports past their time and months of events past their retention."""
-    counts = dict.fromkeys(PURGES, 0)
-    for name, purge in PURGES.items():
+    purges = PURGES | _webhooks(timedelta(days=run.settings.webhook_log_days))
+    counts = dict.fromkeys(purges, 0)
+    for name, purge in purges.items():
         gone = BATCH
         while gone == BATCH:
             async with run.step() as act:
@@ -43,6 +45,13 @@ async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
     kept = {"events": run.settings.events_retention_days, "audit_entries": run.settings.audit_retention_days}
     dropped = {relation: await _drop_months(run, relation, days) for relation, days in kept.items() if days is not None}
     return {**counts, **dropped}
+
+
+def _webhooks(kept: timedelta) -> dict[str, Purge]:
+    return {
+        "webhookAttempts": lambda tx, now, limit: attempts.purge(tx, before=now - kept, limit=limit),
+        "webhookDeliveries": lambda tx, now, limit: attempts.purge_deliveries(tx, before=now - kept, limit=limit),
+    }
 
 
 async def _drop_months(run: Run, relation: str, days: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from itertools import accumulate
@@ -31,6 +31,7 @@ SILENT_S = 10.0
 """`/readyz` names a server that has not answered for so long."""
 
 HEAD_BYTES, HEAD_S = 8192, 5.0
+Others = Callable[[], Iterable[Metric]]
 
 
 class Tally:
@@ -68,7 +69,8 @@ class Answers:
 
 
 class _Collected(Collector):
-    def __init__(self, tally: Tally, running: int, depths: Depths | None) -> None:
+    def __init__(self, tally: Tally, running: int, depths: Depths | None, others: Others) -> None:
+        self._others = others
         self._tally = tally
         self._running = running
         self._depths = depths
@@ -86,16 +88,23 @@ class _Collected(Collector):
             latencies.add_metric((kind,), cumulative, self._tally.seconds[kind])
         yield latencies
         yield GaugeMetricFamily("crmgql_worker_jobs", "Jobs that this process is doing.", value=self._running)
+        yield from self._others()
         if self._depths is not None:
             yield from telemetry.gauges(self._depths.gauges())
 
 
 class Page:
-    """The three paths. `depths` reads the queues from the database."""
+    """The three paths. `depths` reads the queues from the database, `others` are metrics of what else the process does."""
 
     def __init__(
-        self, tally: Tally, answers: Answers, running: Callable[[], int], depths: Callable[[], Awaitable[Depths]]
+        self,
+        tally: Tally,
+        answers: Answers,
+        running: Callable[[], int],
+        depths: Callable[[], Awaitable[Depths]],
+        others: Others = lambda: (),
     ) -> None:
+        self._others = others
         self._tally = tally
         self._answers = answers
         self._running = running
@@ -119,7 +128,7 @@ class Page:
         with suppress(CrmError):  # while the database is away the other numbers are served
             depths = await self._depths()
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(self._tally, self._running(), depths))
+        registry.register(_Collected(self._tally, self._running(), depths, self._others))
         return generate_latest(registry)
 
 

@@ -33,7 +33,6 @@ class Outcomes:
         self.one_line = one_line
         self.is_over = False
         self.reason: str | None = None
-        self.accepted = 0
         self.log: list[Tried] = []
         self.suspect: Message | None = None
         self._deliveries: dict[str, Delivery] = {}
@@ -72,7 +71,6 @@ class Outcomes:
             self.wait_behind(message)
 
     def _accept(self, message: Message) -> None:
-        self.accepted += 1
         self.health = Health(delivered_at=self.clock())
         if self.suspect is not None:
             self._convict(message)

@@ -119,7 +119,7 @@ class Process:
         )
         async with AsyncExitStack() as stack:
             if metrics_at is not None:
-                await stack.enter_async_context(metrics.served(self._page(attempts), *metrics_at))
+                await stack.enter_async_context(metrics.served(self._page(attempts, dispatcher), *metrics_at))
             beside = [
                 asyncio.create_task(work)
                 for work in (attempts.beat(), upkeep.run(), feed.run(), self._dispatch(dispatcher))
@@ -152,12 +152,13 @@ class Process:
         if self.relay is not None:
             self.relay.bells.ring(queues)
 
-    def _page(self, attempts: Attempts) -> metrics.Page:
+    def _page(self, attempts: Attempts, dispatcher: Dispatcher) -> metrics.Page:
         async def depths() -> waiting.Depths:
             async with attempts.database.reserved() as connection:
                 return await waiting.depths(connection, queues=kinds.QUEUES, now=attempts.clock())
 
-        return metrics.Page(attempts.tally, self.answers, lambda: len(attempts.running), depths)
+        running = attempts.running
+        return metrics.Page(attempts.tally, self.answers, lambda: len(running), depths, dispatcher.metrics)
 
     async def _persist(self, drains: dict[str, Drain]) -> None:
         """Relays for as long as Valkey answers, else waits for it: twice as long each time until it answers again."""

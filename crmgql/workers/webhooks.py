@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crmgql.config import Settings
 from crmgql.domain.jobs import kinds
-from crmgql.domain.webhooks import challenges
+from crmgql.domain.webhooks import challenges, pings
 from crmgql.outbound.client import Client
 from crmgql.outbound.targets import Reach, networks
 from crmgql.workers.handlers import Result, Run, long_handler
@@ -29,3 +29,18 @@ async def webhook_challenge(run: Run, arguments: kinds.ChallengeOf) -> Result:
         await reaching.close()
     async with run.step(despite_cancel=True) as act:
         return await challenges.finish(act, endpoint, outcome)
+
+
+@long_handler(kinds.WEBHOOK_PING)
+async def webhook_ping(run: Run, arguments: kinds.PingOf) -> Result:
+    async with run.step() as act:
+        endpoint = await pings.pending(act, id=arguments.endpoint_id)
+    if endpoint is None:
+        return None
+    reaching = client(run.settings)
+    try:
+        sent = await pings.send(reaching, endpoint, now=run.now)
+    finally:
+        await reaching.close()
+    async with run.step(despite_cancel=True) as act:
+        return await pings.finish(act, sent)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from crmgql import errors
 from crmgql.config import Settings
 from crmgql.engine import errors as schema_errors
+from crmgql.events import guarantees
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+TESTS = ROOT / "tests"
 
 
 def test_every_setting_is_listed_with_what_it_does() -> None:
@@ -55,3 +59,9 @@ KNOWN_BY_TEXT = {
 def _kinds(kind: type[errors.CrmError]) -> set[type[errors.CrmError]]:
     ours = [each for each in kind.__subclasses__() if each.__module__.startswith("crmgql.")]
     return {kind}.union(*(_kinds(each) for each in ours))
+
+
+@pytest.mark.parametrize("guarantee", guarantees.GUARANTEES, ids=lambda each: each.test.rpartition("::")[2])
+def test_each_guarantee_has_its_test(guarantee: guarantees.Guarantee) -> None:
+    path, _, name = guarantee.test.partition("::")
+    assert re.search(rf"^(async )?def {name}\(", (TESTS / path).read_text("utf-8"), re.MULTILINE)

@@ -293,3 +293,14 @@ async def test_positions_from_before_the_first_pass_stay(crm: db.Database, datab
     await positions.place(database)
     assert await subjects(database) == [1, 2, 3]
     assert await database.fetchval("SELECT base FROM feed") == 0
+
+
+async def test_what_waits_for_a_place_is_measured(crm: db.Database, database: Connection) -> None:
+    await positions.place(database)
+    assert await positions.backlog(database) == positions.Backlog(0, None)
+    await commit(crm, 1)
+    waiting = await positions.backlog(database)
+    assert waiting.position == 0
+    assert waiting.oldest == await database.fetchval("SELECT occurred_at FROM events")
+    await positions.place(database)
+    assert await positions.backlog(database) == positions.Backlog(1, None)

@@ -87,6 +87,10 @@ class LoggedIn:
     user_id: uuid.UUID
     family: uuid.UUID
 
+    @property
+    def refresh_token(self) -> str:
+        return f"refresh {self.family}"
+
     def token(self, *, seconds: float = 3600) -> str:
         """An access token that ends in so many seconds."""
         now = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=seconds)
@@ -102,7 +106,7 @@ async def logged_in(database_url: str, name: str, *roles: str) -> LoggedIn:
     )  # fmt: skip
     await connection.execute(
         "INSERT INTO sessions (family, token_hash, expires_at, user_id) VALUES ($1, $2, $3, $4)",
-        family, uuid.uuid4().hex, now + timedelta(days=1), user_id,
+        family, tokens.digest(LoggedIn(user_id, family).refresh_token), now + timedelta(days=1), user_id,
     )  # fmt: skip
     await connection.close()
     return LoggedIn(user_id, family)

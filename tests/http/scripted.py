@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from crmgql import __main__
-from crmgql.engine.channels import Delivery
 from crmgql.engine.errors import Rejected, rejected
+from crmgql.engine.event_plans import WhoNow
 from crmgql.engine.operations import Engine, Request
-from crmgql.engine.subscriptions import WhoNow
+from crmgql.engine.readings import Delivery
 from crmgql.errors import BadUserInput, CrmError
 from crmgql.events import cursors
 from crmgql.viewer import Viewer

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from crmgql.engine.channels import Delivery
+from crmgql.engine.readings import Delivery
 from crmgql.http import negotiation
 from crmgql.http.event_stream import GRAPHQL
 from tests.http.conftest import LoggedIn, Serve, Served, logged_in

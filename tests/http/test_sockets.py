@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
@@ -70,15 +71,25 @@ class Client:
 def server(serve: Serve) -> Iterator[Served]:
     with serve(
         module="tests.http.scripted",
-        CRMGQL_HEARTBEAT_S="2",
-        CRMGQL_SOCKET_INIT_S="2",
-        CRMGQL_SLOW_CONSUMER_S="1",
+        CRMGQL_SOCKET_INIT_S="60",
         CRMGQL_MAX_SUBSCRIPTIONS="4",
         CRMGQL_MAX_STRANGERS_PER_ADDRESS="3",
         CRMGQL_MAX_STREAMS_PER_VIEWER="3",
         CRMGQL_MAX_BODY_BYTES="100000",
         CRMGQL_CORS_ORIGINS=ORIGIN,
         CRMGQL_TRUSTED_PROXIES="127.0.0.0/8",
+    ) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hasty(serve: Serve) -> Iterator[Served]:
+    """A server that waits for nobody."""
+    with serve(
+        module="tests.http.scripted",
+        CRMGQL_HEARTBEAT_S="2",
+        CRMGQL_SOCKET_INIT_S="3",
+        CRMGQL_SLOW_CONSUMER_S="1",
     ) as started:
         yield started
 
@@ -181,7 +192,6 @@ SUBSCRIBE = '{"type":"subscribe","id":"1","payload":{"query":"subscription","var
         (4401, "Unauthorized", [SUBSCRIBE]),
         (4403, "Forbidden: This access token is not one of ours.", [INIT.replace("TOKEN", "x")]),
         (4403, "Forbidden: Log in first", ['{"type":"connection_init"}']),
-        (4408, "Connection initialisation timeout", []),
         (4409, "Subscriber for 1 already exists", [INIT, SUBSCRIBE, SUBSCRIBE]),
         (4429, "Too many initialisation requests", [INIT, INIT]),
         (
@@ -219,8 +229,8 @@ async def test_pages_of_other_origins_stay_out(server: Served) -> None:
     assert caught.value.response.status_code == 403
 
 
-async def test_pings_are_answered_and_sent_with_the_position(server: Served, bo: LoggedIn) -> None:
-    async with ready(server, bo.token()) as client:
+async def test_pings_are_answered_and_sent_with_the_position(hasty: Served, bo: LoggedIn) -> None:
+    async with ready(hasty, bo.token()) as client:
         await client.send("ping", payload={"mine": 1})
         assert await client.next("pong") == {"type": "pong", "payload": {"mine": 1}}
         await client.subscribe("a", send=2, then="wait")
@@ -229,35 +239,50 @@ async def test_pings_are_answered_and_sent_with_the_position(server: Served, bo:
         assert "cursor" in ping["payload"]
 
 
-async def test_who_answers_no_ping_is_closed(server: Served, bo: LoggedIn) -> None:
-    async with ready(server, bo.token()) as client:
+async def test_who_may_not_stay_is_sent_away(hasty: Served, http_database_url: str, token: str) -> None:
+    """All at once, as each of them waits for some seconds."""
+    users = [await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER") for _ in range(3)]
+    await asyncio.gather(
+        _says_nothing(hasty),
+        _answers_no_ping(hasty, users[0]),
+        _session_ends(hasty, users[1]),
+        _token_ends(hasty, users[2], token),
+    )
+
+
+async def _says_nothing(hasty: Served) -> None:
+    async with opened(hasty) as client:
+        assert await client.closed() == (4408, "Connection initialisation timeout")
+
+
+async def _answers_no_ping(hasty: Served, user: LoggedIn) -> None:
+    async with ready(hasty, user.token()) as client:
         assert await client.closed() == (1001, "No pong")
-    assert await open_streams(server) == 0
 
 
-async def test_the_token_is_replaced_in_place_or_its_end_closes(server: Served, bo: LoggedIn, token: str) -> None:
-    async with ready(server, bo.token(seconds=3)) as client:
+async def _session_ends(hasty: Served, user: LoggedIn) -> None:
+    query = "mutation($token: String!) { logout(input: {refreshToken: $token}) { userErrors { code } } }"
+    async with ready(hasty, user.token()) as client:
+        async with httpx.AsyncClient(verify=False) as other:
+            body = {"query": query, "variables": {"token": user.refresh_token}}
+            await other.post(f"{hasty.url}/graphql", json=body)
+        code, reason = await client.turned_away()
+    assert (code, "session has ended" in reason) == (4403, True)
+
+
+async def _token_ends(hasty: Served, user: LoggedIn, others_token: str) -> None:
+    """Others' and none are refused; a new one is taken in place; at its end the socket is closed."""
+    async with ready(hasty, user.token(seconds=3)) as client:
         await client.subscribe(then="wait")
         assert "tokenExpiresAt" in (await client.next("ping"))["payload"]
-        for wrong, code in (("nonsense", "UNAUTHENTICATED"), (token, "FORBIDDEN")):
+        for wrong, code in (("nonsense", "UNAUTHENTICATED"), (others_token, "FORBIDDEN")):
             await client.send("ping", payload={"authorization": f"Bearer {wrong}"})
             refused = await client.next("pong", "error")
             assert refused["payload"]["errors"][0]["extensions"]["code"] == code
-        await client.send("ping", payload={"authorization": f"Bearer {bo.token(seconds=5)}"})
+        await client.send("ping", payload={"authorization": f"Bearer {user.token(seconds=5)}"})
         ends = (await client.next("pong", "error"))["payload"]["tokenExpiresAt"]
-        closed = await client.turned_away()
-        assert closed == (4403, "Forbidden: token expired")
+        assert await client.turned_away() == (4403, "Forbidden: token expired")
         assert abs(datetime.now(UTC) - datetime.fromisoformat(ends)) < timedelta(seconds=2)
-
-
-async def test_a_session_that_was_ended_closes(server: Served, bo: LoggedIn, http_database_url: str) -> None:
-    async with ready(server, bo.token()) as client:
-        connection = await asyncpg.connect(http_database_url)
-        await connection.execute("UPDATE sessions SET revoked_at = now() WHERE family = $1", bo.family)
-        await connection.close()
-        code, reason = await client.turned_away()
-    assert code == 4403
-    assert "session has ended" in reason
 
 
 async def test_credit_is_all_that_is_sent(server: Served, bo: LoggedIn) -> None:
@@ -273,10 +298,12 @@ async def test_credit_is_all_that_is_sent(server: Served, bo: LoggedIn) -> None:
         assert [each["payload"]["data"]["number"] for each in answered if each["type"] == "next"] == [3, 4, 5]
 
 
-async def test_who_does_not_read_is_told_the_cursor_and_dropped(server: Served, bo: LoggedIn) -> None:
-    async with ready(server, bo.token(), max_queue=1, max_size=None) as client:
+async def test_who_does_not_read_is_told_the_cursor_and_dropped(hasty: Served, bo: LoggedIn) -> None:
+    async with ready(hasty, bo.token(), max_queue=1, max_size=None) as client:
+        before = memory(hasty)
         await client.subscribe(send=10**9, bytes=50_000)
-        await metric(server, "crmgql_slow_consumers_total", 1)
+        await metric(hasty, "crmgql_slow_consumers_total", 1)
+        assert memory(hasty) - before < 20_000_000, "nothing piles up for who does not read"
         numbers, told = [], None
         with pytest.raises(ConnectionClosed) as caught:
             while True:
@@ -352,6 +379,10 @@ async def read_metric(client: httpx.AsyncClient, server: Served, name: str) -> f
     return float(re.findall(rf"^{name} (\S+)$", text, re.M)[0])
 
 
-async def open_streams(server: Served) -> float:
-    async with httpx.AsyncClient(verify=False) as client:
-        return await read_metric(client, server, "crmgql_streams")
+def memory(server: Served) -> int:
+    """Bytes that the server's processes have in memory; 0 where the system does not tell."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    if not children.exists():
+        return 0
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children.read_text().split()]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -44,6 +44,8 @@ async def webhook_endpoint_create(world: World, role: str) -> dict[str, Any]:
 move("webhookEndpointUpdate", INTEGRATORS, active, payload="THIN")
 move("webhookEndpointRotateSecret", INTEGRATORS, active, overlapH=1)
 move("webhookEndpointChallenge", INTEGRATORS, endpoint)
+move("webhookPing", INTEGRATORS, active)
+move("webhookReplay", INTEGRATORS, active, dead=True)
 move("webhookEndpointPause", INTEGRATORS, active)
 move("webhookEndpointResume", INTEGRATORS, paused)
 move("webhookEndpointDelete", INTEGRATORS, active)

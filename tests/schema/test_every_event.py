@@ -53,8 +53,8 @@ ELSEWHERE = {
 async def test_what_leaves_is_declared(world: World) -> None:
     for mutation, (_, make) in CASES.items():
         await world.do(mutation, **await make(world, "ADMIN"))
-    await _prepare(world)
-    await _work(world.engine.database, world.database)
+    await prepare(world)
+    await work(world.engine.database, world.database)
     rows = await world.database.fetch(
         "SELECT e.*, a.action, a.changes FROM events e LEFT JOIN audit_entries a USING (id)"
     )
@@ -71,7 +71,7 @@ async def test_what_leaves_is_declared(world: World) -> None:
         assert f'"{name}"' in (TESTS / path).read_text("utf-8"), name
 
 
-async def _prepare(world: World) -> None:
+async def prepare(world: World) -> None:
     """A deal that nothing happens in, records that nobody follows up, somebody to tell by e-mail."""
     await world.opportunity()
     await world.database.execute("UPDATE users SET email = id || '@example.com' WHERE email IS NULL")
@@ -93,7 +93,7 @@ async def _prepare(world: World) -> None:
     await world.database.execute("DELETE FROM jobs WHERE id = $1", uuid_of(job))
 
 
-async def _work(crm: Database, database: asyncpg.Connection) -> None:
+async def work(crm: Database, database: asyncpg.Connection) -> None:
     """Every kind of job, each until nothing is due."""
     for now in (LATER, LATER + timedelta(days=2)):
         async with crm.transaction() as tx:

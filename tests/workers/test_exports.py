@@ -35,6 +35,7 @@ from crmgql.workers import exports as job
 from crmgql.workers import housekeeping
 from crmgql.workers.attempts import Attempts
 from tests.conftest import NOW, viewer
+from tests.engine.mirror import SHOWN, Mirror, fresh
 from tests.engine.test_changes_since import Desk
 from tests.jobs import attempt
 
@@ -319,3 +320,24 @@ async def test_a_cursor_is_one_of_the_feed(office: Office) -> None:
     id = await office.ask_for()
     await office.write(id)
     assert cursors.parse((await office.row(id))["cursor"]) <= cursors.parse(await office.head())
+
+
+async def test_a_copy_from_exports_goes_on_with_the_changes(office: Office) -> None:
+    """Copy, then follow: whatever happens before, between and after the exports, the copy ends equal."""
+    customers = [await office.customer(office.me) for _ in range(3)]
+    orders = [await office.order(customer) for customer in customers]
+    waiting = [await office.ask_for(f"fragment Record on {name} {{ {SHOWN[name]} }}") for name in ("Order", "Customer")]
+    await office.change(models.Order, "order.updated", orders[0], note="before, without a position")
+    await office.write(waiting[0])
+    await office.give(customers[1], office.other)
+    await positions.place(office.database)
+    await office.order(customers[2])
+    await office.write(waiting[1])
+    await office.change(models.Order, "order.updated", orders[2], note="after")
+    await positions.place(office.database)
+    mirror = Mirror(office.engine, lambda: office.viewer, ("Customer", "Order"))
+    mirror.cursor = min([(await office.row(id))["cursor"] for id in waiting])
+    mirror.records = {line["id"]: line for id in waiting for line in await office.lines(id)}
+    await mirror.sync()
+    assert mirror.records == await fresh(office.engine, office.viewer, mirror.types)
+    assert len(mirror.records) == 5

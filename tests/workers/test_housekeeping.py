@@ -92,7 +92,7 @@ async def test_it_deletes_in_batches_that_commit(crm, database, monkeypatch) -> 
     id = await put(database, kind="housekeeping", due_at=long_ago)
     await attempt(Attempts(crm, Settings(log_level="error")), id)
     job = await row(database, id)
-    assert job["result"] == {"sessions": 7, "loginAttempts": 7, "idempotencyKeys": 1, "jobs": 7}
+    assert job["result"] == {"sessions": 7, "loginAttempts": 7, "idempotencyKeys": 1, "exports": 0, "jobs": 7}
     assert job["progress_done"] == 22
 
 

@@ -29,7 +29,7 @@ from tests.domain.work import insert, user
 from tests.receiver import Got, Receiver, Said, receiving
 
 SECRET = "a secret of 32 bytes or more, for tests"
-WORKERS, KILLS, EVENTS, CUSTOMERS = 2, 4, 150, 5
+WORKERS, KILLS, EVENTS, CUSTOMERS = 2, 4, 100, 5
 OPEN = """
 SELECT count(*) FROM webhook_endpoints e, feed
 WHERE lease_by IS NOT NULL OR substr(cursor, 13, 16) < lpad(to_hex(feed.position), 16, '0')"""

@@ -11,7 +11,7 @@ from crmgql.workers import couriers, dispatcher, runner, upkeep
 
 def main() -> None:
     dispatching.LEASE = timedelta(seconds=1.5)
-    couriers.LEASE_S = 1.5
+    couriers.LEASE_S, couriers.IDLE_S = 1.5, 0.3
     dispatcher.SPACING_S = upkeep.LOOK_S = 0.2
     retries.FIRST_S = 0.2
     settings = config.settings()

@@ -147,6 +147,10 @@ class ExportOf(Arguments):
     export_id: RecordId
 
 
+class PingOf(Arguments):
+    endpoint_id: RecordId
+
+
 class LeadsOf(Arguments):
     """`source`: only leads of one import source."""
 
@@ -246,6 +250,17 @@ WEBHOOK_CHALLENGE = declare(
         ChallengeOf,
         "default",
         "Asks a webhook endpoint whether it wants our events.",
+        writes=("WebhookEndpoint",),
+        timeout_s=90,
+        manual=False,
+    )
+)
+WEBHOOK_PING = declare(
+    Kind(
+        "webhook.ping",
+        PingOf,
+        "default",
+        "Sends a ping to a webhook endpoint.",
         writes=("WebhookEndpoint",),
         timeout_s=90,
         manual=False,

@@ -82,6 +82,8 @@ class Depth:
 class Depths:
     queues: dict[str, Depth]
     dead: int
+    feed_position: int = 0
+    feed_waiting_s: float = 0.0
 
     def gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         """Name, help, labels and value of each number, as Prometheus wants them."""
@@ -91,6 +93,8 @@ class Depths:
             yield "crmgql_jobs_oldest_due_seconds", "How long the oldest of them has been due.", labels, depth.oldest_s
             yield "crmgql_jobs_running", "Jobs that a worker holds a lease on.", labels, depth.running
         yield "crmgql_jobs_dead", "Jobs that failed for good, counted up to 10,000.", {}, self.dead
+        yield "crmgql_feed_position", "The newest position in the feed of events.", {}, self.feed_position
+        yield "crmgql_feed_waiting_seconds", "How long the oldest event waits for one.", {}, self.feed_waiting_s
 
 
 async def depths(connection: Connection, *, queues: Sequence[str], now: datetime) -> Depths:
@@ -101,4 +105,7 @@ async def depths(connection: Connection, *, queues: Sequence[str], now: datetime
         )
         for row in rows
     }
-    return Depths(found, await connection.fetchval(DEAD, MOST_COUNTED))
+    dead = await connection.fetchval(DEAD, MOST_COUNTED)
+    feed = await positions.backlog(connection)
+    waiting_s = 0.0 if feed.oldest is None else max(0.0, (now - feed.oldest).total_seconds())
+    return Depths(found, dead, feed.position, waiting_s)

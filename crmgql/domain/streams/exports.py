@@ -30,9 +30,6 @@ LONGEST = 16_384
 MOST_WAITING = 5
 """Exports of one person that are not finished."""
 
-KEPT_UNFINISHED = timedelta(days=13)
-"""Shorter than finished jobs are kept, as an export refers to its job."""
-
 UNFINISHED = """
 SELECT count(*) FROM exports e JOIN jobs j ON j.id = e.job_id
 WHERE e.owner_id = $1 AND j.status IN ('PENDING', 'RUNNING', 'WAITING')"""
@@ -49,7 +46,9 @@ UPDATE exports SET finished_at = $2, expires_at = $3, cursor = $4, record_count 
 WHERE id = $1"""
 ERASED_SINCE = "SELECT EXISTS (SELECT FROM erasures WHERE created_at >= $1)"
 CHUNK = "SELECT body FROM export_chunks WHERE export_id = $1 AND number = $2"
-PAST = "(expires_at < $1 OR created_at < $1 - interval '13 days')"
+PAST = """(expires_at < $1 OR (finished_at IS NULL AND created_at < $1 - interval '13 days' AND NOT EXISTS (
+    SELECT FROM jobs j WHERE j.id = exports.job_id AND j.status IN ('PENDING', 'RUNNING', 'WAITING'))))"""
+"""Finished long enough ago, or given up: sooner than their jobs are deleted."""
 PURGE_CHUNKS = purges.sql(
     "export_chunks", f"export_id IN (SELECT id FROM exports WHERE {PAST})", order="export_id, number"
 )

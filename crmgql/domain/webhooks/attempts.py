@@ -15,8 +15,9 @@ from uuid import UUID
 
 import orjson
 
-from crmgql.db import Connection
+from crmgql.db import Connection, Transaction
 from crmgql.outbound.client import Answer, Failure, Headers
+from crmgql.records import purges
 from crmgql.records.records import Row
 
 UNLOGGED = frozenset({"webhook-signature", "webhook-challenge", "set-cookie"})
@@ -29,6 +30,9 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
     $10::text[], $11::int[], $12::boolean[], $13::text[], $14::text[], $15::timestamptz[]) AS tried (
     endpoint_id, message_id, kind, number, url, request_headers, request_sha256, response_status, response_headers,
     response_body, latency_ms, accepted, error_code, error_message, attempted_at)"""
+
+PURGE = purges.sql("webhook_attempts", "created_at < $1", order="created_at")
+PURGE_DELIVERIES = purges.sql("webhook_deliveries", "finished_at < $1", order="finished_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +91,13 @@ async def record(connection: Connection, rows: Sequence[Tried]) -> None:
 def _storable(text: str) -> str:
     """PostgreSQL's texts have no NUL."""
     return text.replace("\x00", "\ufffd")
+
+
+async def purge(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Deletes up to `limit` attempts that are older. Returns how many."""
+    return await tx.connection.fetchval(PURGE, before, limit)  # type: ignore[no-any-return]
+
+
+async def purge_deliveries(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Deletes up to `limit` deliveries that ended earlier, dead letters too. Returns how many."""
+    return await tx.connection.fetchval(PURGE_DELIVERIES, before, limit)  # type: ignore[no-any-return]

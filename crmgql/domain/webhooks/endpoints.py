@@ -35,10 +35,13 @@ OVERLAP_H, LONGEST_OVERLAP_H = 24, 168
 
 LONGEST_REASON = 300
 LIVE = frozenset({"PENDING", "ACTIVE", "PAUSED", "DISABLED"})
+VERIFIED = LIVE - {"PENDING"}
 MOVES = Moves(
     WebhookEndpoint,
     change=Move(LIVE),
     challenge=Move({"PENDING"}),
+    ping=Move(VERIFIED),
+    replay=Move(VERIFIED),
     verify=Move({"PENDING"}, "ACTIVE", "webhookEndpoint.verified", "verified_at"),
     pause=Move({"ACTIVE"}, "PAUSED", "webhookEndpoint.paused"),
     resume=Move({"PAUSED", "DISABLED"}, "ACTIVE", "webhookEndpoint.resumed"),
@@ -70,7 +73,7 @@ async def create(act: Act, *, owner_id: UUID | None = None, **values: Any) -> tu
 @takes(WebhookEndpoint, FACTS)
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> tuple[UUID, str | None]:
     """Changes what is named. With a new URL it is pending until that has answered a challenge; then returns the new secret."""
-    endpoint, _ = await _lock(act, "change", id, expected_version)
+    endpoint, _ = await lock(act, "change", id, expected_version)
     _check({**endpoint, **changes}, changes)
     moved = changes.get("url") not in (None, endpoint["url"])
     if moved:
@@ -88,7 +91,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 
 async def challenge(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Challenges a pending endpoint again. Raises `IllegalTransition`."""
-    endpoint, _ = await _lock(act, "challenge", id, expected_version)
+    endpoint, _ = await lock(act, "challenge", id, expected_version)
     changes = {"challenged_at": act.now, "status_reason": None}
     after = await records.change(act, WebhookEndpoint, endpoint, changes, kind="webhookEndpoint.challenged", touch=True)
     await _challenge(act, after)
@@ -97,21 +100,21 @@ async def challenge(act: Act, *, id: UUID, expected_version: int | None = None) 
 
 async def pause(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Sends nothing until it is resumed; what happens meanwhile is sent then. Raises `IllegalTransition`."""
-    endpoint, move = await _lock(act, "pause", id, expected_version)
+    endpoint, move = await lock(act, "pause", id, expected_version)
     await records.change(act, WebhookEndpoint, endpoint, move.changes(act.now), kind=move.event)
     return id
 
 
 async def resume(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Goes on where a paused or disabled endpoint stopped. Raises `IllegalTransition`."""
-    endpoint, move = await _lock(act, "resume", id, expected_version)
+    endpoint, move = await lock(act, "resume", id, expected_version)
     await records.change(act, WebhookEndpoint, endpoint, move.changes(act.now) | WELL, kind=move.event)
     return id
 
 
 async def delete(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
     """Sends nothing any more; the log can be read until it is purged. Raises `IllegalTransition`."""
-    endpoint, move = await _lock(act, "delete", id, expected_version)
+    endpoint, move = await lock(act, "delete", id, expected_version)
     await records.change(act, WebhookEndpoint, endpoint, move.changes(act.now) | WELL, kind=move.event)
     await act.tx.connection.execute(GIVE_UP, id, act.now)
     return id
@@ -138,7 +141,7 @@ async def rotate_secret(
     act: Act, *, id: UUID, expected_version: int | None = None, overlap_h: int | None = None
 ) -> tuple[UUID, str]:
     """Makes a new secret, returned only now. For `overlap_h` hours requests are also signed with the old one."""
-    endpoint, _ = await _lock(act, "change", id, expected_version)
+    endpoint, _ = await lock(act, "change", id, expected_version)
     overlap_h = OVERLAP_H if overlap_h is None else overlap_h
     if not 0 <= overlap_h <= LONGEST_OVERLAP_H:
         raise BadUserInput(f"An overlap is 0 to {LONGEST_OVERLAP_H} hours.", field="overlapH")
@@ -165,7 +168,8 @@ async def _challenge(act: Act, endpoint: Row) -> str:
     return KEYS.pair(endpoint["key_salt"]).secret
 
 
-async def _lock(act: Act, verb: str, id: UUID, expected_version: int | None) -> tuple[Row, Move]:
+async def lock(act: Act, verb: str, id: UUID, expected_version: int | None) -> tuple[Row, Move]:
+    """The endpoint, locked for a verb. Raises `Forbidden`, and as `Moves.lock` does."""
     endpoint, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     if act.viewer.api_key_id is not None and endpoint["api_key_id"] != act.viewer.api_key_id:
         raise Forbidden("An API key changes only endpoints that it made: log in to change others.", field="id")

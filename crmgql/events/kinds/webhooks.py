@@ -15,6 +15,8 @@ KINDS = (
     Kind("webhookEndpoint.challengeFailed", "WebhookEndpoint", "A webhook endpoint did not answer its challenge."),
     Kind("webhookEndpoint.verified", "WebhookEndpoint", "A webhook endpoint answered its challenge: it gets events."),
     Kind("webhookEndpoint.secretRotated", "WebhookEndpoint", "A webhook endpoint got a new secret."),
+    Kind("webhookEndpoint.replayed", "WebhookEndpoint", "Events are sent to a webhook endpoint again."),
+    Kind("webhookEndpoint.pinged", "WebhookEndpoint", "Somebody had a webhook endpoint pinged."),
     Kind("webhookEndpoint.paused", "WebhookEndpoint", "A webhook endpoint was paused."),
     Kind("webhookEndpoint.resumed", "WebhookEndpoint", "A paused or disabled webhook endpoint goes on."),
     Kind("webhookEndpoint.disabled", "WebhookEndpoint", "The system stopped sending to a webhook endpoint."),

@@ -6,10 +6,11 @@ from typing import Any
 
 import strawberry
 
-from crmgql.domain.webhooks import endpoints
+from crmgql.domain.webhooks import endpoints, pings, replays
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, input
 from crmgql.engine.mutations import Done, Row, mutation
+from crmgql.engine.scalars import Cursor
 from crmgql.records.records import Act
 
 SECRET = {"secret": str}
@@ -57,8 +58,28 @@ async def webhook_endpoint_rotate_secret(act: Act, **values: Any) -> Done:
     return Done(id, {"secret": secret})
 
 
+@input
+class WebhookReplayInput:
+    """One of `events` (up to 100), `after` (up to `until`, or to where the endpoint is; at most 10,000 positions), and `dead`."""
+
+    id: strawberry.ID
+    events: list[strawberry.ID] | None = UNSET
+    after: Cursor | None = UNSET
+    until: Cursor | None = UNSET
+    dead: bool | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@mutation("WebhookEndpoint", WebhookReplayInput, extras={"count": int}, calls=replays.replay)
+async def webhook_replay(act: Act, **values: Any) -> Done:
+    """Sends events again, under the same ids: some, those of a range, or all dead letters (up to 10,000). `count`: how many."""
+    id, count = await replays.replay(act, **values)
+    return Done(id, {"count": count})
+
+
 mutations.table(
     "WebhookEndpoint",
+    Row("webhookPing", "Has a ping sent; its `attempts` say what came of it.", pings.ping),
     Row("webhookEndpointChallenge", "Challenges a pending endpoint again.", endpoints.challenge),
     Row("webhookEndpointPause", "Sends nothing until it is resumed.", endpoints.pause),
     Row("webhookEndpointResume", "Goes on where a paused or disabled endpoint stopped.", endpoints.resume),

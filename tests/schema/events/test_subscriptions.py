@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partialmethod
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from crmgql.engine import live_queries
-from crmgql.engine.channels import Channel
 from crmgql.engine.operations import Rejected, Request
+from crmgql.engine.readings import Reads
 from crmgql.engine.subscriptions import Stream
 from crmgql.errors import Unauthenticated
 from crmgql.events import feed as feeds
-from crmgql.events import positions
+from crmgql.events import outbox, positions
 from crmgql.planner import sights
 from crmgql.planner.statement import EVENT_IDS
-from crmgql.viewer import Viewer, Who
+from crmgql.viewer import Viewer, Who, system
 from tests.schema.world import ROLES, World, id_of, uuid_of
 
 WAIT_S = 20
@@ -159,6 +160,42 @@ async def test_a_cursor_resumes_without_a_gap_or_a_double(world: World, followin
         assert [event["changes"][0]["after"] for event in await some(each, 5)] == ["2", "3", "4", "5", "6"]
 
 
+async def test_how_far_it_has_come_is_never_in_the_middle_of_a_transaction(
+    world: World, following, monkeypatch
+) -> None:
+    """Who waits for the rest of a transaction takes such a position for its end."""
+    id = await customer(world)
+    await place(world)
+    start = (await positions.head(world.database)).text()
+    async with world.engine.database.transaction() as tx:
+        gap = outbox.Entry("gap.recorded", ("Gap", UUID(int=1)), payload={"type": "Order", "reason": "test"})
+        renamed = outbox.Entry("customer.updated", ("Customer", uuid_of(id)), uuid_of(id), payload={"version": 2})
+        await outbox.record_many(tx, system(), [renamed, gap, renamed, gap])
+    await place(world)
+    monkeypatch.setattr(feeds.Feed, "page", partialmethod(feeds.Feed.page, width=1))
+    person = following()
+    told: list[str | None] = []
+
+    async def who() -> Viewer:  # asked before each batch is handed over
+        told.extend(stream.position for stream in person.streams)
+        return person.viewer
+
+    monkeypatch.setattr(person, "who", who)
+    stream = await person.open(EVENTS, kinds=["customer.*"], after=start)
+    first, second = await some(stream, 2)
+    assert not first["isLast"]
+    assert not second["isLast"]
+    assert set(told) == {start, first["cursor"]}
+    assert stream.position == second["cursor"]
+    waiting = asyncio.create_task(one(stream))
+    newest = (await positions.head(world.database)).text()
+    async with asyncio.timeout(WAIT_S):
+        while stream.position != newest:
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_kinds_and_conditions_narrow_it(world: World, following) -> None:
     mine, other = await customer(world), await customer(world, name="Other")
     await place(world)
@@ -265,24 +302,42 @@ async def test_a_session_that_ended_ends_the_stream(world: World, following) -> 
     assert refused.value.errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_the_same_document_is_read_once_for_all(world: World, following, monkeypatch) -> None:
+async def test_the_same_document_is_read_once_for_all_with_the_same_rights(
+    world: World, following, monkeypatch
+) -> None:
     id = await customer(world)
+    other = await world.user("ADMIN")
     await place(world)
-    streams = [await following(role).open(EVENTS) for role in ("ADMIN", "ADMIN", "ADMIN")]
-    reads: list[int] = []
-    fetched = Channel._fetched
+    people = [following("ADMIN"), following("ADMIN"), following("ADMIN")]
+    people[2].viewer = replace(people[2].viewer, user_id=other)  # sees other notifications, and the same customers
+    streams = [await person.open(EVENTS) for person in people]
+    statements: list[str] = []
+    rows = Reads.rows
 
-    async def counted(self: Channel, events: Any) -> Any:
-        reads.append(len(events))
-        return await fetched(self, events)
+    async def counted(self: Reads, sql: str, values: list[Any]) -> Any:
+        statements.append(sql)
+        return await rows(self, sql, values)
 
-    monkeypatch.setattr(Channel, "_fetched", counted)
+    monkeypatch.setattr(Reads, "rows", counted)
     waiting = [asyncio.create_task(some(stream, 3)) for stream in streams]
     for name in "abc":
         assert not (await world.do("customerUpdate", id=id, name=name)).codes
     await place(world)
     assert [[each["changes"][0]["after"] for each in await task] for task in waiting] == [["a", "b", "c"]] * 3
-    assert sum(reads) == 3
+    assert len(statements) == 1
+
+
+async def test_what_only_its_user_sees_is_read_for_its_user(world: World, following) -> None:
+    other = await world.user("ADMIN")
+    await place(world)
+    one, two = following("ADMIN"), following("ADMIN")
+    two.viewer = replace(two.viewer, user_id=other)
+    query = 'subscription { events(kinds: ["notification.received"]) { subject { ... on Notification { kind } } } }'
+    first, second = await one.open(query), await two.open(query)
+    await world.do("leadCreate", name="Ann", email="ann@example.com", ownerId=id_of("User", other))
+    await place(world)
+    assert (await some(second, 1))[0]["subject"]["kind"] == "lead.assigned"
+    assert await nothing(first)
 
 
 async def test_what_is_wrong_is_refused_when_it_is_opened(world: World, following) -> None:

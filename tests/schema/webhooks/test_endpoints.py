@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import httpx
 import orjson
 import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
+from starlette.applications import Starlette
 
 from crmgql.domain.jobs import kinds
 from crmgql.domain.webhooks import challenges, endpoints
 from crmgql.domain.webhooks.keys import KEYS
+from crmgql.http import webhook_keys
 from crmgql.outbound.client import Client
 from crmgql.outbound.targets import Reach, networks
 from tests.domain.work import work
 from tests.jobs import acting
 from tests.receiver import Got, Receiver, Said, receiving
 from tests.schema.cases_webhooks import active, endpoint
-from tests.schema.world import NOW, SECRET, World, id_of, uuid_of
+from tests.schema.world import NOW, SECRET, World, id_of, unlike, uuid_of
 
 SHOWN = "id status statusReason verifiedAt publicKey cursor"
 
@@ -273,6 +277,33 @@ async def test_what_is_under_way_ends_with_the_endpoint(world: World) -> None:
     await world.do("webhookEndpointDelete", id=id)
     shown = await look(world, id, show="status deliveries { nodes { status } }")
     assert shown == {"status": "DELETED", "deliveries": {"nodes": [{"status": "DEAD"}]}}
+
+
+async def test_a_ping_is_sent_and_logged(world: World, receiver: Receiver) -> None:
+    id = await endpoint(world, "PAUSED", url=receiver.url)
+    await world.do("webhookPing", id=id)
+    settings = {"webhook_networks": "127.0.0.0/8", "webhook_timeout_s": 2}
+    done = await work(world.engine.database, world.database, kinds.WEBHOOK_PING, now=NOW, **settings)
+    result = orjson.loads(done[-1]["result"])
+    assert (result["accepted"], result["status"]) == (True, 204)
+    (got,) = receiver.got
+    assert (got.json["type"], got.json["id"]) == ("webhook.ping", got.id)
+    logged = await look(world, id, show="attempts { nodes { kind messageId accepted } }")
+    assert logged["attempts"]["nodes"] == [{"kind": "webhook.ping", "messageId": got.id, "accepted": True}]
+
+
+async def test_public_keys_are_published(world: World) -> None:
+    id = await active(world)
+    await world.do("webhookEndpointRotateSecret", id=id)
+    shown = await look(world, id, show="publicKey oldPublicKey")
+    app = Starlette(routes=webhook_keys.routes(world.engine.database))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://crm") as client:
+        found = (await client.get(f"/.well-known/webhook-keys/{id}")).json()["keys"]
+        for unknown in ("nonsense", unlike(id), "whe_x", "cus_" + "0" * 32):
+            assert (await client.get(f"/.well-known/webhook-keys/{unknown}")).status_code == 404
+    assert found[0]["kid"] == shown["publicKey"]
+    raw = base64.urlsafe_b64decode(found[0]["x"] + "=")
+    assert shown["publicKey"] == "whpk_" + base64.b64encode(raw).decode()
 
 
 def test_fields_that_an_update_takes_are_no_secrets() -> None:

@@ -1,0 +1,147 @@
+"""What followers can rely on, by transport, each with the test that shows it; written into the page on events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """`test` is the path of a test under `tests/`."""
+
+    transport: str
+    about: str
+    what: str
+    test: str
+
+
+FEED, SOCKETS, STREAMS, POLLS = (
+    "events/test_feed.py",
+    "http/test_sockets.py",
+    "http/test_event_stream.py",
+    "http/test_events.py",
+)
+SUBSCRIPTIONS, PULLS, HOOKS = (
+    "schema/events/test_subscriptions.py",
+    "schema/streams/test_pulls.py",
+    "workers/test_webhooks.py",
+)
+EVERY, SOCKET, STREAM, POLL, PULL, HOOK = (
+    "every one",
+    "WebSocket",
+    "server-sent events",
+    "`GET /events`",
+    "pull",
+    "webhook",
+)
+
+GUARANTEES = (
+    Guarantee(
+        EVERY,
+        "order",
+        "commit order; a transaction's events are neighbours, the last one says so",
+        f"{FEED}::test_a_pass_gives_positions_in_the_order_of_commits",
+    ),
+    Guarantee(
+        EVERY,
+        "order",
+        "a transaction that stays open holds nobody up and is not skipped",
+        f"{FEED}::test_a_long_transaction_holds_up_nobody_and_is_not_skipped",
+    ),
+    Guarantee(
+        EVERY,
+        "duplicates",
+        "however many relays run, each event has one position",
+        f"{FEED}::test_many_relays_and_writers_at_once",
+    ),
+    Guarantee(
+        EVERY,
+        "loss",
+        "none from a cursor on; where the past ends and the present begins neither gap nor double",
+        f"{FEED}::test_followers_replay_and_then_go_on_live",
+    ),
+    Guarantee(
+        EVERY,
+        "loss",
+        "a cursor of a history that a failover or a restore undid is refused with its code",
+        f"{FEED}::test_followers_find_out_that_history_changed",
+    ),
+    Guarantee(
+        EVERY,
+        "retention",
+        "`CRMGQL_EVENTS_RETENTION_DAYS`; an older cursor gets `CURSOR_EXPIRED` and a snapshot cursor",
+        f"{FEED}::test_a_dropped_month_expires_its_cursors",
+    ),
+    Guarantee(
+        EVERY,
+        "rights",
+        "those of the moment; what leaves one's sight is told once",
+        f"{SUBSCRIPTIONS}::test_who_follows_learns_what_comes_into_sight_and_what_leaves_it",
+    ),
+    Guarantee(
+        SOCKET,
+        "duplicates",
+        "none from a cursor on",
+        f"{SUBSCRIPTIONS}::test_a_cursor_resumes_without_a_gap_or_a_double",
+    ),
+    Guarantee(
+        SOCKET,
+        "loss",
+        "who does not read is told their cursor and dropped",
+        f"{SOCKETS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
+    ),
+    Guarantee(
+        SOCKET,
+        "latency",
+        "at once: 30 ms from commit to delivery are usual",
+        "workers/test_feed.py::test_followers_get_at_once_what_was_committed",
+    ),
+    Guarantee(STREAM, "duplicates", "none: `Last-Event-ID` resumes", f"{STREAMS}::test_last_event_id_resumes"),
+    Guarantee(
+        STREAM,
+        "loss",
+        "who does not read is told their cursor and dropped",
+        f"{STREAMS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
+    ),
+    Guarantee(POLL, "duplicates", "none: a page leads to the next", f"{POLLS}::test_pages_lead_from_one_to_the_next"),
+    Guarantee(
+        POLL, "latency", "a poll waits up to 30 s and answers at once", f"{POLLS}::test_a_poll_waits_for_what_comes"
+    ),
+    Guarantee(
+        PULL,
+        "duplicates",
+        "what was handed out and not committed comes again",
+        f"{PULLS}::test_what_a_crashed_worker_did_not_commit_is_delivered_again",
+    ),
+    Guarantee(
+        PULL,
+        "loss",
+        "none, whatever workers do; no two hold the lease",
+        f"{PULLS}::test_whatever_workers_do_nothing_is_lost_and_no_two_hold_the_lease",
+    ),
+    Guarantee(
+        HOOK,
+        "order",
+        "per endpoint, customer or record, as the endpoint says; one that fails holds up its own line",
+        f"{HOOKS}::test_one_that_fails_holds_up_its_customer_alone",
+    ),
+    Guarantee(
+        HOOK,
+        "duplicates",
+        "at least once, with the event's id in `webhook-id`; a crash repeats a few",
+        "workers/test_webhooks_crash.py::test_killed_senders_lose_nothing_and_keep_the_order",
+    ),
+    Guarantee(
+        HOOK,
+        "loss",
+        "tried for 72 hours, then the endpoint is disabled; a poison event becomes a dead letter",
+        f"{HOOKS}::test_after_72_hours_without_success_it_is_disabled",
+    ),
+    Guarantee(HOOK, "latency", "a slow endpoint holds up no other", f"{HOOKS}::test_a_slow_endpoint_holds_up_no_other"),
+)
+
+
+def table() -> str:
+    """As Markdown."""
+    rows = [f"| {each.transport} | {each.about} | {each.what} | `{each.test}` |" for each in GUARANTEES]
+    return "\n".join(["| transport | about | what holds | shown by |", "|---|---|---|---|", *rows])
