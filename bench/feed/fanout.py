@@ -58,10 +58,18 @@ def run(made: Company, console: Console, *, sockets: int, events: int, rounds: i
 
 
 def follow(
-    followers: Program, running: Running, tokens: list[str], sockets: int, query: str, *, sse: bool = False
+    followers: Program,
+    running: Running,
+    tokens: list[str],
+    sockets: int,
+    query: str,
+    *,
+    sse: bool = False,
+    marked: bool = True,
 ) -> None:
     """Opens the sockets, and waits until the server has all subscriptions."""
-    followers.ask(do="open", port=running.port, tokens=tokens, sockets=sockets, query=query, variables={}, sse=sse)
+    how = {"variables": {}, "sse": sse, "marked": marked}
+    followers.ask(do="open", port=running.port, tokens=tokens, sockets=sockets, query=query, **how)
     running.wait_for(sockets)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import comparison
-from bench.feed import company, fanout, latency, memory, replay
+from bench.feed import burst, company, fanout, latency, memory, polls, replay, webhooks, writers
 from bench.feed.company import Company
 
 RESULT = comparison.RESULTS / "feed.json"
@@ -27,6 +27,21 @@ PARTS: dict[str, Part] = {
     "replay": lambda made, console, quick: replay.run(
         made, console, events=5000 if quick else 100_000, rounds=1 if quick else 3
     ),
+    "burst": lambda made, console, quick: burst.run(
+        made,
+        console,
+        events=20_000 if quick else 1_000_000,
+        at_once=2000 if quick else 10_000,
+        sockets=2 if quick else 20,
+        seconds=15 if quick else 170,
+    ),
+    "polls": lambda made, console, quick: polls.run(
+        made, console, pollers=200 if quick else 10_000, events=3 if quick else 10, pause_s=2.0 if quick else 3.0
+    ),
+    "writers": lambda made, console, quick: writers.run(
+        made, console, seconds=1.0 if quick else 6.0, rounds=2 if quick else 9
+    ),
+    "webhooks": lambda made, console, quick: webhooks.run(made, console, messages=500 if quick else 20_000),
 }
 
 
