@@ -2,7 +2,8 @@
 
 Both servers are one Granian process on uvloop; the same clients, in a process of their own, count what arrives, from the first
 delivery to the last. crmgql's events are committed meanwhile, by verbs, one in each transaction, faster than they can be
-delivered. Rounds alternate.
+delivered. The bare loop is measured in both ways that one would write it: socket by socket, and with a task for each socket, which
+is faster, as Granian's threads then wake the event loop less often. Rounds alternate.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bench import processes
 from bench.feed import company, programs
 from bench.feed.company import Company, Running
 from bench.feed.programs import Program
+from bench.feed.verdicts import word
 
 GOAL = 0.6
 DOCUMENT = (
@@ -30,6 +32,8 @@ DOCUMENT = (
 )
 PATIENCE_S = 60.0
 ROOM = str(20_000)
+OURS, LOOP, TASKS = "crmgql", "bare loop", "bare tasks"
+FLOORS = {LOOP: "/send", TASKS: "/send?at_once"}
 
 
 def run(made: Company, console: Console, *, sockets: int, events: int, rounds: int) -> dict[str, Any]:
@@ -45,13 +49,13 @@ def run(made: Company, console: Console, *, sockets: int, events: int, rounds: i
         warm_up(ours, writer)
         theirs.ask(do="open", port=floor.port, tokens=["none"], sockets=sockets, query=DOCUMENT, variables={})
         texts = _texts(ours, writer)
-        measured: dict[str, list[dict[str, float]]] = {"crmgql": [], "bare": []}
+        measured: dict[str, list[dict[str, float]]] = {name: [] for name in (OURS, *FLOORS)}
         for number in range(rounds):
             for name in list(measured)[:: -1 if number % 2 else 1]:
-                if name == "crmgql":
+                if name == OURS:
                     found = _ours(running, ours, writer, events, first=1 + number * events)
                 else:
-                    found = _theirs(floor, theirs, [texts[n % len(texts)] for n in range(events)])
+                    found = theirs_rate(floor, theirs, [texts[n % len(texts)] for n in range(events)], FLOORS[name])
                 measured[name].append(found)
                 console.print(f"round {number + 1} of {rounds}, {name}: {found['per_second']:,.0f} deliveries/s")
     return _result(measured, console, sockets, events)
@@ -111,10 +115,11 @@ def _ours(running: Running, followers: Program, writer: Program, events: int, fi
     return _rate(followers.answer(), events, company.cpu_s(running.api.process.pid) - before_s)
 
 
-def _theirs(floor: processes.Server, followers: Program, texts: list[str]) -> dict[str, float]:
+def theirs_rate(floor: processes.Server, followers: Program, texts: list[str], path: str) -> dict[str, float]:
+    """The bare loop's, from the first delivery to the last."""
     before_s = company.cpu_s(floor.process.pid)
     followers.begin(do="read", seconds=PATIENCE_S, each=len(texts))
-    request = urllib.request.Request(f"http://127.0.0.1:{floor.port}/send", data=orjson.dumps(texts), method="POST")
+    request = urllib.request.Request(f"http://127.0.0.1:{floor.port}{path}", data=orjson.dumps(texts), method="POST")
     urllib.request.urlopen(request, timeout=30).close()
     return _rate(followers.answer(), len(texts), company.cpu_s(floor.process.pid) - before_s)
 
@@ -135,7 +140,7 @@ def _result(measured: dict[str, list[dict[str, float]]], console: Console, socke
     table = Table(title=f"{events} events to {sockets:,} WebSockets")
     for column in ("", "deliveries/s", "min", "max", "bytes", "CPU of the server, µs each", "cores of the clients"):
         table.add_column(column, justify="right" if column else "left")
-    result: dict[str, Any] = {"sockets": sockets, "events": events, "rounds": len(measured["crmgql"]), "goal": GOAL}
+    result: dict[str, Any] = {"sockets": sockets, "events": events, "rounds": len(measured[OURS]), "goal": GOAL}
     for name, rounds in measured.items():
         median = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
         rates = [each["per_second"] for each in rounds]
@@ -145,9 +150,10 @@ def _result(measured: dict[str, list[dict[str, float]]], console: Console, socke
             *(f"{value:,.0f}" for value in (median["per_second"], min(rates), max(rates), median["bytes"])),
             *(f"{median[key]:.1f}" for key in ("server_us", "client_cores")),
         )
-    pairs = zip(measured["crmgql"], measured["bare"], strict=True)
-    result["ratio"] = round(statistics.median(one["per_second"] / other["per_second"] for one, other in pairs), 3)
     console.print(table)
-    verdict = "met" if result["ratio"] >= GOAL else "MISSED"
-    console.print(f"crmgql = {result['ratio']:.2f} × bare loop, goal ≥ {GOAL}: {verdict}")
+    for floor in FLOORS:
+        pairs = zip(measured[OURS], measured[floor], strict=True)
+        ratio = statistics.median(one["per_second"] / other["per_second"] for one, other in pairs)
+        result[f"ratio to {floor}"] = round(ratio, 3)
+        console.print(f"crmgql = {ratio:.2f} × {floor}, goal ≥ {GOAL}: {word(ratio >= GOAL)}")
     return result

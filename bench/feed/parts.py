@@ -18,7 +18,7 @@ RESULT = comparison.RESULTS / "feed.json"
 Part = Callable[[Company, Console, bool], dict[str, Any]]
 PARTS: dict[str, Part] = {
     "fanout": lambda made, console, quick: fanout.run(
-        made, console, sockets=200 if quick else 2000, events=20 if quick else 50, rounds=2 if quick else 5
+        made, console, sockets=200 if quick else 2000, events=20 if quick else 30, rounds=2 if quick else 5
     ),
     "latency": lambda made, console, quick: latency.run(
         made, console, sockets=50 if quick else 500, per_s=20 if quick else 100, seconds=3 if quick else 30

@@ -1,6 +1,7 @@
 """The floor of a fan-out: a bare Starlette WebSocket loop. It speaks just enough of graphql-transport-ws for the same clients.
 
-`POST /send` with a JSON list of texts sends each of them to every socket, one after the other. No rights, no database, no cursors.
+`POST /send` with a JSON list of texts sends each of them to every socket, one after the other; with `?at_once` to all of them at once, a
+task for each socket. No rights, no database, no cursors.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ async def connected(socket: WebSocket) -> None:
 
 async def send(request: Request) -> Response:
     texts: list[str] = orjson.loads(await request.body())
-    request.app.state.sending = asyncio.create_task(_send(request.app.state.sockets, texts))
+    way = _send_at_once if "at_once" in request.query_params else _send
+    request.app.state.sending = asyncio.create_task(way(request.app.state.sockets, texts))
     return Response(status_code=202)
 
 
@@ -49,6 +51,10 @@ async def _send(sockets: list[WebSocket], texts: list[str]) -> None:
     for text in texts:
         for socket in sockets:
             await socket.send_text(text)
+
+
+async def _send_at_once(sockets: list[WebSocket], texts: list[str]) -> None:
+    await asyncio.gather(*(_send([socket], texts) for socket in sockets))
 
 
 app = Starlette(
