@@ -9,7 +9,7 @@ TESTERS ?= 3
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint types declarations format schema bench bench-webhooks bench-growth lock venv clean clean-all
+.PHONY: help run test soak lint types declarations format schema bench bench-growth bench-feed lock venv clean clean-all
 .DELETE_ON_ERROR:
 
 help: ## what you are reading
@@ -54,11 +54,11 @@ schema: .venv/.stamp ## write schema.graphql and what docs/reference says of eve
 bench: .venv/.stamp ## requests per second, side by side with other servers
 	$(BIN)/crmgql bench
 
-bench-webhooks: .venv/.stamp ## webhooks per second to a receiver on this machine
-	$(BIN)/crmgql bench webhooks
-
 bench-growth: .venv/.stamp ## the same query while the database grows
 	$(BIN)/crmgql bench growth
+
+bench-feed: .venv/.stamp ## subscribers, webhooks and polls: how fast, and what they cost
+	$(BIN)/crmgql bench feed
 
 lock: ## write requirements.lock anew (needs uv)
 	@command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }
