@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
+from crmgql.domain.customers import customers
 from crmgql.models.names import api_id
+from crmgql.records.records import Act
 from tests.faults.company import NOTE, Company
 from tests.faults.feed import placed
 from tests.faults.installation import Installation, Integrator
@@ -59,6 +61,20 @@ async def test_a_copy_follows_and_is_equal(company: Company, installation: Insta
     assert ours == [(api_id("Payment", row["id"]), row["version"], row["reference"]) for row in theirs]
     assert {reference for _, _, reference in ours} == {"mended", None}
     assert rows(integrator, "SELECT count(*) FROM orders WHERE note IS NULL") != [(0,)]
+
+
+async def test_a_transaction_that_ends_with_what_is_not_followed(company: Company, installation: Installation) -> None:
+    """No event says that it is over: a heartbeat does."""
+    integrator = installation.integrator(company.key).start()
+    await there(integrator, "SELECT 1 FROM position")
+    async with company.crm.transaction() as tx:
+        act = Act(tx, company.viewer)
+        await company.sell_in(act)
+        await customers.update(act, id=company.customers[0], phone="+49 30 901820")
+    assert await integrator.is_equal()
+    assert rows(integrator, "SELECT note FROM orders") == [("at once",)]
+    [(cursor,)] = rows(integrator, "SELECT cursor FROM position")
+    assert cursor == (await placed(company.database))[-1]["cursor"]
 
 
 async def test_a_cursor_that_expired_begins_a_new_copy(company: Company, installation: Installation) -> None:
