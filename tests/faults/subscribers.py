@@ -41,6 +41,9 @@ class Subscriber:
     refused: list[Any] = field(default_factory=list)
     """Errors that no fault explains."""
 
+    lost: list[str] = field(default_factory=list)
+    """Snapshot cursors that were given for its own, which an undone history had given: it went on from there."""
+
     _living: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -66,7 +69,10 @@ class Subscriber:
         self.cursor = self.events[-1]["cursor"]
 
     def _fail(self, errors: Any) -> None:
-        if not {error["extensions"]["code"] for error in errors} <= PASSING:
+        if errors[0]["extensions"]["code"] == "CURSOR_OF_ANOTHER_HISTORY":
+            self.cursor = errors[0]["extensions"]["snapshotCursor"]
+            self.lost.append(self.cursor)
+        elif not {error["extensions"]["code"] for error in errors} <= PASSING:
             self.refused.append(errors)
         raise Failed(errors)
 

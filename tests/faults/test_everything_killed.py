@@ -234,6 +234,7 @@ async def test_every_event_once_in_order_and_an_equal_copy(founded: Founded) -> 
     for subscriber in subscribers:
         assert [event["cursor"] for event in subscriber.events] == cursors_of(feed, subscriber.kinds)
         assert not subscriber.refused
+        assert not subscriber.lost
     assert sum(subscriber.connections for subscriber in subscribers) > SUBSCRIBERS
     for endpoint in endpoints:
         assert all(line == sorted(line) for line in endpoint.lines())
