@@ -56,6 +56,18 @@ GUARANTEES = (
     ),
     Guarantee(
         EVERY,
+        "duplicates",
+        "a relay that stands still in the middle of its work holds nobody up, and repeats nothing when it wakes up",
+        "faults/test_relays.py::test_a_relay_that_stands_still_in_the_middle_of_a_pass",
+    ),
+    Guarantee(
+        EVERY,
+        "loss",
+        "none, whichever processes are killed: API, workers, Valkey, followers",
+        "faults/test_everything_killed.py::test_every_event_once_in_order_and_an_equal_copy",
+    ),
+    Guarantee(
+        EVERY,
         "loss",
         "none from a cursor on; where the past ends and the present begins neither gap nor double",
         f"{FEED}::test_followers_replay_and_then_go_on_live",
@@ -65,6 +77,12 @@ GUARANTEES = (
         "loss",
         "a cursor of a history that a failover or a restore undid is refused with its code",
         f"{FEED}::test_followers_find_out_that_history_changed",
+    ),
+    Guarantee(
+        EVERY,
+        "loss",
+        "a failover that undid nothing before one's cursor takes nothing away and repeats nothing",
+        "faults/test_failover.py::test_failover_to_a_replica_without_the_last_commits",
     ),
     Guarantee(
         EVERY,
