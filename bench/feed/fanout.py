@@ -71,9 +71,14 @@ def follow(
     sse: bool = False,
     marked: bool = True,
 ) -> None:
-    """Opens the sockets, and waits until the server has all subscriptions."""
-    how = {"variables": {}, "sse": sse, "marked": marked}
-    followers.ask(do="open", port=running.port, tokens=tokens, sockets=sockets, query=query, **how)
+    """Opens the sockets, and waits until the server has all subscriptions.
+
+    One comes first: a hundred that bring a new document at the same moment are told to try again, which clients do and this one does not.
+    """
+    how = {"port": running.port, "query": query, "variables": {}, "sse": sse, "marked": marked}
+    followers.ask(do="open", tokens=tokens[-1:], sockets=1, **how)
+    running.wait_for(1)
+    followers.ask(do="open", tokens=tokens, sockets=sockets - 1, **how)
     running.wait_for(sockets)
 
 

@@ -93,7 +93,7 @@ GUARANTEES = (
     Guarantee(
         EVERY,
         "rights",
-        "those of the moment; what leaves one's sight is told once",
+        "those of the moment; what leaves one's sight is announced once",
         f"{SUBSCRIPTIONS}::test_who_follows_learns_what_comes_into_sight_and_what_leaves_it",
     ),
     Guarantee(
@@ -105,7 +105,7 @@ GUARANTEES = (
     Guarantee(
         SOCKET,
         "loss",
-        "who does not read is told their cursor and dropped",
+        "who does not read gets their cursor and is dropped",
         f"{SOCKETS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
     ),
     Guarantee(
@@ -118,7 +118,7 @@ GUARANTEES = (
     Guarantee(
         STREAM,
         "loss",
-        "who does not read is told their cursor and dropped",
+        "who does not read gets their cursor and is dropped",
         f"{STREAMS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
     ),
     Guarantee(POLL, "duplicates", "none: a page leads to the next", f"{POLLS}::test_pages_lead_from_one_to_the_next"),
