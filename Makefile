@@ -9,7 +9,7 @@ TESTERS ?= 3
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint types declarations format schema bench bench-webhooks bench-growth lock venv clean clean-all
+.PHONY: help run test soak lint types declarations format schema bench bench-growth bench-feed lock venv clean clean-all
 .DELETE_ON_ERROR:
 
 help: ## what you are reading
@@ -26,7 +26,7 @@ run: .venv/.stamp ## the whole back end on this machine, with embedded databases
 test: lint ## everything that CI checks: lint, types, import rules, schema.graphql, tests
 	$(BIN)/pytest -n $(TESTERS)
 
-soak: .venv/.stamp ## the crash test with leases of 30 s: workers are killed, or stopped until others have their jobs
+soak: .venv/.stamp ## minutes of kills, with leases as they are: workers and their jobs; a minute of everything with 20 subscribers
 	$(BIN)/pytest -m soak
 
 lint: .venv/.stamp ## what CI checks, without the tests
@@ -54,11 +54,11 @@ schema: .venv/.stamp ## write schema.graphql and what docs/reference says of eve
 bench: .venv/.stamp ## requests per second, side by side with other servers
 	$(BIN)/crmgql bench
 
-bench-webhooks: .venv/.stamp ## webhooks per second to a receiver on this machine
-	$(BIN)/crmgql bench webhooks
-
 bench-growth: .venv/.stamp ## the same query while the database grows
 	$(BIN)/crmgql bench growth
+
+bench-feed: .venv/.stamp ## subscribers, webhooks and polls: how fast, and what they cost
+	$(BIN)/crmgql bench feed
 
 lock: ## write requirements.lock anew (needs uv)
 	@command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }

@@ -1,7 +1,7 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
-`imports`: rows per second from files. `webhooks`: requests per second to a receiver."""
+`imports`: rows per second from files. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, doors, growth, idle, imports, jobs, planning, routing, servers, stale, webhooks
+from bench import comparison, data, doors, growth, idle, imports, jobs, planning, routing, servers, stale
+from bench.feed import parts
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports", "webhooks"),
+        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports", "feed"),
         default="360",
     )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
@@ -44,11 +45,18 @@ def main() -> None:
         type=Path,
         help="doors: serve this checkout instead, such as one of before; imports: compare with it",
     )
+    parser.add_argument("--parts", default=",".join(parts.PARTS), help="feed: which, separated by commas")
+    parser.add_argument("--quick", action="store_true", help="feed: small numbers, to see that it works")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
     names = options.only.split(",")
     if unknown := set(names) - servers.PEERS.keys():
         parser.error(f"unknown servers: {', '.join(sorted(unknown))}")
+    if unknown := set(options.parts.split(",")) - parts.PARTS.keys():
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    if options.what == "feed":
+        parts.run(options.parts.split(","), console, quick=options.quick)
+        return
     if options.what == "planning":
         planning.run(console)
         return
@@ -75,10 +83,6 @@ def main() -> None:
     if options.what == "idle":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             idle.run(urls, max(60.0, options.seconds), console)
-        return
-    if options.what == "webhooks":
-        with data.servers(None, options.database_url, options.redis_url) as urls:
-            webhooks.run(urls, rounds=min(options.rounds, 5), events=3000, console=console)
         return
     if options.what == "stale":
         with data.servers(None, options.database_url, options.redis_url) as urls:

@@ -19,6 +19,7 @@ import structlog
 
 from crmgql.engine.followed import Wanted
 from crmgql.engine.readings import Delivery, EventReader, Reading, Reads
+from crmgql.engine.waking import Waking
 from crmgql.events.cursors import Cursor, CursorLost
 from crmgql.events.feed import Feed
 from crmgql.events.positions import Page
@@ -62,7 +63,7 @@ class Channel:
         self._listeners = 0
         self._kept: deque[Batch] = deque()
         self._count = 0
-        self._moved = asyncio.Event()
+        self._moved = Waking()
         self._task: asyncio.Task[None] | None = None
         self._replays: dict[Cursor, asyncio.Future[Batch]] = {}
         self._history = 0
@@ -98,7 +99,7 @@ class Channel:
         """Batches from the cursor on, for ever. Raises `CursorLost`, also later: when a failover changes history."""
         history = self._history
         while True:
-            moved = self._moved
+            count = self._moved.count
             if history != self._history:
                 history = self._history
                 await self.feed.check(at)
@@ -106,7 +107,7 @@ class Channel:
             if batch is None and self.tail is not None and at.position < self.tail.position:
                 batch = await self._replayed(at)
             if batch is None or batch.end.position == at.position:
-                await moved.wait()
+                await self._moved.after(count)
                 continue
             yield batch
             at = batch.end
@@ -136,7 +137,7 @@ class Channel:
         while True:
             try:
                 self.tail = await self.feed.head()
-                self._wake()
+                self._moved.wake()
                 async for page in self.feed.follow(self.tail):
                     self._keep(await self._batch(page))
             except CursorLost:  # each listener learns from its own cursor whether it is lost
@@ -157,17 +158,13 @@ class Channel:
         self._count += len(batch.answers)
         while self._count > KEPT and len(self._kept) > 1:
             self._count -= len(self._kept.popleft().answers)
-        self._wake()
+        self._moved.wake()
 
     def _forget(self) -> None:
         self.tail = None
         self._kept.clear()
         self._count = 0
-        self._wake()
-
-    def _wake(self) -> None:
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        self._moved.wake()
 
     async def _batch(self, page: Page) -> Batch:
         events = [event for event in page.events if self.wanted.match(event)]

@@ -29,6 +29,7 @@ class Lane:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
         self._busy = False
+        self._making: dict[Hashable, asyncio.Event] = {}
 
     async def run(self, client: Hashable, work: Callable[..., Result], *args: Any) -> Result:
         """What the work answers or raises, when it is the client's turn. Raises `Throttled` when too much waits."""
@@ -43,6 +44,31 @@ class Lane:
         finally:
             # What it raises would lead through this frame back to itself, and only the garbage collector frees a circle.
             del done
+
+    async def once(
+        self,
+        client: Hashable,
+        key: Hashable,
+        find: Callable[[], Result | None],
+        work: Callable[[], Result],
+        keep: Callable[[Result], None],
+    ) -> Result:
+        """What `find` answers, or what the work makes, which is kept: once for all who want it at the same time."""
+        found = find()
+        if found is None and (making := self._making.get(key)) is not None:
+            await making.wait()
+            found = find()  # None if it failed, or was too large to be kept
+        if found is not None:
+            return found
+        made = self._making[key] = asyncio.Event()
+        try:
+            result = await self.run(client, work)
+            keep(result)
+            return result
+        finally:
+            made.set()
+            if self._making.get(key) is made:
+                del self._making[key]
 
     def _ended(self, done: asyncio.Future[Any]) -> None:
         done.cancelled() or done.exception()  # asked for, as its caller may be gone and Python warns of what nobody asks

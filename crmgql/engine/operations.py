@@ -212,12 +212,16 @@ class Engine:
     async def _read(self, request: Request, viewer: Viewer | None) -> Document:
         """A document that is not kept; strangers' are not kept then either."""
         request.budget.read(request.query)
-        public = self._is_public if viewer is None else None
-        client = _client(viewer, request)
-        document = await self.reading.run(client, self.documents.read, request.query, public, request.operation_name)
-        if viewer is not None:
-            self.documents.keep(request.query, document)
-        return document
+        client, text = _client(viewer, request), request.query
+        if viewer is None:
+            return await self.reading.run(client, self.documents.read, text, self._is_public, request.operation_name)
+        return await self.reading.once(
+            client,
+            text,
+            lambda: self.documents.kept(text),
+            lambda: self.documents.read(text),
+            lambda document: self.documents.keep(text, document),
+        )
 
     def _is_public(self, kind: str, root: str) -> bool:
         """Whether strangers may ask for a root field. Where the schema is open to all, they also get the error that there is

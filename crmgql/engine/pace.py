@@ -36,10 +36,11 @@ class Pace:
         """The plan that is kept under a key, or one that is made now. Raises what making it raises."""
         key = await self.aside(find_key)
         plan = self.plans.kept(key)
-        if plan is None:
-            plan = await self.lane.run(self.client, make)
-            self.plans.keep(key, plan)
-        return plan
+        if plan is not None:
+            return plan
+        return await self.lane.once(
+            self.client, key, lambda: self.plans.kept(key), make, lambda plan: self.plans.keep(key, plan)
+        )
 
     def pay(self, plan: Plan | None, more: int = 0) -> int:
         """What running a plan costs, in nodes, taken from what the request may spend. Raises `MaxCostExceeded`."""

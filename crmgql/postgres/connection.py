@@ -48,6 +48,7 @@ class Watched(asyncpg.Connection):  # type: ignore[misc]
         self.since = 0.0
         self.is_cut = False
         self.was_cancelled = False
+        self.may_write = self._params.server_settings.get("default_transaction_read_only") != "on"
 
     def cut_if_overdue(self, now: float) -> None:
         """To be called a few times a second: a timer per statement would cost more than all the rest of the watch."""
@@ -108,11 +109,14 @@ class Watched(asyncpg.Connection):  # type: ignore[misc]
             self.since = 0.0
 
     def _explain(self, error: BaseException) -> None:
-        """Raises what it means that we cut the connection."""
+        """Raises what it means that we cut the connection, or that its server is a replica now: another one may be the server."""
         if isinstance(error, asyncio.CancelledError):
             self.was_cancelled = True
         elif self.is_cut and isinstance(error, troubles.LOST):
             raise DatabaseTrouble(f"The database has not answered for {self.limit_s:g} seconds; try again.") from error
+        elif self.may_write and isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            self.terminate()
+            raise DatabaseTrouble("The database takes no changes just now, as during a failover; try again.") from error
 
 
 async def open_one(url: str, statement_timeout_ms: int, *, read_only: bool = False) -> Connection:

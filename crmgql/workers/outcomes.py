@@ -96,7 +96,9 @@ class Outcomes:
             self.end(GONE)
         elif now - health.failing_since >= retries.GIVEN_UP_AFTER:
             self.end(GIVEN_UP)
-        wait = retries.wait(health.failures) if judged.after_s is None else timedelta(seconds=judged.after_s)
+        wait = retries.endpoint_wait(now - health.failing_since)
+        if judged.after_s is not None:
+            wait = timedelta(seconds=judged.after_s)
         if judged.verdict is Verdict.LATER or health.failures >= retries.BREAKER:
             health.retry_at = now + wait
             self.is_over = True

@@ -228,7 +228,7 @@ async def test_followers_replay_and_then_go_on_live(
     await positions.place(database)
     async with following(crm) as followed:
         early = followed.follow(START, width=10)
-        late = followed.follow(None)
+        late = followed.follow(await followed.head())
         waiting = asyncio.create_task(read(late, 40))
         assert await read(early, 25) == list(range(1, 26))
         for number in range(26, 66):
@@ -266,7 +266,7 @@ async def test_followers_find_out_that_history_changed(
     await positions.place(database)
     kept = (await positions.page(database, START, width=1)).end
     async with following(crm) as followed:
-        ahead, behind = followed.follow(None), followed.follow(kept)
+        ahead, behind = followed.follow(await followed.head()), followed.follow(kept)
         assert await read(behind, 1) == [2]
         waiting = asyncio.create_task(read(ahead, 1))
         again = followed.follow(kept)

@@ -34,6 +34,7 @@ class Company:
 
     crm: db.Database
     database: asyncpg.Connection
+    database_url: str
     urls: list[str]
     token: str
     viewer: Viewer
@@ -52,7 +53,7 @@ class Company:
         viewer = Viewer(ada.user_id, Who(frozenset({"ADMIN"})))
         async with crm.transaction() as tx:
             _, key = await api_keys.create(Act(tx, viewer), user_id=machine.user_id, name="Integrator", scopes=SCOPES)
-        made = cls(crm, database, urls, ada.token(), viewer, key)
+        made = cls(crm, database, database_url, urls, ada.token(), viewer, key)
         for number in range(6):
             insert = "INSERT INTO customers (name, currency, kind) VALUES ($1, 'EUR', 'PERSON') RETURNING id"
             made.customers.append(await database.fetchval(insert, f"Customer {number}"))
@@ -105,7 +106,10 @@ class Company:
         """Orders with their payments in one transaction. Nobody rings for it: the relay has to look."""
         async with self.crm.transaction() as tx:
             for _ in range(number):
-                await self._pay(Act(tx, self.viewer), await self._draft(Act(tx, self.viewer)))
+                await self.sell_in(Act(tx, self.viewer))
+
+    async def sell_in(self, act: Act) -> None:
+        await self._pay(act, await self._draft(act))
 
     async def sell_in_two_steps(self) -> None:
         """A draft, then its confirmation with the payment in one transaction."""

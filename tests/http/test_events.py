@@ -272,12 +272,19 @@ async def test_who_leaves_waits_no_longer_and_a_stop_answers_all(serve: Serve, a
                     await client.get("/events", params={"after": start, "wait": 30}, headers=bearer(token), timeout=0.3)
                 await answered(client, token)
             waiting = asyncio.create_task(page(client, token, after=start, wait=30))
-            await asyncio.sleep(0.3)
+            await waits(client)
             stopped = time.monotonic()
             server.process.terminate()
             assert (await waiting)["cursor"] == start
             assert await asyncio.to_thread(server.process.wait, 10) == 0
             assert time.monotonic() - stopped < 4
+
+
+async def waits(client: httpx.AsyncClient) -> None:
+    """Until the server has a poll that waits."""
+    async with asyncio.timeout(PATIENCE_S):
+        while "crmgql_streams 1.0" not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.05)
 
 
 async def answered(client: httpx.AsyncClient, token: str) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from crmgql import db
-from crmgql.errors import BadUserInput, SetupError, TimedOut, Unavailable
+from crmgql.errors import BadUserInput, DatabaseTrouble, SetupError, TimedOut, Unavailable
 from crmgql.records import records
 from crmgql.records.records import Act
 from crmgql.viewer import system
@@ -109,6 +109,17 @@ async def test_a_cut_connection_is_replaced(crm: db.Database, database) -> None:
     await crm.ping()
     async with crm.transaction() as tx:
         assert await tx.connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_server_that_became_a_replica_is_left(crm: db.Database) -> None:
+    """As during a failover: an address may lead to a replica for a while, and a connection go on with one for ever."""
+    async with crm.connection() as connection:
+        await connection.execute("SET default_transaction_read_only = on")  # so a replica answers
+    with pytest.raises(DatabaseTrouble, match="takes no changes just now"):
+        async with crm.transaction() as tx:
+            await tx.connection.execute("INSERT INTO users (name) VALUES ('x')")
+    async with crm.transaction() as tx:
+        await tx.connection.execute("INSERT INTO users (name) VALUES ('x')")
 
 
 async def test_a_sweeping_change_may_take_longer_and_only_that(crm: db.Database) -> None:

@@ -288,6 +288,19 @@ async def test_a_receiver_that_takes_nothing_loses_nothing(shop: Shop, receiver:
     assert (await shop.row(id))["status"] == "ACTIVE"
 
 
+async def test_a_receiver_that_is_down_for_a_moment_is_not_left_alone_for_hours(shop: Shop, receiver: Receiver) -> None:
+    """All the requests that were under way failed, which is one trouble and not many."""
+    events = await shop.happen(*[await shop.customer() for _ in range(20)])
+    id = await shop.endpoint(receiver.url, order_by="CUSTOMER", cursor=START.text())
+    receiver.answer = lambda got: None
+    await shop.send()
+    assert (await shop.row(id))["failures"] >= retries.BREAKER
+    receiver.answer = refusing("nothing")
+    receiver.got.clear()
+    assert await shop.wait_and_send(seconds=6) == 20
+    assert sorted(ids(receiver)) == sorted(events)
+
+
 async def test_a_server_that_is_away_gets_one_probe(shop: Shop, receiver: Receiver) -> None:
     customers = [await shop.customer() for _ in range(20)]
     async with receiving() as other:

@@ -75,6 +75,15 @@ def retry_after(text: str, *, now: datetime) -> float | None:
 
 
 def wait(failures: int) -> timedelta:
-    """Before the next attempt after so many failures."""
-    seconds = min(FIRST_S * FACTOR ** min(failures - 1, 20), LONGEST_S)
-    return timedelta(seconds=seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
+    """Before an event's next attempt after so many failures."""
+    return _shaken(FIRST_S * FACTOR ** min(failures - 1, 20))
+
+
+def endpoint_wait(failing_for: timedelta) -> timedelta:
+    """Before the next request to an endpoint that has accepted nothing for so long: twice that, so that each wait is three times
+    the one before. How many requests failed says nothing: many are under way when a receiver is down for a moment."""
+    return _shaken(max(FIRST_S, failing_for.total_seconds() * (FACTOR - 1)))
+
+
+def _shaken(seconds: float) -> timedelta:
+    return timedelta(seconds=min(seconds, LONGEST_S) * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret

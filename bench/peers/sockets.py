@@ -1,0 +1,62 @@
+"""The floor of a fan-out: a bare Starlette WebSocket loop. It speaks just enough of graphql-transport-ws for the same clients.
+
+`POST /send` with a JSON list of texts sends each of them to every socket, one after the other; with `?at_once` to all of them at once, a
+task for each socket. No rights, no database, no cursors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    sys.setswitchinterval(0.001)  # as crmgql has it
+    app.state.sockets = []
+    yield
+
+
+async def connected(socket: WebSocket) -> None:
+    await socket.accept(subprotocol="graphql-transport-ws")
+    try:
+        while True:
+            message: dict[str, Any] = orjson.loads(await socket.receive_text())
+            if message["type"] == "connection_init":
+                await socket.send_text('{"type":"connection_ack"}')
+            elif message["type"] == "subscribe":
+                socket.app.state.sockets.append(socket)
+    except WebSocketDisconnect:
+        pass
+
+
+async def send(request: Request) -> Response:
+    texts: list[str] = orjson.loads(await request.body())
+    way = _send_at_once if "at_once" in request.query_params else _send
+    request.app.state.sending = asyncio.create_task(way(request.app.state.sockets, texts))
+    return Response(status_code=202)
+
+
+async def _send(sockets: list[WebSocket], texts: list[str]) -> None:
+    for text in texts:
+        for socket in sockets:
+            await socket.send_text(text)
+
+
+async def _send_at_once(sockets: list[WebSocket], texts: list[str]) -> None:
+    await asyncio.gather(*(_send([socket], texts) for socket in sockets))
+
+
+app = Starlette(
+    routes=[WebSocketRoute("/graphql", connected), Route("/send", send, methods=["POST"])], lifespan=lifespan
+)
