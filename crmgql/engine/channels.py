@@ -66,13 +66,14 @@ class Channel:
         self._moved = Waking()
         self._task: asyncio.Task[None] | None = None
         self._replays: dict[Cursor, asyncio.Future[Batch]] = {}
-        self._history = 0
-        """Counts how often it changed, as after a failover."""
+        self._history = feed.history
+        """The one that is kept."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         self._listeners += 1
         if self._task is None:
+            self._history = self.feed.history
             self._task = asyncio.create_task(self._follow())
         try:
             yield
@@ -97,12 +98,14 @@ class Channel:
 
     async def after(self, at: Cursor) -> AsyncGenerator[Batch]:
         """Batches from the cursor on, for ever. Raises `CursorLost`, also later: when a failover changes history."""
-        history = self._history
+        history = self.feed.history
         while True:
             count = self._moved.count
-            if history != self._history:
-                history = self._history
+            if history != self.feed.history:
+                history = self.feed.history
                 await self.feed.check(at)
+            if self._history != self.feed.history:
+                self._begin_anew()
             batch = self._kept_after(at)
             if batch is None and self.tail is not None and at.position < self.tail.position:
                 batch = await self._replayed(at)
@@ -141,12 +144,21 @@ class Channel:
                 async for page in self.feed.follow(self.tail):
                     self._keep(await self._batch(page))
             except CursorLost:  # each listener learns from its own cursor whether it is lost
-                self._history += 1
+                self.feed.lose_history()
+                self._history = self.feed.history
                 self._forget()
             except Exception:
                 log.exception("a channel stopped reading; it starts again")
                 self._forget()
                 await asyncio.sleep(PAUSE_S)
+
+    def _begin_anew(self) -> None:
+        """What is kept is of a history that is no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = asyncio.create_task(self._follow())
+        self._history = self.feed.history
+        self._forget()
 
     def _keep(self, batch: Batch) -> None:
         self.tail = batch.end

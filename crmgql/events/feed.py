@@ -16,7 +16,7 @@ from dataclasses import replace
 import structlog
 from redis.asyncio import Redis
 
-from crmgql.db import Database
+from crmgql.db import Connection, Database
 from crmgql.errors import DATABASES_OWN
 from crmgql.events import announcements, positions
 from crmgql.events.cursors import Cursor, CursorLost
@@ -42,6 +42,9 @@ class Feed:
         self.followers = 0
         self.newest = 0
         """The newest position that was announced."""
+
+        self.history = 0
+        """Counts how often it was found changed, as after a failover."""
 
         self._tail: Cursor | None = None
         self._kept: deque[Page] = deque()
@@ -86,12 +89,28 @@ class Feed:
     async def head(self) -> Cursor:
         """The newest cursor."""
         async with self.database.reading() as connection:
+            await self._check_memory(connection)
             return await positions.head(connection)
 
     async def check(self, cursor: Cursor) -> None:
         """Raises `CursorExpired` and `CursorOfAnotherHistory`."""
         async with self.database.reading() as connection:
             await positions.check(connection, cursor)
+            await self._check_memory(connection)
+
+    async def _check_memory(self, connection: Connection) -> None:
+        """Who comes anew gets nothing that the tail keeps of a history which a failover undid, before the tail reads on."""
+        if self._tail is not None:
+            try:
+                await positions.check(connection, self._tail)
+            except CursorLost:
+                self.lose_history()
+
+    def lose_history(self) -> None:
+        """It changed: what is kept is dropped."""
+        log.warning("the feed's history changed, as after a failover; followers are checked")
+        self.history += 1
+        self._forget()
 
     async def _read_patiently(self, after: Cursor, kinds: Collection[str] | None, width: int) -> Page:
         """A page from PostgreSQL, however long that is away."""
@@ -158,8 +177,7 @@ class Feed:
             except DATABASES_OWN:  # already in the log
                 await asyncio.sleep(LOOK_S)
             except CursorLost:
-                log.warning("the feed's history changed, as after a failover; followers are checked")
-                self._forget()
+                self.lose_history()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._rung.wait()

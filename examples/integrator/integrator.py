@@ -152,14 +152,29 @@ class Integrator:
             with self.db:
                 self.db.execute("BEGIN")  # all of one moment
                 cursor, ours = self.cursor(), {type: self.sums(table) for type, table in TABLES.items()}
-            sums = self.client.ask(SUMS, types=list(TABLES), at=cursor)["streamChecksum"] if cursor else []
-            if sums and all(each["current"] for each in sums):
-                theirs = {each["type"]: (each["count"], each["checksum"]) for each in sums}
+            theirs = self.their_sums(cursor) if cursor else None
+            if theirs is not None:
                 say(f"server: {theirs}\nhere:   {ours}")
                 return theirs == ours
             time.sleep(0.2)
         say("The file is not up to date. Is an integrator running?")
         return False
+
+    def their_sums(self, cursor: str) -> dict[str, tuple[int, str]] | None:
+        """None while something has happened since the cursor, or it is no good any more."""
+        try:
+            sums = self.client.ask(SUMS, types=list(TABLES), at=cursor)["streamChecksum"]
+        except Refused as error:
+            if error.code not in COPY_AGAIN:
+                raise
+            return None
+        except httpx.HTTPError:
+            return None
+        return (
+            {each["type"]: (each["count"], each["checksum"]) for each in sums}
+            if all(each["current"] for each in sums)
+            else None
+        )
 
     def sums(self, table: str) -> tuple[int, str]:
         """The number of records and their checksum, as docs/howto/sync.md says it."""

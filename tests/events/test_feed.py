@@ -284,6 +284,36 @@ async def test_followers_find_out_that_history_changed(
         await again.aclose()
 
 
+async def test_who_comes_after_a_failover_gets_nothing_that_it_undid(
+    crm: db.Database, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tail keeps in memory is dropped before anybody else gets it, however long it does not look itself."""
+    monkeypatch.setattr(feed, "LOOK_S", 60)
+    await commit(crm, 1)
+    await positions.place(database)
+    kept = await positions.head(database)
+    async with following(crm) as followed:
+        ahead = followed.follow(kept)
+        waiting = asyncio.create_task(read(ahead, 1))
+        async with asyncio.timeout(20):
+            while followed.tail is None:
+                await asyncio.sleep(0.01)
+        await commit(crm, 2)
+        await positions.place(database)
+        followed._hear(2)
+        assert await waiting == [2]
+        await database.execute("ALTER TABLE event_positions DISABLE TRIGGER USER")
+        await database.execute("DELETE FROM event_positions WHERE position = 2")
+        await database.execute("UPDATE feed SET position = 1, event_id = $1, timeline = 'before'", kept.event_id)
+        await commit(crm, 3)
+        await positions.place(database)
+        again = followed.follow(kept)
+        assert await read(again, 1) == [3]
+        with pytest.raises(cursors.CursorOfAnotherHistory):
+            await read(ahead, 1)
+        await again.aclose()
+
+
 async def test_positions_from_before_the_first_pass_stay(crm: db.Database, database: Connection) -> None:
     await commit(crm, 1, 2)
     await database.execute("INSERT INTO event_positions SELECT 1, id, true, 1 FROM events ORDER BY id LIMIT 1")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from crmgql.records.records import Act
 from tests.faults.company import Company
@@ -44,8 +46,19 @@ async def received(subscribers: list[Subscriber], feed: list[asyncpg.Record]) ->
         assert not subscriber.refused
 
 
+async def go_on(company: Company, seconds: float) -> None:
+    """Sells for so long, and once at least."""
+    ends = time.monotonic() + seconds
+    while True:
+        await company.sell()
+        await company.sell_at_once(number=3)
+        if time.monotonic() > ends:
+            return
+
+
+@pytest.mark.parametrize("seconds", [0, pytest.param(40, marks=pytest.mark.soak)])
 async def test_a_relay_that_stands_still_in_the_middle_of_a_pass(
-    company: Company, installation: Installation, database: asyncpg.Connection
+    company: Company, installation: Installation, database: asyncpg.Connection, seconds: float
 ) -> None:
     """What it had begun is done by the database. Another one goes on meanwhile, and when it wakes up it finds nothing to do."""
     [stopped] = installation.workers
@@ -64,8 +77,7 @@ async def test_a_relay_that_stands_still_in_the_middle_of_a_pass(
             await until(begun)
             stopped.send_signal(signal.SIGSTOP)
         installation.workers.append(installation.worker())
-        await company.sell()
-        await company.sell_at_once(number=3)
+        await go_on(company, seconds)
         await received(subscribers, await placed(other))
         await company.sell_at_once()
         stopped.send_signal(signal.SIGCONT)
@@ -76,14 +88,16 @@ async def test_a_relay_that_stands_still_in_the_middle_of_a_pass(
     check_feed(feed)
 
 
-async def test_others_go_on_while_a_transaction_stays_open(company: Company, installation: Installation) -> None:
+@pytest.mark.parametrize("seconds", [0, pytest.param(60, marks=pytest.mark.soak)])
+async def test_others_go_on_while_a_transaction_stays_open(
+    company: Company, installation: Installation, seconds: float
+) -> None:
     """Its events come when it commits, all of them; the copy never has the half of it."""
     integrator = installation.integrator(company.key).start()
     async with subscribed(company) as subscribers:
         async with company.crm.transaction() as tx:
             await company.sell_in(Act(tx, company.viewer))
-            await company.sell()
-            await company.sell_at_once(number=2)
+            await go_on(company, seconds)
             await received(subscribers, await placed(company.database))
             assert await integrator.is_equal(), integrator.log
             await company.sell_in(Act(tx, company.viewer))
