@@ -72,7 +72,16 @@ def is_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
 
 
-LONG = frozenset({"test_crash.py", "test_trouble.py", "test_machine.py", "test_serve.py"})
+LONG = frozenset(
+    {
+        "test_crash.py",
+        "test_trouble.py",
+        "test_machine.py",
+        "test_serve.py",
+        "test_everything_killed.py",
+        "test_failover.py",
+    }
+)
 """Modules with tests that mostly wait, some of them for a minute: one that came last would be waited for."""
 
 

@@ -96,7 +96,7 @@ class Exporting:
         except RecursionError:
             raise BadUserInput("The document is nested too deeply.", field="document") from None
         except Rejected as error:
-            raise BadUserInput("; ".join(map(fragments.said, error.errors)), field="document") from None
+            raise BadUserInput("; ".join(map(fragments.described, error.errors)), field="document") from None
         definitions = prepared.operation.variable_definitions or ()
         coerced = get_variable_values(self.schema, definitions, {"where": where or {}}, max_errors=MAX_ERRORS)
         if isinstance(coerced, list):

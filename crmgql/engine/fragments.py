@@ -25,7 +25,7 @@ class _WithoutVariables(Visitor):
         raise BadUserInput(f"${node.name.value}: nobody gives it a value; write the value itself.", field="document")
 
 
-def said(error: dict[str, Any]) -> str:
+def described(error: dict[str, Any]) -> str:
     """A validation error in one sentence, with its line."""
     places = error.get("locations") or []
     return f"{error['message']} (line {places[0]['line']})" if places else str(error["message"])

@@ -27,7 +27,7 @@ APART_S = 0.5
 PAUSE_S = 1.0
 
 WITH_EVENTS = frozenset(kind.subject for kind in KINDS.values())
-"""Types whose changes are told by events of their own; those of others come with the event of a record that they belong to."""
+"""Types whose changes have events of their own; those of others come with the event of a record that they belong to."""
 
 Ask = Callable[[], Awaitable[tuple[bytes, bool]]]
 """The answer as of now, and whether it is the last one."""

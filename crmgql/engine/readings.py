@@ -54,7 +54,7 @@ class Sights:
     values: Callable[[Sequence[UUID]], list[Any]]
     deciding: Mapping[str, frozenset[str]]
     left: Callable[[Mapping[str, Any]], bytes] | None
-    """The body for a subject that left the sight; None: nobody is told."""
+    """The body for a subject that left the sight; None: nobody gets one."""
 
     def asks(self, event: Placed) -> bool:
         return not self.deciding.get(event.subject_type, NONE).isdisjoint(event.changed)
@@ -172,7 +172,7 @@ class EventReader:
 
 
 def _known(event: Placed) -> dict[str, Any]:
-    """What somebody is told of an event whose subject they see no more, by field."""
+    """What somebody gets of an event whose subject they see no more, by field."""
     return {
         "id": api_id("Event", event.event_id),
         "kind": event.kind,

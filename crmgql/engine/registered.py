@@ -114,7 +114,7 @@ class Registered:
         except RecursionError:
             raise BadUserInput("The document is nested too deeply.", field="document") from None
         except Rejected as error:
-            raise BadUserInput("; ".join(map(fragments.said, error.errors)), field="document") from None
+            raise BadUserInput("; ".join(map(fragments.described, error.errors)), field="document") from None
 
     def _payload(self, operation: Operation, variables: Variables) -> selection.Object:
         """What is wanted of an event."""

@@ -56,6 +56,18 @@ GUARANTEES = (
     ),
     Guarantee(
         EVERY,
+        "duplicates",
+        "a relay that stands still in the middle of its work holds nobody up, and repeats nothing when it wakes up",
+        "faults/test_relays.py::test_a_relay_that_stands_still_in_the_middle_of_a_pass",
+    ),
+    Guarantee(
+        EVERY,
+        "loss",
+        "none, whichever processes are killed: API, workers, Valkey, followers",
+        "faults/test_everything_killed.py::test_every_event_once_in_order_and_an_equal_copy",
+    ),
+    Guarantee(
+        EVERY,
         "loss",
         "none from a cursor on; where the past ends and the present begins neither gap nor double",
         f"{FEED}::test_followers_replay_and_then_go_on_live",
@@ -68,6 +80,12 @@ GUARANTEES = (
     ),
     Guarantee(
         EVERY,
+        "loss",
+        "a failover that undid nothing before one's cursor takes nothing away and repeats nothing",
+        "faults/test_failover.py::test_failover_to_a_replica_without_the_last_commits",
+    ),
+    Guarantee(
+        EVERY,
         "retention",
         "`CRMGQL_EVENTS_RETENTION_DAYS`; an older cursor gets `CURSOR_EXPIRED` and a snapshot cursor",
         f"{FEED}::test_a_dropped_month_expires_its_cursors",
@@ -75,7 +93,7 @@ GUARANTEES = (
     Guarantee(
         EVERY,
         "rights",
-        "those of the moment; what leaves one's sight is told once",
+        "those of the moment; what leaves one's sight is announced once",
         f"{SUBSCRIPTIONS}::test_who_follows_learns_what_comes_into_sight_and_what_leaves_it",
     ),
     Guarantee(
@@ -87,7 +105,7 @@ GUARANTEES = (
     Guarantee(
         SOCKET,
         "loss",
-        "who does not read is told their cursor and dropped",
+        "who does not read gets their cursor and is dropped",
         f"{SOCKETS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
     ),
     Guarantee(
@@ -100,7 +118,7 @@ GUARANTEES = (
     Guarantee(
         STREAM,
         "loss",
-        "who does not read is told their cursor and dropped",
+        "who does not read gets their cursor and is dropped",
         f"{STREAMS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
     ),
     Guarantee(POLL, "duplicates", "none: a page leads to the next", f"{POLLS}::test_pages_lead_from_one_to_the_next"),

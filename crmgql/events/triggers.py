@@ -71,8 +71,8 @@ def check(kinds: Sequence[str], fields: Sequence[str] = (), *, names: tuple[str,
     known = _fields(of(kinds))
     for index, field in enumerate(fields):
         if field not in known:
-            said = f"No record that these kinds are about has a field {_shown(field)}{_near(field, known)}."
-            raise BadUserInput(said, field=f"{names[1]}.{index}")
+            message = f"No record that these kinds are about has a field {_shown(field)}{_near(field, known)}."
+            raise BadUserInput(message, field=f"{names[1]}.{index}")
 
 
 def _check_kind(kind: str, name: str) -> None:

@@ -64,9 +64,9 @@ def event(name: str, body: bytes, cursor: str | None = None) -> bytes:
 
 
 def heartbeat(head: str | None, position: str | None, token_ends: str | None) -> bytes:
-    said = f": {head or 'here'}\n\n"
+    text = f": {head or 'here'}\n\n"
     if token_ends is not None:
-        said += f": tokenExpiresAt {token_ends}\n\n"
+        text += f": tokenExpiresAt {token_ends}\n\n"
     if position is not None:
-        said += f"id: {position}\n\n"
-    return said.encode()
+        text += f"id: {position}\n\n"
+    return text.encode()

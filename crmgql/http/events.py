@@ -59,7 +59,7 @@ MOVED: Headers = ((b"vary", b"Authorization"),)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The parameters. `first` is None if it was not said: a stream has no end then. `turn`: how often there was nothing yet."""
+    """The parameters. `first` is None if it was left out: a stream has no end then. `turn`: how often there was nothing yet."""
 
     after: str | None
     kinds: list[str]

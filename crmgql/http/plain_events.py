@@ -49,10 +49,10 @@ class JsonLines:
         return encoded({"errors": errors}) + b"\n"
 
     def heartbeat(self, head: str | None, position: str | None, token_ends: str | None) -> bytes:
-        said = {"cursor": position, "newest": head}
+        line = {"cursor": position, "newest": head}
         if token_ends is not None:
-            said["tokenExpiresAt"] = token_ends
-        return encoded(said) + b"\n"
+            line["tokenExpiresAt"] = token_ends
+        return encoded(line) + b"\n"
 
 
 def page(deliveries: list[Delivery], *, cursor: str, more: bool, following: str) -> bytes:

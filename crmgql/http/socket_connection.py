@@ -34,6 +34,7 @@ log = structlog.get_logger("crmgql")
 
 STRANGERS_BYTES = 32_768
 SLOW = "Slow consumer"
+STOPS = "The server stops; connect again"
 
 
 class Connection(OpenStream):
@@ -72,10 +73,11 @@ class Connection(OpenStream):
             await self._part(close)
         except asyncio.CancelledError:
             ending = self.ending()
-            if not isinstance(ending, Close):
+            task = asyncio.current_task()
+            if ending is None and task is not None and task.cancelling():
                 self._stop_all()
                 raise
-            await self._part(ending)
+            await self._part(ending if isinstance(ending, Close) else Close(Code.RESTART, STOPS))
         except Exception:
             log.exception("socket failed")
             await self._part(Close(Code.INTERNAL, "Internal server error"))

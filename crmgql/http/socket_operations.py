@@ -31,7 +31,7 @@ SUBSCRIPTION = "subscription"
 
 
 class Operation:
-    """`cursor`: of the last delivery that was sent. `ended`: all is said but the last frame, and its id is free again."""
+    """`cursor`: of the last delivery that was sent. `ended`: all but the last frame was sent, and its id is free again."""
 
     __slots__ = (
         "_follows",

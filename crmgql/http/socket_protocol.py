@@ -29,6 +29,7 @@ class Code(IntEnum):
 
     GONE = 1001
     TOO_LARGE = 1009
+    RESTART = 1012
     TRY_LATER = 1013
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401

@@ -67,7 +67,7 @@ class EventStreams:
     async def open(
         self, request: Request, session: Session, arrived: Arrived, form: Form, *, first: int | None = None
     ) -> Answer:
-        """A subscription, of which `first` answers are sent if that is said. Raises `Rejected`, `CrmError`."""
+        """A subscription, of which `first` answers are sent, if it is given a number. Raises `Rejected`, `CrmError`."""
         request.resume = arrived.headers.get(b"last-event-id", b"").decode("latin-1") or request.resume
         place = self.caps.place(arrived.remote)
         try:

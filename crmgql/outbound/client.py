@@ -28,7 +28,9 @@ KEPT_HEADERS, LONGEST_HEADER = 40, 500
 KEEP_ALIVE_S = 4.0
 """Shorter than what servers usually wait (5 s), so that none closes a connection while a request is on its way."""
 
-CONNECTIONS = 1000
+CONNECTIONS = 16
+"""At once. Each request looks through all of its pool: who talks to many servers has a client for each."""
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -56,7 +58,8 @@ class Failure:
 
 
 class Client:
-    """Of one process; keeps connections open for a moment. `trust`: which certificates count; by default the system's."""
+    """Keeps connections open for a moment. `trust`: which certificates count; by default the system's, read anew, which takes a
+    while. `resolve` and `trust` may be shared by several clients."""
 
     def __init__(
         self,
@@ -75,7 +78,6 @@ class Client:
             scheme: httpcore2.AsyncConnectionPool(
                 ssl_context=trust,
                 max_connections=CONNECTIONS,
-                max_keepalive_connections=CONNECTIONS // 5,
                 keepalive_expiry=KEEP_ALIVE_S,
                 network_backend=Guard(reach, scheme, resolve),
             )

@@ -64,8 +64,8 @@ def _asked(record: str, rule: ast.Expr) -> ast.Expr:
 def _switch(branches: list[tuple[str, ast.Expr]]) -> ast.Expr:
     if not branches:
         return ast.FALSE
-    told = ast.Switch(ast.Col(E, "subject_type"), tuple((ast.Text(record), seen) for record, seen in branches))
-    return ast.IsTrue(told)
+    asked = ast.Switch(ast.Col(E, "subject_type"), tuple((ast.Text(record), seen) for record, seen in branches))
+    return ast.IsTrue(asked)
 
 
 def left(key: str, wanted: selection.Object, known: Mapping[str, Any]) -> bytes:

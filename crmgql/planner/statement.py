@@ -124,7 +124,7 @@ def _rows(build: Build) -> list[ast.Cte]:
 
 
 def _standings(build: Build) -> Iterator[tuple[ast.Expr, str]]:
-    """What is said of cursors of the feed, a line each, in a third column; no column if there are none."""
+    """What is found out about cursors of the feed, a line each, in a third column; no column if there are none."""
     if build.standings:
         yield ast.Func("concat_ws", (ast.Text("\n"), *build.standings)), "standings"
 

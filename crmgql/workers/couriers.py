@@ -58,6 +58,7 @@ class Courier:
         self.shared = shared
         self.id = id
         self.source = Source(shared, id)
+        self.client = shared.connect()
         self._send_until = leased_at + dispatching.LEASE * 2 / 3
         self._event = asyncio.Event()
         self._is_stopped = False
@@ -91,6 +92,7 @@ class Courier:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.client.close()
 
     async def _open(self) -> None:
         held = await self.source.open()
@@ -203,7 +205,7 @@ class Courier:
         endpoint, now = self.source.endpoint, self.shared.clock()
         pairs = dispatching.pairs(endpoint, now=now)
         headers = signatures.headers(message.id, message.body, pairs, now=now, ed25519=endpoint["ed25519"])
-        came = await self.shared.client.post(targets.target(endpoint["url"]), headers, message.body.encode())
+        came = await self.client.post(targets.target(endpoint["url"]), headers, message.body.encode())
         number = message.attempts + 1
         tried = attempts.tried(endpoint, message.id, message.kind, headers, message.body, came, now=now, number=number)
         self.outcomes.log.append(tried)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,6 +30,7 @@ from crmgql.errors import DATABASES_OWN
 from crmgql.events import announcements
 from crmgql.events.cursors import CursorLost
 from crmgql.events.feed import Feed
+from crmgql.outbound.network import Resolver
 from crmgql.viewer import Clock, system_clock
 from crmgql.workers.couriers import Courier
 from crmgql.workers.failures import Failures
@@ -56,7 +58,9 @@ class Dispatcher:
         self.failures = failures
         self.couriers: dict[UUID, Courier] = {}
         self.feed = Feed(database, valkey)
-        self.shared = Shared(database, client(settings), self.feed, uuid4(), clock, self._documents)
+        self.shared = Shared(
+            database, partial(client, settings, Resolver()), self.feed, uuid4(), clock, self._documents
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -101,7 +105,6 @@ class Dispatcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.shared.client.close()
 
     async def _take(self) -> None:
         room, now = MOST - len(self.couriers), self.shared.clock()

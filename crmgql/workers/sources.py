@@ -43,11 +43,11 @@ class Ended(Exception):
 
 @dataclass(frozen=True)
 class Shared:
-    """What those who send share in a process. `holder` names it in leases, `verdicts` counts what requests came to,
+    """What those who send share in a process. `connect` makes a client for one endpoint, `holder` names the process in leases, `verdicts` counts what requests came to,
     `registered` gives what reads the documents of subscriptions."""
 
     database: Database
-    client: Client
+    connect: Callable[[], Client]
     feed: Feed
     holder: UUID
     clock: Clock
@@ -68,7 +68,7 @@ class Source:
 
     async def open(self) -> dict[UUID, datetime]:
         """Reads the endpoint. Returns its lines with open deliveries, and when the first of each is due."""
-        now = self.shared.clock()
+        now, self._looked = self.shared.clock(), monotonic()
         async with self.shared.database.connection() as connection:
             self.endpoint = await dispatching.look(connection, self.id, self.shared.holder, now=now)
             return await dispatching.held(connection, self.id, now=now)

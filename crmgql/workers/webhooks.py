@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import ssl
+from functools import cache
+
 from crmgql.config import Settings
 from crmgql.domain.jobs import kinds
 from crmgql.domain.webhooks import challenges, pings
 from crmgql.outbound.client import Client
+from crmgql.outbound.network import Resolver
 from crmgql.outbound.targets import Reach, networks
 from crmgql.workers.handlers import Result, Run, long_handler
 
 
-def client(settings: Settings) -> Client:
-    """What reaches receivers, as far as the settings allow."""
-    return Client(Reach(networks(settings.webhook_networks)), total_s=settings.webhook_timeout_s)
+def client(settings: Settings, resolver: Resolver | None = None) -> Client:
+    """What reaches one receiver, as far as the settings allow."""
+    resolve = None if resolver is None else resolver.resolve
+    reach = Reach(networks(settings.webhook_networks))
+    return Client(reach, total_s=settings.webhook_timeout_s, resolve=resolve, trust=_trust())
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 @long_handler(kinds.WEBHOOK_CHALLENGE)

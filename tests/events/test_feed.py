@@ -228,7 +228,7 @@ async def test_followers_replay_and_then_go_on_live(
     await positions.place(database)
     async with following(crm) as followed:
         early = followed.follow(START, width=10)
-        late = followed.follow(None)
+        late = followed.follow(await followed.head())
         waiting = asyncio.create_task(read(late, 40))
         assert await read(early, 25) == list(range(1, 26))
         for number in range(26, 66):

@@ -1,4 +1,4 @@
-"""Subscribers who keep their cursors, over WebSockets and server-sent events, and come back whatever ends their connection."""
+"""Subscribers who keep their cursors, over WebSockets, server-sent events and polls, and come back whatever ends their connection."""
 
 from __future__ import annotations
 
@@ -58,15 +58,18 @@ class Subscriber:
         while True:
             url = self.dice.choice(self.urls)
             try:
-                await (self._socket(url) if self.way == "socket" else self._stream(url))
+                await {"socket": self._socket, "events": self._stream, "poll": self._polls}[self.way](url)
             except (OSError, TimeoutError, httpx.HTTPError, WebSocketException, Failed):
                 await asyncio.sleep(self.dice.uniform(0.02, 0.3))
 
     def _take(self, answer: Any) -> None:
         if errors := answer.get("errors"):
             self._fail(errors)
-        self.events.append(answer["data"]["events"])
-        self.cursor = self.events[-1]["cursor"]
+        self._keep(answer["data"]["events"])
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self.cursor = event["cursor"]
 
     def _fail(self, errors: Any) -> None:
         if errors[0]["extensions"]["code"] == "CURSOR_OF_ANOTHER_HISTORY":
@@ -120,3 +123,17 @@ class Subscriber:
                 if line.startswith("data: "):
                     self._take(json.loads(line.removeprefix("data: ")))
         raise Failed("the server ended the stream")
+
+    async def _polls(self, url: str) -> None:
+        headers = {"authorization": f"Bearer {self.token}", "accept": "application/json"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, verify=False, timeout=SILENT_S) as http:
+            while True:
+                given = {"after": self.cursor, "kinds": ",".join(self.kinds), "wait": "5", "first": "10"}
+                response = await http.get("/events", params={name: value for name, value in given.items() if value})
+                page = response.json()
+                if "errors" in page:
+                    self._fail(page["errors"])
+                for event in page["events"]:
+                    self._keep(event)
+                self.cursor = page["cursor"]
+                self.connections += 1

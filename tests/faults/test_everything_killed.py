@@ -32,7 +32,7 @@ from tests.faults.installation import Installation, Integrator, installed
 from tests.faults.subscribers import Subscriber
 from tests.faults.webhooks import Endpoint, registered
 
-SUBSCRIBERS = 20
+WAYS = ("socket", "events") * 5 + ("poll",) * 2
 KINDS = ["order.*", "payment.*"]
 TORN = """
 SELECT count(*) FROM orders WHERE note LIKE 'at once%' AND status = 'CONFIRMED'
@@ -132,7 +132,7 @@ class Faults:
                     await valkey.client_kill_filter(_type=kind, skipme=True)
 
     async def kill_subscribers(self) -> None:
-        for subscriber in self.dice.sample(self.subscribers, SUBSCRIBERS // 2):
+        for subscriber in self.dice.sample(self.subscribers, len(self.subscribers) // 2):
             await subscriber.kill()
             subscriber.start()
 
@@ -207,8 +207,7 @@ async def test_every_event_once_in_order_and_an_equal_copy(founded: Founded) -> 
     company, integrator = founded.company, founded.installation.integrator(founded.company.key).start()
     subscribers = [
         Subscriber(way, list(company.urls), company.token, kinds, random.Random(number))
-        for number in range(SUBSCRIBERS // 4)
-        for way in ("socket", "events")
+        for number, way in enumerate(WAYS)
         for kinds in ([], KINDS)
     ]
     for subscriber in subscribers:
@@ -235,7 +234,7 @@ async def test_every_event_once_in_order_and_an_equal_copy(founded: Founded) -> 
         assert [event["cursor"] for event in subscriber.events] == cursors_of(feed, subscriber.kinds)
         assert not subscriber.refused
         assert not subscriber.lost
-    assert sum(subscriber.connections for subscriber in subscribers) > SUBSCRIBERS
+    assert sum(subscriber.connections for subscriber in subscribers) > len(subscribers)
     for endpoint in endpoints:
         assert all(line == sorted(line) for line in endpoint.lines())
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
+from crmgql.domain.customers import customers
 from crmgql.models.names import api_id
+from crmgql.records.records import Act
 from tests.faults.company import NOTE, Company
+from tests.faults.feed import placed
 from tests.faults.installation import Installation, Integrator
 
 PATIENCE_S = 60
@@ -58,3 +61,56 @@ async def test_a_copy_follows_and_is_equal(company: Company, installation: Insta
     assert ours == [(api_id("Payment", row["id"]), row["version"], row["reference"]) for row in theirs]
     assert {reference for _, _, reference in ours} == {"mended", None}
     assert rows(integrator, "SELECT count(*) FROM orders WHERE note IS NULL") != [(0,)]
+
+
+async def test_a_transaction_that_ends_with_what_is_not_followed(company: Company, installation: Installation) -> None:
+    """No event says that it is over: a heartbeat does."""
+    integrator = installation.integrator(company.key).start()
+    await there(integrator, "SELECT 1 FROM position")
+    async with company.crm.transaction() as tx:
+        act = Act(tx, company.viewer)
+        await company.sell_in(act)
+        await customers.update(act, id=company.customers[0], phone="+49 30 901820")
+    assert await integrator.is_equal()
+    assert rows(integrator, "SELECT note FROM orders") == [("at once",)]
+    [(cursor,)] = rows(integrator, "SELECT cursor FROM position")
+    assert cursor == (await placed(company.database))[-1]["cursor"]
+
+
+async def test_a_cursor_that_expired_begins_a_new_copy(company: Company, installation: Installation) -> None:
+    await company.sell()
+    integrator = installation.integrator(company.key).start()
+    await there(integrator, "SELECT 1 FROM position")
+    assert await integrator.is_equal()
+    integrator.kill()
+    await company.sell_at_once()
+    await placed(company.database)
+    month = await company.database.fetchval("SELECT date_trunc('month', now() AT TIME ZONE 'UTC')::date")
+    await company.database.fetchval("SELECT event_month_drop('events', $1)", month)
+    await company.database.execute("SELECT event_months(now(), 1)")
+    await company.sell()
+    integrator.start()
+    assert await integrator.is_equal()
+    assert "CURSOR_EXPIRED" in integrator.log
+    assert len(rows(integrator, "SELECT id FROM orders")) == 3
+
+
+async def test_a_copy_that_differs_is_told(company: Company, installation: Installation) -> None:
+    await company.sell()
+    integrator = installation.integrator(company.key).start()
+    await there(integrator, "SELECT 1 FROM position")
+    with sqlite3.connect(integrator.file) as copy:
+        copy.execute("DELETE FROM payments WHERE id IN (SELECT id FROM payments LIMIT 1)")
+    copy.close()
+    assert not await integrator.is_equal()
+
+
+async def test_a_key_that_was_revoked_ends_it(company: Company, installation: Installation) -> None:
+    integrator = installation.integrator(company.key).start()
+    await there(integrator, "SELECT 1 FROM position")
+    id = await company.database.fetchval("UPDATE api_keys SET revoked_at = now() RETURNING id")
+    assert id is not None
+    assert integrator.process is not None
+    assert await asyncio.to_thread(integrator.process.wait, PATIENCE_S) == 1
+    assert "UNAUTHENTICATED" in integrator.log
+    assert "Traceback" not in integrator.log

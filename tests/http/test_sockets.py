@@ -386,3 +386,15 @@ def memory(server: Served) -> int:
         return 0
     pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children.read_text().split()]
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_a_server_that_stops_says_so_and_its_log_has_no_trouble(serve: Serve, bo: LoggedIn) -> None:
+    with serve(module="tests.http.scripted") as stopping:
+        async with ready(stopping, bo.token()) as idle, ready(stopping, bo.token()) as following:
+            await following.subscribe(send=1)
+            await following.next("next")
+            stopping.process.terminate()
+            for client in (idle, following):
+                assert await client.closed() == (1012, "The server stops; connect again")
+        assert stopping.stop() == 0
+        assert "Traceback" not in stopping.log

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -53,7 +55,7 @@ class Shop:
         self.owner = owner
         self.now = NOW
         self.verdicts: Counter[str] = Counter()
-        self.client = Client(Reach(networks("127.0.0.0/8")), total_s=2)
+        self.connect = partial(Client, Reach(networks("127.0.0.0/8")), total_s=2, trust=ssl.create_default_context())
 
     def clock(self) -> datetime:
         return self.now
@@ -95,7 +97,9 @@ class Shop:
         holder = uuid4()
         async with self.crm.connection() as connection:
             ids = await dispatching.take(connection, holder, now=self.now, limit=100)
-        shared = Shared(self.crm, self.client, Feed(self.crm, None), holder, self.clock, self.registered, self.verdicts)
+        shared = Shared(
+            self.crm, self.connect, Feed(self.crm, None), holder, self.clock, self.registered, self.verdicts
+        )
         return [Courier(shared, id, leased_at=self.now) for id in ids]
 
     async def send(self) -> int:
@@ -119,14 +123,12 @@ class Shop:
 
 
 @pytest_asyncio.fixture
-async def shop(crm: db.Database, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
+async def shop(crm: db.Database, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> Shop:
     assert build.built()
     KEYS.use(SECRET)
     monkeypatch.setattr(couriers, "IDLE_S", 0.02)
     monkeypatch.setattr(retries, "JITTER", 0.0)
-    made = Shop(crm, database, await user(database, roles=["ADMIN"]))
-    yield made
-    await made.client.close()
+    return Shop(crm, database, await user(database, roles=["ADMIN"]))
 
 
 @pytest_asyncio.fixture

@@ -74,16 +74,16 @@ def _reason(came: Answer | Failure, text: str) -> str | None:
         return came.message
     if not came.is_accepted:
         return f"The challenge was answered with status {came.status} instead of 200."
-    if not hmac.compare_digest(_said(came.body).encode(), text.encode()):
+    if not hmac.compare_digest(_answered(came.body).encode(), text.encode()):
         return f"The answer was not the challenge, as in the header {HEADER}."
     return None
 
 
-def _said(body: bytes) -> str:
+def _answered(body: bytes) -> str:
     try:
-        said = orjson.loads(body)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError:
-        said = None
-    if isinstance(said, dict):
-        said = said.get("challenge")
-    return said if isinstance(said, str) else body.decode("utf-8", "replace").strip()
+        answer = None
+    if isinstance(answer, dict):
+        answer = answer.get("challenge")
+    return answer if isinstance(answer, str) else body.decode("utf-8", "replace").strip()

@@ -79,7 +79,7 @@ def body(event: Any, payload: str, *, is_whole: bool) -> str:
         "actorId": _id("User", event["actor_id"]),
     }
     whole = {"changed": list(event["changed"]), **ids, "payload": orjson.Fragment(payload)}
-    said = {
+    message = {
         "id": api_id("Event", event["id"]),
         "type": event["kind"],
         "version": event["kind_version"],
@@ -88,7 +88,7 @@ def body(event: Any, payload: str, *, is_whole: bool) -> str:
         "isLast": event["is_last"],
         "data": whole if is_whole else ids,
     }
-    return orjson.dumps(said).decode()
+    return orjson.dumps(message).decode()
 
 
 def _cursor(event: Any) -> Cursor:
