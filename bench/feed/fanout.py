@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ def run(made: Company, console: Console, *, sockets: int, events: int, rounds: i
     ):
         follow(ours, running, [company.token(made.admin_id)], sockets, DOCUMENT)
         warm_up(ours, writer)
-        theirs.ask(do="open", port=floor.port, tokens=["none"], sockets=sockets, query=DOCUMENT, variables={})
+        theirs.ask(do="open", port=floor.port, tokens=["none"], sockets=sockets, query=DOCUMENT, variables=[{}])
         texts = _texts(ours, writer)
         measured: dict[str, list[dict[str, float]]] = {name: [] for name in (OURS, *FLOORS)}
         for number in range(rounds):
@@ -67,6 +67,7 @@ def follow(
     tokens: list[str],
     sockets: int,
     query: str,
+    variables: Sequence[dict[str, Any]] = ({},),
     *,
     sse: bool = False,
     marked: bool = True,
@@ -75,18 +76,18 @@ def follow(
 
     One comes first: a hundred that bring a new document at the same moment are told to try again, which clients do and this one does not.
     """
-    how = {"port": running.port, "query": query, "variables": {}, "sse": sse, "marked": marked}
+    how = {"port": running.port, "query": query, "variables": list(variables), "sse": sse, "marked": marked}
     followers.ask(do="open", tokens=tokens[-1:], sockets=1, **how)
     running.wait_for(1)
     followers.ask(do="open", tokens=tokens, sockets=sockets - 1, **how)
     running.wait_for(sockets)
 
 
-def warm_up(followers: Program, writer: Program) -> None:
-    """Records events until every socket has had one."""
+def warm_up(followers: Program, writer: Program, *, customers: int = 1) -> None:
+    """Records events, of so many customers, until every socket has had one."""
     for _ in range(30):
         followers.begin(do="read", seconds=PATIENCE_S, warm=True)
-        writer.ask(do="log", first=0, events=1)
+        writer.ask(do="warm_up", customers=customers)
         if followers.answer()["warm"]:
             return
     raise RuntimeError("not every socket gets events")

@@ -73,23 +73,32 @@ class Followers:
     # Orders.
 
     def open(
-        self, *, port: int, tokens: list[str], sockets: int, query: str, variables: dict[str, Any], sse: bool = False
+        self,
+        *,
+        port: int,
+        tokens: list[str],
+        sockets: int,
+        query: str,
+        variables: list[dict[str, Any]],
+        sse: bool = False,
     ) -> None:
-        payload = {"query": query, "variables": variables}
-        subscribe = frame(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+        """Tokens and variables are dealt out in turn."""
+        payloads = [{"query": query, "variables": each} for each in variables]
         for start in range(0, sockets, AT_ONCE):
-            some = [tokens[n % len(tokens)] for n in range(start, min(start + AT_ONCE, sockets))]
-            opened = self._streams(some, port, payload) if sse else self._sockets(some, port, subscribe)
+            some = range(start, min(start + AT_ONCE, sockets))
+            opened = (self._streams if sse else self._sockets)(
+                [tokens[n % len(tokens)] for n in some], port, [payloads[n % len(payloads)] for n in some]
+            )
             for each in opened:
                 each.setblocking(False)
                 self.all[each.fileno()] = Follower(each)
                 self.epoll.register(each.fileno(), select.EPOLLIN)
 
-    def _streams(self, tokens: list[str], port: int, payload: dict[str, Any]) -> list[socket.socket]:
+    def _streams(self, tokens: list[str], port: int, payloads: list[dict[str, Any]]) -> list[socket.socket]:
         """Event streams, which are opened and not read: for who wants to know what they cost."""
-        body = json.dumps(payload)
         opened = [connected(port) for _ in tokens]
-        for each, token in zip(opened, tokens, strict=True):
+        for each, token, payload in zip(opened, tokens, payloads, strict=True):
+            body = json.dumps(payload)
             head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
             head += "Accept: text/event-stream\r\nContent-Type: application/json\r\n"
             each.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -97,7 +106,7 @@ class Followers:
             expect(each, b": open", b"\n")
         return opened
 
-    def _sockets(self, tokens: list[str], port: int, subscribe: bytes) -> list[socket.socket]:
+    def _sockets(self, tokens: list[str], port: int, payloads: list[dict[str, Any]]) -> list[socket.socket]:
         key = base64.b64encode(os.urandom(16)).decode()
         head = (
             f"GET /graphql HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -109,9 +118,9 @@ class Followers:
         for each, token in zip(opened, tokens, strict=True):
             expect(each, b"101 ", b"\r\n\r\n")
             each.sendall(frame(json.dumps({"type": "connection_init", "payload": {"token": token}})))
-        for each in opened:
+        for each, payload in zip(opened, payloads, strict=True):
             expect(each, b"connection_ack", b"}")
-            each.sendall(subscribe)
+            each.sendall(frame(json.dumps({"type": "subscribe", "id": "1", "payload": payload})))
         return opened
 
     def read(self, *, seconds: float, each: int | None = None, warm: bool = False) -> Callable[[], bool]:

@@ -53,7 +53,7 @@ def _bare_kb(sockets: int) -> float:
     with bare() as floor:
 
         def open_some(number: int) -> Callable[[programs.Program], object]:
-            asked = {"port": floor.port, "tokens": ["none"], "sockets": number, "query": DOCUMENT, "variables": {}}
+            asked = {"port": floor.port, "tokens": ["none"], "sockets": number, "query": DOCUMENT, "variables": [{}]}
             return lambda followers: followers.ask(do="open", **asked)
 
         return _grown_kb(floor.process.pid, sockets, open_some(WARM), open_some(sockets))

@@ -21,7 +21,7 @@ PARTS: dict[str, Part] = {
         made, console, sockets=200 if quick else 2000, events=20 if quick else 30, rounds=2 if quick else 5
     ),
     "latency": lambda made, console, quick: latency.run(
-        made, console, sockets=50 if quick else 500, per_s=20 if quick else 100, seconds=3 if quick else 30
+        made, console, sockets=50 if quick else 500, per_s=20 if quick else 100, seconds=5 if quick else 30
     ),
     "memory": lambda made, console, quick: memory.run(made, console, sockets=100 if quick else 2000),
     "replay": lambda made, console, quick: replay.run(

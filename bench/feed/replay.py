@@ -62,7 +62,7 @@ def _replayed(made: Company, running: Running, start: str, events: int) -> dict[
         before_s, tokens = company.cpu_s(pid), [company.token(made.admin_id)]
         read = {"seconds": PATIENCE_S, "each": events}
         figures = followers.ask(
-            do="open", port=running.port, tokens=tokens, sockets=1, query=DOCUMENT, variables={"after": start}, marked=False, then=read
+            do="open", port=running.port, tokens=tokens, sockets=1, query=DOCUMENT, variables=[{"after": start}], marked=False, then=read
         )  # fmt: skip
     if figures["deliveries"] != events:
         raise RuntimeError(f"{figures['deliveries']} deliveries of {events}")
@@ -78,5 +78,5 @@ def _bare_rate(length: int, events: int) -> float:
     text = '{"id":"1","type":"next","payload":{"event-000001":"'
     text += "x" * (length - len(text) - 3) + '"}}'
     with bare() as floor, programs.started("followers") as followers:
-        followers.ask(do="open", port=floor.port, tokens=["none"], sockets=1, query=DOCUMENT, variables={})
+        followers.ask(do="open", port=floor.port, tokens=["none"], sockets=1, query=DOCUMENT, variables=[{}])
         return theirs_rate(floor, followers, [text] * events, FLOORS[LOOP])["per_second"]

@@ -50,14 +50,22 @@ class Writer:
             for number in numbers:
                 if per_s is not None:
                     await asyncio.sleep(started + (number - first) / per_s - time.monotonic())
-                customer_id = self.customer_ids[number % len(self.customer_ids)]
-                async with self.database.transaction() as tx:
-                    act = Act(tx, self.viewer)
-                    await interactions.log(act, customer_id=customer_id, kind="NOTE", subject=f"event-{number:06d}")
+                await self._log(self.customer_ids[number % len(self.customer_ids)], number)
                 committed[number] = time.monotonic()
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         return {"committed": committed, "seconds": time.monotonic() - started}
+
+    async def warm_up(self, *, customers: int) -> dict[str, Any]:
+        """An event with the number 0 about each of so many customers."""
+        for customer_id in self.customer_ids[:customers]:
+            await self._log(customer_id, 0)
+        return {}
+
+    async def _log(self, customer_id: UUID, number: int) -> None:
+        async with self.database.transaction() as tx:
+            subject = f"event-{number:06d}"
+            await interactions.log(Act(tx, self.viewer), customer_id=customer_id, kind="NOTE", subject=subject)
 
     async def update(self, *, seconds: float, rings: bool) -> dict[str, Any]:
         """Changes of customers, one in each transaction. Without `rings` nobody hears of a commit."""
