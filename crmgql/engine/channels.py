@@ -144,7 +144,8 @@ class Channel:
                 async for page in self.feed.follow(self.tail):
                     self._keep(await self._batch(page))
             except CursorLost:  # each listener learns from its own cursor whether it is lost
-                self.feed.lose_history()
+                if self._history == self.feed.history:  # else another one has found it before
+                    self.feed.lose_history()
                 self._history = self.feed.history
                 self._forget()
             except Exception:
