@@ -165,6 +165,7 @@ async def test_failures_are_each_their_own(database, attempts) -> None:
 
     ids = [await numbered(database, n, max_failures=1) for n in range(50)]
     await Drain(attempts, "default", 20).drain()
+    await attempts.finish(60)  # a drain ends when nothing waits, whatever runs
     ends = [await row(database, id) for id in ids]
     for n, job in enumerate(ends):
         assert job["status"] == ("DEAD" if n % 5 < 2 else "DONE"), n
