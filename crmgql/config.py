@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         4,
         ge=2,
         le=200,
-        description="Database connections per process, for each of two pools; about twice the database's cores in all.",
+        description="Database connections per process, for each of two pools, and half as many while events are followed; about twice the database's cores in all.",
     )
     worker_jobs: int = Field(10, ge=1, le=1000, description="Jobs that a worker process does at once, for each queue.")
     statement_timeout_ms: int = Field(10_000, ge=100, description="The database stops a query after this time.")

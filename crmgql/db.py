@@ -76,20 +76,27 @@ class Database:
     from, if it is a server of its own."""
 
     def __init__(
-        self, writer: Stack, reader: Stack, reserved: Stack, relaying: Stack, replica: Stack | None = None
+        self,
+        writer: Stack,
+        reader: Stack,
+        reserved: Stack,
+        relaying: Stack,
+        following: Stack,
+        replica: Stack | None = None,
     ) -> None:
         self.reads_replica = replica is not None
         self._writer = writer
         self._reader = reader
         self._reserved = reserved
         self._relaying = relaying
+        self._following = following
         self._replica = replica
         self.troubles = Troubles()
         self._company_zone = CompanyZone()
         self.on_queued: Callable[[set[str]], None] = _nobody
         """Called with the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
 
-        self._stacks = [writer, reader, reserved, relaying, *([replica] if replica else [])]
+        self._stacks = [writer, reader, reserved, relaying, following, *([replica] if replica else [])]
         self._sweeping = asyncio.create_task(_sweep(*self._stacks))
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
@@ -102,6 +109,14 @@ class Database:
         """A connection that may not write, outside of any transaction: for a look-up of its own."""
         with self.troubles:
             async with self._reader.use() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[Connection]:
+        """A connection that may not write, for statements over events that are planned once; half as many as others, opened
+        when they are used."""
+        with self.troubles:
+            async with self._following.use() as connection:
                 yield connection
 
     async def zone(self) -> ZoneInfo:
@@ -284,8 +299,9 @@ async def connect(
     writer, reader = Stack(writing, pool_size, wait_s=wait_s), Stack(reading, pool_size, wait_s=wait_s)
     reserved = Stack(writing, 1, wait_s=wait_s)
     relaying = Stack(writing, 1, wait_s=wait_s)
+    following = Stack(partial(reading, replans=False), max(1, pool_size // 2), wait_s=float("inf"))
     database = Database(
-        writer, reader, reserved, relaying, None if read_url is None else Stack(reading, 1, wait_s=wait_s)
+        writer, reader, reserved, relaying, following, None if read_url is None else Stack(reading, 1, wait_s=wait_s)
     )
     setting = "CRMGQL_DATABASE_URL"
     try:

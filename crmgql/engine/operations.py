@@ -118,9 +118,7 @@ class Engine:
         self.reading = Lane("reading")
         self.registered = Registered(self.schema, self.documents, self.plans, self.sizes, self.reading)
         self.mutations = Mutations(self.schema, self.plans, database, self.registered, self.forget)
-        self.subscriptions = Subscriptions(
-            self.schema, self.plans, database, self.registered, connections=settings.pool_size
-        )
+        self.subscriptions = Subscriptions(self.schema, self.plans, database, self.registered)
 
     @property
     def feed(self) -> Feed | None:

@@ -89,15 +89,14 @@ class Reading:
 
 
 class Reads:
-    """The statements of one process's channels. `connections`: of the database's, of which they use half at once."""
+    """The statements of one process's channels."""
 
-    def __init__(self, database: Database, connections: int) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self._slots = asyncio.Semaphore(max(1, connections // 2))
         self._shared: dict[Hashable, asyncio.Task[list[asyncpg.Record]]] = {}
 
     async def rows(self, sql: str, values: list[Any]) -> list[asyncpg.Record]:
-        async with self._slots, self.database.reading() as connection:
+        async with self.database.following() as connection:
             return await connection.fetch(sql, *values)  # type: ignore[no-any-return]
 
     async def shared_rows(self, sql: str, values: list[Any]) -> list[asyncpg.Record]:

@@ -93,16 +93,14 @@ class At:
 class Subscriptions:
     """Those of one process. `feed` is set by wiring; without one nothing can be followed."""
 
-    def __init__(
-        self, schema: GraphQLSchema, plans: Plans, database: Database, registered: Registered, *, connections: int
-    ) -> None:
+    def __init__(self, schema: GraphQLSchema, plans: Plans, database: Database, registered: Registered) -> None:
         self.schema = schema
         self.plans = plans
         self.database = database
         self.events = EventPlans(schema, plans)
         self.named = NamedSubscriptions(database, registered)
         self.feed: Feed | None = None
-        self.channels = Channels(Reads(database, connections))
+        self.channels = Channels(Reads(database))
         self.live_queries = LiveQueries()
 
     async def open(self, subscriber: Subscriber, viewer: Viewer, resume: str | None) -> Stream:

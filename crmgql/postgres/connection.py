@@ -119,16 +119,19 @@ class Watched(asyncpg.Connection):  # type: ignore[misc]
             raise DatabaseTrouble("The database takes no changes just now, as during a failover; try again.") from error
 
 
-async def open_one(url: str, statement_timeout_ms: int, *, read_only: bool = False) -> Connection:
+async def open_one(url: str, statement_timeout_ms: int, *, read_only: bool = False, replans: bool = True) -> Connection:
     """A new connection. Raises `DatabaseTrouble` for a server that is away, asyncpg's for one that refuses us.
 
-    One that only reads keeps every statement prepared, however long.
+    One that only reads keeps every statement prepared, however long. Unless it `replans`, PostgreSQL plans each once: for long
+    statements that look up a few rows by their ids planning takes ten times as long as running, and PostgreSQL would do it each time.
     """
     settings = server_settings(statement_timeout_ms)
     kept: dict[str, Any] = {"max_cacheable_statement_size": 0}
     if read_only:
         settings["default_transaction_read_only"] = "on"
         kept |= {"statement_cache_size": 300, "max_cached_statement_lifetime": 0}
+    if not replans:
+        settings["plan_cache_mode"] = "force_generic_plan"
     try:
         return await asyncpg.connect(url, connection_class=Watched, timeout=CONNECT_S, server_settings=settings, **kept)
     except asyncpg.ClientConfigurationError:  # no server, but an address that nobody understands

@@ -125,7 +125,7 @@ class Source:
         await self.freshen()
         viewer = dispatching.viewer(self.endpoint, self.shared.clock)
         texts = None if self.endpoint["subscription_id"] is None else await self._texts(ids)
-        async with self.shared.database.reading() as connection:
+        async with self.shared.database.following() as connection:
             return await messages.read(connection, viewer, self.endpoint, ids, texts)
 
     async def _texts(self, ids: Sequence[UUID]) -> dict[UUID, str]:
