@@ -63,7 +63,7 @@ class Resolver:
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[Any] = loop.create_future()
 
-            def settle(found: Any) -> None:
+            def resolve(found: Any) -> None:
                 if not answer.done():
                     answer.set_result(found)
 
@@ -73,7 +73,7 @@ class Resolver:
                 except (OSError, UnicodeError) as error:
                     found = error
                 with suppress(RuntimeError):  # the loop is closed
-                    loop.call_soon_threadsafe(settle, found)
+                    loop.call_soon_threadsafe(resolve, found)
 
             threading.Thread(target=ask, daemon=True, name=f"resolve {host[:40]}").start()
             found = await answer

@@ -230,7 +230,7 @@ class Courier:
         tried, deliveries = self.outcomes.take_written()
         async with self.shared.database.transaction() as tx:
             held = (self.id, self.shared.holder, self.lines.cursor, self.outcomes.health)
-            await dispatching.settle(tx.connection, *held, deliveries, now=now)
+            await dispatching.advance(tx.connection, *held, deliveries, now=now)
             await attempts.record(tx.connection, tried)
         self._send_until = now + dispatching.LEASE * 2 / 3
 

@@ -1,6 +1,6 @@
-"""The messages of one endpoint in memory: in lines, of which each has one message under way, and how far all are settled.
+"""The messages of one endpoint in memory: in lines, of which each has one message under way, and how far all are finished.
 
-Pure. A message is settled when it was accepted or has a row of its own; the position moves up to the first that is not.
+Pure. A message is finished when it was accepted or has a row of its own; the position moves up to the first that is not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DRAINING = datetime.max.replace(tzinfo=UTC)
 
 
 class Lines:
-    """`cursor`: up to here all is settled. `read_to`: up to here the feed was read. `held`: lines with rows of open
+    """`cursor`: up to here all is finished. `read_to`: up to here the feed was read. `held`: lines with rows of open
     deliveries, and when the first of each is to be sent again."""
 
     def __init__(self, cursor: Cursor, held: dict[UUID, datetime]) -> None:
@@ -27,19 +27,19 @@ class Lines:
         self.held = held
         self.going: dict[UUID, Message] = {}
         self._waiting: dict[UUID, deque[Message]] = {}
-        self._unsettled: dict[str, Message] = {}
+        self._unfinished: dict[str, Message] = {}
         self._marks: deque[tuple[Cursor, str | None]] = deque()
-        """Positions in their order, with the message that must be settled before it is passed; None: nothing."""
+        """Positions in their order, with the message that must be finished before it is passed; None: nothing."""
 
     def __len__(self) -> int:
-        return len(self._unsettled)
+        return len(self._unfinished)
 
     def add_page(self, messages: Iterable[Message], end: Cursor) -> list[Message]:
         """Takes up what the feed has up to a position. Returns those whose line is held: they need rows."""
         behind = []
         for message in messages:
             self._marks.append((message.cursor, message.id))
-            self._unsettled[message.id] = message
+            self._unfinished[message.id] = message
             if message.line in self.held:
                 behind.append(message)
             else:
@@ -73,8 +73,8 @@ class Lines:
     def waits(self, line: UUID) -> bool:
         return line in self._waiting
 
-    def settle(self, message: Message) -> None:
-        self._unsettled.pop(message.id, None)
+    def finish(self, message: Message) -> None:
+        self._unfinished.pop(message.id, None)
         self._advance()
 
     def hold(self, line: UUID, until: datetime) -> list[Message]:
@@ -83,23 +83,23 @@ class Lines:
         return list(self._waiting.pop(line, ()))
 
     def rewind(self, to: Cursor | None = None) -> None:
-        """Forgets what is not settled; it is read again, from there or from the position on."""
+        """Forgets what is not finished; it is read again, from there or from the position on."""
         self._waiting.clear()
-        self._unsettled.clear()
+        self._unfinished.clear()
         self._marks.clear()
         self.cursor = self.read_to = to or self.cursor
 
     def overtaken(self) -> list[Message]:
-        """What is not settled although something behind it is: with rows of their own, nothing is sent twice."""
-        settled = [n for n, (_, id) in enumerate(self._marks) if id is not None and id not in self._unsettled]
-        last = max(settled, default=-1)
+        """What is not finished although something behind it is: with rows of their own, nothing is sent twice."""
+        finished = [n for n, (_, id) in enumerate(self._marks) if id is not None and id not in self._unfinished]
+        last = max(finished, default=-1)
         ids = [id for n, (_, id) in enumerate(self._marks) if n < last and id is not None]
-        return [self._unsettled[id] for id in ids if id in self._unsettled]
+        return [self._unfinished[id] for id in ids if id in self._unfinished]
 
     def is_unfinished(self, now: datetime) -> bool:
         """Whether some held line need not wait any longer."""
         return any(until is DRAINING or until <= now for until in self.held.values())
 
     def _advance(self) -> None:
-        while self._marks and (self._marks[0][1] is None or self._marks[0][1] not in self._unsettled):
+        while self._marks and (self._marks[0][1] is None or self._marks[0][1] not in self._unfinished):
             self.cursor = self._marks.popleft()[0]

@@ -58,7 +58,7 @@ class Outcomes:
     def wait_behind(self, message: Message) -> None:
         """It gets a row: its line is held."""
         self._write(message, "WAITING")
-        self.lines.settle(message)
+        self.lines.finish(message)
 
     def end(self, reason: str | None) -> None:
         """Nothing more is to be sent; with a reason, the endpoint is disabled."""
@@ -78,7 +78,7 @@ class Outcomes:
             return
         if message.is_open:
             self._end(message, "DELIVERED")
-        self.lines.settle(message)
+        self.lines.finish(message)
 
     def _convict(self, message: Message) -> None:
         """The next event was accepted: the suspect itself is what can't be."""
@@ -118,7 +118,7 @@ class Outcomes:
             self._hold(message, now + retries.wait(message.attempts))
         elif delivered is not None and delivered >= message.since:
             self._end(message, "DEAD")
-            self.lines.settle(message)
+            self.lines.finish(message)
         else:
             self._hold(message, now + retries.wait(message.attempts))
             if self.one_line and self.reason is None:
@@ -127,7 +127,7 @@ class Outcomes:
     def _hold(self, message: Message, until: datetime) -> None:
         """The message and its line wait. What was read behind it gets rows, or is read again where all wait for one another."""
         self._write(message, "RETRY", until)
-        self.lines.settle(message)
+        self.lines.finish(message)
         for behind in self.lines.hold(message.line, until):
             if not self.one_line and not behind.is_open:
                 self.wait_behind(behind)

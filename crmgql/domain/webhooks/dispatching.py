@@ -42,7 +42,7 @@ SELECT e.*, u.active AS owner_active, u.roles AS owner_roles, k.scopes AS key_sc
 FROM webhook_endpoints e JOIN users u ON u.id = e.owner_id LEFT JOIN api_keys k ON k.id = e.api_key_id
 LEFT JOIN event_subscriptions s ON s.id = e.subscription_id
 WHERE e.id = $1 AND e.lease_by = $2"""
-SETTLE = """
+ADVANCE = """
 UPDATE webhook_endpoints SET lease_until = $3, cursor = $4, failures = $5, failing_since = $6, retry_at = $7, delivered_at = $8
 WHERE id = $1 AND lease_by = $2 RETURNING true"""
 RELEASE = """
@@ -139,7 +139,7 @@ def pairs(endpoint: Any, *, now: datetime) -> list[Pair]:
     return [KEYS.pair(salt) for salt in salts]
 
 
-async def settle(
+async def advance(
     connection: Connection,
     id: UUID,
     holder: UUID,
@@ -150,7 +150,7 @@ async def settle(
     now: datetime,
 ) -> None:
     """Writes how far it is and what was not accepted, and extends the lease. Raises `LeaseLost`."""
-    if not await connection.fetchval(SETTLE, id, holder, now + LEASE, cursor.text(), *health.values()):
+    if not await connection.fetchval(ADVANCE, id, holder, now + LEASE, cursor.text(), *health.values()):
         raise LeaseLost
     if deliveries:
         await connection.execute(WRITE, id, now, *map(list, zip(*(each.values() for each in deliveries), strict=True)))
