@@ -24,7 +24,7 @@ FEED, SOCKETS, STREAMS, POLLS = (
 SUBSCRIPTIONS, PULLS, HOOKS = (
     "schema/events/test_subscriptions.py",
     "schema/streams/test_pulls.py",
-    "workers/test_webhooks.py",
+    "workers/test_webhooks_in_trouble.py",
 )
 EVERY, SOCKET, STREAM, POLL, PULL, HOOK = (
     "every one",

@@ -44,7 +44,7 @@ ELSEWHERE = {
     "user.loggedIn": "domain/people/test_session_events.py",
     "user.loggedOut": "domain/people/test_session_events.py",
     "user.sessionEnded": "domain/people/test_session_events.py",
-    "webhookEndpoint.disabled": "workers/test_webhooks.py",
+    "webhookEndpoint.disabled": "workers/test_webhooks_in_trouble.py",
     "webhookEndpoint.verified": "schema/webhooks/test_endpoints.py",
 }
 """Kinds that neither a mutation's case nor a job here comes to, and the test that does."""
