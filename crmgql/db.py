@@ -21,7 +21,7 @@ import structlog
 from tortoise import Tortoise
 
 from crmgql.errors import DatabaseAway, DatabaseTrouble, SetupError
-from crmgql.postgres.company_zone import CompanyZone
+from crmgql.postgres.company import Company, CompanyBelief
 from crmgql.postgres.connection import GRACE_S, Connection, open_one, server_settings
 from crmgql.postgres.stacks import Stack, unbroken
 from crmgql.postgres.troubles import Troubles
@@ -50,15 +50,16 @@ WITHOUT_DAYS = ZoneInfo("UTC")
 class Transaction:
     """An open transaction. Verbs speak SQL: a model's client would cost each of them, and none needs it.
 
-    `zone` is the company's time zone, the same until the end. `after_commit` is what this process then does, in memory
-    and without waiting; `forget_zone` is for whoever changes the zone. `queues` are those that it has put a due job into, or
+    `zone` is the company's time zone, the same until the end; `company` is None where a caller made the transaction without.
+    `after_commit` is what this process then does, in memory and without waiting; `forget_company` is for whoever changes the company. `queues` are those that it has put a due job into, or
     events: once it is committed, `Database.on_queued` is called with them.
     """
 
     connection: Connection
     zone: ZoneInfo
+    company: Company | None = None
     after_commit: list[Callable[[], None]] = field(default_factory=list)
-    forget_zone: Callable[[], None] = lambda: None
+    forget_company: Callable[[], None] = lambda: None
     queues: set[str] = field(default_factory=set)
 
     async def fetch_json(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
@@ -92,7 +93,7 @@ class Database:
         self._following = following
         self._replica = replica
         self.troubles = Troubles()
-        self._company_zone = CompanyZone()
+        self._company = CompanyBelief()
         self.on_queued: Callable[[set[str]], None] = _nobody
         """Called with the queues that a commit has put jobs into. It neither raises nor waits: the commit has happened."""
 
@@ -122,7 +123,7 @@ class Database:
     async def zone(self) -> ZoneInfo:
         """The company's time zone, for who reads without a transaction."""
         async with self.reading() as connection:
-            return await self._company_zone.current(connection)
+            return (await self._company.current(connection)).zone
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
@@ -169,9 +170,9 @@ class Database:
         with self.troubles:
             connection = await self._writer.take()
             try:
-                zone = await self._company_zone.current(connection)
+                company = await self._company.current(connection)
                 await connection.execute("BEGIN")
-                tx = Transaction(connection, zone, forget_zone=self._company_zone.forget)
+                tx = Transaction(connection, company.zone, company, forget_company=self._company.forget)
                 yield tx
             except BaseException:
                 connection.limit_s = connection.usual_limit_s

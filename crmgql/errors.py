@@ -57,6 +57,25 @@ class IllegalTransition(CrmError):
     final = True
 
 
+class PeriodClosed(CrmError):
+    """The day lies in a period of the books that takes no entries."""
+
+    code = "PERIOD_CLOSED"
+    final = True
+
+
+class ReversedAlready(CrmError):
+    code = "REVERSED_ALREADY"
+    final = True
+
+
+class ResolvedAlready(CrmError):
+    """What was pending was posted or voided before."""
+
+    code = "RESOLVED_ALREADY"
+    final = True
+
+
 class CurrencyMismatch(CrmError):
     code = "CURRENCY_MISMATCH"
 

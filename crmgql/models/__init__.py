@@ -9,6 +9,7 @@ from crmgql.models.events import *
 from crmgql.models.imports import *
 from crmgql.models.jobs import *
 from crmgql.models.leads import *
+from crmgql.models.ledger import *
 from crmgql.models.marketing import *
 from crmgql.models.messages import *
 from crmgql.models.money import *

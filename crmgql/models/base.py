@@ -19,6 +19,8 @@ from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
 from tortoise.models import Model, ModelMeta
 
 UUIDV7 = SqlDefault("uuidv7()")
+WITHOUT_OVERLAPS = " WITHOUT OVERLAPS"
+"""After the last column of `unique`, a range: no two rows that are else equal have a day in common."""
 
 
 class AmountField(fields.Field[Decimal], Decimal):  # type: ignore[misc]
@@ -46,6 +48,13 @@ class SnapshotField(fields.Field[str], str):  # type: ignore[misc]
     """Which transactions a statement saw."""
 
     SQL_TYPE = "PG_SNAPSHOT"
+    skip_to_python_if_native = True
+
+
+class DayRangeField(fields.Field[str], str):  # type: ignore[misc]
+    """A `daterange` column."""
+
+    SQL_TYPE = "DATERANGE"
     skip_to_python_if_native = True
 
 

@@ -1,7 +1,8 @@
 """The tables that the models declare, as SQL: one statement per table, key, index and statistics object. Pure.
 
 `Meta` says what fields can't: `constraints`, `indexes`, `composite_keys`, `statistics`, the expressions of `generated`
-columns and, for a table in partitions, `partitioned`. A foreign key that a composite key contains is not made a second time.
+columns and of `stored` ones, a `primary_key` of several columns, and `partitioned` for a table in partitions. A foreign key
+that a composite key contains is not made a second time.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from tortoise.models import Model
 
 from crmgql import models
 from crmgql.errors import DeclarationError
-from crmgql.models.base import CompositeKey, TextArrayField
+from crmgql.models.base import WITHOUT_OVERLAPS, CompositeKey, TextArrayField
 
 TYPES: dict[type, str] = {
     fields.UUIDField: "uuid",
     fields.TextField: "text",
     fields.IntField: "integer",
     fields.BigIntField: "bigint",
+    fields.SmallIntField: "smallint",
     fields.BooleanField: "boolean",
     fields.DatetimeField: "timestamptz",
     fields.DateField: "date",
@@ -58,7 +60,8 @@ def words() -> dict[tuple[str, str, str], str]:
     found: dict[tuple[str, str, str], str] = {}
     for model in all_models():
         of = table(model)
-        found |= {(of, "constraint", name): text for name, text in (checks(model) | foreign_keys(model)).items()}
+        constraints = primary_key(model) | checks(model) | foreign_keys(model)
+        found |= {(of, "constraint", name): text for name, text in constraints.items()}
         found |= {(of, "index", name): text for name, text in (uniques(model) | indexes(model)).items()}
         found |= {(of, "statistics", name): text for name, text in statistics(model).items()}
     return found
@@ -71,6 +74,7 @@ def table(model: type[Model]) -> str:
 def create(model: type[Model]) -> str:
     """CREATE TABLE, with the constraints that concern no other table."""
     lines = [f"    {column(model, name)}" for name in model._meta.fields_db_projection]
+    lines += [f"    {text}" for text in primary_key(model).values()]
     lines += [f"    {text}" for text in (*uniques(model).values(), *checks(model).values())]
     parts = f" PARTITION BY {partitioned}" if (partitioned := _meta(model, "partitioned", None)) else ""
     return f"CREATE TABLE {table(model)} (\n" + ",\n".join(lines) + f"\n){parts}"
@@ -82,9 +86,10 @@ def column(model: type[Model], name: str) -> str:
     if field.unique and not field.pk:
         raise DeclarationError(f"{model.__name__}.{name}: unique=True has no name; say it with unique() in Meta.")
     words = [model._meta.fields_db_projection[name], sql_type(field)]
-    generated = _meta(model, "generated", {}).get(name)
-    words += [f"GENERATED ALWAYS AS ({generated}) VIRTUAL"] if generated else []
-    words += ["PRIMARY KEY"] if field.pk else [] if field.null else ["NOT NULL"]
+    stored = _meta(model, "stored", {}).get(name)
+    generated = stored or _meta(model, "generated", {}).get(name)
+    words += [f"GENERATED ALWAYS AS ({generated}) {'STORED' if stored else 'VIRTUAL'}"] if generated else []
+    words += ["PRIMARY KEY"] if field.pk and not primary_key(model) else [] if field.null else ["NOT NULL"]
     words += [f"DEFAULT {default(field)}"] if field.has_db_default() and not generated else []
     return " ".join(words)
 
@@ -121,6 +126,12 @@ def default(field: fields.Field[Any]) -> str:
             return _quoted(text)
         case value:
             return str(value)
+
+
+def primary_key(model: type[Model]) -> dict[str, str]:
+    """The key of several columns, by name. Tortoise takes one of them for the whole."""
+    name, columns = f"{table(model)}_pkey", _meta(model, "primary_key", ())
+    return {name: f"CONSTRAINT {name} PRIMARY KEY ({', '.join(columns)})"} if columns else {}
 
 
 def checks(model: type[Model]) -> dict[str, str]:
@@ -190,7 +201,9 @@ def _relations(model: type[Model]) -> Iterator[tuple[str, ForeignKeyFieldInstanc
 
 def _is_plain(unique: Any) -> bool:
     return (
-        isinstance(unique, UniqueConstraint) and not unique.condition and all(c.isidentifier() for c in unique.fields)
+        isinstance(unique, UniqueConstraint)
+        and not unique.condition
+        and all(column.removesuffix(WITHOUT_OVERLAPS).isidentifier() for column in unique.fields)
     )
 
 

@@ -15,7 +15,7 @@ from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.errors import BadUserInput
 from crmgql.models import Company
-from crmgql.postgres.company_zone import BELIEVED_S
+from crmgql.postgres.company import BELIEVED_S
 from crmgql.records import checks, records
 from crmgql.records.columns import takes
 from crmgql.records.records import Act, Row
@@ -42,8 +42,8 @@ async def update(act: Act, *, expected_version: int | None = None, **changes: An
     )
     changes = await _checked(act, changes)
     after = await records.change(act, Company, company, changes, kind="company.updated", conflicts=CONFLICTS)
+    act.tx.after_commit.append(act.tx.forget_company)
     if after["timezone"] != company["timezone"]:
-        act.tx.after_commit.append(act.tx.forget_zone)
         key = f"{after['id']}:{after['version']}"
         await jobs.enqueue(act, kinds.OPPORTUNITIES_SCORE, kinds.Nothing(), due_at=act.now + NOTICED, unique_key=key)
     return company["id"]  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.dev import embedded
-from crmgql.postgres import company_zone
+from crmgql.postgres import company as company_belief
 from crmgql.viewer import Viewer, Who
 from tests.conftest import named
 from tests.schema.cases_messages import lead
@@ -125,7 +125,7 @@ async def test_another_zone_has_what_goes_by_days_worked_out_anew(world: World) 
     assert await world.database.fetch(sql) == []
     assert (await world.do("companyUpdate", timezone="Europe/Berlin")).done
     (job,) = await world.database.fetch(sql)
-    assert job["due_at"] - NOW == timedelta(seconds=2 * company_zone.BELIEVED_S)
+    assert job["due_at"] - NOW == timedelta(seconds=2 * company_belief.BELIEVED_S)
     assert (await world.do("companyUpdate", timezone="UTC")).done
 
 
@@ -140,7 +140,7 @@ async def test_other_processes_notice(
         async with first.transaction() as tx:
             assert tx.zone == ZoneInfo("Asia/Tokyo")
         assert await second.zone() == ZoneInfo("Asia/Shanghai")
-        monkeypatch.setattr(company_zone, "BELIEVED_S", 0.0)
+        monkeypatch.setattr(company_belief, "BELIEVED_S", 0.0)
         assert await second.zone() == ZoneInfo("Asia/Tokyo")
     finally:
         await second.close()

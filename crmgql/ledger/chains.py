@@ -1,0 +1,66 @@
+"""The text of an entry, its digest, and the chain of hashes. Pure.
+
+`keep_books` makes the same in SQL; what verifies asks no function of the database, which somebody may have replaced.
+The text is an entry's line and those of its postings, separated by tabs, with `\\N` for what is not there. It starts with the
+number of its shape, so that there can be another one later. Nothing in it needs escaping, and no personal value is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+SHAPE = b"1\t"
+RECORDED_AT = """to_char({}.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+ENTRY = (
+    "id",
+    "company_id",
+    "owner_id",
+    "kind",
+    "phase",
+    "resolves_id",
+    "reverses_id",
+    "key",
+    "request_hash",
+    "source_type",
+    "source_id",
+    "effective_on",
+    "recorded_at",
+    "actor_id",
+    "is_adjusting",
+    "base_currency",
+    "size",
+)
+"""The columns of an entry's line, in their order."""
+
+POSTING = (
+    "n",
+    "debit",
+    "credit",
+    "currency",
+    "amount",
+    "base_amount",
+    "debit_item_id",
+    "credit_item_id",
+    "debit_due_on",
+    "credit_due_on",
+)
+
+
+def entry_columns(alias: str) -> str:
+    """SQL for the columns of an entry's line as texts; `COPY` writes them as they are hashed."""
+    return ", ".join(RECORDED_AT.format(alias) if name == "recorded_at" else f"{alias}.{name}" for name in ENTRY)
+
+
+def posting_columns(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in POSTING)
+
+
+def digest(entry: bytes, postings: Iterable[bytes]) -> bytes:
+    """The digest of lines without their ends, as `COPY` writes them."""
+    return hashlib.sha256(b"".join((SHAPE, entry, b"\n", *(line + b"\n" for line in postings)))).digest()
+
+
+def link(previous: bytes, digest: bytes) -> bytes:
+    """The hash of the next entry of a chain; before its first one there is nothing."""
+    return hashlib.sha256(previous + digest).digest()
