@@ -280,7 +280,7 @@ class Posting(Model, metaclass=Undescribed):
             check("postings_credit", one_of("credit", Purpose)),
             check("postings_debit_item", f"({ITEMS.format('debit')}) = (debit_item_id IS NOT NULL)"),
             check("postings_credit_item", f"({ITEMS.format('credit')}) = (credit_item_id IS NOT NULL)"),
-            check("postings_moves", "debit <> credit OR debit_item_id <> credit_item_id"),
+            check("postings_moves", "debit <> credit OR coalesce(debit_item_id <> credit_item_id, false)"),
             check("postings_amount", "base_amount >= 0 AND (amount > 0 OR (amount = 0 AND base_amount > 0))"),
             check("postings_amount_scale", "amount_fits(amount, currency)"),
             check("postings_base_amount_scale", "amount_fits(base_amount, base_currency)"),
