@@ -1,6 +1,6 @@
-"""The books: entries and their postings, open items, balances, chains of hashes, periods (docs/ledger.md).
+"""The books: entries and their postings, open items, balances, chains of hashes, periods, exchange rates (docs/ledger.md).
 
-Entries, postings, links and anchors are never changed. Heads, links, balances and the sums of open items are kept by the
+Entries, postings, links, anchors and rates are never changed. Heads, links, balances and the sums of open items are kept by the
 trigger `keep_books` and by nothing else.
 """
 
@@ -22,6 +22,7 @@ from crmgql.models.base import (
     KeyField,
     Record,
     Undescribed,
+    amounts,
     check,
     index,
     one_of,
@@ -399,4 +400,30 @@ class AccountCode(Record):
         constraints = [
             unique("account_codes_purpose", "company_id", "purpose"),
             check("account_codes_purpose_known", one_of("purpose", Purpose)),
+        ]
+
+
+class FxRate(Record):
+    """Units of the base currency for one unit of the currency, from a day on, until a row of a later day.
+
+    Rows are only added: a newer one for the same day replaces the one before. `source`: who says so, such as `MANUAL` or `ECB`.
+    """
+
+    currency = fields.CharField(max_length=3)
+    base_currency = fields.CharField(max_length=3)
+    effective_on = fields.DateField()
+    rate = AmountField()
+    source = fields.CharField(max_length=50)
+
+    class Meta:
+        table = "fx_rates"
+        constraints = [
+            check("fx_rates_pair", "currency <> base_currency"),
+            check("fx_rates_rate", "rate > 0 AND rate < 1e12 AND scale(rate) <= 18"),
+            *amounts("fx_rates"),
+            *amounts("fx_rates", currency="base_currency"),
+        ]
+        indexes = [
+            index("fx_rates_newest", "base_currency", "currency", "effective_on DESC", "id DESC"),
+            index("fx_rates_created", "created_at", "id"),
         ]
