@@ -91,10 +91,10 @@ BEGIN
     IF EXISTS (SELECT FROM revenue_records WHERE customer_id = NEW.customer_id AND order_id = NEW.order_id AND revision > NEW.revision) THEN
         RETURN NULL;
     END IF;
-    SELECT coalesce(sum(amount) FILTER (WHERE purpose IN ('REVENUE', 'DEFERRED')), 0) AS net,
-        coalesce(sum(amount) FILTER (WHERE purpose = 'SHIPPING'), 0) AS shipping, coalesce(sum(amount) FILTER (WHERE purpose = 'TAX'), 0) AS tax
+    SELECT coalesce(sum(moves.amount) FILTER (WHERE moves.other IN ('REVENUE', 'DEFERRED')), 0) AS net,
+        coalesce(sum(moves.amount) FILTER (WHERE moves.other = 'SHIPPING'), 0) AS shipping, coalesce(sum(moves.amount) FILTER (WHERE moves.other = 'TAX'), 0) AS tax
     INTO posted FROM open_items AS item, LATERAL (
-        SELECT credit AS purpose, amount FROM postings WHERE debit_item_id = item.id AND phase = 'POSTED'
+        SELECT credit AS other, amount FROM postings WHERE debit_item_id = item.id AND phase = 'POSTED'
         UNION ALL
         SELECT debit, -amount FROM postings WHERE credit_item_id = item.id AND phase = 'POSTED'
     ) AS moves
