@@ -37,6 +37,7 @@ UNVERSIONED = {
     "webhook_deliveries",
     "webhook_attempts",
     "exports",
+    "fx_rates",
 }
 EARLY = (
     "users",

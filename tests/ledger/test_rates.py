@@ -99,8 +99,8 @@ async def test_a_missing_rate_names_what_is_missing_and_what_to_do(
         ("0.01", "0.5", "USD", "0.01"),
         ("0.01", "0.4", "USD", "0.00"),
         ("1.00", "0.0005", "KWD", "0.001"),
-        ("999999999999999.99", "0.999999999999999999", "USD", "999999999999999.99"),
-        ("500000000000000.50", "1.000000000000000009", "USD", "500000000000000.50"),  # 500000000000000.5045…
+        ("999999999999999.99", "0.999999999999", "USD", "999999999998999.99"),
+        ("500000000000000.50", "1.000000000009", "USD", "500000000004500.50"),  # 500000000004500.5000045
     ],
 )
 def test_an_amount_is_rounded_half_up_to_the_base_currencys_decimals(
@@ -111,22 +111,22 @@ def test_an_amount_is_rounded_half_up_to_the_base_currencys_decimals(
 
 @given(
     st.decimals(min_value=0, max_value="99999999999.99", places=2),
-    st.decimals(min_value="0.000000000000000001", max_value=9999, places=18),
+    st.decimals(min_value="0.000000000001", max_value=9999, places=12),
     st.sampled_from(["JPY", "USD", "KWD"]),
 )
 def test_an_amount_is_rounded_once(amount: Decimal, rate: Decimal, base: str) -> None:
-    exact = int(amount.scaleb(2)) * int(rate.scaleb(18))  # in units of 10 ** -20
-    unit = 10 ** (20 - money.scale(base))
+    exact = int(amount.scaleb(2)) * int(rate.scaleb(12))  # in units of 10 ** -14
+    unit = 10 ** (14 - money.scale(base))
     assert converted(amount, rate, base).scaleb(money.scale(base)) == Decimal((2 * exact + unit) // (2 * unit))
 
 
-@pytest.mark.parametrize(("amount", "rate"), [("999999999999999", "2"), ("999999999999999.99", "1.000000000000000009")])
+@pytest.mark.parametrize(("amount", "rate"), [("999999999999999", "2"), ("999999999999999.99", "1.000000000001")])
 def test_what_is_too_large_for_the_books_is_refused(amount: str, rate: str) -> None:
     with pytest.raises(BadUserInput, match="too large"):
         converted(Decimal(amount), Decimal(rate), "USD")
 
 
-@pytest.mark.parametrize("rate", ["0", "-1", "NaN", "Infinity", "1000000000000", "0.0000000000000000001"])
+@pytest.mark.parametrize("rate", ["0", "-1", "NaN", "Infinity", "1000000000000", "0.0000000000001"])
 async def test_a_rate_is_a_positive_number(database: asyncpg.Connection, rate: str) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match="fx_rates_rate"):
         await give(database, "CHF", JANUARY, rate)
