@@ -26,7 +26,7 @@ from tests.conftest import administering, named
 from tests.domain import work
 
 Typed = Callable[..., Awaitable[tuple[int, str]]]
-ROWS = "SELECT effective_on, rate, source, base_currency FROM fx_rates WHERE currency = 'CHF' ORDER BY id"
+ROWS = "SELECT effective_on, rate, source, base_currency FROM fx_rates WHERE currency = 'NOK' ORDER BY id"
 
 
 @pytest_asyncio.fixture
@@ -66,9 +66,9 @@ def run(request: pytest.FixtureRequest, servers: Any, monkeypatch: pytest.Monkey
 
 
 async def test_a_rate_is_set_and_told(run: Typed, database: asyncpg.Connection) -> None:
-    assert await run("set", "CHF", "2026-01-01", "1.080", "--source", "ECB") == (
+    assert await run("set", "NOK", "2026-01-01", "1.080", "--source", "ECB") == (
         0,
-        "From 2026-01-01 on, 1 CHF is worth 1.080.\n",
+        "From 2026-01-01 on, 1 NOK is worth 1.080.\n",
     )
     assert [tuple(row) for row in await database.fetch(ROWS)] == [(date(2026, 1, 1), Decimal("1.08"), "ECB", "USD")]
     assert await database.fetchval("SELECT count(*) FROM events WHERE kind = 'rate.set'") == 1
@@ -77,7 +77,7 @@ async def test_a_rate_is_set_and_told(run: Typed, database: asyncpg.Connection) 
 async def test_between_two_migrations_the_rates_own_table_is_enough(run: Typed, old: asyncpg.Connection) -> None:
     """The next migration may need the rate, and the tables of events be others after it."""
     await old.execute("ALTER TABLE events RENAME TO gone; ALTER TABLE audit_entries RENAME TO gone_too")
-    assert (await run("set", "CHF", "2026-01-01", "1.08"))[0] == 0
+    assert (await run("set", "NOK", "2026-01-01", "1.08"))[0] == 0
     assert [tuple(row) for row in await old.fetch(ROWS)] == [(date(2026, 1, 1), Decimal("1.08"), "MANUAL", "USD")]
     code, said = await run("set", "USD", "2026-01-01", "1")
     assert (code, said) == (1, "The books are in USD; it needs no rate.")
@@ -86,11 +86,11 @@ async def test_between_two_migrations_the_rates_own_table_is_enough(run: Typed, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("set", "chf", "2026-01-01", "1"), "code such as EUR"),
-        (("set", "CHF", "1.1.2026", "1"), "'1.1.2026' is no day"),
-        (("set", "CHF", "2026-01-01", "1,08"), "'1,08' is no number"),
-        (("set", "CHF", "2026-01-01", "NaN"), "'NaN' is no number"),
-        (("set", "CHF", "2026-01-01", "0"), "more than 0"),
+        (("set", "nok", "2026-01-01", "1"), "code such as EUR"),
+        (("set", "NOK", "1.1.2026", "1"), "'1.1.2026' is no day"),
+        (("set", "NOK", "2026-01-01", "1,08"), "'1,08' is no number"),
+        (("set", "NOK", "2026-01-01", "NaN"), "'NaN' is no number"),
+        (("set", "NOK", "2026-01-01", "0"), "more than 0"),
     ],
 )
 async def test_a_mistake_is_told_and_changes_nothing(
@@ -118,22 +118,22 @@ async def test_what_orders_and_payments_need_is_listed(run: Typed, old: asyncpg.
             old, "orders", number=number, customer_id=customer, currency=currency, status=status, **times, **amounts
         )
 
-    await order("1", "CHF", 3, confirmed=5)
-    await order("2", "CHF", 9)
+    await order("1", "NOK", 3, confirmed=5)
+    await order("2", "NOK", 9)
     await order("3", "SEK", 1, "DRAFT")
     await order("4", "SEK", 1, "CANCELLED")
     await order("5", "USD", 1)
-    payment = {"customer_id": customer, "amount": Decimal("5.00"), "currency": "CHF", "method": "CASH"}
+    payment = {"customer_id": customer, "amount": Decimal("5.00"), "currency": "NOK", "method": "CASH"}
     await work.insert(old, "payments", **payment, status="RECEIVED", received_at=at(7))
     code, said = await run("missing")
     assert code == 1
-    (line,) = [line.split() for line in said.splitlines() if line.strip().startswith("CHF")]
-    assert line == ["CHF", "2026-01-06", "2026-01-10", "3"]  # in Tokyo it is tomorrow already
-    assert "crmgql rates set CHF 2026-01-06 …" in said
+    (line,) = [line.split() for line in said.splitlines() if line.strip().startswith("NOK")]
+    assert line == ["NOK", "2026-01-06", "2026-01-10", "3"]  # in Tokyo it is tomorrow already
+    assert "crmgql rates set NOK 2026-01-06 …" in said
     assert "SEK" not in said
-    await run("set", "CHF", "2026-01-07", "1.08")
-    assert "crmgql rates set CHF 2026-01-06 …" in (await run("missing"))[1]
-    await run("set", "CHF", "2026-01-06", "1.08")
+    await run("set", "NOK", "2026-01-07", "1.08")
+    assert "crmgql rates set NOK 2026-01-06 …" in (await run("missing"))[1]
+    await run("set", "NOK", "2026-01-06", "1.08")
     assert (await run("missing"))[0] == 0
 
 

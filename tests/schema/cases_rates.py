@@ -12,4 +12,4 @@ from tests.schema.world import World
 async def fx_rate_set(world: World, role: str) -> dict[str, Any]:
     """Each time another rate: the same again is no change."""
     count = await world.database.fetchval("SELECT count(*) FROM fx_rates")
-    return {"currency": "CHF", "effectiveOn": "2026-11-01", "rate": f"1.{count + 1}1"}
+    return {"currency": "NOK", "effectiveOn": "2026-11-01", "rate": f"1.{count + 1}1"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.schema.world import World
 
-GIVEN = {"currency": "CHF", "effectiveOn": "2026-11-01", "rate": "1.250"}
+GIVEN = {"currency": "NOK", "effectiveOn": "2026-11-01", "rate": "1.250"}
 SHOWN = "id currency baseCurrency effectiveOn rate source"
 
 
@@ -19,12 +19,12 @@ async def put(world: World, **given: Any) -> dict[str, Any]:
 
 async def test_a_rate_is_set_in_the_base_currency_and_told(world: World) -> None:
     made = await put(world)
-    said = {"currency": "CHF", "baseCurrency": "USD", "effectiveOn": "2026-11-01", "rate": "1.25"}
+    said = {"currency": "NOK", "baseCurrency": "USD", "effectiveOn": "2026-11-01", "rate": "1.25"}
     assert made == {"id": made["id"], **said, "source": "MANUAL"}
     (row,) = await world.database.fetch("SELECT kind, payload FROM events WHERE subject_type = 'FxRate'")
     assert row["kind"] == "rate.set"
     assert json.loads(row["payload"]) == said
-    query = '{ fxRates(where: {currency: {eq: "CHF"}}) { nodes { id rate } } }'
+    query = '{ fxRates(where: {currency: {eq: "NOK"}}) { nodes { id rate } } }'
     answer = await world.ask(query, world.viewer("SUPPORT"))
     assert answer["data"] == {"fxRates": {"nodes": [{"id": made["id"], "rate": "1.25"}]}}
 
