@@ -12,7 +12,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +28,7 @@ from crmgql.engine.operations import Engine
 from crmgql.postgres.stacks import Stack
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
+from tests import rates
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 T = TypeVar("T")
@@ -151,28 +151,14 @@ async def make_quick(server_url: str) -> None:
 
 @pytest_asyncio.fixture(scope="session")
 async def template(servers: embedded.Servers) -> str:
-    """The name of a migrated, empty database, to copy."""
+    """The name of a migrated database to copy, with exchange rates and nothing else."""
     async with administering(servers.database_url) as admin:
         await admin.execute(f"CREATE DATABASE {TEMPLATE}")
-    url = named(servers.database_url, TEMPLATE)
-    await migrate.migrate(url)
-    await add_rates(url)
+    await migrate.migrate(named(servers.database_url, TEMPLATE))
+    connection = await asyncpg.connect(named(servers.database_url, TEMPLATE))
+    await rates.sow(connection)
+    await connection.close()
     return TEMPLATE
-
-
-RATES = {"EUR": "1.25", "GBP": "1.5", "BRL": "0.25", "JPY": "0.01", "KWD": "3.25", "CNY": "0.125", "CHF": "1.125"}
-"""Of currencies that tests use, to US dollars, the base currency of a new company."""
-
-
-async def add_rates(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for currency, rate in RATES.items():
-            values = (currency, "USD", datetime(2000, 1, 1, tzinfo=UTC).date(), Decimal(rate))
-            sql = "INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source) VALUES ($1, $2, $3, $4, 'TEST')"
-            await connection.execute(sql, *values)
-    finally:
-        await connection.close()
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -132,7 +132,7 @@ async def _load(run: _Run, customers: int, orders_per_customer: int | None, pass
         raise errors.SetupError(f"The demo company is loaded already: admin@{DOMAIN} exists.")
     await run.connection.execute(COMPANYS_DAYS)
     sql = _sections()
-    for section in ("functions", "tables", "words", "people", "catalog"):
+    for section in ("functions", "tables", "words", "rates", "people", "catalog"):
         await run.section(sql[section])
     await run.connection.execute(
         "UPDATE users SET password_hash = $1 WHERE email LIKE '%@' || $2 AND password_hash IS NULL",

@@ -20,6 +20,7 @@ from crmgql.models.base import (
     CompositeKey,
     DayRangeField,
     KeyField,
+    NumberField,
     Record,
     Undescribed,
     amounts,
@@ -424,18 +425,18 @@ class FxRate(Record):
     currency = fields.CharField(max_length=3)
     base_currency = fields.CharField(max_length=3)
     effective_on = fields.DateField()
-    rate = AmountField()
+    rate = NumberField()
     source = fields.CharField(max_length=50)
 
     class Meta:
         table = "fx_rates"
         constraints = [
             check("fx_rates_pair", "currency <> base_currency"),
-            check("fx_rates_rate", "rate > 0 AND rate < 1e12 AND scale(rate) <= 18"),
+            check("fx_rates_rate", "rate > 0 AND rate < 1e12 AND scale(rate) <= 12"),
             *amounts("fx_rates"),
             *amounts("fx_rates", currency="base_currency"),
         ]
         indexes = [
             index("fx_rates_newest", "base_currency", "currency", "effective_on DESC", "id DESC"),
-            index("fx_rates_created", "created_at", "id"),
+            index("fx_rates_effective", "effective_on", "id"),
         ]
