@@ -15,10 +15,11 @@ class Guarantee:
     test: str
 
 
-FEED, SOCKETS, STREAMS, POLLS, NAMED = (
+FEED, SOCKETS, STREAMS, TOKENS, POLLS, NAMED = (
     "events/test_feed.py",
     "http/test_sockets.py",
     "http/test_event_stream.py",
+    "http/test_stream_tokens.py",
     "http/test_events.py",
     "http/test_named_events.py",
 )
@@ -121,6 +122,18 @@ GUARANTEES = (
         "loss",
         "who does not read gets their cursor and is dropped",
         f"{STREAMS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
+    ),
+    Guarantee(
+        STREAM,
+        "loss",
+        "a new token goes to the stream that runs, to whichever process it comes; if that is gone, a code says to connect again",
+        f"{TOKENS}::test_a_stream_goes_on_with_a_new_token",
+    ),
+    Guarantee(
+        STREAM,
+        "rights",
+        "those of the new token from then on; one of another user is refused",
+        f"{TOKENS}::test_the_new_tokens_rights_count",
     ),
     Guarantee(POLL, "duplicates", "none: a page leads to the next", f"{POLLS}::test_pages_lead_from_one_to_the_next"),
     Guarantee(

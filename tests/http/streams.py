@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -128,3 +129,9 @@ async def counted(server: Served, name: str, wanted: float) -> None:
             if float(re.findall(rf"^{name} (\S+)$", text, re.M)[0]) == wanted:
                 return
             await asyncio.sleep(0.05)
+
+
+def workers(server: Served) -> list[int]:
+    """The ids of a server's processes that answer; none where the system does not tell."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()] if children.exists() else []

@@ -81,6 +81,7 @@ def test_clients_of_javascript(server: Served, installed: Path, bo: LoggedIn) ->
     assert found == {
         "graphqlWs": wrong,
         "graphqlSse": wrong,
+        "graphqlSseRenewed": [1, 200, "tokenExpiresAt"],
         "urqlSocket": right,
         "urqlEvents": right,
         "apolloClient": right,

@@ -17,7 +17,7 @@ from websockets.typing import Origin
 
 from tests.http.conftest import LoggedIn, Serve, Served, logged_in
 from tests.http.scripted import cursor
-from tests.http.streams import ME, counted, opened, ready
+from tests.http.streams import ME, counted, opened, ready, workers
 
 ORIGIN = "https://app.example.com"
 
@@ -302,10 +302,7 @@ async def test_who_leaves_takes_all_along(server: Served, bo: LoggedIn) -> None:
 
 def memory(server: Served) -> int:
     """Bytes that the server's processes have in memory; 0 where the system does not tell."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-    if not children.exists():
-        return 0
-    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children.read_text().split()]
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in workers(server)]
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
