@@ -74,11 +74,13 @@ class NamedSubscriptions:
         operation = await self.registered.operation(found.text, viewer, key)
         variables = self.registered.variables(operation, found.where)
         definition = _definition(row)
+        owner = _Owner(self, uuid, definition, who)
+        owner.remember(found.viewer, viewer)
         return Named(
             uuid,
             operation,
             variables,
-            _Owner(self, uuid, definition, who).now,
+            owner.now,
             found.viewer,
             Wanted(subscriptions.triggers_of(row)),
             row["cursor"],
@@ -131,8 +133,12 @@ class _Owner:
                 raise SubscriptionChanged(
                     "The subscription delivers something else now: subscribe again, after the last cursor that you had."
                 )
-            self.known, self.asked_by, self.until = found.viewer, viewer.who, monotonic() + REMEMBERED_S
+            self.remember(found.viewer, viewer)
+            return found.viewer
         return self.known
+
+    def remember(self, owner: Viewer, asked_by: Viewer) -> None:
+        self.known, self.asked_by, self.until = owner, asked_by.who, monotonic() + REMEMBERED_S
 
 
 def _definition(row: Row) -> list[Any]:

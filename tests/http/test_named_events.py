@@ -16,7 +16,7 @@ from crmgql.dev import embedded
 from crmgql.engine.named import REMEMBERED_S
 from tests.http.conftest import LoggedIn, Serve, Served
 from tests.http.events import CREATED, Happen, bearer, do, happening, now, page
-from tests.http.streams import PATIENCE_S, read, ready
+from tests.http.streams import PATIENCE_S, counted, read, ready
 
 DOCUMENT = "fragment Payload on Event { kind cursor subject { ... on Customer { id name } } }"
 PULL = """mutation($input: SubscriptionPullInput!) { subscriptionPull(input: $input) {
@@ -177,6 +177,16 @@ async def test_what_changes_while_a_poll_waits_counts(client: httpx.AsyncClient,
     answer, refused = await waiting
     assert [each["payload"] for each in answer["events"]] == [{"kind": CREATED, "isLast": True}]
     assert refused == (400, "ILLEGAL_TRANSITION")
+
+
+async def test_a_stop_answers_who_waits_without_a_cursor(serve: Serve, ada: LoggedIn) -> None:
+    with serve() as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S, verify=False) as client:
+            id = await subscribe(client, ada.token())
+            waiting = asyncio.create_task(refusal(client, ada.token(), stream=id, wait=20))
+            await counted(server, "crmgql_streams", 1)
+            server.process.terminate()
+            assert await waiting == (503, "SERVICE_UNAVAILABLE")
 
 
 async def test_a_proxy_shares_a_stream_with_who_may_follow_it_and_nothing_else(
