@@ -23,10 +23,11 @@ FEED, SOCKETS, STREAMS, TOKENS, POLLS, NAMED = (
     "http/test_events.py",
     "http/test_named_events.py",
 )
-SUBSCRIPTIONS, PULLS, HOOKS = (
+SUBSCRIPTIONS, PULLS, HOOKS, HOOK_SIGHTS = (
     "schema/events/test_subscriptions.py",
     "schema/streams/test_pulls.py",
     "workers/test_webhooks_in_trouble.py",
+    "workers/test_webhook_sights.py",
 )
 EVERY, SOCKET, STREAM, POLL, PULL, HOOK = (
     "every one",
@@ -97,6 +98,12 @@ GUARANTEES = (
         "rights",
         "those of the moment; what leaves one's sight is announced once",
         f"{SUBSCRIPTIONS}::test_who_follows_learns_what_comes_into_sight_and_what_leaves_it",
+    ),
+    Guarantee(
+        PULL,
+        "rights",
+        "what leaves the owner's sight is announced, unless a filter might have held it back; as a stream too",
+        "schema/streams/test_streams.py::test_stream_and_pull_tell_what_left_the_owners_sight",
     ),
     Guarantee(
         SOCKET,
@@ -186,6 +193,30 @@ GUARANTEES = (
         "loss",
         "tried for 72 hours, then the endpoint is disabled; a poison event becomes a dead letter",
         f"{HOOKS}::test_after_72_hours_without_success_it_is_disabled",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "the owner's, as of the delivery; a record that leaves their sight is announced by its ids, one that enters it whole",
+        f"{HOOK_SIGHTS}::test_a_customer_that_moves_leaves_one_endpoint_and_enters_another",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "with ids only, the same is said",
+        f"{HOOK_SIGHTS}::test_a_thin_endpoint_is_told_too",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "a subscription's document says it, too, unless a filter might have held the record back",
+        f"{HOOK_SIGHTS}::test_a_subscriptions_document_says_that_it_left",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "what hangs on a customer, such as its orders, enters and leaves with it, without events of its own",
+        f"{HOOK_SIGHTS}::test_what_hangs_on_a_customer_goes_with_it",
     ),
     Guarantee(HOOK, "latency", "a slow endpoint holds up no other", f"{HOOKS}::test_a_slow_endpoint_holds_up_no_other"),
 )

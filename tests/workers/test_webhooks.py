@@ -60,7 +60,8 @@ async def test_what_a_request_says(shop: Shop, receiver: Receiver) -> None:
     await shop.send()
     whole, thin = sorted(receiver.got, key=lambda got: -len(got.body))
     customer, actor = api_id("Customer", ann), api_id("User", shop.owner)
-    about = {"subject": {"type": "Customer", "id": customer}, "customerId": customer, "actorId": actor}
+    subject = {"type": "Customer", "id": customer}
+    about = {"sight": "SEEN", "subject": subject, "customerId": customer, "actorId": actor}
     assert thin.json == {
         "id": event,
         "type": "customer.updated",
@@ -70,7 +71,8 @@ async def test_what_a_request_says(shop: Shop, receiver: Receiver) -> None:
         "isLast": True,
         "data": about,
     }
-    assert whole.json == {**thin.json, "data": {"changed": ["name"], **about, "payload": {"version": 2}}}
+    whole_data = {"changed": ["name"], **about, "payload": {"version": 2}}
+    assert whole.json == {**thin.json, "data": whole_data}
     assert whole.headers["content-type"] == "application/json"
 
 
@@ -317,7 +319,7 @@ DOCUMENT = "fragment Payload on Event { kind subject { id ... on Customer { name
 async def subscription(shop: Shop, **given: Any) -> UUID:
     async with shop.crm.transaction() as tx:
         act = Act(tx, Viewer(shop.owner, Who(frozenset({"ADMIN"})), clock=shop.clock))
-        return await subscriptions.create(act, await shop.registered(), name="S", document=DOCUMENT, **given)
+        return await subscriptions.create(act, await shop.registered(), **{"name": "S", "document": DOCUMENT, **given})
 
 
 async def test_a_subscription_says_what_is_sent(shop: Shop, receiver: Receiver) -> None:
