@@ -16,7 +16,7 @@ from time import perf_counter
 import httpcore2
 
 from crmgql.outbound.network import Guard, Refused, Resolve, Resolver, Unresolved
-from crmgql.outbound.targets import PORTS, Reach, Target
+from crmgql.outbound.targets import PORTS, AddressRefused, Reach, Target
 
 READ = 65_536
 """An answer that is longer is cut, and its connection closed."""
@@ -97,7 +97,7 @@ class Client:
         except TimeoutError:
             return failed("TIMED_OUT", f"There was no whole answer within {self._total_s:g} s.")
         except Refused:
-            return failed("ADDRESS_REFUSED", _refused(target))
+            return failed(AddressRefused.code, target.refusal)
         except Unresolved as error:
             return failed("NOT_RESOLVED", f"{target.host} leads to no address ({error}).")
         except httpcore2.ConnectTimeout:
@@ -143,12 +143,6 @@ def _headers(response: httpcore2.Response) -> dict[str, str]:
     """The answer's headers, as far as somebody may want to read them."""
     listed = response.headers[:KEPT_HEADERS]
     return {name.decode("latin-1").lower(): value.decode("latin-1")[:LONGEST_HEADER] for name, value in listed}
-
-
-def _refused(target: Target) -> str:
-    if target.scheme == "http":
-        return f"{target.host} is in no network that CRMGQL_WEBHOOK_NETWORKS allows, so it needs https."
-    return f"{target.host} has no public address, and CRMGQL_WEBHOOK_NETWORKS allows none that it has."
 
 
 def _why(error: BaseException) -> str:
