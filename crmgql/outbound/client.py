@@ -15,6 +15,7 @@ from time import perf_counter
 
 import httpcore2
 
+from crmgql.outbound.connections import Connections
 from crmgql.outbound.network import Guard, Refused, Resolve, Resolver, Unresolved
 from crmgql.outbound.targets import PORTS, AddressRefused, Reach, Target
 
@@ -27,9 +28,6 @@ KEPT = 1024
 KEPT_HEADERS, LONGEST_HEADER = 40, 500
 KEEP_ALIVE_S = 4.0
 """Shorter than what servers usually wait (5 s), so that none closes a connection while a request is on its way."""
-
-CONNECTIONS = 16
-"""At once. Each request looks through all of its pool: who talks to many servers has a client for each."""
 
 Headers = Sequence[tuple[str, str]]
 
@@ -71,18 +69,11 @@ class Client:
         trust: ssl.SSLContext | None = None,
     ) -> None:
         self._total_s = total_s
-        self._timeouts = {"connect": min(connect_s, total_s), "read": total_s, "write": total_s, "pool": total_s}
+        self._timeouts = {"connect": min(connect_s, total_s)}  # all else ends with the request
         resolve = resolve or Resolver().resolve
         trust = trust or ssl.create_default_context()
-        self._pools = {
-            scheme: httpcore2.AsyncConnectionPool(
-                ssl_context=trust,
-                max_connections=CONNECTIONS,
-                keepalive_expiry=KEEP_ALIVE_S,
-                network_backend=Guard(reach, scheme, resolve),
-            )
-            for scheme in PORTS
-        }
+        guards: dict[str, httpcore2.AsyncNetworkBackend] = {scheme: Guard(reach, scheme, resolve) for scheme in PORTS}
+        self._connections = Connections(guards, trust, kept_s=KEEP_ALIVE_S)
 
     async def post(self, target: Target, headers: Headers, body: bytes) -> Answer | Failure:
         """One request, once."""
@@ -117,16 +108,19 @@ class Client:
             content=body,
             extensions={"timeout": self._timeouts},
         )
-        response = await self._pools[target.scheme].handle_async_request(request)
+        connection = await self._connections.take(target)
         try:
-            kept = await _beginning(response)
+            response = await connection.handle_async_request(request)
+            try:
+                kept = await _beginning(response)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            await self._connections.put_back(target, connection)
         return Answer(response.status, _headers(response), kept, _ms(started))
 
     async def close(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
+        await self._connections.close()
 
 
 async def _beginning(response: httpcore2.Response) -> bytes:
