@@ -212,6 +212,30 @@ async def test_many_events_are_few_in_memory(shop: Shop, receiver: Receiver) -> 
     assert most <= couriers.BUFFER + sources.PAGE
 
 
+async def test_so_many_requests_at_once_and_no_more(shop: Shop, receiver: Receiver) -> None:
+    """Each waits until as many are there as may be: with fewer at once this would not end, with more it is seen."""
+    customers = [await shop.customer() for _ in range(2 * couriers.AT_ONCE)]
+    await shop.endpoint(receiver.url, order_by="CUSTOMER")
+    await shop.happen(*customers)
+    open_ones = most = 0
+    full = asyncio.Event()
+
+    async def wait(got: Got) -> Said:
+        nonlocal open_ones, most
+        open_ones += 1
+        most = max(most, open_ones)
+        if most == couriers.AT_ONCE:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.05)
+        open_ones -= 1
+        return Said()
+
+    receiver.answer = wait
+    assert await shop.send() == len(customers)
+    assert most == couriers.AT_ONCE
+
+
 async def test_the_log_says_what_was_sent_and_answered(shop: Shop, receiver: Receiver) -> None:
     await shop.endpoint(receiver.url)
     (event,) = await shop.happen(await shop.customer())
