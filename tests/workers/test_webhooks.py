@@ -12,7 +12,7 @@ import pytest
 from crmgql.config import Settings
 from crmgql.dev import embedded
 from crmgql.domain.streams import subscriptions
-from crmgql.domain.webhooks import attempts, replays
+from crmgql.domain.webhooks import attempts, dispatching, replays
 from crmgql.domain.webhooks.endpoints import _new_key
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.errors import BadUserInput, NotFound
@@ -234,6 +234,31 @@ async def test_so_many_requests_at_once_and_no_more(shop: Shop, receiver: Receiv
     receiver.answer = wait
     assert await shop.send() == len(customers)
     assert most == couriers.AT_ONCE
+
+
+@pytest.mark.parametrize("most", [couriers.MOST_UNWRITTEN, 60])
+async def test_others_are_sent_while_outcomes_are_written(
+    shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """A database that is slow to commit does not hold up the receiver; what waits to be written stays bounded."""
+    monkeypatch.setattr(couriers, "FLUSH_AT", 20)
+    monkeypatch.setattr(couriers, "MOST_UNWRITTEN", most)
+    ann, bob = await shop.customer(), await shop.customer()
+    await shop.endpoint(receiver.url, order_by="CUSTOMER")
+    events = await shop.happen(*[ann, bob] * 80)
+    advance, came = dispatching.advance, []
+
+    async def slow(*given: Any, **more: Any) -> None:
+        if not came:
+            await receiver.until(lambda got: len(got) > most or len(got) == len(events))
+            await asyncio.sleep(0.3)
+            came.append(len(receiver.got))
+        await advance(*given, **more)
+
+    monkeypatch.setattr(dispatching, "advance", slow)
+    assert await shop.send() == len(events)
+    assert sorted(ids(receiver)) == sorted(events)
+    assert came[0] == len(events) if most > len(events) else most < came[0] < len(events)
 
 
 async def test_the_log_says_what_was_sent_and_answered(shop: Shop, receiver: Receiver) -> None:
