@@ -144,6 +144,12 @@ GUARANTEES = (
     ),
     Guarantee(POLL, "duplicates", "none: a page leads to the next", f"{POLLS}::test_pages_lead_from_one_to_the_next"),
     Guarantee(
+        POLL,
+        "rights",
+        "what leaves one's sight is announced by its id, unless one filters",
+        f"{POLLS}::test_what_leaves_ones_sight_is_told_by_its_id",
+    ),
+    Guarantee(
         POLL, "latency", "a poll waits up to 30 s and answers at once", f"{POLLS}::test_a_poll_waits_for_what_comes"
     ),
     Guarantee(
