@@ -224,6 +224,24 @@ GUARANTEES = (
         "what hangs on a customer, such as its orders, enters and leaves with it, without events of its own",
         f"{HOOK_SIGHTS}::test_what_hangs_on_a_customer_goes_with_it",
     ),
+    Guarantee(
+        HOOK,
+        "reach",
+        "public addresses, and networks that an operator allows: a URL with another address is refused at once",
+        "schema/webhooks/test_endpoints.py::test_an_address_that_is_not_public_is_refused_at_once",
+    ),
+    Guarantee(
+        HOOK,
+        "reach",
+        "the same for whatever a name leads to, at each connection",
+        "outbound/test_client.py::test_a_name_that_leads_elsewhere_the_second_time_is_checked_again",
+    ),
+    Guarantee(
+        HOOK,
+        "latency",
+        "a database that is slow to commit holds up no request",
+        "workers/test_webhooks.py::test_others_are_sent_while_outcomes_are_written",
+    ),
     Guarantee(HOOK, "latency", "a slow endpoint holds up no other", f"{HOOKS}::test_a_slow_endpoint_holds_up_no_other"),
 )
 
