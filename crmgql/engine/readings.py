@@ -14,12 +14,12 @@ from uuid import UUID
 
 import asyncpg
 
+from crmgql.access.sights import ENTERED, SEEN
 from crmgql.db import Database
 from crmgql.errors import DATABASES_OWN, TimedOut
 from crmgql.events.cursors import Cursor
 from crmgql.events.positions import Placed
 from crmgql.models.names import api_id
-from crmgql.planner.sights import ENTERED, SEEN
 
 MOST_AT_ONCE = 500
 """Events read by one statement."""
@@ -144,7 +144,7 @@ class EventReader:
         if entered:
             bodies |= await self._bodies(entered, ENTERED)
         if gone and self.reading.sights.left is not None:
-            bodies |= {event.event_id: self.reading.sights.left(_known(event)) for event in gone}
+            bodies |= {event.event_id: self.reading.sights.left(known(event)) for event in gone}
         return [
             (event, Delivery(bodies[event.event_id], event.cursor.text(), event.kind))
             for event in events
@@ -172,7 +172,7 @@ class EventReader:
         return {row[0]: b'{"data":%b}' % row[1].encode() for row in rows}
 
 
-def _known(event: Placed) -> dict[str, Any]:
+def known(event: Placed) -> dict[str, Any]:
     """What somebody gets of an event whose subject they see no more, by field."""
     return {
         "id": api_id("Event", event.event_id),

@@ -15,8 +15,8 @@ from crmgql.http.exchange import encoded
 from crmgql.models.names import api_id
 
 SELECTION = (
-    "{ cursor id kind version: kindVersion occurredAt subjectType subject { type: __typename id } customer { id } actor { id }"
-    " changed isLast transactionId payload }"
+    "{ cursor id kind version: kindVersion occurredAt sight subjectType subjectId subject { type: __typename id }"
+    " customer { id } actor { id } changed isLast transactionId payload }"
 )
 DOCUMENT = (
     "subscription Events($kinds: [String!], $fields: [String!])"

@@ -15,6 +15,9 @@ from crmgql.events import announcements
 CREATE = (
     "mutation($input: CustomerCreateInput!) { customerCreate(input: $input) { customer { id } userErrors { code } } }"
 )
+UPDATE = (
+    "mutation($input: CustomerUpdateInput!) { customerUpdate(input: $input) { customer { id } userErrors { code } } }"
+)
 CREATED = "customer.created"
 
 Happen = Callable[..., Awaitable[list[str]]]

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from crmgql.dev import embedded
 from tests.http.conftest import LoggedIn, Serve, Served
-from tests.http.events import CREATED, Happen, bearer, happening, now, page
+from tests.http.events import CREATED, UPDATE, Happen, bearer, do, happening, now, page
 from tests.http.streams import PATIENCE_S, asked, read, ready
 
 FIELDS = {
@@ -26,7 +26,9 @@ FIELDS = {
     "kind",
     "occurredAt",
     "payload",
+    "sight",
     "subject",
+    "subjectId",
     "subjectType",
     "transactionId",
     "version",
@@ -88,6 +90,22 @@ async def test_events_follow_the_viewers_rules(
     (mine,) = await happen(bo.token())
     seen = (await page(client, bo.token(), after=start, kinds=CREATED))["events"]
     assert [each["subject"]["id"] for each in seen] == [mine]
+
+
+async def test_what_leaves_ones_sight_is_told_by_its_id(
+    client: httpx.AsyncClient, happen: Happen, ada: LoggedIn, bo: LoggedIn
+) -> None:
+    (id,) = await happen(bo.token())
+    start = await now(client, bo.token())
+    await do(client, ada.token(), UPDATE, id=id, ownerId=None)
+    await happen(ada.token(), 0)
+    (left,) = (await page(client, bo.token(), after=start, kinds="customer.*"))["events"]
+    about = {"kind": "customer.assigned", "sight": "LEFT", "subjectType": "Customer", "subjectId": id}
+    assert left | about == left
+    nothing_else = {"subject": None, "customer": None, "actor": None, "changed": [], "payload": {}}
+    assert left | nothing_else == left
+    (seen,) = (await page(client, ada.token(), after=start, kinds="customer.*"))["events"]
+    assert (seen["sight"], seen["subject"]["id"], seen["changed"]) == ("SEEN", id, ["ownerId"])
 
 
 async def test_a_filter_is_that_of_graphql(client: httpx.AsyncClient, happen: Happen, ada: LoggedIn) -> None:
