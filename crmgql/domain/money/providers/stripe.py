@@ -151,7 +151,7 @@ def read(body: bytes, account: Account) -> list[Fact]:
         return [_plain(event, Kind.UNKNOWN)]
     thing = event.item("data").item("object")
     row = EVENTS[kind]
-    found = row if isinstance(row, Is) else row.get(thing.text("status"))
+    found = row if isinstance(row, Is) else row.get(thing.maybe("status") or "")
     if found is None:
         return [_plain(event, Kind.UNKNOWN)]
     if kind == "charge.succeeded" and not thing.flag("captured"):
@@ -170,7 +170,8 @@ def _plain(event: Item, kind: Kind) -> Fact:
         event_id=event.text("id"),
         kind=kind,
         raw_kind=event.text("type"),
-        occurred_at=event.seconds("created"),
+        # Events of the second version are told in their own way, and none of them is of money yet.
+        occurred_at=event.time("created") if event.maybe("object") == "v2.core.event" else event.seconds("created"),
         live=event.flag("livemode"),
     )
 

@@ -143,6 +143,7 @@ def test_a_capture_that_fails_undoes_what_was_taken_at_once() -> None:
     assert (state.status, state.received) == (Kind.PAYMENT_FAILED, {})
     refused = replace(failed, rank=Rank.MOVING)
     assert every_order(AUTHORISED, refused).status is Kind.PAYMENT_AUTHORISED
+    assert every_order(SUCCEEDED, refused).status is Kind.PAYMENT_FAILED
 
 
 def test_a_payout_that_the_bank_returned_was_not_paid() -> None:
@@ -182,6 +183,21 @@ def test_any_facts_in_any_order_with_any_of_them_again(found: list[Fact], data: 
     again = data.draw(st.lists(st.sampled_from(found), max_size=5)) if found else []
     mixed = data.draw(st.permutations([*found, *again]))
     assert order.fold(mixed) == order.fold(found)
+
+
+@given(facts, st.sampled_from([None, "0"]), st.sampled_from([None, Decimal(5)]), st.sampled_from(["EUR", "KWD"]))
+def test_of_two_that_differ_in_almost_nothing_the_same_one_counts(
+    fact: Fact, event_id: str | None, amount: Decimal | None, currency: str
+) -> None:
+    other = replace(fact, event_id=event_id or fact.event_id, amount=amount or fact.amount, currency=currency)
+    assert order.fold([fact, other]) == order.fold([other, fact])
+
+
+def test_what_did_not_succeed_moves_nothing() -> None:
+    failed = [replace(fact, success=False) for fact in (SUCCEEDED, REFUNDED, LOST)]
+    assert not any(fact.moves_money for fact in failed)
+    state = every_order(*failed)
+    assert (state.received, state.refunded, state.lost) == ({}, {}, {})
 
 
 @given(st.lists(facts, max_size=8), st.data())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import string
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import assume, given, settings
@@ -83,6 +85,20 @@ def test_another_character_anywhere_in_a_signed_header_is_refused(post: Post, da
     assume(value[at] != other)
     with pytest.raises((SignatureWrong, SignatureMissing, SignatureOld, KeyUnknown)):
         post.with_header(name, value[:at] + other + value[at + 1 :]).verify()
+
+
+@pytest.mark.parametrize("last", range(1, 16))
+def test_a_signature_has_no_other_spelling(last: int) -> None:
+    """256 bytes in base64 end with four bits that mean nothing."""
+    digits = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    for name in ("wechat", "alipay"):
+        post = BY_NAME[name]
+        given = post.headers["Wechatpay-Signature"] if name == "wechat" else form_fields(post.body)[b"sign"].decode()
+        other = given[:-3] + digits[digits.index(given[-3]) ^ last] + "=="
+        assert base64.b64decode(other) == base64.b64decode(given)
+        body = post.body.replace(quote_plus(given).encode(), quote_plus(other).encode())
+        with pytest.raises(SignatureWrong):
+            replace(post.with_header("Wechatpay-Signature", other), body=body).verify()
 
 
 @given(data=st.data())

@@ -234,6 +234,7 @@ def test_half_a_krona_is_refused_not_rounded() -> None:
         {**INTENT, "amount_received": -1},
         {**INTENT, "amount_received": True},
         {**INTENT, "amount_received": None},
+        {**INTENT, "amount_received": 10**17},
         {**INTENT, "amount_received": 10**30},
         {**INTENT, "currency": "euro"},
         {**INTENT, "currency": None},
@@ -247,8 +248,11 @@ def test_what_can_not_be_money_is_refused(thing: Any) -> None:
 
 
 def test_a_type_or_status_that_is_not_known_yet_is_kept() -> None:
+    thin = {"object": "v2.core.event", "created": "2026-03-01T12:00:00.000Z"}
     for post in (
         posts.stripe("payment_intent.teleported", {"anything": 1}),
+        posts.stripe("v2.money_management.adjustment.created", {}, **thin),
+        posts.stripe("refund.updated", {**REFUND, "status": None}),
         posts.stripe("refund.updated", {**REFUND, "status": "pondering"}),
     ):
         fact = post.fact()
