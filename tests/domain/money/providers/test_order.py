@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,8 +30,8 @@ CREATED = Fact(
 DECLINED = replace(CREATED, event_id="evt_2", kind=Kind.PAYMENT_FAILED, rank=Rank.MOVING)
 AUTHORISED = replace(CREATED, event_id="evt_3", kind=Kind.PAYMENT_AUTHORISED, rank=Rank.HELD)
 SUCCEEDED = replace(CREATED, event_id="evt_4", kind=Kind.PAYMENT_SUCCEEDED, rank=Rank.DONE, also=("ch_1",), order="A-1")
-PART = {"part": "re_1", "amount": Decimal("30.00")}
-ASKED = replace(CREATED, event_id="evt_5", kind=Kind.REFUND_REQUESTED, rank=Rank.MOVING, **PART)  # type: ignore[arg-type]
+PART: dict[str, Any] = {"part": "re_1", "amount": Decimal("30.00")}
+ASKED = replace(CREATED, event_id="evt_5", kind=Kind.REFUND_REQUESTED, rank=Rank.MOVING, **PART)
 REFUNDED = replace(ASKED, event_id="evt_6", kind=Kind.REFUND_SUCCEEDED, rank=Rank.DONE)
 BOUNCED = replace(ASKED, event_id="evt_7", kind=Kind.REFUND_FAILED, rank=Rank.REVERSED)
 IN_ALL = replace(REFUNDED, event_id="evt_8", part=None, cumulative=True)
@@ -185,12 +186,12 @@ def test_any_facts_in_any_order_with_any_of_them_again(found: list[Fact], data: 
     assert order.fold(mixed) == order.fold(found)
 
 
-@given(facts, st.sampled_from([None, "0"]), st.sampled_from([None, Decimal(5)]), st.sampled_from(["EUR", "KWD"]))
-def test_of_two_that_differ_in_almost_nothing_the_same_one_counts(
-    fact: Fact, event_id: str | None, amount: Decimal | None, currency: str
-) -> None:
-    other = replace(fact, event_id=event_id or fact.event_id, amount=amount or fact.amount, currency=currency)
-    assert order.fold([fact, other]) == order.fold([other, fact])
+@pytest.mark.parametrize("fact", [SUCCEEDED, IN_ALL])
+@pytest.mark.parametrize(
+    "change", [{"event_id": "evt_5"}, {"amount": Decimal(5)}, {"amount": None}, {"currency": "KWD"}]
+)
+def test_of_two_that_differ_in_almost_nothing_the_same_one_counts(fact: Fact, change: dict[str, Any]) -> None:
+    every_order(fact, replace(fact, **change))
 
 
 def test_what_did_not_succeed_moves_nothing() -> None:
