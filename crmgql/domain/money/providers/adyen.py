@@ -44,6 +44,7 @@ class Is:
 
 NOTED = Is(Kind.NOTED)
 CANCELLED = Is(Kind.PAYMENT_FAILED, Rank.ENDED)
+EXPIRED = Is(Kind.PAYMENT_FAILED, Rank.ENDED)
 REFUNDED = Is(Kind.REFUND_SUCCEEDED, Rank.DONE, (Kind.REFUND_FAILED, Rank.ENDED), part=True)
 REFUND_UNDONE = Is(Kind.REFUND_FAILED, Rank.REVERSED, part=True)
 CHARGED_BACK = Is(Kind.DISPUTE_OPENED, Rank.HELD, part=True)
@@ -55,8 +56,8 @@ EVENTS = {
     "AUTHORISATION_ADJUSTMENT": Is(Kind.PAYMENT_AUTHORISED, Rank.HELD),
     "CANCELLATION": CANCELLED,
     "TECHNICAL_CANCEL": CANCELLED,
-    "EXPIRE": CANCELLED,
-    "OFFER_CLOSED": CANCELLED,
+    "EXPIRE": EXPIRED,
+    "OFFER_CLOSED": EXPIRED,
     "CAPTURE": Is(Kind.PAYMENT_SUCCEEDED, Rank.DONE, (Kind.PAYMENT_FAILED, Rank.MOVING), part=True),
     "CAPTURE_FAILED": Is(Kind.PAYMENT_FAILED, Rank.REVERSED, part=True),
     "REFUND": REFUNDED,
@@ -202,15 +203,21 @@ def _fact(item: Item, live: bool, account: Account) -> Fact:
 
 
 def _row(item: Item, code: str, account: Account) -> Is | None:
-    more = item.maybe_item("additionalData")
+    more, row = item.maybe_item("additionalData"), EVENTS.get(code)
     if code == "CANCEL_OR_REFUND":
-        return {"cancel": CANCELLED, "refund": REFUNDED}.get(more.maybe("modification.action") or "")
+        row = {"cancel": CANCELLED, "refund": REFUNDED}.get(more.maybe("modification.action") or "")
     if code == "DISPUTE_DEFENSE_PERIOD_ENDED" and more.has("chargebackReasonCode"):
-        return UNDEFENDED  # of an inquiry that nobody answered, no money was taken yet
-    row = EVENTS.get(code)
-    if code == "AUTHORISATION" and row and account.captured_at_once:
-        return replace(row, kind=Kind.PAYMENT_SUCCEEDED, rank=Rank.DONE)
+        row = UNDEFENDED  # of an inquiry that nobody answered, no money was taken yet
+    if row is not None and account.captured_at_once:
+        return _at_once(row, code)
     return row
+
+
+def _at_once(row: Is, code: str) -> Is:
+    """Where authorised money is taken by itself: what was authorised succeeded, and a cancellation undoes that."""
+    if code == "AUTHORISATION":
+        return replace(row, kind=Kind.PAYMENT_SUCCEEDED, rank=Rank.DONE)
+    return replace(row, rank=Rank.REVERSED) if row is CANCELLED else row
 
 
 def _filled(plain: Fact, item: Item, row: Is, own: str) -> Fact:

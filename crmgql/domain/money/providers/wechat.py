@@ -39,14 +39,17 @@ MERCHANT_IDS = ("mchid", "sp_mchid", "sub_mchid")
 
 @dataclass(frozen=True, slots=True)
 class Is:
+    """What an event type is. `states`: those that its content may then have; empty: any."""
+
     kind: Kind
     rank: Rank = Rank.ANNOUNCED
+    states: tuple[str, ...] = ()
 
 
 EVENTS = {
-    "TRANSACTION.SUCCESS": Is(Kind.PAYMENT_SUCCEEDED, Rank.DONE),
+    "TRANSACTION.SUCCESS": Is(Kind.PAYMENT_SUCCEEDED, Rank.DONE, ("SUCCESS", "REFUND")),
     "TRANSACTION.FAIL": Is(Kind.PAYMENT_FAILED, Rank.MOVING),
-    "REFUND.SUCCESS": Is(Kind.REFUND_SUCCEEDED, Rank.DONE),
+    "REFUND.SUCCESS": Is(Kind.REFUND_SUCCEEDED, Rank.DONE, ("SUCCESS",)),
     "REFUND.CLOSED": Is(Kind.REFUND_FAILED, Rank.ENDED),
     # The bank sent it back: somebody has to say where the money shall go, and then it succeeds.
     "REFUND.ABNORMAL": Is(Kind.REFUND_REQUESTED, Rank.MOVING),
@@ -95,7 +98,7 @@ def read(body: bytes, account: Account) -> list[Fact]:
     post = reading.json_object(body)
     found = EVENTS.get(post.text("event_type"))
     content = _opened(post.item("resource"), account) if found and found.kind is not Kind.NOTED else Item({})
-    if found is None or not _ours(content, account) or content.has("sub_orders"):
+    if found is None or not _ours(content, account) or not _as_named(content, found):
         return [_plain(post, Kind.UNKNOWN)]
     if found.kind is Kind.NOTED:
         return [_plain(post, Kind.NOTED)]
@@ -133,6 +136,12 @@ def _ciphertext(resource: Item) -> bytes:
 def _ours(content: Item, account: Account) -> bool:
     named = {content.maybe(each) for each in MERCHANT_IDS} - {None}
     return not account.ids or not named or bool(named & account.ids)
+
+
+def _as_named(content: Item, found: Is) -> bool:
+    """Whether the content is one payment or refund, in a state that the event's type names."""
+    state = content.maybe("refund_status") or content.maybe("trade_state")
+    return not content.has("sub_orders") and (state is None or not found.states or state in found.states)
 
 
 def _plain(post: Item, kind: Kind) -> Fact:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crmgql.domain.money.providers import adyen
+from crmgql.domain.money.providers import adyen, order
 from crmgql.domain.money.providers.facts import Account, Fact, Kind, Rank
 from crmgql.domain.money.providers.refusals import BodyInvalid, SignatureMissing, SignatureWrong
 from tests.domain.money.providers import posts
@@ -176,6 +176,18 @@ def test_an_account_that_captures_at_once_tells_it_with_the_authorisation() -> N
     assert (found.kind, found.rank, found.moves_money) == (Kind.PAYMENT_SUCCEEDED, Rank.DONE, True)
     refused = posts.adyen_post(posts.adyen_item("AUTHORISATION", success="false"))
     assert posts.kinds(refused.read(Account(captured_at_once=True))) == [Kind.PAYMENT_FAILED]
+
+
+@pytest.mark.parametrize("code", ["CANCELLATION", "TECHNICAL_CANCEL", "CANCEL_OR_REFUND"])
+def test_a_cancellation_undoes_what_is_captured_at_once(code: str) -> None:
+    """It came before the capture, of which Adyen does not tell."""
+    items = [
+        posts.adyen_item("AUTHORISATION", pspReference="PSP0"),
+        posts.adyen_item(code, originalReference="PSP0", additionalData={"modification.action": "cancel"}),
+    ]
+    for ordered in (items, items[::-1]):
+        read = posts.adyen_post(*ordered).read(Account(captured_at_once=True))
+        assert order.fold(read).status is Kind.PAYMENT_FAILED
 
 
 @pytest.mark.parametrize(
