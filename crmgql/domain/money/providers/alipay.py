@@ -8,6 +8,7 @@ which is therefore among `Account.ids`; facts of others are UNKNOWN.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from urllib.parse import unquote_to_bytes
@@ -83,7 +84,7 @@ def read(body: bytes, account: Account) -> list[Fact]:
     refunded = _amount(form, "refund_fee") if form.maybe("refund_fee") else Decimal(0)
     if found is CLOSED and (form.maybe("gmt_payment") or refunded):
         found = PAID
-    payment = _fact(form, form.text("notify_id"), *found, _amount(form, "total_amount"))
+    payment = _fact(form, *found, _amount(form, "total_amount"))
     return [payment, _refund(form, refunded)] if refunded else [payment]
 
 
@@ -107,12 +108,10 @@ def _plain(form: Item) -> Fact:
     )
 
 
-def _fact(form: Item, event_id: str, kind: Kind, rank: Rank, when: str, amount: Decimal) -> Fact:
-    return Fact(
-        provider=NAME,
-        event_id=event_id,
+def _fact(form: Item, kind: Kind, rank: Rank, when: str, amount: Decimal) -> Fact:
+    return replace(
+        _plain(form),
         kind=kind,
-        raw_kind=form.text("trade_status"),
         occurred_at=form.time(when if form.maybe(when) else "notify_time", CHINA),
         rank=rank,
         reference=form.text("trade_no"),
@@ -124,21 +123,8 @@ def _fact(form: Item, event_id: str, kind: Kind, rank: Rank, when: str, amount: 
 
 
 def _refund(form: Item, refunded: Decimal) -> Fact:
-    return Fact(
-        provider=NAME,
-        event_id=f"{form.text('notify_id')}/refund",
-        kind=Kind.REFUND_SUCCEEDED,
-        raw_kind=form.text("trade_status"),
-        occurred_at=form.time("gmt_refund" if form.maybe("gmt_refund") else "notify_time", CHINA),
-        rank=Rank.DONE,
-        reference=form.text("trade_no"),
-        key=form.maybe("out_biz_no"),
-        order=form.maybe("out_trade_no"),
-        amount=refunded,
-        currency=_currency(form),
-        cumulative=True,
-        method=NAME,
-    )
+    fact = _fact(form, Kind.REFUND_SUCCEEDED, Rank.DONE, "gmt_refund", refunded)
+    return replace(fact, event_id=f"{fact.event_id}/refund", key=form.maybe("out_biz_no"), cumulative=True)
 
 
 def _currency(form: Item) -> str:

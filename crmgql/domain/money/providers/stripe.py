@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -178,16 +178,10 @@ def _plain(event: Item, kind: Kind) -> Fact:
 
 def _fact(event: Item, thing: Item, found: Is) -> Fact:
     references = _references(thing)
-    money = found.kind is not Kind.NOTED
-    currency = thing.currency("currency") if money else None
-    return Fact(
-        provider=NAME,
-        event_id=event.text("id"),
-        kind=found.kind,
-        raw_kind=event.text("type"),
-        occurred_at=event.seconds("created"),
+    currency = None if found.kind is Kind.NOTED else thing.currency("currency")
+    return replace(
+        _plain(event, found.kind),
         rank=found.rank,
-        live=event.flag("livemode"),
         reference=references[0] if references else None,
         also=tuple(references[1:]),
         part=thing.text("id") if found.kind.family in ("REFUND", "DISPUTE") and not found.cumulative else None,
@@ -226,8 +220,8 @@ def _order(thing: Item) -> str | None:
 
 def _method(thing: Item) -> str | None:
     types = thing.values.get("payment_method_types")
-    only = types[0] if isinstance(types, list) and len(types) == 1 and isinstance(types[0], str) else None
-    return thing.maybe_item("payment_method_details").maybe("type") or only
+    only = Item({"only": types[0]}) if isinstance(types, list) and len(types) == 1 else Item({})
+    return thing.maybe_item("payment_method_details").maybe("type") or only.maybe("only")
 
 
 def _fees(event: Item, thing: Item) -> list[Fact]:
@@ -241,14 +235,11 @@ def _fees(event: Item, thing: Item) -> list[Fact]:
 def _fee(event: Item, thing: Item, transaction: Item) -> Fact:
     references = _references(thing)
     currency = transaction.currency("currency")
-    return Fact(
-        provider=NAME,
+    return replace(
+        _plain(event, Kind.FEE),
         event_id=f"{event.text('id')}/{transaction.text('id')}",
-        kind=Kind.FEE,
-        raw_kind=event.text("type"),
         occurred_at=transaction.seconds("created"),
         rank=Rank.DONE,
-        live=event.flag("livemode"),
         reference=references[0] if references else None,
         also=tuple(references[1:]),
         part=transaction.text("id"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
@@ -156,15 +156,11 @@ def _plain(post: Item, kind: Kind) -> Fact:
 
 def _fact(post: Item, content: Item, found: Is) -> Fact:
     refund = found.kind.family == "REFUND"
-    money = content.item("amount")
+    plain, money = _plain(post, found.kind), content.item("amount")
     currency = money.currency("currency") if money.has("currency") else "CNY"
-    moment = content if content.has("success_time") else post
-    return Fact(
-        provider=NAME,
-        event_id=post.text("id"),
-        kind=found.kind,
-        raw_kind=post.text("event_type"),
-        occurred_at=moment.time("success_time" if moment is content else "create_time"),
+    return replace(
+        plain,
+        occurred_at=content.time("success_time") if content.has("success_time") else plain.occurred_at,
         rank=found.rank,
         reference=content.text("transaction_id"),
         part=content.text("refund_id") if refund else None,
