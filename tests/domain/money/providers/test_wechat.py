@@ -97,6 +97,20 @@ def test_a_refund(kind: str, found: Kind, rank: Rank) -> None:
     assert (fact.reference, fact.part, fact.key) == (REFUND["transaction_id"], REFUND["refund_id"], "ref_1")
 
 
+@pytest.mark.parametrize(
+    ("kind", "content", "found"),
+    [
+        ("TRANSACTION.SUCCESS", {**TRANSACTION, "trade_state": "REFUND"}, Kind.PAYMENT_SUCCEEDED),
+        ("TRANSACTION.SUCCESS", {**TRANSACTION, "trade_state": "PAYERROR"}, Kind.UNKNOWN),
+        ("TRANSACTION.FAIL", {**TRANSACTION, "trade_state": "PAYERROR"}, Kind.PAYMENT_FAILED),
+        ("REFUND.SUCCESS", {**REFUND, "refund_status": "PROCESSING"}, Kind.UNKNOWN),
+        ("REFUND.CLOSED", {**REFUND, "refund_status": "CLOSED"}, Kind.REFUND_FAILED),
+    ],
+)
+def test_a_success_whose_content_says_otherwise_moves_no_money(kind: str, content: Any, found: Kind) -> None:
+    assert posts.wechat(kind, content).fact().kind is found
+
+
 @pytest.mark.parametrize(("kind", "found"), [("COMPLAINT.CREATE", Kind.UNKNOWN), ("SECURITY_ECHO.SUCCESS", Kind.NOTED)])
 def test_what_is_about_no_money_is_kept_and_not_opened(kind: str, found: Kind) -> None:
     post = posts.wechat(kind, {}, api_key="f" * 32)
