@@ -40,10 +40,12 @@ Values = Callable[[Sequence[UUID], str], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An answer, as the body of a response, and the cursor behind it; None where there is nothing to go on from."""
+    """An answer, as the body of a response, and the cursor behind it; None where there is nothing to go on from. `kind` is that
+    of the event, if it is about one."""
 
     body: bytes
     cursor: str | None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class EventReader:
         if gone and self.reading.sights.left is not None:
             bodies |= {event.event_id: self.reading.sights.left(_known(event)) for event in gone}
         return [
-            (event, Delivery(bodies[event.event_id], event.cursor.text()))
+            (event, Delivery(bodies[event.event_id], event.cursor.text(), event.kind))
             for event in events
             if event.event_id in bodies
         ]

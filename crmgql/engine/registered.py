@@ -163,7 +163,7 @@ def _refuse_records(wanted: selection.Object, where: dict[str, Any], event: meta
             f"{name} is read from records as they are now. With readAs EVENT take it out, or choose DELIVERY.",
             field="document",
         )
-    for name in _conditions(where, event):
+    for name in related(where, event):
         raise BadUserInput(
             f"{name} is compared with records as they are now. With readAs EVENT take it out, or choose DELIVERY.",
             field="filter",
@@ -191,14 +191,14 @@ def _only_id(wanted: selection.Object) -> bool:
     )
 
 
-def _conditions(where: Any, event: metadata.Node) -> Iterator[str]:
+def related(where: Any, event: metadata.Node) -> Iterator[str]:
     """The relations of an event that a filter looks into."""
     if isinstance(where, list):
         for item in where:
-            yield from _conditions(item, event)
+            yield from related(item, event)
     elif isinstance(where, dict):
         for name, value in where.items():
             if name in ("and", "or", "not"):
-                yield from _conditions(value, event)
+                yield from related(value, event)
             elif not isinstance(event.fields.get(name), metadata.Leaf | None):
                 yield name

@@ -15,11 +15,13 @@ class Guarantee:
     test: str
 
 
-FEED, SOCKETS, STREAMS, POLLS = (
+FEED, SOCKETS, STREAMS, TOKENS, POLLS, NAMED = (
     "events/test_feed.py",
     "http/test_sockets.py",
     "http/test_event_stream.py",
+    "http/test_stream_tokens.py",
     "http/test_events.py",
+    "http/test_named_events.py",
 )
 SUBSCRIPTIONS, PULLS, HOOKS = (
     "schema/events/test_subscriptions.py",
@@ -121,9 +123,39 @@ GUARANTEES = (
         "who does not read gets their cursor and is dropped",
         f"{STREAMS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
     ),
+    Guarantee(
+        STREAM,
+        "loss",
+        "a new token goes to the stream that runs, to whichever process it comes; if that is gone, a code says to connect again",
+        f"{TOKENS}::test_a_stream_goes_on_with_a_new_token",
+    ),
+    Guarantee(
+        STREAM,
+        "rights",
+        "those of the new token from then on; one of another user is refused",
+        f"{TOKENS}::test_the_new_tokens_rights_count",
+    ),
     Guarantee(POLL, "duplicates", "none: a page leads to the next", f"{POLLS}::test_pages_lead_from_one_to_the_next"),
     Guarantee(
         POLL, "latency", "a poll waits up to 30 s and answers at once", f"{POLLS}::test_a_poll_waits_for_what_comes"
+    ),
+    Guarantee(
+        POLL,
+        "duplicates",
+        "a named subscription gives what a pull gives, and its managed cursor stays where it is",
+        f"{NAMED}::test_each_form_gives_what_a_pull_gives",
+    ),
+    Guarantee(
+        POLL,
+        "loss",
+        "none: a named subscription begins behind what was committed",
+        f"{NAMED}::test_without_a_cursor_it_begins_at_the_managed_one_and_does_not_move_it",
+    ),
+    Guarantee(
+        POLL,
+        "rights",
+        "a proxy shares pages among those who have the same rights, and of a named subscription among those who may follow it",
+        f"{NAMED}::test_a_proxy_shares_a_stream_with_who_may_follow_it_and_nothing_else",
     ),
     Guarantee(
         PULL,

