@@ -109,6 +109,12 @@ def test_pages_open_and_close_with_interim_balances() -> None:
     assert read.closing.amount - read.opening.amount == Decimal("250.00")
 
 
+def test_elements_of_the_banks_own_inside_an_entry_are_not_read() -> None:
+    own = '<SplmtryData><Envlp><b:Ntry xmlns:b="urn:bank"><Amt>1</Amt></b:Ntry><Ntry><Amt>1</Amt></Ntry></Envlp></SplmtryData>'
+    (read,) = camt.read(document(statement(PAID).replace("</Ntry>", f"</Ntry>{own}")))
+    assert [line.amount for line in read.lines] == [Decimal("250.00")]
+
+
 def test_a_statement_that_does_not_add_up_is_refused_and_says_what_is_missing() -> None:
     short = document(statement(PAID, closing="360.00"))
     with pytest.raises(lines.BankFileUnbalanced, match=r"10\.00 is missing") as refused:
@@ -155,6 +161,7 @@ MISTAKES = {
     "not XML": (r"(?s).+", "Account;Amount\\n1;2\\n", "XML"),
     "cut off": ("</Ntry>", "", "XML"),
     "another message": ("camt.053.001.08", "camt.052.001.08", "no camt.053"),
+    "a namespace with a brace": ("camt.053.001.08", "camt.053.001.08}", "no camt.053"),
     "a version of tomorrow": ("camt.053.001.08", "camt.053.001.14", "no camt.053"),
     "an amount with a comma": ("250.00", "250,00", r"Line \d+, Ntry/Amt: '250,00' is not an amount"),
     "a signed amount": ("250.00", "-250.00", "Ntry/Amt"),

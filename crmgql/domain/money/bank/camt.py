@@ -55,7 +55,7 @@ def _read(content: bytes) -> list[Statement]:
     parsed = etree.iterparse(BytesIO(content), events=("start", "end"), tag=READ, **SAFE)
     for event, element in parsed:
         namespace = namespace or _namespace(element.getroottree().getroot())
-        if event == "start" or etree.QName(element).namespace != namespace:
+        if event == "start" or elements.namespace(element) != namespace:
             continue
         if elements.name(element) == "Ntry" and elements.name(element.getparent()) == "Stmt":
             reading.entry(element)
@@ -73,7 +73,7 @@ def _read(content: bytes) -> list[Statement]:
 
 def _namespace(root: Any) -> str:
     """The file's namespace. Refuses DTDs, which no bank sends, and other kinds of files."""
-    namespace = etree.QName(root).namespace or ""
+    namespace = elements.namespace(root)
     if root.getroottree().docinfo.doctype:
         raise BankFileInvalid("A bank's file has no DOCTYPE.", line=root.sourceline)
     if not NAMESPACE.fullmatch(namespace):

@@ -8,8 +8,6 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from lxml import etree
-
 from crmgql.domain.money.bank import lines
 from crmgql.domain.money.bank.lines import BankFileInvalid
 from crmgql.records.numbers import short
@@ -40,7 +38,12 @@ def text(element: Any, *paths: str) -> str:
 
 
 def name(element: Any) -> str:
-    return etree.QName(element).localname  # type: ignore[no-any-return]
+    return element.tag.rpartition("}")[2]  # type: ignore[no-any-return]
+
+
+def namespace(element: Any) -> str:
+    """As written: `etree.QName` raises for one with a brace in it."""
+    return element.tag.rpartition("}")[0][1:]  # type: ignore[no-any-return]
 
 
 def invalid(element: Any, path: str, message: str) -> BankFileInvalid:
