@@ -196,6 +196,11 @@ def test_another_encoding_is_refused_with_its_line() -> None:
         csv_statements.read("day,amount\n2026-03-02,5.00\n2026-03-02,ü".encode("cp1252"), layout())
 
 
+def test_an_encoding_that_fails_in_its_own_way_is_refused_too() -> None:
+    with pytest.raises(lines.BankFileInvalid, match="not punycode"):
+        csv_statements.read(GOOD.encode(), layout(csv={"encoding": "punycode"}))
+
+
 def test_too_many_lines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MOST_LINES", 2)
     with pytest.raises(lines.BankFileTooLarge):

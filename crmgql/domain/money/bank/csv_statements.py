@@ -56,8 +56,8 @@ def _text(content: bytes, layout: Layout) -> str:
     encoding = layout.csv.encoding
     try:
         return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+    except UnicodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else None
         raise BankFileInvalid(f"This is not {encoding}; name the encoding in the layout.", line=line) from None
 
 
