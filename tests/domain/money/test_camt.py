@@ -109,6 +109,12 @@ def test_pages_open_and_close_with_interim_balances() -> None:
     assert read.closing.amount - read.opening.amount == Decimal("250.00")
 
 
+def test_one_interim_balance_alone_does_not_close_what_it_opens() -> None:
+    page = re.sub(r"(?s)<Bal>((?!</Bal>).)*CLBD.*?</Bal>", "", statement(PAID)).replace("OPBD", "ITBD")
+    (read,) = camt.read(document(page))
+    assert (read.checked, read.closing) == (False, None)
+
+
 def test_elements_of_the_banks_own_inside_an_entry_are_not_read() -> None:
     own = '<SplmtryData><Envlp><b:Ntry xmlns:b="urn:bank"><Amt>1</Amt></b:Ntry><Ntry><Amt>1</Amt></Ntry></Envlp></SplmtryData>'
     (read,) = camt.read(document(statement(PAID).replace("</Ntry>", f"</Ntry>{own}")))

@@ -138,6 +138,12 @@ def test_running_balances_are_followed_in_either_order(newest_first: bool) -> No
     assert (read.opening.amount, read.closing.amount) == (Decimal("100.00"), Decimal("99.00"))
 
 
+def test_the_days_decide_where_balances_fit_in_both_orders() -> None:
+    text = "day,amount,balance\n2026-03-03,-5.00,100.00\n2026-03-02,5.00,105.00\n"
+    (read,) = csv_statements.read(text.encode(), layout(columns={"balance": "balance"}))
+    assert read.closing == lines.Balance(Decimal("100.00"), date(2026, 3, 3))
+
+
 def test_a_line_that_is_missing_breaks_the_balances() -> None:
     text = "day,amount,balance\n2026-03-02,5.00,105.00\n2026-03-03,1.00,99.00\n2026-03-04,1.00,100.00\n"
     with pytest.raises(lines.BankFileUnbalanced, match="Line 3"):

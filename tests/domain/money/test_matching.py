@@ -235,6 +235,14 @@ def test_two_equal_payments_are_not_both_for_one_item() -> None:
     assert [found[key].certainty for key in "bac"] == [Certainty.CERTAIN, Certainty.LIKELY, Certainty.NONE]
 
 
+def test_what_was_paid_in_part_is_open_with_its_rest() -> None:
+    part = Receipt("a", DAY, Decimal("60.00"), "EUR", ("INV-2026-0007",))
+    whole = Receipt("b", DAY, Decimal("100.00"), "EUR")
+    rest = Receipt("c", DAY, Decimal("40.00"), "EUR")
+    found = matching.match_all([part, whole, rest], [item(7, "100.00", "INV-2026-0007")], CUSTOMERS)
+    assert [found[key].certainty for key in "abc"] == [Certainty.LIKELY, Certainty.NONE, Certainty.POSSIBLE]
+
+
 def test_a_bank_line_is_matched() -> None:
     (read,) = camt.read(file(Entry("100.00", [Part(name="Acme", texts=("Re. INV-2026-", "0007"))])))
     receipt = matching.of_line(read.lines[0])

@@ -225,6 +225,7 @@ LONG = "A long description of many words, 包含安装调试、培训以及两�
     "document",
     [
         pytest.param(longer(40), id="many lines"),
+        *(pytest.param(longer(count), id=f"totals behind {count} lines") for count in (16, 19, 22)),
         pytest.param(longer(2, LONG), id="a line longer than a page"),
         pytest.param(replace(INVOICE, notes=LONG), id="long notes"),
         pytest.param(replace(INVOICE, reference="x" * 200, number="N" * 150), id="long numbers"),
