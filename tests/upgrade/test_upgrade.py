@@ -100,7 +100,9 @@ async def test_an_earlier_database_migrates_and_answers_the_same(
     try:
         before = fill(earlier, url, shared_data, tmp_path / "rejects.csv")
         assert before[0]["customers"]["totalCount"] > 1000  # the imports' too
-        with pytest.raises(asyncpg.RaiseError, match=r"of BRL on 2016-\S+, EUR on .*crmgql rates set CURRENCY DAY RATE"):
+        with pytest.raises(
+            asyncpg.RaiseError, match=r"of BRL on 2016-\S+, EUR on .*crmgql rates set CURRENCY DAY RATE"
+        ):
             await migrate.migrate(url)
         for currency, rate in {"BRL": "0.25", "EUR": "1.25", "JPY": "0.01", "KWD": "3.25"}.items():
             set_rate(url, currency, rate)
