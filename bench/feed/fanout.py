@@ -100,7 +100,7 @@ def bare() -> Iterator[processes.Server]:
     command = [
         *(sys.executable, "-m", "granian", "bench.peers.sockets:app", "--interface", "asgi", "--host", "127.0.0.1"),
         *("--port", str(port), "--workers", "1", "--loop", "uvloop", "--backlog", "2048", "--backpressure", ROOM),
-        *("--no-access-log", "--log-level", "warning"),
+        *("--runtime-mode", "st", "--no-access-log", "--log-level", "warning"),
     ]
     with processes.running("the bare loop", command, port, {}, company.log("feed-bare")) as server:
         yield server
