@@ -65,7 +65,7 @@ class Channel:
         self._count = 0
         self._moved = Waking()
         self._task: asyncio.Task[None] | None = None
-        self._replays: dict[Cursor, asyncio.Future[Batch]] = {}
+        self._replays: dict[tuple[Cursor, int | None], asyncio.Future[Batch]] = {}
         self._history = feed.history
         """The one that is kept."""
 
@@ -96,8 +96,11 @@ class Channel:
             return None
         return newest.whole
 
-    async def after(self, at: Cursor) -> AsyncGenerator[Batch]:
-        """Batches from the cursor on, for ever. Raises `CursorLost`, also later: when a failover changes history."""
+    async def after(self, at: Cursor, *, most: int | None = None) -> AsyncGenerator[Batch]:
+        """Batches from the cursor on, for ever; of those that are not kept at most so many answers are read at once.
+
+        Raises `CursorLost`, also later: when a failover changes history.
+        """
         history = self.feed.history
         while True:
             count = self._moved.count
@@ -108,7 +111,7 @@ class Channel:
                 self._begin_anew()
             batch = self._kept_after(at)
             if batch is None and self.tail is not None and at.position < self.tail.position:
-                batch = await self._replayed(at)
+                batch = await self._replayed(at, most)
             if batch is None or batch.end.position == at.position:
                 await self._moved.after(count)
                 continue
@@ -123,17 +126,24 @@ class Channel:
                 return None
         return None
 
-    async def _replayed(self, at: Cursor) -> Batch:
+    async def _replayed(self, at: Cursor, most: int | None) -> Batch:
         """The next stretch after a cursor, read once for all who stand there at the moment."""
-        found = self._replays.get(at)
+        found = self._replays.get((at, most))
         if found is None:
-            found = self._replays[at] = asyncio.ensure_future(self._replay(at))
-            found.add_done_callback(lambda done: self._replays.pop(at, None))
+            found = self._replays[at, most] = asyncio.ensure_future(self._replay(at, most))
+            found.add_done_callback(lambda done: self._replays.pop((at, most), None))
         return await asyncio.shield(found)
 
-    async def _replay(self, at: Cursor) -> Batch:
+    async def _replay(self, at: Cursor, most: int | None) -> Batch:
         page = await self.feed.page(at, kinds=self._kinds)
-        return await self._batch(page)
+        return await self._batch(page if most is None else self._cut(page, most))
+
+    def _cut(self, page: Page, most: int) -> Page:
+        """The page, or its beginning up to as many events as are wanted."""
+        wanted = [number for number, event in enumerate(page.events, 1) if self.wanted.match(event)]
+        if len(wanted) <= most:
+            return page
+        return page.until(wanted[most - 1])
 
     async def _follow(self) -> None:
         """Reads what is new, while somebody listens."""

@@ -95,6 +95,11 @@ class Page:
     end: Cursor
     whole: Cursor | None = None
 
+    def until(self, number: int) -> Page:
+        """Its beginning, of so many events: one at least."""
+        events = self.events[:number]
+        return Page(self.start, events, events[-1].cursor, _whole(events))
+
 
 async def place(connection: Connection) -> int:
     """One pass of the relay. Returns the newest position."""
@@ -136,10 +141,14 @@ async def page(connection: Connection, after: Cursor, *, width: int, kinds: Coll
         await check(connection, after)
     events = [Placed(*row) for row in (rows[1:] if anchored else rows)]
     end = events[-1].cursor if events else after
-    whole = next((event.cursor for event in reversed(events) if event.is_last), None)
+    whole = _whole(events)
     if kinds is not None:
         events = [event for event in events if event.kind in kinds]
     return Page(after, events, end, whole)
+
+
+def _whole(events: Sequence[Placed]) -> Cursor | None:
+    return next((event.cursor for event in reversed(events) if event.is_last), None)
 
 
 def _head(row: Any) -> Cursor:

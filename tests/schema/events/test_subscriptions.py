@@ -14,8 +14,10 @@ import pytest
 import pytest_asyncio
 
 from crmgql.engine import live_queries
+from crmgql.engine.followed import FOLLOWED
 from crmgql.engine.operations import Rejected, Request
-from crmgql.engine.readings import Reads
+from crmgql.engine.polls import Poll
+from crmgql.engine.readings import EventReader, Reads
 from crmgql.engine.subscriptions import Stream
 from crmgql.errors import Unauthenticated
 from crmgql.events import feed as feeds
@@ -113,6 +115,29 @@ EVENTS = """subscription($after: Cursor, $kinds: [String!], $where: EventWhere) 
     changes { field before after }
   }
 }"""
+
+
+async def test_a_page_costs_what_is_in_it(world: World, following, monkeypatch) -> None:
+    read, widths = EventReader.read, []
+
+    async def counted(self: EventReader, events: Any) -> Any:
+        widths.append(len(events))
+        return await read(self, events)
+
+    monkeypatch.setattr(EventReader, "read", counted)
+    follower = following()
+    start = cursor = (await world.engine.subscriptions.following.head()).text()
+    for name in "ABCDE":
+        await customer(world, name=name)
+    await place(world)
+    wanted, found = FOLLOWED["events"].wanted({"kinds": ["customer.created"]}), []
+    for _ in range(3):
+        polled = await world.engine.poll(Request(EVENTS), follower.who, Poll(cursor, wanted, 2, 0))
+        cursor = polled.end.text()
+        found += [json.loads(each.body)["data"]["events"]["subject"]["name"] for each in polled.answers]
+        assert polled.more == (len(found) < 5)
+    assert (found, widths) == (list("ABCDE"), [2, 2, 1])
+    assert cursor > start
 
 
 async def test_an_event_comes_with_what_it_changed(world: World, following) -> None:
