@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from crmgql.engine import live_queries
+from crmgql.engine import channels, live_queries
 from crmgql.engine.followed import FOLLOWED
 from crmgql.engine.operations import Rejected, Request
 from crmgql.engine.polls import Poll
@@ -138,6 +138,30 @@ async def test_a_page_costs_what_is_in_it(world: World, following, monkeypatch) 
         assert polled.more == (len(found) < 5)
     assert (found, widths) == (list("ABCDE"), [2, 2, 1])
     assert cursor > start
+
+
+async def test_who_takes_events_quickly_has_the_next_read_meanwhile(world: World, following, monkeypatch) -> None:
+    read, starts = feeds.Feed.page, []
+
+    async def counted(self: feeds.Feed, after: Any, **given: Any) -> Any:
+        starts.append(after.position)
+        return await read(self, after, **given | {"width": 1})
+
+    monkeypatch.setattr(feeds.Feed, "page", counted)
+    start = await world.engine.subscriptions.following.head()
+    for name in "ABCDE":
+        await customer(world, name=name)
+    await place(world)
+    stream = await following().open(EVENTS, after=start.text())
+    await some(stream, 2)
+    async with asyncio.timeout(WAIT_S):
+        while len(starts) < 3:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert len(starts) == 3, "one page ahead, and no more"
+    monkeypatch.setattr(channels, "QUICK_S", 0)
+    assert [each["subject"]["name"] for each in await some(stream, 3)] == ["C", "D", "E"]
+    assert starts == sorted(starts)
 
 
 async def test_an_event_comes_with_what_it_changed(world: World, following) -> None:
