@@ -5,7 +5,6 @@ Every converter takes text that is not blank and gives a value for its column, o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
