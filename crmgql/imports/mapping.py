@@ -108,7 +108,8 @@ class Mapping:
 def _file(section: Section, base: styles.Csv, directory: Path) -> CsvFile:
     label = section.text("file")
     style = styles.csv(section.sub("csv"), base)
-    return CsvFile(label, directory / label, style.encoding, style.delimiter, style.quote)
+    folder = section.path.parent if label.startswith("./") else directory
+    return CsvFile(label, folder / label, style.encoding, style.delimiter, style.quote)
 
 
 def _scale(section: Section) -> Decimal | None:
@@ -234,7 +235,7 @@ class _Reader:
 
 
 def load(path: Path, base_dir: Path | None = None) -> Mapping:
-    """The mapping. Files are taken relative to `base_dir`, or to the mapping's own folder."""
+    """The mapping. Files are taken relative to `base_dir`, or to the mapping's own folder, as those that begin with `./` always are."""
     try:
         root = Section(path, "top level", tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
