@@ -198,6 +198,8 @@ class World:
         customer = customer or await self.customer()
         line = {"quantity": "1", "description": "Thing", "unitPrice": money("12.50")}
         id: str = (await self.do("orderCreate", customerId=customer, lines=[line] * lines)).done["id"]
+        if status not in ("DRAFT", "CANCELLED"):
+            assert (await self.do("orderConfirm", id=id)).done
         await self.database.execute("UPDATE orders SET status = $2 WHERE id = $1", uuid_of(id), status)
         return id
 
@@ -206,10 +208,9 @@ class World:
         id: str = (
             await self.do("paymentRecord", orderId=order, amount=money("1.00"), method="CASH", pending=True)
         ).done["id"]
-        received = NOW if status == "RECEIVED" else None
-        await self.database.execute(
-            "UPDATE payments SET status = $2, received_at = $3 WHERE id = $1", uuid_of(id), status, received
-        )
+        verbs = {"RECEIVED": "paymentReceive", "FAILED": "paymentFail", "CANCELLED": "paymentCancel"}
+        if status in verbs:
+            assert (await self.do(verbs[status], id=id)).done
         return id
 
     async def api_key(self) -> str:
