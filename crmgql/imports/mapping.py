@@ -64,6 +64,7 @@ class FieldSpec:
     blank: str | None = None
     blank_value: Template | None = None
     scale: Decimal | None = None
+    invert: bool = False
     split: str | None = None
     by: str = "external_id"
     source: str | None = None
@@ -125,6 +126,13 @@ def _scale(section: Section) -> Decimal | None:
     return factor
 
 
+def _invert(section: Section) -> bool:
+    value = section.take("invert")
+    if value not in (None, True, False):
+        section.fail("invert", f"{value!r} must be true or false")
+    return bool(value)
+
+
 def _blank(section: Section) -> tuple[str | None, Template | None]:
     value = section.take("blank")
     if isinstance(value, dict):
@@ -160,6 +168,7 @@ def _field(parent: Section, name: str, value: object, style: Style) -> FieldSpec
         blank,
         blank_value,
         _scale(section),
+        _invert(section),
         section.text("split", "") or None,
         section.text("by", "external_id"),
         section.text("source", "") or None,

@@ -61,6 +61,7 @@ async def test_olist_to_the_cent(shop: Workshop) -> None:
         "SELECT rate FROM fx_rates WHERE source = 'olist' AND effective_on < (SELECT min(ordered_at)::date FROM orders)"
     )
     assert await shop.value(rate) == Decimal("0.3")
+    assert await shop.rows("SELECT DISTINCT rate FROM revenue_records") == [(Decimal("0.3"),)]
     assert await shop.value("SELECT max(amount) FROM payments") == Decimal(totals["largest_payment"])
     assert await shop.rows("SELECT sum(line_amount), sum(shipping_amount), count(*) FROM order_lines") == [
         (Decimal(totals["item_price_total"]), Decimal(totals["freight_total"]), totals["items"])
