@@ -99,7 +99,9 @@ async def _measure(url: str, rounds: int, console: Console) -> dict[str, Any]:
     bare = [await connections.open_one(url, 60_000) for _ in range(AT_ONCE)]
     seen: dict[str, dict[str, list[float]]] = {}
     for number in range(-1, rounds):
-        await admin.execute("ANALYZE")  # as autovacuum does while tables grow; the round before the first is not counted
+        await admin.execute(
+            "ANALYZE"
+        )  # as autovacuum does while tables grow; the round before the first is not counted
         for spread, at_once in ((True, 1), (True, AT_ONCE), (False, AT_ONCE)):
             where = f"{at_once} at once, {'many customers' if spread else 'one customer'}"
             for way in ("engine", "statements"):
