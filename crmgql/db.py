@@ -22,7 +22,7 @@ from tortoise import Tortoise
 
 from crmgql.errors import DatabaseAway, DatabaseTrouble, SetupError
 from crmgql.postgres.company import Company, CompanyBelief
-from crmgql.postgres.connection import GRACE_S, Connection, open_one, server_settings
+from crmgql.postgres.connection import GRACE_S, ROLE, Connection, open_one, server_settings
 from crmgql.postgres.stacks import Stack, unbroken
 from crmgql.postgres.troubles import Troubles
 
@@ -317,6 +317,11 @@ async def connect(
         log.warning("started without PostgreSQL, which does not answer yet", setting=setting, reason=str(reason))
     except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
         await database.close()
+        if f'role "{ROLE}"' in str(error):  # it is not there, or the user may not take it
+            raise SetupError(
+                f"The database is empty or of an older version, or its user may not take the role {ROLE}:"
+                " run “crmgql migrate”, which makes it or says what to run."
+            ) from error
         raise SetupError(_unreachable(error, setting)) from error
     return database
 

@@ -76,6 +76,13 @@ class ResolvedAlready(CrmError):
     final = True
 
 
+class RateMissing(CrmError):
+    """There is no exchange rate on or before the day on which something is posted."""
+
+    code = "RATE_MISSING"
+    final = True
+
+
 class CurrencyMismatch(CrmError):
     code = "CURRENCY_MISMATCH"
 

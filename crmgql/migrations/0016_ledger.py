@@ -1,4 +1,4 @@
-"""The books: entries, postings, open items, chains"""
+"""The books: entries, postings, open items, chains."""
 
 from pathlib import Path
 

@@ -161,7 +161,7 @@ CREATE TABLE postings (
     CONSTRAINT postings_credit_item CHECK ((credit IN ('RECEIVABLE', 'DISPUTED', 'UNEARNED', 'CREDIT', 'SUSPENSE')) = (credit_item_id IS NOT NULL)),
     CONSTRAINT postings_debit CHECK (debit IN ('RECEIVABLE', 'BANK', 'CLEARING', 'DISPUTED', 'INVENTORY', 'REVALUATION', 'EXCHANGE', 'TRANSFER', 'UNEARNED', 'CREDIT', 'DEFERRED', 'SUSPENSE', 'TAX', 'COMMISSION_PAYABLE', 'PAYROLL_PAYABLE', 'OPENING', 'RETAINED', 'REVENUE', 'SHIPPING', 'REFUNDS', 'FX_GAIN', 'FX_LOSS', 'UNREALISED_FX', 'ROUNDING', 'COST', 'FEES', 'WRITE_OFF', 'COMMISSION')),
     CONSTRAINT postings_debit_item CHECK ((debit IN ('RECEIVABLE', 'DISPUTED', 'UNEARNED', 'CREDIT', 'SUSPENSE')) = (debit_item_id IS NOT NULL)),
-    CONSTRAINT postings_moves CHECK (debit <> credit OR debit_item_id <> credit_item_id),
+    CONSTRAINT postings_moves CHECK (debit <> credit OR coalesce(debit_item_id <> credit_item_id, false)),
     CONSTRAINT postings_n CHECK (n BETWEEN 1 AND size),
     CONSTRAINT postings_pkey PRIMARY KEY (owner_id, entry_id, n)
 );

@@ -1,6 +1,6 @@
-"""The books: entries and their postings, open items, balances, chains of hashes, periods (docs/ledger.md).
+"""The books: entries and their postings, open items, balances, chains of hashes, periods, exchange rates (docs/ledger.md).
 
-Entries, postings, links and anchors are never changed. Heads, links, balances and the sums of open items are kept by the
+Entries, postings, links, anchors and rates are never changed. Heads, links, balances and the sums of open items are kept by the
 trigger `keep_books` and by nothing else.
 """
 
@@ -22,6 +22,7 @@ from crmgql.models.base import (
     KeyField,
     Record,
     Undescribed,
+    amounts,
     check,
     index,
     one_of,
@@ -280,7 +281,7 @@ class Posting(Model, metaclass=Undescribed):
             check("postings_credit", one_of("credit", Purpose)),
             check("postings_debit_item", f"({ITEMS.format('debit')}) = (debit_item_id IS NOT NULL)"),
             check("postings_credit_item", f"({ITEMS.format('credit')}) = (credit_item_id IS NOT NULL)"),
-            check("postings_moves", "debit <> credit OR debit_item_id <> credit_item_id"),
+            check("postings_moves", "debit <> credit OR coalesce(debit_item_id <> credit_item_id, false)"),
             check("postings_amount", "base_amount >= 0 AND (amount > 0 OR (amount = 0 AND base_amount > 0))"),
             check("postings_amount_scale", "amount_fits(amount, currency)"),
             check("postings_base_amount_scale", "amount_fits(base_amount, base_currency)"),
@@ -400,4 +401,30 @@ class AccountCode(Record):
         constraints = [
             unique("account_codes_purpose", "company_id", "purpose"),
             check("account_codes_purpose_known", one_of("purpose", Purpose)),
+        ]
+
+
+class FxRate(Record):
+    """Units of the base currency for one unit of the currency, from a day on, until a row of a later day.
+
+    Rows are only added: a newer one for the same day replaces the one before. `source`: who says so, such as `MANUAL` or `ECB`.
+    """
+
+    currency = fields.CharField(max_length=3)
+    base_currency = fields.CharField(max_length=3)
+    effective_on = fields.DateField()
+    rate = AmountField()
+    source = fields.CharField(max_length=50)
+
+    class Meta:
+        table = "fx_rates"
+        constraints = [
+            check("fx_rates_pair", "currency <> base_currency"),
+            check("fx_rates_rate", "rate > 0 AND rate < 1e12 AND scale(rate) <= 18"),
+            *amounts("fx_rates"),
+            *amounts("fx_rates", currency="base_currency"),
+        ]
+        indexes = [
+            index("fx_rates_newest", "base_currency", "currency", "effective_on DESC", "id DESC"),
+            index("fx_rates_created", "created_at", "id"),
         ]

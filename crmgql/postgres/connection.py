@@ -20,6 +20,9 @@ from crmgql.postgres import troubles
 Connection: TypeAlias = Any
 """A `Watched` connection; asyncpg has no types."""
 
+ROLE = "crmgql_app"
+"""What API and workers are for the database: migrations, which run as the owner of the tables, make it and say what it may do."""
+
 CONNECT_S = 4.0
 """How long opening a connection may take."""
 
@@ -125,7 +128,7 @@ async def open_one(url: str, statement_timeout_ms: int, *, read_only: bool = Fal
     One that only reads keeps every statement prepared, however long. Unless it `replans`, PostgreSQL plans each once: for long
     statements that look up a few rows by their ids planning takes ten times as long as running, and PostgreSQL would do it each time.
     """
-    settings = server_settings(statement_timeout_ms)
+    settings = {**server_settings(statement_timeout_ms), "role": ROLE}
     kept: dict[str, Any] = {"max_cacheable_statement_size": 0}
     if read_only:
         settings["default_transaction_read_only"] = "on"

@@ -452,7 +452,7 @@ async def load(connection: asyncpg.Connection) -> None:
     """Inserts everything, with all constraints on."""
     made = rows()
     await connection.execute(
-        "DELETE FROM stages; DELETE FROM pipelines; DELETE FROM companies"
+        "DELETE FROM stages; DELETE FROM pipelines; DELETE FROM books; DELETE FROM companies"
     )  # those that every database starts with
     await connection.execute(
         "INSERT INTO documents (hash, text, purpose) VALUES (encode(sha256($1::bytea), 'hex'), $2, 'PAYLOAD')",

@@ -207,6 +207,8 @@ APPENDED = {
     " SELECT id, 'NEW', now() FROM leads",
     "assignment_decisions": f"{LEAD} INSERT INTO assignment_decisions (lead_id, reason, explanation, decided_at)"
     " SELECT id, 'MANUAL', 'So.', now() FROM leads",
+    "fx_rates": "INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source)"
+    " VALUES ('EUR', 'USD', '2026-11-01', 1.25, 'MANUAL')",
     "pool_moves": f"{LEAD} {POOL} INSERT INTO pool_moves (lead_id, pool_id, kind, occurred_at)"
     " SELECT leads.id, pools.id, 'RELEASED', now() FROM leads, pools",
 }
@@ -221,6 +223,7 @@ CHANGES = [
     ("stale_alerts", "UPDATE stale_alerts SET alerted_at = now() + interval '1 day'"),
     ("lead_transitions", "UPDATE lead_transitions SET to_status = 'LOST'"),
     ("assignment_decisions", "UPDATE assignment_decisions SET explanation = 'Otherwise.'"),
+    ("fx_rates", "UPDATE fx_rates SET rate = 2"),
     ("pool_moves", "UPDATE pool_moves SET kind = 'CLAIMED'"),
     *((name, f"UPDATE {name} SET id = id") for name in sorted(APPENDED)),
     *((name, f"DELETE FROM {name}") for name in sorted(APPENDED)),
