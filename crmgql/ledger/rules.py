@@ -25,9 +25,6 @@ def _rule(name: str, what: str, body: str, *, entry: str = "NULL", place: str = 
     )
 
 
-CUSTOMERS = """
-    SELECT e.owner_id, e.id FROM public.ledger_entries AS e
-    WHERE e.owner_id BETWEEN $1 AND $2 AND e.customer_id IS DISTINCT FROM nullif(e.owner_id, e.company_id)"""
 CURRENCIES = """
     SELECT e.owner_id, e.id, e.base_currency, books.currency FROM public.ledger_entries AS e
     LEFT JOIN public.books ON books.company_id = e.company_id
@@ -67,7 +64,6 @@ ANCHORED = """
     WHERE a.owner_id BETWEEN $1 AND $2 AND link.hash IS DISTINCT FROM a.hash ORDER BY a.anchor_id"""
 
 RULES = (
-    _rule("customers", "'the entry names another customer than its owner'", CUSTOMERS, entry="id"),
     _rule(
         "currencies",
         "'the entry is in base currency ', base_currency, ', and the books are in ', coalesce(currency, 'none')",

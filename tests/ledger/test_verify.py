@@ -30,7 +30,7 @@ CHANGES: dict[str, dict[str, tuple[str, str, str]]] = {
     "ledger_entries": {
         "id": ("uuidv7()", "sale", "entry {id}: the chain has an entry here that is not there any more"),
         "company_id": ("uuidv7()", "sale", CHANGED),
-        "owner_id": ("'{other}'", "fee", "owner {other} entry {id}: the entry is in no chain"),
+        "owner_id": ("'{other}'", "fee", "owner {other} entry {id}: the entry names another customer"),
         "customer_id": ("NULL", "sale", "names another customer than its owner"),
         "kind": ("'order.cancelled'", "sale", CHANGED),
         "phase": ("'PENDING'", "sale", REPEATED),
