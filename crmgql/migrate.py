@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 from tortoise import Tortoise
@@ -32,14 +34,29 @@ async def migrate(url: str) -> list[str]:
         await guard.close()
 
 
+async def pending(url: str) -> list[str]:
+    """The names of the migrations that the database still lacks."""
+    async with _executor(url) as executor:
+        return await _planned(executor)
+
+
 async def _apply(url: str) -> list[str]:
+    async with _executor(url) as executor:
+        planned = await _planned(executor)
+        await executor.migrate()
+        return planned
+
+
+async def _planned(executor: MigrationExecutor) -> list[str]:
+    return [step.migration.name for step in await executor.plan()]
+
+
+@asynccontextmanager
+async def _executor(url: str) -> AsyncIterator[MigrationExecutor]:
     config = tortoise_config(url, pool_size=1, statement_timeout_ms=0)
     await Tortoise.init(config=config)
     logging.getLogger("tortoise").setLevel(logging.WARNING)
     try:
-        executor = MigrationExecutor(get_connection("default"), config["apps"])
-        planned = [step.migration.name for step in await executor.plan()]
-        await executor.migrate()
-        return planned
+        yield MigrationExecutor(get_connection("default"), config["apps"])
     finally:
         await Tortoise.close_connections()

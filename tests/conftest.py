@@ -28,6 +28,7 @@ from crmgql.engine.operations import Engine
 from crmgql.postgres.stacks import Stack
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
+from tests import rates
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 T = TypeVar("T")
@@ -150,10 +151,13 @@ async def make_quick(server_url: str) -> None:
 
 @pytest_asyncio.fixture(scope="session")
 async def template(servers: embedded.Servers) -> str:
-    """The name of a migrated, empty database, to copy."""
+    """The name of a migrated database to copy, with exchange rates and nothing else."""
     async with administering(servers.database_url) as admin:
         await admin.execute(f"CREATE DATABASE {TEMPLATE}")
     await migrate.migrate(named(servers.database_url, TEMPLATE))
+    connection = await asyncpg.connect(named(servers.database_url, TEMPLATE))
+    await rates.sow(connection)
+    await connection.close()
     return TEMPLATE
 
 

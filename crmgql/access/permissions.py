@@ -132,6 +132,8 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
         Permission("payment.write", "recording payments, and that they failed or were refunded"),
+        Permission("rate.read", "seeing exchange rates"),
+        Permission("rate.write", "setting exchange rates"),
     ),
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),

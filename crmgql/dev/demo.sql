@@ -70,6 +70,13 @@ INSERT INTO demo_plans VALUES
     ('DEPOSIT', 1, 0, 0.3, 'RECEIVED'), ('DEPOSIT', 2, 0.3, 1, 'PENDING'), ('DUE', 1, 0, 1, 'PENDING'),
     ('FAILED', 1, 0, 1, 'FAILED');
 
+-- name: rates
+-- In the currency of the books, from the first day on.
+INSERT INTO fx_rates (id, created_at, currency, base_currency, effective_on, rate, source)
+SELECT uuidv7(:founded - clock_timestamp()), :founded, r.currency, own.currency, (:founded)::date,
+       trim_scale(round(own.per_dollar / r.per_dollar, 6)), 'DEMO'
+FROM books JOIN demo_rates own USING (currency), demo_rates r WHERE r.currency <> own.currency;
+
 -- name: people
 -- A sales director over one manager per region; sellers and their region's manager are its team.
 INSERT INTO demo_people

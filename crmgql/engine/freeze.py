@@ -15,7 +15,7 @@ from crmgql import access
 from crmgql.engine import declare
 from crmgql.errors import DeclarationError
 from crmgql.events import kinds
-from crmgql.models.base import AmountField, TextArrayField
+from crmgql.models.base import AmountField, NumberField, TextArrayField
 from crmgql.planner import codecs, metadata
 
 SCALARS: dict[type, codecs.Codec] = {
@@ -27,6 +27,7 @@ SCALARS: dict[type, codecs.Codec] = {
     orm.DatetimeField: codecs.DATETIME,
     orm.DateField: codecs.DATE,
     orm.DecimalField: codecs.DECIMAL,
+    NumberField: codecs.DECIMAL,
     orm.JSONField: codecs.JSON,
     TextArrayField: codecs.enum_codec("String", many=True),
 }

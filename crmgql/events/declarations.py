@@ -78,12 +78,16 @@ def _exact(value: Any) -> Any:
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
+Exact = Annotated[str, BeforeValidator(_exact), Field(pattern=r"^-?\d+(\.\d+)?$")]
+"""From Decimal: a decimal number as text."""
+
+
 class Amount(BaseModel):
     """An exact amount: a decimal number as text, and its currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    amount: Annotated[str, BeforeValidator(_exact), Field(pattern=r"^-?\d+(\.\d+)?$")]
+    amount: Exact
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
 

@@ -28,7 +28,7 @@ from crmgql.domain.money import bulk as money
 from crmgql.domain.opportunities import bulk as opportunities
 from crmgql.domain.people import bulk as people
 from crmgql.domain.sales import bulk as sales
-from crmgql.models.base import AmountField, TextArrayField
+from crmgql.models.base import AmountField, NumberField, TextArrayField
 from crmgql.records.bulk import Writer
 
 WRITERS: dict[str, Writer] = {
@@ -41,6 +41,7 @@ WRITERS: dict[str, Writer] = {
     "stage_transitions": opportunities.stage_transitions,
     "campaigns": marketing.campaigns,
     "leads": leads.leads,
+    "fx_rates": money.fx_rates,
     "orders": sales.orders,
     "order_lines": sales.order_lines,
     "payments": money.payments,
@@ -154,6 +155,7 @@ _KINDS: tuple[tuple[type[Any], Kind], ...] = (
     (columns.BooleanField, Kind.BOOLEAN),
     (columns.IntField, Kind.INTEGER),
     (columns.DecimalField, Kind.DECIMAL),
+    (NumberField, Kind.DECIMAL),
     (columns.JSONField, Kind.JSON),
     (AmountField, Kind.AMOUNT),
     (TextArrayField, Kind.TEXTS),

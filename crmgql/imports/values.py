@@ -46,7 +46,7 @@ DEFAULT_STYLE = Style()
 @lru_cache(maxsize=1024)
 def currency_scale(code: str) -> int:
     """Digits after the decimal point; ValueError for what is no ISO 4217 code."""
-    if not re.fullmatch("[A-Z]{3}", code):
+    if not money.is_code(code):
         raise ValueError(f"{code!r} is not a currency code such as USD")
     return money.scale(code)
 

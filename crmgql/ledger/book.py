@@ -7,7 +7,7 @@ second one only if some keys are taken. The trigger `keep_books` keeps chains, b
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -105,19 +105,17 @@ async def post(act: Act, entries: Sequence[Entry], *, refusals: Refusals | None 
     return posted
 
 
-async def reversals(
-    act: Act, ids: Collection[UUID], *, kind: str, effective_on: date, is_adjusting: bool = False
-) -> list[Entry]:
-    """The entries that take these back, to be posted. Each can be taken back once."""
+async def reversals(act: Act, days: Mapping[UUID, date], *, kind: str, is_adjusting: bool = False) -> list[Entry]:
+    """The entries that take these back, each on its day, to be posted. Each can be taken back once."""
     found: dict[UUID, list[Any]] = defaultdict(list)
-    for row in await act.tx.connection.fetch(READ, sorted(ids)):
+    for row in await act.tx.connection.fetch(READ, sorted(days)):
         found[row["id"]].append(row)
     return [
         Entry(
             kind=kind,
             key=f"reverses {id}",
             source=(rows[0]["source_type"], rows[0]["source_id"]),
-            effective_on=effective_on,
+            effective_on=days[id],
             postings=[_posting(row).back for row in rows],
             customer_id=rows[0]["customer_id"],
             reverses_id=id,

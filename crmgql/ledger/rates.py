@@ -27,7 +27,7 @@ LEFT JOIN LATERAL (
     ORDER BY effective_on DESC, id DESC LIMIT 1
 ) AS found ON true"""
 EXACT = Context(prec=60)
-"""An amount has 18 digits and a rate 30: their product is exact, so that it is rounded once."""
+"""An amount has 18 digits and a rate 24: their product is exact, so that it is rounded once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ CREATE TABLE fx_rates (
     CONSTRAINT fx_rates_base_currency_known CHECK (base_currency IS NULL OR currency_scale(base_currency) IS NOT NULL),
     CONSTRAINT fx_rates_currency_known CHECK (currency IS NULL OR currency_scale(currency) IS NOT NULL),
     CONSTRAINT fx_rates_pair CHECK (currency <> base_currency),
-    CONSTRAINT fx_rates_rate CHECK (rate > 0 AND rate < 1e12 AND scale(rate) <= 18)
+    CONSTRAINT fx_rates_rate CHECK (rate > 0 AND rate < 1e12 AND scale(rate) <= 12)
 );
-CREATE INDEX fx_rates_created ON fx_rates (created_at, id);
+CREATE INDEX fx_rates_effective ON fx_rates (effective_on, id);
 CREATE INDEX fx_rates_newest ON fx_rates (base_currency, currency, effective_on DESC, id DESC);
 
 CREATE TRIGGER fx_rates_no_change BEFORE UPDATE OR DELETE ON fx_rates FOR EACH ROW EXECUTE FUNCTION refuse_change();

@@ -30,6 +30,15 @@ class AmountField(fields.Field[Decimal], Decimal):  # type: ignore[misc]
     skip_to_python_if_native = True
 
 
+class NumberField(fields.Field[Decimal], Decimal):  # type: ignore[misc]
+    """An exact number that is no amount, such as a rate: stored with as many decimals as it was given."""
+
+    SQL_TYPE = "NUMERIC"
+    skip_to_python_if_native = True
+    max_digits = 24
+    decimal_places = 12
+
+
 class TextArrayField(fields.Field[list[str]], list):  # type: ignore[type-arg,misc]
     """A `text[]` column."""
 

@@ -20,6 +20,7 @@ from crmgql.models.base import (
     CompositeKey,
     DayRangeField,
     KeyField,
+    NumberField,
     Record,
     Undescribed,
     amounts,
@@ -93,6 +94,9 @@ class PeriodStatus(StrEnum):
 ITEMS = one_of("{}", ItemPurpose)
 IS_DEBIT_ITEM = "purpose = 'RECEIVABLE' OR purpose = 'DISPUTED'"
 OPEN = f"CASE WHEN {IS_DEBIT_ITEM} THEN debited - credited ELSE credited - debited END"
+LIVE = "purpose = 'RECEIVABLE' AND (settled <> 0 OR debited <> credited)"
+"""Something of it is open or was paid: its order is committed."""
+
 FREE = f"CASE WHEN {IS_DEBIT_ITEM} THEN debited - credited - crediting ELSE credited - debited - debiting END"
 PLAIN = "{} !~ '[\\x01-\\x1f\\x7f\\\\]'"
 """No tab, line break or backslash: the text that is hashed need escape nothing."""
@@ -223,10 +227,12 @@ class OpenItem(Model, metaclass=Undescribed):
     base = AmountField(db_default=0)
     open = AmountField(null=True)
     free = AmountField(null=True)
+    live_order_id: Any = fields.UUIDField(null=True)
+    live: Any = fields.BooleanField(null=True)
 
     class Meta:
         table = "open_items"
-        stored = {"open": OPEN, "free": FREE}
+        stored = {"open": OPEN, "free": FREE, "live_order_id": f"CASE WHEN {LIVE} THEN order_id END", "live": "true"}
         constraints = [
             unique("open_items_parts", "owner_id", "id", "purpose", "currency"),
             check("open_items_owner", "customer_id IS NULL OR customer_id = owner_id"),
@@ -239,6 +245,13 @@ class OpenItem(Model, metaclass=Undescribed):
         composite_keys = (
             CompositeKey("open_items_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("open_items_payment", ("payment_id",), "payments", ("id",)),
+            CompositeKey(
+                "open_items_live_order",
+                ("customer_id", "live_order_id", "live"),
+                "orders",
+                ("customer_id", "id", "committed"),
+                deferred=True,
+            ),
         )
         indexes = [
             index("open_items_customer", "customer_id", "id"),
@@ -413,18 +426,18 @@ class FxRate(Record):
     currency = fields.CharField(max_length=3)
     base_currency = fields.CharField(max_length=3)
     effective_on = fields.DateField()
-    rate = AmountField()
+    rate = NumberField()
     source = fields.CharField(max_length=50)
 
     class Meta:
         table = "fx_rates"
         constraints = [
             check("fx_rates_pair", "currency <> base_currency"),
-            check("fx_rates_rate", "rate > 0 AND rate < 1e12 AND scale(rate) <= 18"),
+            check("fx_rates_rate", "rate > 0 AND rate < 1e12 AND scale(rate) <= 12"),
             *amounts("fx_rates"),
             *amounts("fx_rates", currency="base_currency"),
         ]
         indexes = [
             index("fx_rates_newest", "base_currency", "currency", "effective_on DESC", "id DESC"),
-            index("fx_rates_created", "created_at", "id"),
+            index("fx_rates_effective", "effective_on", "id"),
         ]

@@ -12,6 +12,7 @@ from crmgql.models.base import (
     CompositeKey,
     Dependencies,
     Editable,
+    Record,
     amounts,
     check,
     index,
@@ -79,4 +80,38 @@ class Payment(Editable):
             index("payments_order", "customer_id", "order_id", "received_at", "id"),
             index("payments_received", "received_at", "id"),
             index("payments_created", "created_at", "id"),
+        ]
+
+
+class Allocation(Record):
+    """A part of a payment that settles a part of an order. It is never changed: undoing it is another one."""
+
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", on_delete=fields.RESTRICT)
+    payment: Any = fields.ForeignKeyField("crm.Payment", related_name="allocations", on_delete=fields.RESTRICT)
+    item_id = fields.UUIDField()
+    source_item_id = fields.UUIDField()
+    currency = fields.CharField(max_length=3)
+    amount = AmountField()
+    allocated_on = fields.DateField()
+    entry_id = fields.UUIDField()
+
+    class Meta:
+        table = "allocations"
+        constraints = [
+            check("allocations_amount_positive", "amount > 0"),
+            unique("allocations_entry_once", "customer_id", "entry_id"),
+            *amounts("allocations", "amount"),
+        ]
+        composite_keys = (
+            CompositeKey("allocations_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey("allocations_payment", ("customer_id", "payment_id"), "payments", ("customer_id", "id")),
+            CompositeKey("allocations_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
+            CompositeKey("allocations_item", ("item_id",), "open_items", ("id",)),
+            CompositeKey("allocations_source_item", ("source_item_id",), "open_items", ("id",)),
+        )
+        indexes = [
+            index("allocations_by_order", "customer_id", "order_id", "id"),
+            index("allocations_by_payment", "customer_id", "payment_id", "id"),
+            index("allocations_created", "created_at", "id"),
         ]

@@ -23,6 +23,7 @@ PREFIXES = {
     "Export": "exp",
     "EventSubscription": "sub",
     "FollowUpRule": "fur",
+    "FxRate": "fxr",
     "IntakeSource": "isr",
     "Interaction": "int",
     "Job": "job",

@@ -7,12 +7,15 @@ from typing import Any
 
 from tortoise import fields
 from tortoise.fields.db_defaults import Now, SqlDefault
+from tortoise.models import Model
 
 from crmgql.models.base import (
     AmountField,
     CompositeKey,
     Dependencies,
     Editable,
+    Record,
+    Undescribed,
     amounts,
     check,
     index,
@@ -33,8 +36,17 @@ class OrderStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+FIGURES = ("currency", "subtotal_amount", "shipping_amount", "tax_amount", "discount_amount", "total_amount")
+"""What an order and its revenue record agree on."""
+
+COMMITTED = "status <> 'DRAFT' AND status <> 'CANCELLED'"
+
+
 class Order(Editable):
-    """The total is always subtotal + shipping + tax − discount, in one currency."""
+    """The total is always subtotal + shipping + tax − discount, in one currency.
+
+    One that is `committed` has its revenue record, of its `revenue_revision` and with the same figures, or no commit succeeds.
+    """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="orders", on_delete=fields.RESTRICT)
     seller: Any = fields.ForeignKeyField("crm.User", related_name="orders", null=True, on_delete=fields.RESTRICT)
@@ -56,10 +68,15 @@ class Order(Editable):
     cancelled_at: Any = fields.DatetimeField(null=True)
     expected_delivery_at: Any = fields.DatetimeField(null=True)
     note: Any = fields.TextField(null=True)
+    revenue_revision = fields.IntField(db_default=1)
+    committed = fields.BooleanField(null=True)
+    committed_id: Any = fields.UUIDField(null=True)
 
     class Meta:
         table = "orders"
+        stored = {"committed": COMMITTED, "committed_id": f"CASE WHEN {COMMITTED} THEN id END"}
         constraints = [
+            unique("orders_committed", "customer_id", "id", "committed"),
             origin_unique("orders"),
             unique("orders_number", "number"),
             unique("orders_customer_id", "customer_id", "id"),
@@ -74,6 +91,15 @@ class Order(Editable):
             check("orders_note_length", "length(note) <= 20000"),
             *amounts("orders", "subtotal_amount", "shipping_amount", "tax_amount", "discount_amount", "total_amount"),
         ]
+        composite_keys = (
+            CompositeKey(
+                "orders_booked",
+                ("customer_id", "committed_id", "revenue_revision", *FIGURES),
+                "revenue_records",
+                ("customer_id", "order_id", "revision", *FIGURES),
+                deferred=True,
+            ),
+        )
         indexes = [
             index("orders_customer_ordered", "customer_id", "ordered_at", "id"),
             index("orders_seller", "seller_id", "ordered_at", "id"),
@@ -137,3 +163,78 @@ class OrderLine(Editable):
             index("order_lines_seller", "seller_id", "id"),
             index("order_lines_created", "created_at", "id"),
         ]
+
+
+class RevenueRecord(Record):
+    """What is booked of an order: the figures of one revision. It is never changed; a change of the order makes the next one.
+
+    `entry_id` posted the difference from the revision before; there is none where nothing had to be posted. `item_id` is the
+    order's receivable; `rate` that of the first day, which the order keeps. A cancelled order's last revision is of zeros.
+    """
+
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="revenue_records", on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="revenue_records", on_delete=fields.RESTRICT)
+    revision = fields.IntField()
+    currency = fields.CharField(max_length=3)
+    subtotal_amount = AmountField()
+    shipping_amount = AmountField()
+    tax_amount = AmountField()
+    discount_amount = AmountField()
+    total_amount = AmountField()
+    cost_amount = AmountField()
+    booked_on = fields.DateField()
+    rate = AmountField(db_default=1)
+    rate_id: Any = fields.UUIDField(null=True)
+    entry_id: Any = fields.UUIDField(null=True)
+    item_id: Any = fields.UUIDField(null=True)
+
+    class Meta:
+        table = "revenue_records"
+        constraints = [
+            unique("revenue_records_revision", "customer_id", "order_id", "revision"),
+            unique("revenue_records_figures", "customer_id", "order_id", "revision", *FIGURES),
+            check("revenue_records_revision_positive", "revision > 0"),
+            check(
+                "revenue_records_total",
+                "total_amount = subtotal_amount + shipping_amount + tax_amount - discount_amount",
+            ),
+            *amounts("revenue_records", *FIGURES[1:], "cost_amount"),
+        ]
+        composite_keys = (
+            CompositeKey("revenue_records_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey("revenue_records_rate", ("rate_id",), "fx_rates", ("id",)),
+            CompositeKey("revenue_records_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
+        )
+        indexes = [index("revenue_records_created", "created_at", "id")]
+
+
+class RevenueLine(Model, metaclass=Undescribed):
+    """A line as it was booked: what is committed of an order line."""
+
+    customer_id = fields.UUIDField()
+    order_id = fields.UUIDField()
+    revision = fields.IntField()
+    line_id = fields.UUIDField(primary_key=True)
+    product: Any = fields.ForeignKeyField(
+        "crm.Product", related_name="revenue_lines", null=True, on_delete=fields.RESTRICT
+    )
+    quantity = fields.DecimalField(max_digits=14, decimal_places=3)
+    currency = fields.CharField(max_length=3)
+    unit_price_amount = AmountField()
+    discount_amount = AmountField()
+    shipping_amount = AmountField()
+    line_amount = AmountField()
+    unit_cost_amount: Any = AmountField(null=True)
+
+    class Meta:
+        table = "revenue_lines"
+        primary_key = ("customer_id", "order_id", "revision", "line_id")
+        composite_keys = (
+            CompositeKey(
+                "revenue_lines_record",
+                ("customer_id", "order_id", "revision"),
+                "revenue_records",
+                ("customer_id", "order_id", "revision"),
+            ),
+        )
+        indexes = [index("revenue_lines_product", "product_id", "line_id")]

@@ -29,6 +29,7 @@ from crmgql.models.names import api_name
 from crmgql.records import checks, records, upserts
 from crmgql.records.changes import Change, Refusal, Written
 from crmgql.records.records import Act, Row
+from crmgql.records.upserts import Upsert
 
 Numbered = tuple[int, list[Any]]
 """A row and its index in the call."""
@@ -45,7 +46,7 @@ class _Batch:
     source: str
     columns: Sequence[str]
     rows: list[Numbered]
-    upsert: upserts.Upsert
+    upsert: Upsert
     written: Written
     followed: list[Entry] = field(default_factory=list)
 
@@ -121,7 +122,7 @@ class Writer:
             row += [work(values) for work in more.values()]
         if numbered:
             names = (*columns, *more)
-            upsert = upserts.upsert(self, names, (set(columns) if mapped is None else mapped) | more.keys())
+            upsert = self.upsert(names, (set(columns) if mapped is None else mapped) | more.keys())
             await self._write(act, _Batch(source, names, numbered, upsert, written), history)
         written.refused.sort(key=lambda refusal: refusal.place)
         return written
@@ -166,6 +167,10 @@ class Writer:
     def quiet_values(self, updates: Set[str]) -> dict[str, str]:
         """See `upserts.Rules`."""
         return {}
+
+    def upsert(self, columns: Sequence[str], mapped: Set[str]) -> Upsert:
+        """The statement that writes: where records are known by something else than their external ids, another one."""
+        return upserts.upsert(self, columns, mapped)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         """Updates what depends on the records. Returns the events of other records that this changed.

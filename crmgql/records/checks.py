@@ -20,7 +20,7 @@ from tortoise import fields
 from tortoise.models import Model
 
 from crmgql.errors import BadUserInput
-from crmgql.models.base import AmountField, TextArrayField
+from crmgql.models.base import AmountField, NumberField, TextArrayField
 from crmgql.models.names import api_name
 from crmgql.records import money
 
@@ -100,7 +100,7 @@ def _checker(field: fields.Field[Any], column: str) -> Check:
             return _check_texts
         case AmountField():
             return _check_amount
-        case fields.DecimalField():
+        case fields.DecimalField() | NumberField():
             return partial(_check_decimal, field)
         case fields.IntField():
             return _check_integer
@@ -132,7 +132,7 @@ def _check_integer(value: Any, name: str) -> None:
         raise BadUserInput(f"{value} is too large.", field=name)
 
 
-def _check_decimal(field: fields.DecimalField[Any], value: Decimal, name: str) -> None:
+def _check_decimal(field: fields.DecimalField[Any] | NumberField, value: Decimal, name: str) -> None:
     whole = field.max_digits - field.decimal_places
     if abs(value) >= Decimal(10) ** whole:
         raise BadUserInput(f"{value} is too large; it must be below 10^{whole}.", field=name)

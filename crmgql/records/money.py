@@ -6,6 +6,7 @@ decimals. Pure. Only `rounded` rounds. The database checks the same again (`amou
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ Money = tuple[Decimal, str]
 """An amount and its currency, as clients send them."""
 
 LIMIT = Decimal(10) ** 15
+CODE = re.compile("[A-Z]{3}")
 NO_DECIMALS = frozenset(
     [
         "BIF",
@@ -38,6 +40,11 @@ NO_DECIMALS = frozenset(
     ]
 )
 THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+
+
+def is_code(text: str) -> bool:
+    """Whether it is written as a currency is; the database's `currency_scale` says the same."""
+    return CODE.fullmatch(text) is not None
 
 
 def scale(currency: str) -> int:

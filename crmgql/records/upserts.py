@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from tortoise import fields
 from tortoise.models import Model
 
-from crmgql.models.base import AmountField, TextArrayField
+from crmgql.models.base import AmountField, NumberField, TextArrayField
 
 STAGE = "crmgql_stage"
 DROP = f"DROP TABLE IF EXISTS pg_temp.{STAGE}"
@@ -26,6 +26,7 @@ TYPES: tuple[tuple[type[Any], str], ...] = (
     (fields.BigIntField, "bigint"),
     (fields.DecimalField, "numeric"),
     (AmountField, "numeric"),
+    (NumberField, "numeric"),
     (fields.DatetimeField, "timestamptz"),
     (fields.DateField, "date"),
     (TextArrayField, "text[]"),

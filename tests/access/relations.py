@@ -55,6 +55,7 @@ PREFIXES = {
     "WebhookDelivery": "whd",
     "WebhookAttempt": "wha",
     "Export": "exp",
+    "FxRate": "fxr",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -203,4 +204,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "WebhookDelivery": "-id",
     "WebhookAttempt": "-id",
     "Export": "-id",
+    "FxRate": "-effectiveOn",
 }

@@ -10,7 +10,7 @@
 - Erasures are for administrators.
 - Events are for administrators and integrations, the audit trail for administrators and finance: as far as they see
   what happened there, and with a key only of the nouns that it was made for. API keys are for administrators. Users, teams and products are for everybody who has a role at all.
-- The company, pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
+- The company, exchange rates, pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
   costs, and the revenue it brought, is for administrators, finance, managers and marketing. Figures of a campaign count
   the leads and deals that one sees; finance counts all leads without seeing any. What a lead cost is not told to
   managers, who see only some of the leads.
@@ -97,9 +97,11 @@ TABLE_OF = {
     "WebhookDelivery": "webhook_deliveries",
     "WebhookAttempt": "webhook_attempts",
     "Export": "exports",
+    "FxRate": "fx_rates",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
+    "rates": ("FxRate",),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -117,7 +119,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
 SCOPE_OF = TABLE_OF | {kind: scope for scope, kinds in SCOPES.items() for kind in kinds}
 OPEN_TO_ALL = {
     *("User", "Team", "Product", "Campaign"),
-    *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company"),
+    *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company", "FxRate"),
 }
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}

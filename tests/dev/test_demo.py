@@ -14,6 +14,7 @@ from crmgql.dev import demo, embedded
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 # What a person reads of each table; ids and whatever refers to them are left out.
 CONTENT = {
+    "fx_rates": "currency, base_currency, effective_on, rate, source, created_at",
     "users": "name, email, roles, region, city, salary_amount, password_hash, created_at",
     "teams": "name, region, created_at",
     "products": "sku, name, category, status, price_amount, cost_amount, created_at",
@@ -77,10 +78,12 @@ async def test_the_same_seed_gives_the_same_company(
 
 
 async def test_what_is_counted_is_there(database: asyncpg.Connection) -> None:
+    rates = await database.fetchval("SELECT count(*) FROM fx_rates")
     company = await load(database)
     assert company.counts.keys() == CONTENT.keys()
     for table, count in company.counts.items():
-        assert count == await database.fetchval(f"SELECT count(*) FROM {table}") > 0
+        there = await database.fetchval(f"SELECT count(*) FROM {table}") - (rates if table == "fx_rates" else 0)
+        assert count == there > 0
     roles = {
         company.admin: "ADMIN",
         company.finance: "FINANCE",
@@ -134,6 +137,15 @@ async def test_there_is_something_of_everything(database: asyncpg.Connection) ->
     }
     for sql, count in seen.items():
         assert len(await database.fetchval(sql)) == count, sql
+    rates = await database.fetch("SELECT currency, base_currency, rate::text FROM fx_rates WHERE source = 'DEMO'")
+    assert {tuple(row) for row in rates} == {
+        ("EUR", "USD", "1.086957"),
+        ("JPY", "USD", "0.006667"),
+        ("KWD", "USD", "3.257329"),
+    }
+    assert await database.fetchval(
+        "SELECT max(effective_on) FROM fx_rates WHERE source = 'DEMO'"
+    ) < await database.fetchval("SELECT min(ordered_at)::date FROM orders")
     assert {"RECEIVED", "PENDING", "FAILED"} <= set(await database.fetchval("SELECT array_agg(status) FROM payments"))
     assert await database.fetchval(
         "SELECT bool_and(n = 1) FROM (SELECT count(*) FILTER (WHERE is_primary) AS n"
@@ -161,6 +173,7 @@ async def test_the_shape_for_benchmarks(database: asyncpg.Connection, monkeypatc
     monkeypatch.setattr(demo, "CUSTOMERS_PER_BATCH", 25)
     company = await load(database, orders_per_customer=4)
     assert company.counts | {"users": 0, "teams": 0, "products": 0} == {
+        "fx_rates": 3,
         "users": 0,
         "teams": 0,
         "products": 0,

@@ -22,6 +22,7 @@ STEPS = {
     "payments": 'order = "{id}"\namount = 7\nmethod = "CASH"\nreceived_at = 2026-01-02',
     "commissions": 'payment = "{id}"\nseller = { template = "U", by = "name" }\nbase_amount = 7\nrate = "0.05"\namount = "0.35"\n'
     'earned_at = "2026-01-02"',
+    "fx_rates": 'currency = "NOK"\neffective_on = 2026-01-01\nrate = "1.25"',
     "interactions": 'contact = "{id}"\nkind = "CALL"\nsubject = "S"\noccurred_at = "2026-01-03T08:00:00Z"',
     "tickets": 'order = "{id}"\nsubject = "Q"\nstatus = "CLOSED"\nresolved_at = "2026-01-04"',
 }
@@ -40,6 +41,7 @@ EVENTS = [
     "order.linesSet",
     "payment.received",
     "commission.recorded",
+    "rate.set",
     "interaction.logged",
     "ticket.opened",
 ]

@@ -138,7 +138,7 @@ async def test_a_reversal_takes_everything_back_once(
 ) -> None:
     (made,) = await post(crm, sale(customer, receivable(), "10.00"))
     async with acting(crm) as act:
-        back = await book.reversals(act, [made.id], kind="order.cancelled", effective_on=DAY)
+        back = await book.reversals(act, {made.id: DAY}, kind="order.cancelled")
         (reversal,) = await book.post(act, back)
     assert {purpose: values[2] for purpose, values in (await balances(database, customer)).items()} == {
         "RECEIVABLE": "0.00",
@@ -147,7 +147,7 @@ async def test_a_reversal_takes_everything_back_once(
     for again in (back[0], replace(back[0], key="another")):
         with pytest.raises(ReversedAlready):
             await post(crm, again)
-        twice = await book.reversals(act, [reversal.id], kind="back", effective_on=DAY)
+        twice = await book.reversals(act, {reversal.id: DAY}, kind="back")
     with pytest.raises(asyncpg.CheckViolationError, match="not the reversal"):
         await post(crm, *twice)
     half = replace(back[0], postings=[usd(BANK, REVENUE, "10.00")], key="half")
@@ -163,7 +163,7 @@ async def test_one_of_many_reversals_at_once_succeeds(
 
     async def reverse(n: int) -> None:
         async with acting(crm) as act:
-            (back,) = await book.reversals(act, [made.id], kind="back", effective_on=DAY)
+            (back,) = await book.reversals(act, {made.id: DAY}, kind="back")
             await book.post(act, [replace(back, key=f"by {n}")])
 
     results = await asyncio.gather(*(reverse(n) for n in range(8)), return_exceptions=True)

@@ -198,6 +198,8 @@ class World:
         customer = customer or await self.customer()
         line = {"quantity": "1", "description": "Thing", "unitPrice": money("12.50")}
         id: str = (await self.do("orderCreate", customerId=customer, lines=[line] * lines)).done["id"]
+        if status not in ("DRAFT", "CANCELLED"):
+            assert (await self.do("orderConfirm", id=id)).done
         await self.database.execute("UPDATE orders SET status = $2 WHERE id = $1", uuid_of(id), status)
         return id
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.money import receipts
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.models import Customer, Order, Payment
 from crmgql.records import money, records
@@ -71,6 +72,7 @@ async def record(
         raise BadUserInput("Give provider and providerReference together.", field="providerReference")
     kind = "payment.expected" if pending else "payment.received"
     payment = await records.create(act, Payment, values, kind=kind, conflicts=CONFLICTS, payload={"amount": amount})
+    await receipts.follow(act, [payment["id"]])
     return payment["id"]  # type: ignore[no-any-return]
 
 
@@ -101,4 +103,5 @@ async def move(
     payment, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     payload = {"amount": (payment["amount"], payment["currency"])}
     await records.change(act, Payment, payment, move.changes(received_at or act.now), kind=move.event, payload=payload)
+    await receipts.follow(act, [id])
     return id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crmgql.domain.sales import revenue
 from crmgql.domain.sales.orders import MOVES
 from crmgql.events.outbox import Entry
 from crmgql.models import Order, OrderLine
@@ -34,11 +35,17 @@ SUMS = ("subtotal_amount", "shipping_amount", "total_amount")
 
 
 class _Orders(Writer):
+    """What is committed is booked with it, on the order's own day: what comes in many at once is history."""
+
     zero = frozenset(AMOUNTS)
     derived = frozenset({"total_amount"})
 
     def new_values(self, columns: Sequence[str]) -> dict[str, str]:
         return {"total_amount": TOTAL.format_map({name: f"s.{name}" for name in AMOUNTS})}
+
+    async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
+        await revenue.follow(act, [change.id for change in changes])
+        return ()
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
         """An order with lines keeps the sums of its lines."""
@@ -68,7 +75,9 @@ class _Lines(Writer):
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         orders = sorted({change.row["order_id"] for change in changes} | set(touched(changes, "order_id")))
-        return [_lines_set(row) for row in await act.tx.connection.fetch(SUM_UP, orders, act.now)]
+        summed = await act.tx.connection.fetch(SUM_UP, orders, act.now)
+        await revenue.follow(act, orders)
+        return [_lines_set(row) for row in summed]
 
     async def entries(self, act: Act, changes: Sequence[Change]) -> list[Entry]:
         return []

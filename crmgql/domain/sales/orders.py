@@ -14,6 +14,7 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.domain.people import users
+from crmgql.domain.sales import revenue
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
 from crmgql.records import checks, money, records
@@ -170,7 +171,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
 async def move(
     act: Act, verb: str, *, id: UUID, expected_version: int | None = None, reason: str | None = None
 ) -> UUID:
-    """Confirms, processes, invoices, ships, delivers, holds or cancels."""
+    """Confirms, processes, invoices, ships, delivers, holds or cancels. What is confirmed is booked, what is cancelled taken back."""
     order, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     if verb == "confirm":
         await _require_lines(act, order)
@@ -179,6 +180,8 @@ async def move(
     payload = {"reason": reason} if reason is not None else None
     checks.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
+    if verb in ("confirm", "cancel"):
+        await revenue.follow(act, [id], on=act.today)
     return id
 
 

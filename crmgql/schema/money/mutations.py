@@ -1,10 +1,10 @@
-"""Mutations of payments."""
+"""Mutations of payments and exchange rates."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import payments
+from crmgql.domain.money import payments, rates
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, input
 from crmgql.engine.mutations import Row
@@ -34,4 +34,14 @@ mutations.table(
     Row("paymentReceive", "Marks a pending payment as received.", payments.move, "receive", input=PaymentReceiveInput),
     Row("paymentFail", "Marks a pending payment as failed.", payments.move, "fail"),
     Row("paymentCancel", "Cancels a pending payment.", payments.move, "cancel"),
+)
+
+mutations.table(
+    "FxRate",
+    Row(
+        "fxRateSet",
+        "Sets what one unit of a currency is worth in the base currency of the books, from a day on. What was posted already stays as it is.",
+        rates.set_rate,
+        input=inputs.create("currency effective_on rate source", optional="source", origin=False),
+    ),
 )

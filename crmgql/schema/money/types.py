@@ -1,4 +1,4 @@
-"""Payments."""
+"""Payments and exchange rates."""
 
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
@@ -20,3 +20,17 @@ class Payment:
     customer = one()
     order = one()
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
+
+
+@node(models.FxRate, order="-effectiveOn")
+class FxRate:
+    """What one unit of a currency is worth in the base currency of the books, from a day on, until a later day has a rate.
+
+    Of several for the same day the newest counts: the one with the largest id.
+    """
+
+    currency = column()
+    base_currency = column()
+    effective_on = column(sort=True)
+    rate = column()
+    source = column(doc="Who says so, such as MANUAL, ECB, or the source of an import.")

@@ -1,0 +1,169 @@
+"""What payments are in the books: expected, received, ended; allocated to their order, and what is above it as credit.
+
+Enters: payments as they have just been written. Leaves: their entries and allocations. Always holds: a received payment's money
+is in the books, once, or the database refuses the commit. Set-based: the same number of statements for one payment and for five
+thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql.domain.money.allocating import allocated
+from crmgql.errors import Conflict
+from crmgql.events.canonical import as_json
+from crmgql.ledger import book, items, rates
+from crmgql.ledger.accounts import Account
+from crmgql.ledger.items import Rest
+from crmgql.ledger.postings import Entry, Item, Posting, new_id
+from crmgql.models import Phase, Purpose
+from crmgql.records.days import day_of
+from crmgql.records.records import Act, Row
+
+STATE = """
+SELECT p.id, p.customer_id, p.order_id, p.status, p.amount, p.currency, p.provider, p.received_at, expected.id AS expected_id,
+    ended.id AS ended_id, received.id AS received_id, unearned.id AS unearned_id, owed.item_id AS owed_id
+FROM payments p
+LEFT JOIN ledger_entries expected ON expected.owner_id = p.customer_id AND expected.key = 'expected ' || p.id
+LEFT JOIN ledger_entries ended ON ended.owner_id = p.customer_id AND ended.resolves_id = expected.id
+LEFT JOIN ledger_entries received ON received.owner_id = p.customer_id AND received.key = 'received ' || p.id
+LEFT JOIN open_items unearned ON unearned.payment_id = p.id AND unearned.purpose = 'UNEARNED'
+LEFT JOIN LATERAL (
+    SELECT r.item_id FROM revenue_records r JOIN orders o ON o.customer_id = r.customer_id AND o.id = r.order_id AND o.committed
+    WHERE r.customer_id = p.customer_id AND r.order_id = p.order_id AND p.status = 'RECEIVED' ORDER BY r.revision DESC LIMIT 1
+) owed ON true
+WHERE p.id = ANY ($1) AND p.amount > 0 ORDER BY p.received_at, p.id"""
+RECORD = """
+INSERT INTO allocations (id, customer_id, order_id, payment_id, item_id, source_item_id, currency, amount, allocated_on, entry_id)
+SELECT a.id, a.customer_id, a.order_id, a.payment_id, a.item_id, a.source_item_id, a.currency, a.amount, a.allocated_on, e.id
+FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, payment_id uuid, item_id uuid, source_item_id uuid,
+    currency text, amount numeric, allocated_on date)
+JOIN ledger_entries e ON e.owner_id = a.customer_id AND e.key = 'allocated ' || a.id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A part of a payment that settles a part of an order, and the entry that posts it."""
+
+    row: Row
+    entry: Entry
+
+
+async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection[UUID] = ()) -> None:
+    """Posts what the payments have become. `changed`: those whose amount, customer or order is another one than before.
+
+    A received one is allocated to its order as far as that is still owed; what is above becomes the customer's credit, which
+    names the order. Raises `PeriodClosed`, `RateMissing`; `Conflict` for a payment that is posted and would be another one.
+    """
+    rows = [dict(row) for row in await act.tx.connection.fetch(STATE, sorted(set(payment_ids)))]
+    _refuse_changes(rows, frozenset(changed))
+    rows = [row for row in rows if _is_due(row)]
+    if not rows:
+        return
+    own = await book.company_of(act)
+    day = {row["id"]: day_of(row["received_at"] or act.now, own.zone) for row in rows}
+    on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows})
+    rests = await items.lock(act, {row["owed_id"] for row in rows if row["owed_id"] is not None})
+    entries: list[Entry] = []
+    allocations: list[Allocation] = []
+    for row in rows:
+        base = rates.converted(row["amount"], on_days[row["currency"], day[row["id"]]].rate, own.currency)
+        entries += _entries(row, day[row["id"]], base)
+        if row["status"] == "RECEIVED":
+            rest = Rest(_unearned(row), row["currency"], row["amount"], row["amount"], base)
+            made = _allocation(row, day[row["id"]], rest, rests.get(row["owed_id"]), own.currency)
+            allocations += [made] if made else []
+            entries += [made.entry] if made else []
+            entries += [_credit(row, day[row["id"]], rest)] if rest.open and row["order_id"] else []
+    await book.post(act, entries)
+    if allocations:
+        await act.tx.connection.execute(RECORD, as_json([each.row for each in allocations]))
+
+
+def _refuse_changes(rows: list[Row], changed: frozenset[UUID]) -> None:
+    for row in rows:
+        if row["received_id"] is not None and (row["status"] != "RECEIVED" or row["id"] in changed):
+            raise Conflict(
+                "The payment is received and in the books; it stays as it is. Refund it instead.", field="id"
+            )
+        if row["expected_id"] is not None and row["id"] in changed:
+            raise Conflict("The payment is expected in the books as it is; cancel it and record another.", field="id")
+
+
+def _is_due(row: Row) -> bool:
+    """Whether something has to be posted. Also names the item of a payment that has none yet."""
+    row["opens"] = row["unearned_id"] is None
+    row["unearned_id"] = row["unearned_id"] or new_id()
+    if row["status"] == "RECEIVED":
+        return row["received_id"] is None
+    if row["status"] == "PENDING":
+        return row["expected_id"] is None
+    return row["expected_id"] is not None and row["ended_id"] is None
+
+
+def _unearned(row: Row) -> Account:
+    return Account(Purpose.UNEARNED, row["unearned_id"])
+
+
+def _entries(row: Row, day: date, base: Decimal) -> Iterator[Entry]:
+    """What is expected, received or no longer expected."""
+    bank = Account(Purpose.BANK if row["provider"] is None else Purpose.CLEARING)
+    opened = (
+        [Item(Purpose.UNEARNED, row["currency"], payment_id=row["id"], id=row["unearned_id"])] if row["opens"] else []
+    )
+    moves = [Posting(_unearned(row), bank, row["currency"], row["amount"], base)]
+    facts: dict[str, Any] = {"source": ("Payment", row["id"]), "effective_on": day, "customer_id": row["customer_id"]}
+    match row["status"]:
+        case "PENDING":
+            key = f"expected {row['id']}"
+            yield Entry("payment.expected", key, postings=moves, items=opened, phase=Phase.PENDING, **facts)
+        case "RECEIVED":
+            key = f"received {row['id']}"
+            yield Entry("payment.received", key, postings=moves, items=opened, resolves_id=row["expected_id"], **facts)
+        case status:
+            kind = f"payment.{status.lower()}"
+            yield Entry(
+                kind, f"ended {row['id']}", postings=[], phase=Phase.VOIDED, resolves_id=row["expected_id"], **facts
+            )
+
+
+def _allocation(row: Row, day: date, rest: Rest, owed: Rest | None, base_currency: str) -> Allocation | None:
+    """The payment's allocation to its order. It takes from both rests, so that the order's next payment finds what is left."""
+    if owed is None or not owed.free:
+        return None
+    amount = min(rest.open, owed.free)
+    id = new_id()
+    postings = list(allocated(amount, owed, rest, base_currency))
+    facts: dict[str, Any] = {"source": ("Payment", row["id"]), "effective_on": day, "customer_id": row["customer_id"]}
+    entry = Entry("payment.allocated", f"allocated {id}", postings=postings, **facts)
+    recorded = {
+        "id": id,
+        "customer_id": row["customer_id"],
+        "order_id": row["order_id"],
+        "payment_id": row["id"],
+        "item_id": owed.account.item_id,
+        "source_item_id": row["unearned_id"],
+        "currency": row["currency"],
+        "amount": amount,
+        "allocated_on": day,
+    }
+    return Allocation(recorded, entry)
+
+
+def _credit(row: Row, day: date, rest: Rest) -> Entry:
+    """What no order takes of a payment for an order is the customer's credit; of a prepayment, it stays unearned."""
+    credit = Item(Purpose.CREDIT, row["currency"], order_id=row["order_id"], payment_id=row["id"])
+    return Entry(
+        "payment.overpaid",
+        f"overpaid {row['id']}",
+        ("Payment", row["id"]),
+        day,
+        [Posting(credit.account, rest.account, row["currency"], rest.open, rest.base)],
+        customer_id=row["customer_id"],
+        items=[credit],
+    )
