@@ -16,7 +16,7 @@ import asyncpg
 
 from crmgql.ledger import chains, rules, sums
 
-BATCH = 10_000
+BATCH = 20_000
 LOWEST, HIGHEST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
 MOST = 100
 """Breaks that are told of each range; the others are counted."""

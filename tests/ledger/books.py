@@ -54,7 +54,7 @@ async def keep(crm: db.Database, database: asyncpg.Connection, *, anchored: bool
         (reversed,) = await book.post(one, [allocation])
         await book.post(two, [entry("fee", customer, usd(CLEARING, BANK, "1.00"), key="fee")])
     async with acting(crm) as act:
-        back = await book.reversals(act, [reversed.id], kind="allocation.undone", effective_on=date(2026, 11, 3))
+        back = await book.reversals(act, {reversed.id: date(2026, 11, 3)}, kind="allocation.undone")
         first, second, third = await book.post(
             act,
             [

@@ -92,10 +92,10 @@ CHANGES: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "open_items": {
         "id": ("uuidv7()", "purpose = 'UNEARNED'", "postings name it, and it is not there"),
-        "owner_id": ("'{other}'", "purpose = 'UNEARNED'", "postings name it, and it is not there"),
+        "owner_id": ("'{other}'", "purpose = 'UNEARNED'", "owner_id is {other}, its postings say {owner}"),
         "customer_id": ("NULL", "purpose = 'UNEARNED'", "customer_id is None, its postings say {owner}"),
-        "purpose": ("'CREDIT'", "purpose = 'UNEARNED'", "UNEARNED in USD: postings name it, and it is not there"),
-        "currency": ("'EUR'", "purpose = 'UNEARNED'", "UNEARNED in USD: postings name it, and it is not there"),
+        "purpose": ("'CREDIT'", "purpose = 'UNEARNED'", "purpose is CREDIT, its postings say UNEARNED"),
+        "currency": ("'EUR'", "purpose = 'UNEARNED'", "currency is EUR, its postings say USD"),
         "order_id": ("uuidv7()", "purpose = 'UNEARNED'", "names an order or a payment"),
         "payment_id": ("uuidv7()", "purpose = 'UNEARNED'", "names an order or a payment"),
         "opened_on": ("'2026-10-31'", "purpose = 'UNEARNED'", "opened_on is 2026-10-31, its postings say 2026-11-01"),
