@@ -6,6 +6,7 @@ from its beginning agrees with itself, and no more with the anchor. One statemen
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from crmgql.db import Transaction
@@ -33,13 +34,26 @@ WITH before AS (
     INSERT INTO anchors (id, made_at, previous, heads, hash)
     SELECT id, made_at, previous, heads, sha256(convert_to(concat_ws(E'\\t', '1', fresh.id,
         coalesce(nullif(encode(previous, 'hex'), ''), '\\N'), {chains.TIME.format("made_at")}, heads) || E'\\n' || lines, 'UTF8'))
-    FROM fresh WHERE heads > 0 ON CONFLICT (id) DO NOTHING RETURNING id, heads
+    FROM fresh WHERE heads > 0 ON CONFLICT (id) DO NOTHING RETURNING id, hash, heads
 ), kept AS (
     INSERT INTO anchor_heads (anchor_id, owner_id, lane, seq, hash) SELECT made.id, moved.* FROM made, moved
 )
-SELECT heads FROM made"""
+SELECT id, hash, heads FROM made"""
 
 
-async def write(tx: Transaction, *, now: datetime, most: int = MOST) -> int:
-    """Writes an anchor over up to `most` heads that moved since the last one; returns how many. No anchor where none did."""
-    return await tx.connection.fetchval(WRITE, now, most) or 0
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """`hash` is in hexadecimal; `heads` is how many chains had moved."""
+
+    number: int
+    hash: str
+    heads: int
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash}"
+
+
+async def write(tx: Transaction, *, now: datetime, most: int = MOST) -> Anchor | None:
+    """Writes an anchor over up to `most` heads that moved since the last one; none where none did."""
+    row = await tx.connection.fetchrow(WRITE, now, most)
+    return None if row is None else Anchor(row["id"], row["hash"].hex(), row["heads"])

@@ -158,6 +158,17 @@ async def test_books_as_they_were_posted_are_whole(crm: db.Database, database: a
     assert (anchors.count, anchors.broken) == (1, [])
 
 
+async def test_who_may_only_read_may_verify(crm: db.Database, database: asyncpg.Connection) -> None:
+    await books.keep(crm, database)
+    await database.execute("CREATE ROLE auditor; GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor")
+    try:
+        async with database.transaction(readonly=True, isolation="repeatable_read"):
+            await database.execute("SET LOCAL ROLE auditor")
+            assert await broken(database) == []
+    finally:
+        await database.execute("DROP OWNED BY auditor; DROP ROLE auditor")
+
+
 async def test_each_changed_value_is_found_and_its_place_named(crm: db.Database, database: asyncpg.Connection) -> None:
     made = await books.keep(crm, database)
     columns = {f"{table}.{column}" for table, changes in CHANGES.items() for column in changes}
