@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
@@ -93,7 +94,8 @@ async def _parts(url: str, connection: Any, owners: list[tuple[str, str]], proce
         return
     snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
     context = multiprocessing.get_context("spawn")  # a fork would share our connections
-    with ProcessPoolExecutor(min(processes, len(owners)), context) as pool:
+    ignored = (signal.SIGINT, signal.SIG_IGN)  # who is stopped with Ctrl-C ends them, after their range
+    with ProcessPoolExecutor(min(processes, len(owners)), context, initializer=signal.signal, initargs=ignored) as pool:
         loop = asyncio.get_running_loop()
         waiting = [loop.run_in_executor(pool, _check, url, snapshot, *each) for each in owners]
         try:
