@@ -26,12 +26,13 @@ from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
 from crmgql.events.feed import Feed
-from crmgql.http import cors, events, exchange, exports, graphql, health, intake, sockets, webhook_keys
+from crmgql.http import cors, events, exchange, exports, graphql, health, intake, sockets, stream_tokens, webhook_keys
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
 from crmgql.http.caps import Caps
 from crmgql.http.metrics import Gauges, Metrics
 from crmgql.http.open_streams import OpenStreams
+from crmgql.http.renewals import Renewals
 from crmgql.http.stream import EventStreams, Gone
 from crmgql.http.throttling import Throttle
 from crmgql.schema import build
@@ -67,6 +68,7 @@ class App:
         self.events: ASGIApp = _starting
         self.intake: ASGIApp = _starting
         self.exports: ASGIApp = _starting
+        self.tokens: ASGIApp = _starting
         self.rest: ASGIApp = _starting
         self.streams = OpenStreams(settings)
         self.stop_polls: Callable[[], None] = _nothing
@@ -84,6 +86,8 @@ class App:
             await self.intake(scope, receive, send)
         elif scope["path"].startswith(exports.PATH):
             await self.exports(scope, receive, send)
+        elif scope["path"].startswith(stream_tokens.PATH):
+            await self.tokens(scope, receive, send)
         else:
             await self.rest(scope, receive, send)
 
@@ -145,7 +149,9 @@ class App:
                 engine, settings, metrics, caps, self.streams, addresses=addresses, origins=allowed
             )
             files = exports.Endpoint(engine, engine.identities, metrics, bodies=bodies, addresses=addresses)
-            self.exports = cors.Cors(files, allowed) if allowed else files
+            renewals = Renewals(valkey, self.streams, signing_key, most=settings.max_streams_per_viewer)
+            tokens = stream_tokens.Endpoint(renewals, engine.identities, metrics, bodies=bodies, addresses=addresses)
+            self.exports, self.tokens = (cors.Cors(each, allowed) if allowed else each for each in (files, tokens))
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             if database.reads_replica:
@@ -154,7 +160,13 @@ class App:
             self.rest = _rest([*healthy, *webhook_keys.routes(database)])
             beside = [
                 asyncio.create_task(work)
-                for work in (metrics.keep_leaving(), table_sizes.keep(engine), self.streams.beat(), feed.run())
+                for work in (
+                    metrics.keep_leaving(),
+                    table_sizes.keep(engine),
+                    self.streams.beat(),
+                    feed.run(),
+                    renewals.run(),
+                )
             ]
             for task in beside:
                 task.add_done_callback(_log_end)

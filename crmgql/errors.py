@@ -117,6 +117,12 @@ class StreamNeeded(CrmError):
     code = "STREAM_NEEDED"
 
 
+class StreamEnded(CrmError):
+    """An event stream that is to go on with another token runs no more."""
+
+    code = "STREAM_ENDED"
+
+
 class OperationNotFound(CrmError):
     code = "OPERATION_RESOLUTION_FAILURE"
 

@@ -19,7 +19,7 @@ from crmgql.access.entries import (
     sees_all,
     visible,
 )
-from crmgql.access.parameters import VIEWER_ID, Parameter, bind, statement, value_of
+from crmgql.access.parameters import VIEWER_ID, Parameter, bind, statement, value_of, written
 from crmgql.access.permissions import CHAPTERS, PERMISSIONS, Permission, Reach
 from crmgql.access.rights import may, reach, sight
 from crmgql.access.roles import ROLES, roles_with
@@ -57,4 +57,5 @@ __all__ = [
     "statement",
     "value_of",
     "visible",
+    "written",
 ]

@@ -55,11 +55,18 @@ def statement(
     `template` is a format string: `{leads}` stands for the select of this name, `{since}` for a parameter whose value is
     passed by this name. Values that are not in the template are left out.
     """
+    text, sources = written(template, selects, *given)
+    return text, bind(sources, viewer, **given)
+
+
+def written(template: str, selects: Mapping[str, ast.Select], *names: str) -> tuple[str, list[Hashable]]:
+    """The SQL of a `statement` with the sources of its parameters, for `bind`: to be kept where it is needed often. `names` are
+    those of the values."""
     texts, rendered = render_selects(list(selects.values()))
     sources: list[Hashable] = list(rendered)
     places: dict[str, str] = dict(zip(selects, texts, strict=True))
-    for name in given:
+    for name in names:
         if f"{{{name}}}" in template:
             sources.append(name)
             places[name] = f"${len(sources)}"
-    return template.format_map(places), bind(sources, viewer, **given)
+    return template.format_map(places), sources

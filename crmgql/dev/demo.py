@@ -18,6 +18,7 @@ import asyncpg
 
 from crmgql import errors
 from crmgql.db import WITHOUT_DAYS, Transaction
+from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
 from crmgql.viewer import system
@@ -175,13 +176,14 @@ async def _orders(run: _Run, statements: list[str], batches: list[tuple[int, int
 
 
 async def _book(run: _Run) -> None:
-    """The batch's orders in the books. What waits for the commit is checked now: later the tables change, which can't wait."""
+    """The batch's orders and payments in the books. What waits for the commit is checked now: later the tables change, which can't wait."""
     now = run.values["now"]
     assert isinstance(now, datetime)
     act = Act(Transaction(run.connection, WITHOUT_DAYS), system(lambda: now))
-    ids = [row["id"] for row in await run.connection.fetch("SELECT id FROM demo_orders ORDER BY customer_id, id")]
-    for first in range(0, len(ids), BOOKED_AT_ONCE):
-        await revenue.follow(act, ids[first : first + BOOKED_AT_ONCE])
+    for follow, table in ((revenue.follow, "demo_orders"), (receipts.follow, "demo_payments")):
+        ids = [row["id"] for row in await run.connection.fetch(f"SELECT id FROM {table} ORDER BY customer_id, id")]
+        for first in range(0, len(ids), BOOKED_AT_ONCE):
+            await follow(act, ids[first : first + BOOKED_AT_ONCE])
     await run.connection.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from graphql import GraphQLSchema
 from graphql.execution.values import VariableValues
 
 from crmgql.access import trails
+from crmgql.access.sights import SEEN, deciding
 from crmgql.engine.documents import Operation
 from crmgql.engine.followed import Wanted
 from crmgql.engine.pace import Pace
@@ -60,7 +60,7 @@ class EventPlans:
         )
 
     def values(
-        self, plan: Plan, subscriber: Subscriber, viewer: Viewer, ids: Sequence[UUID] = (), sight: str = sights.SEEN
+        self, plan: Plan, subscriber: Subscriber, viewer: Viewer, ids: Sequence[UUID] = (), sight: str = SEEN
     ) -> list[Any]:
         """Raises `BadUserInput`."""
         return plan.values({**subscriber.variables.coerced, EVENT_IDS: ids, sights.SIGHT: sight}, viewer)
@@ -97,6 +97,10 @@ class EventPlans:
         return Sights(
             plan.sql,
             lambda ids: plan.values({EVENT_IDS: ids}, viewer),
-            sights.deciding(self.plans.metadata, viewer.who),
-            partial(sights.left, key, wanted.object) if wanted.where is None else None,
+            deciding(viewer.who),
+            None if wanted.is_filtered else lambda known: _body(key, sights.left(wanted.object, known)),
         )
+
+
+def _body(key: str, answer: bytes) -> bytes:
+    return b'{"data":{"%b":%b}}' % (key.encode(), answer)

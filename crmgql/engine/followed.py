@@ -110,9 +110,10 @@ def build() -> Any:
     """The type `Subscription`."""
     fields = [each.field() for each in FOLLOWED.values()]
     by_id = (Argument("id", strawberry.ID, REQUIRED),)
+    by_name = Argument("id", strawberry.ID, REQUIRED, doc="The subscription's id, or the name of one of your own.")
     progress = "A job, and again whenever it got further, at most twice a second, until it is finished."
     fields.append(Field(JOB_PROGRESS, lazy("Job"), progress, by_id))
     stream = "What a named subscription of yours delivers: its document, read for each event."
     after = Argument("after", scalars.Cursor, doc="The cursor to go on from; else the managed one.")
-    fields.append(Field(STREAM, scalars.JsonValue, stream, (*by_id, after)))
+    fields.append(Field(STREAM, scalars.JsonValue, stream, (by_name, after)))
     return object_type("Subscription", fields, "What can be followed, over a WebSocket or as server-sent events.")

@@ -1,6 +1,6 @@
 """Named subscriptions over any transport: `subscription { stream(id: "sub_…") }`.
 
-Enters: the id of a subscription, and who asks for it. Leaves: all that it takes to follow its document as if its owner had sent it.
+Enters: the id of a subscription, or the name of one's own, and who asks for it. Leaves: all that it takes to follow its document as if its owner had sent it.
 Always holds: who asks may follow it, and it is read with its owner's rights; both are looked at again while it runs.
 """
 
@@ -19,17 +19,20 @@ from crmgql.domain.streams import payloads, subscriptions
 from crmgql.engine.documents import Operation
 from crmgql.engine.followed import Wanted
 from crmgql.engine.registered import Registered
-from crmgql.errors import CrmError
+from crmgql.errors import CrmError, NotFound
 from crmgql.models import EventSubscription
 from crmgql.models.names import PREFIXES
-from crmgql.planner.codecs import decode_id
+from crmgql.models.streams import ReadAs
+from crmgql.planner.codecs import decode_id, is_id, text_value
 from crmgql.records import records
 from crmgql.records.records import Act, Row
 from crmgql.viewer import Viewer, Who
 
+BY_NAME = "SELECT id FROM event_subscriptions WHERE owner_id = $1 AND name = $2 AND deleted_at IS NULL"
 REMEMBERED_S = 2.0
 """So long the rights of an owner are taken for what they were: they are asked for with each batch of events."""
 
+MEANT_AS_IDS = tuple(f"{prefix}_" for prefix in PREFIXES.values())
 DEFINITION = ("document_hash", "kinds", "fields", "filter", "read_as")
 """The columns that decide what is delivered."""
 
@@ -42,14 +45,18 @@ class SubscriptionChanged(CrmError):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """`viewer` is the owner as of now, `who` asks for them anew; `cursor` is the managed one."""
+    """`viewer` is the owner as of now, `who` asks for them anew; `cursor` is the managed one. `definition`: the values of all that
+    decides what is delivered."""
 
+    id: UUID
     operation: Operation
     variables: VariableValues
     who: Callable[[], Awaitable[Viewer]]
     viewer: Viewer
     wanted: Wanted
     cursor: str
+    read_as: ReadAs
+    definition: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +67,26 @@ class NamedSubscriptions:
     registered: Registered
 
     async def find(self, id: str, key: str, viewer: Viewer, who: Callable[[], Awaitable[Viewer]]) -> Named:
-        """The subscription of this id, with its answers under the key. Raises `BadUserInput`, `NotFound`, `Forbidden`,
+        """The subscription of this id or name, with its answers under the key. Raises `BadUserInput`, `NotFound`, `Forbidden`,
         `IllegalTransition`."""
-        uuid = decode_id(id, prefix=PREFIXES["EventSubscription"])
+        uuid = await self._id(id, viewer)
         row, found = await self.look(uuid, viewer)
         operation = await self.registered.operation(found.text, viewer, key)
         variables = self.registered.variables(operation, found.where)
-        owner = _Owner(self, uuid, _definition(row), who)
-        wanted = Wanted(subscriptions.triggers_of(row))
-        return Named(operation, variables, owner.now, found.viewer, wanted, row["cursor"])
+        definition = _definition(row)
+        owner = _Owner(self, uuid, definition, who)
+        owner.remember(found.viewer, viewer)
+        return Named(
+            uuid,
+            operation,
+            variables,
+            owner.now,
+            found.viewer,
+            Wanted(subscriptions.triggers_of(row)),
+            row["cursor"],
+            ReadAs(row["read_as"]),
+            definition,
+        )
 
     async def look(self, id: UUID, viewer: Viewer) -> tuple[Row, payloads.Payloads]:
         async with self.database.reading() as connection:
@@ -77,6 +95,21 @@ class NamedSubscriptions:
             subscriptions.require_own(viewer, row)
             subscriptions.require_active(row)
             return row, await payloads.of(act, self.registered, row)
+
+    async def _id(self, text: str, viewer: Viewer) -> UUID:
+        """Whatever looks like an id is one. A name is that of the viewer's own: others may have the same."""
+        if is_id(text):
+            return decode_id(text, prefix=PREFIXES["EventSubscription"])
+        async with self.database.reading() as connection:
+            found: UUID | None = await connection.fetchval(BY_NAME, viewer.user_id, text_value(text))
+        if found is not None:
+            return found
+        if text.startswith(MEANT_AS_IDS):
+            return decode_id(text, prefix=PREFIXES["EventSubscription"])  # which says what is wrong with it
+        raise NotFound(
+            "You have no subscription of this name; name one of your own, or send an id, as of one of somebody else's.",
+            field="id",
+        )
 
 
 @dataclass(slots=True)
@@ -100,8 +133,12 @@ class _Owner:
                 raise SubscriptionChanged(
                     "The subscription delivers something else now: subscribe again, after the last cursor that you had."
                 )
-            self.known, self.asked_by, self.until = found.viewer, viewer.who, monotonic() + REMEMBERED_S
+            self.remember(found.viewer, viewer)
+            return found.viewer
         return self.known
+
+    def remember(self, owner: Viewer, asked_by: Viewer) -> None:
+        self.known, self.asked_by, self.until = owner, asked_by.who, monotonic() + REMEMBERED_S
 
 
 def _definition(row: Row) -> list[Any]:

@@ -185,7 +185,7 @@ class Engine:
 
         try:
             subscriber, _ = await self._subscriber(request, who)
-            return await self.subscriptions.events.sight(subscriber, viewer)
+            return await self.subscriptions.sight(await self.subscriptions.source(subscriber, viewer))
         except CrmError as error:
             raise rejected(error) from error
 

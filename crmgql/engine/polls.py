@@ -1,6 +1,6 @@
 """A subscription to events for those who ask again and again: the next stretch of the feed that holds something for them.
 
-Enters: where somebody stands, which events they want, how long they wait. Leaves: answers, and the cursor to ask from next.
+Enters: what somebody follows, where they stand, how long they wait. Leaves: answers, and the cursor to ask from next.
 Always holds: between the cursor that came in and the one that goes out nothing is missing, so the answer stays right
 whenever it is read; it is made by the channel that serves streams too, once for all who are answered the same.
 """
@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crmgql.engine.channels import Channel
 from crmgql.engine.event_plans import Subscriber
-from crmgql.engine.followed import Wanted
+from crmgql.engine.named import SubscriptionChanged
 from crmgql.engine.readings import Delivery
-from crmgql.engine.subscriptions import Subscriptions
+from crmgql.engine.subscriptions import Source, Subscriptions
 from crmgql.events import cursors
 from crmgql.events.cursors import Cursor
 from crmgql.viewer import Viewer
@@ -27,19 +27,19 @@ BEHIND_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """`after`: the cursor to go on from; None: none yet, which answers the newest. At most `first` events."""
+    """`after`: the cursor to go on from; None: none yet, which answers the newest, and of a named subscription what comes behind
+    its own. At most `first` events."""
 
     after: str | None
-    wanted: Wanted
     first: int
     wait_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What `viewer` sees of the feed up to `end`. `more`: there is more of it already."""
+    """What a source has of the feed up to `end`. `more`: there is more of it already."""
 
-    viewer: Viewer
+    source: Source
     answers: list[Delivery]
     end: Cursor
     more: bool
@@ -49,18 +49,24 @@ async def answer(subscriptions: Subscriptions, subscriber: Subscriber, viewer: V
     """Raises `CrmError`."""
     feed = subscriptions.following
     head = await feed.head()
-    if poll.after is None:
-        return Polled(viewer, [], head, more=False)
-    at = cursors.parse(poll.after)
+    source = await subscriptions.source(subscriber, viewer)
+    after = poll.after or source.begins
+    if after is None:
+        return Polled(source, [], head, more=False)
+    at = cursors.parse(after)
     await feed.check(at)
     ends = time.monotonic() + poll.wait_s
     while True:
-        with await subscriptions.channel(subscriber, viewer, poll.wanted) as channel:
+        with await subscriptions.channel(source) as channel:
             end, answers = await _first(channel, at, head, ends)
-            now = await subscriber.who()
-            if now.who == viewer.who:
-                return _polled(viewer, channel, end, answers, poll.first)
-        viewer = now
+            try:
+                now = await source.subscriber.who()
+            except SubscriptionChanged:  # who asks again each time wants what it delivers now
+                source = await subscriptions.source(subscriber, await subscriber.who())
+                continue
+            if now.who == source.viewer.who:
+                return _polled(source, channel, end, answers, poll.first)
+        source = replace(source, viewer=now)
 
 
 async def _first(
@@ -81,9 +87,9 @@ async def _first(
 
 
 def _polled(
-    viewer: Viewer, channel: Channel, end: Cursor, answers: list[tuple[Cursor, Delivery]], first: int
+    source: Source, channel: Channel, end: Cursor, answers: list[tuple[Cursor, Delivery]], first: int
 ) -> Polled:
     if len(answers) > first:
         end = answers[first - 1][0]
     more = channel.tail is not None and end.position < channel.tail.position
-    return Polled(viewer, [delivery for _, delivery in answers[:first]], end, more)
+    return Polled(source, [delivery for _, delivery in answers[:first]], end, more)

@@ -14,12 +14,12 @@ from uuid import UUID
 
 import asyncpg
 
+from crmgql.access.sights import ENTERED, SEEN
 from crmgql.db import Database
 from crmgql.errors import DATABASES_OWN, TimedOut
 from crmgql.events.cursors import Cursor
 from crmgql.events.positions import Placed
 from crmgql.models.names import api_id
-from crmgql.planner.sights import ENTERED, SEEN
 
 MOST_AT_ONCE = 500
 """Events read by one statement."""
@@ -40,10 +40,12 @@ Values = Callable[[Sequence[UUID], str], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An answer, as the body of a response, and the cursor behind it; None where there is nothing to go on from."""
+    """An answer, as the body of a response, and the cursor behind it; None where there is nothing to go on from. `kind` is that
+    of the event, if it is about one."""
 
     body: bytes
     cursor: str | None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,9 @@ class EventReader:
         if entered:
             bodies |= await self._bodies(entered, ENTERED)
         if gone and self.reading.sights.left is not None:
-            bodies |= {event.event_id: self.reading.sights.left(_known(event)) for event in gone}
+            bodies |= {event.event_id: self.reading.sights.left(known(event)) for event in gone}
         return [
-            (event, Delivery(bodies[event.event_id], event.cursor.text()))
+            (event, Delivery(bodies[event.event_id], event.cursor.text(), event.kind))
             for event in events
             if event.event_id in bodies
         ]
@@ -170,7 +172,7 @@ class EventReader:
         return {row[0]: b'{"data":%b}' % row[1].encode() for row in rows}
 
 
-def _known(event: Placed) -> dict[str, Any]:
+def known(event: Placed) -> dict[str, Any]:
     """What somebody gets of an event whose subject they see no more, by field."""
     return {
         "id": api_id("Event", event.event_id),

@@ -24,9 +24,11 @@ from crmgql.engine.errors import Rejected
 from crmgql.engine.exporting import Exporting
 from crmgql.engine.lanes import Lane
 from crmgql.engine.parsing import parse
+from crmgql.engine.readings import known
 from crmgql.errors import BadUserInput, CrmError, MaxCostExceeded
+from crmgql.events.positions import Placed
 from crmgql.models.streams import ReadAs
-from crmgql.planner import metadata, selection
+from crmgql.planner import metadata, selection, sights
 from crmgql.planner.plan import Plan, Plans
 from crmgql.planner.reader import Reader
 from crmgql.planner.sizes import Sizes
@@ -61,9 +63,10 @@ class Registered:
         await self.lane.run(viewer.user_id, self._check, text, where, read_as, viewer)
 
     async def read(
-        self, act: Act, text: str, where: dict[str, Any] | None, viewer: Viewer, ids: Sequence[UUID]
+        self, act: Act, text: str, where: dict[str, Any] | None, viewer: Viewer, ids: Sequence[UUID], sight: str
     ) -> dict[UUID, str]:
-        """The JSON of each of these events that the viewer sees and the filter lets through, in one statement."""
+        """The JSON of each of these events that the viewer sees and the filter lets through, in one statement. `sight`: what
+        they did to the sight of their subjects."""
         operation = await self.operation(text, viewer)
         variables = self.variables(operation, where).coerced
         key = self.plans.key(operation.prepared, variables, viewer.who, PLANNED_AS)
@@ -74,8 +77,19 @@ class Registered:
             )
             self.plans.keep(key, plan)
         self._weigh(plan)
-        rows = await act.tx.connection.fetch(plan.sql, *plan.values({**variables, EVENT_IDS: list(ids)}, viewer))
+        given = {**variables, EVENT_IDS: list(ids), sights.SIGHT: sight}
+        rows = await act.tx.connection.fetch(plan.sql, *plan.values(given, viewer))
         return {row["id"]: row["data"][len(OPENING) : -1] for row in rows}
+
+    async def left(
+        self, text: str, where: dict[str, Any] | None, viewer: Viewer, events: Sequence[Placed]
+    ) -> dict[UUID, str]:
+        """The JSON of events whose subjects left the viewer's sight; of none, if a filter might have held them back."""
+        if where:
+            return {}
+        operation = await self.operation(text, viewer)
+        wanted = self._payload(operation, self.variables(operation, None).coerced)
+        return {event.event_id: sights.left(wanted, known(event)).decode() for event in events}
 
     async def operation(self, text: str, viewer: Viewer, key: str = KEY) -> Operation:
         """The subscription that a document becomes; its answers stand under the key."""
@@ -163,7 +177,7 @@ def _refuse_records(wanted: selection.Object, where: dict[str, Any], event: meta
             f"{name} is read from records as they are now. With readAs EVENT take it out, or choose DELIVERY.",
             field="document",
         )
-    for name in _conditions(where, event):
+    for name in related(where, event):
         raise BadUserInput(
             f"{name} is compared with records as they are now. With readAs EVENT take it out, or choose DELIVERY.",
             field="filter",
@@ -191,14 +205,14 @@ def _only_id(wanted: selection.Object) -> bool:
     )
 
 
-def _conditions(where: Any, event: metadata.Node) -> Iterator[str]:
+def related(where: Any, event: metadata.Node) -> Iterator[str]:
     """The relations of an event that a filter looks into."""
     if isinstance(where, list):
         for item in where:
-            yield from _conditions(item, event)
+            yield from related(item, event)
     elif isinstance(where, dict):
         for name, value in where.items():
             if name in ("and", "or", "not"):
-                yield from _conditions(value, event)
+                yield from related(value, event)
             elif not isinstance(event.fields.get(name), metadata.Leaf | None):
                 yield name

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from graphql import GraphQLError, GraphQLSchema
+from graphql import FieldNode, GraphQLError, GraphQLSchema
 from graphql.execution.values import get_argument_values
 
 from crmgql.db import Database
@@ -27,7 +27,7 @@ from crmgql.engine.errors import rejected
 from crmgql.engine.event_plans import EventPlans, Subscriber
 from crmgql.engine.followed import FOLLOWED, JOB_PROGRESS, STREAM, Wanted
 from crmgql.engine.live_queries import LiveQueries
-from crmgql.engine.named import NamedSubscriptions
+from crmgql.engine.named import Named, NamedSubscriptions
 from crmgql.engine.readings import Delivery, Reading, Reads, frozen
 from crmgql.engine.registered import Registered
 from crmgql.errors import BadUserInput, CrmError, NotFound, Unavailable
@@ -64,6 +64,22 @@ class Stream(AsyncIterator[Delivery]):
     @property
     def position(self) -> str | None:
         return self._at.position()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Events for one subscriber: read as `viewer` by the operation of `subscriber`, which is their own, or that of the
+    subscription that they `named`."""
+
+    subscriber: Subscriber
+    viewer: Viewer
+    wanted: Wanted
+    named: Named | None = None
+
+    @property
+    def begins(self) -> str | None:
+        """The cursor from which it is read if nobody says another one; None: from now on."""
+        return None if self.named is None else self.named.cursor
 
 
 @dataclass(slots=True)
@@ -108,24 +124,22 @@ class Subscriptions:
         feed = self.following
         if subscriber.operation.kind == "query":
             return await self._open_live(feed, subscriber, viewer)
-        ((key, nodes),) = (
-            self.events.reader(subscriber).top("Subscription", subscriber.operation.prepared.operation).items()
-        )
-        name = nodes[0].name.value
-        if name == JOB_PROGRESS:
+        key, node = self._root(subscriber)
+        if node.name.value == JOB_PROGRESS:
             return await self._open_progress(feed, subscriber, viewer)
-        assert self.schema.subscription_type is not None
-        field = self.schema.subscription_type.fields[name]
-        try:
-            given = get_argument_values(field, nodes[0], subscriber.variables)
-        except GraphQLError as error:  # a variable that is null where a value is needed
-            raise BadUserInput(error.message) from None
-        after = resume or given.get("after")
-        if name == STREAM:
-            named = await self.named.find(given["id"], key, viewer, subscriber.who)
-            owners = Subscriber(named.operation, named.variables, named.who, subscriber.pace)
-            return await self._open_events(feed, owners, named.viewer, named.wanted, after or named.cursor)
-        return await self._open_events(feed, subscriber, viewer, FOLLOWED[name].wanted(given), after)
+        given = self._given(node, subscriber)
+        source = await self._source(subscriber, viewer, key, node.name.value, given)
+        return await self._open_events(feed, source, resume or given.get("after"))
+
+    async def source(self, subscriber: Subscriber, viewer: Viewer) -> Source:
+        """What a subscription to events reads. Raises `CrmError`."""
+        key, node = self._root(subscriber)
+        return await self._source(subscriber, viewer, key, node.name.value, self._given(node, subscriber))
+
+    async def sight(self, source: Source) -> Hashable:
+        """All that decides what is answered of an event: equal for those who are answered the same."""
+        sight = await self.events.sight(source.subscriber, source.viewer)
+        return sight if source.named is None else (sight, source.named.id, repr(source.named.definition))
 
     @property
     def following(self) -> Feed:
@@ -134,17 +148,42 @@ class Subscriptions:
             raise Unavailable("Nothing can be followed here: this process has no feed.")
         return self.feed
 
-    async def channel(self, subscriber: Subscriber, viewer: Viewer, wanted: Wanted) -> AbstractContextManager[Channel]:
-        """What reads the events that are wanted, for this viewer."""
-        subscriber.pace.pay(await self.events.plan(subscriber, viewer))
-        key, reading = await self.events.reading(subscriber, viewer, wanted)
-        return self.channels.channel(self.following, key, reading, wanted)
+    async def channel(self, source: Source) -> AbstractContextManager[Channel]:
+        """What reads the events of a source."""
+        source.subscriber.pace.pay(await self.events.plan(source.subscriber, source.viewer))
+        key, reading = await self.events.reading(source.subscriber, source.viewer, source.wanted)
+        return self.channels.channel(self.following, key, reading, source.wanted)
 
-    async def _open_events(
-        self, feed: Feed, subscriber: Subscriber, viewer: Viewer, wanted: Wanted, after: str | None
-    ) -> Stream:
+    def _root(self, subscriber: Subscriber) -> tuple[str, FieldNode]:
+        """The one root field of a subscription, with its response key."""
+        operation = subscriber.operation.prepared.operation
+        ((key, nodes),) = self.events.reader(subscriber).top("Subscription", operation).items()
+        return key, nodes[0]
+
+    def _given(self, node: FieldNode, subscriber: Subscriber) -> dict[str, Any]:
+        """The arguments of a root field. Raises `BadUserInput`."""
+        assert self.schema.subscription_type is not None
+        try:
+            return get_argument_values(
+                self.schema.subscription_type.fields[node.name.value], node, subscriber.variables
+            )
+        except GraphQLError as error:  # a variable that is null where a value is needed
+            raise BadUserInput(error.message) from None
+
+    async def _source(
+        self, subscriber: Subscriber, viewer: Viewer, key: str, name: str, given: dict[str, Any]
+    ) -> Source:
+        if name != STREAM:
+            return Source(subscriber, viewer, FOLLOWED[name].wanted(given))
+        named = await self.named.find(given["id"], key, viewer, subscriber.who)
+        owners = Subscriber(named.operation, named.variables, named.who, subscriber.pace)
+        return Source(owners, named.viewer, named.wanted, named)
+
+    async def _open_events(self, feed: Feed, source: Source, after: str | None) -> Stream:
+        subscriber, viewer, wanted = source.subscriber, source.viewer, source.wanted
         subscriber.pace.pay(await self.events.plan(subscriber, viewer))
         key, reading = await self.events.reading(subscriber, viewer, wanted)
+        after = after or source.begins
         if after is None:
             cursor = await feed.head()
         else:

@@ -32,23 +32,28 @@ async def publish(valkey: Redis, position: int) -> None:
 
 async def listen(valkey: Redis, heard: Callable[[int], None]) -> None:
     """Calls `heard` with each announced position, and with 0 when one may have been missed. Until cancelled."""
+    await hear(valkey, CHANNEL, lambda data: heard(0 if data is None else int(data)))
+
+
+async def hear(valkey: Redis, name: str, heard: Callable[[bytes | None], None]) -> None:
+    """Calls `heard` with each message of a channel, and with None when one may have been missed. Until cancelled."""
     while True:
         try:
-            await _listen(valkey, heard)
+            await _hear(valkey, name, heard)
         except LOST as error:
-            log.debug("announcements of positions not heard", reason=str(error))
+            log.debug("a channel is not heard", channel=name, reason=str(error))
             await asyncio.sleep(AGAIN_S)
 
 
-async def _listen(valkey: Redis, heard: Callable[[int], None]) -> None:
+async def _hear(valkey: Redis, name: str, heard: Callable[[bytes | None], None]) -> None:
     async with valkey.pubsub(ignore_subscribe_messages=False) as channel:
-        await channel.subscribe(CHANNEL)
+        await channel.subscribe(name)
         while True:
             message = await channel.get_message(timeout=BLOCK_S)
             if message is None:
                 async with asyncio.timeout(ANSWER_S):
                     await channel.ping()
             elif message["type"] == "subscribe":
-                heard(0)
+                heard(None)
             elif message["type"] == "message":
-                heard(int(message["data"]))
+                heard(message["data"])

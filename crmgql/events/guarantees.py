@@ -15,16 +15,19 @@ class Guarantee:
     test: str
 
 
-FEED, SOCKETS, STREAMS, POLLS = (
+FEED, SOCKETS, STREAMS, TOKENS, POLLS, NAMED = (
     "events/test_feed.py",
     "http/test_sockets.py",
     "http/test_event_stream.py",
+    "http/test_stream_tokens.py",
     "http/test_events.py",
+    "http/test_named_events.py",
 )
-SUBSCRIPTIONS, PULLS, HOOKS = (
+SUBSCRIPTIONS, PULLS, HOOKS, HOOK_SIGHTS = (
     "schema/events/test_subscriptions.py",
     "schema/streams/test_pulls.py",
     "workers/test_webhooks_in_trouble.py",
+    "workers/test_webhook_sights.py",
 )
 EVERY, SOCKET, STREAM, POLL, PULL, HOOK = (
     "every one",
@@ -97,6 +100,12 @@ GUARANTEES = (
         f"{SUBSCRIPTIONS}::test_who_follows_learns_what_comes_into_sight_and_what_leaves_it",
     ),
     Guarantee(
+        PULL,
+        "rights",
+        "what leaves the owner's sight is announced, unless a filter might have held it back; as a stream too",
+        "schema/streams/test_streams.py::test_stream_and_pull_tell_what_left_the_owners_sight",
+    ),
+    Guarantee(
         SOCKET,
         "duplicates",
         "none from a cursor on",
@@ -121,9 +130,45 @@ GUARANTEES = (
         "who does not read gets their cursor and is dropped",
         f"{STREAMS}::test_who_does_not_read_is_told_the_cursor_and_dropped",
     ),
+    Guarantee(
+        STREAM,
+        "loss",
+        "a new token goes to the stream that runs, to whichever process it comes; if that is gone, a code says to connect again",
+        f"{TOKENS}::test_a_stream_goes_on_with_a_new_token",
+    ),
+    Guarantee(
+        STREAM,
+        "rights",
+        "those of the new token from then on; one of another user is refused",
+        f"{TOKENS}::test_the_new_tokens_rights_count",
+    ),
     Guarantee(POLL, "duplicates", "none: a page leads to the next", f"{POLLS}::test_pages_lead_from_one_to_the_next"),
     Guarantee(
+        POLL,
+        "rights",
+        "what leaves one's sight is announced by its id, unless one filters",
+        f"{POLLS}::test_what_leaves_ones_sight_is_told_by_its_id",
+    ),
+    Guarantee(
         POLL, "latency", "a poll waits up to 30 s and answers at once", f"{POLLS}::test_a_poll_waits_for_what_comes"
+    ),
+    Guarantee(
+        POLL,
+        "duplicates",
+        "a named subscription gives what a pull gives, and its managed cursor stays where it is",
+        f"{NAMED}::test_each_form_gives_what_a_pull_gives",
+    ),
+    Guarantee(
+        POLL,
+        "loss",
+        "none: a named subscription begins behind what was committed",
+        f"{NAMED}::test_without_a_cursor_it_begins_at_the_managed_one_and_does_not_move_it",
+    ),
+    Guarantee(
+        POLL,
+        "rights",
+        "a proxy shares pages among those who have the same rights, and of a named subscription among those who may follow it",
+        f"{NAMED}::test_a_proxy_shares_a_stream_with_who_may_follow_it_and_nothing_else",
     ),
     Guarantee(
         PULL,
@@ -154,6 +199,48 @@ GUARANTEES = (
         "loss",
         "tried for 72 hours, then the endpoint is disabled; a poison event becomes a dead letter",
         f"{HOOKS}::test_after_72_hours_without_success_it_is_disabled",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "the owner's, as of the delivery; a record that leaves their sight is announced by its ids, one that enters it whole",
+        f"{HOOK_SIGHTS}::test_a_customer_that_moves_leaves_one_endpoint_and_enters_another",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "with ids only, the same is said",
+        f"{HOOK_SIGHTS}::test_a_thin_endpoint_is_told_too",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "a subscription's document says it, too, unless a filter might have held the record back",
+        f"{HOOK_SIGHTS}::test_a_subscriptions_document_says_that_it_left",
+    ),
+    Guarantee(
+        HOOK,
+        "rights",
+        "what hangs on a customer, such as its orders, enters and leaves with it, without events of its own",
+        f"{HOOK_SIGHTS}::test_what_hangs_on_a_customer_goes_with_it",
+    ),
+    Guarantee(
+        HOOK,
+        "reach",
+        "public addresses, and networks that an operator allows: a URL with another address is refused at once",
+        "schema/webhooks/test_endpoints.py::test_an_address_that_is_not_public_is_refused_at_once",
+    ),
+    Guarantee(
+        HOOK,
+        "reach",
+        "the same for whatever a name leads to, at each connection",
+        "outbound/test_client.py::test_a_name_that_leads_elsewhere_the_second_time_is_checked_again",
+    ),
+    Guarantee(
+        HOOK,
+        "latency",
+        "a database that is slow to commit holds up no request",
+        "workers/test_webhooks.py::test_others_are_sent_while_outcomes_are_written",
     ),
     Guarantee(HOOK, "latency", "a slow endpoint holds up no other", f"{HOOKS}::test_a_slow_endpoint_holds_up_no_other"),
 )

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crmgql.errors import SetupError
 
 ANY = "*"
-EXPOSED = b"x-request-id, retry-after, www-authenticate, crmgql-cursor"
+EXPOSED = b"x-request-id, retry-after, www-authenticate, crmgql-cursor, crmgql-stream"
 KEEP_PREFLIGHT_S = b"600"
 FIELD_NAMES = re.compile(rb"[A-Za-z0-9\-_, ]{1,1000}")
 DEFAULT_FIELDS = b"authorization, content-type"

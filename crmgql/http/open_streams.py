@@ -7,13 +7,15 @@ once a second: a timer for each would cost more memory than all else that an idl
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from abc import ABC, abstractmethod
+from datetime import datetime
 from typing import Any
 
 from crmgql.config import Settings
 from crmgql.engine.operations import Engine
-from crmgql.errors import CrmError, Unauthenticated
+from crmgql.errors import CrmError, StreamEnded, Unauthenticated
 from crmgql.http import sessions
 from crmgql.http.caps import Place
 from crmgql.http.metrics import SLOW_CONSUMERS, Metrics
@@ -30,8 +32,11 @@ FAREWELL_S = 5.0
 TOO_SLOW = "You did not read for too long: subscribe again from this cursor, with credit if you need time."
 
 
+OVER = "This stream has ended: connect again with the new token and Last-Event-ID."
+
+
 class OpenStream(ABC):
-    """A stream of the task that makes it. `session` is None as long as it is a stranger's.
+    """A stream of the task that makes it. `session` is None as long as it is a stranger's; `id`: by what others find it.
 
     `end` makes the task stop what it does; it then asks `ending` why. `parting`: it says its last words.
     """
@@ -43,6 +48,7 @@ class OpenStream(ABC):
         self.place = place
         self.out = out
         self.session: Session | None = None
+        self.id: str | None = None
         self._task = asyncio.current_task()
         self.parting = False
         self._ending: Exception | None = None
@@ -78,6 +84,16 @@ class OpenStream(ABC):
                 self._next_heartbeat = now + settings.heartbeat_s
                 self._pulse = asyncio.create_task(self._beat(session, warning))
 
+    async def renew(self, authorization: str) -> datetime | None:
+        """Goes on with another token of the same user. When that ends; None: never. Raises `Unauthenticated`, `Forbidden`, after
+        which the old one stays, and `StreamEnded`."""
+        if self.session is None:
+            raise Unauthenticated("Send connection_init first.")
+        await self.session.renew(authorization)
+        if self.parting or self._ending is not None:
+            raise StreamEnded(OVER)
+        return self.session.ends
+
     def end(self, error: Exception) -> None:
         if self._ending is None and not self.parting and self._task is not None:
             self._ending = error
@@ -107,17 +123,29 @@ class OpenStream(ABC):
 
 
 class OpenStreams:
-    """Those of this process. `beat` runs beside the requests."""
+    """Those of this process. `beat` runs beside the requests. `name` is the process's own, and begins the ids of its streams."""
 
     def __init__(self, settings: Settings) -> None:
+        self.name = secrets.token_hex(8)
+        self._by_id: dict[str, OpenStream] = {}
         self._every_s = min(BEAT_S, min(settings.heartbeat_s, settings.socket_init_s, settings.slow_consumer_s) / 4)
         self._open: set[OpenStream] = set()
 
+    def new_id(self) -> str:
+        return f"{self.name}-{secrets.token_hex(8)}"
+
+    def find(self, id: str) -> OpenStream | None:
+        return self._by_id.get(id)
+
     def add(self, stream: OpenStream) -> None:
         self._open.add(stream)
+        if stream.id is not None:
+            self._by_id[stream.id] = stream
 
     def discard(self, stream: OpenStream) -> None:
         self._open.discard(stream)
+        if stream.id is not None:
+            self._by_id.pop(stream.id, None)
 
     async def beat(self) -> None:
         """Until cancelled."""

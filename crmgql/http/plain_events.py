@@ -1,17 +1,35 @@
-"""Events for those without GraphQL: each is the answer to one document, written as a line, as an event, or into a page. Pure."""
+"""Events for those without GraphQL: each is the answer to one document, written as a line, as an event, or into a page. Pure.
+
+Of a named subscription each is what a pull gives: `id`, `cursor`, `kind`, and as `payload` what the subscription's document says.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from crmgql.engine.readings import Delivery
+from crmgql.events import cursors
 from crmgql.http import event_stream
 from crmgql.http.event_stream import Errors
 from crmgql.http.exchange import encoded
+from crmgql.models.names import api_id
 
-DOCUMENT = (
-    "subscription Events($kinds: [String!], $fields: [String!]) { events(kinds: $kinds, fields: $fields) {"
-    " cursor id kind version: kindVersion occurredAt subjectType subject { type: __typename id } customer { id } actor { id }"
-    " changed isLast transactionId payload } }"
+SELECTION = (
+    "{ cursor id kind version: kindVersion occurredAt sight subjectType subjectId subject { type: __typename id }"
+    " customer { id } actor { id } changed isLast transactionId payload }"
 )
+DOCUMENT = (
+    "subscription Events($kinds: [String!], $fields: [String!])"
+    f" {{ events(kinds: $kinds, fields: $fields) {SELECTION} }}"
+)
+FILTERED = (
+    "subscription FilteredEvents($kinds: [String!], $fields: [String!], $where: EventWhere!)"
+    f" {{ events(kinds: $kinds, fields: $fields, where: $where) {SELECTION} }}"
+)
+"""Another one, as who filters is told nothing of what left their sight."""
+
+NAMED = "subscription NamedEvents($id: ID!) { events: stream(id: $id) }"
+Text = Callable[[Delivery], bytes]
 HEAD, TAIL = b'{"data":{"events":', b"}}"
 FAILED = b'{"data":null,'
 
@@ -23,8 +41,11 @@ class PlainEvents:
     opening = event_stream.OPENING
     ended = b"event: end\ndata: {}\n\n"
 
+    def __init__(self, text: Text) -> None:
+        self.text = text
+
     def delivery(self, delivery: Delivery) -> bytes:
-        return event_stream.event("message", text(delivery), delivery.cursor)
+        return event_stream.event("message", self.text(delivery), delivery.cursor)
 
     def failed(self, errors: Errors) -> bytes:
         return event_stream.event("end", encoded({"errors": errors}))
@@ -39,11 +60,12 @@ class JsonLines:
     opening = b""
     ended = b""
 
-    def __init__(self, media: bytes) -> None:
+    def __init__(self, media: bytes, text: Text) -> None:
         self.media = media
+        self.text = text
 
     def delivery(self, delivery: Delivery) -> bytes:
-        return text(delivery).replace(b"\n", b" ") + b"\n"
+        return self.text(delivery).replace(b"\n", b" ") + b"\n"
 
     def failed(self, errors: Errors) -> bytes:
         return encoded({"errors": errors}) + b"\n"
@@ -55,14 +77,27 @@ class JsonLines:
         return encoded(line) + b"\n"
 
 
-def page(deliveries: list[Delivery], *, cursor: str, more: bool, following: str) -> bytes:
+def page(texts: Iterable[bytes], *, cursor: str, more: bool, following: str) -> bytes:
     """An answer to a poll. `following` is the address of the next one."""
-    events = b",".join(map(text, deliveries))
     rest = encoded({"cursor": cursor, "more": more, "next": following})
-    return b'{"events":[' + events + b"]," + rest[1:]
+    return b'{"events":[' + b",".join(texts) + b"]," + rest[1:]
 
 
-def text(delivery: Delivery) -> bytes:
+def text_for(stream: str | None) -> Text:
+    """How the events of a named subscription are written, or of none."""
+    return _event if stream is None else _delivered
+
+
+def _delivered(delivery: Delivery) -> bytes:
+    assert delivery.cursor is not None
+    if not delivery.body.startswith(HEAD):
+        return _event(delivery)
+    id = api_id("Event", cursors.parse(delivery.cursor).event_id)
+    about = encoded({"id": id, "cursor": delivery.cursor, "kind": delivery.kind})
+    return about[:-1] + b',"payload":' + _event(delivery) + b"}"
+
+
+def _event(delivery: Delivery) -> bytes:
     """The event alone. One that could not be read has its cursor and the errors."""
     body = delivery.body
     if body.startswith(HEAD):

@@ -141,10 +141,7 @@ class Connection(OpenStream):
         await self.out.send(socket_protocol.pong(answer or payload))
 
     async def _renew(self, authorization: str) -> Payload:
-        if self.session is None:
-            raise Unauthenticated("Send connection_init first.")
-        await self.session.renew(authorization)
-        return {"tokenExpiresAt": sessions.text(self.session.ends)}
+        return {"tokenExpiresAt": sessions.text(await self.renew(authorization))}
 
     def _add_credit(self, payload: Payload) -> Payload:
         credit = socket_protocol.credit(payload)

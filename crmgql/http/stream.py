@@ -37,6 +37,10 @@ UNBUFFERED: Headers = ((b"x-accel-buffering", b"no"),)
 """nginx keeps back what is streamed unless it is told not to."""
 
 
+NAMED = b"crmgql-stream"
+"""The header that names a stream, for who brings it a new token."""
+
+
 class Gone(Exception):
     """Nobody reads any more, or the server stops: the response ends without a last word."""
 
@@ -78,11 +82,14 @@ class EventStreams:
             place.close()
             raise
 
+        id = self.open_streams.new_id()
+
         async def respond(start: Message, receive: Receive, send: Send) -> None:
-            made = EventStream(self, place, session, stream, send, form, cursor=request.resume, first=first)
+            made = EventStream(self, id, place, session, stream, send, form, cursor=request.resume, first=first)
             await made.run(start, receive)
 
-        return Answer(200, content_type=form.media, headers=UNBUFFERED, kind=request.kind, respond=respond)
+        headers = (*UNBUFFERED, (NAMED, id.encode()))
+        return Answer(200, content_type=form.media, headers=headers, kind=request.kind, respond=respond)
 
 
 class EventStream(OpenStream):
@@ -91,6 +98,7 @@ class EventStream(OpenStream):
     def __init__(
         self,
         streams: EventStreams,
+        id: str,
         place: Place,
         session: Session,
         stream: Stream,
@@ -101,6 +109,7 @@ class EventStream(OpenStream):
         first: int | None,
     ) -> None:
         super().__init__(streams.engine, streams.settings, streams.metrics, place, Outgoing(partial(_write, send)))
+        self.id = id
         self.session = session
         self.stream = stream
         self.form = form

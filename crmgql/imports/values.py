@@ -17,12 +17,12 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from crmgql.imports.nouns import Field, Kind
-from crmgql.records import money
+from crmgql.records import money, numbers
+from crmgql.records.numbers import short
 
 ISO = "iso"
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 _QUANTA = tuple(Decimal(1).scaleb(-digits) for digits in range(13))
-_LONGEST_NUMBER = 60
 _YES = frozenset({"true", "t", "yes", "y", "1"})
 _NO = frozenset({"false", "f", "no", "n", "0"})
 
@@ -53,19 +53,7 @@ def currency_scale(code: str) -> int:
 
 def number_reader(style: Style) -> Callable[[str], Decimal]:
     """Exact decimals in that style. Groups of thousands are optional but must be groups of three."""
-    point, group = re.escape(style.decimal), re.escape(style.thousands)
-    whole = f"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if style.thousands else "[0-9]+"
-    pattern = re.compile(f"[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)")
-
-    def read(text: str) -> Decimal:
-        if len(text) > _LONGEST_NUMBER or not pattern.fullmatch(text):
-            expected = f"decimal {style.decimal!r}" + (f", thousands {style.thousands!r}" if style.thousands else "")
-            raise ValueError(f"{_short(text)} is not a number ({expected})")
-        if style.thousands:
-            text = text.replace(style.thousands, "")
-        return Decimal(text if style.decimal == "." else text.replace(style.decimal, "."))
-
-    return read
+    return numbers.reader(style.decimal, style.thousands)
 
 
 def scaled(value: Decimal, factor: Decimal | None) -> Decimal:
@@ -97,16 +85,12 @@ def check_bounds(value: Decimal | int, field: Field) -> None:
         raise ValueError(f"{value} is not more than {field.above}")
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
 def _text(field: Field) -> Convert:
     longest, choices = field.max_length, frozenset(field.choices)
 
     def convert(text: str) -> str:
         if choices and text not in choices:
-            raise ValueError(f"{_short(text)} is none of {', '.join(field.choices)}")
+            raise ValueError(f"{short(text)} is none of {', '.join(field.choices)}")
         if longest is not None and len(text) > longest:
             raise ValueError(f"has {len(text)} characters, at most {longest} fit")
         return text
@@ -148,7 +132,7 @@ def _boolean(text: str) -> bool:
     folded = text.lower()
     if folded in _YES or folded in _NO:
         return folded in _YES
-    raise ValueError(f"{_short(text)} is neither true nor false")
+    raise ValueError(f"{short(text)} is neither true nor false")
 
 
 def _date(formats: tuple[str, ...]) -> Convert:
@@ -159,7 +143,7 @@ def _date(formats: tuple[str, ...]) -> Convert:
                 return date.fromisoformat(text) if pattern == ISO else datetime.strptime(text, pattern).date()
             except ValueError:
                 continue
-        raise ValueError(f"{_short(text)} is not a date ({' or '.join(formats)})")
+        raise ValueError(f"{short(text)} is not a date ({' or '.join(formats)})")
 
     return convert
 
@@ -175,7 +159,7 @@ def _datetime(formats: tuple[str, ...], timezone: str) -> Convert:
                 return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
             except (ValueError, OverflowError):
                 continue
-        raise ValueError(f"{_short(text)} is not a date and time ({' or '.join(formats)})")
+        raise ValueError(f"{short(text)} is not a date and time ({' or '.join(formats)})")
 
     return convert
 
@@ -184,9 +168,9 @@ def _json(text: str) -> str:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"{_short(text)} is not JSON") from error
+        raise ValueError(f"{short(text)} is not JSON") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{_short(text)} is not a JSON object")
+        raise ValueError(f"{short(text)} is not a JSON object")
     return text
 
 

@@ -77,7 +77,7 @@ CREATE TEMPORARY TABLE to_receive ON COMMIT DROP AS
 SELECT p.id, p.customer_id, p.order_id, p.status, p.amount, p.currency, company.id AS company_id, company.currency AS base_currency,
     CASE WHEN p.provider IS NULL THEN 'BANK' ELSE 'CLEARING' END AS bank, day.on_day,
     CASE WHEN p.currency = company.currency THEN 1 ELSE rate.rate END AS rate, uuidv7() AS unearned_id, uuidv7() AS credit_id,
-    uuidv7() AS allocation_id, NULL::numeric AS base, owed.item_id, owed.total, owed.total_base,
+    uuidv7() AS allocation_id, owed.item_id, owed.total, owed.total_base,
     sum(p.amount) FILTER (WHERE p.status = 'RECEIVED') OVER (
         PARTITION BY p.customer_id, p.order_id, (p.order_id IS NULL) ORDER BY p.received_at, p.id
     ) - p.amount AS before
@@ -110,10 +110,10 @@ $$;
 
 CREATE TEMPORARY TABLE to_allocate ON COMMIT DROP AS
 SELECT r.*, round(r.amount * r.rate, currency_scale(base_currency)) AS received_base,
-    greatest(0, least(r.amount, r.total - r.before)) AS allocated
+    CASE WHEN r.total IS NULL THEN 0 ELSE greatest(0, least(r.amount, r.total - r.before)) END AS allocated
 FROM to_receive r;
 ALTER TABLE to_allocate ADD COLUMN owed_base numeric, ADD COLUMN paid_base numeric;
-UPDATE to_allocate SET allocated = round(coalesce(allocated, 0), currency_scale(currency));
+UPDATE to_allocate SET allocated = round(allocated, currency_scale(currency));
 -- What is left of a base amount is rounded, the last part takes all: parts sum to the whole.
 UPDATE to_allocate SET
     owed_base = round(total_base * (total - before) / total, currency_scale(base_currency))

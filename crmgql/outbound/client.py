@@ -15,8 +15,9 @@ from time import perf_counter
 
 import httpcore2
 
+from crmgql.outbound.connections import Connections
 from crmgql.outbound.network import Guard, Refused, Resolve, Resolver, Unresolved
-from crmgql.outbound.targets import PORTS, Reach, Target
+from crmgql.outbound.targets import PORTS, AddressRefused, Reach, Target
 
 READ = 65_536
 """An answer that is longer is cut, and its connection closed."""
@@ -27,9 +28,6 @@ KEPT = 1024
 KEPT_HEADERS, LONGEST_HEADER = 40, 500
 KEEP_ALIVE_S = 4.0
 """Shorter than what servers usually wait (5 s), so that none closes a connection while a request is on its way."""
-
-CONNECTIONS = 16
-"""At once. Each request looks through all of its pool: who talks to many servers has a client for each."""
 
 Headers = Sequence[tuple[str, str]]
 
@@ -71,18 +69,11 @@ class Client:
         trust: ssl.SSLContext | None = None,
     ) -> None:
         self._total_s = total_s
-        self._timeouts = {"connect": min(connect_s, total_s), "read": total_s, "write": total_s, "pool": total_s}
+        self._timeouts = {"connect": min(connect_s, total_s)}  # all else ends with the request
         resolve = resolve or Resolver().resolve
         trust = trust or ssl.create_default_context()
-        self._pools = {
-            scheme: httpcore2.AsyncConnectionPool(
-                ssl_context=trust,
-                max_connections=CONNECTIONS,
-                keepalive_expiry=KEEP_ALIVE_S,
-                network_backend=Guard(reach, scheme, resolve),
-            )
-            for scheme in PORTS
-        }
+        guards: dict[str, httpcore2.AsyncNetworkBackend] = {scheme: Guard(reach, scheme, resolve) for scheme in PORTS}
+        self._connections = Connections(guards, trust, kept_s=KEEP_ALIVE_S)
 
     async def post(self, target: Target, headers: Headers, body: bytes) -> Answer | Failure:
         """One request, once."""
@@ -97,7 +88,7 @@ class Client:
         except TimeoutError:
             return failed("TIMED_OUT", f"There was no whole answer within {self._total_s:g} s.")
         except Refused:
-            return failed("ADDRESS_REFUSED", _refused(target))
+            return failed(AddressRefused.code, target.refusal)
         except Unresolved as error:
             return failed("NOT_RESOLVED", f"{target.host} leads to no address ({error}).")
         except httpcore2.ConnectTimeout:
@@ -117,16 +108,19 @@ class Client:
             content=body,
             extensions={"timeout": self._timeouts},
         )
-        response = await self._pools[target.scheme].handle_async_request(request)
+        connection = await self._connections.take(target)
         try:
-            kept = await _beginning(response)
+            response = await connection.handle_async_request(request)
+            try:
+                kept = await _beginning(response)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            await self._connections.put_back(target, connection)
         return Answer(response.status, _headers(response), kept, _ms(started))
 
     async def close(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
+        await self._connections.close()
 
 
 async def _beginning(response: httpcore2.Response) -> bytes:
@@ -143,12 +137,6 @@ def _headers(response: httpcore2.Response) -> dict[str, str]:
     """The answer's headers, as far as somebody may want to read them."""
     listed = response.headers[:KEPT_HEADERS]
     return {name.decode("latin-1").lower(): value.decode("latin-1")[:LONGEST_HEADER] for name, value in listed}
-
-
-def _refused(target: Target) -> str:
-    if target.scheme == "http":
-        return f"{target.host} is in no network that CRMGQL_WEBHOOK_NETWORKS allows, so it needs https."
-    return f"{target.host} has no public address, and CRMGQL_WEBHOOK_NETWORKS allows none that it has."
 
 
 def _why(error: BaseException) -> str:

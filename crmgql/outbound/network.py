@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import httpcore2
 
+from crmgql.outbound.connections import Stream
 from crmgql.outbound.targets import Address, Reach
 
 Resolve = Callable[[str], Awaitable[list[Address]]]
@@ -84,7 +85,7 @@ class Resolver:
 
 
 class Guard(httpcore2.AsyncNetworkBackend):
-    """The network of a pool of connections of one scheme."""
+    """The network of all connections of one scheme."""
 
     def __init__(self, reach: Reach, scheme: str, resolve: Resolve) -> None:
         self._reach = reach
@@ -115,10 +116,12 @@ class Guard(httpcore2.AsyncNetworkBackend):
             share_s = max(until - monotonic(), 0.001) / left
             try:
                 # An address, so nothing is resolved again.
-                return await self._network.connect_tcp(str(address), port, share_s, local_address, socket_options)
+                made = await self._network.connect_tcp(str(address), port, share_s, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if left == 1:
                     raise
+            else:
+                return Stream(made)
         raise AssertionError("the last address was tried")
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> NoReturn:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from crmgql.errors import BadUserInput, SetupError
+from crmgql.errors import BadUserInput, CrmError, SetupError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -44,6 +46,17 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """An IPv4 address in the last 32 bits, to which a gateway connects."""
 
 
+LOCALHOST = "localhost"
+LOOPBACK: tuple[Address, ...] = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
+
+
+class AddressRefused(CrmError):
+    """The host of a URL is an address that nothing may be sent to."""
+
+    code = "ADDRESS_REFUSED"
+    final = True
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A URL taken apart once, so that what was checked is what is connected to. `host` is a name, or an address without
@@ -59,6 +72,28 @@ class Target:
         """As the `Host` header has it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Those that the host stands for without anybody being asked: none for a name, except `localhost` and what is below it.
+
+        An IPv4 address counts in each form that resolvers take for one: 127.1, 2130706433, 0x7f.0.0.1, 0177.0.0.1.
+        """
+        host = self.host.removesuffix(".")
+        if host == LOCALHOST or host.endswith(f".{LOCALHOST}"):
+            return LOOPBACK
+        with suppress(ValueError):
+            return (ipaddress.ip_address(host),)
+        with suppress(OSError):
+            return (ipaddress.IPv4Address(socket.inet_aton(host)),)
+        return ()
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing is sent there, when no address that the host has may be connected to."""
+        if self.scheme == "http":
+            return f"{self.host} is in no network that CRMGQL_WEBHOOK_NETWORKS allows, so it needs https."
+        return f"{self.host} has no public address, and CRMGQL_WEBHOOK_NETWORKS allows none that it has."
 
 
 def target(url: str, *, field: str = "url") -> Target:
@@ -119,6 +154,13 @@ class Reach:
         if any(address in network for network in self.allowed):
             return True
         return scheme == "https" and is_public(address)
+
+    def check(self, target: Target, *, field: str = "url") -> None:
+        """Raises `AddressRefused` for a host that is an address which no connection may be made to. What a name leads to is asked
+        when something is sent."""
+        known = target.addresses
+        if known and not any(self.includes(each, target.scheme) for each in known):
+            raise AddressRefused(target.refusal, field=field)
 
 
 def is_public(address: Address) -> bool:

@@ -79,6 +79,11 @@ def decode_id(value: str, *, prefix: str | None = None) -> UUID:
     return UUID(hex=match[2])
 
 
+def is_id(text: str) -> bool:
+    """Whether it has the form of an API id, of whatever type."""
+    return ID_PATTERN.match(text) is not None
+
+
 def encode_id(prefix: str, value: UUID) -> str:
     return f"{prefix}_{value.hex}"
 

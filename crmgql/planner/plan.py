@@ -25,6 +25,7 @@ from graphql import (
 )
 
 from crmgql import access
+from crmgql.access.sights import SEEN
 from crmgql.errors import MaxCostExceeded
 from crmgql.planner import arguments, codecs, cost, metadata, paging, selection, shapes, sights, statement, stream
 from crmgql.planner.arguments import Variables
@@ -157,7 +158,7 @@ class Plans:
         """How it is found out what events did to a follower's sight of their subjects."""
         found = self._sights.get(access.sight(who))
         if found is None:
-            sql, sources = render(sights.compile_sights(self.metadata, who))
+            sql, sources = render(sights.compile_sights(who))
             found = Plan(sql, tuple(_binder(source) for source in sources), 0)
             self._sights[access.sight(who)] = found
             if len(self._sights) > MOST_SIGHTS:
@@ -198,7 +199,7 @@ def _binder(source: Hashable) -> Binder:
         case statement.EventIds():
             return lambda variables, viewer: variables[statement.EVENT_IDS]
         case sights.SightNow():
-            return lambda variables, viewer: variables.get(sights.SIGHT, sights.SEEN)
+            return lambda variables, viewer: variables.get(sights.SIGHT, SEEN)
         case statement.LastRecord():
             return lambda variables, viewer: variables[statement.LAST_RECORD]
         case statement.IdsOf(origin, prefix):

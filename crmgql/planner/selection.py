@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crmgql.planner import metadata
+from crmgql.planner import arguments, metadata
 from crmgql.planner.arguments import Argument, Origin
 
 Arguments = dict[str, Argument]
@@ -177,6 +177,12 @@ class Events:
 
     object: Object
     where: Argument | None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether something is asked for besides: an empty `where` asks for nothing."""
+        empty = isinstance(self.where, arguments.Object) and not self.where.fields
+        return self.where is not None and not empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from crmgql import db, garbage
 from crmgql.config import Settings
+from crmgql.domain.webhooks.bounds import BOUNDS
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.engine import computed, declare, documents, followed, freeze, input_checks, mutations, object_types, scalars
 from crmgql.engine.exporting import Exporting
@@ -42,8 +43,10 @@ def built() -> tuple[strawberry.Schema, metadata.Metadata]:
 
 
 def engine(database: db.Database, settings: Settings, *, secret: str | None = None) -> Engine:
-    """The engine over a database. `secret` signs access tokens, and webhooks' keys are made of it; without it there are none."""
+    """The engine over a database. `secret` signs access tokens, and webhooks' keys are made of it; without it there are none.
+    Raises `SetupError`."""
     schema, known = built()
+    BOUNDS.use(settings.webhook_networks)
     if secret is not None:
         KEYS.use(secret)
     return Engine(schema, known, database, settings, secret)

@@ -15,7 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.db import Database
+from crmgql.domain.streams import sightings
 from crmgql.domain.streams.payloads import Registered
+from crmgql.domain.streams.sightings import Sighting
 from crmgql.domain.webhooks import dispatching, messages
 from crmgql.domain.webhooks.messages import Message
 from crmgql.errors import DATABASES_OWN, CrmError
@@ -24,7 +26,7 @@ from crmgql.events.cursors import Cursor, CursorLost
 from crmgql.events.feed import Feed
 from crmgql.outbound.client import Client
 from crmgql.records.records import Act
-from crmgql.viewer import Clock
+from crmgql.viewer import Clock, Viewer
 
 FRESH_S = 1.0
 """So old may be what is known of an endpoint when something is sent: its URL, its secret, its owner's roles."""
@@ -120,20 +122,22 @@ class Source:
                 return found
 
     async def _read(self, ids: Sequence[UUID]) -> list[Message]:
+        """Events that the owner may not see, or that are not kept any more, are left out."""
         if not ids:
             return []
         await self.freshen()
         viewer = dispatching.viewer(self.endpoint, self.shared.clock)
-        texts = None if self.endpoint["subscription_id"] is None else await self._texts(ids)
         async with self.shared.database.following() as connection:
-            return await messages.read(connection, viewer, self.endpoint, ids, texts)
+            found = await sightings.read(connection, viewer, ids)
+        if self.endpoint["subscription_id"] is not None:
+            found = await self._subscribed(found, viewer)
+        return [messages.message(each, self.endpoint) for each in found]
 
-    async def _texts(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+    async def _subscribed(self, found: Sequence[Sighting], viewer: Viewer) -> list[Sighting]:
         registered = await self.shared.registered()
-        viewer = dispatching.viewer(self.endpoint, self.shared.clock)
         try:
             async with self.shared.database.transaction() as tx:
-                return await messages.subscribed(Act(tx, viewer), registered, self.endpoint["subscription_id"], ids)
+                return await messages.subscribed(Act(tx, viewer), registered, self.endpoint["subscription_id"], found)
         except DATABASES_OWN:
             raise
         except CrmError as error:

@@ -12,6 +12,11 @@ from uuid import UUID
 
 import asyncpg
 
+from crmgql.db import WITHOUT_DAYS, Transaction
+from crmgql.domain.money import receipts
+from crmgql.domain.sales import revenue
+from crmgql.records.records import Act
+from crmgql.viewer import system, system_clock
 from tests.access import company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import OPEN_TO_ALL, TABLE_OF
@@ -463,12 +468,16 @@ async def load(connection: asyncpg.Connection) -> None:
         DOCUMENT.encode(),
         DOCUMENT,
     )
-    for table, listed in made.items():
-        for row in listed:
-            given = {name: value for name, value in row.items() if (table, name) not in LATER}
-            names = ", ".join(given)
-            places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
-            await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())
+    async with connection.transaction():
+        for table, listed in made.items():
+            for row in listed:
+                given = {name: value for name, value in row.items() if (table, name) not in LATER}
+                names = ", ".join(given)
+                places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
+                await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())
+        act = Act(Transaction(connection, WITHOUT_DAYS), system(system_clock))
+        await revenue.follow(act, [row["id"] for row in made["orders"]])
+        await receipts.follow(act, [row["id"] for row in made["payments"]])
     for table, column in LATER:
         values = [(row[column], row["id"]) for row in made[table]]
         await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)

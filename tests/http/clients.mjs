@@ -49,6 +49,21 @@ async function graphqlSse() {
   return [me.data.me.name, wrong.errors[0].extensions.code, ...numbers(results)];
 }
 
+async function graphqlSseRenewed() {
+  let id;
+  const fetchFn = async (...given) => {
+    const response = await fetch(...given);
+    id = response.headers.get('crmgql-stream') ?? id;
+    return response;
+  };
+  const client = createEvents({ url, headers: { authorization }, fetchFn, retryAttempts: 0 });
+  const results = client.iterate({ query: WORDS, variables: { send: 1, then: 'wait' } });
+  const { value } = await results.next();
+  const answer = await fetch(`${url}/streams/${id}/token`, { method: 'POST', headers: { authorization } });
+  await results.return();
+  return [value.data.number, answer.status, Object.keys(await answer.json())[0]];
+}
+
 function urqlSubscription(client) {
   return new Promise((resolve) => {
     const results = [];
@@ -100,7 +115,7 @@ async function relayNetwork() {
   return [me.data.me.name, ...numbers(results)];
 }
 
-const clients = { graphqlWs, graphqlSse, urqlSocket, urqlEvents, apolloClient, relayNetwork };
+const clients = { graphqlWs, graphqlSse, graphqlSseRenewed, urqlSocket, urqlEvents, apolloClient, relayNetwork };
 const found = {};
 for (const [name, run] of Object.entries(clients)) {
   found[name] = await run().catch((error) => `${error?.stack ?? JSON.stringify(error)}`);

@@ -112,6 +112,18 @@ async def logged_in(database_url: str, name: str, *roles: str) -> LoggedIn:
     return LoggedIn(user_id, family)
 
 
+@pytest_asyncio.fixture
+async def ada(http_database_url: str) -> LoggedIn:
+    """An administrator of the test's own."""
+    return await logged_in(http_database_url, f"Ada{time.monotonic_ns()}", "ADMIN")
+
+
+@pytest_asyncio.fixture
+async def bo(http_database_url: str) -> LoggedIn:
+    """A seller of the test's own."""
+    return await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER")
+
+
 @pytest.fixture(scope="session")
 def serve(servers: embedded.Servers, http_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """`with serve(CRMGQL_WORKERS="2") as served`: a server of the test's own; `program` is Python that starts one,

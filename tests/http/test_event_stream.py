@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from crmgql.engine.readings import Delivery
 from crmgql.http import negotiation
 from crmgql.http.event_stream import GRAPHQL
-from tests.http.conftest import LoggedIn, Serve, Served, logged_in
+from tests.http.conftest import LoggedIn, Serve, Served
 from tests.http.scripted import cursor
-
-EVENTS = "text/event-stream"
-ME = {"query": "{ me { name } }"}
-PATIENCE_S = 20
+from tests.http.streams import EVENTS, ME, asked, counted, events, read, subscription
 
 
 def test_the_form_of_events() -> None:
@@ -58,52 +53,6 @@ def server(serve: Serve) -> Iterator[Served]:
         CRMGQL_MAX_STREAMS_PER_VIEWER="2",
     ) as started:
         yield started
-
-
-@pytest_asyncio.fixture
-async def bo(http_database_url: str) -> LoggedIn:
-    """A user of the test's own."""
-    return await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER")
-
-
-@asynccontextmanager
-async def asked(
-    server: Served, token: str | None, body: Any, accept: str = EVENTS, **headers: str
-) -> AsyncIterator[httpx.Response]:
-    if token is not None:
-        headers["authorization"] = f"Bearer {token}"
-    async with (
-        httpx.AsyncClient(verify=False, timeout=PATIENCE_S) as client,
-        client.stream("POST", f"{server.url}/graphql", json=body, headers={"accept": accept, **headers}) as response,
-    ):
-        yield response
-
-
-def subscription(**variables: Any) -> dict[str, Any]:
-    return {"query": "subscription", "variables": variables}
-
-
-async def events(response: httpx.Response) -> AsyncIterator[dict[str, str]]:
-    """The fields of each event; a comment is called so."""
-    fields: dict[str, str] = {}
-    async for line in response.aiter_lines():
-        if line:
-            name, _, value = line.partition(":")
-            fields[name or "comment"] = value.removeprefix(" ")
-        else:
-            yield fields
-            fields = {}
-
-
-async def read(response: httpx.Response, number: int) -> list[dict[str, str]]:
-    """So many events that are no comments."""
-    found = []
-    async for each in events(response):
-        if "event" in each:
-            found.append(each)
-            if len(found) == number:
-                break
-    return found
 
 
 async def test_a_subscription_is_events_with_their_cursor_as_id(server: Served, bo: LoggedIn) -> None:
@@ -210,10 +159,3 @@ async def test_who_leaves_takes_all_along_and_a_stop_waits_for_nobody(serve: Ser
                     assert "complete" not in line
         assert await asyncio.to_thread(server.process.wait, 10) == 0
         assert time.monotonic() - began < 4
-
-
-async def counted(server: Served, name: str, wanted: float) -> None:
-    """Waits until a number is so."""
-    async with httpx.AsyncClient(verify=False) as client, asyncio.timeout(PATIENCE_S):
-        while f"\n{name} {wanted:.1f}\n" not in (await client.get(f"{server.url}/metrics")).text:
-            await asyncio.sleep(0.05)

@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
-import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
 
 from crmgql.dev import embedded
-from crmgql.events import announcements
-from tests.http.conftest import LoggedIn, Serve, Served, logged_in
-from tests.http.test_event_stream import asked, read
-from tests.http.test_sockets import ready
+from tests.http.conftest import LoggedIn, Serve, Served
+from tests.http.events import CREATED, UPDATE, Happen, bearer, do, happening, now, page
+from tests.http.streams import PATIENCE_S, asked, read, ready
 
-PATIENCE_S = 20
-CREATE = (
-    "mutation($input: CustomerCreateInput!) { customerCreate(input: $input) { customer { id } userErrors { code } } }"
-)
 FIELDS = {
     "actor",
     "changed",
@@ -34,32 +26,19 @@ FIELDS = {
     "kind",
     "occurredAt",
     "payload",
+    "sight",
     "subject",
+    "subjectId",
     "subjectType",
     "transactionId",
     "version",
 }
-CREATED = "customer.created"
-
-Happen = Callable[..., Awaitable[list[str]]]
 
 
 @pytest.fixture(scope="module")
 def server(serve: Serve) -> Iterator[Served]:
     with serve(CRMGQL_SHARED_EVENTS="true", CRMGQL_HEARTBEAT_S="0.5", CRMGQL_MAX_STREAMS_PER_VIEWER="4") as started:
         yield started
-
-
-@pytest_asyncio.fixture
-async def ada(http_database_url: str) -> LoggedIn:
-    """An administrator of the test's own."""
-    return await logged_in(http_database_url, f"Ada{time.monotonic_ns()}", "ADMIN")
-
-
-@pytest_asyncio.fixture
-async def bo(http_database_url: str) -> LoggedIn:
-    """A seller of the test's own."""
-    return await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER")
 
 
 @pytest_asyncio.fixture
@@ -70,36 +49,8 @@ async def client(server: Served) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest_asyncio.fixture
 async def happen(client: httpx.AsyncClient, servers: embedded.Servers, http_database_url: str) -> AsyncIterator[Happen]:
-    """Customers are made by somebody, and their events get their positions. The customers' ids."""
-    connection, valkey = await asyncpg.connect(http_database_url), Redis.from_url(servers.redis_url)
-
-    async def made(token: str, number: int = 1) -> list[str]:
-        ids = []
-        for _ in range(number):
-            body = {"query": CREATE, "variables": {"input": {"name": "A customer"}}}
-            answer = await client.post("/graphql", json=body, headers=bearer(token))
-            ids.append(answer.json()["data"]["customerCreate"]["customer"]["id"])
-        await announcements.publish(valkey, await connection.fetchval("SELECT feed_pass()"))
-        return ids
-
-    yield made
-    await valkey.aclose()
-    await connection.close()
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}"}
-
-
-async def page(client: httpx.AsyncClient, token: str, address: str = "/events", **parameters: Any) -> Any:
-    response = await client.get(address, params=parameters or None, headers=bearer(token), follow_redirects=True)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-async def now(client: httpx.AsyncClient, token: str) -> str:
-    """The newest cursor."""
-    return str((await page(client, token))["cursor"])
+    async with happening(client, servers.redis_url, http_database_url) as made:
+        yield made
 
 
 async def test_pages_lead_from_one_to_the_next(client: httpx.AsyncClient, happen: Happen, ada: LoggedIn) -> None:
@@ -139,6 +90,87 @@ async def test_events_follow_the_viewers_rules(
     (mine,) = await happen(bo.token())
     seen = (await page(client, bo.token(), after=start, kinds=CREATED))["events"]
     assert [each["subject"]["id"] for each in seen] == [mine]
+
+
+async def test_what_leaves_ones_sight_is_told_by_its_id(
+    client: httpx.AsyncClient, happen: Happen, ada: LoggedIn, bo: LoggedIn
+) -> None:
+    (id,) = await happen(bo.token())
+    start = await now(client, bo.token())
+    await do(client, ada.token(), UPDATE, id=id, ownerId=None)
+    await happen(ada.token(), 0)
+    (left,) = (await page(client, bo.token(), after=start, kinds="customer.*"))["events"]
+    about = {"kind": "customer.assigned", "sight": "LEFT", "subjectType": "Customer", "subjectId": id}
+    assert left | about == left
+    nothing_else = {"subject": None, "customer": None, "actor": None, "changed": [], "payload": {}}
+    assert left | nothing_else == left
+    (seen,) = (await page(client, ada.token(), after=start, kinds="customer.*"))["events"]
+    assert (seen["sight"], seen["subject"]["id"], seen["changed"]) == ("SEEN", id, ["ownerId"])
+
+
+async def test_a_filter_is_that_of_graphql(client: httpx.AsyncClient, happen: Happen, ada: LoggedIn) -> None:
+    token = ada.token()
+    start = await now(client, token)
+    _, second, _ = await happen(token, 3)
+    for where in (
+        {"customer": {"name": {"eq": "Customer 1"}}},
+        {"and": [{"kind": {"eq": CREATED}}, {"customer": {"id": {"eq": second}}}]},
+    ):
+        query = {"after": start, "kinds": "customer.*", "where": json.dumps(where)}
+        found = await page(client, token, **query)
+        assert [each["subject"]["id"] for each in found["events"]] == [second]
+        nothing = await page(client, token, found["next"])
+        assert (nothing["events"], "where=" in nothing["next"]) == ([], True)
+        accept = {**bearer(token), "accept": "application/jsonl"}
+        lines = await client.get("/events", params={**query, "first": 1}, headers=accept)
+        assert [json.loads(line)["subject"]["id"] for line in lines.text.splitlines() if "kind" in line] == [second]
+    waiting = asyncio.create_task(page(client, token, after=start, where='{"kind": {"eq": "order.created"}}', wait=1.5))
+    await happen(token)
+    assert (await waiting)["events"] == [], "what does not pass the filter ends no wait"
+    assert len((await page(client, token, after=start, kinds=CREATED, where="{}"))["events"]) == 4
+
+
+async def test_a_filter_reads_no_further_than_a_query(
+    client: httpx.AsyncClient, happen: Happen, ada: LoggedIn, bo: LoggedIn
+) -> None:
+    """Attack: what may not be read is guessed by conditions on it."""
+    start = await now(client, ada.token())
+    await happen(ada.token())
+    where = json.dumps({"customer": {"name": {"eq": "Customer 0"}}})
+    assert (await page(client, bo.token(), after=start, where=where))["events"] == []
+    hidden = json.dumps({"actor": {"salary": {"gt": "1"}}})
+    response = await client.get("/events", params={"after": start, "where": hidden}, headers=bearer(bo.token()))
+    assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
+
+
+async def test_a_filter_is_part_of_what_a_proxy_shares(
+    client: httpx.AsyncClient, happen: Happen, ada: LoggedIn, token: str
+) -> None:
+    start = await now(client, token)
+    await happen(token)
+    plain, facts, records = (
+        {"after": start, "kinds": CREATED, **more}
+        for more in (
+            {},
+            {"where": f'{{"kind": {{"eq": "{CREATED}"}}}}'},
+            {"where": '{"customer": {"name": {"ne": "X"}}}'},
+        )
+    )
+    addresses = []
+    for query, keep in ((plain, 60), (facts, 60), (records, 5)):
+        address, _, _ = (await page(client, token, **query))["next"].partition("?")
+        kept = await client.get(address, params=query, headers=bearer(token))
+        assert (kept.status_code, kept.headers["cache-control"]) == (200, f"public, max-age={keep}")
+        addresses.append(address)
+    assert len(set(addresses)) == 3
+    others, _, _ = (await page(client, ada.token(), **facts))["next"].partition("?")
+    assert others == addresses[1], "who has the same rights and filters alike"
+    for address, query, status in (
+        (addresses[1], facts, 204),
+        (addresses[1], plain, 403),
+        (addresses[0], {"where": "["}, 403),
+    ):
+        assert (await client.get(f"{address}/allowed", params=query, headers=bearer(token))).status_code == status
 
 
 async def test_those_with_the_same_rights_ask_the_same_address(
@@ -243,6 +275,20 @@ async def test_the_same_events_over_graphql(
         ("after=evc_1", {}, 400, "CURSOR_INVALID"),
         (f"after=evc_{'0' * 7}1{'f' * 5:0>16}{'0' * 31}1", {}, 400, "CURSOR_OF_ANOTHER_HISTORY"),
         ("kinds=%ff", {}, 400, "percent-encoded"),
+        ("where=[]", {}, 400, "where must be a JSON object"),
+        ("where={", {}, 400, "where must be a JSON object"),
+        ("where=kind", {}, 400, "where must be a JSON object"),
+        (f"where={'[' * 4000}", {}, 400, "where must be a JSON object"),
+        (f'where={{"kind":{{"in":[{"1," * 4200}1]}}}}', {}, 400, "where is too large; 8192 bytes"),
+        (f'where={{"kind":{{"in":[{"1," * 4000}1]}}}}', {}, 400, "BAD_USER_INPUT"),
+        (f"where={'{%22not%22:' * 60}{{}}{'}' * 60}", {}, 400, "12 deep"),
+        ('where={"kind":{"eq":7}}', {}, 400, "BAD_USER_INPUT"),
+        ('where={"colour":{"eq":"red"}}', {}, 400, "BAD_USER_INPUT"),
+        ('where={"kind":{"eq":"a%5Cu0000"}}', {}, 400, "BAD_USER_INPUT"),
+        ('where={"kind":{"eq":"%5Cud800"}}', {}, 400, "BAD_REQUEST"),
+        ('where={"id":{"eq":"cus_1"}}', {}, 400, "BAD_USER_INPUT"),
+        ('where={"colour":1}&after=evc_1', {"accept": "text/event-stream"}, 400, "BAD_USER_INPUT"),
+        (f"after={'x' * 33_000}", {}, 400, "The query string is too long; 32768 bytes"),
         ("", {"accept": "text/html"}, 406, "application/jsonl"),
         ("", {"authorization": ""}, 401, "UNAUTHENTICATED"),
         ("after=evc_1", {"accept": "text/event-stream"}, 400, "CURSOR_INVALID"),

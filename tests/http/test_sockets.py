@@ -3,68 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Origin, Subprotocol
+from websockets.typing import Origin
 
 from tests.http.conftest import LoggedIn, Serve, Served, logged_in
 from tests.http.scripted import cursor
+from tests.http.streams import ME, counted, opened, ready, workers
 
-PROTOCOL = Subprotocol("graphql-transport-ws")
-ME = {"query": "{ me { name } }"}
-PATIENCE_S = 20
 ORIGIN = "https://app.example.com"
-
-
-class Client:
-    """Speaks in JSON."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-
-    async def send(self, type: str, **rest: Any) -> None:
-        await self.connection.send(json.dumps({"type": type, **rest}))
-
-    async def read(self) -> Any:
-        async with asyncio.timeout(PATIENCE_S):
-            return json.loads(await self.connection.recv())
-
-    async def next(self, *types: str) -> Any:
-        """The next message of these types, the server's pings answered meanwhile."""
-        while True:
-            message = await self.read()
-            if message["type"] == "ping":
-                await self.send("pong")
-            if message["type"] in (types or ("next", "error", "complete", "pong")):
-                return message
-
-    async def subscribe(self, id: str = "1", **variables: Any) -> None:
-        await self.send("subscribe", id=id, payload={"query": "subscription", "variables": variables})
-
-    async def turned_away(self) -> tuple[int, str]:
-        """The code and reason with which the server closes, however well its pings are answered."""
-        return await self.closed(self.next("nothing"))
-
-    async def closed(self, reading: Awaitable[Any] | None = None) -> tuple[int, str]:
-        """The code and reason with which the server closes."""
-        with pytest.raises(ConnectionClosed) as caught:
-            while True:
-                await (reading or self.read())
-        assert caught.value.rcvd is not None
-        return caught.value.rcvd.code, caught.value.rcvd.reason
 
 
 @pytest.fixture(scope="module")
@@ -92,27 +47,6 @@ def hasty(serve: Serve) -> Iterator[Served]:
         CRMGQL_SLOW_CONSUMER_S="1",
     ) as started:
         yield started
-
-
-@pytest_asyncio.fixture
-async def bo(http_database_url: str) -> LoggedIn:
-    """A user of the test's own."""
-    return await logged_in(http_database_url, f"Bo{time.monotonic_ns()}", "SELLER")
-
-
-@asynccontextmanager
-async def opened(server: Served, **options: Any) -> AsyncIterator[Client]:
-    options.setdefault("subprotocols", [PROTOCOL])
-    async with connect(f"{server.url.replace('http', 'ws')}/graphql", open_timeout=PATIENCE_S, **options) as made:
-        yield Client(made)
-
-
-@asynccontextmanager
-async def ready(server: Served, token: str, **options: Any) -> AsyncIterator[Client]:
-    async with opened(server, **options) as client:
-        await client.send("connection_init", payload={"authorization": f"Bearer {token}"})
-        assert (await client.read())["type"] == "connection_ack"
-        yield client
 
 
 @pytest.mark.parametrize("way", ["authorization", "Authorization", "token", "header"])
@@ -302,7 +236,7 @@ async def test_who_does_not_read_is_told_the_cursor_and_dropped(hasty: Served, b
     async with ready(hasty, bo.token(), max_queue=1, max_size=None) as client:
         before = memory(hasty)
         await client.subscribe(send=10**9, bytes=50_000)
-        await metric(hasty, "crmgql_slow_consumers_total", 1)
+        await counted(hasty, "crmgql_slow_consumers_total", 1)
         assert memory(hasty) - before < 20_000_000, "nothing piles up for who does not read"
         numbers, told = [], None
         with pytest.raises(ConnectionClosed) as caught:
@@ -358,33 +292,17 @@ async def test_who_leaves_takes_all_along(server: Served, bo: LoggedIn) -> None:
     async with ready(server, bo.token()) as client:
         await client.subscribe("1", then="wait")
         await client.subscribe("2", send=10**9, bytes=10)
-        await metric(server, "crmgql_subscriptions", 2)
+        await counted(server, "crmgql_subscriptions", 2)
         client.connection.transport.abort()
         gone = time.monotonic()
-    await metric(server, "crmgql_subscriptions", 0)
-    await metric(server, "crmgql_streams", 0)
+    await counted(server, "crmgql_subscriptions", 0)
+    await counted(server, "crmgql_streams", 0)
     assert time.monotonic() - gone < 4, "sending to nobody keeps the event loop from hearing that nobody is there"
-
-
-async def metric(server: Served, name: str, wanted: float) -> None:
-    """Waits until it is so."""
-    async with httpx.AsyncClient(verify=False) as client:
-        async with asyncio.timeout(PATIENCE_S):
-            while await read_metric(client, server, name) != wanted:
-                await asyncio.sleep(0.05)
-
-
-async def read_metric(client: httpx.AsyncClient, server: Served, name: str) -> float:
-    text = (await client.get(f"{server.url}/metrics")).text
-    return float(re.findall(rf"^{name} (\S+)$", text, re.M)[0])
 
 
 def memory(server: Served) -> int:
     """Bytes that the server's processes have in memory; 0 where the system does not tell."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-    if not children.exists():
-        return 0
-    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children.read_text().split()]
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in workers(server)]
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from crmgql.outbound.client import KEPT, Answer, Client, Failure
+from crmgql.outbound.connections import Stream
 from crmgql.outbound.network import Resolver, Unresolved
 from crmgql.outbound.targets import Address, Reach, networks, target
 from tests.receiver import Receiver, Said, receiving
@@ -58,6 +60,78 @@ async def test_a_request_and_its_answer() -> None:
     assert (got.path, got.body, got.headers["x-mine"]) == ("/a?b=c", b"{}", "1")
     assert got.headers["host"] == f"hooks.example:{receiver.port}"
     assert (len(receiver.got), receiver.connections) == (3, 1)
+
+
+async def test_connections_are_kept_for_others_and_no_more_are_made_than_requests_at_once() -> None:
+    async with receiving() as receiver:
+        client = Client(LOCAL)
+        for _ in range(3):
+            answers = await asyncio.gather(*(client.post(target(receiver.url), [], b"{}") for _ in range(5)))
+            assert all(isinstance(each, Answer) for each in answers)
+        await client.close()
+    assert (len(receiver.got), receiver.connections) == (15, 5)
+
+
+async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    async with receiving() as receiver:
+        client, handle = Client(LOCAL), receiver.serve
+
+        async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """Closes after an answer that does not say so."""
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(2)
+            assert head
+            writer.write(Said(200, b"ok").encoded())
+            await writer.drain()
+            writer.close()
+            receiver.changed.set()
+
+        receiver.serve = once  # type: ignore[method-assign]
+        assert isinstance(await client.post(target(receiver.url), [], b"{}"), Answer)
+        async with asyncio.timeout(5):
+            await receiver.changed.wait()
+        await asyncio.sleep(0.05)
+        receiver.serve = handle  # type: ignore[method-assign]
+        assert isinstance(await ask(client, receiver.url), Answer)
+        assert receiver.connections == 1  # counted by the second handler alone
+
+
+async def test_head_and_body_are_sent_together() -> None:
+    """Two packets cost a receiver two wake-ups, and with some proxies a delay of 40 ms."""
+    came: list[bytes] = []
+
+    class Server(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            came.append(data)
+            self.transport.write(b"HTTP/1.1 204 X\r\n\r\n")
+
+    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = Client(LOCAL)
+    for _ in range(2):
+        assert isinstance(await client.post(target(f"http://127.0.0.1:{port}/"), [], b"the body"), Answer)
+    await client.close()
+    server.close()
+    assert len(came) == 2
+    assert all(each.startswith(b"POST / ") and each.endswith(b"\r\n\r\nthe body") for each in came)
+
+
+async def test_an_answer_counts_though_the_request_could_not_be_sent_to_its_end() -> None:
+    """A server may refuse by the head alone, and close: what it said is there to be read."""
+
+    class Refusing(httpcore2.AsyncNetworkStream):
+        async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            raise httpcore2.WriteError
+
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            return b"HTTP/1.1 413 Too Long"
+
+    stream = Stream(Refusing())
+    await stream.write(b"POST /")
+    assert (await stream.read(100)).startswith(b"HTTP/1.1 413")
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "https://127.0.0.1", "https://[::1]", "https://2130706433"])

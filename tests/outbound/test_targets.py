@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from crmgql.errors import BadUserInput, SetupError
-from crmgql.outbound.targets import Reach, is_public, networks, target
+from crmgql.outbound.targets import AddressRefused, Reach, is_public, networks, target
 
 CLOSED = """
 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 169.254.169.254 172.16.0.1 172.31.255.255
@@ -44,6 +44,49 @@ def test_an_administrator_allows_networks() -> None:
         assert not reach.includes(ipaddress.ip_address(text), "https"), text
     with pytest.raises(SetupError, match="CRMGQL_WEBHOOK_NETWORKS"):
         networks("10.1.0.0/33")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "127.0.0.1."),
+        *("10.0.0.8", "0xa000008", "169.254.169.254", "2852039166", "0", "0.0.0.0", "192.168.257", "100.64.0.1"),
+        *("[::1]", "[::]", "[fe80::1]", "[fd00::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:a00:1]"),
+        *(
+            "[64:ff9b::7f00:1]",
+            "[2002:7f00:1::]",
+            "[::127.0.0.1]",
+            "localhost",
+            "LocalHost",
+            "localhost.",
+            "a.localhost",
+        ),
+    ],
+)
+def test_a_host_that_is_an_address_shows_what_it_is(host: str) -> None:
+    found = target(f"https://{host}/hooks")
+    with pytest.raises(AddressRefused) as refused:
+        Reach().check(found)
+    assert refused.value.field == "url"
+    Reach(networks("0.0.0.0/0, ::/0")).check(found)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["1.1.1.1", "16843009", "[2606:4700::1111]", "example.com", "localhost.com", "10.example.com", "999999999999"],
+)
+def test_public_addresses_and_names_are_judged_when_something_is_sent(host: str) -> None:
+    Reach().check(target(f"https://{host}/hooks"))
+
+
+def test_a_public_address_needs_https() -> None:
+    with pytest.raises(AddressRefused, match="https"):
+        Reach().check(target("http://1.1.1.1/hooks"))
+
+
+def test_localhost_is_allowed_with_either_of_its_addresses() -> None:
+    for each in ("127.0.0.0/8", "::1"):
+        Reach(networks(each)).check(target("http://localhost:8080/hooks"))
 
 
 @pytest.mark.parametrize(

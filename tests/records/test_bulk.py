@@ -282,20 +282,21 @@ async def test_a_change_of_status_is_called_by_its_name(
     closed = {"RESOLVED", "CLOSED", "CONVERTED"}
     writer = nouns.WRITERS[noun]
 
-    async def write_in(state: str) -> str:
+    async def write_in(state: str, id: str) -> str:
         filled = {"{customer}": customer, "{amount}": Decimal("5.00"), "{day}": date(2026, 1, 1)}
         row = [filled.get(value, value) if isinstance(value, str) else value for value in values]
         row = [(NOW if state in closed else None) if value == "{when}" else value for value in row]
         value: Any = state == "true" if status == "active" else state
-        written = await write(crm, writer, f"{columns} {status}", [("x", *row, value)], now=next(now))
+        written = await write(crm, writer, f"{columns} {status}", [(id, *row, value)], now=next(now))
         assert not written.refused, written.refused
         return (await kinds(database))[-1]
 
     for before in events:
         for after in events:
-            if before != after:
-                await write_in(before)
-                assert await write_in(after) == events[after], (before, after)
+            if before != after and (noun, before) != ("payments", "RECEIVED"):  # what is in the books stays there
+                id = f"{before} {after}" if noun == "payments" else "x"
+                await write_in(before, id)
+                assert await write_in(after, id) == events[after], (before, after)
 
 
 async def test_an_opportunity_says_where_it_went(crm: db.Database, database: asyncpg.Connection) -> None:

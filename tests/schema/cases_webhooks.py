@@ -10,8 +10,8 @@ from tests.schema.cases import case, move
 from tests.schema.world import NOW, World, id_of
 
 INTEGRATORS = "ADMIN INTEGRATION"
-URL = "https://192.0.2.1/hooks"
-"""Nobody has this address: its challenge fails without asking anybody."""
+URL = "https://hooks.invalid/crm"
+"""Nobody has this name: its challenge fails without asking anybody."""
 
 
 async def endpoint(world: World, status: str = "PENDING", **values: Any) -> str:

@@ -208,10 +208,9 @@ class World:
         id: str = (
             await self.do("paymentRecord", orderId=order, amount=money("1.00"), method="CASH", pending=True)
         ).done["id"]
-        received = NOW if status == "RECEIVED" else None
-        await self.database.execute(
-            "UPDATE payments SET status = $2, received_at = $3 WHERE id = $1", uuid_of(id), status, received
-        )
+        verbs = {"RECEIVED": "paymentReceive", "FAILED": "paymentFail", "CANCELLED": "paymentCancel"}
+        if status in verbs:
+            assert (await self.do(verbs[status], id=id)).done
         return id
 
     async def api_key(self) -> str:

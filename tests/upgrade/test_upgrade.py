@@ -100,6 +100,12 @@ async def test_an_earlier_database_migrates_and_answers_the_same(
     try:
         before = fill(earlier, url, shared_data, tmp_path / "rejects.csv")
         assert before[0]["customers"]["totalCount"] > 1000  # the imports' too
+        with pytest.raises(
+            asyncpg.RaiseError, match=r"of BRL on 2016-\S+, EUR on .*crmgql rates set CURRENCY DAY RATE"
+        ):
+            await migrate.migrate(url)
+        for currency, rate in {"BRL": "0.25", "EUR": "1.25", "JPY": "0.01", "KWD": "3.25"}.items():
+            set_rate(url, currency, rate)
         await migrate.migrate(url)
         crm = await db.connect(url, pool_size=2)
         try:
@@ -126,6 +132,11 @@ def fill(earlier: Path, url: str, data: Path, rejects: Path) -> list[Any]:
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return json.loads(ran.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def set_rate(url: str, currency: str, rate: str) -> None:
+    command = [sys.executable, "-m", "crmgql", "rates", "set", currency, "2016-01-01", rate]
+    subprocess.run(command, env={**os.environ, "CRMGQL_DATABASE_URL": url}, check=True, capture_output=True)
 
 
 async def answers(engine: Engine) -> list[Any]:

@@ -12,7 +12,7 @@ import pytest
 from crmgql.config import Settings
 from crmgql.dev import embedded
 from crmgql.domain.streams import subscriptions
-from crmgql.domain.webhooks import attempts, replays
+from crmgql.domain.webhooks import attempts, dispatching, replays
 from crmgql.domain.webhooks.endpoints import _new_key
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.errors import BadUserInput, NotFound
@@ -60,7 +60,8 @@ async def test_what_a_request_says(shop: Shop, receiver: Receiver) -> None:
     await shop.send()
     whole, thin = sorted(receiver.got, key=lambda got: -len(got.body))
     customer, actor = api_id("Customer", ann), api_id("User", shop.owner)
-    about = {"subject": {"type": "Customer", "id": customer}, "customerId": customer, "actorId": actor}
+    subject = {"type": "Customer", "id": customer}
+    about = {"sight": "SEEN", "subject": subject, "customerId": customer, "actorId": actor}
     assert thin.json == {
         "id": event,
         "type": "customer.updated",
@@ -70,7 +71,8 @@ async def test_what_a_request_says(shop: Shop, receiver: Receiver) -> None:
         "isLast": True,
         "data": about,
     }
-    assert whole.json == {**thin.json, "data": {"changed": ["name"], **about, "payload": {"version": 2}}}
+    whole_data = {"changed": ["name"], **about, "payload": {"version": 2}}
+    assert whole.json == {**thin.json, "data": whole_data}
     assert whole.headers["content-type"] == "application/json"
 
 
@@ -210,6 +212,55 @@ async def test_many_events_are_few_in_memory(shop: Shop, receiver: Receiver) -> 
     assert most <= couriers.BUFFER + sources.PAGE
 
 
+async def test_so_many_requests_at_once_and_no_more(shop: Shop, receiver: Receiver) -> None:
+    """Each waits until as many are there as may be: with fewer at once this would not end, with more it is seen."""
+    customers = [await shop.customer() for _ in range(2 * couriers.AT_ONCE)]
+    await shop.endpoint(receiver.url, order_by="CUSTOMER")
+    await shop.happen(*customers)
+    open_ones = most = 0
+    full = asyncio.Event()
+
+    async def wait(got: Got) -> Said:
+        nonlocal open_ones, most
+        open_ones += 1
+        most = max(most, open_ones)
+        if most == couriers.AT_ONCE:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.05)
+        open_ones -= 1
+        return Said()
+
+    receiver.answer = wait
+    assert await shop.send() == len(customers)
+    assert most == couriers.AT_ONCE
+
+
+@pytest.mark.parametrize("most", [couriers.MOST_UNWRITTEN, 60])
+async def test_others_are_sent_while_outcomes_are_written(
+    shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """A database that is slow to commit does not hold up the receiver; what waits to be written stays bounded."""
+    monkeypatch.setattr(couriers, "FLUSH_AT", 20)
+    monkeypatch.setattr(couriers, "MOST_UNWRITTEN", most)
+    ann, bob = await shop.customer(), await shop.customer()
+    await shop.endpoint(receiver.url, order_by="CUSTOMER")
+    events = await shop.happen(*[ann, bob] * 80)
+    advance, came = dispatching.advance, []
+
+    async def slow(*given: Any, **more: Any) -> None:
+        if not came:
+            await receiver.until(lambda got: len(got) > most or len(got) == len(events))
+            await asyncio.sleep(0.3)
+            came.append(len(receiver.got))
+        await advance(*given, **more)
+
+    monkeypatch.setattr(dispatching, "advance", slow)
+    assert await shop.send() == len(events)
+    assert sorted(ids(receiver)) == sorted(events)
+    assert came[0] == len(events) if most > len(events) else most < came[0] < len(events)
+
+
 async def test_the_log_says_what_was_sent_and_answered(shop: Shop, receiver: Receiver) -> None:
     await shop.endpoint(receiver.url)
     (event,) = await shop.happen(await shop.customer())
@@ -317,7 +368,7 @@ DOCUMENT = "fragment Payload on Event { kind subject { id ... on Customer { name
 async def subscription(shop: Shop, **given: Any) -> UUID:
     async with shop.crm.transaction() as tx:
         act = Act(tx, Viewer(shop.owner, Who(frozenset({"ADMIN"})), clock=shop.clock))
-        return await subscriptions.create(act, await shop.registered(), name="S", document=DOCUMENT, **given)
+        return await subscriptions.create(act, await shop.registered(), **{"name": "S", "document": DOCUMENT, **given})
 
 
 async def test_a_subscription_says_what_is_sent(shop: Shop, receiver: Receiver) -> None:

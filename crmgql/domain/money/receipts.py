@@ -124,7 +124,8 @@ def _entries(row: Row, day: date, base: Decimal) -> Iterator[Entry]:
             yield Entry("payment.expected", key, postings=moves, items=opened, phase=Phase.PENDING, **facts)
         case "RECEIVED":
             key = f"received {row['id']}"
-            yield Entry("payment.received", key, postings=moves, items=opened, resolves_id=row["expected_id"], **facts)
+            pending = row["expected_id"] if row["ended_id"] is None else None
+            yield Entry("payment.received", key, postings=moves, items=opened, resolves_id=pending, **facts)
         case status:
             kind = f"payment.{status.lower()}"
             yield Entry(

@@ -1,7 +1,7 @@
 """What a subscription delivers of an event: its document, read with the rights that its owner has at this moment.
 
     payloads = await payloads.of(act, registered, subscription)
-    texts = await payloads.read(ids)
+    told = await payloads.read(events)
 
 Always holds: nobody reads further than the owner of the subscription may, nor further than the scopes of the API key that made
 it, nor than those of the key that asks.
@@ -9,13 +9,17 @@ it, nor than those of the key that asks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from uuid import UUID
 
 from crmgql import access
+from crmgql.access.sights import ENTERED, LEFT, SEEN
+from crmgql.domain.streams import sightings
+from crmgql.domain.streams.sightings import Sighting
 from crmgql.errors import Forbidden
+from crmgql.events.positions import Placed
 from crmgql.models.streams import ReadAs
 from crmgql.records.records import Act, Row
 from crmgql.viewer import Viewer, Who
@@ -34,9 +38,15 @@ class Registered(Protocol):
         """Raises `BadUserInput` for a document or a filter that can't be used, and what planning it for the viewer raises."""
 
     async def read(
-        self, act: Act, text: str, where: dict[str, Any] | None, viewer: Viewer, ids: Sequence[UUID]
+        self, act: Act, text: str, where: dict[str, Any] | None, viewer: Viewer, ids: Sequence[UUID], sight: str
     ) -> dict[UUID, str]:
-        """The JSON of each of these events that the viewer sees and the filter lets through, in one statement."""
+        """The JSON of each of these events that the viewer sees and the filter lets through, in one statement. `sight`: what
+        they did to the sight of their subjects."""
+
+    async def left(
+        self, text: str, where: dict[str, Any] | None, viewer: Viewer, events: Sequence[Placed]
+    ) -> dict[UUID, str]:
+        """The JSON of events whose subjects left the viewer's sight; of none, if a filter might have held them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +59,34 @@ class Payloads:
     where: dict[str, Any] | None
     viewer: Viewer
 
-    async def read(self, ids: Sequence[UUID]) -> dict[UUID, str]:
-        """JSON texts by event, without those that the owner may not see or the filter holds back. At most `MOST` ids."""
-        assert len(ids) <= MOST, "read them in pages"
-        if not ids:
-            return {}
-        return await self.registered.read(self.act, self.text, self.where, self.viewer, ids)
+    async def read(self, events: Sequence[Placed], sights: Mapping[UUID, str] | None = None) -> list[Sighting]:
+        """The events with their payloads, without those that the owner may not see or the filter holds back. At most `MOST`.
+
+        `sights`: what the events did to the sight of whoever gets the payloads, where that is somebody else.
+        """
+        assert len(events) <= MOST, "read them in pages"
+        if not events:
+            return []
+        ids = [event.event_id for event in events]
+        found = await sightings.read(self.act.tx.connection, self.viewer, ids)
+        if sights is not None:
+            found = [
+                replace(each, sight=sight)
+                for each in found
+                if (sight := sightings.both(each.sight, sights[each.event.event_id])) is not None
+            ]
+        texts = await self._texts(found)
+        return [replace(each, payload=texts[each.event.event_id]) for each in found if each.event.event_id in texts]
+
+    async def _texts(self, found: Sequence[Sighting]) -> dict[UUID, str]:
+        """JSON texts by event."""
+        asked, texts = (self.text, self.where, self.viewer), dict[UUID, str]()
+        for sight in (SEEN, ENTERED):
+            if ids := [each.event.event_id for each in found if each.sight == sight]:
+                texts |= await self.registered.read(self.act, *asked, ids, sight)
+        if left := [each.event for each in found if each.sight == LEFT]:
+            texts |= await self.registered.left(*asked, left)
+        return texts
 
 
 async def of(act: Act, registered: Registered, row: Row) -> Payloads:

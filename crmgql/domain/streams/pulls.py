@@ -16,6 +16,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.streams import payloads, subscriptions
 from crmgql.domain.streams.payloads import MOST, Registered
+from crmgql.domain.streams.sightings import Sighting
 from crmgql.errors import BadUserInput, CrmError
 from crmgql.events import cursors, positions
 from crmgql.events.cursors import Cursor
@@ -69,20 +70,12 @@ class CursorAhead(CrmError):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """An event with its payload (JSON text)."""
-
-    event: Placed
-    payload: str
-
-
-@dataclass(frozen=True, slots=True)
 class Pulled:
     """What a pull hands out. `end` is what to commit when all of it is done; `more`: there is more to look through."""
 
     token: str
     until: datetime
-    deliveries: list[Delivery]
+    deliveries: list[Sighting]
     end: Cursor
     more: bool
 
@@ -107,11 +100,10 @@ async def pull(
     held = _token(act, row, token)
     after = cursors.parse(row["cursor"])
     found, end, more = await _after(act, row, after, first)
-    texts = await (await payloads.of(act, registered, row)).read([event.event_id for event in found])
+    deliveries = await (await payloads.of(act, registered, row)).read(found)
     until = act.now + timedelta(seconds=lease_s)
     pulled = _further(end, row["pulled"] if held == row["lease_token"] else None)
     await act.tx.connection.execute(LEASE, id, holder, held, until, pulled.text())
-    deliveries = [Delivery(event, texts[event.event_id]) for event in found if event.event_id in texts]
     return Pulled(held, until, deliveries, end, more)
 
 

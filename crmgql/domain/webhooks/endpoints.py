@@ -17,11 +17,11 @@ from crmgql.domain.jobs import kinds as job_kinds
 from crmgql.domain.messages import notifications
 from crmgql.domain.people import users
 from crmgql.domain.streams import subscriptions
+from crmgql.domain.webhooks.bounds import BOUNDS
 from crmgql.domain.webhooks.keys import KEYS, new_salt
 from crmgql.errors import BadUserInput, Forbidden
 from crmgql.events import positions, triggers
 from crmgql.models import EventSubscription, WebhookEndpoint
-from crmgql.outbound import targets
 from crmgql.records import records
 from crmgql.records.columns import takes
 from crmgql.records.moves import Move, Moves
@@ -62,7 +62,8 @@ async def create(
 ) -> tuple[UUID, str]:
     """Makes an endpoint and has it challenged; returns its id and its secret. It gets all events from now on.
 
-    Its owner, by default the viewer, is whose rules decide what it gets. Raises `BadUserInput`, `Forbidden`, `NotFound`.
+    Its owner, by default the viewer, is whose rules decide what it gets. Raises `AddressRefused`, `BadUserInput`, `Forbidden`,
+    `NotFound`.
     """
     access.require_write(act.viewer, "WebhookEndpoint")
     values = {"api_version": API_VERSIONS[-1]} | {name: each for name, each in values.items() if each is not None}
@@ -209,10 +210,10 @@ async def _owner(act: Act, owner_id: UUID | None) -> UUID:
 
 
 def _check(values: Row, given: Row | None = None) -> None:
-    """Raises `BadUserInput` for a value that no endpoint can have; `given` are those that are new."""
+    """Raises `BadUserInput` and `AddressRefused` for a value that no endpoint can have; `given` are those that are new."""
     given = values if given is None else given
     if given.get("url") is not None:
-        targets.target(given["url"])
+        BOUNDS.target(given["url"])
     if given.get("api_version") not in (None, *API_VERSIONS):
         raise BadUserInput(f"There is no such version; there is {', '.join(API_VERSIONS)}.", field="apiVersion")
     if {"kinds", "fields"} & given.keys():

@@ -1,12 +1,11 @@
-"""What an endpoint gets of an event: read under its owner's rules, in the form of its API version.
+"""What an endpoint gets of an event, in the form of its API version.
 
-Enters: ids of events. Leaves: `Message`s, by one statement for any number; events that the owner may not see, or that are
-not kept any more, are left out.
+Enters: events as its owner sees them (`streams.sightings`). Leaves: `Message`s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,21 +13,16 @@ from uuid import UUID
 
 import orjson
 
-from crmgql import access
-from crmgql.db import Connection
+from crmgql.access.sights import LEFT
 from crmgql.domain.streams import payloads
 from crmgql.domain.streams.payloads import Registered
+from crmgql.domain.streams.sightings import Sighting
 from crmgql.events.cursors import Cursor
+from crmgql.events.positions import Placed
 from crmgql.models import EventSubscription
 from crmgql.models.names import PREFIXES, api_id
 from crmgql.records import records
 from crmgql.records.records import Act
-from crmgql.viewer import Viewer
-
-READ = """
-SELECT e.id, e.kind, e.kind_version, e.subject_type, e.subject_id, e.customer_id, e.actor_id, e.changed, e.occurred_at,
-    e.payload::text AS payload, p.position, p.epoch, p.is_last
-FROM ({events}) e JOIN event_positions p ON p.event_id = e.id WHERE e.id = ANY ({ids}) ORDER BY p.position"""
 
 
 @dataclass(slots=True)
@@ -46,53 +40,42 @@ class Message:
     is_open: bool = False
 
 
-async def read(
-    connection: Connection, viewer: Viewer, endpoint: Any, ids: Iterable[UUID], texts: Mapping[UUID, str] | None = None
-) -> list[Message]:
-    """The messages of these events, in the order of the feed. `texts`: of those that a subscription lets through, their JSON."""
-    events = {"events": access.visible("Event", viewer.who)}
-    sql, values = access.statement(READ, viewer, selects=events, ids=list(ids))
-    rows = await connection.fetch(sql, *values)
-    return [_message(row, endpoint, texts) for row in rows if texts is None or row["id"] in texts]
+def message(sighting: Sighting, endpoint: Any) -> Message:
+    event = sighting.event
+    text = body(sighting, is_whole=endpoint["payload"] == "WHOLE")
+    return Message(api_id("Event", event.event_id), event.cursor, event.kind, line(event, endpoint), text)
 
 
-def _message(row: Any, endpoint: Any, texts: Mapping[UUID, str] | None) -> Message:
-    payload = row["payload"] if texts is None else texts[row["id"]]
-    text = body(row, payload, is_whole=endpoint["payload"] == "WHOLE")
-    return Message(api_id("Event", row["id"]), _cursor(row), row["kind"], line(row, endpoint), text)
-
-
-def line(event: Any, endpoint: Any) -> UUID:
+def line(event: Placed, endpoint: Any) -> UUID:
     """What the event's order is kept among: the endpoint, the customer if it has one, or the record."""
     if endpoint["order_by"] == "ENDPOINT":
         return endpoint["id"]  # type: ignore[no-any-return]
-    if endpoint["order_by"] == "CUSTOMER" and event["customer_id"] is not None:
-        return event["customer_id"]  # type: ignore[no-any-return]
-    return event["subject_id"]  # type: ignore[no-any-return]
+    if endpoint["order_by"] == "CUSTOMER" and event.customer_id is not None:
+        return event.customer_id
+    return event.subject_id
 
 
-def body(event: Any, payload: str, *, is_whole: bool) -> str:
-    """The request's body, as JSON, in the form 2026-11. `payload` is JSON."""
+def body(sighting: Sighting, *, is_whole: bool) -> str:
+    """The request's body, as JSON, in the form 2026-11. Of what left the owner's sight it has nothing that is hidden now."""
+    event, is_hidden = sighting.event, sighting.sight == LEFT
     ids = {
-        "subject": {"type": event["subject_type"], "id": _id(event["subject_type"], event["subject_id"])},
-        "customerId": _id("Customer", event["customer_id"]),
-        "actorId": _id("User", event["actor_id"]),
+        "sight": sighting.sight,
+        "subject": {"type": event.subject_type, "id": _id(event.subject_type, event.subject_id)},
+        "customerId": None if is_hidden else _id("Customer", event.customer_id),
+        "actorId": None if is_hidden else _id("User", event.actor_id),
     }
-    whole = {"changed": list(event["changed"]), **ids, "payload": orjson.Fragment(payload)}
+    changed = [] if is_hidden else list(event.changed)
+    whole = {"changed": changed, **ids, "payload": orjson.Fragment(sighting.payload)}
     message = {
-        "id": api_id("Event", event["id"]),
-        "type": event["kind"],
-        "version": event["kind_version"],
-        "timestamp": event["occurred_at"].astimezone(UTC),
-        "cursor": _cursor(event).text(),
-        "isLast": event["is_last"],
+        "id": api_id("Event", event.event_id),
+        "type": event.kind,
+        "version": event.kind_version,
+        "timestamp": event.occurred_at.astimezone(UTC),
+        "cursor": event.cursor.text(),
+        "isLast": event.is_last,
         "data": whole if is_whole else ids,
     }
     return orjson.dumps(message).decode()
-
-
-def _cursor(event: Any) -> Cursor:
-    return Cursor(event["epoch"], event["position"], event["id"])
 
 
 def _id(record: str, id: UUID | None) -> str | None:
@@ -106,11 +89,14 @@ def event_id(message_id: str) -> UUID:
     return UUID(hex=message_id.partition("_")[2])
 
 
-async def subscribed(act: Act, registered: Registered, subscription_id: UUID, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """What a subscription delivers of these events. Raises what is wrong with it, or with its owner's rights."""
+async def subscribed(
+    act: Act, registered: Registered, subscription_id: UUID, found: Sequence[Sighting]
+) -> list[Sighting]:
+    """What a subscription delivers of what the endpoint's owner sees. Raises what is wrong with it, or with its owner's rights."""
     row = await records.shown(act, EventSubscription, subscription_id, field="subscriptionId")
     reader = await payloads.of(act, registered, row)
-    texts: dict[UUID, str] = {}
-    for start in range(0, len(ids), payloads.MOST):
-        texts |= await reader.read(ids[start : start + payloads.MOST])
-    return texts
+    events, sights = [each.event for each in found], {each.event.event_id: each.sight for each in found}
+    told: list[Sighting] = []
+    for start in range(0, len(events), payloads.MOST):
+        told += await reader.read(events[start : start + payloads.MOST], sights)
+    return told

@@ -8,6 +8,7 @@ from functools import lru_cache
 import orjson
 
 from crmgql import access
+from crmgql.access.sights import ENTERED, LEFT, SEEN
 from crmgql.access.trails import TRAILS
 from crmgql.engine import declare, scalars
 from crmgql.engine.strawberries import Field, enum_type, object_type, optional
@@ -27,7 +28,7 @@ object_type(
     "A field that an event changed, of those that you may see.",
 )
 
-enum_type("Sight", [sights.SEEN, sights.ENTERED, sights.LEFT])
+enum_type("Sight", [SEEN, ENTERED, LEFT])
 
 
 def cursor() -> object:

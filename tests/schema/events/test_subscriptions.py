@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from crmgql.access import sights
 from crmgql.engine import live_queries
 from crmgql.engine.operations import Rejected, Request
 from crmgql.engine.readings import Reads
@@ -20,7 +21,6 @@ from crmgql.engine.subscriptions import Stream
 from crmgql.errors import Unauthenticated
 from crmgql.events import feed as feeds
 from crmgql.events import outbox, positions
-from crmgql.planner import sights
 from crmgql.planner.statement import EVENT_IDS
 from crmgql.viewer import Viewer, Who, system
 from tests.schema.world import ROLES, World, id_of, uuid_of
@@ -259,8 +259,8 @@ async def test_everybodys_sight_can_be_asked_for(world: World) -> None:
         viewer = world.viewer(role)
         plan = plans.sights(viewer.who)
         await world.database.fetch(plan.sql, *plan.values({EVENT_IDS: [uuid4()]}, viewer))
-    assert "ownerId" in sights.deciding(plans.metadata, world.viewer("SELLER").who)["Customer"]
-    assert "Customer" not in sights.deciding(plans.metadata, world.viewer("ADMIN").who)
+    assert "ownerId" in sights.deciding(world.viewer("SELLER").who)["Customer"]
+    assert "Customer" not in sights.deciding(world.viewer("ADMIN").who)
 
 
 async def test_fields_that_are_hidden_are_not_among_the_changes(world: World, following) -> None:

@@ -89,6 +89,24 @@ async def test_a_stream_delivers_what_a_pull_does(world: World, follow: Open) ->
             assert await one(stream) == pulled[1]
 
 
+async def test_stream_and_pull_tell_what_left_the_owners_sight(world: World, follow: Open) -> None:
+    document = "fragment Payload on Event { sight kind subjectId payload subject { ... on Customer { name } } }"
+    customer = await world.customer("SELLER")
+    id = await subscribe(world, "SELLER", document=document, kinds=["customer.*"])
+    narrow = await subscribe(world, "SELLER", document=document, kinds=["customer.*"], filter={"kind": {"ne": "x"}})
+    entering = await subscribe(world, "STRANGER", document=document, kinds=["customer.*"])
+    async with aclosing(await follow(id, "SELLER")) as stream:
+        await world.do("customerUpdate", id=customer, ownerId=id_of("User", world.people["STRANGER"]))
+        await place(world)
+        left = await one(stream)
+    about = {"kind": "customer.assigned", "subjectId": customer}
+    assert left == {"sight": "LEFT", **about, "payload": {}, "subject": None}
+    assert [event["payload"] for event in (await pull(world, id, "SELLER")).events] == [left]
+    assert (await pull(world, narrow, "SELLER")).events == []
+    (entered,) = (await pull(world, entering, "STRANGER")).events
+    assert entered["payload"] == {"sight": "ENTERED", **about, "payload": {"version": 2}, "subject": {"name": "Acme"}}
+
+
 async def test_it_goes_on_from_the_managed_cursor(world: World, follow: Open) -> None:
     id = await subscribe(world, document=WITH_CURSOR, kinds=["customer.created"])
     for name in ("First", "Second"):

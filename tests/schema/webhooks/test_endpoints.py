@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from crmgql.domain.jobs import kinds
 from crmgql.domain.webhooks import challenges, endpoints
+from crmgql.domain.webhooks.bounds import BOUNDS
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.http import webhook_keys
 from crmgql.outbound.client import Client
@@ -24,7 +25,7 @@ from crmgql.outbound.targets import Reach, networks
 from tests.domain.work import work
 from tests.jobs import acting
 from tests.receiver import Got, Receiver, Said, receiving
-from tests.schema.cases_webhooks import active, endpoint
+from tests.schema.cases_webhooks import URL, active, endpoint
 from tests.schema.world import NOW, SECRET, World, id_of, unlike, uuid_of
 
 SHOWN = "id status statusReason verifiedAt publicKey cursor"
@@ -37,8 +38,11 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture(autouse=True)
-def _key() -> None:
+def _start() -> Iterator[None]:
     KEYS.use(SECRET)
+    BOUNDS.use("127.0.0.0/8")
+    yield
+    BOUNDS.use("")
 
 
 async def challenged(world: World, networks: str = "127.0.0.0/8", **settings: Any) -> list[Any]:
@@ -135,6 +139,21 @@ async def test_who_does_not_answer_gets_nothing(world: World, receiver: Receiver
     ]
 
 
+@pytest.mark.parametrize(
+    "url", ["https://[::ffff:10.0.0.1]/hooks", "https://2130706433/hooks", "https://localhost/hooks"]
+)
+async def test_an_address_that_is_not_public_is_refused_at_once(world: World, url: str) -> None:
+    BOUNDS.use("")
+    id = await active(world)
+    before = await world.counts()
+    for mutation, more in (("webhookEndpointCreate", {}), ("webhookEndpointUpdate", {"id": id})):
+        answer = await world.do(mutation, "ADMIN", url=url, **more)
+        assert (answer.code, answer.field) == ("ADDRESS_REFUSED", "url")
+    assert await world.counts() == before
+    BOUNDS.use("127.0.0.0/8, ::1, 10.0.0.0/8")
+    assert (await world.do("webhookEndpointUpdate", "ADMIN", id=id, url=url)).code is None
+
+
 async def test_no_private_address_is_asked(world: World, receiver: Receiver) -> None:
     id, _ = await make(world, url=receiver.url)
     await challenged(world, networks="")
@@ -223,7 +242,7 @@ async def test_a_secret_is_rotated_with_an_overlap(world: World) -> None:
 
 
 async def test_a_repeated_request_does_not_show_the_secret_again(world: World) -> None:
-    given = {"url": "https://192.0.2.1/", "idempotencyKey": "once"}
+    given = {"url": URL, "idempotencyKey": "once"}
     first = await world.do("webhookEndpointCreate", **given)
     again = await world.do("webhookEndpointCreate", **given)
     assert first.payload["secret"]
@@ -247,12 +266,12 @@ async def test_states(world: World) -> None:
 async def test_the_owner_decides_what_it_gets(world: World) -> None:
     """The attack: an integration has events sent to itself under an administrator's rules."""
     admin, integration = (id_of("User", world.people[role]) for role in ("ADMIN", "INTEGRATION"))
-    made = await world.do("webhookEndpointCreate", "ADMIN", url="https://192.0.2.1/", ownerId=integration)
+    made = await world.do("webhookEndpointCreate", "ADMIN", url=URL, ownerId=integration)
     assert made.code is None
-    refused = await world.do("webhookEndpointCreate", "INTEGRATION", url="https://192.0.2.1/", ownerId=admin)
+    refused = await world.do("webhookEndpointCreate", "INTEGRATION", url=URL, ownerId=admin)
     assert (refused.code, refused.errors[0]["extensions"]["field"]) == ("FORBIDDEN", "ownerId")
     by_key = world.viewer("ADMIN", scopes=frozenset({"*:write", "*:read"}), key=UUID(int=1))
-    refused = await world.do("webhookEndpointCreate", by_key, url="https://192.0.2.1/", ownerId=integration)
+    refused = await world.do("webhookEndpointCreate", by_key, url=URL, ownerId=integration)
     assert refused.code == "FORBIDDEN"
 
 
@@ -265,7 +284,7 @@ async def test_a_key_leaves_endpoints_of_others_alone(world: World) -> None:
     for mutation, more in (("Update", {"url": "https://192.0.2.2/"}), ("RotateSecret", {}), ("Delete", {})):
         assert (await world.do(f"webhookEndpoint{mutation}", narrow, id=id, **more)).code == "FORBIDDEN"
     assert await world.counts() == before
-    own, _ = await make(world, narrow, url="https://192.0.2.1/")
+    own, _ = await make(world, narrow, url=URL)
     assert (await world.row("webhook_endpoints", own))["api_key_id"] == key
     assert (await world.do("webhookEndpointUpdate", narrow, id=own, payload="THIN")).code is None
 
@@ -309,7 +328,7 @@ async def test_public_keys_are_published(world: World) -> None:
 async def test_a_subscription_says_which_events(world: World) -> None:
     document = "fragment Payload on Event { kind }"
     made = await world.do("subscriptionCreate", "INTEGRATION", name="Mine", document=document, kinds=["order.*"])
-    kept = {"url": "https://192.0.2.1/", "subscriptionId": made.done["id"]}
+    kept = {"url": URL, "subscriptionId": made.done["id"]}
     refused = await world.do("webhookEndpointCreate", "INTEGRATION", **kept, kinds=["order.*"])
     assert (refused.code, refused.field) == ("BAD_USER_INPUT", "kinds")
     id = (await world.do("webhookEndpointCreate", "INTEGRATION", **kept)).done["id"]
