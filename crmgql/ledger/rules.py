@@ -52,12 +52,22 @@ LANES = """
     SELECT part.owner_id, part.lane, part.purpose, part.currency FROM public.balances AS part
     LEFT JOIN public.ledger_heads AS head ON head.owner_id = part.owner_id AND head.lane = part.lane
     WHERE part.owner_id BETWEEN $1 AND $2 AND head.owner_id IS NULL"""
+# An item names the document that one of its entries is of, where any of them is of such a document: that is hashed.
 DOCUMENTS = """
-    SELECT item.owner_id, item.id, item.order_id, item.payment_id FROM public.open_items AS item
+    SELECT item.owner_id, item.id FROM public.open_items AS item CROSS JOIN LATERAL (
+        SELECT coalesce(bool_or(e.source_id IS NOT DISTINCT FROM item.order_id) FILTER (WHERE e.source_type = 'Order'), true) AS has_order,
+            coalesce(bool_or(e.source_id IS NOT DISTINCT FROM item.payment_id) FILTER (WHERE e.source_type = 'Payment'), true) AS has_payment
+        FROM (
+            SELECT entry_id FROM public.postings WHERE debit_item_id = item.id
+            UNION ALL SELECT entry_id FROM public.postings WHERE credit_item_id = item.id
+        ) AS p JOIN public.ledger_entries AS e ON e.id = p.entry_id
+    ) AS sources
     LEFT JOIN public.orders ON orders.id = item.order_id AND orders.customer_id = item.customer_id
     LEFT JOIN public.payments ON payments.id = item.payment_id
-    WHERE item.owner_id BETWEEN $1 AND $2 AND ((item.order_id IS NOT NULL AND orders.id IS NULL)
-        OR (item.payment_id IS NOT NULL AND payments.id IS NULL))"""
+    WHERE item.owner_id BETWEEN $1 AND $2 AND (
+        item.purpose = 'RECEIVABLE' AND NOT has_order OR item.purpose = 'UNEARNED' AND NOT has_payment
+        OR item.purpose = 'CREDIT' AND item.payment_id IS NOT NULL AND NOT has_payment
+        OR item.order_id IS NOT NULL AND orders.id IS NULL OR item.payment_id IS NOT NULL AND payments.id IS NULL)"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -79,7 +89,11 @@ RULES = (
         LANES,
         place="lane, NULL",
     ),
-    _rule("documents", "'open item ', id, ' names an order or a payment that its customer does not have'", DOCUMENTS),
+    _rule(
+        "documents",
+        "'open item ', id, ' names another order or payment than its entries, or one that its customer does not have'",
+        DOCUMENTS,
+    ),
     _rule(
         "anchored",
         "'anchor ', anchor_id, ' saw another hash here: the chain was computed anew, or its end is missing'",

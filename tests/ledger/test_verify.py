@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import asyncpg
 
 from crmgql import db
 from crmgql.ledger import anchor_checks, chains, verify
+from crmgql.schema import build
+from tests.domain import work
+from tests.domain.sales.test_revenue import confirmed
 from tests.ledger import books
 from tests.ledger.books import Books
 
@@ -96,8 +100,8 @@ CHANGES: dict[str, dict[str, tuple[str, str, str]]] = {
         "customer_id": ("NULL", "purpose = 'UNEARNED'", "customer_id is None, its postings say {owner}"),
         "purpose": ("'CREDIT'", "purpose = 'UNEARNED'", "purpose is CREDIT, its postings say UNEARNED"),
         "currency": ("'EUR'", "purpose = 'UNEARNED'", "currency is EUR, its postings say USD"),
-        "order_id": ("uuidv7()", "purpose = 'UNEARNED'", "names an order or a payment"),
-        "payment_id": ("uuidv7()", "purpose = 'UNEARNED'", "names an order or a payment"),
+        "order_id": ("uuidv7()", "purpose = 'UNEARNED'", "names another order or payment"),
+        "payment_id": ("uuidv7()", "purpose = 'UNEARNED'", "names another order or payment"),
         "opened_on": ("'2026-10-31'", "purpose = 'UNEARNED'", "opened_on is 2026-10-31, its postings say 2026-11-01"),
         "due_on": ("'2026-12-02'", "due_on IS NOT NULL", "due_on is 2026-12-02, its postings say 2026-12-01"),
         "debited": ("debited + 1", "currency = 'EUR'", "debited is 51.00, its postings say 50.00"),
@@ -133,6 +137,11 @@ async def broken(connection: asyncpg.Connection, kept: dict[int, str] | None = N
     told = (await verify.check(connection, batch=5)).broken + (await anchor_checks.check(connection, kept)).broken
     await settings.rollback()
     return [str(each) for each in told]
+
+
+async def broken_now(connection: asyncpg.Connection) -> list[str]:
+    async with connection.transaction():
+        return await broken(connection)
 
 
 @asynccontextmanager
@@ -243,6 +252,21 @@ async def test_rows_that_change_places_are_found(crm: db.Database, database: asy
         await database.execute(swap.format("entry_id = other.entry_id"), made.customer)
         told = await broken(database)
     assert sum("is not what the chain says" in each for each in told) == 2
+
+
+async def test_an_item_that_is_given_another_order_is_found(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """Which document an item is of is not hashed, but its entries' is."""
+    assert build.built()
+    await work.user(database)
+    first, second = [await confirmed(crm, customer, price) for price in ("10.00", "20.00")]
+    for value in (f"'{second}'", "NULL", "uuidv7()"):
+        async with tampering(database):
+            await database.execute(f"UPDATE open_items SET order_id = {value} WHERE order_id = $1", first)
+            (told,) = await broken(database)
+        assert "names another order or payment than its entries" in told
+    assert await broken_now(database) == []
 
 
 async def test_a_chain_that_was_computed_anew_is_told_by_its_anchor_alone(
