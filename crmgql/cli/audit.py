@@ -55,7 +55,7 @@ def verify_command(
     could not be found out.
 
     Keep the last line: the newest anchor. With “--as-of” it proves later, to you and to others, that nothing before it was changed,
-    not even by who may change everything in the database.
+    not even by somebody who may change everything in the database.
     """
     with failures.told(code=2):
         kept = dict(map(_anchor, as_of or ()))

@@ -81,7 +81,7 @@ async def test_what_many_take_at_once_is_never_more_than_there_is(
 
     await asyncio.gather(*(write(number) for number in range(WRITERS)), *(anchor(busy) for _ in range(5)))
     assert ends["collided"] == 0
-    assert ends["posted"] > 3 * WRITERS
+    assert ends["posted"] > 2 * WRITERS
     assert ends["refused"] > 0
     for each in customers:
         rest, settled = await database.fetchrow("SELECT open, settled FROM open_items WHERE id = $1", owed[each].id)
