@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from crmgql.dev import embedded
 RESULT = Path(__file__).parent / "results" / "imports.json"
 SAMPLE = processes.ROOT.parent / "shared" / "data" / "olist_sample"
 MAPPING = Path("examples/import/olist.toml")
+RATES = "olist_rates.csv"
+"""A file beside the mapping."""
 COPIES = 5
 IDS = re.compile(r"\b[0-9a-f]{32}\b")
 CHILD = """
@@ -65,13 +68,15 @@ def run(urls: embedded.Servers, *, rounds: int, checkout: Path | None, console: 
         files = _copies(Path(folder))
         each = (processes.ROOT / MAPPING).read_text(encoding="utf-8")
         (files / "each.toml").write_text(each, encoding="utf-8")
+        shutil.copy(processes.ROOT / MAPPING.with_name(RATES), files)
         (files / "gap.toml").write_text(f'events = "gap"\n{each}', encoding="utf-8")
         kinds: dict[str, tuple[Path, str]] = {
             "an event for each record": (processes.ROOT, "each"),
             "gap events": (processes.ROOT, "gap"),
         }
         if checkout is not None:
-            kinds = {"the other version": (checkout, "each"), **kinds}
+            (files / "other.toml").write_text((checkout / MAPPING).read_text(encoding="utf-8"), encoding="utf-8")
+            kinds = {"the other version": (checkout, "other"), **kinds}
         measured: dict[str, list[Any]] = {name: [] for name in kinds}
         for _ in range(rounds):
             for name, (root, mapping) in kinds.items():

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from granian import _signals
-from granian.constants import Interfaces, Loops
+from granian.constants import Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.server import MPServer
 from starlette.types import ASGIApp
@@ -44,6 +44,10 @@ SETTLES_S = 10
 BACKLOG, MOST_AT_ONCE = 2048, 2048
 """Connections that wait to be taken up, and requests of a worker under way besides streams: twice as many as may be arriving
 slowly."""
+
+RUNTIME = RuntimeModes.st
+"""Granian's network thread takes up what it is given one after the other. In its other mode frames of a WebSocket that are handed over
+in a row may be sent in another order."""
 
 HEADERS_MS = 10_000
 """How long a request's headers may take."""
@@ -82,6 +86,7 @@ def serve(settings: Settings, *, standby: bool = False) -> None:
             interface=Interfaces.ASGI,
             workers=settings.workers,
             loop=Loops.uvloop,
+            runtime_mode=RUNTIME,
             log_level=logs.server_level(settings),
             log_dictconfig=logs.server_config(),
             workers_kill_timeout=STOP_S,

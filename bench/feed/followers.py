@@ -145,18 +145,17 @@ class Followers:
     # What arrives.
 
     def turn(self, timeout_s: float) -> bool:
-        """Reads what is there. Whether an order is too."""
-        ordered = False
-        for fd, _ in self.epoll.poll(timeout_s):
-            if fd == 0:
-                ordered = True
-                continue
+        """Reads what is there, unless there is an order: what comes after it counts from it on."""
+        ready = self.epoll.poll(timeout_s)
+        if any(fd == 0 for fd, _ in ready):
+            return True
+        for fd, _ in ready:
             follower = self.all[fd]
             data = follower.socket.recv(262_144)
             if not data:
                 raise RuntimeError("the server closed a connection")
             self._take(follower, follower.rest + data if follower.rest else data)
-        return ordered
+        return False
 
     def _take(self, follower: Follower, data: bytes) -> None:
         now = time.monotonic()

@@ -24,7 +24,7 @@ CONNECTIONS = 16_000
 MAIN = """
 daemon off;
 user root;
-worker_processes 1;
+worker_processes auto;
 worker_rlimit_nofile {files};
 pid {home}/pid;
 error_log {home}/errors.log warn;
@@ -50,11 +50,11 @@ def before(api_port: int) -> Iterator[Server]:
         path = Path(home, "nginx.conf")
         path.write_text(_configuration(home, port, api_port), encoding="utf-8")
         command = [str(_program()), "-p", home, "-e", f"{home}/errors.log", "-c", str(path)]
-        with processes.running("nginx", command, port, {}, company.log("feed-nginx")) as server:
-            yield server
-        errors = Path(home, "errors.log").read_text(errors="replace")
-        if errors.strip():
-            company.log("feed-nginx-errors").write_text(errors, encoding="utf-8")
+        try:
+            with processes.running("nginx", command, port, {}, company.log("feed-nginx")) as server:
+                yield server
+        finally:
+            shutil.copyfile(f"{home}/errors.log", company.log("feed-nginx-errors"))
 
 
 def _configuration(home: str, port: int, api_port: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from contextlib import ExitStack
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,9 @@ from bench.feed.company import Company, Running
 from bench.feed.verdicts import Line, show
 
 P99_MS = 1000.0
+PROCESSES = 2
+"""Of the pollers."""
+
 WAIT_S = 25
 SETTLE_S = 3.0
 EVENTS = """
@@ -28,12 +32,15 @@ def run(made: Company, console: Console, *, pollers: int, events: int, pause_s: 
     made.fetch("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     with (
         programs.started("writer", made.environment) as writer,
-        company.serving(made, CRMGQL_SHARED_EVENTS="true") as running,
+        company.serving(made, CRMGQL_SHARED_EVENTS="true", CRMGQL_TRUSTED_PROXIES="127.0.0.1/32") as running,
         nginx.before(running.port) as proxy,
-        programs.started("pollers") as clients,
+        ExitStack() as stack,
     ):
+        clients = [stack.enter_context(programs.started("pollers")) for _ in range(PROCESSES)]
         token = company.token(made.admin_id)
-        clients.ask(do="open", port=proxy.port, number=pollers, token=token, path=_first(running, token))
+        path = _first(running, token)
+        for each in clients:
+            each.ask(do="open", port=proxy.port, number=pollers // PROCESSES, token=token, path=path)
         time.sleep(SETTLE_S)
         writer.ask(do="log", first=0, events=1)  # what is asked for the first time, such as the plan, is made
         time.sleep(SETTLE_S)
@@ -41,12 +48,13 @@ def run(made: Company, console: Console, *, pollers: int, events: int, pause_s: 
         pids = {"API": running.api.process.pid, "nginx": proxy.process.pid}
         before_s = {name: company.cpu_s(pid) for name, pid in pids.items()}
         seconds = events * pause_s + SETTLE_S
-        clients.begin(do="read", seconds=seconds)
+        for each in clients:
+            each.begin(do="read", seconds=seconds)
         committed = writer.ask(do="log", first=1, events=events, per_s=1 / pause_s)["committed"]
-        found = clients.answer()
+        found = [each.answer() for each in clients]
         cores = {name: round((company.cpu_s(pid) - before_s[name]) / seconds, 2) for name, pid in pids.items()}
         reads = sum(row["calls"] for row in made.fetch(READS))
-    cores["clients"] = round(found["cpu_s"] / seconds, 2)
+    cores["clients"] = round(sum(each["cpu_s"] for each in found) / seconds, 2)
     return _result(made, console, pollers, events, committed, found, reads, cores)
 
 
@@ -66,14 +74,15 @@ def _result(
     pollers: int,
     events: int,
     committed: dict[str, float],
-    found: dict[str, Any],
+    found: list[dict[str, Any]],
     reads: int,
     cores: dict[str, float],
 ) -> dict[str, Any]:
     numbers = {row["position"]: row["subject"].removeprefix("event-").lstrip("0") for row in made.fetch(EVENTS)}
     waits = sorted(
         (time - committed[numbers[int(position)]]) * 1000
-        for position, times in found["arrived"].items()
+        for each in found
+        for position, times in each["arrived"].items()
         for time in times
     )
     if len(waits) != pollers * events:
@@ -84,7 +93,7 @@ def _result(
         **{f"p{share}_ms": round(waits[len(waits) * share // 100], 1) for share in (50, 90, 99)},
         "longest_ms": round(waits[-1], 1),
         "reads_per_event": round(reads / events, 2),
-        "empty_answers": found["empty"],
+        "empty_answers": sum(each["empty"] for each in found),
         "cores": cores,
     }
     lines: list[Line] = [

@@ -10,6 +10,7 @@ Enters: a plan with its values, and which events are wanted. Leaves: `Batch`es, 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Hashable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ log = structlog.get_logger("crmgql")
 KEPT = 2000
 """Answers that a channel keeps."""
 PAUSE_S = 1.0
+QUICK_S = 1.0
+"""Who takes a batch in so long has the next one read meanwhile."""
 
 
 @dataclass(slots=True)
@@ -65,7 +68,7 @@ class Channel:
         self._count = 0
         self._moved = Waking()
         self._task: asyncio.Task[None] | None = None
-        self._replays: dict[Cursor, asyncio.Future[Batch]] = {}
+        self._replays: dict[tuple[Cursor, int | None], asyncio.Task[Batch]] = {}
         self._history = feed.history
         """The one that is kept."""
 
@@ -96,24 +99,32 @@ class Channel:
             return None
         return newest.whole
 
-    async def after(self, at: Cursor) -> AsyncGenerator[Batch]:
-        """Batches from the cursor on, for ever. Raises `CursorLost`, also later: when a failover changes history."""
-        history = self.feed.history
+    async def after(self, at: Cursor, *, most: int | None = None) -> AsyncGenerator[Batch]:
+        """Batches from the cursor on, for ever; of those that are not kept at most so many answers are read at once.
+
+        Raises `CursorLost`, also later: when a failover changes history.
+        """
+        history, is_quick = self.feed.history, False
+        ahead: asyncio.Task[Batch] | None = None
         while True:
             count = self._moved.count
+            following, ahead = ahead if is_quick else None, None
             if history != self.feed.history:
-                history = self.feed.history
+                history, following = self.feed.history, None
                 await self.feed.check(at)
             if self._history != self.feed.history:
                 self._begin_anew()
             batch = self._kept_after(at)
             if batch is None and self.tail is not None and at.position < self.tail.position:
-                batch = await self._replayed(at)
+                batch = await asyncio.shield(following or self._replayed(at, most))
+                if is_quick and self.tail is not None and batch.end.position < self.tail.position:
+                    ahead = self._replayed(batch.end, most)  # while this one is taken
             if batch is None or batch.end.position == at.position:
                 await self._moved.after(count)
                 continue
+            began = time.monotonic()
             yield batch
-            at = batch.end
+            at, is_quick = batch.end, time.monotonic() - began < QUICK_S
 
     def _kept_after(self, at: Cursor) -> Batch | None:
         for batch in reversed(self._kept):
@@ -123,17 +134,30 @@ class Channel:
                 return None
         return None
 
-    async def _replayed(self, at: Cursor) -> Batch:
+    def _replayed(self, at: Cursor, most: int | None) -> asyncio.Task[Batch]:
         """The next stretch after a cursor, read once for all who stand there at the moment."""
-        found = self._replays.get(at)
-        if found is None:
-            found = self._replays[at] = asyncio.ensure_future(self._replay(at))
-            found.add_done_callback(lambda done: self._replays.pop(at, None))
-        return await asyncio.shield(found)
 
-    async def _replay(self, at: Cursor) -> Batch:
+        def forget(done: asyncio.Task[Batch]) -> None:
+            del self._replays[at, most]
+            if not done.cancelled():
+                done.exception()  # who reads ahead may be gone before there is one
+
+        found = self._replays.get((at, most))
+        if found is None:
+            found = self._replays[at, most] = asyncio.create_task(self._replay(at, most))
+            found.add_done_callback(forget)
+        return found
+
+    async def _replay(self, at: Cursor, most: int | None) -> Batch:
         page = await self.feed.page(at, kinds=self._kinds)
-        return await self._batch(page)
+        return await self._batch(page if most is None else self._cut(page, most))
+
+    def _cut(self, page: Page, most: int) -> Page:
+        """The page, or its beginning up to as many events as are wanted."""
+        wanted = [number for number, event in enumerate(page.events, 1) if self.wanted.match(event)]
+        if len(wanted) <= most:
+            return page
+        return page.until(wanted[most - 1])
 
     async def _follow(self) -> None:
         """Reads what is new, while somebody listens."""

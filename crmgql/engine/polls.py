@@ -58,7 +58,7 @@ async def answer(subscriptions: Subscriptions, subscriber: Subscriber, viewer: V
     ends = time.monotonic() + poll.wait_s
     while True:
         with await subscriptions.channel(source) as channel:
-            end, answers = await _first(channel, at, head, ends)
+            end, answers = await _first(channel, at, head, ends, poll.first)
             try:
                 now = await source.subscriber.who()
             except SubscriptionChanged:  # who asks again each time wants what it delivers now
@@ -70,10 +70,10 @@ async def answer(subscriptions: Subscriptions, subscriber: Subscriber, viewer: V
 
 
 async def _first(
-    channel: Channel, at: Cursor, head: Cursor, ends: float
+    channel: Channel, at: Cursor, head: Cursor, ends: float, first: int
 ) -> tuple[Cursor, list[tuple[Cursor, Delivery]]]:
     """The first answers, and the end of what was looked through for them; none if there are none in time."""
-    async with aclosing(channel.after(at)) as batches:
+    async with aclosing(channel.after(at, most=first)) as batches:
         while True:
             left_s = max(0.0, ends - time.monotonic())
             try:

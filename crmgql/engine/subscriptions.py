@@ -10,7 +10,7 @@ and a job (see `live_queries`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -45,21 +45,45 @@ from crmgql.viewer import Viewer
 FINISHED = "SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1"
 
 
-class Stream(AsyncIterator[Delivery]):
+SOME_BYTES = 65_536
+"""What is handed over at once, unless one answer is longer."""
+
+Answers = Sequence[tuple[Cursor | None, Delivery]]
+
+
+class Stream:
     """One subscriber's answers. `position`: the cursor from which somebody would go on who has had all that was handed over."""
 
-    def __init__(self, deliveries: AsyncGenerator[Delivery], at: At) -> None:
-        self._deliveries = deliveries
+    def __init__(self, answers: AsyncGenerator[Answers], at: At) -> None:
+        self._answers = answers
         self._at = at
+        self._ready: Answers = ()
+        self._next = 0
 
-    async def __anext__(self) -> Delivery:
-        try:
-            return await self._deliveries.__anext__()
-        except CrmError as error:
-            raise rejected(error) from error
+    async def some(self, most: int) -> list[Delivery]:
+        """The next answers, as soon as there is one: those that are there already, at most so many. None: the stream is over."""
+        if self._next == len(self._ready):
+            self._ready, self._next = (), 0
+            try:
+                self._ready = await anext(self._answers)
+            except StopAsyncIteration:
+                return []
+            except CrmError as error:
+                raise rejected(error) from error
+        found: list[Delivery] = []
+        size = 0
+        for cursor, delivery in self._ready[self._next : self._next + most]:
+            size += len(delivery.body)
+            if found and size > SOME_BYTES:
+                break
+            found.append(delivery)
+            if cursor is not None:
+                self._at.hand_over(cursor)
+        self._next += len(found)
+        return found
 
     async def aclose(self) -> None:
-        await self._deliveries.aclose()
+        await self._answers.aclose()
 
     @property
     def position(self) -> str | None:
@@ -201,7 +225,7 @@ class Subscriptions:
         key: Hashable,
         reading: Reading,
         at: At,
-    ) -> AsyncGenerator[Delivery]:
+    ) -> AsyncGenerator[Answers]:
         while True:
             with self.channels.channel(feed, key, reading, wanted) as channel:
                 at.passed = channel.passed
@@ -210,9 +234,8 @@ class Subscriptions:
                         now = await subscriber.who()
                         if now.who != viewer.who:
                             break
-                        for cursor, delivery in batch.after(_known(at.cursor)):
-                            at.hand_over(cursor)
-                            yield delivery
+                        if answers := batch.after(_known(at.cursor)):
+                            yield answers
                         at.finish(batch)
             viewer = now
             key, reading = await self.events.reading(subscriber, viewer, wanted)
@@ -257,7 +280,7 @@ class Subscriptions:
 
     async def _answers(
         self, feed: Feed, subscriber: Subscriber, viewer: Viewer, asked: Asked
-    ) -> AsyncGenerator[Delivery]:
+    ) -> AsyncGenerator[Answers]:
         """The answer, and again when it changed; the last one is that of a job that is finished."""
         while True:
             plan = await asked.plan(viewer)
@@ -271,7 +294,7 @@ class Subscriptions:
                         now = await subscriber.who()
                         if now.who != viewer.who:
                             break
-                        yield Delivery(body, None)
+                        yield ((None, Delivery(body, None)),)
                     else:
                         return
             viewer = now

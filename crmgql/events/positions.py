@@ -31,13 +31,16 @@ FROM feed"""
 COLUMNS = """p.position, p.epoch, p.event_id, p.is_last, e.kind, e.kind_version, e.subject_type, e.subject_id,
     e.customer_id, e.actor_id, e.changed, e.occurred_at, e.transaction_id::text AS transaction"""
 PAGE = f"""
-SELECT {COLUMNS} FROM event_positions p JOIN events e ON e.id = p.event_id
-WHERE p.position >= $1 AND p.position <= $1 + $2 ORDER BY p.position"""
-PAGE_OF_KINDS = f"""
-WITH stop AS (SELECT least($1::bigint + $2::bigint, position) AS position FROM feed)
-SELECT {COLUMNS} FROM stop, event_positions p JOIN events e ON e.id = p.event_id
-WHERE p.position >= $1 AND p.position <= stop.position
-    AND (e.kind = ANY ($3) OR p.position = $1 OR p.position = stop.position) ORDER BY p.position"""
+WITH p AS MATERIALIZED (
+    SELECT * FROM event_positions WHERE position BETWEEN $1::bigint AND $1::bigint + $2::bigint
+    ORDER BY position LIMIT $2::bigint + 1)
+SELECT {COLUMNS} FROM p CROSS JOIN LATERAL (SELECT * FROM events WHERE id = p.event_id LIMIT 1) e"""
+"""The limits say what PostgreSQL can't know: few positions, and one event for each. Else it reads all events for a page."""
+
+PAGE_OF_KINDS = (
+    f"{PAGE} WHERE e.kind = ANY ($3) OR p.position IN ($1, (SELECT max(position) FROM p)) ORDER BY p.position"
+)
+PAGE_OF_ALL = f"{PAGE} ORDER BY p.position"
 
 
 BACKLOG = """
@@ -92,6 +95,11 @@ class Page:
     end: Cursor
     whole: Cursor | None = None
 
+    def until(self, number: int) -> Page:
+        """Its beginning, of so many events: one at least."""
+        events = self.events[:number]
+        return Page(self.start, events, events[-1].cursor, _whole(events))
+
 
 async def place(connection: Connection) -> int:
     """One pass of the relay. Returns the newest position."""
@@ -125,7 +133,7 @@ async def check(connection: Connection, cursor: Cursor) -> None:
 async def page(connection: Connection, after: Cursor, *, width: int, kinds: Collection[str] | None = None) -> Page:
     """The events of the next `width` positions. Raises `CursorExpired` and `CursorOfAnotherHistory`."""
     if kinds is None:
-        rows = await connection.fetch(PAGE, after.position, width)
+        rows = await connection.fetch(PAGE_OF_ALL, after.position, width)
     else:
         rows = await connection.fetch(PAGE_OF_KINDS, after.position, width, list(kinds))
     anchored = bool(rows) and rows[0]["position"] == after.position and rows[0]["event_id"] == after.event_id
@@ -133,10 +141,14 @@ async def page(connection: Connection, after: Cursor, *, width: int, kinds: Coll
         await check(connection, after)
     events = [Placed(*row) for row in (rows[1:] if anchored else rows)]
     end = events[-1].cursor if events else after
-    whole = next((event.cursor for event in reversed(events) if event.is_last), None)
+    whole = _whole(events)
     if kinds is not None:
         events = [event for event in events if event.kind in kinds]
     return Page(after, events, end, whole)
+
+
+def _whole(events: Sequence[Placed]) -> Cursor | None:
+    return next((event.cursor for event in reversed(events) if event.is_last), None)
 
 
 def _head(row: Any) -> Cursor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -234,8 +235,8 @@ async def send_close(send: Send, close: Close) -> None:
     await send({"type": "websocket.close", "code": int(close.code), "reason": close.reason})
 
 
-async def _write(send: Send, text: str) -> None:
-    await send({"type": "websocket.send", "text": text})
+def _write(send: Send, text: str) -> Awaitable[None]:
+    return send({"type": "websocket.send", "text": text})
 
 
 def _read(text: str, most: int) -> tuple[Any, Refused | None]:

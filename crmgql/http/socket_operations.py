@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from crmgql.engine.errors import Rejected, formatted, internal
 from crmgql.engine.operations import Request
+from crmgql.engine.readings import Delivery
 from crmgql.engine.subscriptions import Stream
 from crmgql.errors import BadUserInput, CrmError
 from crmgql.http import requests, socket_protocol
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("crmgql")
 
 SUBSCRIPTION = "subscription"
+AT_ONCE = 64
+"""Deliveries that are sent in a row. What the client sends is answered in between."""
 
 
 class Operation:
@@ -133,17 +137,26 @@ class Operation:
         head = socket_protocol.encoded_id(self.id)
         self.stream = stream
         try:
-            async for delivery in stream:
+            while some := await stream.some(AT_ONCE if self.credit is None else min(AT_ONCE, self.credit)):
                 self.sending = True
-                await self._send(socket_protocol.next_of(head, delivery.body))
+                await self._deliver(head, some)
                 self.sending = False
-                self.cursor = delivery.cursor or self.cursor
-                self.connection.metrics.count(DELIVERIES)
                 if self.credit is not None:
-                    await self._spend()
+                    await self._spend(len(some))
         finally:
             self.stream = None
             await stream.aclose()
+
+    async def _deliver(self, head: str, some: list[Delivery]) -> None:
+        if self._quiet:
+            return
+        left = deque(socket_protocol.next_of(head, each.body) for each in some)
+        try:
+            await self.connection.out.send_all(left)
+        finally:
+            if sent := len(some) - len(left):
+                self.cursor = some[sent - 1].cursor or self.cursor
+                self.connection.metrics.count(DELIVERIES, sent)
 
     def _take_credit(self, extensions: dict[str, Any]) -> None:
         if (given := extensions.get("credit")) is None:
@@ -152,9 +165,9 @@ class Operation:
             raise BadUserInput(f"extensions.credit must be a number from 1 to {socket_protocol.MOST_CREDIT}.")
         self.credit, self.more = given, asyncio.Event()
 
-    async def _spend(self) -> None:
+    async def _spend(self, number: int) -> None:
         assert self.credit is not None and self.more is not None  # noqa: PT018
-        self.credit -= 1
+        self.credit -= number
         while self.credit == 0:
             self.more.clear()
             await self.more.wait()

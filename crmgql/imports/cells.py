@@ -25,6 +25,7 @@ _NUMBERS = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.AMOUNT})
 _TIMES = frozenset({Kind.DATE, Kind.DATETIME})
 _ALLOWED = {
     "scale": _NUMBERS,
+    "invert": frozenset({Kind.DECIMAL}),
     "decimal": _NUMBERS,
     "thousands": _NUMBERS,
     "formats": _TIMES,
@@ -59,7 +60,7 @@ class Builder:
         self._fail = fail
         columns = [column for template in spec.all_templates for column in template.columns]
         self.label = ", ".join(dict.fromkeys(columns)) or field.name
-        self._convert = values.converter(field, spec.style, spec.scale)
+        self._convert = values.converter(field, spec.style, spec.scale, invert=spec.invert)
         self._check()
 
     def fail(self, message: str) -> NoReturn:

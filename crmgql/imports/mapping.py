@@ -64,6 +64,7 @@ class FieldSpec:
     blank: str | None = None
     blank_value: Template | None = None
     scale: Decimal | None = None
+    invert: bool = False
     split: str | None = None
     by: str = "external_id"
     source: str | None = None
@@ -108,7 +109,8 @@ class Mapping:
 def _file(section: Section, base: styles.Csv, directory: Path) -> CsvFile:
     label = section.text("file")
     style = styles.csv(section.sub("csv"), base)
-    return CsvFile(label, directory / label, style.encoding, style.delimiter, style.quote)
+    folder = section.path.parent if label.startswith("./") else directory
+    return CsvFile(label, folder / label, style.encoding, style.delimiter, style.quote)
 
 
 def _scale(section: Section) -> Decimal | None:
@@ -122,6 +124,13 @@ def _scale(section: Section) -> Decimal | None:
     if not factor.is_finite() or factor == 0:
         section.fail("scale", f"{value!r} can't be multiplied with")
     return factor
+
+
+def _invert(section: Section) -> bool:
+    value = section.take("invert")
+    if value not in (None, True, False):
+        section.fail("invert", f"{value!r} must be true or false")
+    return bool(value)
 
 
 def _blank(section: Section) -> tuple[str | None, Template | None]:
@@ -159,6 +168,7 @@ def _field(parent: Section, name: str, value: object, style: Style) -> FieldSpec
         blank,
         blank_value,
         _scale(section),
+        _invert(section),
         section.text("split", "") or None,
         section.text("by", "external_id"),
         section.text("source", "") or None,
@@ -234,7 +244,7 @@ class _Reader:
 
 
 def load(path: Path, base_dir: Path | None = None) -> Mapping:
-    """The mapping. Files are taken relative to `base_dir`, or to the mapping's own folder."""
+    """The mapping. Files are taken relative to `base_dir`, or to the mapping's own folder, as those that begin with `./` always are."""
     try:
         root = Section(path, "top level", tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:

@@ -5,11 +5,10 @@ Every converter takes text that is not blank and gives a value for its column, o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +21,7 @@ from crmgql.records.numbers import short
 
 ISO = "iso"
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+_ROUNDED = Context(prec=100, rounding=ROUND_HALF_UP)
 _QUANTA = tuple(Decimal(1).scaleb(-digits) for digits in range(13))
 _YES = frozenset({"true", "t", "yes", "y", "1"})
 _NO = frozenset({"false", "f", "no", "n", "0"})
@@ -58,6 +58,13 @@ def number_reader(style: Style) -> Callable[[str], Decimal]:
 
 def scaled(value: Decimal, factor: Decimal | None) -> Decimal:
     return value if factor is None else _EXACT.multiply(value, factor)
+
+
+def inverse(value: Decimal, decimals: int) -> Decimal:
+    """1 divided by the value, rounded half up to so many decimals; ValueError for 0."""
+    if value == 0:
+        raise ValueError("0 has no inverse")
+    return _ROUNDED.quantize(_ROUNDED.divide(Decimal(1), value), _QUANTA[decimals])
 
 
 def fit(value: Decimal, decimals: int, what: str) -> Decimal:
@@ -113,13 +120,15 @@ def _integer(field: Field, style: Style, factor: Decimal | None) -> Convert:
     return convert
 
 
-def _decimal(field: Field, style: Style, factor: Decimal | None) -> Convert:
+def _decimal(field: Field, style: Style, factor: Decimal | None, *, invert: bool) -> Convert:
     read = number_reader(style)
     decimals = field.decimals or 0
     bound = Decimal(10) ** ((field.digits or 28) - decimals)
 
     def convert(text: str) -> Decimal:
         value = scaled(read(text), factor)
+        if invert:
+            value = inverse(value, decimals)
         if abs(value) >= bound:
             raise ValueError(f"{value} is too large: it must be below {bound}")
         check_bounds(value, field)
@@ -174,7 +183,7 @@ def _json(text: str) -> str:
     return text
 
 
-def converter(field: Field, style: Style, factor: Decimal | None = None) -> Convert:
+def converter(field: Field, style: Style, factor: Decimal | None = None, *, invert: bool = False) -> Convert:
     """The converter of a field. An amount comes out unfitted, since its currency is another field: see `fit_amount`."""
     match field.kind:
         case Kind.TEXT | Kind.TEXTS:
@@ -182,7 +191,7 @@ def converter(field: Field, style: Style, factor: Decimal | None = None) -> Conv
         case Kind.INTEGER:
             return _integer(field, style, factor)
         case Kind.DECIMAL:
-            return _decimal(field, style, factor)
+            return _decimal(field, style, factor, invert=invert)
         case Kind.AMOUNT:
             read = number_reader(style)
             return lambda text: scaled(read(text), factor)

@@ -29,6 +29,8 @@ REFUSED = {
     "tasks_origin": ORIGIN,
     "tickets_origin": ORIGIN,
     "ledger_entries_pkey": KEY,
+    "revenue_records_pkey": KEY,
+    "allocations_pkey": KEY,
     "open_items_pkey": KEY,
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
     "opportunity_actions_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, key_action_id)",

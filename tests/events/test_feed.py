@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -255,6 +257,28 @@ async def test_followers_of_some_kinds_move_on_over_the_others(
         assert [page.events for page in ends] == [[], [], []]
         assert [page.end.position for page in ends] == [10, 20, 30]
         await none.aclose()
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+async def test_a_page_reads_no_more_events_than_it_has_positions(
+    crm: db.Database, database: Connection, analyzed: bool
+) -> None:
+    await commit(crm, *range(5000))
+    await positions.place(database)
+    if analyzed:
+        await database.execute("ANALYZE")
+    for sql, kinds in ((positions.PAGE_OF_ALL, []), (positions.PAGE_OF_KINDS, [["gap.recorded"]])):
+        plan = json.loads(await database.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", 1000, 10, *kinds))
+        assert read_rows(plan[0]["Plan"], "events") == read_rows(plan[0]["Plan"], "event_positions") == 11
+
+
+def read_rows(plan: dict[str, Any], table: str) -> float:
+    """Rows that a plan took out of a table, or its months."""
+    relation = plan.get("Relation Name", "")
+    own = (
+        plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) if re.fullmatch(rf"{table}(_\d+)*", relation) else 0
+    )
+    return own * plan["Actual Loops"] + sum(read_rows(each, table) for each in plan.get("Plans", ()))
 
 
 async def test_followers_find_out_that_history_changed(

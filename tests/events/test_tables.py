@@ -309,6 +309,7 @@ PLAIN = {
     "SellerProfile": {"hours"},
     "Stage": {"name"},
     "Company": {"name", "timezone", "default_currency", "locale"},
+    "FxRate": {"base_currency"},
     "Team": {"name", "region"},
     "Ticket": {"priority"},
     "User": {"roles", "region", "salary_currency"},

@@ -7,7 +7,6 @@ waits; `then` may also be `end`, `break`, or a code to be rejected with. `send` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 from crmgql import __main__
@@ -15,6 +14,7 @@ from crmgql.engine.errors import Rejected, rejected
 from crmgql.engine.event_plans import WhoNow
 from crmgql.engine.operations import Engine, Request
 from crmgql.engine.readings import Delivery
+from crmgql.engine.subscriptions import SOME_BYTES
 from crmgql.errors import BadUserInput, CrmError
 from crmgql.events import cursors
 from crmgql.viewer import Viewer
@@ -36,22 +36,29 @@ class Scripted:
         self._script = request.variables
         after = request.resume or request.variables.get("after")
         self._first = 0 if after is None else cursors.parse(after).position
+        self._left = self._script.get("send", 0)
         self._answers = self._run()
 
-    def __aiter__(self) -> AsyncIterator[Delivery]:
-        return self._answers
-
-    async def __anext__(self) -> Delivery:
-        return await anext(self._answers)
+    async def some(self, most: int) -> list[Delivery]:
+        found: list[Delivery] = []
+        size = 0
+        while len(found) < most and size < SOME_BYTES and (self._left or not found):
+            try:
+                found.append(await anext(self._answers))
+            except StopAsyncIteration:
+                break
+            size += len(found[-1].body)
+        return found
 
     async def aclose(self) -> None:
         await self._answers.aclose()
 
     async def _run(self) -> Any:
         pad = "x" * self._script.get("bytes", 0)
-        last = self._first + self._script.get("send", 0)
+        last = self._first + self._left
         for number in range(self._first + 1, last + 1):
             await self._ask()
+            self._left -= 1
             yield Delivery(f'{{"data":{{"number":{number},"pad":"{pad}"}}}}'.encode(), cursor(number))
         self.position = cursor(last + 7)
         match self._script.get("then", "end"):

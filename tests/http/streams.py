@@ -123,12 +123,15 @@ async def read(response: httpx.Response, number: int) -> list[dict[str, str]]:
 
 async def counted(server: Served, name: str, wanted: float) -> None:
     """Waits until a number of the server's is so."""
-    async with httpx.AsyncClient(verify=False) as client, asyncio.timeout(PATIENCE_S):
-        while True:
-            text = (await client.get(f"{server.url}/metrics")).text
-            if float(re.findall(rf"^{name} (\S+)$", text, re.M)[0]) == wanted:
-                return
+    async with asyncio.timeout(PATIENCE_S):
+        while await metric(server, name) != wanted:
             await asyncio.sleep(0.05)
+
+
+async def metric(server: Served, name: str) -> float:
+    async with httpx.AsyncClient(verify=False) as client:
+        text = (await client.get(f"{server.url}/metrics")).text
+    return float(re.findall(rf"^{name} (\S+)$", text, re.M)[0])
 
 
 def workers(server: Served) -> list[int]:

@@ -16,7 +16,7 @@ from crmgql.http import negotiation
 from crmgql.http.event_stream import GRAPHQL
 from tests.http.conftest import LoggedIn, Serve, Served
 from tests.http.scripted import cursor
-from tests.http.streams import EVENTS, ME, asked, counted, events, read, subscription
+from tests.http.streams import EVENTS, ME, asked, counted, events, metric, read, subscription
 
 
 def test_the_form_of_events() -> None:
@@ -134,9 +134,11 @@ async def test_heartbeats_warn_of_the_tokens_end_and_then_it_ends(server: Served
     assert last["event"] == "complete"
 
 
-async def test_who_does_not_read_is_told_the_cursor_and_dropped(server: Served, bo: LoggedIn) -> None:
-    async with asked(server, bo.token(), subscription(send=10**9, bytes=50_000)) as response:
-        await counted(server, "crmgql_slow_consumers_total", 1)
+@pytest.mark.parametrize("bytes", [50_000, 500])
+async def test_who_does_not_read_is_told_the_cursor_and_dropped(server: Served, bo: LoggedIn, bytes: int) -> None:
+    dropped = await metric(server, "crmgql_slow_consumers_total")
+    async with asked(server, bo.token(), subscription(send=10**9, bytes=bytes)) as response:
+        await counted(server, "crmgql_slow_consumers_total", dropped + 1)
         found = [each async for each in events(response) if "event" in each]
     error = json.loads(found[-2]["data"])["errors"][0]["extensions"]
     assert error == {"code": "SLOW_CONSUMER", "cursor": found[-3]["id"]}

@@ -17,7 +17,7 @@ from websockets.typing import Origin
 
 from tests.http.conftest import LoggedIn, Serve, Served, logged_in
 from tests.http.scripted import cursor
-from tests.http.streams import ME, counted, opened, ready, workers
+from tests.http.streams import ME, counted, metric, opened, ready, workers
 
 ORIGIN = "https://app.example.com"
 
@@ -232,11 +232,25 @@ async def test_credit_is_all_that_is_sent(server: Served, bo: LoggedIn) -> None:
         assert [each["payload"]["data"]["number"] for each in answered if each["type"] == "next"] == [3, 4, 5]
 
 
-async def test_who_does_not_read_is_told_the_cursor_and_dropped(hasty: Served, bo: LoggedIn) -> None:
+async def test_thousands_in_a_row_come_in_order_and_pings_are_answered_between(server: Served, bo: LoggedIn) -> None:
+    async with ready(server, bo.token()) as client:
+        await client.subscribe(send=20_000, bytes=900)
+        answered = [await client.next()]
+        await client.send("ping", payload={"are": "you there?"})
+        while answered[-1]["type"] != "complete":
+            answered.append(await client.next())
+        numbers = [each["payload"]["data"]["number"] for each in answered if each["type"] == "next"]
+        assert numbers == list(range(1, 20_001))
+        assert answered.index({"type": "pong", "payload": {"are": "you there?"}}) < len(answered) - 2
+
+
+@pytest.mark.parametrize("bytes", [50_000, 500])
+async def test_who_does_not_read_is_told_the_cursor_and_dropped(hasty: Served, bo: LoggedIn, bytes: int) -> None:
+    dropped = await metric(hasty, "crmgql_slow_consumers_total")
     async with ready(hasty, bo.token(), max_queue=1, max_size=None) as client:
         before = memory(hasty)
-        await client.subscribe(send=10**9, bytes=50_000)
-        await counted(hasty, "crmgql_slow_consumers_total", 1)
+        await client.subscribe(send=10**9, bytes=bytes)
+        await counted(hasty, "crmgql_slow_consumers_total", dropped + 1)
         assert memory(hasty) - before < 20_000_000, "nothing piles up for who does not read"
         numbers, told = [], None
         with pytest.raises(ConnectionClosed) as caught:

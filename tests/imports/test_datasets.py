@@ -57,6 +57,11 @@ async def test_olist_to_the_cent(shop: Workshop) -> None:
     assert await shop.value("SELECT count(*) FROM products WHERE category IS NULL") == 111
     assert await shop.value("SELECT sum(amount) FROM payments") == Decimal(totals["payment_total"])
     assert await shop.value("SELECT sum(installments) FROM payments") == totals["installments_sum"]
+    rate = (
+        "SELECT rate FROM fx_rates WHERE source = 'olist' AND effective_on < (SELECT min(ordered_at)::date FROM orders)"
+    )
+    assert await shop.value(rate) == Decimal("0.3")
+    assert await shop.rows("SELECT DISTINCT rate FROM revenue_records") == [(Decimal("0.3"),)]
     assert await shop.value("SELECT max(amount) FROM payments") == Decimal(totals["largest_payment"])
     assert await shop.rows("SELECT sum(line_amount), sum(shipping_amount), count(*) FROM order_lines") == [
         (Decimal(totals["item_price_total"]), Decimal(totals["freight_total"]), totals["items"])

@@ -87,6 +87,7 @@ def write(shop: Workshop) -> None:
         ('blank = "null"', 'blank = { value = "none" }', "annual_revenue_amount: 'none' is not a number"),
         ('blank = "null"', 'decimal = ";"', "decimal: ';' is none of '.', ','"),
         ('blank = "null"', 'thousands = "."', "thousands: is '.' like the decimal separator"),
+        ('blank = "null"', 'invert = "yes"', "invert: 'yes' must be true or false"),
         ('blank = "null"', 'scale = "ten"', "scale: 'ten' is not a number"),
         ('blank = "null"', 'split = ","', "annual_revenue_amount: 'split' is not for a field of this type (amount)"),
         (

@@ -38,44 +38,53 @@ class _Payments(Writer):
 
 
 RATE = ("currency", "base_currency", "effective_on", "rate")
-# A rate that is that of its day already is not written again, nor is one of the base currency, which is always 1.
-ADD_RATES = f"""
+# A rate that is that of its day already is not written again, nor one of the books' own currency, or for other books.
+ADD_RATES = """
 INSERT INTO fx_rates AS t (source, created_at, currency, base_currency, effective_on, rate)
 SELECT $1, $2, s.currency, books.currency, s.effective_on, trim_scale(s.rate)
-FROM {STAGE} s CROSS JOIN books
-WHERE s.n BETWEEN $3 AND $4 AND s.currency <> books.currency AND s.rate IS DISTINCT FROM (
+FROM {stage} s CROSS JOIN books
+WHERE s.n BETWEEN $3 AND $4 AND s.currency <> books.currency AND {base} = books.currency
+AND s.rate IS DISTINCT FROM (
     SELECT rate FROM fx_rates there
     WHERE there.base_currency = books.currency AND there.currency = s.currency AND there.effective_on = s.effective_on
     ORDER BY id DESC LIMIT 1)
 ORDER BY s.n
-RETURNING new.id, true AS is_new, {", ".join(f"new.{name}" for name in RATE)}, {", ".join(f"old.{name} AS was_{name}" for name in RATE)}"""
+RETURNING new.id, true AS is_new, {new}, {old}"""
+NEW, OLD = (", ".join(form.format(name) for name in RATE) for form in ("new.{0}", "old.{0} AS was_{0}"))
 
 
 class _FxRates(Writer):
-    """A rate is known by its currency and day, in the base currency of the books; the external id only tells rows apart."""
+    """A rate is known by its currency and day, in the base currency of the books; the external id only tells rows apart.
 
-    derived = frozenset({"base_currency"})
+    Rows that name another base currency are for other books, and left alone.
+    """
+
+    filled = frozenset({"base_currency"})
 
     def check(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Refusal]:
         refused = {refusal.place: refusal for refusal in super().check(columns, rows)}
         at = {column: place for place, column in enumerate(columns, start=1)}
-        seen: set[tuple[Any, Any]] = set()
+        codes = [column for column in ("currency", "base_currency") if column in at]
+        seen: set[tuple[Any, ...]] = set()
         for number, row in enumerate(rows):
-            currency, day = row[at["currency"]], row[at["effective_on"]]
             if number in refused:
                 continue
-            if not money.is_code(currency):
+            known = tuple(row[at[column]] for column in (*codes, "effective_on"))
+            wrong = [column for column in codes if row[at[column]] is not None and not money.is_code(row[at[column]])]
+            if wrong:
+                text = row[at[wrong[0]]]
                 refused[number] = Refusal(
-                    number, ("currency",), f"currency: {currency!r} is not a currency code such as USD"
+                    number, (wrong[0],), f"{wrong[0]}: {text!r} is not a currency code such as USD"
                 )
-            elif (currency, day) in seen:
-                reason = f"effective_on: another row says what {currency} is worth on {day}"
+            elif known in seen:
+                reason = f"effective_on: another row says what {known[0]} is worth on {known[-1]}"
                 refused[number] = Refusal(number, ("currency", "effective_on"), reason)
-            seen.add((currency, day))
+            seen.add(known)
         return sorted(refused.values(), key=lambda refusal: refusal.place)
 
     def upsert(self, columns: Sequence[str], mapped: Set[str]) -> Upsert:
-        return Upsert(ADD_RATES, RATE)
+        base = "coalesce(s.base_currency, books.currency)" if "base_currency" in columns else "books.currency"
+        return Upsert(ADD_RATES.format(stage=STAGE, base=base, new=NEW, old=OLD), RATE)
 
     def kind_of(self, change: Change) -> tuple[str, Row]:
         return self.created, {column: change.row[column] for column in RATE}

@@ -30,7 +30,7 @@ SELECT o.id, o.customer_id, o.committed, o.currency, o.subtotal_amount, o.shippi
     coalesce(o.confirmed_at, o.ordered_at) AS confirmed_at, costs.cost_amount, r.revision, r.item_id, r.rate, r.rate_id,
     r.subtotal_amount AS was_subtotal_amount, r.shipping_amount AS was_shipping_amount, r.tax_amount AS was_tax_amount,
     r.discount_amount AS was_discount_amount, r.cost_amount AS was_cost_amount, r.currency AS was_currency,
-    lines_as_booked(o.customer_id, o.id, r.revision) AS has_same_lines
+    CASE WHEN o.committed AND r.revision IS NOT NULL THEN lines_as_booked(o.customer_id, o.id, r.revision) END AS has_same_lines
 FROM orders o
 LEFT JOIN LATERAL (
     SELECT * FROM revenue_records WHERE customer_id = o.customer_id AND order_id = o.id ORDER BY revision DESC LIMIT 1

@@ -50,7 +50,7 @@ async def follow(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 async def one(stream: Stream) -> dict[str, Any]:
     async with asyncio.timeout(WAIT_S):
-        return json.loads((await anext(stream)).body)["data"]["delivered"]  # type: ignore[no-any-return]
+        return json.loads((await stream.some(1))[0].body)["data"]["delivered"]  # type: ignore[no-any-return]
 
 
 async def ending(stream: Stream) -> str:
