@@ -169,7 +169,7 @@ def _add(
             "\\N",
             key,
             "0" * 64,
-            "Order",
+            "Bench",
             str(id),
             DAY,
             TIME,

@@ -52,22 +52,23 @@ LANES = """
     SELECT part.owner_id, part.lane, part.purpose, part.currency FROM public.balances AS part
     LEFT JOIN public.ledger_heads AS head ON head.owner_id = part.owner_id AND head.lane = part.lane
     WHERE part.owner_id BETWEEN $1 AND $2 AND head.owner_id IS NULL"""
-# An item names the document that one of its entries is of, where any of them is of such a document: that is hashed.
+# What an entry of an order makes somebody owe is that order's; what one of a payment receives, or credits, is that payment's.
 DOCUMENTS = """
-    SELECT item.owner_id, item.id FROM public.open_items AS item CROSS JOIN LATERAL (
-        SELECT coalesce(bool_or(e.source_id IS NOT DISTINCT FROM item.order_id) FILTER (WHERE e.source_type = 'Order'), true) AS has_order,
-            coalesce(bool_or(e.source_id IS NOT DISTINCT FROM item.payment_id) FILTER (WHERE e.source_type = 'Payment'), true) AS has_payment
-        FROM (
-            SELECT entry_id FROM public.postings WHERE debit_item_id = item.id
-            UNION ALL SELECT entry_id FROM public.postings WHERE credit_item_id = item.id
-        ) AS p JOIN public.ledger_entries AS e ON e.id = p.entry_id
-    ) AS sources
+    SELECT item.owner_id, item.id FROM public.postings AS p
+    JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id
+    JOIN public.open_items AS item ON item.id = CASE
+        WHEN p.debit = 'RECEIVABLE' AND p.credit_item_id IS NULL AND e.source_type = 'Order' THEN p.debit_item_id
+        WHEN p.credit = 'UNEARNED' AND p.debit_item_id IS NULL AND e.source_type = 'Payment' THEN p.credit_item_id
+        WHEN p.credit = 'CREDIT' AND p.debit = 'UNEARNED' AND e.source_type = 'Payment' THEN p.credit_item_id END
+    WHERE p.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND item.owner_id BETWEEN $1 AND $2
+        AND CASE e.source_type WHEN 'Order' THEN item.order_id IS DISTINCT FROM e.source_id
+            ELSE item.payment_id IS DISTINCT FROM e.source_id AND (item.purpose = 'UNEARNED' OR item.payment_id IS NOT NULL) END
+    UNION
+    SELECT item.owner_id, item.id FROM public.open_items AS item
     LEFT JOIN public.orders ON orders.id = item.order_id AND orders.customer_id = item.customer_id
     LEFT JOIN public.payments ON payments.id = item.payment_id
     WHERE item.owner_id BETWEEN $1 AND $2 AND (
-        item.purpose = 'RECEIVABLE' AND NOT has_order OR item.purpose = 'UNEARNED' AND NOT has_payment
-        OR item.purpose = 'CREDIT' AND item.payment_id IS NOT NULL AND NOT has_payment
-        OR item.order_id IS NOT NULL AND orders.id IS NULL OR item.payment_id IS NOT NULL AND payments.id IS NULL)"""
+        item.order_id IS NOT NULL AND orders.id IS NULL OR item.payment_id IS NOT NULL AND payments.id IS NULL)"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
