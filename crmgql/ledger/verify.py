@@ -16,7 +16,7 @@ import asyncpg
 
 from crmgql.ledger import chains, rules, sums
 
-BATCH = 20_000
+BATCH = 5_000
 LOWEST, HIGHEST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
 MOST = 100
 """Breaks that are told of each range; the others are counted."""
@@ -24,10 +24,10 @@ MOST = 100
 SETTINGS = """
 SET LOCAL search_path = ''; SET LOCAL row_security = off; SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO';
 SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '64MB'"""
-IN_ORDER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off"
+IN_ORDER = "".join(f"SET LOCAL enable_{each} = off;" for each in ("seqscan", "bitmapscan", "hashjoin", "sort"))
 """A batch is read along an index, from where the last one ended, whatever the planner thinks of the statistics."""
 
-IN_ANY_ORDER = "SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_hashjoin = on"
+IN_ANY_ORDER = IN_ORDER.replace("off", "on")
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 COMMON = "{0}.size, {0}.phase, {0}.effective_on, {0}.base_currency"
 """What postings repeat of their entry."""

@@ -16,6 +16,7 @@ from crmgql import db
 from crmgql.ledger import anchor_checks, chains, verify
 from crmgql.schema import build
 from tests.domain import work
+from tests.domain.money.test_receipts import pay
 from tests.domain.sales.test_revenue import confirmed
 from tests.ledger import books
 from tests.ledger.books import Books
@@ -139,11 +140,6 @@ async def broken(connection: asyncpg.Connection, kept: dict[int, str] | None = N
     return [str(each) for each in told]
 
 
-async def broken_now(connection: asyncpg.Connection) -> list[str]:
-    async with connection.transaction():
-        return await broken(connection)
-
-
 @asynccontextmanager
 async def tampering(database: asyncpg.Connection) -> AsyncIterator[None]:
     """A transaction without triggers, that is rolled back."""
@@ -254,19 +250,22 @@ async def test_rows_that_change_places_are_found(crm: db.Database, database: asy
     assert sum("is not what the chain says" in each for each in told) == 2
 
 
-async def test_an_item_that_is_given_another_order_is_found(
+async def test_an_item_that_is_given_another_document_is_found(
     crm: db.Database, database: asyncpg.Connection, customer: UUID
 ) -> None:
     """Which document an item is of is not hashed, but its entries' is."""
     assert build.built()
     await work.user(database)
     first, second = [await confirmed(crm, customer, price) for price in ("10.00", "20.00")]
-    for value in (f"'{second}'", "NULL", "uuidv7()"):
-        async with tampering(database):
-            await database.execute(f"UPDATE open_items SET order_id = {value} WHERE order_id = $1", first)
-            (told,) = await broken(database)
-        assert "names another order or payment than its entries" in told
-    assert await broken_now(database) == []
+    one, other = [await pay(crm, price, customer_id=customer) for price in ("5.00", "6.00")]
+    for column, was, becomes in (("order_id", first, second), ("payment_id", one, other)):
+        for value in (f"'{becomes}'", "NULL", "uuidv7()"):
+            async with tampering(database):
+                await database.execute(f"UPDATE open_items SET {column} = {value} WHERE {column} = $1", was)
+                (told,) = await broken(database)
+            assert "names another order or payment than its entries" in told
+    async with database.transaction():
+        assert await broken(database) == []
 
 
 async def test_a_chain_that_was_computed_anew_is_told_by_its_anchor_alone(
