@@ -53,6 +53,18 @@ $$;
 CREATE CONSTRAINT TRIGGER payments_posted AFTER INSERT OR UPDATE OF status, amount, currency, customer_id ON payments
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payment_as_posted();
 
+-- What else the books say of a received payment stays, too: the order that it was for, where its money lies, its day.
+CREATE FUNCTION payment_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'payment % is received and in the books; its order, provider and time stay as they are', NEW.id
+        USING ERRCODE = 'check_violation', TABLE = 'payments', CONSTRAINT = 'payments_kept';
+END
+$$;
+CREATE CONSTRAINT TRIGGER payments_kept AFTER UPDATE OF order_id, provider, received_at ON payments DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.status = 'RECEIVED' AND OLD.amount > 0
+        AND (OLD.order_id, OLD.provider, OLD.received_at) IS DISTINCT FROM (NEW.order_id, NEW.provider, NEW.received_at))
+    EXECUTE FUNCTION payment_is_kept();
+
 -- At the commit: an allocation is what its entry posted between its two items.
 CREATE FUNCTION allocation_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
