@@ -38,11 +38,14 @@ DECLARE
     posted numeric;
 BEGIN
     SELECT * INTO payment FROM payments WHERE id = NEW.id;
-    SELECT coalesce(sum(CASE WHEN p.credit_item_id = item.id THEN p.amount ELSE -p.amount END), 0) INTO posted
-    FROM open_items AS item JOIN postings AS p ON item.id IN (p.debit_item_id, p.credit_item_id) AND p.phase = 'POSTED'
-        AND CASE WHEN p.credit_item_id = item.id THEN p.debit ELSE p.credit END IN ('BANK', 'CLEARING')
-    WHERE item.payment_id = payment.id AND item.purpose = 'UNEARNED' AND item.customer_id = payment.customer_id
-        AND item.currency = payment.currency;
+    -- By its own items, and by theirs: a customer may have thousands.
+    SELECT coalesce(sum(moves.amount), 0) INTO posted
+    FROM (SELECT * FROM open_items WHERE payment_id = payment.id OFFSET 0) AS item, LATERAL (
+        SELECT amount FROM postings WHERE credit_item_id = item.id AND phase = 'POSTED' AND debit IN ('BANK', 'CLEARING')
+        UNION ALL
+        SELECT -amount FROM postings WHERE debit_item_id = item.id AND phase = 'POSTED' AND credit IN ('BANK', 'CLEARING')
+    ) AS moves
+    WHERE item.purpose = 'UNEARNED' AND item.customer_id = payment.customer_id AND item.currency = payment.currency;
     IF posted <> (CASE WHEN payment.status = 'RECEIVED' THEN payment.amount ELSE 0 END) THEN
         RAISE EXCEPTION 'payment % is % with %, and % of it is in the books', payment.id, payment.status, payment.amount, posted
             USING ERRCODE = 'check_violation', TABLE = 'payments', CONSTRAINT = 'payments_posted';

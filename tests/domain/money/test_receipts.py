@@ -19,7 +19,7 @@ from crmgql.errors import Conflict
 from crmgql.schema import build
 from tests.conftest import NOW
 from tests.domain import work
-from tests.domain.sales.test_revenue import balances, confirmed, draft
+from tests.domain.sales.test_revenue import AMOUNTS, FOUR, balances, confirmed, draft
 from tests.ledger.conftest import acting, add_customer
 
 ITEMS = "SELECT purpose, open, free, base FROM open_items ORDER BY purpose, id"
@@ -262,3 +262,27 @@ async def test_an_import_takes_no_paid_order_back(
     assert await write_orders("DELIVERED", "3.00") == [(1, reason)]
     assert await write_orders("CANCELLED", "3.00") == [(1, reason)]
     assert await balances(database) == {"BANK": ("4.00", "4.00"), "REVENUE": ("-4.00", "-4.00")}
+
+
+READ = """
+SELECT sum(pg_stat_get_xact_blocks_fetched(oid))::integer FROM pg_class
+WHERE relname LIKE 'open_items%' OR relname LIKE 'postings%'"""
+
+
+async def test_payments_are_checked_by_their_own_items(crm: db.Database, database: asyncpg.Connection) -> None:
+    """However many its customer has, as many blocks are read for each."""
+
+    async def read_for_each(count: int) -> float:
+        customer = await add_customer(database)
+        columns, values = ("customer_id", "status", "currency", *AMOUNTS), {"customer_id": customer, **RECEIVED}
+        async with acting(crm) as act:
+            rows = [[f"o-{n}", customer, "DELIVERED", "USD", *FOUR] for n in range(count)]
+            written = await sales.orders.write_many(act, columns, rows, source=f"{count}")
+        ids = [each.id for each in written.changes]
+        async with acting(crm) as act:
+            rows = [[f"p-{id}", *({**values, "order_id": id}.get(column) for column in COLUMNS)] for id in ids]
+            before = await act.tx.connection.fetchval(READ)
+            assert (await bulk.payments.write_many(act, COLUMNS, rows, source="old")).refused == []
+            return float(await act.tx.connection.fetchval(READ) - before) / count
+
+    assert await read_for_each(2500) < 1.15 * await read_for_each(500)
