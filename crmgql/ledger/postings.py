@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,9 @@ from crmgql.events.canonical import as_json
 from crmgql.ledger.accounts import Account
 from crmgql.models import Phase, Purpose
 from crmgql.records import money
+
+EXACT = Context(prec=60)
+"""Amounts have 18 digits and a rate 24: products are exact, so that they are rounded once."""
 
 
 def new_id() -> UUID:
@@ -117,4 +120,5 @@ def share(part: Decimal, whole: Decimal, base: Decimal, currency: str) -> Decima
         raise ValueError(f"{part} is no part of {whole}.")
     if part == whole:
         return base
-    return base - money.rounded(base * (whole - part) / whole, currency)
+    with localcontext(EXACT):
+        return base - money.rounded(base * (whole - part) / whole, currency)

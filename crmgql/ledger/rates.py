@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from uuid import UUID
 
 from crmgql.errors import RateMissing
 from crmgql.ledger import book
+from crmgql.ledger.postings import EXACT
 from crmgql.records import money
 from crmgql.records.records import Act
 
@@ -26,8 +27,6 @@ LEFT JOIN LATERAL (
     WHERE base_currency = $3 AND fx_rates.currency = wanted.currency AND effective_on <= wanted.day
     ORDER BY effective_on DESC, id DESC LIMIT 1
 ) AS found ON true"""
-EXACT = Context(prec=60)
-"""An amount has 18 digits and a rate 24: their product is exact, so that it is rounded once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,12 @@ def test_parts_of_a_base_amount_sum_to_the_whole_in_any_order(whole: int, base: 
         ("50", "100", "326.33", "163.16"),  # what is left is rounded half up: 163.165 → 163.17
         ("50", "50", "163.17", "163.17"),
         ("0", "50", "163.17", "0.00"),
+        (
+            "816799305842.46",
+            "1633598611684.92",
+            "165745157695188.67",
+            "82872578847594.33",
+        ),  # more digits than a context has
     ],
 )
 def test_a_share_leaves_what_is_rounded_half_up(part: str, whole: str, base: str, taken: str) -> None:
