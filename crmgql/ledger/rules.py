@@ -69,6 +69,47 @@ DOCUMENTS = """
     LEFT JOIN public.payments ON payments.id = item.payment_id
     WHERE item.owner_id BETWEEN $1 AND $2 AND (
         item.order_id IS NOT NULL AND orders.id IS NULL OR item.payment_id IS NOT NULL AND payments.id IS NULL)"""
+# Each posting of an order's receivable, from the item's side: what is owed by it, and for what.
+REVENUE = """
+    SELECT coalesce(booked.owner_id, posted.owner_id) AS owner_id, coalesce(booked.order_id, posted.order_id) AS order_id
+    FROM (
+        SELECT DISTINCT ON (customer_id, order_id) customer_id AS owner_id, order_id, subtotal_amount - discount_amount AS net,
+            shipping_amount AS shipping, tax_amount AS tax
+        FROM public.revenue_records WHERE customer_id BETWEEN $1 AND $2 ORDER BY customer_id, order_id, revision DESC
+    ) AS booked
+    FULL JOIN (
+        SELECT item.owner_id, item.order_id, sum(amount) FILTER (WHERE other IN ('REVENUE', 'DEFERRED')) AS net,
+            sum(amount) FILTER (WHERE other = 'SHIPPING') AS shipping, sum(amount) FILTER (WHERE other = 'TAX') AS tax
+        FROM (
+            SELECT debit_item_id AS item_id, credit AS other, amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'RECEIVABLE'
+            UNION ALL
+            SELECT credit_item_id, debit, -amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'RECEIVABLE'
+        ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
+        WHERE item.owner_id BETWEEN $1 AND $2 AND item.order_id IS NOT NULL AND other IN ('REVENUE', 'DEFERRED', 'SHIPPING', 'TAX')
+        GROUP BY item.owner_id, item.order_id
+    ) AS posted ON posted.owner_id = booked.owner_id AND posted.order_id = booked.order_id
+    WHERE (coalesce(booked.net, 0), coalesce(booked.shipping, 0), coalesce(booked.tax, 0))
+        <> (coalesce(posted.net, 0), coalesce(posted.shipping, 0), coalesce(posted.tax, 0))"""
+PAYMENTS = """
+    SELECT coalesce(paid.owner_id, posted.owner_id) AS owner_id, coalesce(paid.id, posted.id) AS id,
+        coalesce(paid.amount, 0) AS amount, coalesce(posted.amount, 0) AS posted
+    FROM (
+        SELECT customer_id AS owner_id, id, amount FROM public.payments WHERE customer_id BETWEEN $1 AND $2 AND status = 'RECEIVED'
+    ) AS paid
+    FULL JOIN (
+        SELECT item.owner_id, item.payment_id AS id, sum(moves.amount) AS amount
+        FROM (
+            SELECT credit_item_id AS item_id, amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'UNEARNED' AND debit IN ('BANK', 'CLEARING')
+            UNION ALL
+            SELECT debit_item_id, -amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'UNEARNED' AND credit IN ('BANK', 'CLEARING')
+        ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
+        WHERE item.owner_id BETWEEN $1 AND $2 AND item.payment_id IS NOT NULL GROUP BY item.owner_id, item.payment_id
+    ) AS posted ON posted.owner_id = paid.owner_id AND posted.id = paid.id
+    WHERE coalesce(paid.amount, 0) <> coalesce(posted.amount, 0)"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -94,6 +135,16 @@ RULES = (
         "documents",
         "'open item ', id, ' names another order or payment than its entries, or one that its customer does not have'",
         DOCUMENTS,
+    ),
+    _rule(
+        "revenue",
+        "'order ', order_id, ': its newest revenue record does not have the figures that were posted'",
+        REVENUE,
+    ),
+    _rule(
+        "payments",
+        "'payment ', id, ': ', amount, ' of it is received, and ', posted, ' of it is in the books'",
+        PAYMENTS,
     ),
     _rule(
         "anchored",
