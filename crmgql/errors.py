@@ -87,6 +87,20 @@ class CurrencyMismatch(CrmError):
     code = "CURRENCY_MISMATCH"
 
 
+class AllocationExceedsOpen(CrmError):
+    """More would be allocated than is still owed for the order."""
+
+    code = "ALLOCATION_EXCEEDS_OPEN"
+    final = True
+
+
+class AllocationExceedsPayment(CrmError):
+    """More would be allocated than is left of the payment."""
+
+    code = "ALLOCATION_EXCEEDS_PAYMENT"
+    final = True
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

@@ -69,6 +69,7 @@ ENTRIES |= {
         vouches=True,
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
+    "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),
     "Opportunity": Access("opportunities", "opportunities", rules.opportunities, "opportunity.write"),

@@ -8,6 +8,7 @@ from uuid import UUID
 
 PREFIXES = {
     "Absence": "abs",
+    "Allocation": "alc",
     "ApiKey": "key",
     "AssignmentDecision": "dec",
     "AuditEntry": "aud",
