@@ -212,9 +212,10 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     undone = await records.shown(act, Allocation, id, field="id")
     if undone["undoes_id"] is not None:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
-    (entry,) = await book.reversals(act, {undone["entry_id"]: act.today}, kind="payment.unallocated")
+    day = max(act.today, undone["allocated_on"])
+    (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
     (posted,) = await book.post(act, [entry])
-    row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": act.today}
+    row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": day}
     row.pop("created_at")
     await act.tx.connection.execute(RECORD, as_json([row]))
     await outbox.record_many(act.tx, act.viewer, [_event("allocation.undone", row)])
