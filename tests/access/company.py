@@ -149,6 +149,7 @@ def rows() -> dict[str, list[Row]]:
     _trail(made, dice)
     company_work.fill(made)
     company_leads.fill(made)
+    company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():
         for number, row in enumerate(listed, 1):
@@ -452,7 +453,8 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        some = {1} if kind in OPEN_TO_ALL else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
+        alike = kind in OPEN_TO_ALL or kind == "Allocation"  # which is seen as payments are
+        some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))
     _told(made, "import", key("jobs", 1), len(made["events"]))
