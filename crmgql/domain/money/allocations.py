@@ -195,12 +195,15 @@ def _check(limit: Decimal | None, owed: Sequence[Side], paid: Sequence[Side], cu
     left, open_ = (sum((each.rest.free for each in side), nothing) for side in (paid, owed))
     if limit is None and not is_named:
         return
-    field = "id" if limit is None else "amount"
     if left < (limit or nothing) or not left:
-        raise AllocationExceedsPayment(f"Of the payment {left} {currency} is left, and no more.", field=field)
+        raise AllocationExceedsPayment(
+            f"Of the payment {left} {currency} is left, and no more.", field="amount" if limit else "id"
+        )
     if open_ < (limit or nothing) or not open_:
         whose = "the order" if is_named else "orders of the customer"
-        raise AllocationExceedsOpen(f"For {whose} {open_} {currency} is still owed, and no more.", field=field)
+        raise AllocationExceedsOpen(
+            f"For {whose} {open_} {currency} is still owed, and no more.", field="amount" if limit else "orderId"
+        )
 
 
 async def undo(act: Act, *, id: UUID) -> UUID:
