@@ -8,6 +8,7 @@ from uuid import UUID
 
 PREFIXES = {
     "Absence": "abs",
+    "AccountingPeriod": "per",
     "ApiKey": "key",
     "AssignmentDecision": "dec",
     "AuditEntry": "aud",

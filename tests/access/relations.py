@@ -56,6 +56,7 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "Export": "exp",
     "FxRate": "fxr",
+    "AccountingPeriod": "per",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -205,4 +206,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "WebhookAttempt": "-id",
     "Export": "-id",
     "FxRate": "-effectiveOn",
+    "AccountingPeriod": "-firstOn",
 }

@@ -8,7 +8,7 @@ thousand.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from uuid import UUID
 from crmgql.domain.money.allocating import allocated
 from crmgql.errors import Conflict
 from crmgql.events.canonical import as_json
-from crmgql.ledger import book, items, rates
+from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting, new_id
@@ -80,7 +80,8 @@ async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection
             allocations += [made] if made else []
             entries += [made.entry] if made else []
             entries += [_credit(row, day[row["id"]], rest)] if rest.open and row["order_id"] else []
-    await book.post(act, entries)
+    adjusts = periods.adjusts(act)
+    await book.post(act, [replace(each, is_adjusting=adjusts) for each in entries])
     if allocations:
         await act.tx.connection.execute(RECORD, as_json([each.row for each in allocations]))
 
