@@ -83,10 +83,9 @@ def move(source: Account, target: Account, amount: str, currency: str = "USD", b
 
 
 @pytest_asyncio.fixture
-async def office(crm: db.Database, database: asyncpg.Connection) -> AsyncIterator[Office]:
+async def office(crm: db.Database, database: asyncpg.Connection) -> Office:
     assert build.built()
-    yield Office(crm, database, await work.user(database))
-    await trial.balanced(database)
+    return Office(crm, database, await work.user(database))
 
 
 async def test_results_of_all_owners_become_what_is_retained(office: Office) -> None:
