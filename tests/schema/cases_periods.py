@@ -11,16 +11,20 @@ from tests.schema.world import NOW, World, id_of
 FINANCE = "ADMIN FINANCE"
 
 
-async def period(world: World, status: str = "OPEN", first: str = "2025-01-01", last: str = "2025-12-31") -> str:
-    """A period of these days, by hand, as the only one."""
+async def period(world: World, status: str = "OPEN") -> str:
+    """The year 2025, by hand; all days before it are closed."""
     await world.database.execute("DELETE FROM accounting_periods")
-    values = {
-        "company_id": await world.database.fetchval("SELECT id FROM companies"),
-        "first_on": date.fromisoformat(first),
-        "last_on": date.fromisoformat(last),
-        "closed_at": None if status == "OPEN" else NOW,
-    }
-    return id_of("AccountingPeriod", await world.insert("accounting_periods", status=status, **values))
+    company = await world.database.fetchval("SELECT id FROM companies")
+    for first, last, now in (("1000-01-01", "2024-12-31", "CLOSED"), ("2025-01-01", "2025-12-31", status)):
+        values = {
+            "company_id": company,
+            "first_on": date.fromisoformat(first),
+            "last_on": date.fromisoformat(last),
+            "status": now,
+            "closed_at": None if now == "OPEN" else NOW,
+        }
+        id = await world.insert("accounting_periods", **values)
+    return id_of("AccountingPeriod", id)
 
 
 @case("periodSoftClose", FINANCE)

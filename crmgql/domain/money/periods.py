@@ -1,7 +1,7 @@
 """Periods of the books: soft closed, closed, reopened.
 
-Always holds: no day is more closed than an earlier one that has entries or a period, so what is reported of closed days stays
-as it is. Days close from the earliest on and are reopened from the latest on. Who closes waits for who posts.
+Always holds: no day is more closed than an earlier one, so what is reported of closed days stays as it is. Days close from the
+earliest on, the first period from `BEGINNING` on, and are reopened from the latest on. Who closes waits for who posts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ RANK = {each: rank for rank, each in enumerate(PeriodStatus)}
 LIKE = "SELECT id, first_on, last_on, status FROM accounting_periods WHERE days && daterange($1, $2, '[]') ORDER BY first_on"
 BEFORE = "SELECT first_on, last_on, status FROM accounting_periods WHERE last_on < $1 ORDER BY first_on DESC"
 AFTER = "SELECT first_on, last_on, status FROM accounting_periods WHERE first_on > $1 ORDER BY first_on DESC"
-FIRST_ENTRY = "SELECT min(effective_on) FROM ledger_entries WHERE effective_on < $1"
+LATEST = (
+    "SELECT id, first_on, last_on, status FROM accounting_periods WHERE first_on <= $1 ORDER BY first_on DESC LIMIT 1"
+)
+BEGINNING = date(checks.YEARS[0], 1, 1)
+"""No record is of an earlier day."""
+
 DAY = timedelta(days=1)
 
 
@@ -44,24 +49,24 @@ async def close(
     last_on: date | None = None,
     expected_version: int | None = None,
 ) -> UUID:
-    """Soft closes or closes a period, or days that have none yet, which become one. They must have passed.
+    """Soft closes or closes a period, or days that have none yet, which become one. They must have passed. Without `first_on`
+    they follow the period before.
 
     Raises `PeriodOpen` if earlier days are more open, `PeriodsOverlap`, `IllegalTransition`.
     """
     access.require_write(act.viewer, "AccountingPeriod")
     await periods.take(act)
-    found = id or await _named(act, first_on, last_on)
-    if found is None:
-        assert first_on is not None
-        assert last_on is not None
-        if expected_version is not None:
+    if id is None:
+        id, days = await _named(act, first_on, last_on)
+        if id is None and expected_version is not None:
             raise VersionConflict("These days have no period yet, so it has no version.", field="expectedVersion")
-        return await _make(act, MOVES[verb], first_on, last_on)
-    period, move = await MOVES.lock(act, verb, found, expected_version=expected_version)
+        if id is None:
+            return await _make(act, MOVES[verb], *days)
+    period, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     await _check_closing(act, move, period["first_on"], period["last_on"])
     changes = move.changes(act.now) | {"status_reason": None}
     await records.change(act, AccountingPeriod, period, changes, kind=move.event, payload=_payload(period, move.target))
-    return found
+    return id
 
 
 async def reopen(
@@ -82,11 +87,12 @@ async def reopen(
     access.require_write(act.viewer, "AccountingPeriod")
     checks.check_text(reason, "reason", longest=1000, required=True)
     await periods.take(act)
-    found = id or await _named(act, first_on, last_on)
-    if found is None:
-        raise IllegalTransition("These days have no period, so they are open.", field="firstOn")
+    if id is None:
+        id, _ = await _named(act, first_on, last_on)
+    if id is None:
+        raise IllegalTransition("These days have no period, so they are open.", field="lastOn")
     verb = "reopen_to_adjust" if to_adjust else "reopen"
-    period, move = await MOVES.lock(act, verb, found, expected_version=expected_version)
+    period, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     if period["status"] == "CLOSED":
         access.require(act.viewer, "period.reopen", "Reopening closed days")
     later = await act.tx.connection.fetch(AFTER, period["last_on"])
@@ -95,7 +101,7 @@ async def reopen(
         raise PeriodClosed(f"{_words(closed)}; reopen it first: the latest days are reopened first.", field="id")
     changes = {"closed_at": None} | move.changes(act.now) | {"status_reason": reason}
     await records.change(act, AccountingPeriod, period, changes, kind=move.event, payload=_payload(period, move.target))
-    return found
+    return id
 
 
 async def check_all_closed(act: Act, first_on: date, last_on: date) -> Row:
@@ -111,19 +117,22 @@ async def check_all_closed(act: Act, first_on: date, last_on: date) -> Row:
     return dict(rows[-1])
 
 
-async def _named(act: Act, first_on: date | None, last_on: date | None) -> UUID | None:
-    """The period of exactly these days; None if none of them has one. Raises `PeriodsOverlap`."""
-    if first_on is None or last_on is None:
-        raise BadUserInput("Name the period by its id, or its days by firstOn and lastOn.", field="id")
-    checks.check(AccountingPeriod, {"first_on": first_on, "last_on": last_on})
+async def _named(act: Act, first_on: date | None, last_on: date | None) -> tuple[UUID | None, tuple[date, date]]:
+    """The period of exactly these days, if they have one. Raises `BadUserInput`, `PeriodsOverlap`."""
+    if last_on is None:
+        raise BadUserInput("Name the period by its id, or by its last day, or its first and last.", field="id")
+    if first_on is None:
+        before = await act.tx.connection.fetchrow(LATEST, last_on)
+        first_on = BEGINNING
+        if before is not None:
+            first_on = before["last_on"] + DAY if before["last_on"] < last_on else before["first_on"]
     if last_on < first_on:
         raise BadUserInput(f"The last day, {last_on}, is before the first, {first_on}.", field="lastOn")
+    checks.check(AccountingPeriod, {"first_on": first_on, "last_on": last_on})
     rows = await act.tx.connection.fetch(LIKE, first_on, last_on)
-    if not rows:
-        return None
-    if (rows[0]["first_on"], rows[0]["last_on"]) != (first_on, last_on):
+    if rows and (rows[0]["first_on"], rows[0]["last_on"]) != (first_on, last_on):
         raise PeriodsOverlap(f"{_words(rows[0])}, and no two periods overlap; name its days.", field="firstOn")
-    return rows[0]["id"]  # type: ignore[no-any-return]
+    return rows[0]["id"] if rows else None, (first_on, last_on)
 
 
 async def _make(act: Act, move: Move, first_on: date, last_on: date) -> UUID:
@@ -142,13 +151,11 @@ async def _check_closing(act: Act, move: Move, first_on: date, last_on: date) ->
         raise BadUserInput(f"{last_on} has not passed; today is {act.today}.", field="lastOn")
     earlier = await act.tx.connection.fetch(BEFORE, first_on)
     needed = PeriodStatus(move.target)
-    follows = _closed_since(earlier, first_on, needed)
-    open_on = follows - DAY if earlier and earlier[-1]["first_on"] < follows else None
-    if open_on is None:
-        open_on = await act.tx.connection.fetchval(FIRST_ENTRY, follows)
-    if open_on is not None:
+    since = _closed_since(earlier, first_on, needed)
+    if since > BEGINNING:
         allowed = "closed" if needed is PeriodStatus.CLOSED else "soft closed or closed"
-        raise PeriodOpen(f"{open_on} is not {allowed}; close it first: the earliest days are closed first.", field="id")
+        way = "close it first" if earlier else "leave firstOn out to close all days up to lastOn"
+        raise PeriodOpen(f"{since - DAY} is not {allowed}; {way}: the earliest days are closed first.", field="id")
 
 
 def _closed_since(earlier: Sequence[Row], first_on: date, needed: PeriodStatus) -> date:

@@ -20,7 +20,7 @@ class PaymentReceiveInput:
 
 @input
 class PeriodCloseInput:
-    """A period's id, or its first and last day."""
+    """A period's id, or its last day. Without `firstOn` the days follow the period before; the first ones begin with all days."""
 
     id: strawberry.ID | None = UNSET
     first_on: DateText | None = UNSET
@@ -30,7 +30,7 @@ class PeriodCloseInput:
 
 @input
 class PeriodReopenInput:
-    """A period's id, or its first and last day. `toAdjust`: a closed one becomes soft closed."""
+    """A period's id, or its last day. `toAdjust`: a closed one becomes soft closed."""
 
     reason: str
     id: strawberry.ID | None = UNSET

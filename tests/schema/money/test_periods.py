@@ -27,7 +27,7 @@ SHOWN = "id firstOn lastOn status closedAt version"
 @pytest_asyncio.fixture(autouse=True)
 async def closed_until_june(world: World) -> None:
     await world.database.execute("DELETE FROM accounting_periods")
-    await closed(world, "periodClose", firstOn="2020-01-01", lastOn="2026-06-30")
+    await closed(world, "periodClose", lastOn="2026-06-30")
 
 
 async def closed(world: World, verb: str, **given: Any) -> str:
@@ -75,16 +75,24 @@ async def test_earlier_days_close_first(world: World) -> None:
     await closed(world, "periodClose", id=august)
 
 
-async def test_days_with_entries_close_before_later_ones(world: World) -> None:
+async def test_the_first_period_begins_with_all_days(world: World) -> None:
     await world.database.execute("DELETE FROM accounting_periods")
-    async with world.engine.database.transaction() as tx:
-        fee = entry("fee", None, FEES, key="may", effective_on=date(2026, 5, 7))
-        await book.post(Act(tx, world.viewer("FINANCE")), [fee])
     code, _, message = await refused(world, "periodClose", **JULY)
     assert code == "PERIOD_OPEN"
-    assert message.startswith("2026-05-07 is not closed")
-    await closed(world, "periodClose", firstOn="2026-05-07", lastOn="2026-06-30")
-    await closed(world, "periodClose", **JULY)
+    assert message.startswith("2026-06-30 is not closed; leave firstOn out")
+    answer = await world.do("periodSoftClose", "FINANCE", show=SHOWN, lastOn="2026-07-31")
+    assert answer.done["firstOn"] == "1000-01-01"
+
+
+async def test_days_follow_the_period_before(world: World) -> None:
+    july = await closed(world, "periodSoftClose", lastOn="2026-07-31")
+    assert (await world.row("accounting_periods", july))["first_on"] == date(2026, 7, 1)
+    assert await closed(world, "periodClose", lastOn="2026-07-31") == july
+    august = await closed(world, "periodClose", lastOn="2026-08-31")
+    assert (await world.row("accounting_periods", august))["first_on"] == date(2026, 8, 1)
+    code, field, message = await refused(world, "periodClose", lastOn="2026-08-30")
+    assert (code, field) == ("PERIODS_OVERLAP", "firstOn")
+    assert message.startswith("2026-08-01 to 2026-08-31 is closed")
 
 
 async def test_the_latest_days_are_reopened_first_and_closed_ones_by_who_may(world: World) -> None:
@@ -111,8 +119,8 @@ async def test_the_latest_days_are_reopened_first_and_closed_ones_by_who_may(wor
 @pytest.mark.parametrize(
     ("given", "code", "field", "words"),
     [
-        ({}, "BAD_USER_INPUT", "id", "firstOn and lastOn"),
-        ({"firstOn": "2026-07-01"}, "BAD_USER_INPUT", "id", "firstOn and lastOn"),
+        ({}, "BAD_USER_INPUT", "id", "by its last day"),
+        ({"firstOn": "2026-07-01"}, "BAD_USER_INPUT", "id", "by its last day"),
         ({"firstOn": "2026-07-02", "lastOn": "2026-07-01"}, "BAD_USER_INPUT", "lastOn", "before the first"),
         ({"firstOn": "2026-10-15", "lastOn": "2026-11-01"}, "BAD_USER_INPUT", "lastOn", "today is 2026-11-01"),
         ({"firstOn": "0026-10-15", "lastOn": "2026-10-01"}, "BAD_USER_INPUT", "firstOn", "year"),
@@ -130,7 +138,7 @@ async def test_what_can_be_no_period_is_refused(
 
 async def test_days_without_a_period_are_open_already(world: World) -> None:
     code, field, _ = await refused(world, "periodReopen", **JULY, reason="So.")
-    assert (code, field) == ("ILLEGAL_TRANSITION", "firstOn")
+    assert (code, field) == ("ILLEGAL_TRANSITION", "lastOn")
     assert (await refused(world, "periodReopen", **JULY, reason=" "))[:2] == ("BAD_USER_INPUT", "reason")
 
 
