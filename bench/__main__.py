@@ -1,7 +1,7 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
-`imports`: rows per second from files. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
+`imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, doors, growth, idle, imports, jobs, planning, routing, servers, stale
+from bench import comparison, data, doors, growth, idle, imports, jobs, ledger, planning, routing, servers, stale
 from bench.feed import parts
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports", "feed"),
+        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports", "feed", "ledger"),
         default="360",
     )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
@@ -83,6 +83,10 @@ def main() -> None:
     if options.what == "idle":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             idle.run(urls, max(60.0, options.seconds), console)
+        return
+    if options.what == "ledger":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            ledger.run(urls, rounds=options.rounds, console=console)
         return
     if options.what == "stale":
         with data.servers(None, options.database_url, options.redis_url) as urls:

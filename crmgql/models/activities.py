@@ -61,6 +61,12 @@ class Interaction(Editable):
             CompositeKey(
                 "interactions_contact_customer", ("customer_id", "contact_id"), "contacts", ("customer_id", "id")
             ),
+            CompositeKey(
+                "interactions_opportunity_customer",
+                ("customer_id", "opportunity_id"),
+                "opportunities",
+                ("customer_id", "id"),
+            ),
         )
         indexes = [
             index("interactions_customer_occurred", "customer_id", "occurred_at", "id"),
@@ -134,6 +140,12 @@ class Task(Editable):
             check("tasks_done", "(done_at IS NOT NULL) = (status = 'DONE')"),
             unique("tasks_once", "dedupe_key", where="dedupe_key IS NOT NULL"),
         ]
+        # Beside the key of the opportunity alone: a task without a customer is compared with nothing here.
+        composite_keys = (
+            CompositeKey(
+                "tasks_opportunity_customer", ("opportunity_id", "customer_id"), "opportunities", ("id", "customer_id")
+            ),
+        )
         indexes = [
             index("tasks_assignee", "assignee_id", "due_at", "id"),
             index("tasks_customer", "customer_id", "id"),

@@ -54,6 +54,7 @@ class Commission(Editable):
             CompositeKey(
                 "commissions_payment_customer", ("customer_id", "payment_id"), "payments", ("customer_id", "id")
             ),
+            CompositeKey("commissions_payment_currency", ("payment_id", "currency"), "payments", ("id", "currency")),
         )
         statistics = (
             Dependencies("commissions_payment_keys", ("customer_id", "payment_id")),

@@ -9,6 +9,7 @@ from tortoise import fields
 
 from crmgql.models.base import (
     AmountField,
+    CompositeKey,
     Editable,
     Record,
     TrigramIndex,
@@ -117,6 +118,12 @@ class Lead(Editable):
             check("leads_employees", "employee_count >= 0"),
             *amounts("leads", "budget_amount"),
         ]
+        # Beside the key of the opportunity alone, which a lead may have without a customer.
+        composite_keys = (
+            CompositeKey(
+                "leads_opportunity_customer", ("opportunity_id", "customer_id"), "opportunities", ("id", "customer_id")
+            ),
+        )
         indexes = [
             index("leads_owner", "owner_id", "received_at", "id"),
             partial("leads_open_owner", OPEN_LEAD, "owner_id", "last_activity_at"),

@@ -63,6 +63,7 @@ class Payment(Editable):
             origin_unique("payments"),
             unique("payments_provider_reference", "provider", "provider_reference"),
             unique("payments_customer_id", "customer_id", "id"),
+            unique("payments_id_currency", "id", "currency"),
             check("payments_amount_positive", "amount >= 0"),
             check("payments_method", one_of("method", PaymentMethod)),
             check("payments_status", one_of("status", PaymentStatus)),

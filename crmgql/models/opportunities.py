@@ -126,6 +126,15 @@ class OpportunityAction(Record):
     class Meta:
         table = "opportunity_actions"
         constraints = [unique("opportunity_actions_once", "opportunity_id", "key_action_id")]
+        # Beside the key of the opportunity alone: what was done before there was a customer has none.
+        composite_keys = (
+            CompositeKey(
+                "opportunity_actions_opportunity_customer",
+                ("opportunity_id", "customer_id"),
+                "opportunities",
+                ("id", "customer_id"),
+            ),
+        )
         indexes = [
             index("opportunity_actions_customer", "customer_id", "id"),
             index("opportunity_actions_key_action", "key_action_id", "id"),
@@ -263,6 +272,7 @@ class Opportunity(Editable):
         table = "opportunities"
         constraints = [
             origin_unique("opportunities"),
+            unique("opportunities_customer_id", "customer_id", "id"),
             check("opportunities_status", one_of("status", OpportunityStatus)),
             check("opportunities_risk", one_of("risk", Risk)),
             check("opportunities_stale_level", "stale_level BETWEEN 0 AND 2"),

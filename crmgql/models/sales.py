@@ -93,6 +93,12 @@ class Order(Editable):
         ]
         composite_keys = (
             CompositeKey(
+                "orders_opportunity_customer",
+                ("customer_id", "opportunity_id"),
+                "opportunities",
+                ("customer_id", "id"),
+            ),
+            CompositeKey(
                 "orders_booked",
                 ("customer_id", "committed_id", "revenue_revision", *FIGURES),
                 "revenue_records",

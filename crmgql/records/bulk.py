@@ -172,6 +172,10 @@ class Writer:
         """The statement that writes: where records are known by something else than their external ids, another one."""
         return upserts.upsert(self, columns, mapped)
 
+    async def prepare(self, act: Act, columns: Sequence[str], first: int, last: int) -> Sequence[Entry]:
+        """Makes ready what the staged rows with `n` from `first` to `last` refer to. Returns the events of what it changed."""
+        return ()
+
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         """Updates what depends on the records. Returns the events of other records that this changed.
 
@@ -225,7 +229,7 @@ class Writer:
         await self._apply(act, batch, 0, len(batch.rows) - 1)
         await act.tx.connection.execute(upserts.DROP)
         changes = batch.written.changes
-        entries = [*await self.entries(act, changes), *batch.followed] if changes else []
+        entries = [*(await self.entries(act, changes) if changes else ()), *batch.followed]
         await outbox.record_many(act.tx, act.viewer, entries, events=not history)
         if history:
             for record in {entry.subject[0]: None for entry in entries}:
@@ -240,6 +244,7 @@ class Writer:
             async with records.savepoint(act):
                 # A constraint that waits for the commit would strike when no row can be blamed any more.
                 await connection.execute("SET CONSTRAINTS ALL DEFERRED")
+                prepared = await self.prepare(act, batch.columns, first, last)
                 rows = await connection.fetch(batch.upsert.text, batch.source, act.now, first, last)
                 changes = self._changes(batch, rows)
                 followed = await self.follow(act, changes) if changes else ()
@@ -254,7 +259,7 @@ class Writer:
             await self._apply(act, batch, middle + 1, last)
         else:
             batch.written.changes += changes
-            batch.followed += followed
+            batch.followed += [*prepared, *followed]
 
     def _changes(self, batch: _Batch, rows: Sequence[Any]) -> list[Change]:
         known, names = upserts.fields_by_column(self.model), batch.upsert.compared

@@ -81,9 +81,20 @@ async def savepoint(act: Act) -> AsyncIterator[None]:
     await act.tx.connection.execute("RELEASE SAVEPOINT crmgql")
 
 
-async def lock(act: Act, model: type[Model], id: UUID, *, expected_version: int | None = None) -> Row:
-    """The record, locked for change. Raises `NotFound`, `VersionConflict`."""
-    row = await _read(act, model, id, "FOR NO KEY UPDATE", field="id")
+async def lock(
+    act: Act,
+    model: type[Model],
+    id: UUID,
+    *,
+    expected_version: int | None = None,
+    field: str = "id",
+    keys: bool = False,
+) -> Row:
+    """The record, locked for change. Raises `NotFound`, `VersionConflict`.
+
+    `keys`: columns that foreign keys refer to will change, so it waits for whoever makes a record that refers to this one.
+    """
+    row = await _read(act, model, id, "FOR UPDATE" if keys else "FOR NO KEY UPDATE", field=field)
     if expected_version is not None and row["version"] != expected_version:
         raise VersionConflict(
             f"The record is at version {row['version']}, not {expected_version}; read it again before you change it.",
@@ -179,9 +190,9 @@ async def check_parents(act: Act, model: type[Model], ids: Sequence[UUID]) -> No
         raise BadUserInput("It would become its own ancestor; choose a parent that is not below it.", field="parentId")
 
 
-def require_same_customer(row: Row, customer_id: UUID | None, *, field: str, or_none: bool = False) -> None:
-    """Raises `BadUserInput` if a record that is referred to belongs to another customer. `or_none`: it may have none yet."""
-    if row["customer_id"] != customer_id and not (or_none and row["customer_id"] is None):
+def require_same_customer(row: Row, customer_id: UUID | None, *, field: str) -> None:
+    """Raises `BadUserInput` if a record that is referred to belongs to another customer."""
+    if row["customer_id"] != customer_id:
         raise BadUserInput(
             f"The {field.removesuffix('Id')} belongs to another customer; choose one of this customer's.", field=field
         )

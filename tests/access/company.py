@@ -147,6 +147,7 @@ def rows() -> dict[str, list[Row]]:
     _trail(made, dice)
     company_work.fill(made)
     company_leads.fill(made)
+    company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():
         for number, row in enumerate(listed, 1):

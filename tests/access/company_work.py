@@ -41,6 +41,19 @@ def fill(made: dict[str, list[Row]]) -> None:
     _periods(made)
 
 
+def fit_deals(made: dict[str, list[Row]]) -> None:
+    """What refers to a deal is of its customer, as keys want it: instead of another's it names one of its customer's, or none."""
+    deals = {key("opportunities", number): deal for number, deal in enumerate(made["opportunities"], 1)}
+    for number, row in enumerate([*made["orders"], *made["interactions"], *made["leads"]]):
+        if row["customer_id"] is not None and row["opportunity_id"] is not None:
+            own = [id for id, deal in deals.items() if deal["customer_id"] == row["customer_id"]]
+            if row["opportunity_id"] not in own:
+                row["opportunity_id"] = own[number % len(own)] if own else None
+    for task in made["tasks"]:
+        if task["customer_id"] is not None and task["opportunity_id"] is not None:
+            task["customer_id"] = deals[task["opportunity_id"]]["customer_id"]
+
+
 def _pipelines(made: dict[str, list[Row]]) -> None:
     made["companies"].append(
         {

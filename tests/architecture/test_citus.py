@@ -35,6 +35,7 @@ REFUSED = {
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
     "opportunity_actions_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, key_action_id)",
     "orders_id_currency": "a target of foreign keys: becomes (customer_id, id, currency)",
+    "payments_id_currency": "a target of foreign keys: becomes (customer_id, id, currency)",
     "orders_number": "numbers are the company's: moves to a table of claims (number → order)",
     "payments_provider_reference": "moves to a table of claims (provider, reference → payment)",
     "pool_items_lead_once": "a stay of a lead has no customer: becomes a table of claims, or goes with leads",

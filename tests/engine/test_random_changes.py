@@ -85,7 +85,7 @@ class Company:
         async def make(act: Act) -> None:
             row = await self._make(act, models.Order, "orders", "order.created", **values)
             paid = {"customer_id": customer_id, "order_id": row["id"], "amount": 5, "currency": "JPY", "method": "CASH"}
-            await records.create(act, models.Payment, {**paid, "received_at": NOW}, kind="payment.updated")
+            await records.create(act, models.Payment, {**paid, "status": "PENDING"}, kind="payment.updated")
 
         await self._in(make)
 

@@ -20,6 +20,7 @@ from crmgql.events import gaps
 from crmgql.models.names import api_id
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who
+from tests import rates
 from tests.http.conftest import logged_in
 
 SCOPES = ["orders:read", "payments:read", "customers:read", "events:read"]
@@ -53,6 +54,8 @@ class Company:
         viewer = Viewer(ada.user_id, Who(frozenset({"ADMIN"})))
         async with crm.transaction() as tx:
             _, key = await api_keys.create(Act(tx, viewer), user_id=machine.user_id, name="Integrator", scopes=SCOPES)
+        if not await database.fetchval("SELECT EXISTS (SELECT FROM fx_rates)"):  # not from the template
+            await rates.sow(database)
         made = cls(crm, database, database_url, urls, ada.token(), viewer, key)
         for number in range(6):
             insert = "INSERT INTO customers (name, currency, kind) VALUES ($1, 'EUR', 'PERSON') RETURNING id"

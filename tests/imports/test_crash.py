@@ -147,10 +147,11 @@ async def test_a_changed_file_starts_its_step_anew(shop: Workshop) -> None:
 
     with pytest.raises(_Stop):
         await shop.run(MAPPING, batch_size=100, progress=stop)
-    shop.file("payments.csv", "id,customer,amount\np1,c1,2\n")
+    shop.file("payments.csv", "id,customer,amount\np1,c1,2\nnew,c1,3\n")
     report = await shop.run(MAPPING)
     assert report.steps[0].already_done == ROWS + 2
-    assert (report.steps[1].updated, report.steps[1].already_done) == (1, 0)
+    assert (report.steps[1].inserted, report.steps[1].already_done) == (1, 0)
+    assert report.steps[1].rejected == 1  # p1 is in the books with another amount
     assert await shop.value("SELECT count(*) FROM import_runs") == 2
 
 

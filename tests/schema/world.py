@@ -200,7 +200,7 @@ class World:
         id: str = (await self.do("orderCreate", customerId=customer, lines=[line] * lines)).done["id"]
         if status not in ("DRAFT", "CANCELLED"):
             assert (await self.do("orderConfirm", id=id)).done
-        await self.database.execute("UPDATE orders SET status = $2 WHERE id = $1", uuid_of(id), status)
+        await self.database.execute("UPDATE orders SET status = $2, version = 1 WHERE id = $1", uuid_of(id), status)
         return id
 
     async def payment(self, status: str = "PENDING", order: str | None = None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from crmgql.domain.activities.interactions import COUNTS
 from crmgql.domain.activities.tickets import MOVES
 from crmgql.domain.opportunities import standings
+from crmgql.domain.opportunities.bulk import give_customers
 from crmgql.events.outbox import Entry
 from crmgql.models import Interaction, Ticket
 from crmgql.records.bulk import Writer
@@ -16,6 +17,9 @@ from crmgql.records.records import Act, Row
 
 class _Interactions(Writer):
     returned = ("opportunity_id",)
+
+    async def prepare(self, act: Act, columns: Sequence[str], first: int, last: int) -> Sequence[Entry]:
+        return await give_customers(act, columns, first, last)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         """An interaction is an activity of its opportunity, and no longer of its former one."""

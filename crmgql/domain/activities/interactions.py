@@ -9,7 +9,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
-from crmgql.models import Contact, Customer, Interaction, Opportunity
+from crmgql.models import Contact, Customer, Interaction
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
@@ -17,6 +17,8 @@ from crmgql.records.records import Act, Row
 FACTS = "kind subject body contact_id opportunity_id"
 COUNTS = ("opportunity_id", "occurred_at")
 """The columns that decide for which opportunity an interaction counts as activity, and when."""
+
+CONFLICTS = {"interactions_opportunity_customer": opportunities.OF_ANOTHER}
 
 
 @takes(Interaction, FACTS, ORIGIN)
@@ -34,7 +36,7 @@ async def log(
         "author_id": author_id or act.viewer.user_id,
         "occurred_at": occurred_at or act.now,
     }
-    interaction = await records.create(act, Interaction, values, kind="interaction.logged")
+    interaction = await records.create(act, Interaction, values, kind="interaction.logged", conflicts=CONFLICTS)
     if interaction["opportunity_id"] is not None:
         await opportunities.touched(act, interaction["opportunity_id"], at=interaction["occurred_at"])
     return interaction["id"]  # type: ignore[no-any-return]
@@ -47,17 +49,18 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     interaction = await records.lock(act, Interaction, id, expected_version=expected_version)
     references = ("contact_id", "opportunity_id")
     await _check(act, interaction["customer_id"], {n: changes[n] for n in references if n in changes})
-    after = await records.change(act, Interaction, interaction, changes, kind="interaction.updated")
+    after = await records.change(
+        act, Interaction, interaction, changes, kind="interaction.updated", conflicts=CONFLICTS
+    )
     if any(after[name] != interaction[name] for name in COUNTS):
         await opportunities.activity_changed(act, [interaction["opportunity_id"], after["opportunity_id"]])
     return id
 
 
 async def _check(act: Act, customer_id: UUID, values: Row) -> None:
-    """Checks that the contact is the customer's, and the opportunity the customer's or nobody's yet."""
+    """Checks that contact and opportunity are the customer's; an opportunity without a customer becomes the customer's."""
     if values.get("contact_id") is not None:
         contact = await records.visible(act, Contact, values["contact_id"], field="contactId")
         records.require_same_customer(contact, customer_id, field="contactId")
     if values.get("opportunity_id") is not None:
-        opportunity = await records.visible(act, Opportunity, values["opportunity_id"], field="opportunityId")
-        records.require_same_customer(opportunity, customer_id, field="opportunityId", or_none=True)
+        await opportunities.give_customer(act, values["opportunity_id"], customer_id)

@@ -8,6 +8,7 @@ from typing import Any
 from crmgql.domain.leads import lead_contacts
 from crmgql.domain.leads.lead_states import MOVES
 from crmgql.domain.opportunities import standings
+from crmgql.domain.opportunities.bulk import give_customers
 from crmgql.domain.pools import pool_items
 from crmgql.events.outbox import Entry
 from crmgql.models import Lead
@@ -42,6 +43,9 @@ class _Leads(Writer):
     filled = frozenset({"received_at", "status_since", "last_activity_at"})
     inherits = ("contact", "opportunity")
     returned = ("contact_id", "opportunity_id", "lead_source")
+
+    async def prepare(self, act: Act, columns: Sequence[str], first: int, last: int) -> Sequence[Entry]:
+        return await give_customers(act, columns, first, last)
 
     def computed(self, columns: Sequence[str]) -> Mapping[str, Callable[[Row], Any]]:
         """The normal forms by which duplicates are found, where the columns that they depend on are written."""

@@ -40,10 +40,9 @@ LEFT JOIN LATERAL (
 WHERE p.id = ANY ($1) AND p.amount > 0 ORDER BY p.received_at, p.id"""
 RECORD = """
 INSERT INTO allocations (id, customer_id, order_id, payment_id, item_id, source_item_id, currency, amount, allocated_on, entry_id)
-SELECT a.id, a.customer_id, a.order_id, a.payment_id, a.item_id, a.source_item_id, a.currency, a.amount, a.allocated_on, e.id
+SELECT id, customer_id, order_id, payment_id, item_id, source_item_id, currency, amount, allocated_on, entry_id
 FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, payment_id uuid, item_id uuid, source_item_id uuid,
-    currency text, amount numeric, allocated_on date)
-JOIN ledger_entries e ON e.owner_id = a.customer_id AND e.key = 'allocated ' || a.id"""
+    currency text, amount numeric, allocated_on date, entry_id uuid)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +75,16 @@ async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection
         entries += _entries(row, day[row["id"]], base)
         if row["status"] == "RECEIVED":
             rest = Rest(_unearned(row), row["currency"], row["amount"], row["amount"], base)
-            made = _allocation(row, day[row["id"]], rest, rests.get(row["owed_id"]), own.currency)
-            allocations += [made] if made else []
-            entries += [made.entry] if made else []
+            part = _allocation(row, day[row["id"]], rest, rests.get(row["owed_id"]), own.currency)
+            allocations += [part] if part else []
+            entries += [part.entry] if part else []
             entries += [_credit(row, day[row["id"]], rest)] if rest.open and row["order_id"] else []
     adjusts = periods.adjusts(act)
-    await book.post(act, [replace(each, is_adjusting=adjusts) for each in entries])
+    posted = await book.post(act, [replace(each, is_adjusting=adjusts) for each in entries])
     if allocations:
-        await act.tx.connection.execute(RECORD, as_json([each.row for each in allocations]))
+        by_key = {entry.key: made.id for entry, made in zip(entries, posted, strict=True)}
+        made = [{**each.row, "entry_id": by_key[each.entry.key]} for each in allocations]
+        await act.tx.connection.execute(RECORD, as_json(made))
 
 
 def _refuse_changes(rows: list[Row], changed: frozenset[UUID]) -> None:

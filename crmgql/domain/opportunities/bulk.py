@@ -22,6 +22,33 @@ IN_STAGE = f"""
         AND e.to_stage_id = s.from_stage_id AND e.occurred_at <= s.occurred_at),
     (SELECT max(e.occurred_at) FROM {STAGE} e WHERE e.opportunity_id = s.opportunity_id
         AND e.to_stage_id = s.from_stage_id AND e.occurred_at <= s.occurred_at AND e.n <> s.n)))::bigint)"""
+# Parameters: the first and last `n` of the staged rows, now. The earliest row that names a customer decides.
+GIVE_CUSTOMERS = f"""
+WITH wanted AS (
+    SELECT DISTINCT ON (opportunity_id) opportunity_id AS id, customer_id FROM {STAGE}
+    WHERE n BETWEEN $1 AND $2 AND opportunity_id IS NOT NULL AND customer_id IS NOT NULL ORDER BY opportunity_id, n
+), free AS MATERIALIZED (
+    SELECT id FROM opportunities WHERE customer_id IS NULL AND id IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE
+)
+UPDATE opportunities o SET customer_id = wanted.customer_id, version = o.version + 1, updated_at = $3, stale_known = false
+FROM wanted JOIN free USING (id) WHERE o.id = wanted.id RETURNING o.id, o.customer_id, o.version"""
+
+
+async def give_customers(act: Act, columns: Sequence[str], first: int, last: int) -> list[Entry]:
+    """As `opportunities.give_customer`, for the staged rows of a writer. A row of another customer breaks its foreign key."""
+    if not {"opportunity_id", "customer_id"} <= set(columns):
+        return []
+    given = await act.tx.connection.fetch(GIVE_CUSTOMERS, first, last, act.now)
+    return [
+        Entry(
+            "opportunity.updated",
+            ("Opportunity", row["id"]),
+            row["customer_id"],
+            {"customer_id": (None, row["customer_id"])},
+            {"version": row["version"]},
+        )
+        for row in given
+    ]
 
 
 class _Opportunities(Writer):
@@ -30,6 +57,12 @@ class _Opportunities(Writer):
     )
     filled = frozenset({"stage"})
     returned = ("status",)
+
+    def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
+        """One that has a customer keeps it where the row names none: it may be that of its orders."""
+        if "customer_id" in updates:
+            updates["customer_id"] = "coalesce(EXCLUDED.customer_id, t.customer_id)"
+        return updates
 
     def quiet_values(self, updates: Set[str]) -> dict[str, str]:
         moved = "t.stage_id IS DISTINCT FROM EXCLUDED.stage_id"

@@ -54,6 +54,9 @@ DONE = "SELECT id FROM opportunity_actions WHERE opportunity_id = $1 AND key_act
 UNDO = "DELETE FROM opportunity_actions WHERE opportunity_id = $1 AND key_action_id = $2 RETURNING id"
 CHANGES_WHEN_CLOSED = frozenset({"name", "owner_id"})
 CONFLICTS = {"opportunities_probability": ("probability", "A probability is 0 to 100 per cent.")}
+OF_ANOTHER = ("opportunityId", "The opportunity belongs to another customer; choose one of this customer's.")
+"""What a record is told whose opportunity became another customer's meanwhile."""
+
 LONGEST_SNOOZE = timedelta(days=366)
 
 
@@ -85,7 +88,8 @@ async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | N
 async def update(act: Act, *, id: UUID, expected_version: int | None = None, **changes: Any) -> UUID:
     """Changes what is named; of a closed opportunity only name and owner."""
     access.require_write(act.viewer, "Opportunity")
-    opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version)
+    keys = "customer_id" in changes
+    opportunity = await records.lock(act, Opportunity, id, expected_version=expected_version, keys=keys)
     if not changes.keys() <= CHANGES_WHEN_CLOSED:
         MOVES.check("change", opportunity, to="change its figures")
     if "owner_id" in changes and changes["owner_id"] != opportunity["owner_id"]:
@@ -199,6 +203,23 @@ async def unsnooze(act: Act, *, id: UUID, expected_version: int | None = None) -
     return id
 
 
+async def give_customer(act: Act, opportunity_id: UUID, customer_id: UUID) -> None:
+    """Sees to it that what is made for this customer may refer to the opportunity: one without a customer gets this one.
+
+    It needs no permission for the opportunity, as `touched`, and a closed one gets its customer too. Of two customers at once
+    the second is refused. Raises `NotFound`, and `BadUserInput` if the opportunity belongs to another customer.
+    """
+    field = "opportunityId"
+    opportunity = await records.shown(act, Opportunity, opportunity_id, field=field)
+    if opportunity["customer_id"] is None:
+        opportunity = await records.lock(act, Opportunity, opportunity_id, field=field, keys=True)
+    if opportunity["customer_id"] is None:
+        change = {"customer_id": customer_id}
+        opportunity = await records.change(act, Opportunity, opportunity, change, kind="opportunity.updated")
+        await standings.refresh(act, [opportunity_id])
+    records.require_same_customer(opportunity, customer_id, field=field)
+
+
 async def touched(act: Act, opportunity_id: UUID, *, at: datetime | None = None) -> None:
     """Counts an activity, now or `at` an earlier time. Records `opportunity.revived` if that ends being stale.
 
@@ -289,13 +310,16 @@ async def _open_stage(act: Act, stage_id: UUID) -> Row:
 
 
 async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
-    """The customer after the change. Orders and interactions may refer to it, so a customer that is set stays."""
+    """The customer after the change. What hangs on it is of the same customer, so one that is set stays."""
     before: UUID | None = opportunity["customer_id"]
     after: UUID | None = changes.get("customer_id", before)
     if after == before:
         return before
     if before is not None:
-        raise Conflict("The opportunity belongs to a customer already; make another one.", field="customerId")
+        raise Conflict(
+            "The opportunity belongs to a customer already, as do its orders and interactions; make another opportunity.",
+            field="customerId",
+        )
     if after is not None:
         await records.visible(act, Customer, after, field="customerId")
     return after

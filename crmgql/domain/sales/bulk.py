@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crmgql.domain.opportunities.bulk import give_customers
 from crmgql.domain.sales import revenue
 from crmgql.domain.sales.orders import MOVES
 from crmgql.events.outbox import Entry
@@ -42,6 +43,9 @@ class _Orders(Writer):
 
     def new_values(self, columns: Sequence[str]) -> dict[str, str]:
         return {"total_amount": TOTAL.format_map({name: f"s.{name}" for name in AMOUNTS})}
+
+    async def prepare(self, act: Act, columns: Sequence[str], first: int, last: int) -> Sequence[Entry]:
+        return await give_customers(act, columns, first, last)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         await revenue.follow(act, [change.id for change in changes])

@@ -13,10 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
 from crmgql.domain.sales import revenue
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
-from crmgql.models import Customer, Opportunity, Order, OrderLine, Product
+from crmgql.models import Customer, Order, OrderLine, Product
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
@@ -41,7 +42,10 @@ LINE = (
 
 LINES = "SELECT * FROM order_lines WHERE customer_id = $1 AND order_id = $2 ORDER BY position, id"
 DELETE_LINES = "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2"
-CONFLICTS = {"orders_number": ("number", "Another order has this number.")}
+CONFLICTS = {
+    "orders_number": ("number", "Another order has this number."),
+    "orders_opportunity_customer": opportunities.OF_ANOTHER,
+}
 NEXT_NUMBER = """
 WITH RECURSIVE drawn AS (
     SELECT 'SO-' || nextval('order_numbers') AS number
@@ -97,7 +101,7 @@ async def create(
 ) -> UUID:
     """Makes a draft order in one currency: `currency` or the customer's. The viewer is the seller unless another is named.
 
-    Only viewers who see all orders may name a number; without one the next free number is used.
+    An opportunity without a customer gets the order's. Only viewers who see all orders may name a number; without one the next free number is used.
     """
     access.require_write(act.viewer, "Order")
     if number is not None:
@@ -106,8 +110,7 @@ async def create(
     currency = currency or customer["currency"]
     seller_id = await users.assignable(act, seller_id or act.viewer.user_id, field="sellerId")
     if opportunity_id is not None:
-        opportunity = await records.visible(act, Opportunity, opportunity_id, field="opportunityId")
-        records.require_same_customer(opportunity, customer_id, field="opportunityId", or_none=True)
+        await opportunities.give_customer(act, opportunity_id, customer_id)
     priced = await _priced(act, lines, currency)
     values = {
         "customer_id": customer_id,

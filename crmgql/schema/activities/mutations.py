@@ -45,7 +45,7 @@ mutations.table(
             "customer_id occurred_at author_id",
             interactions.FACTS,
             optional="occurred_at author_id",
-            doc="Without a time it happened now; without an author it is by you.",
+            doc="Without a time it happened now; without an author it is by you. An opportunity without a customer gets this one.",
         ),
     ),
     Row(

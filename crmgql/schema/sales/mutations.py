@@ -48,6 +48,7 @@ mutations.table(
             orders.FACTS,
             also={"lines": list[OrderLineInput]},
             optional="currency number seller_id ordered_at tax discount",
+            doc="An opportunity without a customer gets the order's.",
         ),
     ),
     Row("orderUpdate", "Changes what the input names.", orders.update, input=inputs.update(orders.FACTS)),

@@ -164,7 +164,13 @@ async def something(database, what: str, customer_id: UUID, at: datetime) -> Non
     elif what == "order":
         await insert(database, "orders", customer_id=customer_id, currency="EUR", ordered_at=at, **NO_AMOUNTS)
     elif what == "payment":
-        values = {"amount": Decimal("1.00"), "currency": "EUR", "method": "CASH", "received_at": at}
+        values = {
+            "amount": Decimal("1.00"),
+            "currency": "EUR",
+            "method": "CASH",
+            "status": "PENDING",
+            "received_at": at,
+        }
         await insert(database, "payments", customer_id=customer_id, **values)
     elif what == "ticket":
         await insert(database, "tickets", customer_id=customer_id, subject="Broken", updated_at=at)

@@ -35,10 +35,22 @@ async def test_another_customers_contact_or_opportunity_is_refused(world: World)
             assert "another customer" in answer.rejections[0]["message"]
 
 
-async def test_an_opportunity_of_nobody_fits_everybody(world: World) -> None:
-    opportunity = await world.opportunity(customer_id=None)
-    given = {"customerId": await world.customer(), "kind": "CALL", "subject": "Hello", "opportunityId": opportunity}
-    assert (await world.do("interactionLog", **given)).code is None
+async def test_an_opportunity_of_nobody_becomes_the_customers(world: World) -> None:
+    opportunity, customer = await world.opportunity(customer_id=None), await world.customer()
+    given = {"kind": "CALL", "subject": "Hello", "opportunityId": opportunity}
+    shown = "opportunity { customer { id } }"
+    made = (await world.do("interactionLog", "SUPPORT", shown, customerId=customer, **given)).done
+    assert made == {"opportunity": {"customer": {"id": customer}}}
+    assert await world.told(opportunity) == ["opportunity.updated"]
+    for mutation, base in (
+        ("interactionLog", {**given, "customerId": await world.customer()}),
+        ("interactionUpdate", {"id": await world.interaction(), "opportunityId": opportunity}),
+    ):
+        answer = await world.do(mutation, **base)
+        assert (answer.code, answer.field) == ("BAD_USER_INPUT", "opportunityId")
+    answer = await world.do("opportunityUpdate", id=opportunity, customerId=None)
+    assert (answer.code, answer.field) == ("CONFLICT", "customerId")
+    assert "make another opportunity" in answer.rejections[0]["message"]
 
 
 async def test_only_some_may_log_for_others(world: World) -> None:
