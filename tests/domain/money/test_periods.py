@@ -12,13 +12,15 @@ import pytest
 
 from crmgql import db
 from crmgql.domain.money import periods
-from crmgql.errors import CrmError
+from crmgql.errors import CrmError, TimedOut
+from crmgql.ledger import book
 from crmgql.models import PeriodStatus
 from crmgql.postgres.connection import ROLE
 from crmgql.records.records import Act
 from crmgql.viewer import Viewer, Who
 from tests.conftest import NOW
 from tests.domain import work
+from tests.ledger.conftest import acting, receivable, sale
 
 MONTHS = [(date(2026, month, 1), date(2026, month + 1, 1) - timedelta(days=1)) for month in range(1, 7)]
 EXPECTED = {"PERIOD_OPEN", "PERIOD_CLOSED", "ILLEGAL_TRANSITION"}
@@ -63,3 +65,18 @@ async def test_the_application_removes_no_period(database: asyncpg.Connection) -
     for statement in ("DELETE FROM accounting_periods", "TRUNCATE accounting_periods"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await database.execute(statement)
+
+
+async def test_who_waits_too_long_for_who_posts_closes_nothing(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    user = await work.user(database)
+    async with acting(crm) as posting:
+        await book.post(posting, [sale(customer, receivable(), "1.00")])
+        with pytest.raises(TimedOut):
+            async with crm.transaction() as tx:
+                await tx.connection.execute("SET LOCAL statement_timeout = '100ms'")
+                act = Act(tx, Viewer(user, Who(frozenset({"ADMIN"})), clock=lambda: NOW))
+                await periods.close(act, "close", last_on=date(2025, 12, 31))
+    assert await database.fetchval("SELECT count(*) FROM ledger_entries") == 1
+    assert await database.fetchval("SELECT count(*) FROM accounting_periods") == 0
