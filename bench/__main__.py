@@ -1,7 +1,8 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
-`imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
+`imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `verify`: entries of the
+books per second. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
 
 from __future__ import annotations
 
@@ -11,7 +12,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import comparison, data, doors, growth, idle, imports, jobs, ledger, planning, routing, servers, stale
+from bench import (
+    comparison,
+    data,
+    doors,
+    growth,
+    idle,
+    imports,
+    jobs,
+    ledger,
+    planning,
+    routing,
+    servers,
+    stale,
+    verify,
+)
 from bench.feed import parts
 
 
@@ -20,7 +35,20 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("360", "growth", "planning", "jobs", "routing", "stale", "doors", "idle", "imports", "feed", "ledger"),
+        choices=(
+            "360",
+            "growth",
+            "planning",
+            "jobs",
+            "routing",
+            "stale",
+            "doors",
+            "idle",
+            "imports",
+            "feed",
+            "ledger",
+            "verify",
+        ),
         default="360",
     )
     parser.add_argument("--only", default=",".join(servers.PEERS), help="which servers, separated by commas")
@@ -75,6 +103,11 @@ def main() -> None:
     if options.what == "jobs":
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             jobs.run(urls, rounds=options.rounds, each=4000, console=console)
+        return
+    if options.what == "verify":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            shape = {"customers": options.customers or 10_000, "orders": options.orders or 34}
+            verify.run(urls, **shape, rounds=min(options.rounds, 5), console=console)
         return
     if options.what == "imports":
         with data.servers(None, options.database_url, options.redis_url) as urls:

@@ -6,19 +6,17 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-import asyncpg
 import typer
-from redis.exceptions import RedisError
 from rich.console import Console
 
 from crmgql import config, db, garbage, logs, migrate, secrets_file
-from crmgql.cli import imports, jobs, migrations, rates
+from crmgql.cli import audit, books, failures, imports, jobs, migrations, rates
 from crmgql.dev import demo, machine, welcome
 from crmgql.domain.jobs import kinds
 from crmgql.domain.people import passwords, sessions
-from crmgql.errors import CrmError, SetupError
+from crmgql.errors import SetupError
 
 console = Console(stderr=True)
 app = typer.Typer(
@@ -31,28 +29,15 @@ app = typer.Typer(
 )
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(migrations.app, name="migrations")
+app.add_typer(audit.app, name="audit")
+app.add_typer(books.app, name="export")
 app.add_typer(rates.app, name="rates")
 
 
 def main() -> None:
     """Runs a command; what an operator can mend is one line, not a traceback."""
-    try:
+    with failures.told():
         app()
-    except CrmError as error:
-        _fail(error.message)
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
-        _fail("The database is empty or of an older version: run “crmgql migrate”.")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        _fail(f"PostgreSQL: {str(error).partition(chr(10))[0]}")
-    except RedisError as error:
-        _fail(f"Valkey: {str(error).partition(chr(10))[0]}")
-    except OSError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    console.print(f"crmgql: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
-    sys.exit(1)
 
 
 def _database_url(settings: config.Settings) -> str:

@@ -3,6 +3,7 @@
 `keep_books` makes the same in SQL; what verifies asks no function of the database, which somebody may have replaced.
 The text is an entry's line and those of its postings, separated by tabs, with `\\N` for what is not there. It starts with the
 number of its shape, so that there can be another one later. Nothing in it needs escaping, and no personal value is in it.
+An anchor's text is a line of its own and one for each head.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 from collections.abc import Iterable
 
 SHAPE = b"1\t"
-RECORDED_AT = """to_char({}.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 ENTRY = (
     "id",
     "company_id",
@@ -49,7 +50,7 @@ POSTING = (
 
 def entry_columns(alias: str) -> str:
     """SQL for the columns of an entry's line as texts; `COPY` writes them as they are hashed."""
-    return ", ".join(RECORDED_AT.format(alias) if name == "recorded_at" else f"{alias}.{name}" for name in ENTRY)
+    return ", ".join(TIME.format(f"{alias}.{name}") if name == "recorded_at" else f"{alias}.{name}" for name in ENTRY)
 
 
 def posting_columns(alias: str) -> str:
@@ -64,3 +65,14 @@ def digest(entry: bytes, postings: Iterable[bytes]) -> bytes:
 def link(previous: bytes, digest: bytes) -> bytes:
     """The hash of the next entry of a chain; before its first one there is nothing."""
     return hashlib.sha256(previous + digest).digest()
+
+
+def anchor_columns(alias: str) -> str:
+    """SQL for the columns of an anchor's line. Hashes are in hexadecimal; the first anchor has none before it."""
+    previous = f"nullif(encode({alias}.previous, 'hex'), '')"
+    return f"{alias}.id, {previous}, {TIME.format(f'{alias}.made_at')}, {alias}.heads"
+
+
+def head_columns(alias: str) -> str:
+    """SQL for the columns of a head's line below its anchor's, in the order of owner and lane."""
+    return f"{alias}.owner_id, {alias}.lane, {alias}.seq, encode({alias}.hash, 'hex')"

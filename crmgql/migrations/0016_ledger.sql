@@ -166,6 +166,7 @@ CREATE TABLE postings (
     CONSTRAINT postings_pkey PRIMARY KEY (owner_id, entry_id, n)
 );
 CREATE INDEX accounting_periods_created ON accounting_periods (created_at, id);
+CREATE INDEX anchor_heads_lane ON anchor_heads (owner_id, lane, anchor_id);
 CREATE INDEX ledger_entries_actor ON ledger_entries (actor_id, id);
 CREATE INDEX ledger_entries_customer ON ledger_entries (customer_id, id);
 CREATE UNIQUE INDEX ledger_entries_resolved_once ON ledger_entries (owner_id, resolves_id) WHERE resolves_id IS NOT NULL;

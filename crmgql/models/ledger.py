@@ -405,6 +405,7 @@ class AnchorHead(Model, metaclass=Undescribed):
         table = "anchor_heads"
         primary_key = ("anchor_id", "owner_id", "lane")
         composite_keys = (CompositeKey("anchor_heads_anchor_id_fkey", ("anchor_id",), "anchors", ("id",)),)
+        indexes = [index("anchor_heads_lane", "owner_id", "lane", "anchor_id")]
 
 
 class AccountCode(Record):

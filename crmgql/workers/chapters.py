@@ -1,6 +1,17 @@
 """The handlers of jobs, one module per chapter; importing them declares them."""
 
-from crmgql.workers import exports, housekeeping, leads, marketing, messages, opportunities, pools, routing, webhooks
+from crmgql.workers import (
+    exports,
+    housekeeping,
+    leads,
+    marketing,
+    messages,
+    money,
+    opportunities,
+    pools,
+    routing,
+    webhooks,
+)
 
 __all__ = [
     "exports",
@@ -8,6 +19,7 @@ __all__ = [
     "leads",
     "marketing",
     "messages",
+    "money",
     "opportunities",
     "pools",
     "routing",

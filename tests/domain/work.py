@@ -18,6 +18,7 @@ from crmgql.viewer import system
 from crmgql.workers import (
     marketing,  # noqa: F401 - they declare what is done
     messages,  # noqa: F401 - they declare what is done
+    money,  # noqa: F401 - they declare what is done
     pools,  # noqa: F401 - they declare what is done
     webhooks,  # noqa: F401 - they declare what is done
 )

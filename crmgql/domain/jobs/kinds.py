@@ -308,6 +308,16 @@ EXPORT_WRITE = declare(
         manual=False,
     )
 )
+LEDGER_ANCHOR = declare(
+    Kind(
+        "ledger.anchor",
+        Nothing,
+        "default",
+        "Writes an anchor over the chains of the books that moved since the last one.",
+        writes=("Job",),
+        timeout_s=600,
+    )
+)
 HOUSEKEEPING = declare(
     Kind(
         "housekeeping",

@@ -21,6 +21,8 @@ from crmgql.domain.opportunities import opportunities
 from crmgql.domain.sales import bulk, orders
 from crmgql.domain.sales.orders import Line
 from crmgql.errors import BadUserInput, Conflict
+from crmgql.models import Opportunity
+from crmgql.records import records
 from crmgql.records.records import Act
 from crmgql.schema import build
 from tests.conftest import NOW
@@ -174,6 +176,24 @@ async def test_of_two_customers_at_once_the_second_is_refused(
         await asyncio.wait_for(waits(database), 10)
     with pytest.raises(BadUserInput, match="another customer"):
         await second
+    assert await customer_of(database, opportunity) == customer
+
+
+async def test_an_activity_meanwhile_is_waited_for_and_meets_no_deadlock(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    opportunity = await deal(database)
+
+    async def late() -> None:
+        async with acting(crm) as act:
+            await order(act, customer, opportunity)
+
+    async with acting(crm) as act:  # as a task that is made for it
+        await records.visible(act, Opportunity, opportunity, field="opportunityId")
+        second = asyncio.create_task(late())
+        await asyncio.wait_for(waits(database), 10)
+        await opportunities.touched(act, opportunity)
+    await second
     assert await customer_of(database, opportunity) == customer
 
 

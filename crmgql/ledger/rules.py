@@ -1,0 +1,105 @@
+"""What must hold between rows of the books besides chains and sums. Each rule answers the rows that break it.
+
+The database refuses them when they are written, unless somebody switched its triggers off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`sql` takes the first and the last owner and the most rows; it answers owner, lane, seq, entry and what is wrong."""
+
+    name: str
+    sql: str
+
+
+def _rule(name: str, what: str, body: str, *, entry: str = "NULL", place: str = "NULL, NULL") -> Rule:
+    lane, seq = place.split(", ")
+    return Rule(
+        name,
+        f"SELECT owner_id, {lane} AS lane, {seq} AS seq, ({entry})::text AS entry_id, concat({what}) AS what"
+        f" FROM ({body}) AS broken LIMIT $3",
+    )
+
+
+CURRENCIES = """
+    SELECT e.owner_id, e.id, e.base_currency, books.currency FROM public.ledger_entries AS e
+    LEFT JOIN public.books ON books.company_id = e.company_id
+    WHERE e.owner_id BETWEEN $1 AND $2 AND books.currency IS DISTINCT FROM e.base_currency"""
+RESOLVED = """
+    SELECT e.owner_id, e.id, e.resolves_id FROM public.ledger_entries AS e
+    LEFT JOIN public.ledger_entries AS ended
+        ON ended.owner_id = e.owner_id AND ended.id = e.resolves_id AND ended.phase = 'PENDING'
+    WHERE e.owner_id BETWEEN $1 AND $2 AND e.resolves_id IS NOT NULL AND ended.id IS NULL"""
+REVERSED = """
+    SELECT e.owner_id, e.id, e.reverses_id FROM public.ledger_entries AS e
+    LEFT JOIN public.ledger_entries AS whole ON whole.owner_id = e.owner_id AND whole.id = e.reverses_id
+        AND whole.phase = 'POSTED' AND whole.reverses_id IS NULL AND whole.size = e.size
+    WHERE e.owner_id BETWEEN $1 AND $2 AND e.reverses_id IS NOT NULL AND (whole.id IS NULL OR EXISTS (
+        SELECT FROM public.postings AS was LEFT JOIN public.postings AS p
+            ON p.owner_id = was.owner_id AND p.entry_id = e.id AND p.n = was.n
+        WHERE was.owner_id = e.owner_id AND was.entry_id = whole.id
+            AND (p.debit, p.credit, p.currency, p.amount, p.base_amount, p.debit_item_id, p.credit_item_id)
+            IS DISTINCT FROM (was.credit, was.debit, was.currency, was.amount, was.base_amount, was.credit_item_id, was.debit_item_id)
+    ))"""
+BASES = """
+    SELECT owner_id, sum(base) AS base FROM public.balances
+    WHERE owner_id BETWEEN $1 AND $2 GROUP BY owner_id HAVING sum(base) <> 0"""
+LANES = """
+    SELECT part.owner_id, part.lane, part.purpose, part.currency FROM public.balances AS part
+    LEFT JOIN public.ledger_heads AS head ON head.owner_id = part.owner_id AND head.lane = part.lane
+    WHERE part.owner_id BETWEEN $1 AND $2 AND head.owner_id IS NULL"""
+# What an entry of an order makes somebody owe is that order's; what one of a payment receives, or credits, is that payment's.
+DOCUMENTS = """
+    SELECT item.owner_id, item.id FROM public.postings AS p
+    JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id
+    JOIN public.open_items AS item ON item.id = CASE
+        WHEN p.debit = 'RECEIVABLE' AND p.credit_item_id IS NULL AND e.source_type = 'Order' THEN p.debit_item_id
+        WHEN p.credit = 'UNEARNED' AND p.debit_item_id IS NULL AND e.source_type = 'Payment' THEN p.credit_item_id
+        WHEN p.credit = 'CREDIT' AND p.debit = 'UNEARNED' AND e.source_type = 'Payment' THEN p.credit_item_id END
+    WHERE p.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND item.owner_id BETWEEN $1 AND $2
+        AND CASE e.source_type WHEN 'Order' THEN item.order_id IS DISTINCT FROM e.source_id
+            ELSE item.payment_id IS DISTINCT FROM e.source_id AND (item.purpose = 'UNEARNED' OR item.payment_id IS NOT NULL) END
+    UNION
+    SELECT item.owner_id, item.id FROM public.open_items AS item
+    LEFT JOIN public.orders ON orders.id = item.order_id AND orders.customer_id = item.customer_id
+    LEFT JOIN public.payments ON payments.id = item.payment_id
+    WHERE item.owner_id BETWEEN $1 AND $2 AND (
+        item.order_id IS NOT NULL AND orders.id IS NULL OR item.payment_id IS NOT NULL AND payments.id IS NULL)"""
+ANCHORED = """
+    SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
+    LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
+    WHERE a.owner_id BETWEEN $1 AND $2 AND link.hash IS DISTINCT FROM a.hash ORDER BY a.anchor_id"""
+
+RULES = (
+    _rule(
+        "currencies",
+        "'the entry is in base currency ', base_currency, ', and the books are in ', coalesce(currency, 'none')",
+        CURRENCIES,
+        entry="id",
+    ),
+    _rule("resolved", "'the entry ends ', resolves_id, ', which is not pending'", RESOLVED, entry="id"),
+    _rule("reversed", "'the entry is not the reversal of ', reverses_id", REVERSED, entry="id"),
+    _rule("bases", "'the balances add up to ', base, ' in base currency, not to 0'", BASES),
+    _rule(
+        "lanes",
+        "'balance ', purpose, ' in ', currency, ': a part of it is of a lane that does not exist'",
+        LANES,
+        place="lane, NULL",
+    ),
+    _rule(
+        "documents",
+        "'open item ', id, ' names another order or payment than its entries, or one that its customer does not have'",
+        DOCUMENTS,
+    ),
+    _rule(
+        "anchored",
+        "'anchor ', anchor_id, ' saw another hash here: the chain was computed anew, or its end is missing'",
+        ANCHORED,
+        place="lane, seq",
+        entry="entry_id",
+    ),
+)
