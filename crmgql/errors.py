@@ -64,6 +64,18 @@ class PeriodClosed(CrmError):
     final = True
 
 
+class PeriodOpen(CrmError):
+    """Days of the books are more open than what follows from them allows."""
+
+    code = "PERIOD_OPEN"
+    final = True
+
+
+class PeriodsOverlap(Conflict):
+    code = "PERIODS_OVERLAP"
+    final = True
+
+
 class ReversedAlready(CrmError):
     code = "REVERSED_ALREADY"
     final = True

@@ -71,6 +71,7 @@ ENTRIES |= {
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
+    "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),
     "Opportunity": Access("opportunities", "opportunities", rules.opportunities, "opportunity.write"),
     "OpportunityAction": Access("opportunities", "opportunity_actions", where_visible("Opportunity", "opportunity_id")),

@@ -8,6 +8,7 @@ from uuid import UUID
 
 PREFIXES = {
     "Absence": "abs",
+    "AccountingPeriod": "per",
     "Allocation": "alc",
     "ApiKey": "key",
     "AssignmentDecision": "dec",

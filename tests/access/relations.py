@@ -57,6 +57,7 @@ PREFIXES = {
     "Export": "exp",
     "FxRate": "fxr",
     "Allocation": "alc",
+    "AccountingPeriod": "per",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -209,4 +210,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "WebhookAttempt": "-id",
     "Export": "-id",
     "FxRate": "-effectiveOn",
+    "AccountingPeriod": "-firstOn",
 }

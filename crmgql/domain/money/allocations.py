@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -26,7 +26,7 @@ from crmgql.errors import (
 )
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
-from crmgql.ledger import book, items
+from crmgql.ledger import book, items, periods
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, new_id
 from crmgql.models import Allocation, Order, Payment
@@ -115,11 +115,16 @@ def _make(amount: Decimal, order: Side, payment: Side, customer_id: UUID, day: d
 
 async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) -> list[outbox.Entry]:
     """Posts the entries, in their order behind those `before`, and records the allocations. The caller records the events."""
-    posted = await book.post(act, [*before, *(each.entry for each in made)])
+    posted = await book.post(act, _adjusting(act, [*before, *(each.entry for each in made)]))
     rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=True)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
     return [_event("allocation.made", row) for row in rows]
+
+
+def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
+    adjusts = periods.adjusts(act)
+    return [replace(each, is_adjusting=adjusts) for each in entries]
 
 
 def _event(kind: str, row: Row) -> outbox.Entry:
@@ -217,7 +222,7 @@ async def undo(act: Act, *, id: UUID) -> UUID:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
     day = max(act.today, undone["allocated_on"])
     (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
-    (posted,) = await book.post(act, [entry])
+    (posted,) = await book.post(act, _adjusting(act, [entry]))
     row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": day}
     row.pop("created_at")
     await act.tx.connection.execute(RECORD, as_json([row]))

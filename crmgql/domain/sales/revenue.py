@@ -8,7 +8,7 @@ Set-based: the same number of statements for one order and for five thousand.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from uuid import UUID
 from crmgql.errors import Conflict
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
-from crmgql.ledger import book, items, rates
+from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting, share
@@ -219,6 +219,8 @@ async def _post(act: Act, bookings: Sequence[_Booking]) -> dict[UUID, UUID]:
         day = {each.order["id"]: each.day for each in gone}
         days = {row["entry_id"]: day[row["order_id"]] for row in await act.tx.connection.fetch(ENTRIES, *keys)}
         entries += await book.reversals(act, days, kind="order.cancelled")
+    adjusts = periods.adjusts(act)
+    entries = [replace(each, is_adjusting=adjusts) for each in entries]
     posted = await book.post(act, entries, refusals={"open_items_not_over": _too_much})
     return {each.order["id"]: made.id for each, made in zip(changes, posted, strict=False)}
 

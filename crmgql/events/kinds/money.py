@@ -40,6 +40,22 @@ class RateSet(Payload):
     rate: Exact
 
 
+class PeriodMoved(Changed):
+    """The period's days, and what they are from now on."""
+
+    first_on: date
+    last_on: date
+    status: str
+
+
+class YearClosed(Changed):
+    """The fiscal year that begins in `year`, and its days."""
+
+    year: int
+    first_on: date
+    last_on: date
+
+
 KINDS = (
     Kind("payment.expected", "Payment", "A payment is expected.", PaymentMoved, ALWAYS),
     Kind("payment.received", "Payment", "A payment was received.", PaymentMoved, ALWAYS),
@@ -50,4 +66,13 @@ KINDS = (
     Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
+    Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
+    Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),
+    Kind("period.reopened", "AccountingPeriod", "Closed days of the books take entries again.", PeriodMoved),
+    Kind(
+        "year.closed",
+        "AccountingPeriod",
+        "The results of a fiscal year were moved to what is retained; the subject is the period of its last day.",
+        YearClosed,
+    ),
 )

@@ -1,14 +1,14 @@
-"""Mutations of payments, allocations and exchange rates."""
+"""Mutations of payments, allocations, exchange rates, periods of the books."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, rates
+from crmgql.domain.money import allocations, payments, periods, rates, years
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input
 from crmgql.engine.mutations import Row
-from crmgql.engine.scalars import DateTimeText
+from crmgql.engine.scalars import DateText, DateTimeText
 
 
 @input
@@ -29,8 +29,38 @@ class PaymentAllocateInput:
 
 
 @input
+class PeriodCloseInput:
+    """A period's id, or its last day. Without `firstOn` the days follow the period before; the first ones begin with all days."""
+
+    id: strawberry.ID | None = UNSET
+    first_on: DateText | None = UNSET
+    last_on: DateText | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
 class AllocationUndoInput:
     id: strawberry.ID
+
+
+@input
+class PeriodReopenInput:
+    """A period's id, or its last day. `toAdjust`: a closed one becomes soft closed."""
+
+    reason: str
+    id: strawberry.ID | None = UNSET
+    first_on: DateText | None = UNSET
+    last_on: DateText | None = UNSET
+    to_adjust: bool | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class YearCloseInput:
+    """The calendar year in which the fiscal year begins. The version is that of the period of its last day."""
+
+    year: int
+    expected_version: int | None = UNSET
 
 
 mutations.table(
@@ -74,5 +104,37 @@ mutations.table(
         "Sets what one unit of a currency is worth in the base currency of the books, from a day on. What was posted already stays as it is.",
         rates.set_rate,
         input=inputs.create("currency effective_on rate source", optional="source", origin=False),
+    ),
+)
+
+mutations.table(
+    "AccountingPeriod",
+    Row(
+        "periodSoftClose",
+        "Has days of the books take adjusting entries only; the days before must be soft closed or closed.",
+        periods.close,
+        "soft_close",
+        input=PeriodCloseInput,
+    ),
+    Row(
+        "periodClose",
+        "Closes days of the books: nothing is posted to them any more. The days before must be closed.",
+        periods.close,
+        "close",
+        input=PeriodCloseInput,
+    ),
+    Row(
+        "periodReopen",
+        "Opens days of the books again, the latest first. For closed ones it takes the permission `period.reopen`.",
+        periods.reopen,
+        input=PeriodReopenInput,
+    ),
+    Row(
+        "yearClose",
+        "Moves what a fiscal year earned and cost to what is retained, on its last day, which must be soft closed. Done again,"
+        " it moves what was adjusted since.",
+        years.close,
+        input=YearCloseInput,
+        asks=("period.adjust",),
     ),
 )

@@ -1,4 +1,4 @@
-"""Payments, allocations and exchange rates."""
+"""Payments, allocations, exchange rates, periods of the books."""
 
 from typing import Any
 
@@ -67,3 +67,13 @@ class FxRate:
     effective_on = column(sort=True)
     rate = column()
     source = column(doc="Who says so, such as MANUAL, ECB, or the source of an import.")
+
+
+@node(models.AccountingPeriod, order="-firstOn")
+class AccountingPeriod:
+    """Days of the books that are open, soft closed (adjusting entries only) or closed. Days without a period are open."""
+
+    first_on = column(sort=True)
+    last_on = column()
+    status = column(enum=models.PeriodStatus)
+    closed_at = column(doc="When it was closed or soft closed.")
