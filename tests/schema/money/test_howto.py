@@ -13,15 +13,20 @@ from crmgql.models import Purpose
 from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
+from tests.schema.money.test_allocations import prepaid
 from tests.schema.world import World
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
 
+def steps(section: str) -> list[str]:
+    """The GraphQL documents of a section."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.S | re.M)
+    return re.findall(r"```graphql\n(.*?)```", text, re.S)
+
+
 async def test_the_steps_work(world: World) -> None:
-    before, soft_close, pay, year, close, show, reopen = re.findall(
-        r"```graphql\n(.*?)```", PAGE.read_text("utf-8"), re.S
-    )
+    before, soft_close, pay, year, close, show, reopen = steps("Close a month")
 
     async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
         answer = await world.ask(query, world.viewer(role), **variables)
@@ -47,3 +52,14 @@ async def test_the_steps_work(world: World) -> None:
     assert shown == [("2025-12-01", "CLOSED"), ("1000-01-01", "CLOSED")]
     assert (await ask(reopen, "ADMIN"))["status"] == "SOFT_CLOSED"
     await trial.balanced(world.database)
+
+
+async def test_payments_are_matched_with_orders(world: World) -> None:
+    allocate, undo = steps("Match payments with orders")
+    payment, order = await prepaid(world)
+    finance = world.viewer("FINANCE")
+    answer = await world.ask(allocate, finance, payment=payment, order=order)
+    (made,) = answer["data"]["paymentAllocate"]["payment"]["allocations"]["nodes"]
+    assert made["amount"] == {"amount": "4.00"}
+    undone = (await world.ask(undo, finance, allocation=made["id"]))["data"]["allocationUndo"]
+    assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
