@@ -21,6 +21,7 @@ import structlog
 from tortoise import Tortoise
 
 from crmgql.errors import DatabaseAway, DatabaseTrouble, SetupError
+from crmgql.postgres import refusals
 from crmgql.postgres.company import Company, CompanyBelief
 from crmgql.postgres.connection import GRACE_S, ROLE, Connection, open_one, server_settings
 from crmgql.postgres.stacks import Stack, unbroken
@@ -165,7 +166,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits at the end of the block, rolls back when it is left by an exception or a cancellation.
 
-        The end runs in a task of its own, which a cancellation of the caller can't reach.
+        Raises `Conflict` when a constraint that waited for the commit refuses it. The end runs in a task of its own, which a cancellation of the caller can't reach.
         """
         with self.troubles:
             connection = await self._writer.take()
@@ -190,6 +191,8 @@ class Database:
                 )
             for each in tx.after_commit:
                 each()
+        except asyncpg.IntegrityConstraintViolationError as error:  # a constraint that waited for the commit
+            raise refusals.at_commit(error) from error
         finally:
             await self._writer.put_back(connection)
         if tx.queues:

@@ -83,7 +83,7 @@ CREATE FUNCTION lines_as_booked(customer uuid, "order" uuid, booked integer) RET
     )
 $$;
 
--- At the commit: the newest record of an order has the figures of what was posted for the order, and its lines.
+-- At the commit: the newest record of an order has the figures of what was posted for the order, and its lines, and is the order's.
 CREATE FUNCTION revenue_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     posted record;
@@ -103,9 +103,11 @@ BEGIN
         RAISE EXCEPTION 'revenue record % of order % does not have the figures that were posted', NEW.revision, NEW.order_id
             USING ERRCODE = 'check_violation', TABLE = 'revenue_records', CONSTRAINT = 'revenue_records_posted';
     END IF;
-    IF EXISTS (SELECT FROM orders WHERE customer_id = NEW.customer_id AND id = NEW.order_id AND committed)
-        AND NOT lines_as_booked(NEW.customer_id, NEW.order_id, NEW.revision) THEN
-        RAISE EXCEPTION 'revenue record % does not have the lines of order %', NEW.revision, NEW.order_id
+    IF EXISTS (
+        SELECT FROM orders WHERE customer_id = NEW.customer_id AND id = NEW.order_id AND committed AND (
+            revenue_revision <> NEW.revision OR NOT lines_as_booked(customer_id, id, revenue_revision))
+    ) THEN
+        RAISE EXCEPTION 'revenue record % is not that of order % and its lines', NEW.revision, NEW.order_id
             USING ERRCODE = 'check_violation', TABLE = 'revenue_records', CONSTRAINT = 'revenue_records_lines';
     END IF;
     RETURN NULL;
@@ -114,30 +116,35 @@ $$;
 CREATE CONSTRAINT TRIGGER revenue_records_posted AFTER INSERT ON revenue_records DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION revenue_as_posted();
 
--- At the commit: a line of a committed order is as it was booked, and none of those is missing.
+-- At the commit: a line of a committed order is as it was booked, and none of those is missing: neither where it is now nor where
+-- it was before, under the id that it had.
 CREATE FUNCTION line_as_booked() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    line record := coalesce(NEW, OLD);
+    line order_lines;
     booked integer;
 BEGIN
-    SELECT revenue_revision INTO booked FROM orders WHERE customer_id = line.customer_id AND id = line.order_id AND committed;
-    IF FOUND AND EXISTS (
-        SELECT FROM (SELECT * FROM order_lines WHERE id = line.id) AS l
-        FULL JOIN (
-            SELECT * FROM revenue_lines
-            WHERE customer_id = line.customer_id AND order_id = line.order_id AND revision = booked AND line_id = line.id
-        ) AS b ON b.line_id = l.id
-        WHERE (l.id, l.product_id, l.quantity, l.currency, l.unit_price_amount, l.discount_amount, l.shipping_amount, l.line_amount,
-            l.unit_cost_amount) IS DISTINCT FROM (b.line_id, b.product_id, b.quantity, b.currency, b.unit_price_amount, b.discount_amount,
-            b.shipping_amount, b.line_amount, b.unit_cost_amount)
-    ) THEN
-        RAISE EXCEPTION 'line % of order % is not as it was booked', line.id, line.order_id
-            USING ERRCODE = 'check_violation', TABLE = 'order_lines', CONSTRAINT = 'order_lines_booked';
-    END IF;
+    FOREACH line IN ARRAY CASE TG_OP WHEN 'INSERT' THEN ARRAY[NEW] WHEN 'DELETE' THEN ARRAY[OLD] ELSE CASE
+        WHEN (OLD.customer_id, OLD.order_id, OLD.id) = (NEW.customer_id, NEW.order_id, NEW.id) THEN ARRAY[NEW] ELSE ARRAY[OLD, NEW] END END
+    LOOP
+        SELECT revenue_revision INTO booked FROM orders WHERE customer_id = line.customer_id AND id = line.order_id AND committed;
+        IF FOUND AND EXISTS (
+            SELECT FROM (SELECT * FROM order_lines WHERE customer_id = line.customer_id AND order_id = line.order_id AND id = line.id) AS l
+            FULL JOIN (
+                SELECT * FROM revenue_lines
+                WHERE customer_id = line.customer_id AND order_id = line.order_id AND revision = booked AND line_id = line.id
+            ) AS b ON b.line_id = l.id
+            WHERE (l.id, l.product_id, l.quantity, l.currency, l.unit_price_amount, l.discount_amount, l.shipping_amount, l.line_amount,
+                l.unit_cost_amount) IS DISTINCT FROM (b.line_id, b.product_id, b.quantity, b.currency, b.unit_price_amount, b.discount_amount,
+                b.shipping_amount, b.line_amount, b.unit_cost_amount)
+        ) THEN
+            RAISE EXCEPTION 'line % of order % is not as it was booked', line.id, line.order_id
+                USING ERRCODE = 'check_violation', TABLE = 'order_lines', CONSTRAINT = 'order_lines_booked';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;
-CREATE CONSTRAINT TRIGGER order_lines_booked AFTER INSERT OR DELETE OR UPDATE OF customer_id, order_id, product_id, quantity, currency,
+CREATE CONSTRAINT TRIGGER order_lines_booked AFTER INSERT OR DELETE OR UPDATE OF id, customer_id, order_id, product_id, quantity, currency,
     unit_price_amount, discount_amount, shipping_amount, line_amount, unit_cost_amount ON order_lines DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION line_as_booked();
 
@@ -157,6 +164,23 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER revenue_lines_line AFTER INSERT ON revenue_lines DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION booked_line_is_a_line();
+
+-- At the commit: an order that was committed, or got another revision, has the lines of its newest record.
+CREATE FUNCTION order_as_booked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM orders AS o WHERE customer_id = NEW.customer_id AND id = NEW.id AND committed AND (
+            NOT lines_as_booked(customer_id, id, revenue_revision) OR EXISTS (
+                SELECT FROM revenue_records AS r WHERE r.customer_id = o.customer_id AND r.order_id = o.id AND r.revision > o.revenue_revision))
+    ) THEN
+        RAISE EXCEPTION 'order % does not have the lines of its newest revenue record', NEW.id
+            USING ERRCODE = 'check_violation', TABLE = 'orders', CONSTRAINT = 'orders_newest';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER orders_newest AFTER UPDATE OF status, revenue_revision ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (NEW.committed AND (NOT OLD.committed OR NEW.revenue_revision <> OLD.revenue_revision)) EXECUTE FUNCTION order_as_booked();
 
 -- Orders that are committed already: revision 1 and its entry, on the company's day of their confirmation.
 CREATE TEMPORARY TABLE to_book ON COMMIT DROP AS

@@ -38,11 +38,14 @@ DECLARE
     posted numeric;
 BEGIN
     SELECT * INTO payment FROM payments WHERE id = NEW.id;
-    SELECT coalesce(sum(CASE WHEN p.credit_item_id = item.id THEN p.amount ELSE -p.amount END), 0) INTO posted
-    FROM open_items AS item JOIN postings AS p ON item.id IN (p.debit_item_id, p.credit_item_id) AND p.phase = 'POSTED'
-        AND CASE WHEN p.credit_item_id = item.id THEN p.debit ELSE p.credit END IN ('BANK', 'CLEARING')
-    WHERE item.payment_id = payment.id AND item.purpose = 'UNEARNED' AND item.customer_id = payment.customer_id
-        AND item.currency = payment.currency;
+    -- By its own items, and by theirs: a customer may have thousands.
+    SELECT coalesce(sum(moves.amount), 0) INTO posted
+    FROM (SELECT * FROM open_items WHERE payment_id = payment.id OFFSET 0) AS item, LATERAL (
+        SELECT amount FROM postings WHERE credit_item_id = item.id AND phase = 'POSTED' AND debit IN ('BANK', 'CLEARING')
+        UNION ALL
+        SELECT -amount FROM postings WHERE debit_item_id = item.id AND phase = 'POSTED' AND credit IN ('BANK', 'CLEARING')
+    ) AS moves
+    WHERE item.purpose = 'UNEARNED' AND item.customer_id = payment.customer_id AND item.currency = payment.currency;
     IF posted <> (CASE WHEN payment.status = 'RECEIVED' THEN payment.amount ELSE 0 END) THEN
         RAISE EXCEPTION 'payment % is % with %, and % of it is in the books', payment.id, payment.status, payment.amount, posted
             USING ERRCODE = 'check_violation', TABLE = 'payments', CONSTRAINT = 'payments_posted';
@@ -52,6 +55,18 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER payments_posted AFTER INSERT OR UPDATE OF status, amount, currency, customer_id ON payments
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payment_as_posted();
+
+-- What else the books say of a received payment stays, too: the order that it was for, where its money lies, its day.
+CREATE FUNCTION payment_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'payment % is received and in the books; its order, provider and time stay as they are', NEW.id
+        USING ERRCODE = 'check_violation', TABLE = 'payments', CONSTRAINT = 'payments_kept';
+END
+$$;
+CREATE CONSTRAINT TRIGGER payments_kept AFTER UPDATE OF order_id, provider, received_at ON payments DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.status = 'RECEIVED' AND OLD.amount > 0
+        AND (OLD.order_id, OLD.provider, OLD.received_at) IS DISTINCT FROM (NEW.order_id, NEW.provider, NEW.received_at))
+    EXECUTE FUNCTION payment_is_kept();
 
 -- At the commit: an allocation is what its entry posted between its two items.
 CREATE FUNCTION allocation_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -20,6 +20,8 @@ EVENTS = {"PENDING": "payment.expected", **MOVES.events}
 
 
 FIXED = {"customer_id", "order_id", "amount", "currency"}
+KEPT = FIXED | {"provider", "received_at"}
+"""What the books say of a payment that is expected, and of one that is received."""
 
 
 class _Payments(Writer):
@@ -27,13 +29,18 @@ class _Payments(Writer):
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         """What is received is posted and allocated; what is posted can't become another payment."""
-        other = [each.id for each in changes if not each.new and FIXED & each.changes.keys()]
+        other = [each.id for each in changes if not each.new and _fixed(each) & each.changes.keys()]
         return await receipts.follow(act, [each.id for each in changes], changed=other)
 
     def kind_of(self, change: Change) -> tuple[str, Row]:
         if "status" in change.changes:
             return EVENTS[change.row["status"]], {"amount": (change.row["amount"], change.row["currency"])}
         return super().kind_of(change)
+
+
+def _fixed(change: Change) -> set[str]:
+    """One that becomes received gets its day by that."""
+    return KEPT if change.row["status"] == "RECEIVED" and "status" not in change.changes else FIXED
 
 
 RATE = ("currency", "base_currency", "effective_on", "rate")

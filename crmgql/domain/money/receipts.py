@@ -37,7 +37,7 @@ LEFT JOIN LATERAL (
     SELECT r.item_id FROM revenue_records r JOIN orders o ON o.customer_id = r.customer_id AND o.id = r.order_id AND o.committed
     WHERE r.customer_id = p.customer_id AND r.order_id = p.order_id AND p.status = 'RECEIVED' ORDER BY r.revision DESC LIMIT 1
 ) owed ON true
-WHERE p.id = ANY ($1) AND p.amount > 0 ORDER BY p.received_at, p.id"""
+WHERE p.id = ANY ($1) AND (p.amount > 0 OR expected.id IS NOT NULL OR received.id IS NOT NULL) ORDER BY p.received_at, p.id"""
 
 
 async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection[UUID] = ()) -> list[outbox.Entry]:

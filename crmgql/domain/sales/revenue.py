@@ -23,6 +23,7 @@ from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting, share
 from crmgql.ledger.rates import Rate
 from crmgql.models import Purpose
+from crmgql.records import money
 from crmgql.records.days import day_of
 from crmgql.records.records import Act, Row
 
@@ -146,6 +147,7 @@ async def follow(act: Act, order_ids: Collection[UUID], *, on: date | None = Non
     changed = [row for row in rows if _differs(row)]
     if not changed:
         return []
+    _refuse_currency(changed)
     own = await book.company_of(act)
     day = {row["id"]: on or day_of(row["confirmed_at"], own.zone) for row in changed}
     fresh = {(row["currency"], day[row["id"]]) for row in changed if row["rate"] is None}
@@ -164,9 +166,17 @@ async def follow(act: Act, order_ids: Collection[UUID], *, on: date | None = Non
 def _differs(row: Row) -> bool:
     if not row["committed"]:
         return Figures.of(row, "was_") != NOTHING
-    return (
-        row["revision"] is None or not row["has_same_lines"] or any(row[name] != row[f"was_{name}"] for name in AMOUNTS)
-    )
+    return not row["has_same_lines"] or any(row[name] != row[f"was_{name}"] for name in ("currency", *AMOUNTS))
+
+
+def _refuse_currency(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row["was_currency"] not in (None, row["currency"]):
+            raise Conflict(
+                f"The order is in the books in {row['was_currency']}, so it can't be in {row['currency']};"
+                " cancel it and make another.",
+                field="currency",
+            )
 
 
 def _booking(row: Row, day: date, rate: Rate, rest: Rest | None, base_currency: str) -> _Booking:
@@ -192,6 +202,7 @@ def differences(
         moves = [(purpose, new - old) for (purpose, new), (_, old) in zip(after.owed, before.owed, strict=True)]
         open_, base = rest.open, rest.base
         for purpose, more in moves:
+            money.check_size(more, field="id")
             if more > 0:
                 added = rates.converted(more, rate.rate, base_currency)
                 open_, base = open_ + more, base + added
@@ -199,10 +210,11 @@ def differences(
         for purpose, more in moves:
             if more < 0:
                 less = min(-more, open_)
-                taken = share(less, open_, base, base_currency) if open_ else Decimal(0)
+                taken = share(less, open_, base, base_currency) if open_ else money.rounded(Decimal(0), base_currency)
                 open_, base = open_ - less, base - taken
                 yield Posting(rest.account, Account(purpose), currency, -more, taken)
     cost = after.cost - before.cost
+    money.check_size(cost, field="id")
     if cost:
         inventory, expense = Account(Purpose.INVENTORY), Account(Purpose.COST)
         sides = (inventory, expense) if cost > 0 else (expense, inventory)

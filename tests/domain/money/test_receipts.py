@@ -13,12 +13,13 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.domain.money import bulk, payments
+from crmgql.domain.sales import bulk as sales
 from crmgql.domain.sales import orders
 from crmgql.errors import Conflict
 from crmgql.schema import build
 from tests.conftest import NOW
 from tests.domain import work
-from tests.domain.sales.test_revenue import balances, confirmed, draft
+from tests.domain.sales.test_revenue import AMOUNTS, FOUR, balances, confirmed, draft
 from tests.ledger.conftest import acting, add_customer
 
 ITEMS = "SELECT purpose, open, free, base FROM open_items ORDER BY purpose, id"
@@ -134,6 +135,9 @@ RAW = {
     "a pending one received": "UPDATE payments SET status = 'RECEIVED', received_at = now() WHERE status = 'PENDING'",
     "a received one gone": "UPDATE payments SET status = 'FAILED' WHERE status = 'RECEIVED'",
     "another amount": "UPDATE payments SET amount = 6.00 WHERE status = 'RECEIVED'",
+    "another order": "UPDATE payments SET order_id = NULL WHERE status = 'RECEIVED'",
+    "another place": "UPDATE payments SET provider = 'x', provider_reference = 'y' WHERE status = 'RECEIVED'",
+    "another day": "UPDATE payments SET received_at = received_at - interval '1 year' WHERE status = 'RECEIVED'",
     "an allocation out of nothing": "INSERT INTO allocations (customer_id, order_id, payment_id, item_id, source_item_id,"
     " currency, amount, allocated_on, entry_id) SELECT customer_id, order_id, payment_id, item_id, source_item_id, currency, 1.00,"
     " allocated_on, (SELECT id FROM ledger_entries WHERE kind = 'order.confirmed') FROM allocations",
@@ -147,7 +151,7 @@ async def test_raw_sql_cannot_part_payments_from_their_money(
     order = await confirmed(crm, customer, "10.00")
     await pay(crm, "5.00", order_id=order)
     await pay(crm, "5.00", order_id=order, pending=True)
-    with pytest.raises(asyncpg.CheckViolationError, match=r"is in the books|is not what its entry posted"):
+    with pytest.raises(asyncpg.CheckViolationError, match=r"in the books|is not what its entry posted"):
         await database.execute(RAW[what])
 
 
@@ -177,3 +181,108 @@ async def test_many_payments_come_with_their_money_and_stay_as_they_are(
         more = [[*rows[0][:3], Decimal("5.00"), *rows[0][4:]]]
         (refused,) = (await bulk.payments.write_many(act, columns, more, source="old")).refused
     assert "in the books" in refused.reason
+
+
+COLUMNS = (
+    "customer_id",
+    "order_id",
+    "amount",
+    "currency",
+    "method",
+    "status",
+    "received_at",
+    "provider",
+    "provider_reference",
+)
+RECEIVED = {"amount": Decimal("4.00"), "currency": "USD", "method": "CASH", "status": "RECEIVED", "received_at": NOW}
+
+
+async def write(crm: db.Database, customer: UUID, **values: Any) -> list[str]:
+    """Writes the payment p-1 as an import does; answers why it was refused."""
+    values = {"customer_id": customer, **RECEIVED, **values}
+    async with acting(crm) as act:
+        row = ["p-1", *(values.get(column) for column in COLUMNS)]
+        written = await bulk.payments.write_many(act, COLUMNS, [row], source="old")
+    return [refusal.reason for refusal in written.refused]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": Decimal("0.00")},
+        {"received_at": NOW.replace(year=2020)},
+        {"provider": "stripe", "provider_reference": "pi_1"},
+        {"status": "PENDING", "received_at": None},
+    ],
+)
+async def test_an_import_changes_nothing_of_a_received_payment(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID, change: dict[str, Any]
+) -> None:
+    assert await write(crm, customer) == []
+    (reason,) = await write(crm, customer, **change)
+    assert reason == "The payment is received and in the books; it stays as it is. Refund it instead."
+    assert await write(crm, customer, method="OTHER") == []  # of this the books say nothing
+
+
+async def test_what_is_expected_does_not_become_nothing(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    pending = {"status": "PENDING", "received_at": None}
+    assert await write(crm, customer, **pending) == []
+    (reason,) = await write(crm, customer, **pending, amount=Decimal("0.00"))
+    assert "expected in the books" in reason
+    assert await write(crm, customer, provider="stripe", provider_reference="pi_1") == []
+    assert await balances(database) == {"CLEARING": ("4.00", "4.00"), "UNEARNED": ("-4.00", "-4.00")}
+
+
+async def test_an_import_takes_no_paid_order_back(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """Neither whole nor in part; the rows beside it are written."""
+    columns = (
+        "customer_id",
+        "status",
+        "currency",
+        "number",
+        *(f"{each}_amount" for each in ("subtotal", "shipping", "tax", "discount")),
+    )
+
+    async def write_orders(status: str, amount: str) -> list[tuple[int, str]]:
+        rows = [
+            [f"o-{n}", customer, status, "USD", f"N-{n}", Decimal(amount), *[Decimal("0.00")] * 3] for n in range(3)
+        ]
+        async with acting(crm) as act:
+            refused = (await sales.orders.write_many(act, columns, rows, source="old")).refused
+        return [(each.place, each.reason.partition(";")[0]) for each in refused]
+
+    assert await write_orders("DELIVERED", "4.00") == []
+    order = await database.fetchval("SELECT id FROM orders WHERE number = 'N-1'")
+    await pay(crm, "4.00", order_id=order)
+    reason = "More would be taken back than is still owed for the order"
+    assert await write_orders("DELIVERED", "3.00") == [(1, reason)]
+    assert await write_orders("CANCELLED", "3.00") == [(1, reason)]
+    assert await balances(database) == {"BANK": ("4.00", "4.00"), "REVENUE": ("-4.00", "-4.00")}
+
+
+READ = """
+SELECT sum(pg_stat_get_xact_blocks_fetched(oid))::integer FROM pg_class
+WHERE relname LIKE 'open_items%' OR relname LIKE 'postings%'"""
+
+
+async def test_payments_are_checked_by_their_own_items(crm: db.Database, database: asyncpg.Connection) -> None:
+    """However many its customer has, as many blocks are read for each."""
+
+    async def read_for_each(count: int) -> float:
+        customer = await add_customer(database)
+        columns, values = ("customer_id", "status", "currency", *AMOUNTS), {"customer_id": customer, **RECEIVED}
+        async with acting(crm) as act:
+            rows = [[f"o-{n}", customer, "DELIVERED", "USD", *FOUR] for n in range(count)]
+            written = await sales.orders.write_many(act, columns, rows, source=f"{count}")
+        ids = [each.id for each in written.changes]
+        async with acting(crm) as act:
+            rows = [[f"p-{id}", *({**values, "order_id": id}.get(column) for column in COLUMNS)] for id in ids]
+            before = await act.tx.connection.fetchval(READ)
+            assert (await bulk.payments.write_many(act, COLUMNS, rows, source="old")).refused == []
+            return float(await act.tx.connection.fetchval(READ) - before) / count
+
+    assert await read_for_each(2500) < 1.15 * await read_for_each(500)

@@ -14,7 +14,7 @@ import pytest_asyncio
 from crmgql import db
 from crmgql.domain.sales import bulk, orders
 from crmgql.domain.sales.orders import Line
-from crmgql.errors import PeriodClosed
+from crmgql.errors import BadUserInput, Conflict, PeriodClosed
 from crmgql.models import Product, User  # noqa: F401 - what lines refer to
 from crmgql.records.records import Act
 from crmgql.schema import build
@@ -148,6 +148,11 @@ RAW = {
         " shipping_amount, line_amount) SELECT customer_id, id, 9, 'Gift', 'USD', 0.00, 0.00, 0.00, 0.00 FROM orders WHERE committed",
         asyncpg.CheckViolationError,
     ),
+    "a line that becomes a draft's": (
+        "UPDATE order_lines SET order_id = (SELECT id FROM orders WHERE status = 'DRAFT')",
+        asyncpg.CheckViolationError,
+    ),
+    "a line under another id": ("UPDATE order_lines SET id = uuidv7()", asyncpg.CheckViolationError),
     "a line less": ("DELETE FROM order_lines", asyncpg.CheckViolationError),
     "cancelled without taking it back": (
         "UPDATE orders SET status = 'CANCELLED' WHERE committed",
@@ -158,6 +163,14 @@ RAW = {
         "INSERT INTO revenue_records (customer_id, order_id, revision, currency, subtotal_amount, shipping_amount, tax_amount,"
         " discount_amount, total_amount, cost_amount, booked_on) SELECT customer_id, id, 2, 'USD', 11.00, 0.00, 0.00, 0.00, 11.00,"
         " 0.00, current_date FROM orders WHERE committed",
+        asyncpg.CheckViolationError,
+    ),
+    "a record ahead of its order, at another rate": (
+        "WITH record AS (INSERT INTO revenue_records (customer_id, order_id, revision, currency, subtotal_amount, shipping_amount,"
+        " tax_amount, discount_amount, total_amount, cost_amount, booked_on, rate) SELECT customer_id, order_id, 2, currency,"
+        " subtotal_amount, shipping_amount, tax_amount, discount_amount, total_amount, cost_amount, booked_on, 99 FROM revenue_records)"
+        " INSERT INTO revenue_lines SELECT customer_id, order_id, 2, line_id, quantity, currency, unit_price_amount,"
+        " discount_amount, shipping_amount, line_amount, unit_cost_amount, product_id FROM revenue_lines",
         asyncpg.CheckViolationError,
     ),
     "a booked line that is none": (
@@ -185,6 +198,58 @@ async def test_raw_sql_cannot_part_orders_from_their_revenue(
     statement, error = RAW[what]
     with pytest.raises(error):
         await database.execute(statement)
+
+
+async def test_raw_sql_brings_no_order_back_with_other_lines(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """Of an order that costs nothing, the figures are those of its record, cancelled or not."""
+    id = await confirmed(crm, customer, "0.00")
+    async with acting(crm) as act:
+        await orders.move(act, "cancel", id=id)
+    await database.execute("UPDATE order_lines SET unit_cost_amount = 5.00")
+    with pytest.raises(asyncpg.CheckViolationError, match="lines of its newest revenue record"):
+        await database.execute("UPDATE orders SET status = 'CONFIRMED'")
+
+
+async def test_what_the_commit_refuses_is_a_conflict(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    id = await confirmed(crm, customer, "10.00")
+    with pytest.raises(Conflict, match="would no longer be confirmed; nothing was written"):
+        async with crm.transaction() as tx:
+            await tx.connection.execute("UPDATE orders SET status = 'CANCELLED' WHERE id = $1", id)
+    assert await database.fetchval("SELECT status FROM orders") == "CONFIRMED"
+    async with crm.transaction() as tx:  # and its connection is as good as before
+        assert await tx.connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_cost_that_no_amount_can_hold_is_refused(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """In yen, what is too large for a posting is still small in the base currency."""
+    rate = "INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source) VALUES ('JPY', 'USD', $1, 0.001, 'TEST')"
+    await database.execute(rate, date(2020, 1, 1))
+    product = await work.insert(
+        database, "products", name="Dear", currency="JPY", price_amount=Decimal(1), cost_amount=Decimal(9 * 10**14)
+    )
+    with pytest.raises(BadUserInput, match="too large"):
+        async with acting(crm) as act:
+            seller = await act.tx.connection.fetchval("SELECT id FROM users")
+            line = Line(Decimal(10), product_id=product)
+            id = await orders.create(act, customer_id=customer, lines=[line], currency="JPY", seller_id=seller)
+            await orders.move(act, "confirm", id=id)
+
+
+async def test_a_booked_order_keeps_its_currency(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    columns = ("customer_id", "status", "currency", "number", *AMOUNTS)
+    for currency, refusals in (("USD", []), ("EUR", ["The order is in the books in USD, so it can't be in EUR"])):
+        async with acting(crm) as act:
+            row = ["o-1", customer, "CONFIRMED", currency, "N-1", *FOUR]
+            written = await bulk.orders.write_many(act, columns, [row], source="old")
+        assert [each.reason.partition(";")[0] for each in written.refused] == refusals
 
 
 async def test_many_orders_come_with_their_revenue_and_follow_their_lines(

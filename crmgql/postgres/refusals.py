@@ -1,0 +1,37 @@
+"""What a constraint that waits for the commit says when it refuses: a coded error, by the constraint's name.
+
+Enters: asyncpg's error of a COMMIT. Leaves: what the client is told. Verbs and imports write what fits, so mostly it is two
+requests that fit only apart; the log has the name in each case.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+import structlog
+
+from crmgql.errors import Conflict
+
+log = structlog.get_logger("crmgql")
+
+ORDER = "The order would no longer be what the books say of it"
+PAYMENT = "The payment would no longer be what the books say of it"
+REASONS = {
+    "orders_booked": ORDER,
+    "orders_newest": ORDER,
+    "order_lines_booked": ORDER,
+    "revenue_lines_line": ORDER,
+    "revenue_records_lines": ORDER,
+    "revenue_records_posted": ORDER,
+    "open_items_live_order": "An order that is owed or paid would no longer be confirmed",
+    "payments_posted": PAYMENT,
+    "payments_kept": PAYMENT,
+    "allocations_posted": "The allocation would not be what the books say of it",
+}
+
+
+def at_commit(error: asyncpg.IntegrityConstraintViolationError) -> Conflict:
+    """The error for a transaction that the database refused as a whole. Nothing of it was written."""
+    name = str(error.constraint_name or "")
+    log.warning("commit refused", constraint=name, sqlstate=error.sqlstate)
+    reason = REASONS.get(name, f"What was written breaks the rule {name}")
+    return Conflict(f"{reason}; nothing was written. Read it again, it may have changed in the meantime.")
