@@ -64,6 +64,18 @@ class PeriodClosed(CrmError):
     final = True
 
 
+class PeriodOpen(CrmError):
+    """Days of the books are more open than what follows from them allows."""
+
+    code = "PERIOD_OPEN"
+    final = True
+
+
+class PeriodsOverlap(Conflict):
+    code = "PERIODS_OVERLAP"
+    final = True
+
+
 class ReversedAlready(CrmError):
     code = "REVERSED_ALREADY"
     final = True
@@ -85,6 +97,20 @@ class RateMissing(CrmError):
 
 class CurrencyMismatch(CrmError):
     code = "CURRENCY_MISMATCH"
+
+
+class AllocationExceedsOpen(CrmError):
+    """More would be allocated than is still owed for the order."""
+
+    code = "ALLOCATION_EXCEEDS_OPEN"
+    final = True
+
+
+class AllocationExceedsPayment(CrmError):
+    """More would be allocated than is left of the payment."""
+
+    code = "ALLOCATION_EXCEEDS_PAYMENT"
+    final = True
 
 
 class Throttled(CrmError):

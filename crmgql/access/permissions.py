@@ -134,6 +134,10 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("payment.write", "recording payments, and that they failed or were refunded"),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
+        Permission("period.read", "seeing which days of the books are closed"),
+        Permission("period.write", "closing days of the books, reopening soft closed ones"),
+        Permission("period.reopen", "reopening closed days of the books, with `period.write`"),
+        Permission("period.adjust", "posting to soft closed days; with `period.write`, closing a year"),
     ),
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),

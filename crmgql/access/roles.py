@@ -52,7 +52,7 @@ def roles_with(permission: str) -> list[str]:
 
 COMMON = """
     user.read team.read product.read campaign.read pipeline.read calendar.read company.read rate.read
-    task.write interaction.write customer.write notification.read notification.write
+    period.read task.write interaction.write customer.write notification.read notification.write
     event.read subscription.read.own subscription.write.own export.read.own export.write
 """
 """What everybody may who has a role at all."""
@@ -74,7 +74,8 @@ declare(
     f"""{COMMON} {CUSTOMERS[Reach.ALL]}
     owner.assign ticket.assign leadQueue.assign
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
-    order.read order.write payment.read payment.write rate.write commission.read
+    order.read order.write payment.read payment.write rate.write period.write period.adjust
+    commission.read
     task.read.own job.read.own email.read.own audit.read
     """,
 )

@@ -36,7 +36,8 @@ WITH given AS MATERIALIZED (
     INSERT INTO ledger_entries (id, company_id, customer_id, owner_id, kind, phase, reverses_id, resolves_id, key, request_hash,
         source_type, source_id, actor_id, effective_on, is_adjusting, base_currency, size)
     SELECT id, $2, customer_id, owner_id, kind, phase, reverses_id, resolves_id, key, request_hash, source_type, source_id, $4,
-        effective_on, is_adjusting, $3, size
+        effective_on, is_adjusting AND EXISTS (SELECT FROM accounting_periods period
+            WHERE period.company_id = $2 AND period.days @> effective_on AND period.status = 'SOFT_CLOSED'), $3, size
     FROM given ORDER BY owner_id, key
     ON CONFLICT (owner_id, key) DO NOTHING RETURNING id
 ), opened AS (

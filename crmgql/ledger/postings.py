@@ -70,6 +70,7 @@ class Entry:
 
     `key`: unique for the owner; the same again with the same request is a replay. `source`: the record that it is about, as
     type and id. `request`: what the key stands for, if it is more than what is posted. A VOIDED entry has no postings.
+    `is_adjusting`: it may go to a soft closed day, where it is marked so; on open days it is an entry as any other.
     """
 
     kind: str

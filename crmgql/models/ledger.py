@@ -19,6 +19,7 @@ from crmgql.models.base import (
     AmountField,
     CompositeKey,
     DayRangeField,
+    Editable,
     KeyField,
     NumberField,
     Record,
@@ -27,6 +28,7 @@ from crmgql.models.base import (
     check,
     index,
     one_of,
+    origin_unique,
     partial,
     unique,
 )
@@ -114,8 +116,11 @@ class Books(Model, metaclass=Undescribed):
         composite_keys = (CompositeKey("books_company_id_fkey", ("company_id",), "companies", ("id",)),)
 
 
-class AccountingPeriod(Record):
-    """Days that are open, soft closed or closed together. Days without a period are open."""
+class AccountingPeriod(Editable):
+    """Days that are open, soft closed or closed together. Days without a period are open.
+
+    `status_reason`: why it was reopened the last time, while it is.
+    """
 
     company: Any = fields.ForeignKeyField("crm.Company", related_name="periods", on_delete=fields.RESTRICT)
     first_on = fields.DateField()
@@ -123,19 +128,22 @@ class AccountingPeriod(Record):
     days = DayRangeField(null=True)
     status = fields.CharField(max_length=20, db_default="OPEN")
     closed_at: Any = fields.DatetimeField(null=True)
-    updated_at = fields.DatetimeField(db_default=Now())
-    version = fields.IntField(db_default=1)
+    status_reason: Any = fields.CharField(max_length=1000, null=True)
 
     class Meta:
         table = "accounting_periods"
         stored = {"days": "daterange(first_on, last_on, '[]')"}
         constraints = [
+            origin_unique("accounting_periods"),
             unique("accounting_periods_apart", "company_id", f"days{WITHOUT_OVERLAPS}"),
             check("accounting_periods_status", one_of("status", PeriodStatus)),
             check("accounting_periods_days", "first_on <= last_on"),
             check("accounting_periods_closed", "(closed_at IS NULL) = (status = 'OPEN')"),
         ]
-        indexes = [index("accounting_periods_created", "created_at", "id")]
+        indexes = [
+            index("accounting_periods_created", "created_at", "id"),
+            index("accounting_periods_first", "first_on", "id"),
+        ]
 
 
 class LedgerEntry(Model, metaclass=Undescribed):

@@ -84,12 +84,20 @@ class Payment(Editable):
         ]
 
 
+FIGURES = ("order_id", "payment_id", "item_id", "source_item_id", "currency", "amount")
+"""What an allocation and the one that undoes it have in common, besides the customer."""
+
+
 class Allocation(Record):
-    """A part of a payment that settles a part of an order. It is never changed: undoing it is another one."""
+    """A part of a payment that settles a part of an order. It is never changed: undoing it is another row with the same
+    figures, whose entry reverses that of the row that it undoes."""
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", on_delete=fields.RESTRICT)
     payment: Any = fields.ForeignKeyField("crm.Payment", related_name="allocations", on_delete=fields.RESTRICT)
+    undoes: Any = fields.ForeignKeyField(
+        "crm.Allocation", related_name="undone_by", null=True, on_delete=fields.RESTRICT
+    )
     item_id = fields.UUIDField()
     source_item_id = fields.UUIDField()
     currency = fields.CharField(max_length=3)
@@ -102,6 +110,8 @@ class Allocation(Record):
         constraints = [
             check("allocations_amount_positive", "amount > 0"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
+            unique("allocations_undone_once", "customer_id", "undoes_id"),
+            unique("allocations_figures", "customer_id", "id", *FIGURES),
             *amounts("allocations", "amount"),
         ]
         composite_keys = (
@@ -110,6 +120,12 @@ class Allocation(Record):
             CompositeKey("allocations_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
             CompositeKey("allocations_item", ("item_id",), "open_items", ("id",)),
             CompositeKey("allocations_source_item", ("source_item_id",), "open_items", ("id",)),
+            CompositeKey(
+                "allocations_undoes",
+                ("customer_id", "undoes_id", *FIGURES),
+                "allocations",
+                ("customer_id", "id", *FIGURES),
+            ),
         )
         indexes = [
             index("allocations_by_order", "customer_id", "order_id", "id"),

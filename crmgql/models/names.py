@@ -8,6 +8,8 @@ from uuid import UUID
 
 PREFIXES = {
     "Absence": "abs",
+    "AccountingPeriod": "per",
+    "Allocation": "alc",
     "ApiKey": "key",
     "AssignmentDecision": "dec",
     "AuditEntry": "aud",

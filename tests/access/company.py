@@ -43,6 +43,7 @@ UNVERSIONED = {
     "webhook_attempts",
     "exports",
     "fx_rates",
+    "allocations",
 }
 EARLY = (
     "users",
@@ -143,6 +144,7 @@ def rows() -> dict[str, list[Row]]:
     _deals(made, dice)
     _orders(made, dice)
     _payments(made, dice)
+    _allocations(made)
     _talk(made, dice)
     _trail(made, dice)
     company_work.fill(made)
@@ -372,6 +374,25 @@ def _commission(made: dict[str, list[Row]], dice: Dice, payment: int) -> None:
     )
 
 
+def _allocations(made: dict[str, list[Row]]) -> None:
+    """Each third payment settles two parts of an order; the second part is undone again."""
+    for number, payment in enumerate(made["payments"], 1):
+        if number % 3 or payment["order_id"] is None:
+            continue
+        part = {name: payment[name] for name in ("customer_id", "order_id", "currency")}
+        part |= {"payment_id": key("payments", number), "allocated_on": date(2026, 1, 1 + number % 28)}
+        for turn in range(3):
+            row = len(made["allocations"]) + 1
+            made["allocations"].append(
+                part
+                | {
+                    "amount": exact(Decimal(7 + number), payment["currency"]) * (1 if turn == 0 else 2),
+                    "undoes_id": key("allocations", row - 1) if turn == 2 else None,
+                    **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
+                }
+            )
+
+
 def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
     contacts = made["contacts"]
     for number in range(1, 51):
@@ -432,7 +453,8 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        some = {1} if kind in OPEN_TO_ALL else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
+        alike = kind in OPEN_TO_ALL or kind == "Allocation"  # which is seen as payments are
+        some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))
     _told(made, "import", key("jobs", 1), len(made["events"]))
@@ -471,15 +493,23 @@ async def load(connection: asyncpg.Connection) -> None:
     )
     async with connection.transaction():
         for table, listed in made.items():
-            for row in listed:
-                given = {name: value for name, value in row.items() if (table, name) not in LATER}
-                names = ", ".join(given)
-                places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
-                await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())
+            if table != "allocations":
+                await _insert(connection, table, listed)
         act = Act(Transaction(connection, WITHOUT_DAYS), system(system_clock))
         await revenue.follow(act, [row["id"] for row in made["orders"]])
         await receipts.follow(act, [row["id"] for row in made["payments"]])
+    async with connection.transaction():  # those that are made have other ids on each run
+        await connection.execute("SET LOCAL session_replication_role = replica; DELETE FROM allocations")
+        await _insert(connection, "allocations", made["allocations"])
     for table, column in LATER:
         values = [(row[column], row["id"]) for row in made[table]]
         await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)
     await connection.execute("ANALYZE")
+
+
+async def _insert(connection: asyncpg.Connection, table: str, listed: list[Row]) -> None:
+    for row in listed:
+        given = {name: value for name, value in row.items() if (table, name) not in LATER}
+        names = ", ".join(given)
+        places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
+        await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())

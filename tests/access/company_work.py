@@ -38,6 +38,7 @@ def fill(made: dict[str, list[Row]]) -> None:
     _webhooks(made)
     _exports(made)
     _rates(made)
+    _periods(made)
 
 
 def fit_deals(made: dict[str, list[Row]]) -> None:
@@ -324,5 +325,19 @@ def _rates(made: dict[str, list[Row]]) -> None:
                 "effective_on": date(2026, 1, number),
                 "rate": Decimal("0.305") * number,
                 "source": "MANUAL" if number % 2 else "ECB",
+            }
+        )
+
+
+def _periods(made: dict[str, list[Row]]) -> None:
+    """Years before anything happened, so that everything can be booked."""
+    for number, status in enumerate(("CLOSED", "CLOSED", "SOFT_CLOSED", "OPEN"), 1):
+        made["accounting_periods"].append(
+            {
+                "company_id": key("companies", 1),
+                "first_on": date(2000 + number, 1, 1),
+                "last_on": date(2000 + number, 12, 31),
+                "status": status,
+                "closed_at": None if status == "OPEN" else moment(number),
             }
         )

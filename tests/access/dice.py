@@ -64,6 +64,8 @@ TABLES = (
     "webhook_attempts",
     "exports",
     "fx_rates",
+    "accounting_periods",
+    "allocations",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

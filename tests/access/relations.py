@@ -56,6 +56,8 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "Export": "exp",
     "FxRate": "fxr",
+    "Allocation": "alc",
+    "AccountingPeriod": "per",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -105,6 +107,7 @@ ONE = {
     ("*", "claimedBy"): "User",
     ("*", "endpoint"): "WebhookEndpoint",
     ("WebhookEndpoint", "subscription"): "EventSubscription",
+    ("Allocation", "undoes"): "Allocation",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -124,6 +127,8 @@ MANY = {
     ("Order", "payments"): ("Payment", "order_id", "-receivedAt"),
     ("Order", "commissions"): ("Commission", "order_id", "-earnedAt"),
     ("Order", "tickets"): ("Ticket", "order_id", "-id"),
+    ("Order", "allocations"): ("Allocation", "order_id", "-id"),
+    ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
     ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),
     ("Product", "opportunities"): ("Opportunity", "product_id", "-id"),
@@ -205,4 +210,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "WebhookAttempt": "-id",
     "Export": "-id",
     "FxRate": "-effectiveOn",
+    "AccountingPeriod": "-firstOn",
 }

@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines and payments; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of orders, lines, payments and their allocations; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -98,10 +98,14 @@ TABLE_OF = {
     "WebhookAttempt": "webhook_attempts",
     "Export": "exports",
     "FxRate": "fx_rates",
+    "Allocation": "allocations",
+    "AccountingPeriod": "accounting_periods",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
+    "payments": ("Allocation",),
+    "periods": ("AccountingPeriod",),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -119,7 +123,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
 SCOPE_OF = TABLE_OF | {kind: scope for scope, kinds in SCOPES.items() for kind in kinds}
 OPEN_TO_ALL = {
     *("User", "Team", "Product", "Campaign"),
-    *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company", "FxRate"),
+    *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company", "FxRate", "AccountingPeriod"),
 }
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
@@ -278,7 +282,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment"):
+        for kind in ("Order", "OrderLine", "Payment", "Allocation"):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 

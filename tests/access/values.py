@@ -17,6 +17,7 @@ COMPUTED = {
     *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
     *(("Customer", name) for name in ("orderCount", "lifetimeValue", "outstanding", "currencies", "lastActivityAt")),
     ("Product", "margin"),
+    ("Allocation", "undone"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
@@ -48,12 +49,15 @@ class Values:
             for row in rows[TABLE_OF[kind]]:
                 if sight.sees(kind, row):
                     self.under[kind, row["customer_id"]].append(row)
+        self.undone = {row["undoes_id"] for row in rows["allocations"]}
         self.campaigns = Campaigns(rows, sight)
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
         if kind == "Product":
             price, cost = row["price_amount"], row["cost_amount"]
             return None if price is None or cost is None else money(price - cost, row["currency"])
+        if kind == "Allocation":
+            return row["id"] in self.undone
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
         if kind == "EventSubscription":

@@ -20,6 +20,7 @@ from crmgql.records.records import Act
 from crmgql.viewer import system
 from tests.conftest import NOW
 from tests.domain import work
+from tests.ledger import trial
 
 DAY = date(2026, 11, 1)
 
@@ -32,6 +33,14 @@ async def acting(crm: db.Database) -> AsyncIterator[Act]:
 
 async def add_customer(database: asyncpg.Connection, name: str = "Acme") -> UUID:
     return await work.insert(database, "customers", name=name, currency="USD")
+
+
+@pytest_asyncio.fixture
+async def database(database: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to this test's database, whose trial balance is zero after each test."""
+    yield database
+    await database.execute("RESET ROLE")
+    await trial.balanced(database)
 
 
 @pytest_asyncio.fixture

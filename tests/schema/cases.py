@@ -108,7 +108,7 @@ async def order_set_lines(world: World, role: str) -> dict[str, Any]:
     return {"id": await world.order(), "lines": [{"quantity": "3", "description": "New", "unitPrice": money("2.00")}]}
 
 
-@case("paymentRecord", BOOKS)
+@case("paymentRecord", BOOKS, events=2)
 async def payment_record(world: World, role: str) -> dict[str, Any]:
     return {"orderId": await world.order("CONFIRMED"), "amount": money("5.00"), "method": "CASH"}
 
@@ -166,7 +166,7 @@ move("orderDeliver", ORDERING, lambda world: world.order("SHIPPED"))
 move("orderHold", ORDERING, lambda world: world.order("CONFIRMED"))
 move("orderCancel", ORDERING, World.order)
 move("paymentUpdate", BOOKS, World.payment, reference="Other")
-move("paymentReceive", BOOKS, World.payment)
+move("paymentReceive", BOOKS, World.payment, events=2)
 move("paymentFail", BOOKS, World.payment)
 move("paymentCancel", BOOKS, World.payment)
 move("userUpdate", ADMIN, some_user, name="Other")

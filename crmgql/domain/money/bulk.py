@@ -30,8 +30,7 @@ class _Payments(Writer):
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         """What is received is posted and allocated; what is posted can't become another payment."""
         other = [each.id for each in changes if not each.new and _fixed(each) & each.changes.keys()]
-        await receipts.follow(act, [each.id for each in changes], changed=other)
-        return ()
+        return await receipts.follow(act, [each.id for each in changes], changed=other)
 
     def kind_of(self, change: Change) -> tuple[str, Row]:
         if "status" in change.changes:

@@ -9,6 +9,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.money import receipts
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
+from crmgql.events import outbox
 from crmgql.models import Customer, Order, Payment
 from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
@@ -72,7 +73,7 @@ async def record(
         raise BadUserInput("Give provider and providerReference together.", field="providerReference")
     kind = "payment.expected" if pending else "payment.received"
     payment = await records.create(act, Payment, values, kind=kind, conflicts=CONFLICTS, payload={"amount": amount})
-    await receipts.follow(act, [payment["id"]])
+    await outbox.record_many(act.tx, act.viewer, await receipts.follow(act, [payment["id"]]))
     return payment["id"]  # type: ignore[no-any-return]
 
 
@@ -103,5 +104,5 @@ async def move(
     payment, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     payload = {"amount": (payment["amount"], payment["currency"])}
     await records.change(act, Payment, payment, move.changes(received_at or act.now), kind=move.event, payload=payload)
-    await receipts.follow(act, [id])
+    await outbox.record_many(act.tx, act.viewer, await receipts.follow(act, [id]))
     return id

@@ -8,15 +8,15 @@ thousand.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain.money.allocating import allocated
+from crmgql.domain.money import allocations
+from crmgql.domain.money.allocations import Made, Side
 from crmgql.errors import Conflict
-from crmgql.events.canonical import as_json
+from crmgql.events import outbox
 from crmgql.ledger import book, items, rates
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
@@ -38,52 +38,34 @@ LEFT JOIN LATERAL (
     WHERE r.customer_id = p.customer_id AND r.order_id = p.order_id AND p.status = 'RECEIVED' ORDER BY r.revision DESC LIMIT 1
 ) owed ON true
 WHERE p.id = ANY ($1) AND (p.amount > 0 OR expected.id IS NOT NULL OR received.id IS NOT NULL) ORDER BY p.received_at, p.id"""
-RECORD = """
-INSERT INTO allocations (id, customer_id, order_id, payment_id, item_id, source_item_id, currency, amount, allocated_on, entry_id)
-SELECT id, customer_id, order_id, payment_id, item_id, source_item_id, currency, amount, allocated_on, entry_id
-FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, payment_id uuid, item_id uuid, source_item_id uuid,
-    currency text, amount numeric, allocated_on date, entry_id uuid)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """A part of a payment that settles a part of an order, and the entry that posts it."""
-
-    row: Row
-    entry: Entry
-
-
-async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection[UUID] = ()) -> None:
+async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection[UUID] = ()) -> list[outbox.Entry]:
     """Posts what the payments have become. `changed`: those whose amount, customer or order is another one than before.
 
     A received one is allocated to its order as far as that is still owed; what is above becomes the customer's credit, which
-    names the order. Raises `PeriodClosed`, `RateMissing`; `Conflict` for a payment that is posted and would be another one.
+    names the order. The events of allocations are the caller's to record. Raises `PeriodClosed`, `RateMissing`; `Conflict` for a
+    payment that is posted and would be another one.
     """
     rows = [dict(row) for row in await act.tx.connection.fetch(STATE, sorted(set(payment_ids)))]
     _refuse_changes(rows, frozenset(changed))
     rows = [row for row in rows if _is_due(row)]
     if not rows:
-        return
+        return []
     own = await book.company_of(act)
     day = {row["id"]: day_of(row["received_at"] or act.now, own.zone) for row in rows}
     on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows})
     rests = await items.lock(act, {row["owed_id"] for row in rows if row["owed_id"] is not None})
     entries: list[Entry] = []
-    allocations: list[Allocation] = []
+    made: list[Made] = []
     for row in rows:
         base = rates.converted(row["amount"], on_days[row["currency"], day[row["id"]]].rate, own.currency)
         entries += _entries(row, day[row["id"]], base)
         if row["status"] == "RECEIVED":
             rest = Rest(_unearned(row), row["currency"], row["amount"], row["amount"], base)
-            part = _allocation(row, day[row["id"]], rest, rests.get(row["owed_id"]), own.currency)
-            allocations += [part] if part else []
-            entries += [part.entry] if part else []
+            made += _allocated(row, day[row["id"]], rest, rests.get(row["owed_id"]), own.currency)
             entries += [_credit(row, day[row["id"]], rest)] if rest.open and row["order_id"] else []
-    posted = await book.post(act, entries)
-    if allocations:
-        by_key = {entry.key: made.id for entry, made in zip(entries, posted, strict=True)}
-        made = [{**each.row, "entry_id": by_key[each.entry.key]} for each in allocations]
-        await act.tx.connection.execute(RECORD, as_json(made))
+    return await allocations.post(act, made, before=entries)
 
 
 def _refuse_changes(rows: list[Row], changed: frozenset[UUID]) -> None:
@@ -134,27 +116,13 @@ def _entries(row: Row, day: date, base: Decimal) -> Iterator[Entry]:
             )
 
 
-def _allocation(row: Row, day: date, rest: Rest, owed: Rest | None, base_currency: str) -> Allocation | None:
+def _allocated(row: Row, day: date, rest: Rest, owed: Rest | None, base_currency: str) -> Iterator[Made]:
     """The payment's allocation to its order. It takes from both rests, so that the order's next payment finds what is left."""
-    if owed is None or not owed.free:
-        return None
-    amount = min(rest.open, owed.free)
-    id = new_id()
-    postings = list(allocated(amount, owed, rest, base_currency))
-    facts: dict[str, Any] = {"source": ("Payment", row["id"]), "effective_on": day, "customer_id": row["customer_id"]}
-    entry = Entry("payment.allocated", f"allocated {id}", postings=postings, **facts)
-    recorded = {
-        "id": id,
-        "customer_id": row["customer_id"],
-        "order_id": row["order_id"],
-        "payment_id": row["id"],
-        "item_id": owed.account.item_id,
-        "source_item_id": row["unearned_id"],
-        "currency": row["currency"],
-        "amount": amount,
-        "allocated_on": day,
-    }
-    return Allocation(recorded, entry)
+    if owed is not None:
+        sides = [Side(row["order_id"], owed, day)], [Side(row["id"], rest, day)]
+        yield from allocations.spread(
+            rest.free, *sides, customer_id=row["customer_id"], on=day, base_currency=base_currency
+        )
 
 
 def _credit(row: Row, day: date, rest: Rest) -> Entry:

@@ -48,8 +48,7 @@ class _Orders(Writer):
         return await give_customers(act, columns, first, last)
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
-        await revenue.follow(act, [change.id for change in changes])
-        return ()
+        return await revenue.follow(act, [change.id for change in changes])
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
         """An order with lines keeps the sums of its lines."""
@@ -80,8 +79,7 @@ class _Lines(Writer):
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         orders = sorted({change.row["order_id"] for change in changes} | set(touched(changes, "order_id")))
         summed = await act.tx.connection.fetch(SUM_UP, orders, act.now)
-        await revenue.follow(act, orders)
-        return [_lines_set(row) for row in summed]
+        return [*map(_lines_set, summed), *await revenue.follow(act, orders)]
 
     async def entries(self, act: Act, changes: Sequence[Change]) -> list[Entry]:
         return []

@@ -17,6 +17,7 @@ from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
 from crmgql.domain.sales import revenue
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
+from crmgql.events import outbox
 from crmgql.models import Customer, Order, OrderLine, Product
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
@@ -42,6 +43,11 @@ LINE = (
 
 LINES = "SELECT * FROM order_lines WHERE customer_id = $1 AND order_id = $2 ORDER BY position, id"
 DELETE_LINES = "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2"
+# Parameters: customer, order.
+IS_PAID = """
+SELECT EXISTS (
+    SELECT FROM open_items WHERE customer_id = $1 AND order_id = $2 AND purpose = 'RECEIVABLE' AND (settled <> 0 OR crediting <> 0)
+) OR EXISTS (SELECT FROM payments WHERE customer_id = $1 AND order_id = $2 AND status = 'PENDING' AND amount > 0)"""
 CONFLICTS = {
     "orders_number": ("number", "Another order has this number."),
     "orders_opportunity_customer": opportunities.OF_ANOTHER,
@@ -184,7 +190,7 @@ async def move(
     checks.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
     if verb in ("confirm", "cancel"):
-        await revenue.follow(act, [id], on=act.today)
+        await outbox.record_many(act.tx, act.viewer, await revenue.follow(act, [id], on=act.today))
     return id
 
 
@@ -202,10 +208,12 @@ async def _require_lines(act: Act, order: Row) -> None:
 
 
 async def _refuse_paid(act: Act, order: Row) -> None:
-    sql = """SELECT count(*) FROM payments
-             WHERE customer_id = $1 AND order_id = $2 AND status IN ('RECEIVED', 'PENDING') AND amount > 0"""
-    if await act.tx.connection.fetchval(sql, order["customer_id"], order["id"]):
-        raise Conflict("The order has payments that are pending or received, so it can't be cancelled.", field="id")
+    if await act.tx.connection.fetchval(IS_PAID, order["customer_id"], order["id"]):
+        raise Conflict(
+            "Something of the order is settled, or a payment for it is pending, so it can't be cancelled; undo its"
+            " allocations, or cancel the payment, first.",
+            field="id",
+        )
 
 
 async def _priced(act: Act, lines: Sequence[Line], currency: str) -> list[Row]:

@@ -7,16 +7,17 @@ Set-based: the same number of statements for one order and for five thousand.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql.errors import Conflict
+from crmgql.events import outbox
 from crmgql.events.canonical import as_json
-from crmgql.ledger import book, items, rates
+from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting, share
@@ -112,20 +113,40 @@ class _Booking:
     postings: list[Posting]
 
     @property
+    def is_more(self) -> bool:
+        """Whether more is owed for the order than before."""
+        owed = sum((amount for _, amount in Figures.of(self.order).owed), Decimal(0))
+        was = sum((amount for _, amount in Figures.of(self.order, "was_").owed), Decimal(0))
+        return bool(self.order["committed"]) and owed > was
+
+    @property
     def revision(self) -> int:
         return (self.order["revision"] or 0) + 1
 
 
-async def follow(act: Act, order_ids: Collection[UUID], *, on: date | None = None) -> None:
+WhenOwed = Callable[[Act, Mapping[UUID, date]], Awaitable[Sequence[outbox.Entry]]]
+"""What follows when more is owed for orders than before, by order the day since when; its events."""
+
+_followers: list[WhenOwed] = []
+
+
+def when_owed(follower: WhenOwed) -> WhenOwed:
+    """Registers what follows in the same transaction: money, which is above sales, settles the orders with what was paid ahead."""
+    _followers.append(follower)
+    return follower
+
+
+async def follow(act: Act, order_ids: Collection[UUID], *, on: date | None = None) -> list[outbox.Entry]:
     """Books what the orders have become: committed, changed or cancelled; whatever is as booked already stays.
 
-    `on`: the day it counts on, else each order's own, as for history. Raises `PeriodClosed`, `RateMissing`, and `Conflict` where
+    `on`: the day it counts on, else each order's own, as for history. The events of what follows, such as allocations, are the
+    caller's to record. Raises `PeriodClosed`, `RateMissing`, and `Conflict` where
     more would be taken back than is still owed.
     """
     rows = [dict(row) for row in await act.tx.connection.fetch(STATE, sorted(set(order_ids)))]
     changed = [row for row in rows if _differs(row)]
     if not changed:
-        return
+        return []
     _refuse_currency(changed)
     own = await book.company_of(act)
     day = {row["id"]: on or day_of(row["confirmed_at"], own.zone) for row in changed}
@@ -138,6 +159,8 @@ async def follow(act: Act, order_ids: Collection[UUID], *, on: date | None = Non
         bookings.append(_booking(row, day[row["id"]], rate, rests.get(row["item_id"]), own.currency))
     posted = await _post(act, bookings)
     await act.tx.connection.execute(RECORD, as_json([_record(each, posted.get(each.order["id"])) for each in bookings]))
+    more = {each.order["id"]: each.day for each in bookings if each.is_more}
+    return [event for follower in _followers if more for event in await follower(act, more)]
 
 
 def _differs(row: Row) -> bool:
@@ -208,6 +231,8 @@ async def _post(act: Act, bookings: Sequence[_Booking]) -> dict[UUID, UUID]:
         day = {each.order["id"]: each.day for each in gone}
         days = {row["entry_id"]: day[row["order_id"]] for row in await act.tx.connection.fetch(ENTRIES, *keys)}
         entries += await book.reversals(act, days, kind="order.cancelled")
+    adjusts = periods.adjusts(act)
+    entries = [replace(each, is_adjusting=adjusts) for each in entries]
     posted = await book.post(act, entries, refusals={"open_items_not_over": _too_much})
     return {each.order["id"]: made.id for each, made in zip(changes, posted, strict=False)}
 

@@ -2,13 +2,33 @@
 
 from datetime import date
 
-from crmgql.events.declarations import ALWAYS, Changed, Exact, Kind, Money, Payload
+from crmgql.events.declarations import ALWAYS, Changed, Exact, Kind, Money, Payload, record_id
 
 
 class PaymentMoved(Changed):
     """The payment's amount."""
 
     amount: Money
+
+
+class PaymentAllocated(Changed):
+    """How much was allocated, all in all; `allocation.made` tells of each part."""
+
+    amount: Money
+
+
+class AllocationMade(Payload):
+    """How much of the payment settles how much of the order."""
+
+    amount: Money
+    order_id: record_id("Order")  # type: ignore[valid-type]
+    payment_id: record_id("Payment")  # type: ignore[valid-type]
+
+
+class AllocationUndone(AllocationMade):
+    """The allocation that is undone, and its figures."""
+
+    undoes_id: record_id("Allocation")  # type: ignore[valid-type]
 
 
 class RateSet(Payload):
@@ -20,11 +40,39 @@ class RateSet(Payload):
     rate: Exact
 
 
+class PeriodMoved(Changed):
+    """The period's days, and what they are from now on."""
+
+    first_on: date
+    last_on: date
+    status: str
+
+
+class YearClosed(Changed):
+    """The fiscal year that begins in `year`, and its days."""
+
+    year: int
+    first_on: date
+    last_on: date
+
+
 KINDS = (
     Kind("payment.expected", "Payment", "A payment is expected.", PaymentMoved, ALWAYS),
     Kind("payment.received", "Payment", "A payment was received.", PaymentMoved, ALWAYS),
     Kind("payment.failed", "Payment", "An expected payment failed.", PaymentMoved, ALWAYS),
     Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
+    Kind("payment.allocated", "Payment", "Somebody allocated what was left of a payment.", PaymentAllocated, ALWAYS),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
+    Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
+    Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
+    Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
+    Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),
+    Kind("period.reopened", "AccountingPeriod", "Closed days of the books take entries again.", PeriodMoved),
+    Kind(
+        "year.closed",
+        "AccountingPeriod",
+        "The results of a fiscal year were moved to what is retained; the subject is the period of its last day.",
+        YearClosed,
+    ),
 )

@@ -1,14 +1,14 @@
-"""Mutations of payments and exchange rates."""
+"""Mutations of payments, allocations, exchange rates, periods of the books."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import payments, rates
+from crmgql.domain.money import allocations, payments, periods, rates, years
 from crmgql.engine import inputs, mutations
-from crmgql.engine.inputs import UNSET, input
+from crmgql.engine.inputs import UNSET, MoneyInput, input
 from crmgql.engine.mutations import Row
-from crmgql.engine.scalars import DateTimeText
+from crmgql.engine.scalars import DateText, DateTimeText
 
 
 @input
@@ -16,6 +16,51 @@ class PaymentReceiveInput:
     id: strawberry.ID
     expected_version: int | None = UNSET
     received_at: DateTimeText | None = UNSET
+
+
+@input
+class PaymentAllocateInput:
+    """`orderId`: left out, the customer's open orders, the oldest first. `amount`: left out, as much as fits."""
+
+    id: strawberry.ID
+    order_id: strawberry.ID | None = UNSET
+    amount: MoneyInput | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class PeriodCloseInput:
+    """A period's id, or its last day. Without `firstOn` the days follow the period before; the first ones begin with all days."""
+
+    id: strawberry.ID | None = UNSET
+    first_on: DateText | None = UNSET
+    last_on: DateText | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class AllocationUndoInput:
+    id: strawberry.ID
+
+
+@input
+class PeriodReopenInput:
+    """A period's id, or its last day. `toAdjust`: a closed one becomes soft closed."""
+
+    reason: str
+    id: strawberry.ID | None = UNSET
+    first_on: DateText | None = UNSET
+    last_on: DateText | None = UNSET
+    to_adjust: bool | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class YearCloseInput:
+    """The calendar year in which the fiscal year begins. The version is that of the period of its last day."""
+
+    year: int
+    expected_version: int | None = UNSET
 
 
 mutations.table(
@@ -34,6 +79,22 @@ mutations.table(
     Row("paymentReceive", "Marks a pending payment as received.", payments.move, "receive", input=PaymentReceiveInput),
     Row("paymentFail", "Marks a pending payment as failed.", payments.move, "fail"),
     Row("paymentCancel", "Cancels a pending payment.", payments.move, "cancel"),
+    Row(
+        "paymentAllocate",
+        "Settles orders of the customer with what is left of a received payment: first its unearned rest, then its credit.",
+        allocations.allocate,
+        input=PaymentAllocateInput,
+    ),
+)
+
+mutations.table(
+    "Allocation",
+    Row(
+        "allocationUndo",
+        "Takes an allocation back: the order is owed again and the payment has its rest again. Answers with the one that undoes it.",
+        allocations.undo,
+        input=AllocationUndoInput,
+    ),
 )
 
 mutations.table(
@@ -43,5 +104,37 @@ mutations.table(
         "Sets what one unit of a currency is worth in the base currency of the books, from a day on. What was posted already stays as it is.",
         rates.set_rate,
         input=inputs.create("currency effective_on rate source", optional="source", origin=False),
+    ),
+)
+
+mutations.table(
+    "AccountingPeriod",
+    Row(
+        "periodSoftClose",
+        "Has days of the books take adjusting entries only; the days before must be soft closed or closed.",
+        periods.close,
+        "soft_close",
+        input=PeriodCloseInput,
+    ),
+    Row(
+        "periodClose",
+        "Closes days of the books: nothing is posted to them any more. The days before must be closed.",
+        periods.close,
+        "close",
+        input=PeriodCloseInput,
+    ),
+    Row(
+        "periodReopen",
+        "Opens days of the books again, the latest first. For closed ones it takes the permission `period.reopen`.",
+        periods.reopen,
+        input=PeriodReopenInput,
+    ),
+    Row(
+        "yearClose",
+        "Moves what a fiscal year earned and cost to what is retained, on its last day, which must be soft closed. Done again,"
+        " it moves what was adjusted since.",
+        years.close,
+        input=YearCloseInput,
+        asks=("period.adjust",),
     ),
 )

@@ -1,7 +1,12 @@
-"""Payments and exchange rates."""
+"""Payments, allocations, exchange rates, periods of the books."""
+
+from typing import Any
 
 from crmgql import models
-from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.declare import column, derived, many, money, node, one
+from crmgql.planner import codecs
+from crmgql.sql import ast
+from crmgql.viewer import Who
 
 
 @node(models.Payment, order="-createdAt")
@@ -19,7 +24,35 @@ class Payment:
     provider_reference = column()
     customer = one()
     order = one()
+    allocations = many("Allocation", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
+
+
+def _is_undone() -> Any:
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        same = [
+            ast.eq(ast.Col("undoing", "customer_id"), ast.Col(t, "customer_id")),
+            ast.eq(ast.Col("undoing", "undoes_id"), ast.Col(t, "id")),
+        ]
+        return (ast.Exists(ast.Select((), ast.Table("allocations", "undoing"), where=ast.all_of(same))),)
+
+    return derived(build, codecs.BOOLEAN, "Whether another one undoes it.", needs=("id", "customer_id"))
+
+
+@node(models.Allocation)
+class Allocation:
+    """A part of a payment that settles a part of an order. Undoing one makes another with the same figures, which `undoes` it:
+    what is settled is the sum of those that neither are undone nor undo another.
+    """
+
+    amount = money("amount")
+    currency = column()
+    allocated_on = column(doc="The day on which it counts in the books.")
+    undone = _is_undone()
+    customer = one()
+    order = one()
+    payment = one()
+    undoes = one("The allocation that this one undoes.")
 
 
 @node(models.FxRate, order="-effectiveOn")
@@ -34,3 +67,13 @@ class FxRate:
     effective_on = column(sort=True)
     rate = column()
     source = column(doc="Who says so, such as MANUAL, ECB, or the source of an import.")
+
+
+@node(models.AccountingPeriod, order="-firstOn")
+class AccountingPeriod:
+    """Days of the books that are open, soft closed (adjusting entries only) or closed. Days without a period are open."""
+
+    first_on = column(sort=True)
+    last_on = column()
+    status = column(enum=models.PeriodStatus)
+    closed_at = column(doc="When it was closed or soft closed.")

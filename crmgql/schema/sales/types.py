@@ -33,6 +33,7 @@ class Order:
     opportunity = one()
     lines = many("OrderLine", "order", order="position", few=True)
     payments = many("Payment", "order", order="-receivedAt", few=True)
+    allocations = many("Allocation", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)
     tickets = many("Ticket", "order")
 

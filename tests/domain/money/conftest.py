@@ -1,5 +1,5 @@
 """The fixtures of the books."""
 
-from tests.ledger.conftest import customer
+from tests.ledger.conftest import customer, database
 
-__all__ = ["customer"]
+__all__ = ["customer", "database"]

@@ -1,0 +1,65 @@
+"""The steps of docs/howto/money.md, run one after the other by finance, the last one by an administrator."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from crmgql.ledger import book
+from crmgql.ledger.accounts import Account
+from crmgql.models import Purpose
+from crmgql.records.records import Act
+from tests.ledger import trial
+from tests.ledger.conftest import entry, usd
+from tests.schema.money.test_allocations import prepaid
+from tests.schema.world import World
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
+
+
+def steps(section: str) -> list[str]:
+    """The GraphQL documents of a section."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.S | re.M)
+    return re.findall(r"```graphql\n(.*?)```", text, re.S)
+
+
+async def test_the_steps_work(world: World) -> None:
+    before, soft_close, pay, year, close, show, reopen = steps("Close a month")
+
+    async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer(role), **variables)
+        assert "errors" not in answer, answer
+        ((name, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload if name == "accountingPeriods" else next(iter(payload.values()))
+
+    async with world.engine.database.transaction() as tx:
+        cost = usd(Account(Purpose.CLEARING), Account(Purpose.FEES), "9.00")
+        fees = entry("fee", None, cost, key="fee", effective_on=date(2025, 12, 20))
+        await book.post(Act(tx, world.viewer("FINANCE")), [fees])
+    assert (await ask(before))["status"] == "CLOSED"
+    assert (await ask(soft_close))["status"] == "SOFT_CLOSED"
+    await ask(pay, customer=await world.customer())
+    assert (await ask(year))["lastOn"] == "2025-12-31"
+    found = await trial.as_of(world.database, date(2025, 12, 31))
+    assert {purpose: str(base) for (purpose, _), (_, base) in found.items() if purpose in ("FEES", "RETAINED")} == {
+        "RETAINED": "9.00"
+    }
+    assert (await ask(close))["status"] == "CLOSED"
+    shown = [(each["firstOn"], each["status"]) for each in (await ask(show))["nodes"]]
+    assert shown == [("2025-12-01", "CLOSED"), ("1000-01-01", "CLOSED")]
+    assert (await ask(reopen, "ADMIN"))["status"] == "SOFT_CLOSED"
+    await trial.balanced(world.database)
+
+
+async def test_payments_are_matched_with_orders(world: World) -> None:
+    allocate, undo = steps("Match payments with orders")
+    payment, order = await prepaid(world)
+    finance = world.viewer("FINANCE")
+    answer = await world.ask(allocate, finance, payment=payment, order=order)
+    (made,) = answer["data"]["paymentAllocate"]["payment"]["allocations"]["nodes"]
+    assert made["amount"] == {"amount": "4.00"}
+    undone = (await world.ask(undo, finance, allocation=made["id"]))["data"]["allocationUndo"]
+    assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
