@@ -15,6 +15,7 @@ log = structlog.get_logger("crmgql")
 
 ORDER = "The order would no longer be what the books say of it"
 PAYMENT = "The payment would no longer be what the books say of it"
+ALLOCATION = "The allocation would not be what the books say of it"
 REASONS = {
     "orders_booked": ORDER,
     "orders_newest": ORDER,
@@ -25,7 +26,8 @@ REASONS = {
     "open_items_live_order": "An order that is owed or paid would no longer be confirmed",
     "payments_posted": PAYMENT,
     "payments_kept": PAYMENT,
-    "allocations_posted": "The allocation would not be what the books say of it",
+    "allocations_posted": ALLOCATION,
+    "allocations_undone": ALLOCATION,
 }
 
 
