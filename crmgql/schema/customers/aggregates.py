@@ -39,24 +39,27 @@ def _committed() -> ast.Expr:
     return is_one_of(ast.Col("r", "status"), *COMMITTED)
 
 
-def _received(order: str) -> ast.Expr:
-    """The sum received for the order under an alias."""
-    paid = ast.all_of(
+def _paid(order: str) -> ast.Expr:
+    """What the books have of money for the order under an alias: what settled it, and the customer's credit that names it."""
+    item = ast.Col("paid", "purpose")
+    own = ast.all_of(
         [
             ast.eq(ast.Col("paid", "customer_id"), ast.Col(order, "customer_id")),
             ast.eq(ast.Col("paid", "order_id"), ast.Col(order, "id")),
-            ast.eq(ast.Col("paid", "status"), ast.Text("RECEIVED")),
+            is_one_of(item, "RECEIVABLE", "CREDIT"),
         ]
     )
-    total = ast.Func("sum", (ast.Col("paid", "amount"),))
-    return ast.Subquery(ast.Select(((total, "total"),), ast.Table("payments", "paid"), where=paid))
+    part = ast.Case(ast.eq(item, ast.Text("RECEIVABLE")), ast.Col("paid", "settled"), ast.Col("paid", "open"))
+    scale = ast.Func("currency_scale", (ast.Col(order, "currency"),))
+    total = ast.Func("round", (ast.Func("sum", (part,)), scale))
+    return ast.Subquery(ast.Select(((total, "total"),), ast.Table("open_items", "paid"), where=own))
 
 
 def _open_part(order: str) -> ast.Expr:
     """An order's unpaid part; an overpaid order does not lower what is owed for others."""
-    received = ast.Func("coalesce", (_received(order), ast.Num(0)))
+    paid = ast.Func("coalesce", (_paid(order), ast.Num(0)))
     nothing = zero(ast.Col(order, "currency"))
-    return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", received), nothing))
+    return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", paid), nothing))
 
 
 def _order_sum(value: ast.Expr) -> Build:
@@ -143,13 +146,14 @@ def currencies() -> Any:
 
 def order_paid() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
-        return ast.Func("coalesce", (_received(t), zero(currency))), currency
+        return ast.Func("coalesce", (_paid(t), zero(currency))), currency
 
-    return declare.derived(build, None, "What was received for this order.", nullable=True, needs=KEYS)
+    doc = "What was paid of this order: what payments and credit settled of it, and what was paid above it."
+    return declare.derived(build, None, doc, nullable=True, needs=KEYS)
 
 
 def order_outstanding() -> Any:
-    """Total minus received, at least 0; 0 unless confirmed or later."""
+    """Total minus paid, at least 0; 0 unless confirmed or later."""
 
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         amount = ast.Case(is_one_of(ast.Col(t, "status"), *COMMITTED), _open_part(t), zero(currency))

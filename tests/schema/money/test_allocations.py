@@ -65,6 +65,24 @@ async def test_undoing_makes_another(world: World) -> None:
     assert (await world.do("orderCancel", id=order)).done
 
 
+async def test_what_an_order_is_owed_follows_its_allocations(world: World) -> None:
+    payment, order = await prepaid(world)
+    show = f'{{ order(id: "{order}") {{ paid {{ amount }} outstanding {{ amount }} customer {{ outstanding {{ amount }} }} }} }}'
+
+    async def owed() -> tuple[str, ...]:
+        found = (await world.ask(show, world.viewer("FINANCE")))["data"]["order"]
+        return tuple(each["amount"] for each in (found["paid"], found["outstanding"], found["customer"]["outstanding"]))
+
+    assert await owed() == ("0.00", "12.50", "12.50")
+    answer = await world.do("paymentAllocate", show="allocations { nodes { id } }", id=payment, orderId=order)
+    (made,) = answer.done["allocations"]["nodes"]
+    assert await owed() == ("5.00", "7.50", "7.50")
+    assert (await world.do("paymentRecord", orderId=order, amount=money("10.00"), method="CASH")).done
+    assert await owed() == ("15.00", "0.00", "0.00")  # 2.50 of it is credit that names the order
+    assert (await world.do("allocationUndo", id=made["id"])).done
+    assert await owed() == ("10.00", "2.50", "2.50")
+
+
 async def test_what_is_refused_says_why(world: World) -> None:
     payment, order = await prepaid(world, "20.00")
     for given, code, field in (
