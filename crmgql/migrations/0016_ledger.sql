@@ -279,6 +279,12 @@ BEGIN
                     WHERE next.company_id = closed.company_id AND next.status <> 'OPEN' AND next.days @> closed.last_on + 1))
             USING ERRCODE = 'check_violation', TABLE = 'ledger_entries', CONSTRAINT = 'ledger_entries_period';
     END IF;
+    -- What was known at a time is what has an earlier id: nobody writes into the past.
+    SELECT made.id INTO wrong FROM made WHERE made.id < uuidv7_at(now() - interval '1 second') OR made.recorded_at <> now() LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'entry % is not of now', wrong.id
+            USING ERRCODE = 'check_violation', TABLE = 'ledger_entries', CONSTRAINT = 'ledger_entries_recorded_at';
+    END IF;
     SELECT made.id INTO wrong FROM made LEFT JOIN books USING (company_id)
     WHERE books.currency IS DISTINCT FROM made.base_currency LIMIT 1;
     IF FOUND THEN

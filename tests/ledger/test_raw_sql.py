@@ -133,6 +133,22 @@ async def test_an_entry_is_written_whole_or_not_at_all(books: asyncpg.Connection
 
 
 @pytest.mark.parametrize("role", ROLES)
+async def test_nobody_writes_into_the_past(books: asyncpg.Connection, role: str) -> None:
+    """What was known at a time is what has an earlier id."""
+    await take(books, role)
+    entry = whole("(1, 'BANK', 'TAX', 1.00)")
+    for backdated in (
+        entry.replace("SELECT uuidv7() AS id", "SELECT uuidv7(interval '-1 hour') AS id"),
+        entry.replace("base_currency, size,", "base_currency, size, recorded_at,", 1).replace(
+            "'USD',\n    1,", "'USD',\n    1, now() - interval '1 hour',", 1
+        ),
+    ):
+        assert backdated != entry
+        with pytest.raises(asyncpg.CheckViolationError, match="is not of now"):
+            await books.execute(backdated)
+
+
+@pytest.mark.parametrize("role", ROLES)
 async def test_whoever_writes_an_entry_keeps_the_same_books(books: asyncpg.Connection, role: str) -> None:
     await take(books, role)
     await books.execute(whole("(1, 'BANK', 'TAX', 1.00)"))
