@@ -139,7 +139,9 @@ async def test_events_without_graphql_go_on_too(real: Served, bo: LoggedIn) -> N
         for each in (lines, sent):
             assert (await renew(real, each.headers["crmgql-stream"], bo.token(seconds=4))).status_code == 200
         texts = [(await each.aread()).decode() for each in (lines, sent)]
-    assert time.monotonic() - began > 2.5  # tokens end at whole seconds: the first one at two, the new one from three on
+    assert (
+        time.monotonic() - began > 2.5
+    )  # tokens end at whole seconds: the first one at two, the new one from three on
     assert all("UNAUTHENTICATED" in text for text in texts)
 
 

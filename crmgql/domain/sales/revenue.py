@@ -140,8 +140,7 @@ async def follow(act: Act, order_ids: Collection[UUID], *, on: date | None = Non
     """Books what the orders have become: committed, changed or cancelled; whatever is as booked already stays.
 
     `on`: the day it counts on, else each order's own, as for history. The events of what follows, such as allocations, are the
-    caller's to record. Raises `PeriodClosed`, `RateMissing`, and `Conflict` where
-    more would be taken back than is still owed.
+    caller's to record. Raises `PeriodClosed`, `RateMissing`, and `Conflict` where more would be taken back than is still owed.
     """
     rows = [dict(row) for row in await act.tx.connection.fetch(STATE, sorted(set(order_ids)))]
     changed = [row for row in rows if _differs(row)]
