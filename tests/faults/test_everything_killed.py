@@ -1,6 +1,6 @@
 """A company sells while API processes, workers with their relays, Valkey, subscribers, receivers of webhooks and the integrator are
 killed, stopped and started again at random. Every subscriber gets every event once, in order, transactions whole; every
-webhook endpoint at least once, in order; the copy is equal to the server.
+webhook endpoint at least once, in order; the copy is equal to the server; the books are whole.
 
 In the suite each fault comes once, and leases on webhooks are short; `make soak` goes on for a minute, with leases as they are.
 """
@@ -26,6 +26,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from crmgql import db
+from crmgql.ledger import audits
 from tests.faults.company import Company
 from tests.faults.feed import check_feed, cursors_of, placed
 from tests.faults.installation import Installation, Integrator, installed
@@ -237,6 +238,10 @@ async def test_every_event_once_in_order_and_an_equal_copy(founded: Founded) -> 
     assert sum(subscriber.connections for subscriber in subscribers) > len(subscribers)
     for endpoint in endpoints:
         assert all(line == sorted(line) for line in endpoint.lines())
+    books = await audits.verify_all(company.database_url, processes=1, progress=lambda done, total: None)
+    assert books.is_whole, books.found.broken
+    paid = await company.database.fetchval("SELECT count(*) FROM payments WHERE status = 'RECEIVED'")
+    assert books.found.entries >= 3 * paid > 0  # an order, its payment, what of it is allocated
 
 
 async def first_of(work: Any, *beside: asyncio.Task[None]) -> None:
