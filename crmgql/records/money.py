@@ -6,50 +6,28 @@ decimals. Pure. Only `rounded` rounds. The database checks the same again (`amou
 
 from __future__ import annotations
 
-import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from crmgql.currencies import LIMIT, NO_DECIMALS, THREE_DECIMALS, is_code, scale
 from crmgql.errors import BadUserInput, CurrencyMismatch
 from crmgql.models import names
 
+__all__ = [
+    "LIMIT",
+    "NO_DECIMALS",
+    "THREE_DECIMALS",
+    "Money",
+    "amount",
+    "check_size",
+    "columns",
+    "is_code",
+    "rounded",
+    "scale",
+]
+
 Money = tuple[Decimal, str]
 """An amount and its currency, as clients send them."""
-
-LIMIT = Decimal(10) ** 15
-CODE = re.compile("[A-Z]{3}")
-NO_DECIMALS = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-
-
-def is_code(text: str) -> bool:
-    """Whether it is written as a currency is; the database's `currency_scale` says the same."""
-    return CODE.fullmatch(text) is not None
-
-
-def scale(currency: str) -> int:
-    """Digits after the decimal point of a currency; the database's `currency_scale` says the same."""
-    return 0 if currency in NO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
 
 
 def rounded(value: Decimal, currency: str) -> Decimal:

@@ -1,7 +1,6 @@
 """Amounts as providers write them, whole numbers of a currency's smallest unit, as exact decimals.
 
 Providers differ from ISO 4217 for some currencies, each for its own; what differs is declared beside the provider.
-A test compares the scales here with those of the books.
 """
 
 from __future__ import annotations
@@ -9,36 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from crmgql.currencies import LIMIT, scale
 from crmgql.domain.money.providers.refusals import BodyInvalid
-
-NO_DECIMALS = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-LIMIT = Decimal(10) ** 15
-
-
-def scale(currency: str) -> int:
-    """Digits after the decimal point, by ISO 4217."""
-    return 0 if currency in NO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
 
 
 def amount(units: int, currency: str, exceptions: Mapping[str, int]) -> Decimal:

@@ -141,12 +141,6 @@ def test_nesting_bombs_are_refused(name: str, bomb: bytes) -> None:
         providers.get(name).read(bomb, ACCOUNTS[name])
 
 
-def test_scales_are_those_of_the_books() -> None:
-    assert minor_units.NO_DECIMALS == money.NO_DECIMALS
-    assert minor_units.THREE_DECIMALS == money.THREE_DECIMALS
-    assert minor_units.LIMIT == money.LIMIT
-
-
 @given(
     units=st.integers(0, 10**12), currency=st.sampled_from(["USD", "JPY", "KWD", "ISK", "MGA"]), own=st.integers(0, 3)
 )
