@@ -10,17 +10,9 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-import asyncpg
-
-from crmgql.db import WITHOUT_DAYS, Transaction
-from crmgql.domain.money import receipts
-from crmgql.domain.sales import revenue
-from crmgql.records.records import Act
-from crmgql.viewer import system, system_clock
 from tests.access import company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import OPEN_TO_ALL, TABLE_OF
-from tests.access.values import DOCUMENT
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -471,45 +463,3 @@ def _told(made: dict[str, list[Row]], kind: str, id: UUID, number: int) -> None:
     happened = f"{kind[0].lower()}{kind[1:]}.changed"
     made["events"].append(said | CHANGED | {"kind": happened, "kept": '{"b": 2}'})
     made["audit_entries"].append(said | {"action": happened, "kept": '{"email": [null, "a secret"]}'})
-
-
-LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
-"""Foreign keys to rows that come later."""
-
-
-async def load(connection: asyncpg.Connection) -> None:
-    """Inserts everything, with all constraints on."""
-    made = rows()
-    await connection.execute(
-        "DELETE FROM stages; DELETE FROM pipelines; DELETE FROM books; DELETE FROM companies"
-    )  # those that every database starts with
-    await connection.execute(
-        "SET session_replication_role = replica; DELETE FROM fx_rates; RESET session_replication_role"
-    )  # what is append-only, a replica may delete
-    await connection.execute(
-        "INSERT INTO documents (hash, text, purpose) VALUES (encode(sha256($1::bytea), 'hex'), $2, 'PAYLOAD')",
-        DOCUMENT.encode(),
-        DOCUMENT,
-    )
-    async with connection.transaction():
-        for table, listed in made.items():
-            if table != "allocations":
-                await _insert(connection, table, listed)
-        act = Act(Transaction(connection, WITHOUT_DAYS), system(system_clock))
-        await revenue.follow(act, [row["id"] for row in made["orders"]])
-        await receipts.follow(act, [row["id"] for row in made["payments"]])
-    async with connection.transaction():  # those that are made have other ids on each run
-        await connection.execute("SET LOCAL session_replication_role = replica; DELETE FROM allocations")
-        await _insert(connection, "allocations", made["allocations"])
-    for table, column in LATER:
-        values = [(row[column], row["id"]) for row in made[table]]
-        await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)
-    await connection.execute("ANALYZE")
-
-
-async def _insert(connection: asyncpg.Connection, table: str, listed: list[Row]) -> None:
-    for row in listed:
-        given = {name: value for name, value in row.items() if (table, name) not in LATER}
-        names = ", ".join(given)
-        places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
-        await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())

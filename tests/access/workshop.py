@@ -16,7 +16,7 @@ from crmgql.config import Settings
 from crmgql.engine.operations import Engine, Rejected, Request
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
-from tests.access import company
+from tests.access import company, loading
 from tests.access.oracle import Oracle
 from tests.access.queries import Query
 
@@ -63,7 +63,7 @@ async def opened(server_url: str, template: str) -> AsyncIterator[Company]:
 
     async with fresh_database(server_url, template) as url:
         connection = await asyncpg.connect(url)
-        await company.load(connection)
+        await loading.load(connection)
         rows = {
             table: [dict(row) for row in await connection.fetch(f"SELECT * FROM {table}")] for table in company.TABLES
         }
