@@ -18,9 +18,10 @@ class PaymentAllocated(Changed):
 
 
 class AllocationMade(Payload):
-    """How much of the payment settles how much of the order."""
+    """How much of the payment, in its currency, settles how much of the order, in the order's: `amount`."""
 
     amount: Money
+    paid: Money
     order_id: record_id("Order")  # type: ignore[valid-type]
     payment_id: record_id("Payment")  # type: ignore[valid-type]
 

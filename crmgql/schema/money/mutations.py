@@ -20,11 +20,16 @@ class PaymentReceiveInput:
 
 @input
 class PaymentAllocateInput:
-    """`orderId`: left out, the customer's open orders, the oldest first. `amount`: left out, as much as fits."""
+    """`orderId`: left out, the customer's open orders in the payment's currency, the oldest first. `amount`: left out, as much as fits.
+
+    `orderAmount`: of an order in another currency, what the amount settles; where one of the two is left out, it follows at the
+    day's exchange rates.
+    """
 
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
+    order_amount: MoneyInput | None = UNSET
     expected_version: int | None = UNSET
 
 

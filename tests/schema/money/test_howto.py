@@ -14,7 +14,7 @@ from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World
+from tests.schema.world import World, money, uuid_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -63,3 +63,21 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert made["amount"] == {"amount": "4.00"}
     undone = (await world.ask(undo, finance, allocation=made["id"]))["data"]["allocationUndo"]
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
+
+
+async def test_an_order_in_another_currency_is_settled(world: World) -> None:
+    record, allocate = steps("Settle an order in another currency")
+    finance, customer = world.viewer("FINANCE"), await world.customer()
+    line = {"quantity": "1", "description": "Thing", "unitPrice": money("10.500", "KWD")}
+    order = (await world.do("orderCreate", customerId=customer, currency="KWD", lines=[line])).done["id"]
+    await world.do("orderConfirm", id=order)
+    payment = (await world.ask(record, finance, customer=customer))["data"]["paymentRecord"]["payment"]["id"]
+    answer = (await world.ask(allocate, finance, payment=payment, order=order))["data"]["paymentAllocate"]
+    assert answer["userErrors"] == []
+    assert answer["payment"]["allocations"]["nodes"] == [
+        {"amount": money("10.500", "KWD"), "paid": money("5250", "JPY")}
+    ]
+    (owed,) = await world.database.fetch(
+        "SELECT open FROM open_items WHERE purpose = 'RECEIVABLE' AND order_id = $1", uuid_of(order)
+    )
+    assert owed["open"] == 0
