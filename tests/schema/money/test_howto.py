@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def steps(section: str) -> list[str]:
 
 
 async def test_the_steps_work(world: World) -> None:
-    before, soft_close, pay, year, close, show, reopen = steps("Close a month")
+    before, soft_close, pay, revalue, year, close, show, reopen = steps("Close a month")
 
     async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
         answer = await world.ask(query, world.viewer(role), **variables)
@@ -42,6 +43,17 @@ async def test_the_steps_work(world: World) -> None:
     assert (await ask(before))["status"] == "CLOSED"
     assert (await ask(soft_close))["status"] == "SOFT_CLOSED"
     await ask(pay, customer=await world.customer())
+    rate = {
+        "currency": "EUR",
+        "base_currency": "USD",
+        "effective_on": date(2025, 12, 31),
+        "rate": Decimal("1.5"),
+        "source": "TEST",
+    }
+    await world.insert("fx_rates", **rate)
+    assert (await ask(revalue))["lastOn"] == "2025-12-31"
+    found = await trial.as_of(world.database, date(2025, 12, 31))
+    assert found["REVALUATION", "EUR"] == (0, Decimal("-62.50"))
     assert (await ask(year))["lastOn"] == "2025-12-31"
     found = await trial.as_of(world.database, date(2025, 12, 31))
     assert {purpose: str(base) for (purpose, _), (_, base) in found.items() if purpose in ("FEES", "RETAINED")} == {
