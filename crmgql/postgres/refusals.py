@@ -28,6 +28,7 @@ REASONS = {
     "payments_kept": PAYMENT,
     "allocations_posted": ALLOCATION,
     "allocations_undone": ALLOCATION,
+    "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }
 
 
