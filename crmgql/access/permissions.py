@@ -128,6 +128,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "sales": (
         Permission("order.read", "seeing orders and their lines, by the customer's owner", BY_OWNER),
         Permission("order.write", "making and changing orders"),
+        Permission("credit.approve", "setting customers' credit limits, and approving orders that lead past them"),
     ),
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),

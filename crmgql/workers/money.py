@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from crmgql.domain.jobs import kinds
+from crmgql.domain.money import standings
 from crmgql.ledger import anchors
 from crmgql.records import records
 from crmgql.workers.handlers import Result, Run, long_handler
@@ -26,3 +27,13 @@ async def ledger_anchor(run: Run, arguments: kinds.Nothing) -> Result:
             log.info("books are anchored", anchor=last, chains=anchor.heads)
         if anchor is None or anchor.heads < anchors.MOST:
             return {"heads": run.done, "anchor": last}
+
+
+@long_handler(kinds.RECEIVABLES_DUE)
+async def receivables_due(run: Run, arguments: kinds.Nothing) -> Result:
+    while True:
+        async with run.step() as act:
+            counted = await standings.pass_due_days(act)
+            run.progress(done=run.done + counted)
+        if not counted:
+            return {"standings": run.done}
