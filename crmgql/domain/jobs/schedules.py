@@ -75,6 +75,7 @@ BUILT_IN = (
     BuiltIn("Digests by e-mail", kinds.NOTIFICATIONS_DIGEST, 300),
     BuiltIn("Public pools", kinds.POOLS_RECLAIM, 3600),
     BuiltIn("Anchors of the books", kinds.LEDGER_ANCHOR, 300),
+    BuiltIn("Provider events that wait", kinds.PROVIDER_EVENTS_RETRY, 60),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
 """The schedules of a new installation. They can be changed and deleted like any other."""
