@@ -63,3 +63,12 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert made["amount"] == {"amount": "4.00"}
     undone = (await world.ask(undo, finance, allocation=made["id"]))["data"]["allocationUndo"]
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
+
+
+async def test_revenue_is_reported(world: World) -> None:
+    (query,) = steps("See what was sold, earned and received")
+    await world.order("CONFIRMED")
+    (group,) = (await world.ask(query, world.viewer("FINANCE")))["data"]["revenue"]["groups"]
+    assert (group["month"], group["booked"]) == ("2026-11", {"amount": "25.00", "currency": "EUR"})
+    hidden = (await world.ask(query, world.viewer("SUPPORT")))["data"]["revenue"]["groups"]
+    assert hidden == [{**group, "margin": None}]
