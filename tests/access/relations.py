@@ -132,6 +132,7 @@ MANY = {
     ("Order", "tickets"): ("Ticket", "order_id", "-id"),
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
+    ("Payment", "providerEvents"): ("ProviderEvent", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
     ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),
     ("Product", "opportunities"): ("Opportunity", "product_id", "-id"),

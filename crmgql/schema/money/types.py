@@ -26,6 +26,7 @@ class Payment:
     order = one()
     allocations = many("Allocation", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
+    provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
 
 
 def _is_undone() -> Any:
