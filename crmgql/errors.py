@@ -113,6 +113,13 @@ class AllocationExceedsPayment(CrmError):
     final = True
 
 
+class OrderBelowSettled(CrmError):
+    """An order would become less than what of it is invoiced, credited or written off."""
+
+    code = "ORDER_BELOW_SETTLED"
+    final = True
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

@@ -43,12 +43,18 @@ SELECT i.id, i.order_id, NULL, i.opened_on, o.ordered_at, i.due_on
 FROM open_items i JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id AND o.committed
 WHERE i.owner_id = $1 AND i.currency = $2 AND i.open > 0 AND i.purpose = 'RECEIVABLE' AND ($4::uuid IS NULL OR i.order_id = $4)
 ORDER BY ordered_at, order_id, due_on, id"""
-# Parameters: orders. Where a payment that names one has something left: the rests, oldest first, and what is open of the order.
+# Parameters: orders. Where a payment that names one has something left, or credit names one: the rests, oldest first, and what is
+# open of the order.
 NAMED = """
 WITH paid AS (
     SELECT i.id, i.customer_id, p.order_id, p.id AS payment_id, i.opened_on, NULL::date AS due_on
     FROM orders o JOIN payments p ON p.customer_id = o.customer_id AND p.order_id = o.id AND p.status = 'RECEIVED'
     JOIN open_items i ON i.payment_id = p.id AND i.currency = o.currency AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
+    WHERE o.id = ANY ($1) AND o.committed
+    UNION
+    SELECT i.id, i.customer_id, i.order_id, i.payment_id, i.opened_on, NULL
+    FROM orders o JOIN open_items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.currency = o.currency
+        AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
     WHERE o.id = ANY ($1) AND o.committed
 )
 SELECT * FROM paid
@@ -66,7 +72,7 @@ FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment that settles a part of an order, and the entry that posts it."""
+    """A part of a payment that settles a part of an order, or that no longer does, and the entry that posts it."""
 
     row: Row
     entry: Entry
@@ -119,7 +125,7 @@ async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) 
     rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=True)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
-    return [_event("allocation.made", row) for row in rows]
+    return [_event(row) for row in rows]
 
 
 def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
@@ -127,7 +133,8 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
     return [replace(each, is_adjusting=adjusts) for each in entries]
 
 
-def _event(kind: str, row: Row) -> outbox.Entry:
+def _event(row: Row) -> outbox.Entry:
+    kind = "allocation.undone" if row.get("undoes_id") else "allocation.made"
     payload = {"amount": (row["amount"], row["currency"]), "order_id": row["order_id"], "payment_id": row["payment_id"]}
     undoes = {"undoes_id": row["undoes_id"]} if row.get("undoes_id") else {}
     changes = {column: (None, value) for column, value in row.items() if column != "id"}
@@ -220,14 +227,21 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     undone = await records.shown(act, Allocation, id, field="id")
     if undone["undoes_id"] is not None:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
-    day = max(act.today, undone["allocated_on"])
-    (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
-    (posted,) = await book.post(act, _adjusting(act, [entry]))
-    row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": day}
-    row.pop("created_at")
-    await act.tx.connection.execute(RECORD, as_json([row]))
-    await outbox.record_many(act.tx, act.viewer, [_event("allocation.undone", row)])
-    return row["id"]  # type: ignore[no-any-return]
+    (made,) = await undoing(act, [undone])
+    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
+    return made.row["id"]  # type: ignore[no-any-return]
+
+
+async def undoing(act: Act, rows: Sequence[Row]) -> list[Made]:
+    """What undoes these allocations, to be posted, in their order. None is undone before the day on which it was made."""
+    days = {row["entry_id"]: max(act.today, row["allocated_on"]) for row in rows}
+    entries = {each.reverses_id: each for each in await book.reversals(act, days, kind="payment.unallocated")}
+    return [Made(_undoing(row, days[row["entry_id"]]), entries[row["entry_id"]]) for row in rows]
+
+
+def _undoing(row: Row, day: date) -> Row:
+    kept = {name: value for name, value in row.items() if name != "created_at"}
+    return kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": day}
 
 
 @revenue.when_owed

@@ -1,6 +1,6 @@
 """Orders."""
 
-from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind
+from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money
 
 
 class LinesSet(Changed):
@@ -15,11 +15,19 @@ class OrderMoved(Changed):
     reason: FreeText | None = None
 
 
+class OrderAmended(OrderMoved):
+    """The order's total before and after, and the reason."""
+
+    total_before: Money
+    total: Money
+
+
 KINDS = (
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
     Kind("order.linesSet", "Order", "A draft's lines were replaced.", LinesSet, ALWAYS),
     Kind("order.confirmed", "Order", "A draft became an order; its amounts are fixed.", OrderMoved, ALWAYS),
+    Kind("order.amended", "Order", "A committed order's lines, tax or discount changed.", OrderAmended, ALWAYS),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),
     Kind("order.shipped", "Order", "An order was shipped.", OrderMoved, ALWAYS),

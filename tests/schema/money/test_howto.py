@@ -14,7 +14,7 @@ from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World
+from tests.schema.world import World, money
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -63,3 +63,12 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert made["amount"] == {"amount": "4.00"}
     undone = (await world.ask(undo, finance, allocation=made["id"]))["data"]["allocationUndo"]
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
+
+
+async def test_an_order_is_changed(world: World) -> None:
+    (amend,) = steps("Change an order")
+    order = await world.order("CONFIRMED")
+    await world.do("paymentRecord", orderId=order, amount=money("5.00"), method="CASH")
+    answer = (await world.ask(amend, world.viewer("FINANCE"), order=order))["data"]["orderAmend"]
+    amounts = {name: value["amount"] for name, value in answer["order"].items()}
+    assert (answer["userErrors"], amounts) == ([], {"total": "3.00", "paid": "5.00", "outstanding": "0.00"})
