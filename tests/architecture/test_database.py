@@ -41,6 +41,7 @@ UNDER_CUSTOMER = {
     "pool_moves",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
@@ -53,6 +54,7 @@ KEPT = {
     "anchor_heads",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
     *BY_OWNER,
 }

@@ -40,6 +40,8 @@ ELSEWHERE = {
     "login.throttled": "domain/people/test_session_events.py",
     "opportunity.revived": "domain/opportunities/test_stale_alerts.py",
     "routingRuleset.retired": "schema/routing/test_routing.py",
+    "revenue.recognised": "domain/sales/test_deferrals.py",
+    "revenue.reversed": "domain/sales/test_deferrals.py",
     "stageTransition.recorded": "imports/test_all_nouns.py",
     "user.loggedIn": "domain/people/test_session_events.py",
     "user.loggedOut": "domain/people/test_session_events.py",

@@ -318,6 +318,16 @@ LEDGER_ANCHOR = declare(
         timeout_s=600,
     )
 )
+REVENUE_RECOGNISE = declare(
+    Kind(
+        "revenue.recognise",
+        Nothing,
+        "default",
+        "Posts deferred revenue that has fallen due by the company's day.",
+        writes=("Order",),
+        timeout_s=3600,
+    )
+)
 HOUSEKEEPING = declare(
     Kind(
         "housekeeping",

@@ -75,6 +75,7 @@ BUILT_IN = (
     BuiltIn("Digests by e-mail", kinds.NOTIFICATIONS_DIGEST, 300),
     BuiltIn("Public pools", kinds.POOLS_RECLAIM, 3600),
     BuiltIn("Anchors of the books", kinds.LEDGER_ANCHOR, 300),
+    BuiltIn("Deferred revenue", kinds.REVENUE_RECOGNISE, 3600),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
 """The schedules of a new installation. They can be changed and deleted like any other."""

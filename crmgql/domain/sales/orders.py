@@ -254,7 +254,8 @@ async def _replace_lines(act: Act, order: Row, old: Sequence[Row], new: Sequence
 async def move(
     act: Act, verb: str, *, id: UUID, expected_version: int | None = None, reason: str | None = None
 ) -> UUID:
-    """Confirms, processes, invoices, ships, delivers, holds or cancels. What is confirmed is booked, what is cancelled taken back."""
+    """Confirms, processes, invoices, ships, delivers, holds or cancels. What is confirmed is booked, what is cancelled taken back; what
+    waited for the shipment becomes revenue."""
     order, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     if verb == "confirm":
         await _require_lines(act, order)
@@ -263,7 +264,7 @@ async def move(
     payload = {"reason": reason} if reason is not None else None
     checks.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
-    if verb in ("confirm", "cancel"):
+    if verb in ("confirm", "ship", "cancel"):
         await outbox.record_many(act.tx, act.viewer, await revenue.follow(act, [id], on=act.today))
     return id
 

@@ -1,6 +1,8 @@
 """Orders."""
 
-from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money
+from datetime import date
+
+from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money, Payload
 
 
 class LinesSet(Changed):
@@ -22,6 +24,13 @@ class OrderAmended(OrderMoved):
     total: Money
 
 
+class RevenueMoved(Payload):
+    """How much of the order's deferred revenue, and the company's day on which it counts."""
+
+    amount: Money
+    effective_on: date
+
+
 KINDS = (
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
@@ -34,4 +43,12 @@ KINDS = (
     Kind("order.delivered", "Order", "An order was delivered.", OrderMoved, ALWAYS),
     Kind("order.held", "Order", "An order was put on hold.", OrderMoved, ALWAYS),
     Kind("order.cancelled", "Order", "An order was cancelled.", OrderMoved, ALWAYS),
+    Kind("revenue.recognised", "Order", "Deferred revenue of an order was recognised.", RevenueMoved, ALWAYS),
+    Kind(
+        "revenue.reversed",
+        "Order",
+        "Recognised revenue was taken back, as its order changed or was cancelled.",
+        RevenueMoved,
+        ALWAYS,
+    ),
 )
