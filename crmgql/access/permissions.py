@@ -128,6 +128,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "sales": (
         Permission("order.read", "seeing orders and their lines, by the customer's owner", BY_OWNER),
         Permission("order.write", "making and changing orders"),
+        Permission("credit.approve", "setting customers' credit limits, and approving orders that lead past them"),
     ),
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
@@ -137,7 +138,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("period.read", "seeing which days of the books are closed"),
         Permission("period.write", "closing days of the books, reopening soft closed ones"),
         Permission("period.reopen", "reopening closed days of the books, with `period.write`"),
-        Permission("period.adjust", "posting to soft closed days; with `period.write`, closing a year"),
+        Permission("period.adjust", "posting to soft closed days; with `period.write`, closing a year and revaluing"),
     ),
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),

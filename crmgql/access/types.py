@@ -13,6 +13,7 @@ COST = permitted_field("cost.read")
 SPEND = permitted_field("spend.read")
 ORDERS = computed_over("Order")
 PAYMENTS = computed_over("Payment")
+OWED = computed_over("Order", "Payment")
 
 ENTRIES |= {
     "User": Access(
@@ -42,7 +43,12 @@ ENTRIES |= {
             "orderCount": ORDERS,
             "lifetimeValue": ORDERS,
             "currencies": ORDERS,
-            "outstanding": computed_over("Order", "Payment"),
+            "outstanding": OWED,
+            "overdue": OWED,
+            "oldestDueOn": OWED,
+            "receivables": OWED,
+            "creditBalance": PAYMENTS,
+            "unearned": PAYMENTS,
         },
         vouches=True,
     ),

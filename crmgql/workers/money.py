@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from crmgql.domain.jobs import kinds
+from crmgql.domain.money import standings
 from crmgql.domain.sales import deferrals
 from crmgql.ledger import anchors
 from crmgql.records import records
@@ -41,3 +42,13 @@ async def revenue_recognise(run: Run, arguments: kinds.Nothing) -> Result:
             run.progress(done=run.done + done)
         if done < ORDERS_AT_ONCE:
             return {"orders": run.done}
+
+
+@long_handler(kinds.RECEIVABLES_DUE)
+async def receivables_due(run: Run, arguments: kinds.Nothing) -> Result:
+    while True:
+        async with run.step() as act:
+            counted = await standings.pass_due_days(act)
+            run.progress(done=run.done + counted)
+        if not counted:
+            return {"standings": run.done}

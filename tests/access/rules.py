@@ -314,6 +314,8 @@ class Sight:
             return payments
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
-        if kind == "Customer" and field == "outstanding":
+        if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments
+        if kind == "Customer" and field in ("creditBalance", "unearned"):
+            return payments
         return True

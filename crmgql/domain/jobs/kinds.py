@@ -308,6 +308,16 @@ EXPORT_WRITE = declare(
         manual=False,
     )
 )
+RECEIVABLES_DUE = declare(
+    Kind(
+        "receivables.due",
+        Nothing,
+        "default",
+        "Counts what has become overdue since the day before, so that customers are found by it.",
+        writes=("Customer",),
+        timeout_s=1800,
+    )
+)
 LEDGER_ANCHOR = declare(
     Kind(
         "ledger.anchor",

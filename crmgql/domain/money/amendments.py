@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.domain.money import allocations
-from crmgql.domain.money.allocations import Made, Side
-from crmgql.domain.sales import orders, revenue
+from crmgql.domain.money.allocations import Made
+from crmgql.domain.sales import credit, orders, revenue
 from crmgql.domain.sales.orders import Line
 from crmgql.errors import OrderBelowSettled
 from crmgql.events import outbox
@@ -56,6 +56,8 @@ async def amend(
     freed = await _free(act, after, less) if less > 0 else []
     booked = await revenue.follow(act, [id], on=act.today)
     await outbox.record_many(act.tx, act.viewer, [*freed, *booked])
+    if less < 0:
+        await credit.warn(act, after)
     return id
 
 
@@ -79,7 +81,8 @@ async def _free(act: Act, order: Row, less: Decimal) -> list[outbox.Entry]:
     undoing = await allocations.undoing(act, undone)
     items.move(rests, [posting for each in undoing for posting in each.entry.postings])
     base = (await book.company_of(act)).currency
-    again = _again(act, undone, excess, rests, base)
+    kept = sum((row["amount"] for row in undone), Decimal(0)) - excess
+    again = list(allocations.less(undone[-1], kept, rests, on=act.today, base_currency=base))
     credits = list(_credits(act, order, undone, again, rests, base))
     return await allocations.post(act, [*undoing, *again], before=credits)
 
@@ -95,21 +98,10 @@ def _latest(found: Sequence[Any], excess: Decimal) -> list[Row] | None:
     return None
 
 
-def _again(act: Act, undone: Sequence[Row], excess: Decimal, rests: dict[UUID, Rest], base_currency: str) -> list[Made]:
-    """What of the last one that is undone still settles the order."""
-    last = undone[-1]
-    kept = sum((row["amount"] for row in undone), Decimal(0)) - excess
-    owed = [Side(last["order_id"], rests[last["item_id"]], last["allocated_on"])]
-    paid = [Side(last["payment_id"], rests[last["source_item_id"]], last["allocated_on"])]
-    return list(
-        allocations.spread(kept, owed, paid, customer_id=last["customer_id"], on=act.today, base_currency=base_currency)
-    )
-
-
 def _credits(
     act: Act, order: Row, undone: Sequence[Row], again: Sequence[Made], rests: dict[UUID, Rest], base_currency: str
 ) -> Iterator[Entry]:
-    """The entries that make credit of what of payments is freed."""
+    """The entries that make credit of what of payments is freed. In another currency than the order's it stays unearned."""
     freed: dict[tuple[UUID, UUID], Decimal] = {}
     for row, sign in [(row, 1) for row in undone] + [(each.row, -1) for each in again]:
         source = row["payment_id"], row["source_item_id"]
@@ -117,7 +109,7 @@ def _credits(
     day = max([act.today, *(row["allocated_on"] for row in undone)])
     for (payment_id, source_id), amount in freed.items():
         rest = rests[source_id]
-        if amount and rest.account.purpose is Purpose.UNEARNED:
+        if amount and rest.account.purpose is Purpose.UNEARNED and rest.currency == order["currency"]:
             credit = Item(Purpose.CREDIT, rest.currency, order_id=order["id"], payment_id=payment_id)
             base = share(amount, rest.open, rest.base, base_currency)
             yield Entry(
