@@ -36,6 +36,7 @@ UNVERSIONED = {
     "exports",
     "fx_rates",
     "allocations",
+    "provider_events",
 }
 EARLY = (
     "users",
@@ -59,6 +60,7 @@ EARLY = (
     "payments",
     "leads",
     "webhook_endpoints",
+    "payment_accounts",
 )
 """Tables that others refer to."""
 
@@ -452,7 +454,7 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind == "Allocation"  # which is seen as payments are
+        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "ProviderEvent")  # seen as payments and accounts are
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

@@ -32,7 +32,7 @@ from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.items import Rest
-from crmgql.ledger.postings import Entry, Posting, new_id
+from crmgql.ledger.postings import Entry, new_id
 from crmgql.models import Allocation, Order, Payment
 from crmgql.records import money, records
 from crmgql.records.money import Money
@@ -77,6 +77,10 @@ FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid
     allocated_on date, entry_id uuid)"""
 
 
+Document = tuple[str, UUID]
+"""The type and id of what an entry is of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """A part of a payment that settles a part of an order, or that no longer does, and the entry that posts it."""
@@ -103,17 +107,31 @@ def spread(
             amount = min(limit, order.rest.free, payment.rest.free)
             if amount > 0:
                 day = max(on, order.since, payment.since)
-                postings = list(allocated(amount, order.rest, payment.rest, base_currency))
-                yield _make(Pair(amount, amount), order, payment, customer_id, day, postings)
+                part = Pair(amount, amount)
+                yield make(part, order, payment, customer_id=customer_id, on=day, base_currency=base_currency)
                 limit -= amount
 
 
-def _make(
-    part: Pair, order: Side, payment: Side, customer_id: UUID, day: date, postings: Sequence[Posting], **more: Any
+def make(
+    part: Pair,
+    order: Side,
+    payment: Side,
+    *,
+    customer_id: UUID,
+    on: date,
+    base_currency: str,
+    source: Document | None = None,
+    **used: UUID | None,
 ) -> Made:
+    """The allocation of a part that fits both rests, which go down. `source`: the document for which it is made, if not the
+    payment; `used`: the ids of the rates."""
     id = new_id()
-    source = ("Payment", payment.document_id)
-    entry = Entry("payment.allocated", f"allocated {id}", source, day, postings, customer_id=customer_id)
+    if order.rest.currency == payment.rest.currency:
+        postings = list(allocated(part.owed, order.rest, payment.rest, base_currency))
+    else:
+        postings = list(exchanging.exchanged(part, payment.rest, order.rest, base_currency))
+    source = source or ("Payment", payment.document_id)
+    entry = Entry("payment.allocated", f"allocated {id}", source, on, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -125,10 +143,31 @@ def _make(
         "amount": part.owed,
         "paid_currency": payment.rest.currency,
         "paid_amount": part.paid,
-        "allocated_on": day,
-        **more,
+        "allocated_on": on,
+        **used,
     }
     return Made(row, entry)
+
+
+def again(
+    row: Row, part: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
+) -> Made | None:
+    """What of an allocation that was undone settles the same order again; None where it is nothing of one of the currencies."""
+    if not (part.paid and part.owed):
+        return None
+    order = Side(row["order_id"], rests[row["item_id"]], on)
+    payment = Side(row["payment_id"], rests[row["source_item_id"]], on)
+    used = {name: row[name] for name in ("rate_id", "paid_rate_id") if row.get(name)}
+    return make(
+        part,
+        order,
+        payment,
+        customer_id=row["customer_id"],
+        on=on,
+        base_currency=base_currency,
+        source=source,
+        **used,
+    )
 
 
 async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) -> list[outbox.Entry]:
@@ -224,7 +263,8 @@ async def _exchange(
 ) -> list[Made]:
     """What settles an order in another currency: both amounts as given, or at the rates of the day."""
     field = "amount" if limit else "orderAmount" if wanted else "orderId"
-    pair, used = Pair(limit or Decimal(0), wanted or Decimal(0)), {}
+    pair = Pair(limit or Decimal(0), wanted or Decimal(0))
+    used: Row = {}
     _check_left(pair.paid, paid, currencies[0], field=field)
     _check_open(pair.owed, owed, currencies[1], is_named=True, field=field)
     day = max(act.today, *(each.since for each in (*owed, *paid)))
@@ -238,8 +278,8 @@ async def _exchange(
         _check_open(pair.owed, owed, currencies[1], is_named=True, field=field)
     made = []
     for i, j, part in exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed]):
-        postings = list(exchanging.exchanged(part, paid[i].rest, owed[j].rest, base_currency))
-        made.append(_make(part, owed[j], paid[i], payment["customer_id"], day, postings, **used))
+        sides = owed[j], paid[i]
+        made.append(make(part, *sides, customer_id=payment["customer_id"], on=day, base_currency=base_currency, **used))
     return made
 
 
@@ -297,20 +337,6 @@ async def undoing(act: Act, rows: Sequence[Row]) -> list[Made]:
 def _undoing(row: Row, day: date) -> Row:
     kept = {name: value for name, value in row.items() if name != "created_at"}
     return kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": day}
-
-
-def less(row: Row, amount: Decimal, rests: Mapping[UUID, Rest], *, on: date, base_currency: str) -> Iterator[Made]:
-    """An allocation that is undone, made anew for less of the order; of a payment in another currency at its own rate."""
-    owed = Side(row["order_id"], rests[row["item_id"]], row["allocated_on"])
-    paid = Side(row["payment_id"], rests[row["source_item_id"]], row["allocated_on"])
-    day = max(on, row["allocated_on"])
-    if owed.rest.currency == paid.rest.currency:
-        yield from spread(amount, [owed], [paid], customer_id=row["customer_id"], on=day, base_currency=base_currency)
-        return
-    part = Pair(money.rounded(row["paid_amount"] * amount / row["amount"], paid.rest.currency), amount)
-    if part.paid and part.owed:
-        postings = list(exchanging.exchanged(part, paid.rest, owed.rest, base_currency))
-        yield _make(part, owed, paid, row["customer_id"], day, postings)
 
 
 @revenue.when_owed

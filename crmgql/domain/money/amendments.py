@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain.money import allocations
+from crmgql.domain.money import allocations, exchanging
 from crmgql.domain.money.allocations import Made
-from crmgql.domain.sales import credit, orders, revenue
+from crmgql.domain.money.exchanging import Pair
+from crmgql.domain.sales import orders, revenue
 from crmgql.domain.sales.orders import Line
 from crmgql.errors import OrderBelowSettled
 from crmgql.events import outbox
@@ -56,8 +57,6 @@ async def amend(
     freed = await _free(act, after, less) if less > 0 else []
     booked = await revenue.follow(act, [id], on=act.today)
     await outbox.record_many(act.tx, act.viewer, [*freed, *booked])
-    if less < 0:
-        await credit.warn(act, after)
     return id
 
 
@@ -81,8 +80,7 @@ async def _free(act: Act, order: Row, less: Decimal) -> list[outbox.Entry]:
     undoing = await allocations.undoing(act, undone)
     items.move(rests, [posting for each in undoing for posting in each.entry.postings])
     base = (await book.company_of(act)).currency
-    kept = sum((row["amount"] for row in undone), Decimal(0)) - excess
-    again = list(allocations.less(undone[-1], kept, rests, on=act.today, base_currency=base))
+    again = _again(act, undone, excess, rests, base)
     credits = list(_credits(act, order, undone, again, rests, base))
     return await allocations.post(act, [*undoing, *again], before=credits)
 
@@ -98,18 +96,29 @@ def _latest(found: Sequence[Any], excess: Decimal) -> list[Row] | None:
     return None
 
 
+def _again(act: Act, undone: Sequence[Row], excess: Decimal, rests: dict[UUID, Rest], base_currency: str) -> list[Made]:
+    """What of the last one that is undone still settles the order."""
+    last = undone[-1]
+    kept = sum((row["amount"] for row in undone), Decimal(0)) - excess
+    whole, currencies = Pair(last["paid_amount"], last["amount"]), (last["paid_currency"], last["currency"])
+    part = exchanging.left(whole, paid=rests[last["source_item_id"]].free, owed=kept, currencies=currencies)
+    day = max(act.today, last["allocated_on"])
+    made = allocations.again(last, part, rests, on=day, base_currency=base_currency)
+    return [made] if made else []
+
+
 def _credits(
     act: Act, order: Row, undone: Sequence[Row], again: Sequence[Made], rests: dict[UUID, Rest], base_currency: str
 ) -> Iterator[Entry]:
-    """The entries that make credit of what of payments is freed. In another currency than the order's it stays unearned."""
+    """The entries that make credit of what of payments is freed."""
     freed: dict[tuple[UUID, UUID], Decimal] = {}
     for row, sign in [(row, 1) for row in undone] + [(each.row, -1) for each in again]:
         source = row["payment_id"], row["source_item_id"]
-        freed[source] = freed.get(source, Decimal(0)) + sign * row["amount"]
+        freed[source] = freed.get(source, Decimal(0)) + sign * row["paid_amount"]
     day = max([act.today, *(row["allocated_on"] for row in undone)])
     for (payment_id, source_id), amount in freed.items():
         rest = rests[source_id]
-        if amount and rest.account.purpose is Purpose.UNEARNED and rest.currency == order["currency"]:
+        if amount and rest.account.purpose is Purpose.UNEARNED:
             credit = Item(Purpose.CREDIT, rest.currency, order_id=order["id"], payment_id=payment_id)
             base = share(amount, rest.open, rest.base, base_currency)
             yield Entry(

@@ -17,20 +17,6 @@ class OrderMoved(Changed):
     reason: FreeText | None = None
 
 
-class OrderAmended(OrderMoved):
-    """The order's total before and after, and the reason."""
-
-    total_before: Money
-    total: Money
-
-
-class RevenueMoved(Payload):
-    """How much of the order's deferred revenue, and the company's day on which it counts."""
-
-    amount: Money
-    effective_on: date
-
-
 class CreditApproved(Changed):
     """The total that was approved, and why."""
 
@@ -45,12 +31,25 @@ class CreditLimitPassed(Payload):
     limit: Money
 
 
+class OrderAmended(OrderMoved):
+    """The order's total before and after, and the reason."""
+
+    total_before: Money
+    total: Money
+
+
+class RevenueMoved(Payload):
+    """How much of the order's deferred revenue, and the company's day on which it counts."""
+
+    amount: Money
+    effective_on: date
+
+
 KINDS = (
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
     Kind("order.linesSet", "Order", "A draft's lines were replaced.", LinesSet, ALWAYS),
     Kind("order.confirmed", "Order", "A draft became an order; its amounts are fixed.", OrderMoved, ALWAYS),
-    Kind("order.amended", "Order", "A committed order's lines, tax or discount changed.", OrderAmended, ALWAYS),
     Kind(
         "order.creditApproved", "Order", "An order may lead past its customer's credit limit.", CreditApproved, ALWAYS
     ),
@@ -61,6 +60,7 @@ KINDS = (
         CreditLimitPassed,
         ALWAYS,
     ),
+    Kind("order.amended", "Order", "A committed order's lines, tax or discount changed.", OrderAmended, ALWAYS),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),
     Kind("order.shipped", "Order", "An order was shipped.", OrderMoved, ALWAYS),
