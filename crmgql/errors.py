@@ -113,6 +113,13 @@ class AllocationExceedsPayment(CrmError):
     final = True
 
 
+class RefundExceedsReceived(CrmError):
+    """More would be refunded than was received and not refunded yet, refunds that are under way included."""
+
+    code = "REFUND_EXCEEDS_RECEIVED"
+    final = True
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

@@ -1,18 +1,20 @@
-"""Open items as a verb reads them before it takes from them."""
+"""Open items as a verb reads them before it takes from them, and as they are after a posting."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.ledger.accounts import Account
+from crmgql.ledger.accounts import DEBIT_ITEMS, Account
+from crmgql.ledger.postings import Posting
 from crmgql.models import Purpose
 from crmgql.records.records import Act
 
-LOCK = "SELECT id, purpose, currency, due_on, open, free, base FROM open_items WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE"
+READ = "SELECT id, purpose, currency, due_on, open, free, base FROM open_items WHERE id = ANY ($1) ORDER BY id"
+LOCK = f"{READ} FOR NO KEY UPDATE"
 
 
 @dataclass(slots=True)
@@ -28,7 +30,26 @@ class Rest:
 
 async def lock(act: Act, ids: Collection[UUID]) -> dict[UUID, Rest]:
     """The items by id, held until the transaction ends, in one statement."""
-    rows: list[Any] = await act.tx.connection.fetch(LOCK, sorted(ids)) if ids else []
+    return await _read(act, LOCK, ids)
+
+
+async def read(act: Act, ids: Collection[UUID]) -> dict[UUID, Rest]:
+    """The items by id, to look at and nothing else, be it in a transaction that may not write."""
+    return await _read(act, READ, ids)
+
+
+def move(rests: Mapping[UUID, Rest], posting: Posting) -> None:
+    """Has the rests follow a posting, as the books will: those that it debits and credits, if they are among these. Pure."""
+    for account, debits in ((posting.target, 1), (posting.source, -1)):
+        rest = rests.get(account.item_id) if account.item_id is not None else None
+        if rest is not None:
+            grows = debits if account.purpose in DEBIT_ITEMS else -debits
+            rest.open, rest.free = rest.open + grows * posting.amount, rest.free + grows * posting.amount
+            rest.base += grows * posting.base
+
+
+async def _read(act: Act, sql: str, ids: Collection[UUID]) -> dict[UUID, Rest]:
+    rows: list[Any] = await act.tx.connection.fetch(sql, sorted(ids)) if ids else []
     return {
         row["id"]: Rest(
             Account(Purpose(row["purpose"]), row["id"], row["due_on"]),

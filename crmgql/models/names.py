@@ -45,6 +45,7 @@ PREFIXES = {
     "PoolItem": "pit",
     "PoolMove": "pmv",
     "Product": "prd",
+    "Refund": "ref",
     "RoutingRule": "rru",
     "RoutingRuleset": "rrs",
     "Schedule": "sch",

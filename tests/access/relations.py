@@ -57,6 +57,7 @@ PREFIXES = {
     "Export": "exp",
     "FxRate": "fxr",
     "Allocation": "alc",
+    "Refund": "ref",
     "AccountingPeriod": "per",
 }
 ONE = {
@@ -129,6 +130,7 @@ MANY = {
     ("Order", "tickets"): ("Ticket", "order_id", "-id"),
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
+    ("Payment", "refunds"): ("Refund", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
     ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),
     ("Product", "opportunities"): ("Opportunity", "product_id", "-id"),

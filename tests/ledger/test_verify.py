@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from uuid import UUID
 
 import asyncpg
 
 from crmgql import db
+from crmgql.domain.money import refunds
 from crmgql.ledger import anchor_checks, book, chains, verify
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
@@ -292,6 +294,44 @@ async def test_what_is_posted_beside_orders_and_payments_is_found(
         f"owner {customer}: order {order}: its newest revenue record does not have the figures that were posted",
         f"owner {customer}: payment {payment}: 5.00 of it is received, and 7.00 of it is in the books",
     ]
+
+
+async def test_a_refund_that_is_not_what_was_posted_is_found(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    assert build.built()
+    await work.user(database)
+    payment = await pay(crm, "5.00", customer_id=customer)
+    async with acting(crm) as act:
+        given = [(Decimal(amount), "USD") for amount in ("1.00", "2.00")]
+        held, gone = [await refunds.request(act, payment_id=payment, amount=each) for each in given]
+        await refunds.succeed(act, id=gone)
+    for change, what in (
+        (
+            f"SET amount = 3.00 WHERE id = '{gone}'",
+            f"refund {gone} is SUCCEEDED with 3.00: 2.00 of it is in the books, and 0",
+        ),
+        (
+            f"SET status = 'UNKNOWN', ended_at = NULL WHERE id = '{gone}'",
+            f"refund {gone} is UNKNOWN with 2.00: 2.00 of it",
+        ),
+        (
+            f"SET payment_id = NULL WHERE id = '{held}'",
+            f"refund {held} is REQUESTED with 1.00: 0 of it is in the books, and 1.00",
+        ),
+        (f"SET provider = 'stripe' WHERE id = '{held}'", f"refund {held} is REQUESTED with 1.00"),
+        (f"SET status = 'FAILED', ended_at = now() WHERE id = '{held}'", f"refund {held} is FAILED with 1.00"),
+    ):
+        async with tampering(database):
+            await database.execute(f"UPDATE refunds {change}")
+            (told,) = await broken(database)
+            assert told.startswith(f"owner {customer}: {what}"), told
+    async with tampering(database):
+        await database.execute("DELETE FROM refunds WHERE id = $1", held)
+        (told,) = await broken(database)
+        assert f"refund {held} is not there with 0" in told
+    async with database.transaction():
+        assert await broken(database) == []
 
 
 async def test_a_chain_that_was_computed_anew_is_told_by_its_anchor_alone(

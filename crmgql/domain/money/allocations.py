@@ -66,7 +66,7 @@ FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment that settles a part of an order, and the entry that posts it."""
+    """A part of a payment that settles a part of an order, or the undoing of one, and the entry that posts it."""
 
     row: Row
     entry: Entry
@@ -90,15 +90,25 @@ def spread(
             amount = min(limit, order.rest.free, payment.rest.free)
             if amount > 0:
                 day = max(on, order.since, payment.since)
-                yield _make(amount, order, payment, customer_id, day, base_currency)
+                yield make(amount, order, payment, customer_id=customer_id, on=day, base_currency=base_currency)
                 limit -= amount
 
 
-def _make(amount: Decimal, order: Side, payment: Side, customer_id: UUID, day: date, base_currency: str) -> Made:
+def make(
+    amount: Decimal,
+    order: Side,
+    payment: Side,
+    *,
+    customer_id: UUID,
+    on: date,
+    base_currency: str,
+    source: tuple[str, UUID] | None = None,
+) -> Made:
+    """The allocation of an amount that fits both rests. `source`: the document for which it is made, if not the payment."""
     id = new_id()
     postings = list(allocated(amount, order.rest, payment.rest, base_currency))
-    source = ("Payment", payment.document_id)
-    entry = Entry("payment.allocated", f"allocated {id}", source, day, postings, customer_id=customer_id)
+    source = source or ("Payment", payment.document_id)
+    entry = Entry("payment.allocated", f"allocated {id}", source, on, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -108,18 +118,33 @@ def _make(amount: Decimal, order: Side, payment: Side, customer_id: UUID, day: d
         "source_item_id": payment.rest.account.item_id,
         "currency": order.rest.currency,
         "amount": amount,
-        "allocated_on": day,
+        "allocated_on": on,
     }
     return Made(row, entry)
 
 
-async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) -> list[outbox.Entry]:
-    """Posts the entries, in their order behind those `before`, and records the allocations. The caller records the events."""
-    posted = await book.post(act, _adjusting(act, [*before, *(each.entry for each in made)]))
-    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=True)]
+def undoing(row: Row, entry: Entry) -> Made:
+    """The undoing of the allocation of this row, by the reversal of its entry."""
+    undone = {name: value for name, value in row.items() if name not in ("id", "created_at", "entry_id")}
+    return Made(undone | {"id": new_id(), "undoes_id": row["id"], "allocated_on": entry.effective_on}, entry)
+
+
+async def post(
+    act: Act,
+    made: Sequence[Made],
+    *,
+    before: Sequence[Entry] = (),
+    after: Sequence[Entry] = (),
+    refusals: book.Refusals | None = None,
+) -> list[outbox.Entry]:
+    """Posts the entries, in their order between those `before` and `after`, and records the allocations. The caller records the
+    events. Raises as `book.post`."""
+    entries = _adjusting(act, [*before, *(each.entry for each in made), *after])
+    posted = (await book.post(act, entries, refusals=refusals))[len(before) :]
+    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted, strict=False)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
-    return [_event("allocation.made", row) for row in rows]
+    return [_event(row) for row in rows]
 
 
 def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
@@ -127,9 +152,10 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
     return [replace(each, is_adjusting=adjusts) for each in entries]
 
 
-def _event(kind: str, row: Row) -> outbox.Entry:
+def _event(row: Row) -> outbox.Entry:
     payload = {"amount": (row["amount"], row["currency"]), "order_id": row["order_id"], "payment_id": row["payment_id"]}
     undoes = {"undoes_id": row["undoes_id"]} if row.get("undoes_id") else {}
+    kind = "allocation.undone" if undoes else "allocation.made"
     changes = {column: (None, value) for column, value in row.items() if column != "id"}
     return outbox.Entry(kind, ("Allocation", row["id"]), row["customer_id"], changes, payload | undoes)
 
@@ -222,12 +248,9 @@ async def undo(act: Act, *, id: UUID) -> UUID:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
     day = max(act.today, undone["allocated_on"])
     (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
-    (posted,) = await book.post(act, _adjusting(act, [entry]))
-    row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": day}
-    row.pop("created_at")
-    await act.tx.connection.execute(RECORD, as_json([row]))
-    await outbox.record_many(act.tx, act.viewer, [_event("allocation.undone", row)])
-    return row["id"]  # type: ignore[no-any-return]
+    made = undoing(undone, replace(entry, source=("Payment", undone["payment_id"])))
+    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
+    return made.row["id"]  # type: ignore[no-any-return]
 
 
 @revenue.when_owed

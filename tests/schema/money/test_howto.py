@@ -14,7 +14,7 @@ from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World
+from tests.schema.world import World, money
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -63,3 +63,25 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert made["amount"] == {"amount": "4.00"}
     undone = (await world.ask(undo, finance, allocation=made["id"]))["data"]["allocationUndo"]
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
+
+
+async def test_money_is_refunded(world: World) -> None:
+    tried, request, unknown, succeed, fail, cash = steps("Refund money")
+    payment, order = await prepaid(world)
+    assert (await world.do("paymentAllocate", id=payment, orderId=order, amount=money("4"))).done
+
+    async def ask(query: str, **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer("FINANCE"), **variables)
+        assert "errors" not in answer, answer
+        ((_, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload.get("refund") or payload
+
+    (undoes,) = (await ask(tried, payment=payment))["undoes"]
+    assert (undoes["orderId"], undoes["amount"]) == (order, {"amount": "2.00"})
+    asked = await ask(request, payment=payment)
+    assert (asked["status"], asked["payment"]) == ("REQUESTED", {"unallocated": {"amount": "0.00"}})
+    assert (await ask(unknown, refund=asked["id"]))["status"] == "UNKNOWN"
+    assert (await ask(succeed, refund=asked["id"]))["status"] == "SUCCEEDED"
+    assert (await ask(fail, refund=asked["id"]))["statusReason"] == "The account is closed"
+    assert (await ask(cash, payment=payment))["status"] == "SUCCEEDED"
