@@ -120,6 +120,13 @@ class RefundExceedsReceived(CrmError):
     final = True
 
 
+class DisputeExceedsPayment(CrmError):
+    """More of the payment would be disputed, or was lost, than it has."""
+
+    code = "DISPUTE_EXCEEDS_PAYMENT"
+    final = True
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

@@ -70,6 +70,7 @@ ENTRIES |= {
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
+    "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),
     "Refund": Access("payments", "refunds", under_customer("payment.read"), "payment.write", vouches=True),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),

@@ -139,6 +139,35 @@ REFUNDS = """
     WHERE posted.is_its_own IS DISTINCT FROM true
         OR coalesce(posted.amount, 0) <> CASE refund.status WHEN 'SUCCEEDED' THEN refund.amount ELSE 0 END
         OR coalesce(posted.pending, 0) <> CASE WHEN refund.status IN ('REQUESTED', 'UNKNOWN') THEN refund.amount ELSE 0 END"""
+# What was taken back is in the dispute's item until it is won or lost; whoever moved it.
+DISPUTES = """
+    WITH posted AS MATERIALIZED (
+        SELECT item.owner_id, item.dispute_id AS id, sum(moves.amount) FILTER (WHERE way = 1) AS amount,
+            sum(moves.amount) FILTER (WHERE way = -1 AND other IN ('BANK', 'CLEARING')) AS won,
+            sum(moves.amount) FILTER (WHERE way = -1 AND other NOT IN ('BANK', 'CLEARING')) AS lost
+        FROM (
+            SELECT 1 AS way, debit_item_id AS item_id, credit AS other, amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'DISPUTED'
+            UNION ALL
+            SELECT -1, credit_item_id, debit, amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'DISPUTED'
+        ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
+        WHERE item.owner_id BETWEEN $1 AND $2 AND item.dispute_id IS NOT NULL GROUP BY item.owner_id, item.dispute_id
+    ), fees AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, sum(p.amount) AS amount FROM public.ledger_entries AS e
+        JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Dispute' AND p.debit = 'FEES'
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(dispute.customer_id, posted.owner_id) AS owner_id, coalesce(dispute.id, posted.id) AS id, dispute.status,
+        coalesce(dispute.amount, 0) AS amount, coalesce(posted.amount, 0) AS opened, coalesce(posted.won, 0) AS won,
+        coalesce(posted.lost, 0) AS lost, coalesce(fees.amount, 0) AS fee
+    FROM (SELECT * FROM public.disputes WHERE customer_id BETWEEN $1 AND $2) AS dispute
+    FULL JOIN posted ON posted.owner_id = dispute.customer_id AND posted.id = dispute.id
+    LEFT JOIN fees ON fees.owner_id = dispute.customer_id AND fees.id = dispute.id
+    WHERE dispute.amount IS DISTINCT FROM posted.amount OR coalesce(dispute.fee_amount, 0) <> coalesce(fees.amount, 0)
+        OR coalesce(posted.won, 0) <> CASE dispute.status WHEN 'WON' THEN dispute.amount ELSE 0 END
+        OR coalesce(posted.lost, 0) <> CASE dispute.status WHEN 'LOST' THEN dispute.amount ELSE 0 END"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -185,6 +214,12 @@ RULES = (
         "refunds",
         "'refund ', id, ' is ', coalesce(status, 'not there'), ' with ', amount, ': ', posted, ' of it is in the books, and ', pending, ' pending'",
         REFUNDS,
+    ),
+    _rule(
+        "disputes",
+        "'dispute ', id, ' is ', coalesce(status, 'not there'), ' with ', amount, ': in the books ', opened, ' is opened, ', won, ' won, ',"
+        " lost, ' lost, with a fee of ', fee",
+        DISPUTES,
     ),
     _rule(
         "anchored",

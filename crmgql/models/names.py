@@ -19,6 +19,7 @@ PREFIXES = {
     "Company": "cmp",
     "Contact": "con",
     "Customer": "cus",
+    "Dispute": "dsp",
     "EmailMessage": "eml",
     "Erasure": "era",
     "Event": "evt",

@@ -138,6 +138,7 @@ def rows() -> dict[str, list[Row]]:
     _payments(made, dice)
     _allocations(made)
     _refunds(made)
+    _disputes(made)
     _talk(made, dice)
     _trail(made, dice)
     company_work.fill(made)
@@ -406,6 +407,28 @@ def _refunds(made: dict[str, list[Row]]) -> None:
             )
 
 
+def _disputes(made: dict[str, list[Row]]) -> None:
+    """Each seventh payment is disputed, some at a fee."""
+    for number, payment in enumerate(made["payments"], 1):
+        if number % 7:
+            continue
+        row = len(made["disputes"]) + 1
+        status = ("OPEN", "WON", "LOST")[row % 3]
+        made["disputes"].append(
+            {name: payment[name] for name in ("customer_id", "currency", "provider")}
+            | {
+                "payment_id": key("payments", number),
+                "amount": exact(Decimal(2 + row), payment["currency"]),
+                "fee_amount": exact(Decimal("1.5"), payment["currency"]) if row % 2 else None,
+                "status": status,
+                "reason": "Not received" if row % 2 else None,
+                "provider_reference": f"dp-{row}" if payment["provider"] else None,
+                "opened_at": moment(number),
+                "ended_at": None if status == "OPEN" else moment(number + 1),
+            }
+        )
+
+
 def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
     contacts = made["contacts"]
     for number in range(1, 51):
@@ -466,7 +489,7 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "Refund")  # which are seen as payments are
+        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "Refund", "Dispute")  # which are seen as payments are
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

@@ -67,6 +67,7 @@ TABLES = (
     "accounting_periods",
     "allocations",
     "refunds",
+    "disputes",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

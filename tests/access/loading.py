@@ -15,7 +15,7 @@ from tests.access.values import DOCUMENT
 
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
 """Foreign keys to rows that come later."""
-POSTED = ("allocations", "refunds")
+POSTED = ("allocations", "refunds", "disputes")
 """What is as its entries are, which these are not: inserted with the triggers off."""
 
 

@@ -58,6 +58,7 @@ PREFIXES = {
     "FxRate": "fxr",
     "Allocation": "alc",
     "Refund": "ref",
+    "Dispute": "dsp",
     "AccountingPeriod": "per",
 }
 ONE = {
@@ -131,6 +132,7 @@ MANY = {
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
     ("Payment", "refunds"): ("Refund", "payment_id", "-id"),
+    ("Payment", "disputes"): ("Dispute", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
     ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),
     ("Product", "opportunities"): ("Opportunity", "product_id", "-id"),

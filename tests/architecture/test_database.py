@@ -43,6 +43,7 @@ UNDER_CUSTOMER = {
     "revenue_lines",
     "allocations",
     "refunds",
+    "disputes",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -56,6 +57,7 @@ KEPT = {
     "revenue_lines",
     "allocations",
     "refunds",
+    "disputes",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from crmgql import db
-from crmgql.domain.money import refunds
+from crmgql.domain.money import disputes, refunds
 from crmgql.ledger import anchor_checks, book, chains, verify
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
@@ -342,6 +342,32 @@ async def test_a_refund_that_is_not_what_was_posted_is_found(
         await database.execute("DELETE FROM refunds WHERE id = $1", held)
         (told,) = await broken(database)
         assert f"refund {held} is not there with 0" in told
+    async with database.transaction():
+        assert await broken(database) == []
+
+
+async def test_a_dispute_that_is_not_what_was_posted_is_found(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    assert build.built()
+    await work.user(database)
+    payment = await pay(crm, "5.00", customer_id=customer)
+    async with acting(crm) as act:
+        id = await disputes.open(act, payment_id=payment, amount=(Decimal("2.00"), "USD"), fee=(Decimal("0.50"), "USD"))
+    books = "in the books 2.00 is opened, 0 won, 0 lost, with a fee of 0.50"
+    for change, what in (
+        ("SET amount = 3.00", f"OPEN with 3.00: {books}"),
+        ("SET fee_amount = NULL", f"OPEN with 2.00: {books}"),
+        ("SET status = 'WON', ended_at = now()", f"WON with 2.00: {books}"),
+        ("SET status = 'LOST', ended_at = now()", f"LOST with 2.00: {books}"),
+    ):
+        async with tampering(database):
+            await database.execute(f"UPDATE disputes {change}")
+            assert await broken(database) == [f"owner {customer}: dispute {id} is {what}"]
+    async with tampering(database):
+        await database.execute("DELETE FROM disputes")
+        told = await broken(database)
+        assert any(f"dispute {id} is not there with 0" in each for each in told), told
     async with database.transaction():
         assert await broken(database) == []
 

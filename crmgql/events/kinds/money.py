@@ -41,6 +41,20 @@ class RefundMoved(Changed):
     provider: str | None = None
 
 
+class DisputeMoved(Changed):
+    """How much of which payment was taken back, and what the provider took for it."""
+
+    amount: Money
+    payment_id: record_id("Payment")  # type: ignore[valid-type]
+    fee: Money | None = None
+
+
+class DisputeLost(DisputeMoved):
+    """`owed`: what the customer has twice, as it was refunded, too."""
+
+    owed: Money | None = None
+
+
 class RateSet(Payload):
     """What one unit of the currency is worth in the base currency, from the day on."""
 
@@ -82,6 +96,9 @@ KINDS = (
         "refund.unknown", "Refund", "Nobody knows what became of a refund: ask again by its key.", RefundMoved, ALWAYS
     ),
     Kind("refund.cancelled", "Refund", "A refund was cancelled before it was sent.", RefundMoved, ALWAYS),
+    Kind("dispute.opened", "Dispute", "A customer's bank took money of a payment back.", DisputeMoved, ALWAYS),
+    Kind("dispute.won", "Dispute", "A dispute was won: the money is back.", DisputeMoved, ALWAYS),
+    Kind("dispute.lost", "Dispute", "A dispute was lost: what the payment settled is owed again.", DisputeLost, ALWAYS),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

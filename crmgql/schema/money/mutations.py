@@ -1,10 +1,10 @@
-"""Mutations of payments, allocations, refunds, exchange rates, periods of the books."""
+"""Mutations of payments, allocations, refunds, disputes, exchange rates, periods of the books."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, periods, rates, refunds, years
+from crmgql.domain.money import allocations, disputes, payments, periods, rates, refunds, years
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input
 from crmgql.engine.mutations import Row
@@ -62,6 +62,13 @@ class RefundSucceedInput:
 class RefundEndInput:
     id: strawberry.ID
     reason: str | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class DisputeEndInput:
+    id: strawberry.ID
+    ended_at: DateTimeText | None = UNSET
     expected_version: int | None = UNSET
 
 
@@ -158,6 +165,26 @@ mutations.table(
         input=RefundEndInput,
     ),
     Row("refundCancel", "Cancels a refund that was not sent.", refunds.end, "cancel", input=RefundEndInput),
+)
+
+mutations.table(
+    "Dispute",
+    Row(
+        "disputeOpen",
+        "Records that the customer's bank took money of a payment back. Without an amount it is all of the payment that is not disputed yet.",
+        disputes.open,
+        input=inputs.create(
+            "payment_id amount fee opened_at", disputes.FACTS, optional="amount opened_at", origin=True
+        ),
+    ),
+    Row("disputeWin", "Marks an open dispute as won: the money is back.", disputes.win, input=DisputeEndInput),
+    Row(
+        "disputeLose",
+        "Marks an open dispute as lost: what the payment settled is owed again, the latest allocations first. What was refunded"
+        " already, the customer owes.",
+        disputes.lose,
+        input=DisputeEndInput,
+    ),
 )
 
 mutations.table(

@@ -1,4 +1,4 @@
-"""Payments, allocations, refunds, exchange rates, periods of the books."""
+"""Payments, allocations, refunds, disputes, exchange rates, periods of the books."""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +62,7 @@ class Payment:
     order = one()
     allocations = many("Allocation", "payment", few=True)
     refunds = many("Refund", "payment", few=True)
+    disputes = many("Dispute", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
 
 
@@ -109,6 +110,25 @@ class Refund:
     provider_reference = column()
     requested_at = column()
     ended_at = column(doc="When it succeeded, failed or was cancelled.")
+    customer = one()
+    payment = one()
+
+
+@node(models.Dispute, order="-createdAt")
+class Dispute:
+    """A chargeback: the customer's bank took money of a payment back. Won, it is the payment's again; lost, what the payment settled is
+    owed again.
+    """
+
+    amount = money("amount")
+    fee = money(doc="What the provider took for it.")
+    currency = column()
+    status = column(enum=models.DisputeStatus)
+    reason = column(filter=False)
+    provider = column()
+    provider_reference = column()
+    opened_at = column()
+    ended_at = column(doc="When it was won or lost.")
     customer = one()
     payment = one()
 

@@ -371,12 +371,12 @@ RAW = {
     "of another payment": "UPDATE refunds SET payment_id = (SELECT max(id::text)::uuid FROM payments)",
     "from elsewhere": "UPDATE refunds SET provider = 'stripe'",
     "an entry that ends it": """INSERT INTO ledger_entries (company_id, customer_id, owner_id, kind, phase, resolves_id, key, request_hash,
-        source_type, source_id, effective_on, base_currency, size) SELECT company_id, customer_id, owner_id, 'x', 'VOIDED', id, 'raw',
-        request_hash, source_type, source_id, effective_on, base_currency, 0 FROM ledger_entries WHERE phase = 'PENDING'""",
+        source_type, source_id, effective_on, base_currency, size, opens) SELECT company_id, customer_id, owner_id, 'x', 'VOIDED', id, 'raw',
+        request_hash, source_type, source_id, effective_on, base_currency, 0, 0 FROM ledger_entries WHERE phase = 'PENDING'""",
     "an entry without its refund": """WITH made AS (
             INSERT INTO ledger_entries (company_id, customer_id, owner_id, kind, key, request_hash, source_type, source_id, effective_on,
-                base_currency, size)
-            SELECT company_id, customer_id, owner_id, 'x', 'raw', request_hash, 'Refund', uuidv7(), effective_on, base_currency, 1
+                base_currency, size, opens)
+            SELECT company_id, customer_id, owner_id, 'x', 'raw', request_hash, 'Refund', uuidv7(), effective_on, base_currency, 1, 0
             FROM ledger_entries WHERE phase = 'PENDING' RETURNING *)
         INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount, base_amount,
             debit_item_id)

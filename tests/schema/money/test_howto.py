@@ -85,3 +85,18 @@ async def test_money_is_refunded(world: World) -> None:
     assert (await ask(succeed, refund=asked["id"]))["status"] == "SUCCEEDED"
     assert (await ask(fail, refund=asked["id"]))["statusReason"] == "The account is closed"
     assert (await ask(cash, payment=payment))["status"] == "SUCCEEDED"
+
+
+async def test_a_chargeback_is_handled(world: World) -> None:
+    open, win, lose = steps("Handle a chargeback")
+    payment, _ = await prepaid(world)
+    finance = world.viewer("FINANCE")
+
+    async def ask(query: str, **variables: Any) -> Any:
+        ((_, payload),) = (await world.ask(query, finance, **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["dispute"]
+
+    assert (await ask(win, dispute=(await ask(open, payment=payment))["id"]))["status"] == "WON"
+    lost = await ask(lose, dispute=(await ask(open, payment=payment))["id"])
+    assert lost == {"status": "LOST", "payment": {"unallocated": {"amount": "3.00"}}}
