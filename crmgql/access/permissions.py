@@ -137,7 +137,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("period.read", "seeing which days of the books are closed"),
         Permission("period.write", "closing days of the books, reopening soft closed ones"),
         Permission("period.reopen", "reopening closed days of the books, with `period.write`"),
-        Permission("period.adjust", "posting to soft closed days; with `period.write`, closing a year"),
+        Permission("period.adjust", "posting to soft closed days; with `period.write`, closing a year and revaluing"),
     ),
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),

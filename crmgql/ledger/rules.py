@@ -48,6 +48,10 @@ REVERSED = """
 BASES = """
     SELECT owner_id, sum(base) AS base FROM public.balances
     WHERE owner_id BETWEEN $1 AND $2 GROUP BY owner_id HAVING sum(base) <> 0"""
+EXCHANGES = """
+    SELECT owner_id, entry_id, sum(CASE WHEN debit = 'EXCHANGE' THEN base_amount ELSE -base_amount END) AS base FROM public.postings
+    WHERE owner_id BETWEEN $1 AND $2 AND 'EXCHANGE' IN (debit, credit) GROUP BY owner_id, entry_id
+    HAVING sum(CASE WHEN debit = 'EXCHANGE' THEN base_amount ELSE -base_amount END) <> 0"""
 LANES = """
     SELECT part.owner_id, part.lane, part.purpose, part.currency FROM public.balances AS part
     LEFT JOIN public.ledger_heads AS head ON head.owner_id = part.owner_id AND head.lane = part.lane
@@ -183,6 +187,12 @@ RULES = (
     _rule("resolved", "'the entry ends ', resolves_id, ', which is not pending'", RESOLVED, entry="id"),
     _rule("reversed", "'the entry is not the reversal of ', reverses_id", REVERSED, entry="id"),
     _rule("bases", "'the balances add up to ', base, ' in base currency, not to 0'", BASES),
+    _rule(
+        "exchanges",
+        "'the entry leaves ', base, ' between two currencies, not 0'",
+        EXCHANGES,
+        entry="entry_id",
+    ),
     _rule(
         "lanes",
         "'balance ', purpose, ' in ', currency, ': a part of it is of a lane that does not exist'",

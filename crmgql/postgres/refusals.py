@@ -32,6 +32,7 @@ REASONS = {
     "allocations_undone": ALLOCATION,
     "disputes_posted": DISPUTE,
     "refunds_posted": REFUND,
+    "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }
 
 

@@ -17,6 +17,7 @@ from crmgql import db
 from crmgql.domain.money import disputes, refunds
 from crmgql.ledger import anchor_checks, book, chains, verify
 from crmgql.ledger.accounts import Account
+from crmgql.ledger.postings import Posting
 from crmgql.models import Purpose
 from crmgql.schema import build
 from tests.domain import work
@@ -370,6 +371,29 @@ async def test_a_dispute_that_is_not_what_was_posted_is_found(
         assert any(f"dispute {id} is not there with 0" in each for each in told), told
     async with database.transaction():
         assert await broken(database) == []
+
+
+async def test_what_is_left_between_two_currencies_is_found(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    bank, exchange = Account(Purpose.BANK), Account(Purpose.EXCHANGE)
+    even, uneven = (Decimal("1.00"), Decimal("1.00")), (Decimal("1.00"), Decimal("1.25"))
+    await database.execute("ALTER TABLE postings DISABLE TRIGGER postings_exchange")
+    async with acting(crm) as act:
+        entries = [
+            entry(
+                "exchange",
+                customer,
+                Posting(bank, exchange, "EUR", Decimal("0.80"), paid),
+                Posting(exchange, bank, "JPY", Decimal(100), got),
+                key=str(got),
+            )
+            for paid, got in (even, uneven)
+        ]
+        _, wrong = await book.post(act, entries)
+    async with database.transaction():
+        told = await broken(database)
+    assert told == [f"owner {customer} entry {wrong.id}: the entry leaves -0.25 between two currencies, not 0"]
 
 
 async def test_a_chain_that_was_computed_anew_is_told_by_its_anchor_alone(

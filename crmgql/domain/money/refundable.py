@@ -14,8 +14,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain.money import allocations
+from crmgql.domain.money import allocations, exchanging
+from crmgql.domain.money.allocating import allocated
 from crmgql.domain.money.allocations import Made, Side
+from crmgql.domain.money.exchanging import Pair
+from crmgql.errors import BadUserInput
 from crmgql.ledger import book, items
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
@@ -34,11 +37,13 @@ SELECT * FROM allocations a WHERE a.customer_id = $1 AND a.payment_id = $2 AND a
 ORDER BY a.entry_id DESC"""
 # Parameters: customer, document. What was undone for the document and not made again, the first that was undone first.
 UNDONE_FOR = """
-SELECT a.order_id, a.payment_id, a.item_id, a.source_item_id, sum(CASE WHEN a.undoes_id IS NULL THEN -a.amount ELSE a.amount END) AS amount
+SELECT a.customer_id, a.order_id, a.payment_id, a.item_id, a.source_item_id, a.currency, a.paid_currency, a.rate_id, a.paid_rate_id,
+    sum(way * a.amount) AS amount, sum(way * a.paid_amount) AS paid_amount
 FROM ledger_entries e JOIN allocations a ON a.customer_id = e.owner_id AND a.entry_id = e.id
+CROSS JOIN LATERAL (SELECT CASE WHEN a.undoes_id IS NULL THEN -1 ELSE 1 END AS way) AS either
 WHERE e.owner_id = $1 AND e.source_id = $2
-GROUP BY a.order_id, a.payment_id, a.item_id, a.source_item_id
-HAVING sum(CASE WHEN a.undoes_id IS NULL THEN -a.amount ELSE a.amount END) > 0 ORDER BY min(e.id::text)"""
+GROUP BY a.customer_id, a.order_id, a.payment_id, a.item_id, a.source_item_id, a.currency, a.paid_currency, a.rate_id, a.paid_rate_id
+HAVING sum(way * a.paid_amount) > 0 AND sum(way * a.amount) > 0 ORDER BY min(e.id::text)"""
 
 Document = tuple[str, UUID]
 """The type and id of what something is undone for: the source of the entries."""
@@ -46,15 +51,10 @@ Document = tuple[str, UUID]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An allocation that is undone, and how much of it is needed."""
+    """An allocation that is undone, and how much of it is needed, in the payment's currency."""
 
     row: Row
     taken: Decimal
-
-    @property
-    def again(self) -> Decimal:
-        """What settles the order again."""
-        return self.row["amount"] - self.taken  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def choose(need: Decimal, standing: Iterable[Row]) -> list[Part]:
     parts = []
     for row in standing:
         if need > 0:
-            parts.append(Part(row, min(need, row["amount"])))
+            parts.append(Part(row, min(need, row["paid_amount"])))
             need -= parts[-1].taken
     return parts
 
@@ -137,8 +137,8 @@ async def undo(
         for posting in entry.postings:
             items.move(rests, posting)
         made.append(allocations.undoing(row, entry))
-        if part.again > 0:
-            made.append(_again(row, part.again, rests, source, entry.effective_on, base_currency))
+        room = Pair(row["paid_amount"] - part.taken, row["amount"])
+        made += _again(row, room, rests, source, entry.effective_on, base_currency)
     return made
 
 
@@ -153,18 +153,31 @@ def items_of(undone: Iterable[Row]) -> set[UUID]:
 
 
 def restore(
-    undone: Iterable[Row], rests: dict[UUID, Rest], *, customer_id: UUID, source: Document, on: date, base_currency: str
+    undone: Iterable[Row], rests: dict[UUID, Rest], *, source: Document, on: date, base_currency: str
 ) -> Iterator[Made]:
     """Makes what was undone for a document again, as far as it is still owed and free; the rests follow. Pure."""
     for row in undone:
-        amount = min(row["amount"], rests[row["item_id"]].free, rests[row["source_item_id"]].free)
-        if amount > 0:
-            yield _again(row | {"customer_id": customer_id}, amount, rests, source, on, base_currency)
+        room = Pair(rests[row["source_item_id"]].free, rests[row["item_id"]].free)
+        yield from _again(row, room, rests, source, on, base_currency)
 
 
-def _again(row: Row, amount: Decimal, rests: dict[UUID, Rest], source: Document, on: date, base_currency: str) -> Made:
-    order = Side(row["order_id"], rests[row["item_id"]], on)
-    payment = Side(row["payment_id"], rests[row["source_item_id"]], on)
-    return allocations.make(
-        amount, order, payment, customer_id=row["customer_id"], on=on, base_currency=base_currency, source=source
-    )
+def _again(
+    row: Row, room: Pair, rests: dict[UUID, Rest], source: Document, on: date, base_currency: str
+) -> Iterator[Made]:
+    """The allocation of a row again, or as much of it as there is room for, at its own rate."""
+    whole = Pair(row["paid_amount"], row["amount"])
+    most = Pair(min(whole.paid, room.paid), min(whole.owed, room.owed))
+    if not (most.paid and most.owed):
+        return
+    paid, owed = rests[row["source_item_id"]], rests[row["item_id"]]
+    try:
+        part = exchanging.within(whole, most, paid.currency, owed.currency)
+    except BadUserInput:  # one yen can't be split over two orders: what is left of the payment stays free
+        return
+    if paid.currency == owed.currency:
+        postings = list(allocated(part.paid, owed, paid, base_currency))
+    else:
+        postings = list(exchanging.exchanged(part, paid, owed, base_currency))
+    sides = Side(row["order_id"], owed, on), Side(row["payment_id"], paid, on)
+    at = {name: row[name] for name in ("rate_id", "paid_rate_id")}
+    yield allocations.make(part, *sides, row["customer_id"], on, postings, source=source, **at)

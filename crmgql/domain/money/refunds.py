@@ -159,7 +159,7 @@ def _chosen(
         )
     currency, nothing = payment["currency"], money.rounded(Decimal(0), payment["currency"])
     named = _named(found.standing, allocation_ids)
-    allocated = sum((row["amount"] for row in named or found.standing), nothing)
+    allocated = sum((row["paid_amount"] for row in named or found.standing), nothing)
     most = found.free + allocated
     if amount is None:
         limit = allocated if named else most
@@ -290,7 +290,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
         )
         for row in posted:
             rests[row["debit_item_id"]].free += row["amount"]
-    made = refundable.restore(undone, rests, customer_id=customer_id, source=source, on=day, base_currency=own.currency)
+    made = refundable.restore(undone, rests, source=source, on=day, base_currency=own.currency)
     await outbox.record_many(act.tx, act.viewer, await allocations.post(act, list(made), before=[entry]))
     return id
 
