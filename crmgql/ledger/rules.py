@@ -172,6 +172,49 @@ DISPUTES = """
     WHERE dispute.amount IS DISTINCT FROM posted.amount OR coalesce(dispute.fee_amount, 0) <> coalesce(fees.amount, 0)
         OR coalesce(posted.won, 0) <> CASE dispute.status WHEN 'WON' THEN dispute.amount ELSE 0 END
         OR coalesce(posted.lost, 0) <> CASE dispute.status WHEN 'LOST' THEN dispute.amount ELSE 0 END"""
+# Orders on hold are owed and booked, but count no further. What is overdue is counted as of a day that the row itself says: all
+# that was due before `next_due_on`.
+STANDINGS = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM public.orders WHERE customer_id BETWEEN $1 AND $2 AND status = 'UNAVAILABLE'
+    ), parts AS (
+        SELECT owner_id, item.currency, sum(open) FILTER (WHERE purpose = 'RECEIVABLE') AS owed, 0::numeric AS booked,
+            sum(open) FILTER (WHERE purpose = 'CREDIT') AS credit, sum(open) FILTER (WHERE purpose = 'UNEARNED') AS unearned,
+            sum(open) FILTER (WHERE purpose = 'RECEIVABLE' AND counts) AS outstanding, 0::numeric AS lifetime,
+            sum(open) FILTER (WHERE is_due AND (due_on < next_due_on OR next_due_on IS NULL)) AS overdue,
+            min(due_on) FILTER (WHERE is_due) AS oldest, min(due_on) FILTER (WHERE is_due AND due_on >= next_due_on) AS next
+        FROM public.open_items AS item
+        LEFT JOIN public.customer_standings AS kept ON kept.customer_id = owner_id AND kept.currency = item.currency
+        CROSS JOIN LATERAL (SELECT order_id IS NULL OR order_id NOT IN (SELECT id FROM held) AS counts) AS order_counts
+        CROSS JOIN LATERAL (SELECT purpose = 'RECEIVABLE' AND due_on IS NOT NULL AND counts AS is_due) AS due
+        WHERE owner_id BETWEEN $1 AND $2 AND item.customer_id IS NOT NULL AND open > 0 GROUP BY owner_id, item.currency
+        UNION ALL
+        SELECT customer_id, currency, 0, sum(total_amount), 0, 0, 0, coalesce(sum(total_amount) FILTER (WHERE counts), 0), 0, NULL, NULL
+        FROM (
+            SELECT DISTINCT ON (customer_id, order_id) customer_id, order_id, currency, total_amount
+            FROM public.revenue_records WHERE customer_id BETWEEN $1 AND $2 ORDER BY customer_id, order_id, revision DESC
+        ) AS newest CROSS JOIN LATERAL (SELECT order_id NOT IN (SELECT id FROM held) AS counts) AS order_counts
+        GROUP BY customer_id, currency
+    ), sums AS MATERIALIZED (
+        SELECT owner_id, currency, ROW(sum(owed), sum(booked), sum(credit), sum(unearned), sum(outstanding), sum(lifetime), sum(overdue),
+            min(oldest), min(next)) AS figures
+        FROM (
+            SELECT owner_id, currency, coalesce(owed, 0) AS owed, booked, coalesce(credit, 0) AS credit, coalesce(unearned, 0) AS unearned,
+                coalesce(outstanding, 0) AS outstanding, lifetime, coalesce(overdue, 0) AS overdue, oldest, next FROM parts
+            UNION ALL
+            SELECT id, currency, 0, 0, 0, 0, 0, 0, 0, NULL, NULL FROM public.customers WHERE id BETWEEN $1 AND $2
+        ) AS each GROUP BY owner_id, currency
+    )
+    SELECT coalesce(kept.owner_id, sums.owner_id) AS owner_id, coalesce(kept.currency, sums.currency) AS currency
+    FROM (
+        SELECT customer_id AS owner_id, currency, ROW(owed, booked, credit_balance, unearned, outstanding, lifetime_value, overdue,
+            oldest_due_on, next_due_on) AS figures
+        FROM public.customer_standings WHERE customer_id BETWEEN $1 AND $2
+    ) AS kept FULL JOIN sums ON sums.owner_id = kept.owner_id AND sums.currency = kept.currency
+    WHERE coalesce(kept.figures, ROW(0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, NULL::date, NULL::date))
+        IS DISTINCT FROM
+        coalesce(sums.figures, ROW(0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, NULL::date, NULL::date))
+        OR kept.owner_id IS NULL"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -230,6 +273,11 @@ RULES = (
         "'dispute ', id, ' is ', coalesce(status, 'not there'), ' with ', amount, ': in the books ', opened, ' is opened, ', won, ' won, ',"
         " lost, ' lost, with a fee of ', fee",
         DISPUTES,
+    ),
+    _rule(
+        "standings",
+        "'the standing in ', currency, ' is not what open items and revenue records come to'",
+        STANDINGS,
     ),
     _rule(
         "anchored",

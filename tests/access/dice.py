@@ -68,6 +68,8 @@ TABLES = (
     "allocations",
     "refunds",
     "disputes",
+    "payment_accounts",
+    "provider_events",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

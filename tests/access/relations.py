@@ -60,6 +60,8 @@ PREFIXES = {
     "Refund": "ref",
     "Dispute": "dsp",
     "AccountingPeriod": "per",
+    "PaymentAccount": "pac",
+    "ProviderEvent": "pev",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -110,6 +112,7 @@ ONE = {
     ("*", "endpoint"): "WebhookEndpoint",
     ("WebhookEndpoint", "subscription"): "EventSubscription",
     ("Allocation", "undoes"): "Allocation",
+    ("ProviderEvent", "account"): "PaymentAccount",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -215,4 +218,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Export": "-id",
     "FxRate": "-effectiveOn",
     "AccountingPeriod": "-firstOn",
+    "PaymentAccount": "name",
+    "ProviderEvent": "-id",
 }

@@ -44,6 +44,7 @@ UNDER_CUSTOMER = {
     "allocations",
     "refunds",
     "disputes",
+    "provider_events",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -58,6 +59,8 @@ KEPT = {
     "allocations",
     "refunds",
     "disputes",
+    "provider_events",
+    "provider_posts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

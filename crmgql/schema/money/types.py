@@ -7,6 +7,7 @@ from crmgql import models
 from crmgql.engine.declare import column, derived, many, money, node, one
 from crmgql.planner import codecs
 from crmgql.schema.customers import aggregates
+from crmgql.schema.customers.receivables import zero
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -21,7 +22,7 @@ def _of_payment(what: ast.Expr, table: str, *where: ast.Expr) -> Callable[[str, 
         ]
         total = ast.Func("sum", (what,))
         rows = ast.Select(((total, "total"),), ast.Table(table, "r"), where=ast.all_of([*own, *where]))
-        return ast.Func("coalesce", (ast.Subquery(rows), aggregates.zero(currency)))
+        return ast.Func("coalesce", (ast.Subquery(rows), zero(currency)))
 
     return build
 
