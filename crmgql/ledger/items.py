@@ -1,8 +1,8 @@
-"""Open items as a verb reads them before it takes from them, and as they are after a posting."""
+"""Open items as a verb reads them before it takes from them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -38,16 +38,6 @@ async def read(act: Act, ids: Collection[UUID]) -> dict[UUID, Rest]:
     return await _read(act, READ, ids)
 
 
-def move(rests: Mapping[UUID, Rest], posting: Posting) -> None:
-    """Has the rests follow a posting, as the books will: those that it debits and credits, if they are among these. Pure."""
-    for account, debits in ((posting.target, 1), (posting.source, -1)):
-        rest = rests.get(account.item_id) if account.item_id is not None else None
-        if rest is not None:
-            grows = debits if account.purpose in DEBIT_ITEMS else -debits
-            rest.open, rest.free = rest.open + grows * posting.amount, rest.free + grows * posting.amount
-            rest.base += grows * posting.base
-
-
 async def _read(act: Act, sql: str, ids: Collection[UUID]) -> dict[UUID, Rest]:
     rows: list[Any] = await act.tx.connection.fetch(sql, sorted(ids)) if ids else []
     return {
@@ -60,3 +50,14 @@ async def _read(act: Act, sql: str, ids: Collection[UUID]) -> dict[UUID, Rest]:
         )
         for row in rows
     }
+
+
+def move(rests: Mapping[UUID, Rest], postings: Iterable[Posting]) -> None:
+    """Has the rests be what they are once this is posted, for what is posted with it and takes from them. Pure."""
+    for each in postings:
+        for account, sign in ((each.target, 1), (each.source, -1)):
+            rest = rests.get(account.item_id) if account.item_id else None
+            if rest is not None:
+                sign = sign if account.purpose in DEBIT_ITEMS else -sign
+                rest.open, rest.free = rest.open + sign * each.amount, rest.free + sign * each.amount
+                rest.base += sign * each.base

@@ -32,7 +32,7 @@ from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.items import Rest
-from crmgql.ledger.postings import Entry, Posting, new_id
+from crmgql.ledger.postings import Entry, new_id
 from crmgql.models import Allocation, Order, Payment
 from crmgql.records import money, records
 from crmgql.records.money import Money
@@ -48,12 +48,18 @@ SELECT i.id, i.order_id, NULL, i.opened_on, o.ordered_at, i.due_on
 FROM open_items i JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id AND o.committed
 WHERE i.owner_id = $1 AND i.currency = $5 AND i.open > 0 AND i.purpose = 'RECEIVABLE' AND ($4::uuid IS NULL OR i.order_id = $4)
 ORDER BY ordered_at, order_id, due_on, id"""
-# Parameters: orders. Where a payment that names one has something left: the rests, oldest first, and what is open of the order.
+# Parameters: orders. Where a payment that names one has something left, or credit names one: the rests, oldest first, and what is
+# open of the order.
 NAMED = """
 WITH paid AS (
     SELECT i.id, i.customer_id, p.order_id, p.id AS payment_id, i.opened_on, NULL::date AS due_on
     FROM orders o JOIN payments p ON p.customer_id = o.customer_id AND p.order_id = o.id AND p.status = 'RECEIVED'
     JOIN open_items i ON i.payment_id = p.id AND i.currency = o.currency AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
+    WHERE o.id = ANY ($1) AND o.committed
+    UNION
+    SELECT i.id, i.customer_id, i.order_id, i.payment_id, i.opened_on, NULL
+    FROM orders o JOIN open_items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.currency = o.currency
+        AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
     WHERE o.id = ANY ($1) AND o.committed
 )
 SELECT * FROM paid
@@ -71,9 +77,13 @@ FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid
     allocated_on date, entry_id uuid)"""
 
 
+Document = tuple[str, UUID]
+"""The type and id of what an entry is of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment that settles a part of an order, or the undoing of one, and the entry that posts it."""
+    """A part of a payment that settles a part of an order, or that no longer does, and the entry that posts it."""
 
     row: Row
     entry: Entry
@@ -97,8 +107,8 @@ def spread(
             amount = min(limit, order.rest.free, payment.rest.free)
             if amount > 0:
                 day = max(on, order.since, payment.since)
-                postings = list(allocated(amount, order.rest, payment.rest, base_currency))
-                yield make(Pair(amount, amount), order, payment, customer_id, day, postings)
+                part = Pair(amount, amount)
+                yield make(part, order, payment, customer_id=customer_id, on=day, base_currency=base_currency)
                 limit -= amount
 
 
@@ -106,17 +116,22 @@ def make(
     part: Pair,
     order: Side,
     payment: Side,
-    customer_id: UUID,
-    day: date,
-    postings: Sequence[Posting],
     *,
-    source: tuple[str, UUID] | None = None,
-    **more: Any,
+    customer_id: UUID,
+    on: date,
+    base_currency: str,
+    source: Document | None = None,
+    **used: UUID | None,
 ) -> Made:
-    """The allocation of a part that fits both rests. `source`: the document for which it is made, if not the payment; `more`: rates."""
+    """The allocation of a part that fits both rests, which go down. `source`: the document for which it is made, if not the
+    payment; `used`: the ids of the rates."""
     id = new_id()
+    if order.rest.currency == payment.rest.currency:
+        postings = list(allocated(part.owed, order.rest, payment.rest, base_currency))
+    else:
+        postings = list(exchanging.exchanged(part, payment.rest, order.rest, base_currency))
     source = source or ("Payment", payment.document_id)
-    entry = Entry("payment.allocated", f"allocated {id}", source, day, postings, customer_id=customer_id)
+    entry = Entry("payment.allocated", f"allocated {id}", source, on, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -128,31 +143,40 @@ def make(
         "amount": part.owed,
         "paid_currency": payment.rest.currency,
         "paid_amount": part.paid,
-        "allocated_on": day,
-        **more,
+        "allocated_on": on,
+        **used,
     }
     return Made(row, entry)
 
 
-def undoing(row: Row, entry: Entry) -> Made:
-    """The undoing of the allocation of this row, by the reversal of its entry."""
-    undone = {name: value for name, value in row.items() if name not in ("id", "created_at", "entry_id")}
-    return Made(undone | {"id": new_id(), "undoes_id": row["id"], "allocated_on": entry.effective_on}, entry)
+def again(
+    row: Row, part: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
+) -> Made | None:
+    """What of an allocation that was undone settles the same order again; None where it is nothing of one of the currencies."""
+    if not (part.paid and part.owed):
+        return None
+    order = Side(row["order_id"], rests[row["item_id"]], on)
+    payment = Side(row["payment_id"], rests[row["source_item_id"]], on)
+    used = {name: row[name] for name in ("rate_id", "paid_rate_id") if row.get(name)}
+    return make(
+        part,
+        order,
+        payment,
+        customer_id=row["customer_id"],
+        on=on,
+        base_currency=base_currency,
+        source=source,
+        **used,
+    )
 
 
 async def post(
-    act: Act,
-    made: Sequence[Made],
-    *,
-    before: Sequence[Entry] = (),
-    after: Sequence[Entry] = (),
-    refusals: book.Refusals | None = None,
+    act: Act, made: Sequence[Made], *, before: Sequence[Entry] = (), after: Sequence[Entry] = ()
 ) -> list[outbox.Entry]:
     """Posts the entries, in their order between those `before` and `after`, and records the allocations. The caller records the
-    events. Raises as `book.post`."""
-    entries = _adjusting(act, [*before, *(each.entry for each in made), *after])
-    posted = (await book.post(act, entries, refusals=refusals))[len(before) :]
-    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted, strict=False)]
+    events."""
+    posted = await book.post(act, _adjusting(act, [*before, *(each.entry for each in made), *after]))
+    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=False)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
     return [_event(row) for row in rows]
@@ -164,6 +188,7 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _event(row: Row) -> outbox.Entry:
+    kind = "allocation.undone" if row.get("undoes_id") else "allocation.made"
     payload = {
         "amount": (row["amount"], row["currency"]),
         "paid": (row["paid_amount"], row["paid_currency"]),
@@ -171,7 +196,6 @@ def _event(row: Row) -> outbox.Entry:
         "payment_id": row["payment_id"],
     }
     undoes = {"undoes_id": row["undoes_id"]} if row.get("undoes_id") else {}
-    kind = "allocation.undone" if undoes else "allocation.made"
     changes = {column: (None, value) for column, value in row.items() if column != "id"}
     return outbox.Entry(kind, ("Allocation", row["id"]), row["customer_id"], changes, payload | undoes)
 
@@ -257,8 +281,8 @@ async def _exchange(
         _check_open(pair.owed, owed, currencies[1], is_named=True, field=field)
     made = []
     for i, j, part in exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed]):
-        postings = list(exchanging.exchanged(part, paid[i].rest, owed[j].rest, base_currency))
-        made.append(make(part, owed[j], paid[i], payment["customer_id"], day, postings, **used))
+        sides = owed[j], paid[i]
+        made.append(make(part, *sides, customer_id=payment["customer_id"], on=day, base_currency=base_currency, **used))
     return made
 
 
@@ -301,11 +325,32 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     undone = await records.shown(act, Allocation, id, field="id")
     if undone["undoes_id"] is not None:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
-    day = max(act.today, undone["allocated_on"])
-    (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
-    made = undoing(undone, replace(entry, source=("Payment", undone["payment_id"])))
+    (made,) = await undoing(act, [undone])
     await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
     return made.row["id"]  # type: ignore[no-any-return]
+
+
+async def undoing(
+    act: Act, rows: Sequence[Row], *, on: date | None = None, source: Document | None = None
+) -> list[Made]:
+    """What undoes these allocations, to be posted, in their order. None is undone before the day on which it was made.
+
+    `on`: the day, if not today. `source`: the document for which they are undone, if not their payments.
+    """
+    days = {row["entry_id"]: max(on or act.today, row["allocated_on"]) for row in rows}
+    entries = {each.reverses_id: each for each in await book.reversals(act, days, kind="payment.unallocated")}
+    return [
+        Made(
+            _undoing(row, days[row["entry_id"]]),
+            replace(entries[row["entry_id"]], source=source or ("Payment", row["payment_id"])),
+        )
+        for row in rows
+    ]
+
+
+def _undoing(row: Row, day: date) -> Row:
+    kept = {name: value for name, value in row.items() if name != "created_at"}
+    return kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": day}
 
 
 @revenue.when_owed

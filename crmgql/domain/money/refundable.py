@@ -7,19 +7,17 @@ statements for one allocation and for five hundred.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql.domain.money import allocations, exchanging
-from crmgql.domain.money.allocating import allocated
-from crmgql.domain.money.allocations import Made, Side
+from crmgql.domain.money.allocations import Document, Made
 from crmgql.domain.money.exchanging import Pair
-from crmgql.errors import BadUserInput
-from crmgql.ledger import book, items
+from crmgql.ledger import items
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Posting, share
@@ -44,9 +42,6 @@ CROSS JOIN LATERAL (SELECT CASE WHEN a.undoes_id IS NULL THEN -1 ELSE 1 END AS w
 WHERE e.owner_id = $1 AND e.source_id = $2
 GROUP BY a.customer_id, a.order_id, a.payment_id, a.item_id, a.source_item_id, a.currency, a.paid_currency, a.rate_id, a.paid_rate_id
 HAVING sum(way * a.paid_amount) > 0 AND sum(way * a.amount) > 0 ORDER BY min(e.id::text)"""
-
-Document = tuple[str, UUID]
-"""The type and id of what something is undone for: the source of the entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ class Refundable:
             if part > 0:
                 base = share(part, rest.open, rest.base, base_currency)
                 posting = Posting(bank, rest.account, rest.currency, part, base)
-                items.move(self.by_id, posting)
+                items.move(self.by_id, [posting])
                 amount -= part
                 yield posting
 
@@ -127,18 +122,13 @@ async def undo(
     act: Act, found: Refundable, parts: Sequence[Part], *, source: Document, on: date, base_currency: str
 ) -> list[Made]:
     """Undoes allocations for a document; the rests follow."""
-    days = {part.row["entry_id"]: max(on, part.row["allocated_on"]) for part in parts}
-    reversals = await book.reversals(act, days, kind="payment.unallocated") if days else []
-    entries = {entry.reverses_id: replace(entry, source=source) for entry in reversals}
-    rests = found.by_id
-    made = []
-    for part in parts:
-        row, entry = part.row, entries[part.row["entry_id"]]
-        for posting in entry.postings:
-            items.move(rests, posting)
-        made.append(allocations.undoing(row, entry))
-        room = Pair(row["paid_amount"] - part.taken, row["amount"])
-        made += _again(row, room, rests, source, entry.effective_on, base_currency)
+    rests, made = found.by_id, []
+    for part, undoing in zip(
+        parts, await allocations.undoing(act, [part.row for part in parts], on=on, source=source), strict=True
+    ):
+        items.move(rests, undoing.entry.postings)
+        room = Pair(part.row["paid_amount"] - part.taken, part.row["amount"])
+        made += [undoing, *_again(part.row, room, rests, source, undoing.entry.effective_on, base_currency)]
     return made
 
 
@@ -162,22 +152,11 @@ def restore(
 
 
 def _again(
-    row: Row, room: Pair, rests: dict[UUID, Rest], source: Document, on: date, base_currency: str
+    row: Row, room: Pair, rests: Mapping[UUID, Rest], source: Document, on: date, base_currency: str
 ) -> Iterator[Made]:
-    """The allocation of a row again, or as much of it as there is room for, at its own rate."""
-    whole = Pair(row["paid_amount"], row["amount"])
-    most = Pair(min(whole.paid, room.paid), min(whole.owed, room.owed))
-    if not (most.paid and most.owed):
-        return
-    paid, owed = rests[row["source_item_id"]], rests[row["item_id"]]
-    try:
-        part = exchanging.within(whole, most, paid.currency, owed.currency)
-    except BadUserInput:  # one yen can't be split over two orders: what is left of the payment stays free
-        return
-    if paid.currency == owed.currency:
-        postings = list(allocated(part.paid, owed, paid, base_currency))
-    else:
-        postings = list(exchanging.exchanged(part, paid, owed, base_currency))
-    sides = Side(row["order_id"], owed, on), Side(row["payment_id"], paid, on)
-    at = {name: row[name] for name in ("rate_id", "paid_rate_id")}
-    yield allocations.make(part, *sides, row["customer_id"], on, postings, source=source, **at)
+    """The allocation of a row again, or as much of it as there is room for."""
+    whole, currencies = Pair(row["paid_amount"], row["amount"]), (row["paid_currency"], row["currency"])
+    part = exchanging.left(whole, paid=room.paid, owed=room.owed, currencies=currencies)
+    made = allocations.again(row, part, rests, on=on, base_currency=base_currency, source=source)
+    if made is not None:
+        yield made

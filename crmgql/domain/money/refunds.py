@@ -275,8 +275,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     rests = await items.lock(act, {row["debit_item_id"] for row in posted} | refundable.items_of(undone))
     if was_done:
         (entry,) = await book.reversals(act, {posted[0]["id"]: day}, kind=MOVES[verb].event)
-        for posting in entry.postings:
-            items.move(rests, posting)
+        items.move(rests, entry.postings)
     else:
         entry = Entry(
             MOVES[verb].event,
