@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import bulk, refunds
+from crmgql.domain.money import allocations, bulk, refunds
 from crmgql.errors import (
     BadUserInput,
     Conflict,
@@ -406,3 +406,25 @@ async def test_nobody_deletes_one(crm: db.Database, database: asyncpg.Connection
     await database.execute("SET ROLE crmgql_app")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await database.execute("DELETE FROM refunds")
+
+
+@pytest.mark.parametrize("verb", ["fail", "succeed"])
+async def test_what_settles_an_order_in_another_currency_is_undone_at_its_own_rate(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID, verb: str
+) -> None:
+    """10.500 KWD for 5,250 JPY: 2,000 JPY less settle 4.000 KWD less, whatever the rates are now."""
+    order = await confirmed(crm, customer, "10.500", currency="KWD")
+    payment = await pay(crm, "5250", currency="JPY", customer_id=customer)
+    given = {"amount": (Decimal(5250), "JPY"), "order_amount": (Decimal("10.500"), "KWD")}
+    async with acting(crm) as act:
+        await allocations.allocate(act, id=payment, order_id=order, **given)  # type: ignore[arg-type]
+    before = await database.fetch(STATE)
+    id = await refund(crm, payment, "2000", currency="JPY")
+    assert await sums(database) == {order: "6.500"}
+    if verb == "fail":
+        await end(crm, "fail", id)
+        assert (await sums(database), await database.fetch(STATE)) == ({order: "10.500"}, before)
+    else:
+        await succeed(crm, id)
+        assert await free(database, payment) == "0"
+        assert (await balances(database, "JPY"))["BANK"] == ("3250", "32.50")
