@@ -8,14 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.domain.webhooks.keys import KEYS
 from crmgql.ledger import book
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
 from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
+from tests.schema import cases_providers
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World, money, uuid_of
+from tests.schema.world import SECRET, World, money, uuid_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -159,3 +161,24 @@ async def test_revenue_is_recognised_later(world: World) -> None:
     }
     answer = await world.ask(counted, world.viewer("ADMIN"))
     assert answer["data"]["companyUpdate"]["company"] == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}
+
+
+async def test_payments_are_taken_from_a_provider(world: World) -> None:
+    create, see, assign, replay, rotate = steps("Take payments from a provider")
+
+    async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer(role), **variables)
+        assert "errors" not in answer, answer
+        payload = next(iter(answer["data"].values()))
+        assert not payload.get("userErrors"), payload
+        return answer["data"] if "late" in answer["data"] else next(iter(payload.values()))
+
+    KEYS.use(SECRET)
+    account = await ask(create, "ADMIN")
+    event, order = await cases_providers.waiting(world), await world.order("CONFIRMED")
+    assert (await ask(see))["waiting"]["nodes"][0]["id"] == event
+    booked = await ask(assign, event=event, order=order)
+    assert booked["status"] == "DONE"
+    assert booked["payment"]["amount"] == {"amount": "5"}
+    assert (await ask(replay, event=event))["status"] == "RECEIVED"
+    assert (await ask(rotate, "ADMIN", account=account["id"]))["oldSecretUntil"] > account["secretSetAt"]
