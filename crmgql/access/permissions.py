@@ -128,10 +128,15 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "sales": (
         Permission("order.read", "seeing orders and their lines, by the customer's owner", BY_OWNER),
         Permission("order.write", "making and changing orders"),
+        Permission("credit.approve", "setting customers' credit limits, and approving orders that lead past them"),
     ),
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
         Permission("payment.write", "recording payments, and that they failed or were refunded"),
+        Permission("paymentAccount.read", "seeing our accounts at payment providers, without their secrets"),
+        Permission("paymentAccount.write", "making, changing and disabling our accounts at payment providers"),
+        Permission("providerEvent.read", "seeing what payment providers say, and what became of it"),
+        Permission("providerEvent.write", "saying whose a payment is that nobody knew, having an event followed again"),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
         Permission("period.read", "seeing which days of the books are closed"),

@@ -1,4 +1,4 @@
-"""Payments."""
+"""Payments, what settles what, and what customers owe and have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from tortoise import fields
+from tortoise.models import Model
 
 from crmgql.models.base import (
     AmountField,
@@ -13,6 +14,7 @@ from crmgql.models.base import (
     Dependencies,
     Editable,
     Record,
+    Undescribed,
     amounts,
     check,
     index,
@@ -154,4 +156,39 @@ class Allocation(Record):
             index("allocations_by_order", "customer_id", "order_id", "id"),
             index("allocations_by_payment", "customer_id", "payment_id", "id"),
             index("allocations_created", "created_at", "id"),
+        ]
+
+
+class CustomerStanding(Model, metaclass=Undescribed):
+    """What a customer owes and has in one currency, kept by triggers at each commit: to filter and order customers by.
+
+    `owed` and `booked` are what the books have; orders on hold count in neither `outstanding`, `overdue` nor `lifetime_value`.
+    `overdue` is what was due before `next_due_on`, the first due day that does not count yet; a job moves it on at midnight.
+    A customer always has the standing in its own currency. Lists read it; values that are shown are computed.
+    """
+
+    customer_id = fields.UUIDField(primary_key=True)
+    currency = fields.CharField(max_length=3)
+    owed = AmountField()
+    booked = AmountField()
+    credit_balance = AmountField()
+    unearned = AmountField()
+    outstanding = AmountField()
+    overdue = AmountField()
+    lifetime_value = AmountField()
+    oldest_due_on: Any = fields.DateField(null=True)
+    next_due_on: Any = fields.DateField(null=True)
+
+    class Meta:
+        table = "customer_standings"
+        primary_key = ("customer_id", "currency")
+        composite_keys = (CompositeKey("customer_standings_customer", ("customer_id",), "customers", ("id",)),)
+        indexes = [
+            index("customer_standings_outstanding", "outstanding", "customer_id"),
+            index("customer_standings_overdue", "overdue", "customer_id"),
+            index("customer_standings_oldest_due", "oldest_due_on", "customer_id"),
+            index("customer_standings_next_due", "next_due_on", "customer_id"),
+            index("customer_standings_credit", "credit_balance", "customer_id"),
+            index("customer_standings_unearned", "unearned", "customer_id"),
+            index("customer_standings_lifetime", "lifetime_value", "customer_id"),
         ]

@@ -32,7 +32,7 @@ from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.items import Rest
-from crmgql.ledger.postings import Entry, Posting, new_id
+from crmgql.ledger.postings import Entry, new_id
 from crmgql.models import Allocation, Order, Payment
 from crmgql.records import money, records
 from crmgql.records.money import Money
@@ -48,12 +48,18 @@ SELECT i.id, i.order_id, NULL, i.opened_on, o.ordered_at, i.due_on
 FROM open_items i JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id AND o.committed
 WHERE i.owner_id = $1 AND i.currency = $5 AND i.open > 0 AND i.purpose = 'RECEIVABLE' AND ($4::uuid IS NULL OR i.order_id = $4)
 ORDER BY ordered_at, order_id, due_on, id"""
-# Parameters: orders. Where a payment that names one has something left: the rests, oldest first, and what is open of the order.
+# Parameters: orders. Where a payment that names one has something left, or credit names one: the rests, oldest first, and what is
+# open of the order.
 NAMED = """
 WITH paid AS (
     SELECT i.id, i.customer_id, p.order_id, p.id AS payment_id, i.opened_on, NULL::date AS due_on
     FROM orders o JOIN payments p ON p.customer_id = o.customer_id AND p.order_id = o.id AND p.status = 'RECEIVED'
     JOIN open_items i ON i.payment_id = p.id AND i.currency = o.currency AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
+    WHERE o.id = ANY ($1) AND o.committed
+    UNION
+    SELECT i.id, i.customer_id, i.order_id, i.payment_id, i.opened_on, NULL
+    FROM orders o JOIN open_items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.currency = o.currency
+        AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
     WHERE o.id = ANY ($1) AND o.committed
 )
 SELECT * FROM paid
@@ -71,9 +77,13 @@ FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid
     allocated_on date, entry_id uuid)"""
 
 
+Document = tuple[str, UUID]
+"""The type and id of what an entry is of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment that settles a part of an order, and the entry that posts it."""
+    """A part of a payment that settles a part of an order, or that no longer does, and the entry that posts it."""
 
     row: Row
     entry: Entry
@@ -97,17 +107,31 @@ def spread(
             amount = min(limit, order.rest.free, payment.rest.free)
             if amount > 0:
                 day = max(on, order.since, payment.since)
-                postings = list(allocated(amount, order.rest, payment.rest, base_currency))
-                yield _make(Pair(amount, amount), order, payment, customer_id, day, postings)
+                part = Pair(amount, amount)
+                yield make(part, order, payment, customer_id=customer_id, on=day, base_currency=base_currency)
                 limit -= amount
 
 
-def _make(
-    part: Pair, order: Side, payment: Side, customer_id: UUID, day: date, postings: Sequence[Posting], **more: Any
+def make(
+    part: Pair,
+    order: Side,
+    payment: Side,
+    *,
+    customer_id: UUID,
+    on: date,
+    base_currency: str,
+    source: Document | None = None,
+    **used: UUID | None,
 ) -> Made:
+    """The allocation of a part that fits both rests, which go down. `source`: the document for which it is made, if not the
+    payment; `used`: the ids of the rates."""
     id = new_id()
-    source = ("Payment", payment.document_id)
-    entry = Entry("payment.allocated", f"allocated {id}", source, day, postings, customer_id=customer_id)
+    if order.rest.currency == payment.rest.currency:
+        postings = list(allocated(part.owed, order.rest, payment.rest, base_currency))
+    else:
+        postings = list(exchanging.exchanged(part, payment.rest, order.rest, base_currency))
+    source = source or ("Payment", payment.document_id)
+    entry = Entry("payment.allocated", f"allocated {id}", source, on, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -119,10 +143,31 @@ def _make(
         "amount": part.owed,
         "paid_currency": payment.rest.currency,
         "paid_amount": part.paid,
-        "allocated_on": day,
-        **more,
+        "allocated_on": on,
+        **used,
     }
     return Made(row, entry)
+
+
+def again(
+    row: Row, part: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
+) -> Made | None:
+    """What of an allocation that was undone settles the same order again; None where it is nothing of one of the currencies."""
+    if not (part.paid and part.owed):
+        return None
+    order = Side(row["order_id"], rests[row["item_id"]], on)
+    payment = Side(row["payment_id"], rests[row["source_item_id"]], on)
+    used = {name: row[name] for name in ("rate_id", "paid_rate_id") if row.get(name)}
+    return make(
+        part,
+        order,
+        payment,
+        customer_id=row["customer_id"],
+        on=on,
+        base_currency=base_currency,
+        source=source,
+        **used,
+    )
 
 
 async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) -> list[outbox.Entry]:
@@ -131,7 +176,7 @@ async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) 
     rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=True)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
-    return [_event("allocation.made", row) for row in rows]
+    return [_event(row) for row in rows]
 
 
 def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
@@ -139,7 +184,8 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
     return [replace(each, is_adjusting=adjusts) for each in entries]
 
 
-def _event(kind: str, row: Row) -> outbox.Entry:
+def _event(row: Row) -> outbox.Entry:
+    kind = "allocation.undone" if row.get("undoes_id") else "allocation.made"
     payload = {
         "amount": (row["amount"], row["currency"]),
         "paid": (row["paid_amount"], row["paid_currency"]),
@@ -217,7 +263,8 @@ async def _exchange(
 ) -> list[Made]:
     """What settles an order in another currency: both amounts as given, or at the rates of the day."""
     field = "amount" if limit else "orderAmount" if wanted else "orderId"
-    pair, used = Pair(limit or Decimal(0), wanted or Decimal(0)), {}
+    pair = Pair(limit or Decimal(0), wanted or Decimal(0))
+    used: Row = {}
     _check_left(pair.paid, paid, currencies[0], field=field)
     _check_open(pair.owed, owed, currencies[1], is_named=True, field=field)
     day = max(act.today, *(each.since for each in (*owed, *paid)))
@@ -231,8 +278,8 @@ async def _exchange(
         _check_open(pair.owed, owed, currencies[1], is_named=True, field=field)
     made = []
     for i, j, part in exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed]):
-        postings = list(exchanging.exchanged(part, paid[i].rest, owed[j].rest, base_currency))
-        made.append(_make(part, owed[j], paid[i], payment["customer_id"], day, postings, **used))
+        sides = owed[j], paid[i]
+        made.append(make(part, *sides, customer_id=payment["customer_id"], on=day, base_currency=base_currency, **used))
     return made
 
 
@@ -275,14 +322,21 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     undone = await records.shown(act, Allocation, id, field="id")
     if undone["undoes_id"] is not None:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
-    day = max(act.today, undone["allocated_on"])
-    (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
-    (posted,) = await book.post(act, _adjusting(act, [entry]))
-    row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": day}
-    row.pop("created_at")
-    await act.tx.connection.execute(RECORD, as_json([row]))
-    await outbox.record_many(act.tx, act.viewer, [_event("allocation.undone", row)])
-    return row["id"]  # type: ignore[no-any-return]
+    (made,) = await undoing(act, [undone])
+    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
+    return made.row["id"]  # type: ignore[no-any-return]
+
+
+async def undoing(act: Act, rows: Sequence[Row]) -> list[Made]:
+    """What undoes these allocations, to be posted, in their order. None is undone before the day on which it was made."""
+    days = {row["entry_id"]: max(act.today, row["allocated_on"]) for row in rows}
+    entries = {each.reverses_id: each for each in await book.reversals(act, days, kind="payment.unallocated")}
+    return [Made(_undoing(row, days[row["entry_id"]]), entries[row["entry_id"]]) for row in rows]
+
+
+def _undoing(row: Row, day: date) -> Row:
+    kept = {name: value for name, value in row.items() if name != "created_at"}
+    return kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": day}
 
 
 @revenue.when_owed
