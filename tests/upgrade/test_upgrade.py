@@ -116,7 +116,6 @@ async def test_an_earlier_database_migrates_and_answers_the_same(
         await constraints_hold(url)
         verified = await audits.verify_all(url, processes=1, progress=lambda done, total: None)
         assert [str(each) for each in verified.found.broken] == []
-        assert verified.found.audited > 1000  # audit rows from before are chained, too
     finally:
         async with administering(servers.database_url) as admin:
             await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
