@@ -114,11 +114,13 @@ async def test_an_order_is_changed(world: World) -> None:
 
 
 async def test_revenue_is_recognised_later(world: World) -> None:
-    over_time, counted = steps("Recognise revenue later")
+    over_time, brings, counted = steps("Recognise revenue later")
     answer = await world.ask(over_time, world.viewer("FINANCE"), product=await world.product())
     assert answer["data"]["productUpdate"] == {
         "product": {"recognition": "OVER_TIME", "recognitionMonths": 12},
         "userErrors": [],
     }
+    answer = await world.ask(brings, world.viewer("FINANCE"), order=await world.order("CONFIRMED"))
+    assert answer["data"]["order"]["revenue"]["recognised"] == {"amount": "12.50"}
     answer = await world.ask(counted, world.viewer("ADMIN"))
     assert answer["data"]["companyUpdate"]["company"] == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}
