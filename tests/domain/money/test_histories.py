@@ -164,7 +164,7 @@ class Company:
         async with acting(self.crm) as act:
             currency = await act.tx.connection.fetchval("SELECT currency FROM orders WHERE id = $1", id)
             lines = [
-                Line(Decimal(1), description="Thing", unit_price=(self.amount(), currency))
+                Line(Decimal(1), description="Thing", unit_price=self.amount(currency))
                 for _ in range(self.dice.randrange(1, 4))
             ]
             await amendments.amend(act, id=id, reason="Chance", lines=lines)
