@@ -41,10 +41,12 @@ WITH given AS MATERIALIZED (
     FROM given ORDER BY owner_id, key
     ON CONFLICT (owner_id, key) DO NOTHING RETURNING id
 ), opened AS (
-    INSERT INTO open_items (id, owner_id, customer_id, purpose, currency, order_id, payment_id, opened_on, due_on)
-    SELECT i.id, given.owner_id, given.customer_id, i.purpose, i.currency, i.order_id, i.payment_id, given.effective_on, i.due_on
+    INSERT INTO open_items (id, owner_id, customer_id, purpose, currency, order_id, payment_id, invoice_id, credit_note_id, dispute_id,
+        opened_on, due_on)
+    SELECT i.id, given.owner_id, given.customer_id, i.purpose, i.currency, i.order_id, i.payment_id, i.invoice_id,
+        i.credit_note_id, i.dispute_id, given.effective_on, i.due_on
     FROM given JOIN made USING (id), jsonb_to_recordset(given.items) AS i(id uuid, purpose text, currency text, order_id uuid,
-        payment_id uuid, due_on date)
+        payment_id uuid, invoice_id uuid, credit_note_id uuid, dispute_id uuid, due_on date)
 ), moved AS (
     INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount,
         base_amount, debit_item_id, credit_item_id, debit_due_on, credit_due_on)
@@ -156,6 +158,9 @@ def _row(number: int, entry: Entry) -> dict[str, Any]:
                 "currency": item.currency,
                 "order_id": item.order_id,
                 "payment_id": item.payment_id,
+                "invoice_id": item.invoice_id,
+                "credit_note_id": item.credit_note_id,
+                "dispute_id": item.dispute_id,
                 "due_on": item.due_on,
             }
             for item in entry.items

@@ -41,6 +41,9 @@ class Item:
     currency: str
     order_id: UUID | None = None
     payment_id: UUID | None = None
+    invoice_id: UUID | None = None
+    credit_note_id: UUID | None = None
+    dispute_id: UUID | None = None
     due_on: date | None = None
     id: UUID = field(default_factory=new_id)
 

@@ -225,6 +225,9 @@ class OpenItem(Model, metaclass=Undescribed):
     payment: Any = fields.ForeignKeyField(
         "crm.Payment", related_name="open_items", null=True, on_delete=fields.RESTRICT
     )
+    invoice_id: Any = fields.UUIDField(null=True)
+    credit_note_id: Any = fields.UUIDField(null=True)
+    dispute_id: Any = fields.UUIDField(null=True)
     opened_on = fields.DateField()
     due_on: Any = fields.DateField(null=True)
     debited = AmountField(db_default=0)
