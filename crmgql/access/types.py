@@ -13,6 +13,7 @@ COST = permitted_field("cost.read")
 SPEND = permitted_field("spend.read")
 ORDERS = computed_over("Order")
 PAYMENTS = computed_over("Payment")
+INVOICES = computed_over("Invoice")
 
 ENTRIES |= {
     "User": Access(
@@ -57,7 +58,7 @@ ENTRIES |= {
         "orders",
         under_customer("order.read"),
         "order.write",
-        fields={"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS},
+        fields={"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS, "invoiced": INVOICES},
         vouches=True,
     ),
     "OrderLine": Access(
@@ -70,6 +71,16 @@ ENTRIES |= {
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
+    **{
+        record: Access("invoices", table, under_customer("payment.read"), write, vouches=True)
+        for record, table, write in (
+            ("Invoice", "invoices", "payment.write"),
+            ("InvoiceLine", "invoice_lines", None),
+            ("Instalment", "instalments", None),
+            ("CreditNote", "credit_notes", "payment.write"),
+            ("CreditNoteLine", "credit_note_lines", None),
+        )
+    },
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),

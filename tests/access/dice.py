@@ -66,6 +66,11 @@ TABLES = (
     "fx_rates",
     "accounting_periods",
     "allocations",
+    "invoices",
+    "invoice_lines",
+    "instalments",
+    "credit_notes",
+    "credit_note_lines",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments and their allocations; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of orders, lines, payments and their allocations, invoices and credit notes; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -100,12 +100,18 @@ TABLE_OF = {
     "FxRate": "fx_rates",
     "Allocation": "allocations",
     "AccountingPeriod": "accounting_periods",
+    "Invoice": "invoices",
+    "InvoiceLine": "invoice_lines",
+    "Instalment": "instalments",
+    "CreditNote": "credit_notes",
+    "CreditNoteLine": "credit_note_lines",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
     "payments": ("Allocation",),
     "periods": ("AccountingPeriod",),
+    "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -125,6 +131,7 @@ OPEN_TO_ALL = {
     *("User", "Team", "Product", "Campaign"),
     *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company", "FxRate", "AccountingPeriod"),
 }
+SEEN_AS_PAYMENTS = ("Allocation", "Invoice", "InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine")
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
 SEE_ALL_CUSTOMERS = {"ADMIN", "FINANCE", "SUPPORT", "MARKETER", "INTEGRATION"}
@@ -282,7 +289,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Allocation"):
+        for kind in ("Order", "OrderLine", "Payment", *SEEN_AS_PAYMENTS):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 
@@ -312,6 +319,8 @@ class Sight:
         payments = bool(self.roles - {"MARKETER"}) and self.in_scope("Payment")
         if kind == "Order" and field in ("paid", "outstanding"):
             return payments
+        if (kind, field) == ("Order", "invoiced"):
+            return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
         if kind == "Customer" and field == "outstanding":

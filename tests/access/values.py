@@ -14,10 +14,13 @@ DOCUMENT = "fragment Payload on Event { kind }"
 SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
-    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
+    *(("Order", name) for name in ("paid", "outstanding", "invoiced", "cost", "margin")),
     *(("Customer", name) for name in ("orderCount", "lifetimeValue", "outstanding", "currencies", "lastActivityAt")),
     ("Product", "margin"),
     ("Allocation", "undone"),
+    *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
+    ("Instalment", "outstanding"),
+    ("CreditNote", "creditLeft"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
@@ -50,6 +53,9 @@ class Values:
                 if sight.sees(kind, row):
                     self.under[kind, row["customer_id"]].append(row)
         self.undone = {row["undoes_id"] for row in rows["allocations"]}
+        self.paid_before: dict[Any, Decimal] = defaultdict(Decimal)
+        for part in rows["instalments"]:
+            self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
         self.campaigns = Campaigns(rows, sight)
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
@@ -58,6 +64,8 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind == "Allocation":
             return row["id"] in self.undone
+        if kind in ("Invoice", "Instalment", "CreditNote"):
+            return money(self.document(field, row), row["currency"])
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
         if kind == "EventSubscription":
@@ -65,6 +73,15 @@ class Values:
         if kind == "Campaign":
             return getattr(self.campaigns, field)(row, currency or row["currency"])
         return getattr(self, field)(row, currency or row["currency"])
+
+    def document(self, field: str, row: Row) -> Decimal:
+        """The books know nothing of the company's invoices: what was paid of one was paid before."""
+        if field == "credited":
+            return Decimal(row["credited_amount"])
+        return self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+
+    def order_invoiced(self, order: Row) -> Decimal:
+        return Decimal(order["invoiced_amount"])
 
     def order_paid(self, order: Row) -> Decimal:
         return self.received[order["id"]]

@@ -1,6 +1,6 @@
-"""Allocations: what of a payment settles which order, made by hand or as orders and payments come, and undone.
+"""Allocations: what of a payment settles which order or invoice, made by hand or as orders and payments come, and undone.
 
-Enters: a payment's rests and what is open of orders, both locked. Leaves: an entry and a row of `allocations` for each part, and
+Enters: a payment's rests, or credit, and what is open of orders and invoices, all locked. Leaves: an entry and a row of `allocations` for each part, and
 an event. Always holds: nothing is allocated above the rest of either side. Set-based: the same number of statements for one
 order and for five hundred.
 """
@@ -21,6 +21,7 @@ from crmgql.domain.sales import revenue
 from crmgql.errors import (
     AllocationExceedsOpen,
     AllocationExceedsPayment,
+    BadUserInput,
     CurrencyMismatch,
     IllegalTransition,
 )
@@ -29,44 +30,55 @@ from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, new_id
-from crmgql.models import Allocation, Order, Payment
+from crmgql.models import Allocation, Invoice, Order, Payment, Purpose
 from crmgql.records import money, records
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
-# Parameters: customer, currency, payment, order or null for all. Rests of the payment, then what is open, the oldest ordered first.
+# Parameters: customer, currency, payment or null for the customer's credit, order and invoice or null for all. What is left, then what is
+# open: by the days on which it is due, or was ordered where it has none yet.
 RESTS = """
-SELECT i.id, NULL::uuid AS order_id, i.payment_id, i.opened_on, NULL::timestamptz AS ordered_at, i.due_on
-FROM open_items i WHERE i.payment_id = $3 AND i.customer_id = $1 AND i.currency = $2 AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
+SELECT i.id, i.purpose, NULL::uuid AS order_id, NULL::uuid AS invoice_id, i.payment_id, i.credit_note_id, i.opened_on,
+    i.opened_on AS day, NULL::timestamptz AS ordered_at
+FROM open_items i WHERE i.owner_id = $1 AND i.currency = $2 AND i.open > 0
+    AND CASE WHEN $3::uuid IS NULL THEN i.purpose = 'CREDIT' ELSE i.payment_id = $3 AND i.purpose IN ('UNEARNED', 'CREDIT') END
 UNION ALL
-SELECT i.id, i.order_id, NULL, i.opened_on, o.ordered_at, i.due_on
-FROM open_items i JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id AND o.committed
-WHERE i.owner_id = $1 AND i.currency = $2 AND i.open > 0 AND i.purpose = 'RECEIVABLE' AND ($4::uuid IS NULL OR i.order_id = $4)
-ORDER BY ordered_at, order_id, due_on, id"""
+SELECT i.id, i.purpose, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, coalesce(i.due_on, (o.ordered_at AT TIME ZONE 'UTC')::date),
+    o.ordered_at
+FROM open_items i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
+WHERE i.owner_id = $1 AND i.currency = $2 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
+    AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
+    AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5)
+ORDER BY day, ordered_at, order_id, id"""
 # Parameters: orders. Where a payment that names one has something left: the rests, oldest first, and what is open of the order.
 NAMED = """
 WITH paid AS (
-    SELECT i.id, i.customer_id, p.order_id, p.id AS payment_id, i.opened_on, NULL::date AS due_on
+    SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, p.id AS payment_id, NULL::uuid AS credit_note_id,
+        i.opened_on, NULL::date AS due_on
     FROM orders o JOIN payments p ON p.customer_id = o.customer_id AND p.order_id = o.id AND p.status = 'RECEIVED'
     JOIN open_items i ON i.payment_id = p.id AND i.currency = o.currency AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
     WHERE o.id = ANY ($1) AND o.committed
 )
 SELECT * FROM paid
 UNION ALL
-SELECT i.id, i.customer_id, i.order_id, NULL, i.opened_on, i.due_on FROM open_items i
+SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, i.due_on FROM open_items i
 WHERE (i.customer_id, i.order_id) IN (SELECT customer_id, order_id FROM paid) AND i.open > 0 AND i.purpose = 'RECEIVABLE'
 ORDER BY customer_id, order_id, due_on, opened_on, id"""
 RECORD = """
-INSERT INTO allocations (id, customer_id, order_id, payment_id, undoes_id, item_id, source_item_id, currency, amount, allocated_on, entry_id)
-SELECT a.id, a.customer_id, a.order_id, a.payment_id, a.undoes_id, a.item_id, a.source_item_id, a.currency, a.amount, a.allocated_on,
-    a.entry_id
-FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, payment_id uuid, undoes_id uuid, item_id uuid,
-    source_item_id uuid, currency text, amount numeric, allocated_on date, entry_id uuid)"""
+INSERT INTO allocations (id, customer_id, order_id, invoice_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id, currency,
+    amount, allocated_on, entry_id)
+SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id, a.currency,
+    a.amount, a.allocated_on, a.entry_id
+FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, payment_id uuid, credit_note_id uuid,
+    undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, allocated_on date, entry_id uuid)"""
+OWED = ("order_id", "invoice_id")
+PAID = ("payment_id", "credit_note_id")
+"""The documents of a side, of which each item names at least one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment that settles a part of an order, and the entry that posts it."""
+    """A part of a payment, or of a credit, that settles a part of an order or an invoice, and the entry that posts it."""
 
     row: Row
     entry: Entry
@@ -74,9 +86,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What is open of an order, or left of a payment, and the day since when it is there. Its rest goes down as it is allocated."""
+    """What is open of an order or an invoice, or left of a payment or a credit note, and the day since when it is there. Its rest
+    goes down as it is allocated. `documents`: the ids, by column."""
 
-    document_id: UUID
+    documents: Row
     rest: Rest
     since: date
 
@@ -85,28 +98,33 @@ def spread(
     limit: Decimal, owed: Sequence[Side], paid: Sequence[Side], *, customer_id: UUID, on: date, base_currency: str
 ) -> Iterator[Made]:
     """As much as fits of the limit, in the order of what is owed and, for each, of what is paid; not before either was there."""
-    for order in owed:
-        for payment in paid:
-            amount = min(limit, order.rest.free, payment.rest.free)
+    for receivable in owed:
+        for source in paid:
+            amount = min(limit, receivable.rest.free, source.rest.free)
             if amount > 0:
-                day = max(on, order.since, payment.since)
-                yield _make(amount, order, payment, customer_id, day, base_currency)
+                day = max(on, receivable.since, source.since)
+                yield _make(amount, receivable, source, customer_id, day, base_currency)
                 limit -= amount
 
 
-def _make(amount: Decimal, order: Side, payment: Side, customer_id: UUID, day: date, base_currency: str) -> Made:
+def _make(amount: Decimal, owed: Side, paid: Side, customer_id: UUID, day: date, base_currency: str) -> Made:
     id = new_id()
-    postings = list(allocated(amount, order.rest, payment.rest, base_currency))
-    source = ("Payment", payment.document_id)
-    entry = Entry("payment.allocated", f"allocated {id}", source, day, postings, customer_id=customer_id)
+    postings = list(allocated(amount, owed.rest, paid.rest, base_currency))
+    payment_id, credit_note_id = paid.documents["payment_id"], paid.documents["credit_note_id"]
+    kind, source = (
+        ("payment.allocated", ("Payment", payment_id))
+        if payment_id
+        else ("credit.allocated", ("CreditNote", credit_note_id))
+    )
+    entry = Entry(kind, f"allocated {id}", source, day, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
-        "order_id": order.document_id,
-        "payment_id": payment.document_id,
-        "item_id": order.rest.account.item_id,
-        "source_item_id": payment.rest.account.item_id,
-        "currency": order.rest.currency,
+        **owed.documents,
+        **paid.documents,
+        "item_id": owed.rest.account.item_id,
+        "source_item_id": paid.rest.account.item_id,
+        "currency": owed.rest.currency,
         "amount": amount,
         "allocated_on": day,
     }
@@ -128,10 +146,10 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _event(kind: str, row: Row) -> outbox.Entry:
-    payload = {"amount": (row["amount"], row["currency"]), "order_id": row["order_id"], "payment_id": row["payment_id"]}
-    undoes = {"undoes_id": row["undoes_id"]} if row.get("undoes_id") else {}
-    changes = {column: (None, value) for column, value in row.items() if column != "id"}
-    return outbox.Entry(kind, ("Allocation", row["id"]), row["customer_id"], changes, payload | undoes)
+    payload = {"amount": (row["amount"], row["currency"])}
+    payload |= {column: row[column] for column in (*OWED, *PAID, "undoes_id") if row.get(column)}
+    changes = {column: (None, value) for column, value in row.items() if column != "id" and value is not None}
+    return outbox.Entry(kind, ("Allocation", row["id"]), row["customer_id"], changes, payload)
 
 
 async def allocate(
@@ -139,12 +157,13 @@ async def allocate(
     *,
     id: UUID,
     order_id: UUID | None = None,
+    invoice_id: UUID | None = None,
     amount: Money | None = None,
     expected_version: int | None = None,
 ) -> UUID:
-    """Settles an order, or without one the customer's open orders, the oldest first, with what is left of a payment.
+    """Settles an order or an invoice, or without one all that the customer owes, the oldest first, with what is left of a payment.
 
-    Without an amount it is as much as fits, which may be nothing where no order is named. Raises `AllocationExceedsOpen`,
+    Without an amount it is as much as fits, which may be nothing where neither is named. Raises `AllocationExceedsOpen`,
     `AllocationExceedsPayment`, `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`.
     """
     access.require_write(act.viewer, "Payment")
@@ -153,10 +172,9 @@ async def allocate(
     if payment["status"] != "RECEIVED":
         raise IllegalTransition(f"A {payment['status']} payment settles nothing; it has to be received.", field="id")
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
-    if order_id is not None:
-        await _require_takes(act, payment, order_id)
-    owed, paid = await _rests(act, payment, order_id)
-    _check(limit, owed, paid, currency, order_id is not None)
+    named = await require_owed(act, payment, order_id, invoice_id)
+    owed, paid = await rests(act, payment, payment_id=id, order_id=order_id, invoice_id=invoice_id)
+    check(limit, owed, paid, currency, named, "the payment")
     fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
     own = await book.company_of(act)
     made = list(spread(fits, owed, paid, customer_id=payment["customer_id"], on=act.today, base_currency=own.currency))
@@ -167,47 +185,75 @@ async def allocate(
     return id
 
 
-async def _require_takes(act: Act, payment: Row, order_id: UUID) -> None:
-    order = await records.visible(act, Order, order_id, field="orderId", steady=True)
-    records.require_same_customer(order, payment["customer_id"], field="orderId")
-    if order["currency"] != payment["currency"]:
-        raise CurrencyMismatch(
-            f"The order is in {order['currency']}, the payment in {payment['currency']}.", field="orderId"
-        )
-    if order["status"] in ("DRAFT", "CANCELLED"):
-        raise IllegalTransition(f"A {order['status']} order is not owed; confirm it first.", field="orderId")
+async def require_owed(act: Act, paid: Row, order_id: UUID | None, invoice_id: UUID | None) -> str | None:
+    """Refuses an order or invoice that is not owed by the customer of what is `paid`, in its currency. Returns which is named."""
+    if order_id is not None and invoice_id is not None:
+        raise BadUserInput("Name an order or an invoice, not both.", field="invoiceId")
+    if order_id is not None:
+        order = await records.visible(act, Order, order_id, field="orderId", steady=True)
+        _require_fits(order, paid, "order", "orderId")
+        if order["status"] in ("DRAFT", "CANCELLED"):
+            raise IllegalTransition(f"A {order['status']} order is not owed; confirm it first.", field="orderId")
+        return "order"
+    if invoice_id is not None:
+        invoice = await records.visible(act, Invoice, invoice_id, field="invoiceId", steady=True)
+        _require_fits(invoice, paid, "invoice", "invoiceId")
+        if invoice["status"] != "ISSUED":
+            raise IllegalTransition(f"A {invoice['status']} invoice is not owed; issue it first.", field="invoiceId")
+        return "invoice"
+    return None
 
 
-async def _rests(act: Act, payment: Row, order_id: UUID | None) -> tuple[list[Side], list[Side]]:
-    """What is open and what is left, locked. Orders that the viewer may not see are left alone."""
-    given = (payment["customer_id"], payment["currency"], payment["id"], order_id)
-    found = await act.tx.connection.fetch(RESTS, *given)
-    seen = await records.visible_many(act, Order, [row["order_id"] for row in found if row["order_id"] is not None])
-    found = [row for row in found if row["order_id"] is None or row["order_id"] in seen]
-    owed, paid = _sides(found, await items.lock(act, [row["id"] for row in found]))
+def _require_fits(document: Row, paid: Row, noun: str, field: str) -> None:
+    records.require_same_customer(document, paid["customer_id"], field=field)
+    if document["currency"] != paid["currency"]:
+        text = f"The {noun} is in {document['currency']}, what pays it in {paid['currency']}."
+        raise CurrencyMismatch(text, field=field)
+
+
+async def rests(
+    act: Act, of: Row, *, payment_id: UUID | None, order_id: UUID | None, invoice_id: UUID | None
+) -> tuple[list[Side], list[Side]]:
+    """What is open, and what is left of a payment, or without one of all credit, in the customer and currency `of`; locked.
+
+    What the viewer may not see the order or the invoice of is left alone.
+    """
+    found = await act.tx.connection.fetch(RESTS, of["customer_id"], of["currency"], payment_id, order_id, invoice_id)
+    for model, column in ((Order, "order_id"), (Invoice, "invoice_id")):
+        seen = await records.visible_many(act, model, [row[column] for row in found if row[column] is not None])
+        found = [row for row in found if row[column] is None or row[column] in seen]
+    owed, paid = sides(found, await items.lock(act, [row["id"] for row in found]))
     return owed, sorted(paid, key=lambda each: each.rest.account.purpose, reverse=True)  # UNEARNED before CREDIT
 
 
-def _sides(found: Sequence[Any], rests: Mapping[UUID, Rest]) -> tuple[list[Side], list[Side]]:
-    """What is owed, and what is paid: the rows with a payment."""
-    owed = [Side(row["order_id"], rests[row["id"]], row["opened_on"]) for row in found if row["payment_id"] is None]
-    paid = [Side(row["payment_id"], rests[row["id"]], row["opened_on"]) for row in found if row["payment_id"]]
+def sides(found: Sequence[Any], rests: Mapping[UUID, Rest]) -> tuple[list[Side], list[Side]]:
+    """What is owed, and what pays it."""
+    owed = [_side(row, OWED, rests) for row in found if row["purpose"] == Purpose.RECEIVABLE]
+    paid = [_side(row, PAID, rests) for row in found if row["purpose"] != Purpose.RECEIVABLE]
     return owed, paid
 
 
-def _check(limit: Decimal | None, owed: Sequence[Side], paid: Sequence[Side], currency: str, is_named: bool) -> None:
+def _side(row: Any, columns: Sequence[str], rests: Mapping[UUID, Rest]) -> Side:
+    return Side({column: row[column] for column in columns}, rests[row["id"]], row["opened_on"])
+
+
+def check(
+    limit: Decimal | None, owed: Sequence[Side], paid: Sequence[Side], currency: str, named: str | None, source: str
+) -> None:
+    """Refuses a limit above what is owed or left, and where an order or an invoice is `named`, nothing at all of either."""
     nothing = money.rounded(Decimal(0), currency)
     left, open_ = (sum((each.rest.free for each in side), nothing) for side in (paid, owed))
-    if limit is None and not is_named:
+    if limit is None and named is None:
         return
     if left < (limit or nothing) or not left:
         raise AllocationExceedsPayment(
-            f"Of the payment {left} {currency} is left, and no more.", field="amount" if limit else "id"
+            f"Of {source} {left} {currency} is left, and no more.", field="amount" if limit else "id"
         )
     if open_ < (limit or nothing) or not open_:
-        whose = "the order" if is_named else "orders of the customer"
+        whose = f"the {named}" if named else "orders of the customer"
         raise AllocationExceedsOpen(
-            f"For {whose} {open_} {currency} is still owed, and no more.", field="amount" if limit else "orderId"
+            f"For {whose} {open_} {currency} is still owed, and no more.",
+            field="amount" if limit else f"{named or 'order'}Id",
         )
 
 
@@ -241,7 +287,7 @@ async def settle(act: Act, days: Mapping[UUID, date]) -> Sequence[outbox.Entry]:
     own = await book.company_of(act)
     made: list[Made] = []
     for (customer_id, order_id), each in rows.items():
-        owed, paid = _sides(each, rests)
+        owed, paid = sides(each, rests)
         limit = sum((side.rest.free for side in paid), Decimal(0))
         made += spread(limit, owed, paid, customer_id=customer_id, on=days[order_id], base_currency=own.currency)
     return await post(act, made)

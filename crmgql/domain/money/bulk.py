@@ -19,7 +19,7 @@ EVENTS = {"PENDING": "payment.expected", **MOVES.events}
 """The event of a payment that is made in a status or moves to it."""
 
 
-FIXED = {"customer_id", "order_id", "amount", "currency"}
+FIXED = {"customer_id", "order_id", "invoice_id", "amount", "currency"}
 KEPT = FIXED | {"provider", "received_at"}
 """What the books say of a payment that is expected, and of one that is received."""
 

@@ -66,6 +66,12 @@ def parse(text: str, *, field: str = "paymentTerms") -> Terms:
     return tuple(parts)
 
 
+def written(text: str, *, field: str = "paymentTerms") -> str:
+    """The text as it is kept. Raises as `parse`."""
+    parse(text, field=field)
+    return ", ".join(" ".join(each.split()).upper() for each in text.split(","))
+
+
 def due_dates(issued_on: date, total: Decimal, terms: Terms, currency: str) -> list[tuple[date, Decimal]]:
     """The days on which parts of the total are due, and how much, the earliest first; parts of nothing are left out."""
     shares = split(total, [part.share for part in terms], currency)

@@ -18,17 +18,42 @@ class PaymentAllocated(Changed):
 
 
 class AllocationMade(Payload):
-    """How much of the payment settles how much of the order."""
+    """How much of what payment, or of what credit note's credit, settles how much of what order or invoice, or both."""
 
     amount: Money
-    order_id: record_id("Order")  # type: ignore[valid-type]
-    payment_id: record_id("Payment")  # type: ignore[valid-type]
+    order_id: record_id("Order") | None = None  # type: ignore[valid-type]
+    invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
+    credit_note_id: record_id("CreditNote") | None = None  # type: ignore[valid-type]
 
 
 class AllocationUndone(AllocationMade):
     """The allocation that is undone, and its figures."""
 
     undoes_id: record_id("Allocation")  # type: ignore[valid-type]
+
+
+class InvoiceMoved(Changed):
+    """What the invoice comes to."""
+
+    amount: Money
+
+
+class InvoiceIssued(InvoiceMoved):
+    """Its number and days; the last part of it is due on `dueOn`."""
+
+    number: str
+    issued_on: date
+    due_on: date
+
+
+class CreditNoteIssued(Changed):
+    """What the credit note comes to, its number and the invoice."""
+
+    amount: Money
+    number: str
+    issued_on: date
+    invoice_id: record_id("Invoice")  # type: ignore[valid-type]
 
 
 class RateSet(Payload):
@@ -63,8 +88,18 @@ KINDS = (
     Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
     Kind("payment.allocated", "Payment", "Somebody allocated what was left of a payment.", PaymentAllocated, ALWAYS),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
-    Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
+    Kind(
+        "allocation.made",
+        "Allocation",
+        "A part of a payment settles a part of an order or an invoice.",
+        AllocationMade,
+        ALWAYS,
+    ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
+    Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
+    Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
+    Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
+    Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),
