@@ -127,6 +127,12 @@ class CreditExceedsInvoiced(CrmError):
     final = True
 
 
+class CreditLimit(Conflict):
+    """An order would lead past the customer's credit limit, and the customer's policy is to refuse that."""
+
+    code = "CREDIT_LIMIT"
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

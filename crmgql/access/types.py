@@ -14,6 +14,7 @@ SPEND = permitted_field("spend.read")
 ORDERS = computed_over("Order")
 PAYMENTS = computed_over("Payment")
 INVOICES = computed_over("Invoice")
+OWED = computed_over("Order", "Payment")
 
 ENTRIES |= {
     "User": Access(
@@ -43,7 +44,12 @@ ENTRIES |= {
             "orderCount": ORDERS,
             "lifetimeValue": ORDERS,
             "currencies": ORDERS,
-            "outstanding": computed_over("Order", "Payment"),
+            "outstanding": OWED,
+            "overdue": OWED,
+            "oldestDueOn": OWED,
+            "receivables": OWED,
+            "creditBalance": PAYMENTS,
+            "unearned": PAYMENTS,
         },
         vouches=True,
     ),
@@ -81,6 +87,8 @@ ENTRIES |= {
             ("CreditNoteLine", "credit_note_lines", None),
         )
     },
+    "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
+    "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),

@@ -197,10 +197,10 @@ CREATE INDEX invoices_issued_on ON invoices (issued_on, id);
 CREATE UNIQUE INDEX invoices_one_draft ON invoices (customer_id, order_id) WHERE status = 'DRAFT';
 CREATE UNIQUE INDEX invoices_origin ON invoices (source, external_id) WHERE external_id IS NOT NULL;
 ALTER TABLE allocations ADD CONSTRAINT allocations_owed CHECK (num_nonnulls(order_id, invoice_id) > 0);
-ALTER TABLE allocations ADD CONSTRAINT allocations_paid CHECK (num_nonnulls(payment_id, credit_note_id) = 1);
+ALTER TABLE allocations ADD CONSTRAINT allocations_source CHECK (num_nonnulls(payment_id, credit_note_id) = 1);
 CREATE INDEX allocations_by_credit_note ON allocations (customer_id, credit_note_id, id);
 CREATE INDEX allocations_by_invoice ON allocations (customer_id, invoice_id, id);
-ALTER TABLE allocations ADD CONSTRAINT allocations_figures UNIQUE (customer_id, id, item_id, source_item_id, currency, amount);
+ALTER TABLE allocations ADD CONSTRAINT allocations_figures UNIQUE (customer_id, id, item_id, source_item_id, currency, amount, paid_currency, paid_amount);
 CREATE INDEX open_items_credit_note ON open_items (customer_id, credit_note_id, id);
 CREATE INDEX open_items_invoice ON open_items (customer_id, invoice_id, id);
 ALTER TABLE orders ADD CONSTRAINT orders_invoiced CHECK (invoiced_amount BETWEEN 0 AND total_amount);
@@ -224,7 +224,7 @@ ALTER TABLE invoices ADD CONSTRAINT invoices_order_customer FOREIGN KEY (custome
 ALTER TABLE number_series ADD CONSTRAINT number_series_company_id_fkey FOREIGN KEY (company_id) REFERENCES companies (id);
 ALTER TABLE allocations ADD CONSTRAINT allocations_credit_note FOREIGN KEY (customer_id, credit_note_id) REFERENCES credit_notes (customer_id, id);
 ALTER TABLE allocations ADD CONSTRAINT allocations_invoice FOREIGN KEY (customer_id, invoice_id) REFERENCES invoices (customer_id, id);
-ALTER TABLE allocations ADD CONSTRAINT allocations_undoes FOREIGN KEY (customer_id, undoes_id, item_id, source_item_id, currency, amount) REFERENCES allocations (customer_id, id, item_id, source_item_id, currency, amount);
+ALTER TABLE allocations ADD CONSTRAINT allocations_undoes FOREIGN KEY (customer_id, undoes_id, item_id, source_item_id, currency, amount, paid_currency, paid_amount) REFERENCES allocations (customer_id, id, item_id, source_item_id, currency, amount, paid_currency, paid_amount);
 ALTER TABLE open_items ADD CONSTRAINT open_items_credit_note_id FOREIGN KEY (customer_id, credit_note_id) REFERENCES credit_notes (customer_id, id) DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE open_items ADD CONSTRAINT open_items_invoice_id FOREIGN KEY (customer_id, invoice_id) REFERENCES invoices (customer_id, id) DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE payments ADD CONSTRAINT payments_invoice_customer FOREIGN KEY (customer_id, invoice_id) REFERENCES invoices (customer_id, id);
@@ -404,21 +404,28 @@ BEGIN
 END
 $$;
 
--- At the commit: an allocation is what its entry posted between its two items, which are of its documents, and one that undoes another is
--- the reversal of its entry.
+-- At the commit: an allocation is what its entry posted between its two items, which are of its documents, in another currency over EXCHANGE;
+-- and one that undoes another is the reversal of its entry.
 CREATE OR REPLACE FUNCTION allocation_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM ledger_entries AS e JOIN postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
-            JOIN open_items AS owed ON owed.id = NEW.item_id JOIN open_items AS source ON source.id = NEW.source_item_id
-        WHERE e.owner_id = NEW.customer_id AND e.id = NEW.entry_id AND p.phase = 'POSTED' AND p.amount = NEW.amount
-            AND p.currency = NEW.currency
+        SELECT FROM ledger_entries AS e JOIN open_items AS owed ON owed.id = NEW.item_id JOIN open_items AS source ON source.id = NEW.source_item_id
+        WHERE e.owner_id = NEW.customer_id AND e.id = NEW.entry_id AND e.phase = 'POSTED'
             AND (owed.order_id, owed.invoice_id) IS NOT DISTINCT FROM (NEW.order_id, NEW.invoice_id)
             AND (source.payment_id, source.credit_note_id) IS NOT DISTINCT FROM (NEW.payment_id, NEW.credit_note_id)
-            AND CASE WHEN NEW.undoes_id IS NULL
-                THEN e.reverses_id IS NULL AND (p.credit_item_id, p.debit_item_id) = (NEW.item_id, NEW.source_item_id)
-                ELSE (p.debit_item_id, p.credit_item_id) = (NEW.item_id, NEW.source_item_id) AND e.reverses_id = (
-                    SELECT entry_id FROM allocations WHERE customer_id = NEW.customer_id AND id = NEW.undoes_id) END
+            AND e.reverses_id IS NOT DISTINCT FROM (SELECT entry_id FROM allocations WHERE customer_id = NEW.customer_id AND id = NEW.undoes_id)
+            AND (SELECT count(*) FROM (
+                SELECT amount, currency, CASE WHEN e.reverses_id IS NULL THEN credit ELSE debit END AS taken,
+                    CASE WHEN e.reverses_id IS NULL THEN debit ELSE credit END AS given,
+                    CASE WHEN e.reverses_id IS NULL THEN credit_item_id ELSE debit_item_id END AS taken_id,
+                    CASE WHEN e.reverses_id IS NULL THEN debit_item_id ELSE credit_item_id END AS given_id
+                FROM postings WHERE owner_id = e.owner_id AND entry_id = e.id
+            ) AS p WHERE CASE WHEN NEW.currency = NEW.paid_currency
+                THEN (p.taken_id, p.given_id, p.amount, p.currency) = (NEW.item_id, NEW.source_item_id, NEW.amount, NEW.currency)
+                ELSE (p.taken_id, p.given, p.amount, p.currency) = (NEW.item_id, 'EXCHANGE', NEW.amount, NEW.currency)
+                    OR (p.taken, p.given_id, p.amount, p.currency) = ('EXCHANGE', NEW.source_item_id, NEW.paid_amount, NEW.paid_currency)
+                END
+            ) = CASE WHEN NEW.currency = NEW.paid_currency THEN 1 ELSE 2 END
     ) THEN
         RAISE EXCEPTION 'allocation % is not what its entry posted', NEW.id
             USING ERRCODE = 'check_violation', TABLE = 'allocations', CONSTRAINT = 'allocations_posted';

@@ -21,6 +21,7 @@ from crmgql.models.base import (
     index,
     one_of,
     origin_unique,
+    partial,
     unique,
 )
 
@@ -62,6 +63,7 @@ class Order(Editable):
     discount_amount = AmountField()
     total_amount = AmountField()
     invoiced_amount = AmountField(db_default=0)
+    credit_approved_amount: Any = AmountField(null=True)
     ordered_at = fields.DatetimeField(db_default=Now())
     confirmed_at: Any = fields.DatetimeField(null=True)
     shipped_at: Any = fields.DatetimeField(null=True)
@@ -91,7 +93,15 @@ class Order(Editable):
             ),
             check("orders_invoiced", "invoiced_amount BETWEEN 0 AND total_amount"),
             check("orders_note_length", "length(note) <= 20000"),
-            *amounts("orders", "subtotal_amount", "shipping_amount", "tax_amount", "discount_amount", "total_amount"),
+            *amounts(
+                "orders",
+                "subtotal_amount",
+                "shipping_amount",
+                "tax_amount",
+                "discount_amount",
+                "total_amount",
+                "credit_approved_amount",
+            ),
         ]
         composite_keys = (
             CompositeKey(
@@ -114,6 +124,7 @@ class Order(Editable):
             index("orders_opportunity", "opportunity_id", "ordered_at", "id"),
             index("orders_ordered", "ordered_at", "id"),
             index("orders_created", "created_at", "id"),
+            partial("orders_held", "status = 'UNAVAILABLE'", "customer_id", "id"),
         ]
 
 

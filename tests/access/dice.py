@@ -71,6 +71,8 @@ TABLES = (
     "instalments",
     "credit_notes",
     "credit_note_lines",
+    "payment_accounts",
+    "provider_events",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -63,6 +63,8 @@ PREFIXES = {
     "Instalment": "ist",
     "CreditNote": "crn",
     "CreditNoteLine": "cnl",
+    "PaymentAccount": "pac",
+    "ProviderEvent": "pev",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -116,6 +118,7 @@ ONE = {
     ("*", "endpoint"): "WebhookEndpoint",
     ("WebhookEndpoint", "subscription"): "EventSubscription",
     ("Allocation", "undoes"): "Allocation",
+    ("ProviderEvent", "account"): "PaymentAccount",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -230,4 +233,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "FxRate": "-effectiveOn",
     "AccountingPeriod": "-firstOn",
     "Instalment": "-dueOn",
+    "PaymentAccount": "name",
+    "ProviderEvent": "-id",
 }

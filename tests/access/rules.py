@@ -105,6 +105,8 @@ TABLE_OF = {
     "Instalment": "instalments",
     "CreditNote": "credit_notes",
     "CreditNoteLine": "credit_note_lines",
+    "PaymentAccount": "payment_accounts",
+    "ProviderEvent": "provider_events",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
@@ -112,6 +114,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "payments": ("Allocation",),
     "periods": ("AccountingPeriod",),
     "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
+    "providers": ("PaymentAccount", "ProviderEvent"),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -279,6 +282,8 @@ class Sight:
                 or self._below(row["claimed_by_id"])
             ),
         }
+        for kind in ("PaymentAccount", "ProviderEvent"):
+            rules[kind] = lambda row: bool(roles & {"ADMIN", "FINANCE"})
         for kind in ("WebhookDelivery", "WebhookAttempt"):
             rules[kind] = lambda row: self._endpoint(self._by_id("webhook_endpoints", row["endpoint_id"]))
         for kind in ("SellerProfile", "Absence", "PoolMove"):
@@ -323,6 +328,8 @@ class Sight:
             return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
-        if kind == "Customer" and field == "outstanding":
+        if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments
+        if kind == "Customer" and field in ("creditBalance", "unearned"):
+            return payments
         return True

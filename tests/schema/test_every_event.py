@@ -40,6 +40,7 @@ ELSEWHERE = {
     "login.throttled": "domain/people/test_session_events.py",
     "opportunity.revived": "domain/opportunities/test_stale_alerts.py",
     "routingRuleset.retired": "schema/routing/test_routing.py",
+    "order.creditLimitPassed": "domain/money/test_standings.py",
     "stageTransition.recorded": "imports/test_all_nouns.py",
     "user.loggedIn": "domain/people/test_session_events.py",
     "user.loggedOut": "domain/people/test_session_events.py",

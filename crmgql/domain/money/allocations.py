@@ -1,5 +1,7 @@
 """Allocations: what of a payment settles which order or invoice, made by hand or as orders and payments come, and undone.
 
+By hand the order or invoice may be in another currency than the payment.
+
 Enters: a payment's rests, or credit, and what is open of orders and invoices, all locked. Leaves: an entry and a row of `allocations` for each part, and
 an event. Always holds: nothing is allocated above the rest of either side. Set-based: the same number of statements for one
 order and for five hundred.
@@ -16,27 +18,28 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.money import exchanging
 from crmgql.domain.money.allocating import allocated
+from crmgql.domain.money.exchanging import Cross, Pair
 from crmgql.domain.sales import revenue
 from crmgql.errors import (
     AllocationExceedsOpen,
     AllocationExceedsPayment,
     BadUserInput,
-    CurrencyMismatch,
     IllegalTransition,
 )
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
-from crmgql.ledger import book, items, periods
+from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.items import Rest
-from crmgql.ledger.postings import Entry, new_id
+from crmgql.ledger.postings import Entry, Posting, new_id
 from crmgql.models import Allocation, Invoice, Order, Payment, Purpose
 from crmgql.records import money, records
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
-# Parameters: customer, currency, payment or null for the customer's credit, order and invoice or null for all. What is left, then what is
-# open: by the days on which it is due, or was ordered where it has none yet.
+# Parameters: customer, the payment's currency, payment or null for the customer's credit, order and invoice or null for all, the currency of
+# what is owed. What is left, then what is open: by the days on which it is due, or was ordered where it has none yet.
 RESTS = """
 SELECT i.id, i.purpose, NULL::uuid AS order_id, NULL::uuid AS invoice_id, i.payment_id, i.credit_note_id, i.opened_on,
     i.opened_on AS day, NULL::timestamptz AS ordered_at
@@ -46,7 +49,7 @@ UNION ALL
 SELECT i.id, i.purpose, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, coalesce(i.due_on, (o.ordered_at AT TIME ZONE 'UTC')::date),
     o.ordered_at
 FROM open_items i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
-WHERE i.owner_id = $1 AND i.currency = $2 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
+WHERE i.owner_id = $1 AND i.currency = $6 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
     AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
     AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5)
 ORDER BY day, ordered_at, order_id, id"""
@@ -66,11 +69,12 @@ WHERE (i.customer_id, i.order_id) IN (SELECT customer_id, order_id FROM paid) AN
 ORDER BY customer_id, order_id, due_on, opened_on, id"""
 RECORD = """
 INSERT INTO allocations (id, customer_id, order_id, invoice_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id, currency,
-    amount, allocated_on, entry_id)
+    amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id)
 SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id, a.currency,
-    a.amount, a.allocated_on, a.entry_id
+    a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id
 FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, payment_id uuid, credit_note_id uuid,
-    undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, allocated_on date, entry_id uuid)"""
+    undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text, paid_amount numeric, rate_id uuid,
+    paid_rate_id uuid, allocated_on date, entry_id uuid)"""
 OWED = ("order_id", "invoice_id")
 PAID = ("payment_id", "credit_note_id")
 """The documents of a side, of which each item names at least one."""
@@ -103,19 +107,19 @@ def spread(
             amount = min(limit, receivable.rest.free, source.rest.free)
             if amount > 0:
                 day = max(on, receivable.since, source.since)
-                yield _make(amount, receivable, source, customer_id, day, base_currency)
+                postings = list(allocated(amount, receivable.rest, source.rest, base_currency))
+                yield _make(Pair(amount, amount), receivable, source, customer_id, day, postings)
                 limit -= amount
 
 
-def _make(amount: Decimal, owed: Side, paid: Side, customer_id: UUID, day: date, base_currency: str) -> Made:
+def _make(
+    part: Pair, owed: Side, paid: Side, customer_id: UUID, day: date, postings: Sequence[Posting], **more: Any
+) -> Made:
     id = new_id()
-    postings = list(allocated(amount, owed.rest, paid.rest, base_currency))
     payment_id, credit_note_id = paid.documents["payment_id"], paid.documents["credit_note_id"]
-    kind, source = (
-        ("payment.allocated", ("Payment", payment_id))
-        if payment_id
-        else ("credit.allocated", ("CreditNote", credit_note_id))
-    )
+    kind, source = "payment.allocated", ("Payment", payment_id)
+    if payment_id is None:
+        kind, source = "credit.allocated", ("CreditNote", credit_note_id)
     entry = Entry(kind, f"allocated {id}", source, day, postings, customer_id=customer_id)
     row = {
         "id": id,
@@ -125,8 +129,11 @@ def _make(amount: Decimal, owed: Side, paid: Side, customer_id: UUID, day: date,
         "item_id": owed.rest.account.item_id,
         "source_item_id": paid.rest.account.item_id,
         "currency": owed.rest.currency,
-        "amount": amount,
+        "amount": part.owed,
+        "paid_currency": paid.rest.currency,
+        "paid_amount": part.paid,
         "allocated_on": day,
+        **more,
     }
     return Made(row, entry)
 
@@ -146,7 +153,7 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _event(kind: str, row: Row) -> outbox.Entry:
-    payload = {"amount": (row["amount"], row["currency"])}
+    payload = {"amount": (row["amount"], row["currency"]), "paid": (row["paid_amount"], row["paid_currency"])}
     payload |= {column: row[column] for column in (*OWED, *PAID, "undoes_id") if row.get(column)}
     changes = {column: (None, value) for column, value in row.items() if column != "id" and value is not None}
     return outbox.Entry(kind, ("Allocation", row["id"]), row["customer_id"], changes, payload)
@@ -159,66 +166,120 @@ async def allocate(
     order_id: UUID | None = None,
     invoice_id: UUID | None = None,
     amount: Money | None = None,
+    order_amount: Money | None = None,
     expected_version: int | None = None,
 ) -> UUID:
-    """Settles an order or an invoice, or without one all that the customer owes, the oldest first, with what is left of a payment.
+    """Settles an order or an invoice, or without one all that the customer owes in its currency, the oldest first, with what is left
+    of a payment.
 
-    Without an amount it is as much as fits, which may be nothing where neither is named. Raises `AllocationExceedsOpen`,
-    `AllocationExceedsPayment`, `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`.
+    Without an amount it is as much as fits, which may be nothing where neither is named. For an order or invoice in another currency,
+    `order_amount` is what the amount settles of it; where one of the two is left out, it follows at the day's rates. Raises
+    `AllocationExceedsOpen`, `AllocationExceedsPayment`, `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`, `RateMissing`.
     """
     access.require_write(act.viewer, "Payment")
     payment = await records.lock(act, Payment, id, expected_version=expected_version)
-    currency = payment["currency"]
     if payment["status"] != "RECEIVED":
         raise IllegalTransition(f"A {payment['status']} payment settles nothing; it has to be received.", field="id")
+    own, currency = await book.company_of(act), payment["currency"]
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
-    named = await require_owed(act, payment, order_id, invoice_id)
-    owed, paid = await rests(act, payment, payment_id=id, order_id=order_id, invoice_id=invoice_id)
-    check(limit, owed, paid, currency, named, "the payment")
-    fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
-    own = await book.company_of(act)
-    made = list(spread(fits, owed, paid, customer_id=payment["customer_id"], on=act.today, base_currency=own.currency))
+    named = await to_settle(act, payment["customer_id"], order_id, invoice_id)
+    order_currency = currency if named is None else named.currency
+    owed, paid = await rests(act, payment, named, payment_id=id)
+    if named is not None and order_currency != currency:
+        wanted = order_amount and money.amount(order_amount, order_currency, field="orderAmount", positive=True)
+        made = await _exchange(act, payment, named, owed, paid, limit, wanted, own.currency)
+    elif order_amount is not None:
+        raise BadUserInput(
+            "It is for an order in another currency than the payment's; leave it out.", field="orderAmount"
+        )
+    else:
+        if limit is not None or named is not None:
+            check_left(limit, paid, currency, field="amount" if limit else "id")
+            check_open(limit, owed, currency, named, field="amount" if limit or named is None else named.field)
+        fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
+        made = list(
+            spread(fits, owed, paid, customer_id=payment["customer_id"], on=act.today, base_currency=own.currency)
+        )
     if made:
-        payload = {"amount": (sum(each.row["amount"] for each in made), currency)}
+        payload = {"amount": (sum(each.row["paid_amount"] for each in made), currency)}
         await records.change(act, Payment, payment, {}, kind="payment.allocated", payload=payload, touch=True)
         await outbox.record_many(act.tx, act.viewer, await post(act, made))
     return id
 
 
-async def require_owed(act: Act, paid: Row, order_id: UUID | None, invoice_id: UUID | None) -> str | None:
-    """Refuses an order or invoice that is not owed by the customer of what is `paid`, in its currency. Returns which is named."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An order or an invoice that is to be settled: what it is called, the input's field, and which of the two."""
+
+    noun: str
+    currency: str
+    order_id: UUID | None = None
+    invoice_id: UUID | None = None
+
+    @property
+    def field(self) -> str:
+        return f"{self.noun}Id"
+
+
+async def to_settle(act: Act, customer_id: UUID, order_id: UUID | None, invoice_id: UUID | None) -> Named | None:
+    """The order or the invoice that the customer owes; None where neither is named. Raises `IllegalTransition`, `BadUserInput`."""
     if order_id is not None and invoice_id is not None:
         raise BadUserInput("Name an order or an invoice, not both.", field="invoiceId")
     if order_id is not None:
         order = await records.visible(act, Order, order_id, field="orderId", steady=True)
-        _require_fits(order, paid, "order", "orderId")
+        records.require_same_customer(order, customer_id, field="orderId")
         if order["status"] in ("DRAFT", "CANCELLED"):
             raise IllegalTransition(f"A {order['status']} order is not owed; confirm it first.", field="orderId")
-        return "order"
+        return Named("order", order["currency"], order_id=order_id)
     if invoice_id is not None:
         invoice = await records.visible(act, Invoice, invoice_id, field="invoiceId", steady=True)
-        _require_fits(invoice, paid, "invoice", "invoiceId")
+        records.require_same_customer(invoice, customer_id, field="invoiceId")
         if invoice["status"] != "ISSUED":
             raise IllegalTransition(f"A {invoice['status']} invoice is not owed; issue it first.", field="invoiceId")
-        return "invoice"
+        return Named("invoice", invoice["currency"], invoice_id=invoice_id)
     return None
 
 
-def _require_fits(document: Row, paid: Row, noun: str, field: str) -> None:
-    records.require_same_customer(document, paid["customer_id"], field=field)
-    if document["currency"] != paid["currency"]:
-        text = f"The {noun} is in {document['currency']}, what pays it in {paid['currency']}."
-        raise CurrencyMismatch(text, field=field)
+async def _exchange(
+    act: Act,
+    payment: Row,
+    named: Named,
+    owed: Sequence[Side],
+    paid: Sequence[Side],
+    limit: Decimal | None,
+    wanted: Decimal | None,
+    base_currency: str,
+) -> list[Made]:
+    """What settles an order or invoice in another currency: both amounts as given, or at the rates of the day."""
+    currencies = (payment["currency"], named.currency)
+    field = "amount" if limit else "orderAmount" if wanted else named.field
+    pair, used = Pair(limit or Decimal(0), wanted or Decimal(0)), {}
+    check_left(pair.paid, paid, currencies[0], field=field)
+    check_open(pair.owed, owed, currencies[1], named, field=field)
+    day = max(act.today, *(each.since for each in (*owed, *paid)))
+    if not (limit and wanted):
+        found = await rates.on_days(act, {(each, day) for each in currencies})
+        cross = Cross(*((each, found[each, day]) for each in currencies))
+        left, open_ = (sum((each.rest.free for each in side), Decimal(0)) for side in (paid, owed))
+        pair = exchanging.fitting(cross, left, open_, paid=limit, owed=wanted)
+        used = {"rate_id": cross.owed[1].id, "paid_rate_id": cross.paid[1].id}
+        check_left(pair.paid, paid, currencies[0], field=field)
+        check_open(pair.owed, owed, currencies[1], named, field=field)
+    made = []
+    for i, j, part in exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed]):
+        postings = list(exchanging.exchanged(part, paid[i].rest, owed[j].rest, base_currency))
+        made.append(_make(part, owed[j], paid[i], payment["customer_id"], day, postings, **used))
+    return made
 
 
-async def rests(
-    act: Act, of: Row, *, payment_id: UUID | None, order_id: UUID | None, invoice_id: UUID | None
-) -> tuple[list[Side], list[Side]]:
-    """What is open, and what is left of a payment, or without one of all credit, in the customer and currency `of`; locked.
+async def rests(act: Act, of: Row, named: Named | None, *, payment_id: UUID | None) -> tuple[list[Side], list[Side]]:
+    """What is open, and what is left of a payment, or without one of all credit, of the customer and in the currency `of`; locked.
 
-    What the viewer may not see the order or the invoice of is left alone.
+    What is for an order or an invoice that the viewer may not see is left alone.
     """
-    found = await act.tx.connection.fetch(RESTS, of["customer_id"], of["currency"], payment_id, order_id, invoice_id)
+    named = named or Named("", of["currency"])
+    given = (of["customer_id"], of["currency"], payment_id, named.order_id, named.invoice_id, named.currency)
+    found = await act.tx.connection.fetch(RESTS, *given)
     for model, column in ((Order, "order_id"), (Invoice, "invoice_id")):
         seen = await records.visible_many(act, model, [row[column] for row in found if row[column] is not None])
         found = [row for row in found if row[column] is None or row[column] in seen]
@@ -237,24 +298,21 @@ def _side(row: Any, columns: Sequence[str], rests: Mapping[UUID, Rest]) -> Side:
     return Side({column: row[column] for column in columns}, rests[row["id"]], row["opened_on"])
 
 
-def check(
-    limit: Decimal | None, owed: Sequence[Side], paid: Sequence[Side], currency: str, named: str | None, source: str
+def check_left(
+    limit: Decimal | None, paid: Sequence[Side], currency: str, *, field: str, source: str = "the payment"
 ) -> None:
-    """Refuses a limit above what is owed or left, and where an order or an invoice is `named`, nothing at all of either."""
-    nothing = money.rounded(Decimal(0), currency)
-    left, open_ = (sum((each.rest.free for each in side), nothing) for side in (paid, owed))
-    if limit is None and named is None:
-        return
-    if left < (limit or nothing) or not left:
-        raise AllocationExceedsPayment(
-            f"Of {source} {left} {currency} is left, and no more.", field="amount" if limit else "id"
-        )
-    if open_ < (limit or nothing) or not open_:
-        whose = f"the {named}" if named else "orders of the customer"
-        raise AllocationExceedsOpen(
-            f"For {whose} {open_} {currency} is still owed, and no more.",
-            field="amount" if limit else f"{named or 'order'}Id",
-        )
+    """Refuses a limit above what is left, and nothing at all."""
+    left = sum((each.rest.free for each in paid), money.rounded(Decimal(0), currency))
+    if left < (limit or 0) or not left:
+        raise AllocationExceedsPayment(f"Of {source} {left} {currency} is left, and no more.", field=field)
+
+
+def check_open(limit: Decimal | None, owed: Sequence[Side], currency: str, named: Named | None, *, field: str) -> None:
+    """Refuses a limit above what is owed, and nothing at all."""
+    open_ = sum((each.rest.free for each in owed), money.rounded(Decimal(0), currency))
+    if open_ < (limit or 0) or not open_:
+        whose = f"the {named.noun}" if named else "orders of the customer"
+        raise AllocationExceedsOpen(f"For {whose} {open_} {currency} is still owed, and no more.", field=field)
 
 
 async def undo(act: Act, *, id: UUID) -> UUID:

@@ -13,7 +13,7 @@ from crmgql.domain.money import allocations
 from crmgql.errors import BadUserInput
 from crmgql.events import outbox
 from crmgql.ledger import book
-from crmgql.models import Customer, Invoice, Order
+from crmgql.models import Customer
 from crmgql.records import money, records
 from crmgql.records.money import Money
 from crmgql.records.records import Act
@@ -34,18 +34,16 @@ async def apply(
     """
     access.require_write(act.viewer, "Allocation")
     await records.visible(act, Customer, customer_id, field="customerId")
-    if invoice_id is not None:
-        document = await records.visible(act, Invoice, invoice_id, field="invoiceId")
-    elif order_id is not None:
-        document = await records.visible(act, Order, order_id, field="orderId")
-    else:
+    named = await allocations.to_settle(act, customer_id, order_id, invoice_id)
+    if named is None:
         raise BadUserInput("Name the order or the invoice that the credit settles.", field="orderId")
-    currency = document["currency"]
-    of = {"customer_id": customer_id, "currency": currency}
+    currency = named.currency
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
-    named = await allocations.require_owed(act, of, order_id, invoice_id)
-    owed, paid = await allocations.rests(act, of, payment_id=None, order_id=order_id, invoice_id=invoice_id)
-    allocations.check(limit, owed, paid, currency, named, "the customer's credit")
+    of = {"customer_id": customer_id, "currency": currency}
+    owed, paid = await allocations.rests(act, of, named, payment_id=None)
+    field = "amount" if limit else named.field
+    allocations.check_left(limit, paid, currency, field=field, source="the customer's credit")
+    allocations.check_open(limit, owed, currency, named, field=field)
     fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
     own = await book.company_of(act)
     made = list(allocations.spread(fits, owed, paid, customer_id=customer_id, on=act.today, base_currency=own.currency))

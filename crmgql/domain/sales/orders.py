@@ -15,7 +15,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
-from crmgql.domain.sales import revenue
+from crmgql.domain.sales import credit, revenue
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Customer, Order, OrderLine, Product
@@ -193,6 +193,8 @@ async def move(
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
     if verb in ("confirm", "cancel"):
         await outbox.record_many(act.tx, act.viewer, await revenue.follow(act, [id], on=act.today))
+    if verb == "confirm":
+        await credit.warn(act, order)
     return id
 
 

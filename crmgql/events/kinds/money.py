@@ -18,9 +18,11 @@ class PaymentAllocated(Changed):
 
 
 class AllocationMade(Payload):
-    """How much of what payment, or of what credit note's credit, settles how much of what order or invoice, or both."""
+    """How much of what payment, in its currency (`paid`), or of what credit note's credit, settles how much of what order or invoice,
+    or both, in theirs: `amount`."""
 
     amount: Money
+    paid: Money
     order_id: record_id("Order") | None = None  # type: ignore[valid-type]
     invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
     payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
@@ -81,6 +83,13 @@ class YearClosed(Changed):
     last_on: date
 
 
+class RevaluationMade(Changed):
+    """The day, and what items gained or, as a minus, lost in base currency since they were revalued for it the last time."""
+
+    on: date
+    difference: Money
+
+
 KINDS = (
     Kind("payment.expected", "Payment", "A payment is expected.", PaymentMoved, ALWAYS),
     Kind("payment.received", "Payment", "A payment was received.", PaymentMoved, ALWAYS),
@@ -109,5 +118,11 @@ KINDS = (
         "AccountingPeriod",
         "The results of a fiscal year were moved to what is retained; the subject is the period of its last day.",
         YearClosed,
+    ),
+    Kind(
+        "revaluation.made",
+        "AccountingPeriod",
+        "Open items in foreign currencies were revalued at the end of the period.",
+        RevaluationMade,
     ),
 )

@@ -1,6 +1,6 @@
 """Orders."""
 
-from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind
+from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money, Payload
 
 
 class LinesSet(Changed):
@@ -15,11 +15,35 @@ class OrderMoved(Changed):
     reason: FreeText | None = None
 
 
+class CreditApproved(Changed):
+    """The total that was approved, and why."""
+
+    amount: Money
+    reason: FreeText
+
+
+class CreditLimitPassed(Payload):
+    """What the customer owes with the order, and the limit."""
+
+    outstanding: Money
+    limit: Money
+
+
 KINDS = (
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
     Kind("order.linesSet", "Order", "A draft's lines were replaced.", LinesSet, ALWAYS),
     Kind("order.confirmed", "Order", "A draft became an order; its amounts are fixed.", OrderMoved, ALWAYS),
+    Kind(
+        "order.creditApproved", "Order", "An order may lead past its customer's credit limit.", CreditApproved, ALWAYS
+    ),
+    Kind(
+        "order.creditLimitPassed",
+        "Order",
+        "A confirmed order led past its customer's credit limit, whose policy is to warn.",
+        CreditLimitPassed,
+        ALWAYS,
+    ),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),
     Kind("order.shipped", "Order", "An order was shipped.", OrderMoved, ALWAYS),

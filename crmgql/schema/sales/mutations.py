@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.sales import orders
+from crmgql.domain.sales import credit, orders
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
@@ -37,6 +37,15 @@ class OrderMoveInput:
     reason: str | None = UNSET
 
 
+@input
+class CreditApproveInput:
+    """The order, and why it may lead past its customer's credit limit."""
+
+    id: strawberry.ID
+    reason: str
+    expected_version: int | None = UNSET
+
+
 mutations.table(
     "Order",
     Row(
@@ -59,6 +68,13 @@ mutations.table(
         orders.move,
         "confirm",
         input=OrderMoveInput,
+    ),
+    Row(
+        "creditApprove",
+        "Lets an order lead past its customer's credit limit, up to its present total.",
+        credit.approve,
+        input=CreditApproveInput,
+        asks=("credit.approve",),
     ),
     Row(
         "orderProcess",
