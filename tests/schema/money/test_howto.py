@@ -93,3 +93,12 @@ async def test_an_order_in_another_currency_is_settled(world: World) -> None:
         "SELECT open FROM open_items WHERE purpose = 'RECEIVABLE' AND order_id = $1", uuid_of(order)
     )
     assert owed["open"] == 0
+
+
+async def test_revenue_is_reported(world: World) -> None:
+    (query,) = steps("See what was sold, earned and received")
+    await world.order("CONFIRMED")
+    (group,) = (await world.ask(query, world.viewer("FINANCE")))["data"]["revenue"]["groups"]
+    assert (group["month"], group["booked"]) == ("2026-11", {"amount": "25.00", "currency": "EUR"})
+    hidden = (await world.ask(query, world.viewer("SUPPORT")))["data"]["revenue"]["groups"]
+    assert hidden == [{**group, "margin": None}]
