@@ -85,7 +85,7 @@ REVENUE = """
             SELECT owner_id, entry_id, credit_item_id, debit, -amount FROM public.postings
             WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'RECEIVABLE'
         ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
-            JOIN public.ledger_entries AS e ON e.owner_id = moves.owner_id AND e.id = moves.entry_id AND e.source_type = 'Order'
+            JOIN public.ledger_entries AS e ON e.owner_id = moves.owner_id AND e.id = moves.entry_id AND e.source_type <> 'CreditNote'
         WHERE item.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND item.order_id IS NOT NULL
             AND other IN ('REVENUE', 'DEFERRED', 'SHIPPING', 'TAX')
         GROUP BY item.owner_id, item.order_id

@@ -434,8 +434,8 @@ BEGIN
 END
 $$;
 
--- At the commit: the newest record of an order has the figures of what was posted for the order, by entries of the order (a credit note
--- takes tax back from what is owed, too), and its lines, and is the order's.
+-- At the commit: the newest record of an order has the figures of what was posted for the order, but by credit notes (which
+-- take tax back from what is owed), and its lines, and is the order's.
 CREATE OR REPLACE FUNCTION revenue_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     posted record;
@@ -451,7 +451,7 @@ BEGIN
         SELECT entry_id, debit, -amount FROM postings WHERE credit_item_id = item.id AND phase = 'POSTED'
     ) AS moves
     WHERE item.customer_id = NEW.customer_id AND item.order_id = NEW.order_id AND item.purpose = 'RECEIVABLE'
-        AND 'Order' = (SELECT source_type FROM ledger_entries WHERE id = moves.entry_id);  -- by its key: a customer may have thousands
+        AND 'CreditNote' <> (SELECT source_type FROM ledger_entries WHERE id = moves.entry_id);  -- by its key: a customer may have thousands
     IF (posted.net, posted.shipping, posted.tax) <> (NEW.subtotal_amount - NEW.discount_amount, NEW.shipping_amount, NEW.tax_amount) THEN
         RAISE EXCEPTION 'revenue record % of order % does not have the figures that were posted', NEW.revision, NEW.order_id
             USING ERRCODE = 'check_violation', TABLE = 'revenue_records', CONSTRAINT = 'revenue_records_posted';

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from crmgql.engine import declare
-from crmgql.schema.customers.aggregates import is_one_of, zero
+from crmgql.schema.customers.aggregates import is_one_of
+from crmgql.schema.customers.receivables import zero
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
