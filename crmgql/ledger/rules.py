@@ -205,6 +205,23 @@ STANDINGS = """
         IS DISTINCT FROM
         coalesce(sums.figures, ROW(0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, NULL::date, NULL::date))
         OR kept.owner_id IS NULL"""
+DEFERRED = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS order_id, sum(CASE p.credit WHEN 'DEFERRED' THEN p.amount ELSE -p.amount END) AS amount,
+            sum(CASE p.credit WHEN 'DEFERRED' THEN p.base_amount ELSE -p.base_amount END) AS base
+        FROM public.postings AS p JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id
+        WHERE p.owner_id BETWEEN $1 AND $2 AND p.phase = 'POSTED' AND 'DEFERRED' IN (p.debit, p.credit)
+            AND e.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Order'
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(waiting.owner_id, posted.owner_id) AS owner_id, coalesce(waiting.order_id, posted.order_id) AS order_id,
+        coalesce(waiting.amount, 0) AS amount, coalesce(posted.amount, 0) AS posted
+    FROM (
+        SELECT customer_id AS owner_id, order_id, sum(amount) AS amount, sum(base_amount) AS base FROM public.recognition_schedules
+        WHERE customer_id BETWEEN $1 AND $2 AND entry_id IS NULL GROUP BY customer_id, order_id
+    ) AS waiting
+    FULL JOIN posted ON posted.owner_id = waiting.owner_id AND posted.order_id = waiting.order_id
+    WHERE (coalesce(waiting.amount, 0), coalesce(waiting.base, 0)) <> (coalesce(posted.amount, 0), coalesce(posted.base, 0))"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -247,6 +264,11 @@ RULES = (
         "revenue",
         "'order ', order_id, ': its newest revenue record does not have the figures that were posted'",
         REVENUE,
+    ),
+    _rule(
+        "deferred",
+        "'order ', order_id, ': ', amount, ' of it waits to become revenue, and ', posted, ' of it is deferred in the books'",
+        DEFERRED,
     ),
     _rule(
         "payments",

@@ -7,12 +7,15 @@ import structlog
 from crmgql.domain.jobs import endings, kinds
 from crmgql.domain.money import standings
 from crmgql.domain.money.hooks import events, following
+from crmgql.domain.sales import deferrals
 from crmgql.ledger import anchors
 from crmgql.records import records
 from crmgql.records.records import Act
 from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 log = structlog.get_logger("crmgql")
+
+ORDERS_AT_ONCE = 500
 
 
 @long_handler(kinds.LEDGER_ANCHOR)
@@ -55,3 +58,15 @@ async def provider_event_gave_up(act: Act, arguments: kinds.ProviderEventOf, rea
 @handler(kinds.PROVIDER_EVENTS_RETRY)
 async def provider_events_retry(act: Act, arguments: kinds.Nothing) -> Result:
     return {"tried": await events.retry(act), "told": await events.tell(act)}
+
+
+@long_handler(kinds.REVENUE_RECOGNISE)
+async def revenue_recognise(run: Run, arguments: kinds.Nothing) -> Result:
+    """Runs each hour, as the company's day begins at any hour of the server's; what was missed is posted with the next run."""
+    while True:
+        async with run.step() as act:
+            await records.allow_long_statements(act)
+            done = await deferrals.recognise_due(act, most=ORDERS_AT_ONCE)
+            run.progress(done=run.done + done)
+        if done < ORDERS_AT_ONCE:
+            return {"orders": run.done}

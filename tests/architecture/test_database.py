@@ -41,6 +41,7 @@ UNDER_CUSTOMER = {
     "pool_moves",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
     "provider_events",
 }
@@ -54,6 +55,7 @@ KEPT = {
     "anchor_heads",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
     "provider_events",
     "provider_posts",

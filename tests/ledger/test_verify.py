@@ -300,10 +300,13 @@ async def test_what_is_posted_beside_orders_and_payments_is_found(
         sold = usd(Account(Purpose.REVENUE), items["RECEIVABLE"], "1.00")
         received = usd(items["UNEARNED"], Account(Purpose.BANK), "2.00")
         await book.post(act, [entry("more", customer, each, key=each.source.purpose) for each in (sold, received)])
+        later = usd(Account(Purpose.DEFERRED), Account(Purpose.REVENUE), "3.00")
+        await book.post(act, [entry("later", customer, later, key="later", source=("Order", order))])
     async with database.transaction():
         told = await broken(database)
     assert told == [
         f"owner {customer}: order {order}: its newest revenue record does not have the figures that were posted",
+        f"owner {customer}: order {order}: 0 of it waits to become revenue, and 3.00 of it is deferred in the books",
         f"owner {customer}: payment {payment}: 5.00 of it is received, and 7.00 of it is in the books",
     ]
 

@@ -352,6 +352,16 @@ PROVIDER_EVENTS_RETRY = declare(
         writes=("Payment",),
     )
 )
+REVENUE_RECOGNISE = declare(
+    Kind(
+        "revenue.recognise",
+        Nothing,
+        "default",
+        "Posts deferred revenue that has fallen due by the company's day.",
+        writes=("Order",),
+        timeout_s=3600,
+    )
+)
 HOUSEKEEPING = declare(
     Kind(
         "housekeeping",

@@ -32,7 +32,7 @@ from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.items import Rest
-from crmgql.ledger.postings import Entry, Posting, new_id
+from crmgql.ledger.postings import Entry, new_id
 from crmgql.models import Allocation, Invoice, Order, Payment, Purpose
 from crmgql.records import money, records
 from crmgql.records.money import Money
@@ -53,13 +53,19 @@ WHERE i.owner_id = $1 AND i.currency = $6 AND i.open > 0 AND i.purpose = 'RECEIV
     AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
     AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5)
 ORDER BY day, ordered_at, order_id, id"""
-# Parameters: orders. Where a payment that names one has something left: the rests, oldest first, and what is open of the order.
+# Parameters: orders. Where a payment that names one has something left, or credit names one: the rests, oldest first, and what is
+# open of the order.
 NAMED = """
 WITH paid AS (
     SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, p.id AS payment_id, NULL::uuid AS credit_note_id,
         i.opened_on, NULL::date AS due_on
     FROM orders o JOIN payments p ON p.customer_id = o.customer_id AND p.order_id = o.id AND p.status = 'RECEIVED'
     JOIN open_items i ON i.payment_id = p.id AND i.currency = o.currency AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
+    WHERE o.id = ANY ($1) AND o.committed
+    UNION
+    SELECT i.id, i.purpose, i.customer_id, i.order_id, NULL, i.payment_id, NULL, i.opened_on, NULL
+    FROM orders o JOIN open_items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.currency = o.currency
+        AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
     WHERE o.id = ANY ($1) AND o.committed
 )
 SELECT * FROM paid
@@ -80,9 +86,14 @@ PAID = ("payment_id", "credit_note_id")
 """The documents of a side, of which each item names at least one."""
 
 
+Document = tuple[str, UUID]
+"""The type and id of what an entry is of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment, or of a credit, that settles a part of an order or an invoice, and the entry that posts it."""
+    """A part of a payment, or of a credit, that settles a part of an order or an invoice, or that no longer does, and the entry
+    that posts it."""
 
     row: Row
     entry: Entry
@@ -107,20 +118,31 @@ def spread(
             amount = min(limit, receivable.rest.free, source.rest.free)
             if amount > 0:
                 day = max(on, receivable.since, source.since)
-                postings = list(allocated(amount, receivable.rest, source.rest, base_currency))
-                yield _make(Pair(amount, amount), receivable, source, customer_id, day, postings)
+                part = Pair(amount, amount)
+                yield make(part, receivable, source, customer_id=customer_id, on=day, base_currency=base_currency)
                 limit -= amount
 
 
-def _make(
-    part: Pair, owed: Side, paid: Side, customer_id: UUID, day: date, postings: Sequence[Posting], **more: Any
+def make(
+    part: Pair,
+    owed: Side,
+    paid: Side,
+    *,
+    customer_id: UUID,
+    on: date,
+    base_currency: str,
+    source: Document | None = None,
+    **used: UUID | None,
 ) -> Made:
+    """The allocation of a part that fits both rests, which go down. `source`: the document for which it is made, if not the
+    payment; `used`: the ids of the rates."""
     id = new_id()
-    payment_id, credit_note_id = paid.documents["payment_id"], paid.documents["credit_note_id"]
-    kind, source = "payment.allocated", ("Payment", payment_id)
-    if payment_id is None:
-        kind, source = "credit.allocated", ("CreditNote", credit_note_id)
-    entry = Entry(kind, f"allocated {id}", source, day, postings, customer_id=customer_id)
+    if owed.rest.currency == paid.rest.currency:
+        postings = list(allocated(part.owed, owed.rest, paid.rest, base_currency))
+    else:
+        postings = list(exchanging.exchanged(part, paid.rest, owed.rest, base_currency))
+    kind = "payment.allocated" if paid.documents["payment_id"] else "credit.allocated"
+    entry = Entry(kind, f"allocated {id}", source or _document(paid), on, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -132,10 +154,31 @@ def _make(
         "amount": part.owed,
         "paid_currency": paid.rest.currency,
         "paid_amount": part.paid,
-        "allocated_on": day,
-        **more,
+        "allocated_on": on,
+        **used,
     }
     return Made(row, entry)
+
+
+def again(
+    row: Row, part: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
+) -> Made | None:
+    """What of an allocation that was undone settles the same order again; None where it is nothing of one of the currencies."""
+    if not (part.paid and part.owed):
+        return None
+    owed = Side({column: row[column] for column in OWED}, rests[row["item_id"]], on)
+    paid = Side({column: row[column] for column in PAID}, rests[row["source_item_id"]], on)
+    used = {name: row[name] for name in ("rate_id", "paid_rate_id") if row.get(name)}
+    return make(
+        part,
+        owed,
+        paid,
+        customer_id=row["customer_id"],
+        on=on,
+        base_currency=base_currency,
+        source=source,
+        **used,
+    )
 
 
 async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) -> list[outbox.Entry]:
@@ -144,7 +187,7 @@ async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) 
     rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=True)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
-    return [_event("allocation.made", row) for row in rows]
+    return [_event(row) for row in rows]
 
 
 def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
@@ -152,7 +195,13 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
     return [replace(each, is_adjusting=adjusts) for each in entries]
 
 
-def _event(kind: str, row: Row) -> outbox.Entry:
+def _document(paid: Side) -> Document:
+    payment_id, credit_note_id = (paid.documents[column] for column in PAID)
+    return ("Payment", payment_id) if payment_id else ("CreditNote", credit_note_id)
+
+
+def _event(row: Row) -> outbox.Entry:
+    kind = "allocation.undone" if row.get("undoes_id") else "allocation.made"
     payload = {"amount": (row["amount"], row["currency"]), "paid": (row["paid_amount"], row["paid_currency"])}
     payload |= {column: row[column] for column in (*OWED, *PAID, "undoes_id") if row.get(column)}
     changes = {column: (None, value) for column, value in row.items() if column != "id" and value is not None}
@@ -253,7 +302,8 @@ async def _exchange(
     """What settles an order or invoice in another currency: both amounts as given, or at the rates of the day."""
     currencies = (payment["currency"], named.currency)
     field = "amount" if limit else "orderAmount" if wanted else named.field
-    pair, used = Pair(limit or Decimal(0), wanted or Decimal(0)), {}
+    pair = Pair(limit or Decimal(0), wanted or Decimal(0))
+    used: Row = {}
     check_left(pair.paid, paid, currencies[0], field=field)
     check_open(pair.owed, owed, currencies[1], named, field=field)
     day = max(act.today, *(each.since for each in (*owed, *paid)))
@@ -267,8 +317,8 @@ async def _exchange(
         check_open(pair.owed, owed, currencies[1], named, field=field)
     made = []
     for i, j, part in exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed]):
-        postings = list(exchanging.exchanged(part, paid[i].rest, owed[j].rest, base_currency))
-        made.append(_make(part, owed[j], paid[i], payment["customer_id"], day, postings, **used))
+        sides = owed[j], paid[i]
+        made.append(make(part, *sides, customer_id=payment["customer_id"], on=day, base_currency=base_currency, **used))
     return made
 
 
@@ -324,14 +374,21 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     undone = await records.shown(act, Allocation, id, field="id")
     if undone["undoes_id"] is not None:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
-    day = max(act.today, undone["allocated_on"])
-    (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
-    (posted,) = await book.post(act, _adjusting(act, [entry]))
-    row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": day}
-    row.pop("created_at")
-    await act.tx.connection.execute(RECORD, as_json([row]))
-    await outbox.record_many(act.tx, act.viewer, [_event("allocation.undone", row)])
-    return row["id"]  # type: ignore[no-any-return]
+    (made,) = await undoing(act, [undone])
+    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
+    return made.row["id"]  # type: ignore[no-any-return]
+
+
+async def undoing(act: Act, rows: Sequence[Row]) -> list[Made]:
+    """What undoes these allocations, to be posted, in their order. None is undone before the day on which it was made."""
+    days = {row["entry_id"]: max(act.today, row["allocated_on"]) for row in rows}
+    entries = {each.reverses_id: each for each in await book.reversals(act, days, kind="payment.unallocated")}
+    return [Made(_undoing(row, days[row["entry_id"]]), entries[row["entry_id"]]) for row in rows]
+
+
+def _undoing(row: Row, day: date) -> Row:
+    kept = {name: value for name, value in row.items() if name != "created_at"}
+    return kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": day}
 
 
 @revenue.when_owed

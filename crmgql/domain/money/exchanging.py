@@ -85,6 +85,16 @@ def parts(pair: Pair, paid: Sequence[Rest], owed: Sequence[Rest]) -> Iterator[tu
         j += not room[1][j]
 
 
+def left(whole: Pair, *, paid: Decimal, owed: Decimal, currencies: tuple[str, str]) -> Pair:
+    """As much of an allocation as fits both amounts, at its own rate. `currencies`: the payment's and the order's."""
+    if paid >= whole.paid and owed >= whole.owed:
+        return whole
+    with localcontext(EXACT):
+        if whole.owed * paid <= owed * whole.paid:
+            return Pair(paid, min(owed, money.rounded(whole.owed * paid / whole.paid, currencies[1])))
+        return Pair(min(paid, money.rounded(whole.paid * owed / whole.owed, currencies[0])), owed)
+
+
 def _part(rest: Pair, most: Pair, paid_currency: str, owed_currency: str) -> Pair:
     """As much of the rest as there is room for, at the rest's own rate."""
     if most == rest:

@@ -18,6 +18,7 @@ class Company:
     address = column(filter=False, doc="As it is printed on invoices, with line breaks.")
     tax_id = column()
     payment_terms = column(doc="Of customers without their own, such as NET 30.")
+    revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 
 
 @node(models.BusinessCalendar, order="name")

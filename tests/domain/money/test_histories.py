@@ -15,8 +15,9 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import allocations, payments
+from crmgql.domain.money import allocations, amendments, payments
 from crmgql.domain.sales import orders
+from crmgql.domain.sales.orders import Line
 from crmgql.errors import CrmError
 from crmgql.records import money, records
 from crmgql.records.money import Money
@@ -88,11 +89,12 @@ class Company:
     async def step(self) -> None:
         """One act, which may be refused."""
         acts: list[tuple[int, Callable[[], Awaitable[None]]]] = [
-            (3, self.sell),
-            (4, self.receive),
+            (5, self.sell),
+            (5, self.receive),
             (5, self.allocate),
             (4, self.undo),
             (2, self.cancel),
+            (4, self.amend),
             (1, self.move_rate),
         ]
         (act,) = self.dice.choices([act for _, act in acts], [weight for weight, _ in acts])
@@ -155,6 +157,18 @@ class Company:
             async with acting(self.crm) as act:
                 await orders.move(act, "cancel", id=id)
 
+    async def amend(self) -> None:
+        id = await self.some("SELECT id FROM orders WHERE committed")
+        if id is None:
+            return
+        async with acting(self.crm) as act:
+            currency = await act.tx.connection.fetchval("SELECT currency FROM orders WHERE id = $1", id)
+            lines = [
+                Line(Decimal(1), description="Thing", unit_price=self.amount(currency))
+                for _ in range(self.dice.randrange(1, 4))
+            ]
+            await amendments.amend(act, id=id, reason="Chance", lines=lines)
+
     async def move_rate(self) -> None:
         async with self.crm.transaction() as tx:
             currency = self.dice.choice(("EUR", "JPY"))
@@ -197,7 +211,7 @@ async def test_everything_adds_up_with_twenty_writers(
     async def write(seed: int) -> None:
         own = Company(crm, database, company.customers, Random(seed))
         for _ in range(6):
-            for act in (own.allocate, own.undo, own.receive, own.cancel):
+            for act in (own.allocate, own.undo, own.receive, own.amend, own.cancel):
                 with suppress(*REFUSED):
                     await act()
 

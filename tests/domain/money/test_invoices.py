@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import allocations, invoices
+from crmgql.domain.money import allocations, amendments, invoices
 from crmgql.domain.money.invoicing import Wanted
 from crmgql.domain.sales import orders
 from crmgql.errors import BadUserInput, Conflict, CrmError, IllegalTransition, InvoiceExceedsOrder, PeriodClosed
@@ -388,3 +388,28 @@ async def test_raw_sql_cannot_change_what_is_issued(
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
         await database.execute(sql)
     assert str(refused.value.constraint_name or "").startswith(constraint)
+
+
+async def test_an_order_that_was_changed_is_drafted_anew_and_stays_above_what_is_invoiced(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    order = await confirmed(crm, customer, "100.00")
+    await pay(crm, "60.00", order_id=order)
+    draft = await drafted(crm, order)
+    async with acting(crm) as act:
+        await amendments.amend(act, id=order, reason="Less", discount=(Decimal("10.00"), "USD"))
+    with pytest.raises(Conflict, match="changed since"):
+        await issue(crm, draft)
+    async with acting(crm) as act:
+        await invoices.discard(act, id=draft)
+    await issued(crm, order, amount="60.00")
+    for discount in ("45.00", "30.01"):
+        async with acting(crm) as act:
+            with pytest.raises(CrmError, match="invoiced"):
+                await amendments.amend(act, id=order, reason="Less", discount=(Decimal(discount), "USD"))
+    async with acting(crm) as act:
+        await amendments.amend(act, id=order, reason="Less", discount=(Decimal("30.00"), "USD"))
+    await issued(crm, order)
+    state = await database.fetchrow("SELECT status, invoiced_amount FROM orders")
+    assert tuple(state) == ("INVOICED", Decimal("70.00"))
+    assert (await balances(database))["RECEIVABLE"] == ("10.00", "10.00")

@@ -102,3 +102,23 @@ async def test_revenue_is_reported(world: World) -> None:
     assert (group["month"], group["booked"]) == ("2026-11", {"amount": "25.00", "currency": "EUR"})
     hidden = (await world.ask(query, world.viewer("SUPPORT")))["data"]["revenue"]["groups"]
     assert hidden == [{**group, "margin": None}]
+
+
+async def test_an_order_is_changed(world: World) -> None:
+    (amend,) = steps("Change an order")
+    order = await world.order("CONFIRMED")
+    await world.do("paymentRecord", orderId=order, amount=money("5.00"), method="CASH")
+    answer = (await world.ask(amend, world.viewer("FINANCE"), order=order))["data"]["orderAmend"]
+    amounts = {name: value["amount"] for name, value in answer["order"].items()}
+    assert (answer["userErrors"], amounts) == ([], {"total": "3.00", "paid": "5.00", "outstanding": "0.00"})
+
+
+async def test_revenue_is_recognised_later(world: World) -> None:
+    over_time, counted = steps("Recognise revenue later")
+    answer = await world.ask(over_time, world.viewer("FINANCE"), product=await world.product())
+    assert answer["data"]["productUpdate"] == {
+        "product": {"recognition": "OVER_TIME", "recognitionMonths": 12},
+        "userErrors": [],
+    }
+    answer = await world.ask(counted, world.viewer("ADMIN"))
+    assert answer["data"]["companyUpdate"]["company"] == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}
