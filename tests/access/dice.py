@@ -73,6 +73,8 @@ TABLES = (
     "credit_note_lines",
     "payment_accounts",
     "provider_events",
+    "refunds",
+    "disputes",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments and their allocations, invoices and credit notes; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of orders, lines, payments, their allocations, refunds and disputes, invoices and credit notes; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -99,6 +99,8 @@ TABLE_OF = {
     "Export": "exports",
     "FxRate": "fx_rates",
     "Allocation": "allocations",
+    "Refund": "refunds",
+    "Dispute": "disputes",
     "AccountingPeriod": "accounting_periods",
     "Invoice": "invoices",
     "InvoiceLine": "invoice_lines",
@@ -111,7 +113,7 @@ TABLE_OF = {
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation",),
+    "payments": ("Allocation", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
     "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
     "providers": ("PaymentAccount", "ProviderEvent"),
@@ -134,7 +136,16 @@ OPEN_TO_ALL = {
     *("User", "Team", "Product", "Campaign"),
     *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company", "FxRate", "AccountingPeriod"),
 }
-SEEN_AS_PAYMENTS = ("Allocation", "Invoice", "InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine")
+SEEN_AS_PAYMENTS = (
+    "Allocation",
+    "Refund",
+    "Dispute",
+    "Invoice",
+    "InvoiceLine",
+    "Instalment",
+    "CreditNote",
+    "CreditNoteLine",
+)
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
 SEE_ALL_CUSTOMERS = {"ADMIN", "FINANCE", "SUPPORT", "MARKETER", "INTEGRATION"}
