@@ -64,7 +64,10 @@ ENTRIES |= {
         "orders",
         under_customer("order.read"),
         "order.write",
-        fields={"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS, "invoiced": INVOICES},
+        fields={
+            **{"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS, "revenue": PAYMENTS},
+            "invoiced": INVOICES,
+        },
         vouches=True,
     ),
     "OrderLine": Access(

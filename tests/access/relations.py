@@ -152,6 +152,7 @@ MANY = {
     ("CreditNote", "allocations"): ("Allocation", "credit_note_id", "-id"),
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
+    ("Payment", "providerEvents"): ("ProviderEvent", "payment_id", "-id"),
     ("Payment", "refunds"): ("Refund", "payment_id", "-id"),
     ("Payment", "disputes"): ("Dispute", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),

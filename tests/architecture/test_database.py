@@ -43,6 +43,11 @@ UNDER_CUSTOMER = {
     "revenue_lines",
     "recognition_schedules",
     "allocations",
+    "invoices",
+    "invoice_lines",
+    "instalments",
+    "credit_notes",
+    "credit_note_lines",
     "provider_events",
     "refunds",
     "disputes",
@@ -51,6 +56,7 @@ BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
 
 KEPT = {
+    "audit_links",
     "ledger_heads",
     "balances",
     "anchors",
