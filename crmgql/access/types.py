@@ -65,7 +65,11 @@ ENTRIES |= {
         under_customer("order.read"),
         "order.write",
         fields={
-            **{"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS, "revenue": PAYMENTS},
+            "cost": COST,
+            "margin": COST,
+            "paid": PAYMENTS,
+            "outstanding": PAYMENTS,
+            "revenue": PAYMENTS,
             "invoiced": INVOICES,
         },
         vouches=True,
