@@ -13,6 +13,7 @@ COST = permitted_field("cost.read")
 SPEND = permitted_field("spend.read")
 ORDERS = computed_over("Order")
 PAYMENTS = computed_over("Payment")
+INVOICES = computed_over("Invoice")
 OWED = computed_over("Order", "Payment")
 
 ENTRIES |= {
@@ -63,7 +64,14 @@ ENTRIES |= {
         "orders",
         under_customer("order.read"),
         "order.write",
-        fields={"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS, "revenue": PAYMENTS},
+        fields={
+            "cost": COST,
+            "margin": COST,
+            "paid": PAYMENTS,
+            "outstanding": PAYMENTS,
+            "revenue": PAYMENTS,
+            "invoiced": INVOICES,
+        },
         vouches=True,
     ),
     "OrderLine": Access(
@@ -76,6 +84,16 @@ ENTRIES |= {
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
+    **{
+        record: Access("invoices", table, under_customer("payment.read"), write, vouches=True)
+        for record, table, write in (
+            ("Invoice", "invoices", "payment.write"),
+            ("InvoiceLine", "invoice_lines", None),
+            ("Instalment", "instalments", None),
+            ("CreditNote", "credit_notes", "payment.write"),
+            ("CreditNoteLine", "credit_note_lines", None),
+        )
+    },
     "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
     "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),

@@ -269,6 +269,16 @@ class OpenItem(Model, metaclass=Undescribed):
             CompositeKey("open_items_payment", ("payment_id",), "payments", ("id",)),
             CompositeKey("open_items_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
+                "open_items_invoice_id", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id"), deferred=True
+            ),
+            CompositeKey(
+                "open_items_credit_note_id",
+                ("customer_id", "credit_note_id"),
+                "credit_notes",
+                ("customer_id", "id"),
+                deferred=True,
+            ),
+            CompositeKey(
                 "open_items_entry", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id"), deferred=True
             ),
             CompositeKey(
@@ -283,6 +293,8 @@ class OpenItem(Model, metaclass=Undescribed):
             index("open_items_customer", "customer_id", "id"),
             index("open_items_order", "customer_id", "order_id", "id"),
             index("open_items_payment", "payment_id", "id"),
+            index("open_items_invoice", "customer_id", "invoice_id", "id"),
+            index("open_items_credit_note", "customer_id", "credit_note_id", "id"),
             partial("open_items_dispute", "dispute_id IS NOT NULL", "customer_id", "dispute_id"),
             partial("open_items_open", "open > 0", "owner_id", "purpose", "currency", "due_on"),
         ]

@@ -10,9 +10,9 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_leads, company_work
+from tests.access import company_invoices, company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
-from tests.access.rules import OPEN_TO_ALL, TABLE_OF
+from tests.access.rules import OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -36,6 +36,9 @@ UNVERSIONED = {
     "exports",
     "fx_rates",
     "allocations",
+    "invoice_lines",
+    "instalments",
+    "credit_note_lines",
     "provider_events",
 }
 EARLY = (
@@ -141,6 +144,7 @@ def rows() -> dict[str, list[Row]]:
     _allocations(made)
     _refunds(made)
     _disputes(made)
+    company_invoices.fill(made)
     _talk(made, dice)
     _trail(made, dice)
     company_work.fill(made)
@@ -498,12 +502,7 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind in (
-            "Allocation",
-            "Refund",
-            "Dispute",
-            "ProviderEvent",
-        )  # as payments and accounts
+        alike = kind in OPEN_TO_ALL or kind in (*SEEN_AS_PAYMENTS, "ProviderEvent")  # which is seen as its account is
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

@@ -9,13 +9,15 @@ from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
+from tests.access import company_invoices
 from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
 
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
 """Foreign keys to rows that come later."""
-POSTED = ("allocations", "refunds", "disputes")
+
+POSTED = ("allocations", "refunds", "disputes", *company_invoices.TABLES)
 """What is as its entries are, which these are not: inserted with the triggers off."""
 
 
@@ -45,6 +47,8 @@ async def load(connection: asyncpg.Connection) -> None:
         for table in POSTED:
             await connection.execute(f"DELETE FROM {table}")
             await _insert(connection, table, made[table])
+        for row in made["payments"]:
+            await connection.execute("UPDATE payments SET invoice_id = $1 WHERE id = $2", row["invoice_id"], row["id"])
     for table, column in LATER:
         values = [(row[column], row["id"]) for row in made[table]]
         await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)
@@ -53,7 +57,9 @@ async def load(connection: asyncpg.Connection) -> None:
 
 async def _insert(connection: asyncpg.Connection, table: str, listed: list[Row]) -> None:
     for row in listed:
-        given = {name: value for name, value in row.items() if (table, name) not in LATER}
+        given = {
+            name: value for name, value in row.items() if (table, name) not in (*LATER, ("payments", "invoice_id"))
+        }
         names = ", ".join(given)
         places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
         await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())

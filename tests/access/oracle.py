@@ -49,8 +49,12 @@ def snake(name: str) -> str:
 @cache
 def column(kind: str, field: str) -> str:
     """The column behind a plain or a money field."""
-    odd = {("Contact", "primary"): "is_primary", ("OrderLine", "amount"): "line_amount"}
-    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity")}
+    odd = {
+        ("Contact", "primary"): "is_primary",
+        ("OrderLine", "amount"): "line_amount",
+        ("InvoiceLine", "amount"): "line_amount",
+    }
+    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment")}
     odd |= {("Pipeline", "default"): "is_default"}
     odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}
     return odd.get((kind, field), snake(field))

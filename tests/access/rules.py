@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments, their allocations, refunds and disputes; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of orders, lines, payments, their allocations, refunds and disputes, invoices and credit notes; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -102,6 +102,11 @@ TABLE_OF = {
     "Refund": "refunds",
     "Dispute": "disputes",
     "AccountingPeriod": "accounting_periods",
+    "Invoice": "invoices",
+    "InvoiceLine": "invoice_lines",
+    "Instalment": "instalments",
+    "CreditNote": "credit_notes",
+    "CreditNoteLine": "credit_note_lines",
     "PaymentAccount": "payment_accounts",
     "ProviderEvent": "provider_events",
 }
@@ -110,6 +115,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "rates": ("FxRate",),
     "payments": ("Allocation", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
+    "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
     "providers": ("PaymentAccount", "ProviderEvent"),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
@@ -130,6 +136,16 @@ OPEN_TO_ALL = {
     *("User", "Team", "Product", "Campaign"),
     *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company", "FxRate", "AccountingPeriod"),
 }
+SEEN_AS_PAYMENTS = (
+    "Allocation",
+    "Refund",
+    "Dispute",
+    "Invoice",
+    "InvoiceLine",
+    "Instalment",
+    "CreditNote",
+    "CreditNoteLine",
+)
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
 SEE_ALL_CUSTOMERS = {"ADMIN", "FINANCE", "SUPPORT", "MARKETER", "INTEGRATION"}
@@ -289,7 +305,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Allocation", "Refund", "Dispute"):
+        for kind in ("Order", "OrderLine", "Payment", *SEEN_AS_PAYMENTS):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 
@@ -319,6 +335,8 @@ class Sight:
         payments = bool(self.roles - {"MARKETER"}) and self.in_scope("Payment")
         if kind == "Order" and field in ("paid", "outstanding", "revenue"):
             return payments
+        if (kind, field) == ("Order", "invoiced"):
+            return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
         if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):

@@ -15,12 +15,15 @@ SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
 COMMITTED = SOLD | {"UNAVAILABLE"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
-    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin", "revenue")),
+    *(("Order", name) for name in ("paid", "outstanding", "invoiced", "cost", "margin", "revenue")),
     *(("Customer", name) for name in ("orderCount", "currencies", "lastActivityAt", "receivables")),
     *(("Customer", name) for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn")),
     *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
     ("Allocation", "undone"),
+    *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
+    ("Instalment", "outstanding"),
+    ("CreditNote", "creditLeft"),
     ("Payment", "unallocated"),
     ("Payment", "refunded"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
@@ -81,6 +84,9 @@ class Values:
             if refund["status"] == "SUCCEEDED":
                 self.refunded[refund["payment_id"]] += refund["amount"]
         self.undone = {row["undoes_id"] for row in rows["allocations"]}
+        self.paid_before: dict[Any, Decimal] = defaultdict(Decimal)
+        for part in rows["instalments"]:
+            self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
         self.campaigns = Campaigns(rows, sight)
         self.sees_margins = sight.may_filter("Order", "margin")
 
@@ -90,6 +96,8 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind == "Allocation":
             return row["id"] in self.undone
+        if kind in ("Invoice", "Instalment", "CreditNote"):
+            return money(self.document(field, row), row["currency"])
         if kind == "Payment":
             return money({"unallocated": self.left, "refunded": self.refunded}[field][row["id"]], row["currency"])
         if (kind, field) == ("Order", "revenue"):
@@ -101,6 +109,15 @@ class Values:
         if kind == "Campaign":
             return getattr(self.campaigns, field)(row, currency or row["currency"])
         return getattr(self, field)(row, currency or row["currency"])
+
+    def document(self, field: str, row: Row) -> Decimal:
+        """The books know nothing of the company's invoices: what was paid of one was paid before."""
+        if field == "credited":
+            return Decimal(row["credited_amount"])
+        return self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+
+    def order_invoiced(self, order: Row) -> Decimal:
+        return Decimal(order["invoiced_amount"])
 
     def order_paid(self, order: Row) -> Decimal:
         return self.received[order["id"]]

@@ -18,18 +18,44 @@ class PaymentAllocated(Changed):
 
 
 class AllocationMade(Payload):
-    """How much of the payment, in its currency, settles how much of the order, in the order's: `amount`."""
+    """How much of what payment, in its currency (`paid`), or of what credit note's credit, settles how much of what order or invoice,
+    or both, in theirs: `amount`."""
 
     amount: Money
     paid: Money
-    order_id: record_id("Order")  # type: ignore[valid-type]
-    payment_id: record_id("Payment")  # type: ignore[valid-type]
+    order_id: record_id("Order") | None = None  # type: ignore[valid-type]
+    invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
+    credit_note_id: record_id("CreditNote") | None = None  # type: ignore[valid-type]
 
 
 class AllocationUndone(AllocationMade):
     """The allocation that is undone, and its figures."""
 
     undoes_id: record_id("Allocation")  # type: ignore[valid-type]
+
+
+class InvoiceMoved(Changed):
+    """What the invoice comes to."""
+
+    amount: Money
+
+
+class InvoiceIssued(InvoiceMoved):
+    """Its number and days; the last part of it is due on `dueOn`."""
+
+    number: str
+    issued_on: date
+    due_on: date
+
+
+class CreditNoteIssued(Changed):
+    """What the credit note comes to, its number and the invoice."""
+
+    amount: Money
+    number: str
+    issued_on: date
+    invoice_id: record_id("Invoice")  # type: ignore[valid-type]
 
 
 class RefundMoved(Changed):
@@ -95,8 +121,18 @@ KINDS = (
     Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
     Kind("payment.allocated", "Payment", "Somebody allocated what was left of a payment.", PaymentAllocated, ALWAYS),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
-    Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
+    Kind(
+        "allocation.made",
+        "Allocation",
+        "A part of a payment settles a part of an order or an invoice.",
+        AllocationMade,
+        ALWAYS,
+    ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
+    Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
+    Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
+    Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
+    Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
     Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
     Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),
     Kind("refund.failed", "Refund", "A refund failed, or came back.", RefundMoved, ALWAYS),

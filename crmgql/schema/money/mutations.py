@@ -1,4 +1,4 @@
-"""Mutations of payments, allocations, refunds, disputes, exchange rates, periods of the books."""
+"""Mutations of payments, allocations, refunds, disputes, exchange rates, periods of the books. Those of invoices are in `invoicing`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ class PaymentReceiveInput:
 
 @input
 class PaymentAllocateInput:
-    """`orderId`: left out, the customer's open orders in the payment's currency, the oldest first. `amount`: left out, as much as fits.
+    """The order or the invoice: left out, all that the customer owes in the payment's currency, the oldest first. `amount`: left out,
+    as much as fits.
 
-    `orderAmount`: of an order in another currency, what the amount settles; where one of the two is left out, it follows at the
-    day's exchange rates.
+    `orderAmount`: of an order or invoice in another currency, what the amount settles; where one of the two is left out, it follows at
+    the day's exchange rates.
     """
 
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
+    invoice_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
     order_amount: MoneyInput | None = UNSET
     expected_version: int | None = UNSET
@@ -109,10 +111,10 @@ mutations.table(
     "Payment",
     Row(
         "paymentRecord",
-        "Records a payment for an order, in the order's currency, or a customer's prepayment.",
+        "Records a payment for an order or an invoice, in its currency, or a customer's prepayment.",
         payments.record,
         input=inputs.create(
-            "amount method order_id customer_id received_at installments reference provider provider_reference",
+            "amount method order_id invoice_id customer_id received_at installments reference provider provider_reference",
             also={"pending": bool | None},
             optional="customer_id",
         ),
@@ -123,7 +125,7 @@ mutations.table(
     Row("paymentCancel", "Cancels a pending payment.", payments.move, "cancel"),
     Row(
         "paymentAllocate",
-        "Settles orders of the customer with what is left of a received payment: first its unearned rest, then its credit.",
+        "Settles what the customer owes with what is left of a received payment: first its unearned rest, then its credit.",
         allocations.allocate,
         input=PaymentAllocateInput,
     ),

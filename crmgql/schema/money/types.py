@@ -1,4 +1,4 @@
-"""Payments, allocations, refunds, disputes, exchange rates, periods of the books."""
+"""Payments, allocations, refunds, disputes, invoices, credit notes, exchange rates, periods of the books."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ from crmgql.engine.declare import column, derived, many, money, node, one
 from crmgql.planner import codecs
 from crmgql.schema.customers import aggregates
 from crmgql.schema.customers.receivables import zero
+from crmgql.schema.money import documents
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -61,6 +62,7 @@ class Payment:
     refunded = _refunded()
     customer = one()
     order = one()
+    invoice = one()
     allocations = many("Allocation", "payment", few=True)
     refunds = many("Refund", "payment", few=True)
     disputes = many("Dispute", "payment", few=True)
@@ -81,8 +83,8 @@ def _is_undone() -> Any:
 
 @node(models.Allocation)
 class Allocation:
-    """A part of a payment that settles a part of an order. Undoing one makes another with the same figures, which `undoes` it:
-    what is settled is the sum of those that neither are undone nor undo another.
+    """A part of a payment, or of the credit of a credit note, that settles a part of an order or an invoice. Undoing one makes
+    another with the same figures, which `undoes` it: what is settled is the sum of those that neither are undone nor undo another.
     """
 
     amount = money("amount", "What it settles of the order, in the order's currency.")
@@ -92,7 +94,9 @@ class Allocation:
     undone = _is_undone()
     customer = one()
     order = one()
+    invoice = one()
     payment = one()
+    credit_note = one()
     undoes = one("The allocation that this one undoes.")
 
 
@@ -158,3 +162,113 @@ class AccountingPeriod:
     last_on = column()
     status = column(enum=models.PeriodStatus)
     closed_at = column(doc="When it was closed or soft closed.")
+
+
+@node(models.Invoice, order="-createdAt")
+class Invoice:
+    """An invoice of an order or a part of it, or one without an order. It is a draft until it is issued, and then never changes.
+
+    Whether it is paid is no status: `outstanding` says so.
+    """
+
+    number = column()
+    status = column(enum=models.InvoiceStatus)
+    currency = column()
+    subtotal = money()
+    shipping = money()
+    tax = money()
+    discount = money()
+    total = money()
+    issued_on = column(sort=True)
+    due_on = column(sort=True, doc="The day on which the last part is due.")
+    payment_terms = column()
+    issuer_name = column(doc="As it was when the invoice was issued, like the other particulars.")
+    issuer_address = column()
+    issuer_tax_id = column()
+    recipient_name = column()
+    recipient_address = column()
+    recipient_tax_id = column()
+    note = column(filter=False)
+    outstanding = documents.invoice_outstanding()
+    paid = documents.invoice_paid()
+    paid_before = documents.invoice_paid_before()
+    overdue = documents.invoice_overdue()
+    credited = documents.invoice_credited()
+    customer = one()
+    order = one()
+    lines = many("InvoiceLine", "invoice", order="position", few=True)
+    instalments = many("Instalment", "invoice", order="position", few=True)
+    credit_notes = many("CreditNote", "invoice", few=True)
+    allocations = many("Allocation", "invoice", few=True)
+    payments = many("Payment", "invoice", "Payments that were for this invoice.", order="-receivedAt", few=True)
+
+
+@node(models.InvoiceLine)
+class InvoiceLine:
+    """A line of an invoice: an order's line, a part of one, or the order as a whole. `net` is without tax, with shipping, and with
+    its part of the invoice's discount taken off."""
+
+    position = column()
+    description = column()
+    quantity = column()
+    currency = column()
+    unit_price = money()
+    discount = money()
+    shipping = money()
+    amount = money("line_amount")
+    net = money()
+    customer = one()
+    invoice = one()
+    product = one()
+
+
+@node(models.Instalment, order="-dueOn")
+class Instalment:
+    """A part of an invoice that is due on a day."""
+
+    position = column()
+    due_on = column(sort=True)
+    currency = column()
+    amount = money("amount")
+    paid_before = money(doc="What of it was paid before the invoice was issued.")
+    outstanding = documents.instalment_outstanding()
+    customer = one()
+    invoice = one()
+
+
+@node(models.CreditNote)
+class CreditNote:
+    """What is taken back of an invoice. What was still owed is owed no more; of what was paid the customer has a credit."""
+
+    number = column()
+    reason = column()
+    currency = column()
+    net = money()
+    tax = money()
+    total = money()
+    issued_on = column(sort=True)
+    issuer_name = column(doc="As it was when the credit note was issued, like the other particulars.")
+    issuer_address = column()
+    issuer_tax_id = column()
+    recipient_name = column()
+    recipient_address = column()
+    recipient_tax_id = column()
+    credit_left = documents.credit_left()
+    customer = one()
+    invoice = one()
+    lines = many("CreditNoteLine", "credit_note", order="position", few=True)
+    allocations = many("Allocation", "credit_note", few=True)
+
+
+@node(models.CreditNoteLine)
+class CreditNoteLine:
+    """What is taken back of an invoice's line, or of the invoice as a whole, without tax."""
+
+    position = column()
+    description = column()
+    quantity = column()
+    currency = column()
+    net = money()
+    customer = one()
+    credit_note = one()
+    invoice_line = one()

@@ -191,3 +191,31 @@ async def test_an_order_in_another_currency_is_settled(world: World) -> None:
         "SELECT open FROM open_items WHERE purpose = 'RECEIVABLE' AND order_id = $1", uuid_of(order)
     )
     assert owed["open"] == 0
+
+
+async def test_an_order_is_invoiced_and_credited(world: World) -> None:
+    create, issue, credit, use = steps("Invoice an order, and credit it")
+    finance, customer = world.viewer("FINANCE"), await world.customer()
+    order = await world.order("CONFIRMED", customer)
+    (made,) = (await world.ask(create, finance, order=order))["data"].values()
+    assert (made["userErrors"], made["invoice"]["total"]) == ([], {"amount": "12.50"})
+    (issued,) = (await world.ask(issue, finance, invoice=made["invoice"]["id"]))["data"].values()
+    assert issued["userErrors"] == []
+    assert issued["invoice"]["instalments"]["nodes"] == [
+        {"dueOn": "2026-11-01", "amount": {"amount": "3.75"}},
+        {"dueOn": "2026-12-31", "amount": {"amount": "8.75"}},
+    ]
+    assert issued["invoice"]["order"] == {"status": "INVOICED", "invoiced": {"amount": "12.50"}}
+    assert issued["invoice"]["outstanding"] == {"amount": "12.50"}
+    await world.do("paymentRecord", orderId=order, amount=money("10.00"), method="CASH")
+    (noted,) = (await world.ask(credit, finance, invoice=made["invoice"]["id"]))["data"].values()
+    assert noted["userErrors"] == []
+    note = noted["creditNote"]
+    assert (note["total"], note["creditLeft"]) == ({"amount": "5.00"}, {"amount": "2.50"})
+    assert note["invoice"] == {"outstanding": {"amount": "0.00"}, "credited": {"amount": "5.00"}}
+    other = await world.order("CONFIRMED", customer)
+    (used,) = (await world.ask(use, finance, customer=customer, order=other))["data"].values()
+    assert used == {
+        "allocation": {"amount": {"amount": "2.50"}, "creditNote": {"creditLeft": {"amount": "0.00"}}},
+        "userErrors": [],
+    }
