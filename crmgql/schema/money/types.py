@@ -3,8 +3,9 @@
 from typing import Any
 
 from crmgql import models
-from crmgql.engine.declare import column, derived, many, money, node, one
+from crmgql.engine.declare import column, derived, many, money, node, one, through
 from crmgql.planner import codecs
+from crmgql.planner.metadata import Through
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -23,7 +24,13 @@ class Payment:
     provider = column()
     provider_reference = column()
     customer = one()
-    order = one()
+    order = one("The order that it was recorded for; `orders` has all that it settles.")
+    orders = through(
+        "Order",
+        Through("order_payments", "payment_id", "order_id", "Allocation"),
+        "The order that the payment is for, and others of which it settles something.",
+        order="-orderedAt",
+    )
     allocations = many("Allocation", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
 
