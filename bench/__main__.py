@@ -1,8 +1,9 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
-`imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `verify`: entries of the
-books per second. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
+`imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `hooks`: a burst of posts of a
+payment provider, and how they are booked. `verify`: entries of the
+books per second. `revenue`: reports over orders, beside a plain GROUP BY. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
 
 from __future__ import annotations
 
@@ -17,11 +18,13 @@ from bench import (
     data,
     doors,
     growth,
+    hooks,
     idle,
     imports,
     jobs,
     ledger,
     planning,
+    revenue,
     routing,
     servers,
     stale,
@@ -46,8 +49,10 @@ def main() -> None:
             "idle",
             "imports",
             "feed",
+            "hooks",
             "ledger",
             "verify",
+            "revenue",
         ),
         default="360",
     )
@@ -109,6 +114,11 @@ def main() -> None:
             shape = {"customers": options.customers or 10_000, "orders": options.orders or 34}
             verify.run(urls, **shape, rounds=min(options.rounds, 5), console=console)
         return
+    if options.what == "revenue":
+        with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
+            shape = data.Shape(options.customers or 10_000, options.orders or 20)
+            revenue.run(urls, shape, rounds=options.rounds, console=console)
+        return
     if options.what == "imports":
         with data.servers(None, options.database_url, options.redis_url) as urls:
             imports.run(urls, rounds=min(options.rounds, 5), checkout=options.checkout, console=console)
@@ -120,6 +130,10 @@ def main() -> None:
     if options.what == "ledger":
         with data.servers(None, options.database_url, options.redis_url) as urls:
             ledger.run(urls, rounds=options.rounds, console=console)
+        return
+    if options.what == "hooks":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            hooks.run(urls, console)
         return
     if options.what == "stale":
         with data.servers(None, options.database_url, options.redis_url) as urls:

@@ -119,6 +119,13 @@ class CreditLimit(Conflict):
     code = "CREDIT_LIMIT"
 
 
+class OrderBelowSettled(CrmError):
+    """An order would become less than what of it is invoiced, credited or written off."""
+
+    code = "ORDER_BELOW_SETTLED"
+    final = True
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

@@ -76,6 +76,8 @@ ENTRIES |= {
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
+    "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
+    "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),

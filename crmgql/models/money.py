@@ -86,13 +86,28 @@ class Payment(Editable):
         ]
 
 
-FIGURES = ("order_id", "payment_id", "item_id", "source_item_id", "currency", "amount")
+ALLOCATED = (
+    "order_id",
+    "payment_id",
+    "item_id",
+    "source_item_id",
+    "currency",
+    "amount",
+    "paid_currency",
+    "paid_amount",
+)
 """What an allocation and the one that undoes it have in common, besides the customer."""
+
+ONE_CURRENCY = "currency <> paid_currency OR (amount = paid_amount AND num_nonnulls(rate_id, paid_rate_id) = 0)"
 
 
 class Allocation(Record):
     """A part of a payment that settles a part of an order. It is never changed: undoing it is another row with the same
-    figures, whose entry reverses that of the row that it undoes."""
+    figures, whose entry reverses that of the row that it undoes.
+
+    `amount` is in the order's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id` are the
+    exchange rates of the two; without them the base currency's own, or the two amounts were given.
+    """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", on_delete=fields.RESTRICT)
@@ -104,17 +119,23 @@ class Allocation(Record):
     source_item_id = fields.UUIDField()
     currency = fields.CharField(max_length=3)
     amount = AmountField()
+    paid_currency = fields.CharField(max_length=3)
+    paid_amount = AmountField()
+    rate_id: Any = fields.UUIDField(null=True)
+    paid_rate_id: Any = fields.UUIDField(null=True)
     allocated_on = fields.DateField()
     entry_id = fields.UUIDField()
 
     class Meta:
         table = "allocations"
         constraints = [
-            check("allocations_amount_positive", "amount > 0"),
+            check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
+            check("allocations_paid", ONE_CURRENCY),
             unique("allocations_entry_once", "customer_id", "entry_id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
-            unique("allocations_figures", "customer_id", "id", *FIGURES),
+            unique("allocations_figures", "customer_id", "id", *ALLOCATED),
             *amounts("allocations", "amount"),
+            *amounts("allocations", "paid_amount", currency="paid_currency"),
         ]
         composite_keys = (
             CompositeKey("allocations_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
@@ -122,11 +143,13 @@ class Allocation(Record):
             CompositeKey("allocations_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
             CompositeKey("allocations_item", ("item_id",), "open_items", ("id",)),
             CompositeKey("allocations_source_item", ("source_item_id",), "open_items", ("id",)),
+            CompositeKey("allocations_rate", ("rate_id",), "fx_rates", ("id",)),
+            CompositeKey("allocations_paid_rate", ("paid_rate_id",), "fx_rates", ("id",)),
             CompositeKey(
                 "allocations_undoes",
-                ("customer_id", "undoes_id", *FIGURES),
+                ("customer_id", "undoes_id", *ALLOCATED),
                 "allocations",
-                ("customer_id", "id", *FIGURES),
+                ("customer_id", "id", *ALLOCATED),
             ),
         )
         indexes = [

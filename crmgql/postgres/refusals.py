@@ -23,11 +23,13 @@ REASONS = {
     "revenue_lines_line": ORDER,
     "revenue_records_lines": ORDER,
     "revenue_records_posted": ORDER,
+    "revenue_records_scheduled": ORDER,
     "open_items_live_order": "An order that is owed or paid would no longer be confirmed",
     "payments_posted": PAYMENT,
     "payments_kept": PAYMENT,
     "allocations_posted": ALLOCATION,
     "allocations_undone": ALLOCATION,
+    "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }
 
 

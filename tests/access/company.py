@@ -36,6 +36,7 @@ UNVERSIONED = {
     "exports",
     "fx_rates",
     "allocations",
+    "provider_events",
 }
 EARLY = (
     "users",
@@ -59,6 +60,7 @@ EARLY = (
     "payments",
     "leads",
     "webhook_endpoints",
+    "payment_accounts",
 )
 """Tables that others refer to."""
 
@@ -377,12 +379,16 @@ def _allocations(made: dict[str, list[Row]]) -> None:
             continue
         part = {name: payment[name] for name in ("customer_id", "order_id", "currency")}
         part |= {"payment_id": key("payments", number), "allocated_on": date(2026, 1, 1 + number % 28)}
+        paid_currency = "JPY" if number % 2 else payment["currency"]  # as for an order in another currency
         for turn in range(3):
             row = len(made["allocations"]) + 1
+            amount = Decimal(7 + number) * (1 if turn == 0 else 2)
             made["allocations"].append(
                 part
                 | {
-                    "amount": exact(Decimal(7 + number), payment["currency"]) * (1 if turn == 0 else 2),
+                    "amount": exact(amount, payment["currency"]),
+                    "paid_currency": paid_currency,
+                    "paid_amount": exact(amount, paid_currency),
                     "undoes_id": key("allocations", row - 1) if turn == 2 else None,
                     **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
                 }
@@ -469,7 +475,7 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind == "Allocation"  # which is seen as payments are
+        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "ProviderEvent")  # seen as payments and accounts are
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

@@ -66,6 +66,8 @@ TABLES = (
     "fx_rates",
     "accounting_periods",
     "allocations",
+    "payment_accounts",
+    "provider_events",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

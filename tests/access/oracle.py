@@ -60,7 +60,8 @@ def column(kind: str, field: str) -> str:
 def money_columns(kind: str, field: str) -> tuple[str, str]:
     name = column(kind, field)
     amount = name if name in BARE_AMOUNTS else f"{name}_amount"
-    return amount, "salary_currency" if field == "salary" else "currency"
+    own = {("User", "salary"): "salary_currency", ("Allocation", "paid"): "paid_currency"}
+    return amount, own.get((kind, field), "currency")
 
 
 def gid(kind: str, id: UUID) -> str:

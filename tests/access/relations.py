@@ -58,6 +58,8 @@ PREFIXES = {
     "FxRate": "fxr",
     "Allocation": "alc",
     "AccountingPeriod": "per",
+    "PaymentAccount": "pac",
+    "ProviderEvent": "pev",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -108,6 +110,7 @@ ONE = {
     ("*", "endpoint"): "WebhookEndpoint",
     ("WebhookEndpoint", "subscription"): "EventSubscription",
     ("Allocation", "undoes"): "Allocation",
+    ("ProviderEvent", "account"): "PaymentAccount",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -212,4 +215,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Export": "-id",
     "FxRate": "-effectiveOn",
     "AccountingPeriod": "-firstOn",
+    "PaymentAccount": "name",
+    "ProviderEvent": "-id",
 }

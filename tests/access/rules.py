@@ -100,12 +100,15 @@ TABLE_OF = {
     "FxRate": "fx_rates",
     "Allocation": "allocations",
     "AccountingPeriod": "accounting_periods",
+    "PaymentAccount": "payment_accounts",
+    "ProviderEvent": "provider_events",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
     "payments": ("Allocation",),
     "periods": ("AccountingPeriod",),
+    "providers": ("PaymentAccount", "ProviderEvent"),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -276,6 +279,8 @@ class Sight:
                 or self._below(row["claimed_by_id"])
             ),
         }
+        for kind in ("PaymentAccount", "ProviderEvent"):
+            rules[kind] = lambda row: bool(roles & {"ADMIN", "FINANCE"})
         for kind in ("WebhookDelivery", "WebhookAttempt"):
             rules[kind] = lambda row: self._endpoint(self._by_id("webhook_endpoints", row["endpoint_id"]))
         for kind in ("SellerProfile", "Absence", "PoolMove"):

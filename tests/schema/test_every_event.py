@@ -41,6 +41,8 @@ ELSEWHERE = {
     "opportunity.revived": "domain/opportunities/test_stale_alerts.py",
     "routingRuleset.retired": "schema/routing/test_routing.py",
     "order.creditLimitPassed": "domain/money/test_standings.py",
+    "revenue.recognised": "domain/sales/test_deferrals.py",
+    "revenue.reversed": "domain/sales/test_deferrals.py",
     "stageTransition.recorded": "imports/test_all_nouns.py",
     "user.loggedIn": "domain/people/test_session_events.py",
     "user.loggedOut": "domain/people/test_session_events.py",

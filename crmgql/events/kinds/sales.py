@@ -1,5 +1,7 @@
 """Orders."""
 
+from datetime import date
+
 from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money, Payload
 
 
@@ -29,6 +31,20 @@ class CreditLimitPassed(Payload):
     limit: Money
 
 
+class OrderAmended(OrderMoved):
+    """The order's total before and after, and the reason."""
+
+    total_before: Money
+    total: Money
+
+
+class RevenueMoved(Payload):
+    """How much of the order's deferred revenue, and the company's day on which it counts."""
+
+    amount: Money
+    effective_on: date
+
+
 KINDS = (
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
@@ -44,10 +60,19 @@ KINDS = (
         CreditLimitPassed,
         ALWAYS,
     ),
+    Kind("order.amended", "Order", "A committed order's lines, tax or discount changed.", OrderAmended, ALWAYS),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),
     Kind("order.shipped", "Order", "An order was shipped.", OrderMoved, ALWAYS),
     Kind("order.delivered", "Order", "An order was delivered.", OrderMoved, ALWAYS),
     Kind("order.held", "Order", "An order was put on hold.", OrderMoved, ALWAYS),
     Kind("order.cancelled", "Order", "An order was cancelled.", OrderMoved, ALWAYS),
+    Kind("revenue.recognised", "Order", "Deferred revenue of an order was recognised.", RevenueMoved, ALWAYS),
+    Kind(
+        "revenue.reversed",
+        "Order",
+        "Recognised revenue was taken back, as its order changed or was cancelled.",
+        RevenueMoved,
+        ALWAYS,
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from crmgql.domain.money import amendments
 from crmgql.domain.sales import credit, orders
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
@@ -27,6 +28,18 @@ class OrderLineInput:
 class OrderSetLinesInput:
     id: strawberry.ID
     lines: list[OrderLineInput]
+    expected_version: int | None = UNSET
+
+
+@input
+class OrderAmendInput:
+    """What is left out stays. `lines`: all lines that the order has from now on."""
+
+    id: strawberry.ID
+    reason: str
+    lines: list[OrderLineInput] | None = UNSET
+    tax: MoneyInput | None = UNSET
+    discount: MoneyInput | None = UNSET
     expected_version: int | None = UNSET
 
 
@@ -62,6 +75,12 @@ mutations.table(
     ),
     Row("orderUpdate", "Changes what the input names.", orders.update, input=inputs.update(orders.FACTS)),
     Row("orderSetLines", "Replaces the lines of a draft.", orders.set_lines, input=OrderSetLinesInput),
+    Row(
+        "orderAmend",
+        "Changes a committed order that is not shipped yet. What was paid above its new total becomes the customer's credit.",
+        amendments.amend,
+        input=OrderAmendInput,
+    ),
     Row(
         "orderConfirm",
         "Confirms a draft: its lines and amounts are fixed, and the total is owed.",
