@@ -59,8 +59,8 @@ TOTALS = f"""{OWED}
 SELECT currency, count(*) AS customers, {", ".join(f"sum({name}) AS {name}" for name in ("amount", *(f"bucket_{n}" for n in range(5))))}
 FROM seen GROUP BY currency ORDER BY currency"""
 PAGE = f"""{OWED}
-SELECT seen.*, customers.name FROM seen JOIN customers ON customers.id = owner_id
-ORDER BY currency, amount DESC, owner_id LIMIT {{first}} OFFSET {{skip}}"""
+SELECT seen.*, customers.name FROM seen JOIN customers ON customers.id = seen.owner_id
+ORDER BY seen.currency, seen.amount DESC, seen.owner_id LIMIT {{first}} OFFSET {{skip}}"""
 VISIBLE = "owner_id IN ({customers})"
 
 # What a customer owes, less what it has paid ahead and has as credit: an allocation moves nothing between these.
@@ -94,14 +94,16 @@ async def ageing(
     known_at: datetime | None = None,
     customer_id: UUID | None = None,
     currency: str | None = None,
-    first: int = 20,
-    skip: int = 0,
+    first: int | None = None,
+    skip: int | None = None,
 ) -> Row:
-    """Totals by currency, and a page of customers, those that owe most first. `as_of`: today, unless another day is given.
+    """Totals by currency, and a page of customers, those that owe most first; 20 unless `first` says how many. `as_of`: today,
+    unless another day is given.
 
     Raises `Forbidden` for who sees no orders or payments, `BadUserInput`.
     """
     _require(viewer)
+    first, skip = 20 if first is None else first, skip or 0
     if not 0 <= first <= MOST:
         raise BadUserInput(f"first is {first}; a page has 0 to {MOST} customers.", field="first")
     if not 0 <= skip <= 1_000_000:

@@ -78,8 +78,8 @@ CURRENCY = Argument("currency", scalars.CurrencyCode)
         Argument("knownAt", scalars.DateTimeText, None, "Leaves out what was recorded from this time on."),
         CUSTOMER,
         CURRENCY,
-        Argument("first", int, 20, f"How many customers; at most {receivables.MOST}."),
-        Argument("skip", int, 0, "How many customers to leave out before."),
+        Argument("first", int, None, f"How many customers; 20 unless given, at most {receivables.MOST}."),
+        Argument("skip", int, None, "How many customers to leave out before."),
     ),
     calls=receivables.ageing,
 )
