@@ -1,113 +1,46 @@
-"""What customers owed on a day, and a customer's statement of account."""
+"""What a refund would come to."""
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import strawberry
 
-from crmgql.domain.money import receivables
-from crmgql.engine import scalars
+from crmgql.domain.money import refunds
 from crmgql.engine.computed import Ask, computed
-from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of, object_type, optional
-from crmgql.models.names import PREFIXES, api_id
+from crmgql.engine.scalars import DecimalText
+from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of, object_type
 
-OWED = (
-    Field("currency", scalars.CurrencyCode),
-    Field("outstanding", lazy("Money"), "What was owed."),
-    Field("overdue", lazy("Money"), "What of it was due before the day."),
-    Field("ageing", list_of(lazy("AgeingAmount")), "What was owed, by how long it was due: all buckets."),
-)
 object_type(
-    "ReceivablesTotal",
-    [*OWED, Field("customers", int, "How many owed something.")],
-    "What all customers owed in a currency.",
-)
-object_type(
-    "ReceivablesOfCustomer",
-    [Field("customerId", strawberry.ID), Field("name", str), *OWED],
-    "What a customer owed in a currency.",
-)
-object_type(
-    "Receivables",
+    "RefundUndoing",
     [
-        Field("asOf", scalars.DateText),
-        Field("knownAt", optional(scalars.DateTimeText), "Null: all that is known now."),
-        Field("totals", list_of(lazy("ReceivablesTotal")), "An entry per currency."),
-        Field("customers", list_of(lazy("ReceivablesOfCustomer")), "A page; by currency, those that owed most first."),
+        Field("allocationId", strawberry.ID, "The allocation that would be undone."),
+        Field("orderId", strawberry.ID, "The order that would be owed again."),
+        Field("amount", lazy("Money"), "How much of it; the rest would settle the order again."),
     ],
-    "What customers owed on a day, as far as you may see it.",
+    "What would be undone for a refund.",
 )
 object_type(
-    "AccountMovement",
+    "RefundDryRun",
     [
-        Field("day", scalars.DateText),
-        Field("kind", str, "What happened, such as order.confirmed or payment.received."),
-        Field("documentType", str),
-        Field("documentId", optional(strawberry.ID)),
-        Field("documentName", optional(str), "An order's number, a payment's reference."),
-        Field("amount", lazy("Money"), "More owed, or as a minus, less."),
-        Field("balance", lazy("Money"), "What is owed after it."),
+        Field("amount", lazy("Money"), "How much would go back."),
+        Field("unallocated", lazy("Money"), "What is left of the payment now, without undoing anything."),
+        Field("undoes", list_of(lazy("RefundUndoing")), "In the order in which they would be undone."),
     ],
-    "What changed a customer's balance.",
+    "What a refund would come to.",
 )
-object_type(
-    "AccountStatement",
-    [
-        Field("customerId", strawberry.ID),
-        Field("name", str),
-        Field("currency", scalars.CurrencyCode),
-        Field("since", scalars.DateText),
-        Field("until", scalars.DateText),
-        Field("opening", lazy("Money")),
-        Field("movements", list_of(lazy("AccountMovement"))),
-        Field("closing", lazy("Money")),
-    ],
-    "What a customer owes, less what it paid ahead and has as credit, from day to day; as a minus, it has more than it owes.",
-)
-CUSTOMER = Argument("customerId", strawberry.ID)
-CURRENCY = Argument("currency", scalars.CurrencyCode)
 
 
 @computed(
-    "receivables",
-    lazy("Receivables"),
+    "refundDryRun",
+    lazy("RefundDryRun"),
     arguments=(
-        Argument("asOf", scalars.DateText, None, "The day; today unless another is given."),
-        Argument("knownAt", scalars.DateTimeText, None, "Leaves out what was recorded from this time on."),
-        CUSTOMER,
-        CURRENCY,
-        Argument("first", int, None, f"How many customers; 20 unless given, at most {receivables.MOST}."),
-        Argument("skip", int, None, "How many customers to leave out before."),
+        Argument("paymentId", strawberry.ID, REQUIRED),
+        Argument("amount", DecimalText, None, "In the payment's currency; left out, as refundRequest."),
+        Argument("allocationIds", list[strawberry.ID], None),
     ),
-    calls=receivables.ageing,
+    calls=refunds.dry_run,
 )
-async def owed(ask: Ask, **values: Any) -> Any:
-    """What customers owed on a day, by how long it was due, as the books say it now or said it at a time."""
-    found = await receivables.ageing(ask.database, ask.viewer, **values)
-    customers = [{**row, "customerId": api_id("Customer", row["customerId"])} for row in found["customers"]]
-    return {**found, "customers": customers}
-
-
-@computed(
-    "customerStatement",
-    lazy("AccountStatement"),
-    arguments=(
-        Argument("customerId", strawberry.ID, REQUIRED),
-        Argument("since", scalars.DateText, REQUIRED, "The first day."),
-        Argument("until", scalars.DateText, None, "The last day; today unless another is given."),
-        CURRENCY,
-    ),
-    calls=receivables.statement,
-)
-async def account(ask: Ask, **values: Any) -> Any:
-    """A customer's statement of account: what was owed before, what changed that day by day, what it came to."""
-    found = await receivables.statement(ask.database, ask.viewer, **values)
-    movements = [{**row, "documentId": _id(row["documentType"], row["documentId"])} for row in found["movements"]]
-    return {**found, "customerId": api_id("Customer", found["customerId"]), "movements": movements}
-
-
-def _id(record: str, id: UUID) -> str | None:
-    """A document's id; null for what the API has no type for."""
-    return api_id(record, id) if record in PREFIXES else None
+async def refund_dry_run(ask: Ask, **values: Any) -> Any:
+    """What refundRequest would hold and undo. Nothing is changed."""
+    return await refunds.dry_run(ask.database, ask.viewer, **values)

@@ -77,6 +77,43 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
 
 
+async def test_money_is_refunded(world: World) -> None:
+    tried, request, unknown, succeed, fail, cash = steps("Refund money")
+    payment, order = await prepaid(world)
+    assert (await world.do("paymentAllocate", id=payment, orderId=order, amount=money("4"))).done
+
+    async def ask(query: str, **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer("FINANCE"), **variables)
+        assert "errors" not in answer, answer
+        ((_, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload.get("refund") or payload
+
+    (undoes,) = (await ask(tried, payment=payment))["undoes"]
+    assert (undoes["orderId"], undoes["amount"]) == (order, {"amount": "2.00"})
+    asked = await ask(request, payment=payment)
+    assert (asked["status"], asked["payment"]) == ("REQUESTED", {"unallocated": {"amount": "0.00"}})
+    assert (await ask(unknown, refund=asked["id"]))["status"] == "UNKNOWN"
+    assert (await ask(succeed, refund=asked["id"]))["status"] == "SUCCEEDED"
+    assert (await ask(fail, refund=asked["id"]))["statusReason"] == "The account is closed"
+    assert (await ask(cash, payment=payment))["status"] == "SUCCEEDED"
+
+
+async def test_a_chargeback_is_handled(world: World) -> None:
+    open, win, lose = steps("Handle a chargeback")
+    payment, _ = await prepaid(world)
+    finance = world.viewer("FINANCE")
+
+    async def ask(query: str, **variables: Any) -> Any:
+        ((_, payload),) = (await world.ask(query, finance, **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["dispute"]
+
+    assert (await ask(win, dispute=(await ask(open, payment=payment))["id"]))["status"] == "WON"
+    lost = await ask(lose, dispute=(await ask(open, payment=payment))["id"])
+    assert lost == {"status": "LOST", "payment": {"unallocated": {"amount": "3.00"}}}
+
+
 async def test_an_order_in_another_currency_is_settled(world: World) -> None:
     record, allocate = steps("Settle an order in another currency")
     finance, customer = world.viewer("FINANCE"), await world.customer()
