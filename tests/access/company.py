@@ -411,6 +411,8 @@ def _allocations(made: dict[str, list[Row]]) -> None:
                     "payment_id": key("payments", number),
                     "allocated_on": date(2026, 2, 1),
                     "amount": exact(Decimal(3), payment["currency"]),
+                    "paid_currency": payment["currency"],
+                    "paid_amount": exact(Decimal(3), payment["currency"]),
                     "undoes_id": key("allocations", row - 1) if turn else None,
                     **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
                 }
