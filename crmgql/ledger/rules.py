@@ -235,7 +235,8 @@ DISPUTES = """
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
-    WHERE a.owner_id BETWEEN $1 AND $2 AND link.hash IS DISTINCT FROM a.hash ORDER BY a.anchor_id"""
+    LEFT JOIN public.audit_links AS trail ON trail.owner_id = a.owner_id AND trail.lane = a.lane AND trail.seq = a.seq
+    WHERE a.owner_id BETWEEN $1 AND $2 AND coalesce(link.hash, trail.hash) IS DISTINCT FROM a.hash ORDER BY a.anchor_id"""
 
 RULES = (
     _rule(

@@ -24,6 +24,7 @@ from crmgql.models.base import (
     NumberField,
     Record,
     Undescribed,
+    UuidArrayField,
     amounts,
     check,
     index,
@@ -376,6 +377,25 @@ class LedgerLink(Model, metaclass=Undescribed):
         composite_keys = (
             CompositeKey("ledger_links_entry_fkey", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
         )
+
+
+class AuditLink(Model, metaclass=Undescribed):
+    """The place of a statement's audit rows in a lane: `digest` is of their text, in the order of their ids.
+
+    The lanes are below zero: those from 0 on have entries. The owner is the customer, or the company for rows of several or of none.
+    """
+
+    owner_id = fields.UUIDField(primary_key=True)
+    lane = fields.SmallIntField()
+    seq = fields.BigIntField()
+    ids: Any = UuidArrayField()
+    digest: Any = fields.BinaryField()
+    hash: Any = fields.BinaryField()
+
+    class Meta:
+        table = "audit_links"
+        primary_key = ("owner_id", "lane", "seq")
+        constraints = [check("audit_links_lane", "lane < 0")]
 
 
 class Balance(Model, metaclass=Undescribed):

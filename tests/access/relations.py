@@ -135,6 +135,7 @@ MANY = {
     ("Order", "tickets"): ("Ticket", "order_id", "-id"),
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
+    ("Payment", "providerEvents"): ("ProviderEvent", "payment_id", "-id"),
     ("Payment", "refunds"): ("Refund", "payment_id", "-id"),
     ("Payment", "disputes"): ("Dispute", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),

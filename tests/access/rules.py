@@ -324,7 +324,7 @@ class Sight:
             return bool(self.roles & roles) and all(self.in_scope(each) for each in scopes)
         orders = bool(self.roles - {"MARKETER"}) and self.in_scope("Order")
         payments = bool(self.roles - {"MARKETER"}) and self.in_scope("Payment")
-        if kind == "Order" and field in ("paid", "outstanding"):
+        if kind == "Order" and field in ("paid", "outstanding", "revenue"):
             return payments
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders

@@ -15,7 +15,7 @@ SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
 COMMITTED = SOLD | {"UNAVAILABLE"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
-    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
+    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin", "revenue")),
     *(("Customer", name) for name in ("orderCount", "currencies", "lastActivityAt", "receivables")),
     *(("Customer", name) for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn")),
     *(("Customer", name) for name in ("creditBalance", "unearned")),
@@ -81,6 +81,7 @@ class Values:
                 self.refunded[refund["payment_id"]] += refund["amount"]
         self.undone = {row["undoes_id"] for row in rows["allocations"]}
         self.campaigns = Campaigns(rows, sight)
+        self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
         if kind == "Product":
@@ -90,6 +91,8 @@ class Values:
             return row["id"] in self.undone
         if kind == "Payment":
             return money({"unallocated": self.left, "refunded": self.refunded}[field][row["id"]], row["currency"])
+        if (kind, field) == ("Order", "revenue"):
+            return self.order_revenue(row)
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
         if kind == "EventSubscription":
@@ -116,6 +119,22 @@ class Values:
     def order_margin(self, order: Row) -> Decimal | None:
         cost = self.order_cost(order)
         return None if cost is None else order["subtotal_amount"] - order["discount_amount"] - cost
+
+    def order_revenue(self, order: Row) -> Any:
+        """Nothing is deferred here: no product has such a rule."""
+        is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+        net = order["subtotal_amount"] - order["discount_amount"] if is_booked else Decimal(0)
+        found = {
+            "booked": net,
+            "recognised": net,
+            "deferred": Decimal(0),
+            "received": self.order_paid(order),
+            "outstanding": self.order_outstanding(order),
+            "margin": self.order_margin(order) if is_booked else Decimal(0),
+        }
+        if not self.sees_margins:
+            found["margin"] = None
+        return {name: money(amount, order["currency"]) for name, amount in found.items()}
 
     def sold(self, customer: Row, currency: str) -> list[Row]:
         orders = self.under["Order", customer["id"]]

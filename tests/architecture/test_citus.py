@@ -74,7 +74,7 @@ SELECT t.relname AS table, k.relname AS key,
 FROM pg_index JOIN pg_class k ON k.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
 WHERE indisunique AND t.relnamespace = 'public'::regnamespace AND NOT t.relispartition AND (t.relname = 'customers' OR EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = t.oid AND attname = 'customer_id' AND NOT attisdropped) OR t.relname = ANY ($1))"""
-BOOKS = {"ledger_entries", "postings", "open_items", "ledger_heads", "ledger_links", "balances"}
+BOOKS = {"ledger_entries", "postings", "open_items", "ledger_heads", "ledger_links", "audit_links", "balances"}
 """Distributed by their owner: the customer, or the company, which is then a shard of its own."""
 
 

@@ -51,6 +51,7 @@ BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
 
 KEPT = {
+    "audit_links",
     "ledger_heads",
     "balances",
     "anchors",

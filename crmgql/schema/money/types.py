@@ -72,6 +72,7 @@ class Payment:
     refunds = many("Refund", "payment", few=True)
     disputes = many("Dispute", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
+    provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
 
 
 def _is_undone() -> Any:

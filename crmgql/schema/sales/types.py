@@ -4,6 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one, through
 from crmgql.planner.metadata import Through
 from crmgql.schema.customers import aggregates
+from crmgql.schema.sales.revenue import order_revenue
 
 
 @node(models.Order, order="-orderedAt")
@@ -23,6 +24,7 @@ class Order:
     outstanding = aggregates.order_outstanding()
     cost = aggregates.order_cost()
     margin = aggregates.order_margin()
+    revenue = order_revenue()
     ordered_at = column(sort=True)
     confirmed_at = column()
     shipped_at = column()
