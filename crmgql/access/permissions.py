@@ -132,6 +132,12 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
         Permission("payment.write", "recording payments, and that they failed or were refunded"),
+        Permission(
+            "ledger.read",
+            "seeing entries of the books, by the customer's owner; with all, also the company's own and the trial balance",
+            BY_OWNER,
+        ),
+        Permission("account.write", "saying what the accountant's system calls the accounts of the books"),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
         Permission("period.read", "seeing which days of the books are closed"),

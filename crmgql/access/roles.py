@@ -75,6 +75,7 @@ declare(
     owner.assign ticket.assign leadQueue.assign
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
     order.read order.write payment.read payment.write rate.write period.write period.adjust
+    ledger.read account.write
     commission.read
     task.read.own job.read.own email.read.own audit.read
     """,

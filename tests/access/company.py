@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_leads, company_work
+from tests.access import company_books, company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import OPEN_TO_ALL, TABLE_OF
 
@@ -36,6 +36,7 @@ UNVERSIONED = {
     "exports",
     "fx_rates",
     "allocations",
+    "ledger_entries",
 }
 EARLY = (
     "users",
@@ -141,6 +142,7 @@ def rows() -> dict[str, list[Row]]:
     _trail(made, dice)
     company_work.fill(made)
     company_leads.fill(made)
+    company_books.fill(made)
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():

@@ -66,6 +66,8 @@ TABLES = (
     "fx_rates",
     "accounting_periods",
     "allocations",
+    "ledger_entries",
+    "account_codes",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

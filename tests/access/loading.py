@@ -9,9 +9,13 @@ from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
+from tests.access import company_books
 from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
+
+BOOKS = ("allocations", "ledger_entries")
+"""What the books are made of. Whatever is made by the product has other ids on each run."""
 
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
 """Foreign keys to rows that come later."""
@@ -33,14 +37,19 @@ async def load(connection: asyncpg.Connection) -> None:
     )
     async with connection.transaction():
         for table, listed in made.items():
-            if table != "allocations":
+            if table not in BOOKS:
                 await _insert(connection, table, listed)
         act = Act(Transaction(connection, WITHOUT_DAYS), system(system_clock))
         await revenue.follow(act, [row["id"] for row in made["orders"]])
         await receipts.follow(act, [row["id"] for row in made["payments"]])
-    async with connection.transaction():  # those that are made have other ids on each run
-        await connection.execute("SET LOCAL session_replication_role = replica; DELETE FROM allocations")
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute("DELETE FROM allocations; DELETE FROM postings; DELETE FROM ledger_entries")
         await _insert(connection, "allocations", made["allocations"])
+        entries = made["ledger_entries"]
+        plain = [{name: each[name] for name in each if name != "created_at"} for each in entries]
+        await _insert(connection, "ledger_entries", plain)
+        await _insert(connection, "postings", [each for entry in entries for each in company_books.postings(entry)])
     for table, column in LATER:
         values = [(row[column], row["id"]) for row in made[table]]
         await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)

@@ -25,6 +25,7 @@ from tests.access.rules import TABLE_OF, Row
 
 MONEY = "{ amount currency }"
 CHANGE = "{ field before after }"
+POSTING = "{ n debit credit amount currency baseAmount }"
 DEPTH = 4
 
 
@@ -181,8 +182,8 @@ class Writer:
             if made.args and self.chance(50):
                 currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
             return f"{self.alias()}: {name}{currency} {MONEY}"
-        if target == "EventChange":
-            return f"{self.alias()}: {name} {CHANGE}"
+        if target in ("EventChange", "LedgerPosting"):
+            return f"{self.alias()}: {name} {CHANGE if target == 'EventChange' else POSTING}"
         if target == "Node":
             return f"{self.alias()}: {name} {{ __typename id ... on Order {{ number }} }}"
         if not is_relation(made):

@@ -58,6 +58,8 @@ PREFIXES = {
     "FxRate": "fxr",
     "Allocation": "alc",
     "AccountingPeriod": "per",
+    "LedgerEntry": "lge",
+    "AccountCode": "acc",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -141,6 +143,7 @@ MANY = {
     ("Team", "children"): ("Team", "parent_id", "-id"),
     ("Team", "members"): ("User", "team_id", "-id"),
     ("Customer", "leads"): ("Lead", "customer_id", "-id"),
+    ("Customer", "ledgerEntries"): ("LedgerEntry", "customer_id", "-id"),
     ("Customer", "tasks"): ("Task", "customer_id", "-id"),
     ("User", "leads"): ("Lead", "owner_id", "-receivedAt"),
     ("User", "tasks"): ("Task", "assignee_id", "-id"),
@@ -211,4 +214,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Export": "-id",
     "FxRate": "-effectiveOn",
     "AccountingPeriod": "-firstOn",
+    "LedgerEntry": "-id",
+    "AccountCode": "code",
 }

@@ -310,6 +310,7 @@ PLAIN = {
     "Stage": {"name"},
     "Company": {"name", "timezone", "default_currency", "locale"},
     "FxRate": {"base_currency"},
+    "AccountCode": {"purpose", "code", "name", "name_zh"},
     "AccountingPeriod": {"status_reason"},
     "Team": {"name", "region"},
     "Ticket": {"priority"},

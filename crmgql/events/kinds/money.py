@@ -48,6 +48,14 @@ class PeriodMoved(Changed):
     status: str
 
 
+class AccountCoded(Changed):
+    """What the accountant's system calls an account."""
+
+    purpose: str
+    code: str
+    name: str
+
+
 class YearClosed(Changed):
     """The fiscal year that begins in `year`, and its days."""
 
@@ -65,6 +73,7 @@ KINDS = (
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
     Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
+    Kind("account.coded", "AccountCode", "The code or the name of an account of the books was set.", AccountCoded),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

@@ -1,10 +1,10 @@
-"""Mutations of payments, allocations, exchange rates, periods of the books."""
+"""Mutations of payments, allocations, exchange rates, periods of the books, codes of accounts."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, periods, rates, years
+from crmgql.domain.money import account_codes, allocations, payments, periods, rates, years
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input
 from crmgql.engine.mutations import Row
@@ -104,6 +104,16 @@ mutations.table(
         "Sets what one unit of a currency is worth in the base currency of the books, from a day on. What was posted already stays as it is.",
         rates.set_rate,
         input=inputs.create("currency effective_on rate source", optional="source", origin=False),
+    ),
+)
+
+mutations.table(
+    "AccountCode",
+    Row(
+        "accountCodeSet",
+        "Sets what the accountant's system calls an account of the books. What was posted stays as it is.",
+        account_codes.set_code,
+        input=inputs.create("purpose code name name_zh", also={"expected_version": int | None}, origin=False),
     ),
 )
 
