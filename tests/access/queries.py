@@ -185,6 +185,7 @@ class Writer:
         if target in ("EventChange", "LedgerPosting"):
             return f"{self.alias()}: {name} {CHANGE if target == 'EventChange' else POSTING}"
         if target == "Node":
+            self.budget -= 12  # a relation to each type there is, of which a query has only so many
             return f"{self.alias()}: {name} {{ __typename id ... on Order {{ number }} }}"
         if not is_relation(made):
             return f"{self.alias()}: {name}" if name in self.clashing or self.chance(20) else name
