@@ -88,3 +88,10 @@ async def test_the_books_are_read(world: World) -> None:
     entry, *_ = (await world.ask(entries, finance))["data"]["ledgerEntries"]["nodes"]
     assert entry["customer"] == {"name": "Acme"}
     assert [(each["debit"], each["credit"]) for each in entry["postings"]] == [("RECEIVABLE", "REVENUE")]
+
+
+async def test_months_are_forecast(world: World) -> None:
+    (query,) = steps("Forecast")
+    await world.order("CONFIRMED")
+    month, *_ = (await world.ask(query, world.viewer("FINANCE")))["data"]["forecast"]
+    assert (month["month"], month["currency"], month["expected"]) == ("2026-11", "EUR", month["booked"])
