@@ -66,6 +66,8 @@ TABLES = (
     "fx_rates",
     "accounting_periods",
     "allocations",
+    "payment_accounts",
+    "provider_events",
     "ledger_entries",
     "account_codes",
 )

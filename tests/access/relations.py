@@ -58,6 +58,8 @@ PREFIXES = {
     "FxRate": "fxr",
     "Allocation": "alc",
     "AccountingPeriod": "per",
+    "PaymentAccount": "pac",
+    "ProviderEvent": "pev",
     "LedgerEntry": "lge",
     "AccountCode": "acc",
 }
@@ -110,6 +112,7 @@ ONE = {
     ("*", "endpoint"): "WebhookEndpoint",
     ("WebhookEndpoint", "subscription"): "EventSubscription",
     ("Allocation", "undoes"): "Allocation",
+    ("ProviderEvent", "account"): "PaymentAccount",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -214,6 +217,8 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Export": "-id",
     "FxRate": "-effectiveOn",
     "AccountingPeriod": "-firstOn",
+    "PaymentAccount": "name",
+    "ProviderEvent": "-id",
     "LedgerEntry": "-id",
     "AccountCode": "code",
 }

@@ -101,6 +101,8 @@ TABLE_OF = {
     "FxRate": "fx_rates",
     "Allocation": "allocations",
     "AccountingPeriod": "accounting_periods",
+    "PaymentAccount": "payment_accounts",
+    "ProviderEvent": "provider_events",
     "LedgerEntry": "ledger_entries",
     "AccountCode": "account_codes",
 }
@@ -109,6 +111,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "rates": ("FxRate",),
     "payments": ("Allocation",),
     "periods": ("AccountingPeriod",),
+    "providers": ("PaymentAccount", "ProviderEvent"),
     "ledger": ("LedgerEntry", "AccountCode"),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
@@ -278,6 +281,8 @@ class Sight:
                 or self._below(row["claimed_by_id"])
             ),
         }
+        for kind in ("PaymentAccount", "ProviderEvent"):
+            rules[kind] = lambda row: bool(roles & {"ADMIN", "FINANCE"})
         for kind in ("WebhookDelivery", "WebhookAttempt"):
             rules[kind] = lambda row: self._endpoint(self._by_id("webhook_endpoints", row["endpoint_id"]))
         for kind in ("SellerProfile", "Absence", "PoolMove"):
@@ -320,6 +325,8 @@ class Sight:
             return payments
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
-        if kind == "Customer" and field == "outstanding":
+        if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments
+        if kind == "Customer" and field in ("creditBalance", "unearned"):
+            return payments
         return True

@@ -41,7 +41,9 @@ UNDER_CUSTOMER = {
     "pool_moves",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
+    "provider_events",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -53,7 +55,10 @@ KEPT = {
     "anchor_heads",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
+    "provider_events",
+    "provider_posts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

@@ -312,6 +312,11 @@ PLAIN = {
     "FxRate": {"base_currency"},
     "AccountCode": {"purpose", "code", "name", "name_zh"},
     "AccountingPeriod": {"status_reason"},
+    "PaymentAccount": {"name", "provider", "identities", "public_keys", "default_method", "order_source"},
+    "ProviderEvent": {
+        *("provider", "event_id", "raw_kind", "names", "reference", "also", "part", "key", "order_reference", "method"),
+        "reason",
+    },
     "Team": {"name", "region"},
     "Ticket": {"priority"},
     "User": {"roles", "region", "salary_currency"},

@@ -15,6 +15,7 @@ class Company:
     fiscal_year_start_day = column(doc="A day that the month has in every year.")
     default_currency = column(doc="The default in forms.")
     locale = column(doc="How numbers and dates are written, such as de-DE.")
+    revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 
 
 @node(models.BusinessCalendar, order="name")
