@@ -18,7 +18,8 @@ from crmgql.viewer import Viewer
 MONTHS = 12
 FORECAST = """
 WITH {facts}, parts AS (
-    SELECT to_char(effective_on, 'YYYY-MM') AS month, currency, booked, 0 AS opportunities, 0 AS amount, 0 AS weighted FROM facts
+    SELECT to_char(f.effective_on, 'YYYY-MM') AS month, f.currency, {booked} AS booked, 0 AS opportunities, 0 AS amount, 0 AS weighted
+    FROM facts f {joins}
     UNION ALL
     SELECT to_char(o.expected_close, 'YYYY-MM'), o.currency, 0, 1, coalesce(o.amount, 0),
         coalesce(o.amount * coalesce(o.probability, s.probability, 0) / 100, 0)
@@ -50,9 +51,12 @@ async def forecast(
     if since is not None:
         checks.check_year(since, "since")
     first = day_of(viewer.clock(), await database.zone()).replace(day=1)
-    given = {"since": since or first, "until": until or _end(since or first), "currency": currency}
+    given: dict[str, Any] = {"since": since or first, "until": until or _end(since or first), "currency": currency}
     scope, selects = revenue_reports.scoped(viewer.who, since=given["since"], until=given["until"], currency=currency)
-    template = FORECAST.format(facts=revenue_facts.by_customer(scope, "effective_on"))
+    counts_all = await revenue_reports.counts_all(database)
+    facts = revenue_facts.by_customer(scope, "effective_on") if counts_all else revenue_facts.by_line(scope)
+    booked = "booked" if counts_all else "booked * (counted.counts_as_revenue IS NOT FALSE)::integer"
+    template = FORECAST.format(facts=facts, booked=booked, joins="" if counts_all else revenue_reports.COUNTED)
     selects |= {"opportunities": access.visible("Opportunity", viewer.who)}
     row = await database.fetch_json(*access.statement(template, viewer, selects=selects, **given))
     return [_shown(each) for each in orjson.loads(row["data"])]

@@ -99,9 +99,8 @@ async def test_revenue_is_reported(world: World) -> None:
     (query,) = steps("See what was sold, earned and received")
     await world.order("CONFIRMED")
     groups = (await world.ask(query, world.viewer("FINANCE")))["data"]["revenue"]["groups"]
-    (booked,) = [each["booked"] for each in groups if each["month"] == "2026-11"]
-    assert booked["currency"] == "EUR"
-    assert Decimal(booked["amount"]) >= Decimal("12.50")
+    booked = [each["booked"] for each in groups if each["month"] == "2026-11"]
+    assert any(each["currency"] == "EUR" and Decimal(each["amount"]) >= Decimal("12.50") for each in booked)
     hidden = (await world.ask(query, world.viewer("SUPPORT")))["data"]["revenue"]["groups"]
     assert hidden == [{**group, "margin": None} for group in groups]
 
@@ -141,6 +140,6 @@ async def test_the_books_are_read(world: World) -> None:
 
 async def test_months_are_forecast(world: World) -> None:
     (query,) = steps("Forecast")
-    await world.order("CONFIRMED")
+    await world.order("SHIPPED")
     month, *_ = (await world.ask(query, world.viewer("FINANCE")))["data"]["forecast"]
-    assert (month["month"], month["currency"], month["expected"]) == ("2026-11", "EUR", month["booked"])
+    assert (month["month"], month["currency"], month["expected"]) == ("2026-11", "EUR", month["booked"]), month
