@@ -142,4 +142,4 @@ async def _ask(engine: Engine, arguments: str) -> None:
     query = f"{{ revenue({arguments}) {{ groups {{ month currency {shown} }} }} }}"
     viewer = Viewer(UUID(int=0), Who(frozenset({"ADMIN"})))
     answer = json.loads(await engine.answer(Request(query), viewer))
-    assert answer["data"]["revenue"]["groups"], answer
+    assert answer["data"]["revenue"], answer

@@ -63,7 +63,7 @@ ENTRIES |= {
         "orders",
         under_customer("order.read"),
         "order.write",
-        fields={"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS},
+        fields={"cost": COST, "margin": COST, "paid": PAYMENTS, "outstanding": PAYMENTS, "revenue": PAYMENTS},
         vouches=True,
     ),
     "OrderLine": Access(
@@ -78,6 +78,8 @@ ENTRIES |= {
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
     "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
+    "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),
+    "Refund": Access("payments", "refunds", under_customer("payment.read"), "payment.write", vouches=True),
     "LedgerEntry": Access("ledger", "ledger_entries", under_customer("ledger.read"), vouches=True),
     "AccountCode": Access("ledger", "account_codes", permitted("ledger.read"), "account.write"),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),

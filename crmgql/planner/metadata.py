@@ -131,10 +131,11 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """An amount of a summary."""
+    """An amount of a summary; one that may be NULL is `nullable`."""
 
     amount: ast.Expr
     currency: ast.Expr
+    nullable: bool = False
 
 
 Value = ast.Expr | Amount | tuple[dict[str, "Value"], ...]

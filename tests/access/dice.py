@@ -68,6 +68,8 @@ TABLES = (
     "allocations",
     "payment_accounts",
     "provider_events",
+    "refunds",
+    "disputes",
     "ledger_entries",
     "account_codes",
 )

@@ -26,6 +26,8 @@ from tests.access.rules import TABLE_OF, Row
 MONEY = "{ amount currency }"
 CHANGE = "{ field before after }"
 RECEIVABLES = f"{{ outstanding {MONEY} overdue {MONEY} creditBalance {MONEY} unearned {MONEY} ageing {{ bucket amount {MONEY} }} }}"
+REVENUE = ("booked", "recognised", "deferred", "received", "outstanding", "margin")
+ORDER_REVENUE = f"{{ {' '.join(f'{name} {MONEY}' for name in REVENUE)} }}"
 POSTING = "{ n debit credit amount currency baseAmount }"
 DEPTH = 4
 
@@ -186,6 +188,8 @@ class Writer:
         if target == "CustomerReceivables":
             currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
             return f"{self.alias()}: {name}{currency if self.chance(50) else ''} {RECEIVABLES}"
+        if target == "OrderRevenue":
+            return f"{self.alias()}: {name} {ORDER_REVENUE}"
         if target in ("EventChange", "LedgerPosting"):
             return f"{self.alias()}: {name} {CHANGE if target == 'EventChange' else POSTING}"
         if target == "Node":

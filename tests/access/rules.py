@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments and their allocations; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of orders, lines, payments, their allocations, refunds and disputes; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -100,6 +100,8 @@ TABLE_OF = {
     "Export": "exports",
     "FxRate": "fx_rates",
     "Allocation": "allocations",
+    "Refund": "refunds",
+    "Dispute": "disputes",
     "AccountingPeriod": "accounting_periods",
     "PaymentAccount": "payment_accounts",
     "ProviderEvent": "provider_events",
@@ -109,7 +111,7 @@ TABLE_OF = {
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation",),
+    "payments": ("Allocation", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
     "providers": ("PaymentAccount", "ProviderEvent"),
     "ledger": ("LedgerEntry", "AccountCode"),
@@ -293,7 +295,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Allocation"):
+        for kind in ("Order", "OrderLine", "Payment", "Allocation", "Refund", "Dispute"):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 
@@ -321,7 +323,7 @@ class Sight:
             return bool(self.roles & roles) and all(self.in_scope(each) for each in scopes)
         orders = bool(self.roles - {"MARKETER"}) and self.in_scope("Order")
         payments = bool(self.roles - {"MARKETER"}) and self.in_scope("Payment")
-        if kind == "Order" and field in ("paid", "outstanding"):
+        if kind == "Order" and field in ("paid", "outstanding", "revenue"):
             return payments
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders

@@ -12,14 +12,17 @@ DOCUMENT = "fragment Payload on Event { kind }"
 """What all subscriptions deliver."""
 
 SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
+COMMITTED = SOLD | {"UNAVAILABLE"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
-    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
+    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin", "revenue")),
     *(("Customer", name) for name in ("orderCount", "currencies", "lastActivityAt", "receivables")),
     *(("Customer", name) for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn")),
     *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
     ("Allocation", "undone"),
+    ("Payment", "unallocated"),
+    ("Payment", "refunded"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
@@ -72,8 +75,14 @@ class Values:
             for row in rows[TABLE_OF[kind]]:
                 if sight.sees(kind, row):
                     self.under[kind, row["customer_id"]].append(row)
+        self.left = left(rows)
+        self.refunded: dict[Any, Decimal] = defaultdict(Decimal)
+        for refund in rows["refunds"]:
+            if refund["status"] == "SUCCEEDED":
+                self.refunded[refund["payment_id"]] += refund["amount"]
         self.undone = {row["undoes_id"] for row in rows["allocations"]}
         self.campaigns = Campaigns(rows, sight)
+        self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
         if kind == "Product":
@@ -81,6 +90,10 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind == "Allocation":
             return row["id"] in self.undone
+        if kind == "Payment":
+            return money({"unallocated": self.left, "refunded": self.refunded}[field][row["id"]], row["currency"])
+        if (kind, field) == ("Order", "revenue"):
+            return self.order_revenue(row)
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
         if kind == "EventSubscription":
@@ -107,6 +120,22 @@ class Values:
     def order_margin(self, order: Row) -> Decimal | None:
         cost = self.order_cost(order)
         return None if cost is None else order["subtotal_amount"] - order["discount_amount"] - cost
+
+    def order_revenue(self, order: Row) -> Any:
+        """Nothing is deferred here: no product has such a rule."""
+        is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+        net = order["subtotal_amount"] - order["discount_amount"] if is_booked else Decimal(0)
+        found = {
+            "booked": net,
+            "recognised": net,
+            "deferred": Decimal(0),
+            "received": self.order_paid(order),
+            "outstanding": self.order_outstanding(order),
+            "margin": self.order_margin(order) if is_booked else Decimal(0),
+        }
+        if not self.sees_margins:
+            found["margin"] = None
+        return {name: money(amount, order["currency"]) for name, amount in found.items()}
 
     def sold(self, customer: Row, currency: str) -> list[Row]:
         orders = self.under["Order", customer["id"]]
@@ -163,6 +192,18 @@ class Values:
         }
         times = [row[column] for kind, column in columns.items() for row in self.under[kind, customer["id"]]]
         return max((time for time in times if time is not None), default=None)
+
+
+def left(rows: dict[str, list[Row]]) -> dict[Any, Decimal]:
+    """What is left of each payment when the books are made: the orders took what they could, in the order of the payments."""
+    owed = {order["id"]: order["total_amount"] for order in rows["orders"] if order["status"] in COMMITTED}
+    rests: dict[Any, Decimal] = defaultdict(Decimal)
+    received = [payment for payment in rows["payments"] if payment["status"] == "RECEIVED"]
+    for payment in sorted(received, key=lambda each: (each["received_at"], each["id"])):
+        taken = min(payment["amount"], owed.get(payment["order_id"], Decimal(0)))
+        owed[payment["order_id"]] = owed.get(payment["order_id"], Decimal(0)) - taken
+        rests[payment["id"]] = payment["amount"] - taken
+    return rests
 
 
 class Campaigns:

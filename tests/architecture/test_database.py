@@ -44,11 +44,14 @@ UNDER_CUSTOMER = {
     "recognition_schedules",
     "allocations",
     "provider_events",
+    "refunds",
+    "disputes",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
 
 KEPT = {
+    "audit_links",
     "ledger_heads",
     "balances",
     "anchors",
@@ -59,6 +62,8 @@ KEPT = {
     "allocations",
     "provider_events",
     "provider_posts",
+    "refunds",
+    "disputes",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

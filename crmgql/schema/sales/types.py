@@ -3,6 +3,7 @@
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
 from crmgql.schema.customers import aggregates
+from crmgql.schema.sales.revenue import order_revenue
 
 
 @node(models.Order, order="-orderedAt")
@@ -22,6 +23,7 @@ class Order:
     outstanding = aggregates.order_outstanding()
     cost = aggregates.order_cost()
     margin = aggregates.order_margin()
+    revenue = order_revenue()
     ordered_at = column(sort=True)
     confirmed_at = column()
     shipped_at = column()

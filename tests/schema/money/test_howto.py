@@ -8,14 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.domain.webhooks.keys import KEYS
 from crmgql.ledger import book
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
 from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
+from tests.schema import cases_providers
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World, money, uuid_of
+from tests.schema.world import SECRET, World, money, uuid_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -77,6 +79,43 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
 
 
+async def test_money_is_refunded(world: World) -> None:
+    tried, request, unknown, succeed, fail, cash = steps("Refund money")
+    payment, order = await prepaid(world)
+    assert (await world.do("paymentAllocate", id=payment, orderId=order, amount=money("4"))).done
+
+    async def ask(query: str, **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer("FINANCE"), **variables)
+        assert "errors" not in answer, answer
+        ((_, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload.get("refund") or payload
+
+    (undoes,) = (await ask(tried, payment=payment))["undoes"]
+    assert (undoes["orderId"], undoes["amount"]) == (order, {"amount": "2.00"})
+    asked = await ask(request, payment=payment)
+    assert (asked["status"], asked["payment"]) == ("REQUESTED", {"unallocated": {"amount": "0.00"}})
+    assert (await ask(unknown, refund=asked["id"]))["status"] == "UNKNOWN"
+    assert (await ask(succeed, refund=asked["id"]))["status"] == "SUCCEEDED"
+    assert (await ask(fail, refund=asked["id"]))["statusReason"] == "The account is closed"
+    assert (await ask(cash, payment=payment))["status"] == "SUCCEEDED"
+
+
+async def test_a_chargeback_is_handled(world: World) -> None:
+    open, win, lose = steps("Handle a chargeback")
+    payment, _ = await prepaid(world)
+    finance = world.viewer("FINANCE")
+
+    async def ask(query: str, **variables: Any) -> Any:
+        ((_, payload),) = (await world.ask(query, finance, **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["dispute"]
+
+    assert (await ask(win, dispute=(await ask(open, payment=payment))["id"]))["status"] == "WON"
+    lost = await ask(lose, dispute=(await ask(open, payment=payment))["id"])
+    assert lost == {"status": "LOST", "payment": {"unallocated": {"amount": "3.00"}}}
+
+
 async def test_an_order_in_another_currency_is_settled(world: World) -> None:
     record, allocate = steps("Settle an order in another currency")
     finance, customer = world.viewer("FINANCE"), await world.customer()
@@ -97,12 +136,18 @@ async def test_an_order_in_another_currency_is_settled(world: World) -> None:
 
 async def test_revenue_is_reported(world: World) -> None:
     (query,) = steps("See what was sold, earned and received")
+
+    async def shown(role: str) -> list[Any]:
+        return (await world.ask(query, world.viewer(role)))["data"]["revenue"]["groups"]  # type: ignore[no-any-return]
+
+    async def booked() -> Decimal:
+        amounts = [each["booked"] for each in await shown("FINANCE") if each["month"] == "2026-11"]
+        return sum((Decimal(each["amount"]) for each in amounts if each["currency"] == "EUR"), Decimal(0))
+
+    before = await booked()
     await world.order("CONFIRMED")
-    groups = (await world.ask(query, world.viewer("FINANCE")))["data"]["revenue"]["groups"]
-    booked = [each["booked"] for each in groups if each["month"] == "2026-11"]
-    assert any(each["currency"] == "EUR" and Decimal(each["amount"]) >= Decimal("12.50") for each in booked)
-    hidden = (await world.ask(query, world.viewer("SUPPORT")))["data"]["revenue"]["groups"]
-    assert hidden == [{**group, "margin": None} for group in groups]
+    assert await booked() - before == Decimal("12.50")
+    assert await shown("SUPPORT") == [{**group, "margin": None} for group in await shown("FINANCE")]
 
 
 async def test_an_order_is_changed(world: World) -> None:
@@ -115,14 +160,37 @@ async def test_an_order_is_changed(world: World) -> None:
 
 
 async def test_revenue_is_recognised_later(world: World) -> None:
-    over_time, counted = steps("Recognise revenue later")
+    over_time, brings, counted = steps("Recognise revenue later")
     answer = await world.ask(over_time, world.viewer("FINANCE"), product=await world.product())
     assert answer["data"]["productUpdate"] == {
         "product": {"recognition": "OVER_TIME", "recognitionMonths": 12},
         "userErrors": [],
     }
+    answer = await world.ask(brings, world.viewer("FINANCE"), order=await world.order("CONFIRMED"))
+    assert answer["data"]["order"]["revenue"]["recognised"] == {"amount": "12.50"}
     answer = await world.ask(counted, world.viewer("ADMIN"))
     assert answer["data"]["companyUpdate"]["company"] == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}
+
+
+async def test_payments_are_taken_from_a_provider(world: World) -> None:
+    create, see, assign, replay, rotate = steps("Take payments from a provider")
+
+    async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer(role), **variables)
+        assert "errors" not in answer, answer
+        payload = next(iter(answer["data"].values()))
+        assert not payload.get("userErrors"), payload
+        return answer["data"] if "late" in answer["data"] else next(iter(payload.values()))
+
+    KEYS.use(SECRET)
+    account = await ask(create, "ADMIN")
+    event, order = await cases_providers.waiting(world), await world.order("CONFIRMED")
+    assert (await ask(see))["waiting"]["nodes"][0]["id"] == event
+    booked = await ask(assign, event=event, order=order)
+    assert booked["status"] == "DONE"
+    assert booked["payment"]["amount"] == {"amount": "5"}
+    assert (await ask(replay, event=event))["status"] == "RECEIVED"
+    assert (await ask(rotate, "ADMIN", account=account["id"]))["oldSecretUntil"] > account["secretSetAt"]
 
 
 async def test_the_books_are_read(world: World) -> None:
@@ -142,4 +210,4 @@ async def test_months_are_forecast(world: World) -> None:
     (query,) = steps("Forecast")
     await world.order("SHIPPED")
     month, *_ = (await world.ask(query, world.viewer("FINANCE")))["data"]["forecast"]
-    assert (month["month"], month["currency"], month["expected"]) == ("2026-11", "EUR", month["booked"]), month
+    assert (month["month"], month["currency"], month["expected"]) == ("2026-11", "EUR", month["booked"])
