@@ -98,6 +98,8 @@ ENTRIES |= {
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
     "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),
     "Refund": Access("payments", "refunds", under_customer("payment.read"), "payment.write", vouches=True),
+    "LedgerEntry": Access("ledger", "ledger_entries", under_customer("ledger.read"), vouches=True),
+    "AccountCode": Access("ledger", "account_codes", permitted("ledger.read"), "account.write"),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),

@@ -458,21 +458,23 @@ class AnchorHead(Model, metaclass=Undescribed):
         indexes = [index("anchor_heads_lane", "owner_id", "lane", "anchor_id")]
 
 
-class AccountCode(Record):
+class AccountCode(Editable):
     """What the accountant's system calls an account."""
 
     company: Any = fields.ForeignKeyField("crm.Company", related_name="account_codes", on_delete=fields.RESTRICT)
     purpose = fields.CharField(max_length=24)
     code = fields.CharField(max_length=20)
     name = fields.CharField(max_length=100)
-    name_zh = fields.CharField(max_length=100)
+    name_zh: Any = fields.CharField(max_length=100, null=True)
 
     class Meta:
         table = "account_codes"
         constraints = [
+            origin_unique("account_codes"),
             unique("account_codes_purpose", "company_id", "purpose"),
             check("account_codes_purpose_known", one_of("purpose", Purpose)),
         ]
+        indexes = [index("account_codes_created", "created_at", "id")]
 
 
 class FxRate(Record):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 PREFIXES = {
     "Absence": "abs",
+    "AccountCode": "acc",
     "AccountingPeriod": "per",
     "Allocation": "alc",
     "ApiKey": "key",
@@ -40,6 +41,7 @@ PREFIXES = {
     "LeadDuplicate": "dup",
     "LeadQueue": "que",
     "LeadTransition": "ltr",
+    "LedgerEntry": "lge",
     "Notification": "ntf",
     "Opportunity": "opp",
     "OpportunityAction": "oac",

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_invoices, company_leads, company_work
+from tests.access import company_books, company_invoices, company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
@@ -40,6 +40,7 @@ UNVERSIONED = {
     "instalments",
     "credit_note_lines",
     "provider_events",
+    "ledger_entries",
 }
 EARLY = (
     "users",
@@ -149,6 +150,7 @@ def rows() -> dict[str, list[Row]]:
     _trail(made, dice)
     company_work.fill(made)
     company_leads.fill(made)
+    company_books.fill(made)
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():

@@ -75,6 +75,8 @@ TABLES = (
     "provider_events",
     "refunds",
     "disputes",
+    "ledger_entries",
+    "account_codes",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

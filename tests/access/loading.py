@@ -9,7 +9,7 @@ from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
-from tests.access import company_invoices
+from tests.access import company_books, company_invoices
 from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
@@ -37,7 +37,7 @@ async def load(connection: asyncpg.Connection) -> None:
     )
     async with connection.transaction():
         for table, listed in made.items():
-            if table not in POSTED:
+            if table not in (*POSTED, "ledger_entries"):
                 await _insert(connection, table, listed)
         act = Act(Transaction(connection, WITHOUT_DAYS), system(system_clock))
         await revenue.follow(act, [row["id"] for row in made["orders"]])
@@ -49,6 +49,11 @@ async def load(connection: asyncpg.Connection) -> None:
             await _insert(connection, table, made[table])
         for row in made["payments"]:
             await connection.execute("UPDATE payments SET invoice_id = $1 WHERE id = $2", row["invoice_id"], row["id"])
+        await connection.execute("DELETE FROM postings; DELETE FROM ledger_entries")
+        entries = made["ledger_entries"]
+        plain = [{name: each[name] for name in each if name != "created_at"} for each in entries]
+        await _insert(connection, "ledger_entries", plain)
+        await _insert(connection, "postings", [each for entry in entries for each in company_books.postings(entry)])
     for table, column in LATER:
         values = [(row[column], row["id"]) for row in made[table]]
         await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)

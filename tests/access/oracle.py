@@ -19,7 +19,7 @@ from uuid import UUID
 
 from graphql import DocumentNode, GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
 
-from tests.access import forbidden, rules, values
+from tests.access import company_books, forbidden, rules, values
 from tests.access.relations import MANY, ONE, PREFIXES, ROOT_ORDER
 from tests.access.rules import TABLE_OF, Row, Sight
 
@@ -55,7 +55,7 @@ def column(kind: str, field: str) -> str:
         ("InvoiceLine", "amount"): "line_amount",
     }
     odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment")}
-    odd |= {("Pipeline", "default"): "is_default"}
+    odd |= {("Pipeline", "default"): "is_default", ("LedgerEntry", "adjusting"): "is_adjusting"}
     odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}
     return odd.get((kind, field), snake(field))
 
@@ -76,6 +76,11 @@ def moment(value: datetime, between: str = "T", offset: str = "+00:00") -> str:
     """A time as PostgreSQL writes it: fractions without trailing zeros."""
     text = value.astimezone(UTC).strftime(f"%Y-%m-%d{between}%H:%M:%S.%f").rstrip("0").rstrip(".")
     return text + offset
+
+
+def posting(row: Row) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("n", "debit", "credit", "currency")}
+    return shown | {"amount": format(row["amount"], "f"), "baseAmount": format(row["base_amount"], "f")}
 
 
 UNPLACED = {("Event", "cursor"), ("Event", "isLast")}
@@ -158,15 +163,20 @@ class Oracle:
         target = target_of(kind, field)
         if target is not None:
             return self.record(target, row[f"{snake(field)}_id"])
-        if field == "subject" and kind in ("Event", "AuditEntry"):
-            return self.record(row["subject_type"], row["subject_id"]) if row["subject_type"] in TABLE_OF else None
+        if field in ("subject", "source") and kind in ("Event", "AuditEntry", "LedgerEntry"):
+            about, id = row[f"{field}_type"], row[f"{field}_id"]
+            return self.record(about, id) if about in TABLE_OF else None
+        if (kind, field) == ("LedgerEntry", "postings"):
+            return [posting(each) for each in company_books.postings(row)]
+        if kind == "LedgerEntry" and field in ("reversesId", "resolvesId"):
+            return row[snake(field)] and gid(kind, row[snake(field)])
         if (kind, field) == ("Event", "changes"):
             return list(self.changes(row))
         if (kind, field) == ("Event", "sight"):
             return "SEEN"
-        if (kind, field) == ("Event", "subjectId"):
-            known = row["subject_type"] in PREFIXES
-            return gid(row["subject_type"], row["subject_id"]) if known else None
+        if (kind, field) in (("Event", "subjectId"), ("LedgerEntry", "sourceId")):
+            about, id = row[f"{snake(field)[:-3]}_type"], row[snake(field)]
+            return gid(about, id) if about in PREFIXES else None
         if (kind, field) in UNPLACED:
             return None
         if not self.sight.may_read(kind, field, row):

@@ -67,6 +67,8 @@ PREFIXES = {
     "CreditNoteLine": "cnl",
     "PaymentAccount": "pac",
     "ProviderEvent": "pev",
+    "LedgerEntry": "lge",
+    "AccountCode": "acc",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -168,6 +170,7 @@ MANY = {
     ("Team", "children"): ("Team", "parent_id", "-id"),
     ("Team", "members"): ("User", "team_id", "-id"),
     ("Customer", "leads"): ("Lead", "customer_id", "-id"),
+    ("Customer", "ledgerEntries"): ("LedgerEntry", "customer_id", "-id"),
     ("Customer", "tasks"): ("Task", "customer_id", "-id"),
     ("User", "leads"): ("Lead", "owner_id", "-receivedAt"),
     ("User", "tasks"): ("Task", "assignee_id", "-id"),
@@ -241,4 +244,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Instalment": "-dueOn",
     "PaymentAccount": "name",
     "ProviderEvent": "-id",
+    "LedgerEntry": "-id",
+    "AccountCode": "code",
 }

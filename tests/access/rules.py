@@ -7,6 +7,7 @@
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
+- Entries of the books and what accounts are called are for finance and administrators.
 - Erasures are for administrators.
 - Events are for administrators and integrations, the audit trail for administrators and finance: as far as they see
   what happened there, and with a key only of the nouns that it was made for. API keys are for administrators. Users, teams and products are for everybody who has a role at all.
@@ -109,6 +110,8 @@ TABLE_OF = {
     "CreditNoteLine": "credit_note_lines",
     "PaymentAccount": "payment_accounts",
     "ProviderEvent": "provider_events",
+    "LedgerEntry": "ledger_entries",
+    "AccountCode": "account_codes",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
@@ -117,6 +120,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "periods": ("AccountingPeriod",),
     "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
     "providers": ("PaymentAccount", "ProviderEvent"),
+    "ledger": ("LedgerEntry", "AccountCode"),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -267,6 +271,8 @@ class Sight:
                 bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people)
             ),
             "Opportunity": self._deal,
+            "LedgerEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
+            "AccountCode": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles) and self._subject(row),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),

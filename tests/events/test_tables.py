@@ -322,6 +322,7 @@ PLAIN = {
         "revenue_statuses",
     },
     "FxRate": {"base_currency"},
+    "AccountCode": {"purpose", "code", "name", "name_zh"},
     "AccountingPeriod": {"status_reason"},
     "PaymentAccount": {"name", "provider", "identities", "public_keys", "default_method", "order_source"},
     "ProviderEvent": {

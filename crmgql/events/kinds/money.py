@@ -99,6 +99,14 @@ class PeriodMoved(Changed):
     status: str
 
 
+class AccountCoded(Changed):
+    """What the accountant's system calls an account."""
+
+    purpose: str
+    code: str
+    name: str
+
+
 class YearClosed(Changed):
     """The fiscal year that begins in `year`, and its days."""
 
@@ -143,6 +151,7 @@ KINDS = (
     Kind("dispute.opened", "Dispute", "A customer's bank took money of a payment back.", DisputeMoved, ALWAYS),
     Kind("dispute.won", "Dispute", "A dispute was won: the money is back.", DisputeMoved, ALWAYS),
     Kind("dispute.lost", "Dispute", "A dispute was lost: what the payment settled is owed again.", DisputeLost, ALWAYS),
+    Kind("account.coded", "AccountCode", "The code or the name of an account of the books was set.", AccountCoded),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

@@ -46,6 +46,7 @@ class Customer:
     tickets = many("Ticket", "customer")
     leads = many("Lead", "customer", "The leads this customer came from.")
     tasks = many("Task", "customer")
+    ledger_entries = many("LedgerEntry", "customer")
     pool = one()
     protected_until = column()
     order_count = aggregates.order_count()

@@ -1,10 +1,20 @@
-"""Mutations of payments, allocations, refunds, disputes, exchange rates, periods of the books. Those of invoices are in `invoicing`."""
+"""Mutations of payments, allocations, refunds, disputes, rates, periods, codes of accounts. Those of invoices are in `invoicing`."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, disputes, payments, periods, rates, refunds, revaluation, years
+from crmgql.domain.money import (
+    account_codes,
+    allocations,
+    disputes,
+    payments,
+    periods,
+    rates,
+    refunds,
+    revaluation,
+    years,
+)
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input
 from crmgql.engine.mutations import Row
@@ -209,6 +219,16 @@ mutations.table(
         "Sets what one unit of a currency is worth in the base currency of the books, from a day on. What was posted already stays as it is.",
         rates.set_rate,
         input=inputs.create("currency effective_on rate source", optional="source", origin=False),
+    ),
+)
+
+mutations.table(
+    "AccountCode",
+    Row(
+        "accountCodeSet",
+        "Sets what the accountant's system calls an account of the books. What was posted stays as it is.",
+        account_codes.set_code,
+        input=inputs.create("purpose code name name_zh", also={"expected_version": int | None}, origin=False),
     ),
 )
 

@@ -1,15 +1,16 @@
-"""Payments, allocations, refunds, disputes, invoices, credit notes, exchange rates, periods of the books."""
+"""Payments, allocations, refunds, disputes, invoices, credit notes, rates; periods, entries and accounts of the books."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 from crmgql import models
-from crmgql.engine.declare import column, derived, many, money, node, one, through
+from crmgql.engine.declare import any_one, column, derived, many, money, node, one, through
 from crmgql.planner import codecs
 from crmgql.planner.metadata import Through
 from crmgql.schema.customers import aggregates
 from crmgql.schema.customers.receivables import zero
-from crmgql.schema.money import documents
+from crmgql.schema.money import documents, postings
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -279,3 +280,38 @@ class CreditNoteLine:
     customer = one()
     credit_note = one()
     invoice_line = one()
+
+
+LedgerPhase: Any = StrEnum("LedgerPhase", [(each.name, each.value) for each in models.Phase])  # type: ignore[misc]
+AccountPurpose: Any = StrEnum("AccountPurpose", [(each.name, each.value) for each in models.Purpose])  # type: ignore[misc]
+
+
+@node(models.AccountCode, order="code")
+class AccountCode:
+    """What the accountant's system calls an account of the books."""
+
+    purpose = column(enum=AccountPurpose)
+    code = column(sort=True)
+    name = column()
+    name_zh = column(doc="Its Chinese name.")
+
+
+@node(models.LedgerEntry, plural="ledgerEntries", order="-id")
+class LedgerEntry:
+    """What one event posted to the books: amounts that moved from accounts to others, of one customer or of the company itself."""
+
+    kind = column(doc="The event, such as order.confirmed.")
+    phase = column(enum=LedgerPhase, doc="PENDING ones hold money; POSTED or VOIDED ones that `resolvesId` end them.")
+    key = column(doc="Unique for its owner: what is posted once.")
+    source_type = column()
+    source = any_one("source_type", "source_id", "What it is about; null if you may not see it.")
+    source_id = postings.source_id()
+    effective_on = column(doc="The company's day that it counts on.")
+    recorded_at = column()
+    adjusting = column("is_adjusting", doc="Whether it was posted to a soft closed day.")
+    base_currency = column()
+    reverses_id = postings.other("reverses_id", "The entry whose reverse it is.")
+    resolves_id = postings.other("resolves_id", "The pending entry that it ends.")
+    customer = one("Null for what is no customer's.")
+    actor = one()
+    postings = postings.postings()

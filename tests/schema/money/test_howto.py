@@ -246,3 +246,23 @@ async def test_an_order_is_invoiced_and_credited(world: World) -> None:
         "allocation": {"amount": {"amount": "2.50"}, "creditNote": {"creditLeft": {"amount": "0.00"}}},
         "userErrors": [],
     }
+
+
+async def test_the_books_are_read(world: World) -> None:
+    code, balance, entries = steps("Read the books")
+    await world.order("CONFIRMED")
+    finance = world.viewer("FINANCE")
+    assert (await world.ask(code, finance))["data"]["accountCodeSet"]["accountCode"]["version"] == 1
+    accounts = (await world.ask(balance, finance))["data"]["trialBalance"]["accounts"]
+    codes = {each["purpose"]: each["code"] for each in accounts}
+    assert (codes["RECEIVABLE"], codes["REVENUE"]) == ("1200", None)
+    entry, *_ = (await world.ask(entries, finance))["data"]["ledgerEntries"]["nodes"]
+    assert entry["customer"] == {"name": "Acme"}
+    assert [(each["debit"], each["credit"]) for each in entry["postings"]] == [("RECEIVABLE", "REVENUE")]
+
+
+async def test_months_are_forecast(world: World) -> None:
+    (query,) = steps("Forecast")
+    await world.order("SHIPPED")
+    month, *_ = (await world.ask(query, world.viewer("FINANCE")))["data"]["forecast"]
+    assert (month["month"], month["currency"], month["expected"]) == ("2026-11", "EUR", month["booked"])
