@@ -49,6 +49,7 @@ ENTRIES |= {
             "oldestDueOn": OWED,
             "receivables": OWED,
             "creditBalance": PAYMENTS,
+            "dunningStopReason": INVOICES,
             "unearned": PAYMENTS,
         },
         vouches=True,
@@ -92,8 +93,10 @@ ENTRIES |= {
             ("Instalment", "instalments", None),
             ("CreditNote", "credit_notes", "payment.write"),
             ("CreditNoteLine", "credit_note_lines", None),
+            ("Reminder", "reminders", None),
         )
     },
+    "DunningLevel": Access("invoices", "dunning_levels", permitted("payment.read"), "payment.write"),
     "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
     "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),

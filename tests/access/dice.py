@@ -77,6 +77,8 @@ TABLES = (
     "disputes",
     "ledger_entries",
     "account_codes",
+    "reminders",
+    "dunning_levels",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 
