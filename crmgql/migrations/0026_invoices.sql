@@ -435,7 +435,7 @@ END
 $$;
 
 -- At the commit: the newest record of an order has the figures of what was posted for the order, but by credit notes (which
--- take tax back from what is owed), and its lines, and is the order's.
+-- take tax back from what is owed), its lines, and the schedule of what is deferred, and is the order's.
 CREATE OR REPLACE FUNCTION revenue_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     posted record;
@@ -444,6 +444,7 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT coalesce(sum(moves.amount) FILTER (WHERE moves.other IN ('REVENUE', 'DEFERRED')), 0) AS net,
+        coalesce(sum(moves.amount) FILTER (WHERE moves.other = 'DEFERRED'), 0) AS deferred,
         coalesce(sum(moves.amount) FILTER (WHERE moves.other = 'SHIPPING'), 0) AS shipping, coalesce(sum(moves.amount) FILTER (WHERE moves.other = 'TAX'), 0) AS tax
     INTO posted FROM open_items AS item, LATERAL (
         SELECT entry_id, credit AS other, amount FROM postings WHERE debit_item_id = item.id AND phase = 'POSTED'
@@ -455,6 +456,13 @@ BEGIN
     IF (posted.net, posted.shipping, posted.tax) <> (NEW.subtotal_amount - NEW.discount_amount, NEW.shipping_amount, NEW.tax_amount) THEN
         RAISE EXCEPTION 'revenue record % of order % does not have the figures that were posted', NEW.revision, NEW.order_id
             USING ERRCODE = 'check_violation', TABLE = 'revenue_records', CONSTRAINT = 'revenue_records_posted';
+    END IF;
+    IF posted.deferred <> (
+        SELECT coalesce(sum(amount), 0) FROM recognition_schedules
+        WHERE customer_id = NEW.customer_id AND order_id = NEW.order_id AND revision = NEW.revision
+    ) THEN
+        RAISE EXCEPTION 'revenue record % of order % does not have the schedule of what is deferred', NEW.revision, NEW.order_id
+            USING ERRCODE = 'check_violation', TABLE = 'revenue_records', CONSTRAINT = 'revenue_records_scheduled';
     END IF;
     IF EXISTS (
         SELECT FROM orders WHERE customer_id = NEW.customer_id AND id = NEW.order_id AND committed AND (

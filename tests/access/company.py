@@ -378,7 +378,8 @@ def _commission(made: dict[str, list[Row]], dice: Dice, payment: int) -> None:
 
 
 def _allocations(made: dict[str, list[Row]]) -> None:
-    """Each third payment settles two parts of an order; the second part is undone again."""
+    """Each third payment settles two parts of an order; the second part is undone again. Each fifth settles another order, too,
+    and each tenth of these does so no more."""
     for number, payment in enumerate(made["payments"], 1):
         if number % 3 or payment["order_id"] is None:
             continue
@@ -395,6 +396,28 @@ def _allocations(made: dict[str, list[Row]]) -> None:
                     "paid_currency": paid_currency,
                     "paid_amount": exact(amount, paid_currency),
                     "undoes_id": key("allocations", row - 1) if turn == 2 else None,
+                    **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
+                }
+            )
+    for number, payment in enumerate(made["payments"], 1):
+        place = payment["customer_id"], payment["currency"]
+        orders = [n for n, each in enumerate(made["orders"], 1) if (each["customer_id"], each["currency"]) == place]
+        others = [key("orders", n) for n in orders if key("orders", n) != payment["order_id"]]
+        if number % 5 or not others:
+            continue
+        for turn in range(2 if number % 10 == 0 else 1):
+            row = len(made["allocations"]) + 1
+            made["allocations"].append(
+                {
+                    "customer_id": payment["customer_id"],
+                    "order_id": others[0],
+                    "currency": payment["currency"],
+                    "payment_id": key("payments", number),
+                    "allocated_on": date(2026, 2, 1),
+                    "amount": exact(Decimal(3), payment["currency"]),
+                    "paid_currency": payment["currency"],
+                    "paid_amount": exact(Decimal(3), payment["currency"]),
+                    "undoes_id": key("allocations", row - 1) if turn else None,
                     **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
                 }
             )

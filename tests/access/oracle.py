@@ -19,7 +19,7 @@ from uuid import UUID
 
 from graphql import DocumentNode, GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
 
-from tests.access import forbidden, values
+from tests.access import forbidden, rules, values
 from tests.access.relations import MANY, ONE, PREFIXES, ROOT_ORDER
 from tests.access.rules import TABLE_OF, Row, Sight
 
@@ -94,12 +94,14 @@ class Oracle:
         self.sight = sight
         self.visible = {kind: [row for row in rows[t] if sight.sees(kind, row)] for kind, t in TABLE_OF.items()}
         self.by_id = {kind: {row["id"]: row for row in listed} for kind, listed in self.visible.items()}
+        between = _between(rows)
         self.related: dict[tuple[str, str], dict[Any, list[Row]]] = {}
         for kind, key, _ in MANY.values():
             index = self.related.setdefault((kind, key), defaultdict(list))
             if not index:
                 for row in self.visible[kind]:
-                    index[row[key]].append(row)
+                    for parent in between[key][row["id"]] if key in between else [row[key]]:
+                        index[parent].append(row)
         self.values = values.Values(rows, sight)
         self.audit = {row["id"]: row for row in rows["audit_entries"]}
 
@@ -219,7 +221,7 @@ class Oracle:
 
     def own(self, kind: str, name: str, row: Row) -> Any:
         """What a row is filtered and ordered by under a name."""
-        if kind == "Customer" and name in values.KEPT:
+        if kind == "Customer" and name in rules.KEPT:
             return self.values.kept(name, row)
         return row[column(kind, name)]
 
@@ -311,7 +313,7 @@ class Oracle:
         if filter_type.name == "MoneyFilter":
             value = value if value is None else dict(value)
             wanted = None if value is None else value.pop("currency", None)
-            if kind == "Customer" and name in values.KEPT:
+            if kind == "Customer" and name in rules.KEPT:
                 kept = self.values.kept(name, row, wanted)
                 return kept is not ... and _compared(kept, value, Decimal)
             amount, currency = money_columns(kind, name)
@@ -328,6 +330,19 @@ class Oracle:
             for quantifier, tree in value.items()
             if tree is not None
         )
+
+
+def _between(rows: dict[str, list[Row]]) -> dict[str, dict[Any, list[Any]]]:
+    """The parents of payments that are an order's, and of orders that are a payment's: it names the order, or settles it."""
+    undone = {row["undoes_id"] for row in rows["allocations"]}
+    pairs = {(row["order_id"], row["id"]) for row in rows["payments"] if row["order_id"] is not None}
+    parts = [row for row in rows["allocations"] if row["undoes_id"] is None and row["id"] not in undone]
+    pairs |= {(row["order_id"], row["payment_id"]) for row in parts}
+    found: dict[str, dict[Any, list[Any]]] = {"of an order": defaultdict(list), "of a payment": defaultdict(list)}
+    for order, payment in sorted(pairs):
+        found["of an order"][payment].append(order)
+        found["of a payment"][order].append(payment)
+    return found
 
 
 def _camel(constant: str) -> str:

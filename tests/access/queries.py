@@ -19,7 +19,7 @@ from graphql import (
     get_named_type,
 )
 
-from tests.access import oracle, relations, values
+from tests.access import oracle, relations, rules
 from tests.access.oracle import Oracle
 from tests.access.rules import TABLE_OF, Row
 
@@ -321,7 +321,7 @@ class Writer:
 
     def sample(self, kind: str, name: str, filter_name: str) -> Any:
         """A value that some row has, as a client would write it."""
-        if kind == "Customer" and name in values.KEPT:
+        if kind == "Customer" and name in rules.KEPT:
             value = self.seen.values.kept(name, self.row(kind))
             return None if value is None else format(value, "f")
         if filter_name == "MoneyFilter":

@@ -162,6 +162,10 @@ FIGURES = {
 COSTS = {("Product", "cost"), ("Product", "margin"), ("OrderLine", "unitCost"), ("Order", "cost"), ("Order", "margin")}
 
 
+KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
+"""What customers are filtered and ordered by as it is kept for them; by who sees it of each customer that they see."""
+
+
 @dataclass
 class Sight:
     """What one viewer sees of the company's rows."""
@@ -319,6 +323,9 @@ class Sight:
         """Whether a field may be filtered or ordered by: only what may be read in every row."""
         if (kind, field) == ("User", "salary"):
             return bool(self.roles & {"ADMIN", "FINANCE"})
+        trade = self.roles - {"MARKETER"}
+        if kind == "Customer" and field in KEPT and self.roles & SEE_ALL_CUSTOMERS and not trade & SEE_ALL_CUSTOMERS:
+            return False
         return self._may_ever(kind, field)
 
     def _may_ever(self, kind: str, field: str) -> bool:

@@ -32,9 +32,6 @@ COMPUTED = {
 }
 
 
-KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
-"""Of customers; they can be filtered and ordered by."""
-
 BUCKETS = ("NOT_DUE", "DAYS_1_TO_30", "DAYS_31_TO_60", "DAYS_61_TO_90", "OVER_90_DAYS")
 
 
@@ -63,12 +60,14 @@ class Values:
         for payment in rows["payments"]:
             if payment["status"] == "RECEIVED":
                 self.received[payment["order_id"]] += payment["amount"]
-                if payment["order_id"] is None:
+                if payment["order_id"] is None and sight.sees("Payment", payment):
                     self.ahead[payment["customer_id"], payment["currency"]] += payment["amount"]
                 self.traded.add((payment["customer_id"], payment["currency"]))
         for order in rows["orders"]:
             place = order["customer_id"], order["currency"]
             is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+            if not sight.sees("Order", order):
+                continue
             over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
             self.over[place] += max(over, Decimal(0))
             self.owed[place] += max(-over, Decimal(0)) if is_booked else 0

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from crmgql import models
-from crmgql.engine.declare import column, derived, many, money, node, one
+from crmgql.engine.declare import column, derived, many, money, node, one, through
 from crmgql.planner import codecs
+from crmgql.planner.metadata import Through
 from crmgql.schema.customers import aggregates
 from crmgql.schema.customers.receivables import zero
 from crmgql.schema.money import documents
@@ -61,7 +62,13 @@ class Payment:
     unallocated = _unallocated()
     refunded = _refunded()
     customer = one()
-    order = one()
+    order = one("The order that it was recorded for; `orders` has all that it settles.")
+    orders = through(
+        "Order",
+        Through("order_payments", "payment_id", "order_id", "Allocation"),
+        "The order that the payment is for, and others of which it settles something.",
+        order="-orderedAt",
+    )
     invoice = one()
     allocations = many("Allocation", "payment", few=True)
     refunds = many("Refund", "payment", few=True)

@@ -1,7 +1,8 @@
 """Orders and their lines."""
 
 from crmgql import models
-from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.declare import column, many, money, node, one, through
+from crmgql.planner.metadata import Through
 from crmgql.schema.customers import aggregates
 from crmgql.schema.sales.revenue import order_revenue
 
@@ -36,7 +37,12 @@ class Order:
     seller = one()
     opportunity = one()
     lines = many("OrderLine", "order", order="position", few=True)
-    payments = many("Payment", "order", order="-receivedAt", few=True)
+    payments = through(
+        "Payment",
+        Through("order_payments", "order_id", "payment_id", "Allocation"),
+        "Payments for this order, and others of which something settles it.",
+        order="-receivedAt",
+    )
     invoices = many("Invoice", "order", few=True)
     allocations = many("Allocation", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)

@@ -68,6 +68,33 @@ async def test_the_steps_work(world: World) -> None:
     await trial.balanced(world.database)
 
 
+async def test_what_customers_owe_is_seen(world: World) -> None:
+    listed, any_day, account = steps("See what customers owe")
+    finance = world.viewer("FINANCE")
+    customer = await world.customer()
+    await world.order("CONFIRMED", customer)
+    (found,) = (await world.ask(listed, finance))["data"]["customers"]["nodes"]
+    assert found["outstanding"] == {**found["receivables"]["outstanding"], "currency": "EUR"}
+    assert (await world.ask(any_day, finance))["data"]["receivables"] == {"totals": [], "customers": []}
+    told = (await world.ask(account, finance, customer=customer))["data"]["customerStatement"]
+    assert (told["closing"], [each["kind"] for each in told["movements"]]) == (
+        found["receivables"]["outstanding"],
+        ["order.confirmed"],
+    )
+
+
+async def test_credit_is_limited(world: World) -> None:
+    limit, approve = steps("Limit a customer's credit")
+    customer = await world.customer()
+    order = await world.order("DRAFT", customer)
+    set_to = (await world.ask(limit, world.viewer("FINANCE"), customer=customer))["data"]["customerUpdate"]
+    assert set_to["customer"] == {"creditLimit": {"amount": "5.00"}, "creditPolicy": "REFUSE"}
+    assert (await world.do("orderConfirm", id=order)).code == "CREDIT_LIMIT"
+    done = (await world.ask(approve, world.viewer("FINANCE"), order=order))["data"]["creditApprove"]
+    assert done["userErrors"] == []
+    assert (await world.do("orderConfirm", id=order)).code is None
+
+
 async def test_payments_are_matched_with_orders(world: World) -> None:
     allocate, undo = steps("Match payments with orders")
     payment, order = await prepaid(world)
