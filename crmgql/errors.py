@@ -113,6 +113,13 @@ class AllocationExceedsPayment(CrmError):
     final = True
 
 
+class WriteOffExceedsOpen(CrmError):
+    """More would be written off than is still owed for the order."""
+
+    code = "WRITE_OFF_EXCEEDS_OPEN"
+    final = True
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

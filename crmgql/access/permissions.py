@@ -132,6 +132,9 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
         Permission("payment.write", "recording payments, and that they failed or were refunded"),
+        Permission(
+            "writeOff.approve", "writing off more of an order than the company's tolerance, with `payment.write`"
+        ),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
         Permission("period.read", "seeing which days of the books are closed"),

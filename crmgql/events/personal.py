@@ -42,6 +42,7 @@ COLUMNS: dict[str, frozenset[str]] = {
         "SellerProfile": "attributes",
         "Task": "subject description",
         "Ticket": "subject description",
+        "WriteOff": "reason",
         "User": "name email city state postal_code",
     }.items()
 }

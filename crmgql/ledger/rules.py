@@ -112,6 +112,22 @@ PAYMENTS = """
     ) AS paid
     FULL JOIN posted ON posted.owner_id = paid.owner_id AND posted.id = paid.id
     WHERE coalesce(paid.amount, 0) <> coalesce(posted.amount, 0)"""
+# What entries of write-offs took off a receivable is what their rows say.
+WRITE_OFFS = """
+    SELECT coalesce(said.owner_id, posted.owner_id) AS owner_id, coalesce(said.entry_id, posted.entry_id) AS entry_id
+    FROM (
+        SELECT customer_id AS owner_id, entry_id, item_id, currency, account, CASE WHEN undoes_id IS NULL THEN amount ELSE -amount END AS amount
+        FROM public.write_offs WHERE customer_id BETWEEN $1 AND $2
+    ) AS said
+    FULL JOIN (
+        SELECT p.owner_id, p.entry_id, coalesce(p.credit_item_id, p.debit_item_id) AS item_id, p.currency,
+            CASE WHEN p.credit_item_id IS NOT NULL THEN p.debit ELSE p.credit END AS account,
+            CASE WHEN p.credit_item_id IS NOT NULL THEN p.amount ELSE -p.amount END AS amount
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'WriteOff'
+    ) AS posted ON posted.owner_id = said.owner_id AND posted.entry_id = said.entry_id
+    WHERE (said.item_id, said.currency, said.account, said.amount)
+        IS DISTINCT FROM (posted.item_id, posted.currency, posted.account, posted.amount)"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -148,6 +164,7 @@ RULES = (
         "'payment ', id, ': ', amount, ' of it is received, and ', posted, ' of it is in the books'",
         PAYMENTS,
     ),
+    _rule("writeOffs", "'a write-off is not what its entry posted'", WRITE_OFFS, entry="entry_id"),
     _rule(
         "anchored",
         "'anchor ', anchor_id, ' saw another hash here: the chain was computed anew, or its end is missing'",

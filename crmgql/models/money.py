@@ -1,4 +1,4 @@
-"""Payments."""
+"""Payments, and what they settle; what of orders is written off."""
 
 from __future__ import annotations
 
@@ -110,6 +110,7 @@ class Allocation(Record):
         constraints = [
             check("allocations_amount_positive", "amount > 0"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
+            unique("allocations_customer_id", "customer_id", "id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
             unique("allocations_figures", "customer_id", "id", *FIGURES),
             *amounts("allocations", "amount"),
@@ -131,4 +132,67 @@ class Allocation(Record):
             index("allocations_by_order", "customer_id", "order_id", "id"),
             index("allocations_by_payment", "customer_id", "payment_id", "id"),
             index("allocations_created", "created_at", "id"),
+        ]
+
+
+class WriteOffAccount(StrEnum):
+    """Where the amount goes: bad debts and small differences, or what no one owes."""
+
+    WRITE_OFF = "WRITE_OFF"
+    ROUNDING = "ROUNDING"
+
+
+WRITTEN_OFF = ("order_id", "item_id", "currency", "amount", "account")
+"""What a write-off and the one that undoes it have in common, besides the customer."""
+
+
+class WriteOff(Record):
+    """A part of an order that nobody asks for any more. It is never changed: undoing it is another row with the same figures,
+    whose entry reverses that of the row that it undoes.
+
+    `allocation`: the one that it completes, with which it is undone. The reason goes when the customer is erased.
+    """
+
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="write_offs", on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="write_offs", on_delete=fields.RESTRICT)
+    allocation: Any = fields.ForeignKeyField(
+        "crm.Allocation", related_name="write_offs", null=True, on_delete=fields.RESTRICT
+    )
+    undoes: Any = fields.ForeignKeyField("crm.WriteOff", related_name="undone_by", null=True, on_delete=fields.RESTRICT)
+    item_id = fields.UUIDField()
+    currency = fields.CharField(max_length=3)
+    amount = AmountField()
+    account = fields.CharField(max_length=10, db_default="WRITE_OFF")
+    reason: Any = fields.CharField(max_length=1000, null=True)
+    written_off_on = fields.DateField()
+    entry_id = fields.UUIDField()
+
+    class Meta:
+        table = "write_offs"
+        constraints = [
+            check("write_offs_amount_positive", "amount > 0"),
+            check("write_offs_account", one_of("account", WriteOffAccount)),
+            unique("write_offs_entry_once", "customer_id", "entry_id"),
+            unique("write_offs_undone_once", "customer_id", "undoes_id"),
+            unique("write_offs_figures", "customer_id", "id", *WRITTEN_OFF),
+            *amounts("write_offs", "amount"),
+        ]
+        composite_keys = (
+            CompositeKey("write_offs_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey(
+                "write_offs_allocation", ("customer_id", "allocation_id"), "allocations", ("customer_id", "id")
+            ),
+            CompositeKey("write_offs_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
+            CompositeKey("write_offs_item", ("item_id",), "open_items", ("id",)),
+            CompositeKey(
+                "write_offs_undoes",
+                ("customer_id", "undoes_id", *WRITTEN_OFF),
+                "write_offs",
+                ("customer_id", "id", *WRITTEN_OFF),
+            ),
+        )
+        indexes = [
+            index("write_offs_by_order", "customer_id", "order_id", "id"),
+            index("write_offs_by_allocation", "customer_id", "allocation_id"),
+            index("write_offs_created", "created_at", "id"),
         ]

@@ -15,7 +15,10 @@ LAST_DAY = (
 
 
 class Company(Editable):
-    """The company. `timezone` says when its days begin, `first_day_of_week` is an ISO weekday, Monday is 1."""
+    """The company. `timezone` says when its days begin, `first_day_of_week` is an ISO weekday, Monday is 1.
+
+    `write_off_tolerances`: by currency the amount, as text, up to which what is left open of an order is written off by itself.
+    """
 
     name = fields.CharField(max_length=200)
     timezone = fields.CharField(max_length=60, db_default="UTC")
@@ -24,6 +27,7 @@ class Company(Editable):
     fiscal_year_start_day = fields.IntField(db_default=1)
     default_currency = fields.CharField(max_length=3, db_default="USD")
     locale = fields.CharField(max_length=35, db_default="en-US")
+    write_off_tolerances: Any = fields.JSONField(db_default={})
 
     class Meta:
         table = "companies"

@@ -16,6 +16,7 @@ log = structlog.get_logger("crmgql")
 ORDER = "The order would no longer be what the books say of it"
 PAYMENT = "The payment would no longer be what the books say of it"
 ALLOCATION = "The allocation would not be what the books say of it"
+WRITE_OFF = "The write-off would not be what the books say of it"
 REASONS = {
     "orders_booked": ORDER,
     "orders_newest": ORDER,
@@ -28,6 +29,8 @@ REASONS = {
     "payments_kept": PAYMENT,
     "allocations_posted": ALLOCATION,
     "allocations_undone": ALLOCATION,
+    "write_offs_posted": WRITE_OFF,
+    "write_offs_recorded": WRITE_OFF,
 }
 
 

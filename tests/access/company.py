@@ -36,6 +36,7 @@ UNVERSIONED = {
     "exports",
     "fx_rates",
     "allocations",
+    "write_offs",
 }
 EARLY = (
     "users",
@@ -137,6 +138,7 @@ def rows() -> dict[str, list[Row]]:
     _orders(made, dice)
     _payments(made, dice)
     _allocations(made)
+    _write_offs(made)
     _talk(made, dice)
     _trail(made, dice)
     company_work.fill(made)
@@ -385,6 +387,30 @@ def _allocations(made: dict[str, list[Row]]) -> None:
             )
 
 
+def _write_offs(made: dict[str, list[Row]]) -> None:
+    """Some allocations are completed; another part of their orders is written off, and that is undone again."""
+    for number, allocation in enumerate(made["allocations"], 1):
+        if number % 5 != 1:
+            continue
+        part = {name: allocation[name] for name in ("customer_id", "order_id", "currency")}
+        part |= {"written_off_on": date(2026, 2, 1 + number % 28)}
+        for turn in range(3):
+            row = len(made["write_offs"]) + 1
+            made["write_offs"].append(
+                part
+                | {
+                    "amount": exact(Decimal(1 + number % 4 + turn), part["currency"])
+                    if turn < 2
+                    else made["write_offs"][-1]["amount"],
+                    "account": ("WRITE_OFF", "ROUNDING", "ROUNDING")[turn],
+                    "reason": None if turn else "Too little to ask for.",
+                    "allocation_id": None if turn else key("allocations", number),
+                    "undoes_id": key("write_offs", row - 1) if turn == 2 else None,
+                    **dict.fromkeys(("item_id", "entry_id"), key("write_offs", row)),
+                }
+            )
+
+
 def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
     contacts = made["contacts"]
     for number in range(1, 51):
@@ -445,7 +471,7 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind == "Allocation"  # which is seen as payments are
+        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "WriteOff")  # which are seen as payments are
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

@@ -66,6 +66,7 @@ TABLES = (
     "fx_rates",
     "accounting_periods",
     "allocations",
+    "write_offs",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -58,6 +58,7 @@ PREFIXES = {
     "FxRate": "fxr",
     "Allocation": "alc",
     "AccountingPeriod": "per",
+    "WriteOff": "wro",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -108,6 +109,8 @@ ONE = {
     ("*", "endpoint"): "WebhookEndpoint",
     ("WebhookEndpoint", "subscription"): "EventSubscription",
     ("Allocation", "undoes"): "Allocation",
+    ("WriteOff", "allocation"): "Allocation",
+    ("WriteOff", "undoes"): "WriteOff",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -128,6 +131,7 @@ MANY = {
     ("Order", "commissions"): ("Commission", "order_id", "-earnedAt"),
     ("Order", "tickets"): ("Ticket", "order_id", "-id"),
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
+    ("Order", "writeOffs"): ("WriteOff", "order_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
     ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),

@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments and their allocations; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of orders, lines, payments, their allocations and write-offs; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -99,12 +99,13 @@ TABLE_OF = {
     "Export": "exports",
     "FxRate": "fx_rates",
     "Allocation": "allocations",
+    "WriteOff": "write_offs",
     "AccountingPeriod": "accounting_periods",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation",),
+    "payments": ("Allocation", "WriteOff"),
     "periods": ("AccountingPeriod",),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
@@ -282,7 +283,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Allocation"):
+        for kind in ("Order", "OrderLine", "Payment", "Allocation", "WriteOff"):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 

@@ -18,6 +18,7 @@ COMPUTED = {
     *(("Customer", name) for name in ("orderCount", "lifetimeValue", "outstanding", "currencies", "lastActivityAt")),
     ("Product", "margin"),
     ("Allocation", "undone"),
+    ("WriteOff", "undone"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
@@ -49,14 +50,17 @@ class Values:
             for row in rows[TABLE_OF[kind]]:
                 if sight.sees(kind, row):
                     self.under[kind, row["customer_id"]].append(row)
-        self.undone = {row["undoes_id"] for row in rows["allocations"]}
+        self.undone = {row["undoes_id"] for table in ("allocations", "write_offs") for row in rows[table]}
+        self.written_off: dict[Any, Decimal] = defaultdict(Decimal)
+        for row in rows["write_offs"]:
+            self.written_off[row["order_id"]] += row["amount"] if row["undoes_id"] is None else -row["amount"]
         self.campaigns = Campaigns(rows, sight)
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
         if kind == "Product":
             price, cost = row["price_amount"], row["cost_amount"]
             return None if price is None or cost is None else money(price - cost, row["currency"])
-        if kind == "Allocation":
+        if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
@@ -67,7 +71,7 @@ class Values:
         return getattr(self, field)(row, currency or row["currency"])
 
     def order_paid(self, order: Row) -> Decimal:
-        return self.received[order["id"]]
+        return self.received[order["id"]] - self.written_off[order["id"]]
 
     def order_outstanding(self, order: Row) -> Decimal:
         if order["status"] not in SOLD:

@@ -31,6 +31,7 @@ REFUSED = {
     "ledger_entries_pkey": KEY,
     "revenue_records_pkey": KEY,
     "allocations_pkey": KEY,
+    "write_offs_pkey": KEY,
     "open_items_pkey": KEY,
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
     "opportunity_actions_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, key_action_id)",

@@ -42,6 +42,7 @@ UNDER_CUSTOMER = {
     "revenue_records",
     "revenue_lines",
     "allocations",
+    "write_offs",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -54,6 +55,7 @@ KEPT = {
     "revenue_records",
     "revenue_lines",
     "allocations",
+    "write_offs",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

@@ -110,6 +110,7 @@ BLANKS = (
     Blank("Opportunity", "opportunities", "score_factors = '[]', stale_known = false", SCORED, False),
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank("WriteOff", "write_offs", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}", False),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
     Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),
     Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),

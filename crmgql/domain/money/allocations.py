@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.money import write_offs
 from crmgql.domain.money.allocating import allocated
+from crmgql.domain.money.write_offs import Owed, Short
 from crmgql.domain.sales import revenue
 from crmgql.errors import (
     AllocationExceedsOpen,
     AllocationExceedsPayment,
+    BadUserInput,
     CurrencyMismatch,
     IllegalTransition,
 )
@@ -66,10 +69,11 @@ FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment that settles a part of an order, and the entry that posts it."""
+    """A part of a payment that settles a part of an order, the entry that posts it, and what is left of the receivable."""
 
     row: Row
     entry: Entry
+    rest: Rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +114,37 @@ def _make(amount: Decimal, order: Side, payment: Side, customer_id: UUID, day: d
         "amount": amount,
         "allocated_on": day,
     }
-    return Made(row, entry)
+    return Made(row, entry, order.rest)
 
 
-async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) -> list[outbox.Entry]:
-    """Posts the entries, in their order behind those `before`, and records the allocations. The caller records the events."""
-    posted = await book.post(act, _adjusting(act, [*before, *(each.entry for each in made)]))
-    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=True)]
+async def post(
+    act: Act,
+    made: Sequence[Made],
+    *,
+    before: Sequence[Entry] = (),
+    written_off: Sequence[write_offs.Made] | None = None,
+) -> list[outbox.Entry]:
+    """Posts the entries, in their order behind those `before`, and records the allocations. What these leave open of a
+    receivable is written off where it is within the tolerance, unless `written_off` says what is. The caller records the events.
+    """
+    if written_off is None:
+        written_off = await write_offs.by_rule(act, list(_paid(made).values()))
+    entries = [*before, *(each.entry for each in made), *(each.entry for each in written_off)]
+    posted = await book.post(act, periods.adjusting(act, entries))
+    end = len(before) + len(made)
+    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) : end], strict=True)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
-    return [_event("allocation.made", row) for row in rows]
+    return [_event("allocation.made", row) for row in rows] + await write_offs.record(act, written_off, posted[end:])
 
 
-def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
-    adjusts = periods.adjusts(act)
-    return [replace(each, is_adjusting=adjusts) for each in entries]
+def _paid(made: Sequence[Made]) -> dict[UUID, Owed]:
+    """By receivable what is left of it, with the allocation that settled the last part."""
+    found = {}
+    for each in made:
+        row = each.row
+        found[row["item_id"]] = Owed(row["customer_id"], row["order_id"], each.rest, row["allocated_on"], row["id"])
+    return found
 
 
 def _event(kind: str, row: Row) -> outbox.Entry:
@@ -140,12 +160,14 @@ async def allocate(
     id: UUID,
     order_id: UUID | None = None,
     amount: Money | None = None,
+    write_off: Short | None = None,
     expected_version: int | None = None,
 ) -> UUID:
     """Settles an order, or without one the customer's open orders, the oldest first, with what is left of a payment.
 
-    Without an amount it is as much as fits, which may be nothing where no order is named. Raises `AllocationExceedsOpen`,
-    `AllocationExceedsPayment`, `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`.
+    Without an amount it is as much as fits, which may be nothing where no order is named. `write_off`: what is written off of
+    the named order in the same act. Raises `AllocationExceedsOpen`, `AllocationExceedsPayment`, `CurrencyMismatch`,
+    `IllegalTransition`, `PeriodClosed`; as `write_offs.write_off` does.
     """
     access.require_write(act.viewer, "Payment")
     payment = await records.lock(act, Payment, id, expected_version=expected_version)
@@ -155,6 +177,8 @@ async def allocate(
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
     if order_id is not None:
         await _require_takes(act, payment, order_id)
+    elif write_off is not None:
+        raise BadUserInput("Name the order of which something is written off.", field="orderId")
     owed, paid = await _rests(act, payment, order_id)
     _check(limit, owed, paid, currency, order_id is not None)
     fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
@@ -163,8 +187,21 @@ async def allocate(
     if made:
         payload = {"amount": (sum(each.row["amount"] for each in made), currency)}
         await records.change(act, Payment, payment, {}, kind="payment.allocated", payload=payload, touch=True)
-        await outbox.record_many(act.tx, act.viewer, await post(act, made))
+        written_off = None if write_off is None else await _written_off(act, payment, owed, made, write_off)
+        await outbox.record_many(act.tx, act.viewer, await post(act, made, written_off=written_off))
     return id
+
+
+async def _written_off(
+    act: Act, payment: Row, owed: Sequence[Side], made: Sequence[Made], short: Short
+) -> list[write_offs.Made]:
+    """What is written off of the order, of which a part was just allocated."""
+    paid = {each.rest.account: each for each in _paid(made).values()}
+    left = [
+        paid.get(each.rest.account) or Owed(payment["customer_id"], each.document_id, each.rest, each.since)
+        for each in owed
+    ]
+    return await write_offs.by_hand(act, left, payment["currency"], short, inside="writeOff.")
 
 
 async def _require_takes(act: Act, payment: Row, order_id: UUID) -> None:
@@ -212,7 +249,8 @@ def _check(limit: Decimal | None, owed: Sequence[Side], paid: Sequence[Side], cu
 
 
 async def undo(act: Act, *, id: UUID) -> UUID:
-    """Takes an allocation back as it was, base amounts included; the id of the one that undoes it.
+    """Takes an allocation back as it was, base amounts included, and the write-off that completes it; the id of the one that
+    undoes it.
 
     Raises `ReversedAlready`, `IllegalTransition` for one that undoes another, `PeriodClosed`.
     """
@@ -222,11 +260,13 @@ async def undo(act: Act, *, id: UUID) -> UUID:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
     day = max(act.today, undone["allocated_on"])
     (entry,) = await book.reversals(act, {undone["entry_id"]: day}, kind="payment.unallocated")
-    (posted,) = await book.post(act, _adjusting(act, [entry]))
+    completing = await write_offs.completing(act, undone["customer_id"], [id])
+    posted, *others = await book.post(act, periods.adjusting(act, [entry, *(each.entry for each in completing)]))
     row = undone | {"id": new_id(), "undoes_id": id, "entry_id": posted.id, "allocated_on": day}
     row.pop("created_at")
     await act.tx.connection.execute(RECORD, as_json([row]))
-    await outbox.record_many(act.tx, act.viewer, [_event("allocation.undone", row)])
+    events = [_event("allocation.undone", row), *await write_offs.record(act, completing, others)]
+    await outbox.record_many(act.tx, act.viewer, events)
     return row["id"]  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,7 @@ Always holds: there is one. Days are counted in the company's time zone everywhe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,11 +17,12 @@ from crmgql.domain.jobs import jobs, kinds
 from crmgql.errors import BadUserInput
 from crmgql.models import Company
 from crmgql.postgres.company import BELIEVED_S
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import takes
+from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
-FACTS = "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale"
+FACTS = "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale write_off_tolerances"
 
 ONLY = "SELECT id FROM companies"
 DATABASE_KNOWS = "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)"
@@ -50,14 +52,26 @@ async def update(act: Act, *, expected_version: int | None = None, **changes: An
 
 
 async def _checked(act: Act, changes: Row) -> Row:
-    """The changes as stored. Raises `BadUserInput` for an invalid time zone or locale."""
+    """The changes as stored. Raises `BadUserInput` for an invalid time zone, locale or amount."""
     if (zone := changes.get("timezone")) is not None:
         checks.time_zone(zone, "timezone")
         if not await act.tx.connection.fetchval(DATABASE_KNOWS, zone):
             raise BadUserInput("PostgreSQL does not know this time zone; choose another.", field="timezone")
     if (locale := changes.get("locale")) is not None:
         changes = {**changes, "locale": _locale(locale)}
+    if (tolerances := changes.get("write_off_tolerances")) is not None:
+        changes = {**changes, "write_off_tolerances": _tolerances(tolerances)}
     return changes
+
+
+def _tolerances(amounts: Sequence[Money]) -> dict[str, str]:
+    """The amounts by currency, as text."""
+    found: dict[str, str] = {}
+    for number, each in enumerate(amounts):
+        if each[1] in found:
+            raise BadUserInput(f"{each[1]} is there twice.", field=f"writeOffTolerances.{number}.currency")
+        found[each[1]] = str(money.amount(each, field=f"writeOffTolerances.{number}"))
+    return found
 
 
 def _locale(text: str) -> str:

@@ -31,6 +31,20 @@ class AllocationUndone(AllocationMade):
     undoes_id: record_id("Allocation")  # type: ignore[valid-type]
 
 
+class WriteOffMade(Payload):
+    """How much of the order is written off, to which account."""
+
+    amount: Money
+    order_id: record_id("Order")  # type: ignore[valid-type]
+    account: str
+
+
+class WriteOffUndone(WriteOffMade):
+    """The write-off that is undone, and its figures."""
+
+    undoes_id: record_id("WriteOff")  # type: ignore[valid-type]
+
+
 class RateSet(Payload):
     """What one unit of the currency is worth in the base currency, from the day on."""
 
@@ -65,6 +79,8 @@ KINDS = (
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
     Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
+    Kind("writeOff.made", "WriteOff", "A part of an order was written off.", WriteOffMade, ALWAYS),
+    Kind("writeOff.undone", "WriteOff", "A write-off was undone, by another one.", WriteOffUndone, ALWAYS),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

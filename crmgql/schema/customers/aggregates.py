@@ -39,8 +39,8 @@ def _committed() -> ast.Expr:
     return is_one_of(ast.Col("r", "status"), *COMMITTED)
 
 
-def _paid(order: str) -> ast.Expr:
-    """What the books have of money for the order under an alias: what settled it, and the customer's credit that names it."""
+def _settled(order: str) -> ast.Expr:
+    """What the books have for the order under an alias: what settled it, and the customer's credit that names it."""
     item = ast.Col("paid", "purpose")
     own = ast.all_of(
         [
@@ -55,9 +55,23 @@ def _paid(order: str) -> ast.Expr:
     return ast.Subquery(ast.Select(((total, "total"),), ast.Table("open_items", "paid"), where=own))
 
 
+def _written_off(order: str) -> ast.Expr:
+    """What of the order under an alias is written off: it settles the order, and nobody paid it."""
+    own = ast.all_of(
+        [
+            ast.eq(ast.Col("off", "customer_id"), ast.Col(order, "customer_id")),
+            ast.eq(ast.Col("off", "order_id"), ast.Col(order, "id")),
+        ]
+    )
+    back = ast.Op(ast.Num(0), "-", ast.Col("off", "amount"))
+    net = ast.Case(ast.IsNull(ast.Col("off", "undoes_id")), ast.Col("off", "amount"), back)
+    total = ast.Func("sum", (net,))
+    return ast.Subquery(ast.Select(((total, "total"),), ast.Table("write_offs", "off"), where=own))
+
+
 def _open_part(order: str) -> ast.Expr:
     """An order's unpaid part; an overpaid order does not lower what is owed for others."""
-    paid = ast.Func("coalesce", (_paid(order), ast.Num(0)))
+    paid = ast.Func("coalesce", (_settled(order), ast.Num(0)))
     nothing = zero(ast.Col(order, "currency"))
     return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", paid), nothing))
 
@@ -146,14 +160,15 @@ def currencies() -> Any:
 
 def order_paid() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
-        return ast.Func("coalesce", (_paid(t), zero(currency))), currency
+        settled, off = (ast.Func("coalesce", (each, zero(currency))) for each in (_settled(t), _written_off(t)))
+        return ast.Op(settled, "-", off), currency
 
     doc = "What was paid of this order: what payments and credit settled of it, and what was paid above it."
     return declare.derived(build, None, doc, nullable=True, needs=KEYS)
 
 
 def order_outstanding() -> Any:
-    """Total minus paid, at least 0; 0 unless confirmed or later."""
+    """Total minus what is paid or written off, at least 0; 0 unless confirmed or later."""
 
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         amount = ast.Case(is_one_of(ast.Col(t, "status"), *COMMITTED), _open_part(t), zero(currency))
@@ -161,7 +176,11 @@ def order_outstanding() -> Any:
 
     needs = (*KEYS, "status", "total_amount")
     return declare.derived(
-        build, None, "What is still unpaid, once the order is confirmed.", nullable=True, needs=needs
+        build,
+        None,
+        "What is still unpaid and not written off, once the order is confirmed.",
+        nullable=True,
+        needs=needs,
     )
 
 

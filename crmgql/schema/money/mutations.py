@@ -1,14 +1,15 @@
-"""Mutations of payments, allocations, exchange rates, periods of the books."""
+"""Mutations of payments, allocations, write-offs, exchange rates, periods of the books."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, periods, rates, years
+from crmgql.domain.money import allocations, payments, periods, rates, write_offs, years
 from crmgql.engine import inputs, mutations
-from crmgql.engine.inputs import UNSET, MoneyInput, input
+from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
 from crmgql.engine.scalars import DateText, DateTimeText
+from crmgql.engine.strawberries import lazy, optional
 
 
 @input
@@ -18,6 +19,15 @@ class PaymentReceiveInput:
     received_at: DateTimeText | None = UNSET
 
 
+@part(write_offs.Short)
+class AllocationWriteOffInput:
+    """What is written off of the named order in the same act."""
+
+    amount: MoneyInput
+    reason: str
+    account: str | None = strawberry.field(default=UNSET, graphql_type=optional(lazy("WriteOffAccount")))
+
+
 @input
 class PaymentAllocateInput:
     """`orderId`: left out, the customer's open orders, the oldest first. `amount`: left out, as much as fits."""
@@ -25,6 +35,7 @@ class PaymentAllocateInput:
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
+    write_off: AllocationWriteOffInput | None = UNSET
     expected_version: int | None = UNSET
 
 
@@ -40,6 +51,11 @@ class PeriodCloseInput:
 
 @input
 class AllocationUndoInput:
+    id: strawberry.ID
+
+
+@input
+class WriteOffUndoInput:
     id: strawberry.ID
 
 
@@ -94,6 +110,23 @@ mutations.table(
         "Takes an allocation back: the order is owed again and the payment has its rest again. Answers with the one that undoes it.",
         allocations.undo,
         input=AllocationUndoInput,
+    ),
+)
+
+mutations.table(
+    "WriteOff",
+    Row(
+        "writeOff",
+        "Writes off what is open of an order, or an amount of it. More of an order, all in all, than the company's tolerance takes"
+        " the permission `writeOff.approve`.",
+        write_offs.write_off,
+        input=inputs.create("order_id amount account reason", required="reason", optional="amount", origin=False),
+    ),
+    Row(
+        "writeOffUndo",
+        "Takes a write-off back: the order is owed again. Answers with the one that undoes it.",
+        write_offs.undo,
+        input=WriteOffUndoInput,
     ),
 )
 

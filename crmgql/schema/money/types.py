@@ -1,4 +1,4 @@
-"""Payments, allocations, exchange rates, periods of the books."""
+"""Payments, allocations, write-offs, exchange rates, periods of the books."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ class Payment:
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
 
 
-def _is_undone() -> Any:
+def _is_undone(table: str) -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         same = [
             ast.eq(ast.Col("undoing", "customer_id"), ast.Col(t, "customer_id")),
             ast.eq(ast.Col("undoing", "undoes_id"), ast.Col(t, "id")),
         ]
-        return (ast.Exists(ast.Select((), ast.Table("allocations", "undoing"), where=ast.all_of(same))),)
+        return (ast.Exists(ast.Select((), ast.Table(table, "undoing"), where=ast.all_of(same))),)
 
     return derived(build, codecs.BOOLEAN, "Whether another one undoes it.", needs=("id", "customer_id"))
 
@@ -48,11 +48,29 @@ class Allocation:
     amount = money("amount")
     currency = column()
     allocated_on = column(doc="The day on which it counts in the books.")
-    undone = _is_undone()
+    undone = _is_undone("allocations")
     customer = one()
     order = one()
     payment = one()
     undoes = one("The allocation that this one undoes.")
+
+
+@node(models.WriteOff)
+class WriteOff:
+    """A part of an order that nobody asks for any more. Undoing one makes another with the same figures, which `undoes` it: what
+    is written off is the sum of those that neither are undone nor undo another.
+    """
+
+    amount = money("amount")
+    currency = column()
+    account = column(enum=models.WriteOffAccount)
+    reason = column(doc="It goes when the customer is erased.")
+    written_off_on = column(doc="The day on which it counts in the books.")
+    undone = _is_undone("write_offs")
+    customer = one()
+    order = one()
+    allocation = one("The allocation that it completes: undoing that undoes it, too.")
+    undoes = one("The write-off that this one undoes.")
 
 
 @node(models.FxRate, order="-effectiveOn")

@@ -34,6 +34,7 @@ class Order:
     lines = many("OrderLine", "order", order="position", few=True)
     payments = many("Payment", "order", order="-receivedAt", few=True)
     allocations = many("Allocation", "order", few=True)
+    write_offs = many("WriteOff", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)
     tickets = many("Ticket", "order")
 

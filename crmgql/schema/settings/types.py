@@ -15,6 +15,9 @@ class Company:
     fiscal_year_start_day = column(doc="A day that the month has in every year.")
     default_currency = column(doc="The default in forms.")
     locale = column(doc="How numbers and dates are written, such as de-DE.")
+    write_off_tolerances = column(
+        doc='By currency: up to which amount what is left open of an order is written off by itself, such as {"EUR": "0.01"}.'
+    )
 
 
 @node(models.BusinessCalendar, order="name")

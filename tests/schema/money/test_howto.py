@@ -63,3 +63,20 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert made["amount"] == {"amount": "4.00"}
     undone = (await world.ask(undo, finance, allocation=made["id"]))["data"]["allocationUndo"]
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
+
+
+async def test_what_nobody_pays_is_written_off(world: World) -> None:
+    tolerate, allocate, write_off, undo = steps("Write off what nobody pays")
+    answer = await world.ask(tolerate, world.viewer())
+    assert answer["data"]["companyUpdate"]["company"] == {"writeOffTolerances": {"EUR": "0.01"}}
+    payment, order = await prepaid(world)
+    finance = world.viewer("FINANCE")
+    answer = await world.ask(allocate, finance, payment=payment, order=order)
+    assert answer["data"]["paymentAllocate"]["userErrors"] == []
+    made = (await world.ask(write_off, finance, order=order))["data"]["writeOff"]["writeOff"]
+    assert (made["amount"], made["account"]) == ({"amount": "7.00"}, "WRITE_OFF")
+    owed = made["order"]
+    assert (owed["paid"], owed["outstanding"]) == ({"amount": "5.00"}, {"amount": "0.00"})
+    assert [each["reason"] for each in owed["writeOffs"]["nodes"]] == ["They went bankrupt.", "Bank fees."]
+    undone = (await world.ask(undo, finance, writeOff=made["id"]))["data"]["writeOffUndo"]["writeOff"]
+    assert undone == {"undoes": {"id": made["id"], "undone": True}, "order": {"outstanding": {"amount": "7.00"}}}

@@ -1,0 +1,235 @@
+"""Write-offs: what of an order nobody asks for any more, with its reason; by hand, by rule after a payment, and undone.
+
+Enters: what is open of an order, locked. Leaves: an entry and a row of `write_offs` for each receivable, and an event. Always
+holds: nothing is written off above what is open. What is written off of one order, all in all, is either within the company's
+tolerance or approved. Set-based: the same number of statements for one receivable and for five hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from crmgql import access
+from crmgql.errors import IllegalTransition, WriteOffExceedsOpen
+from crmgql.events import outbox
+from crmgql.events.canonical import as_json
+from crmgql.ledger import book, items, periods
+from crmgql.ledger.accounts import Account
+from crmgql.ledger.book import Posted
+from crmgql.ledger.items import Rest
+from crmgql.ledger.postings import Entry, Posting, new_id, share
+from crmgql.models import Order, Purpose, WriteOff
+from crmgql.records import checks, money, records
+from crmgql.records.money import Money
+from crmgql.records.records import Act, Row
+
+NOTHING = Decimal(0)
+LONGEST_REASON = 1000
+
+# Parameters: customer, order. What is open of it, by due date.
+OPEN = """
+SELECT id, opened_on FROM open_items
+WHERE owner_id = $1 AND customer_id = $1 AND order_id = $2 AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
+# Parameters: orders. What is written off of each and not undone.
+LIVE = """
+SELECT w.order_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
+FROM unnest($1::uuid[], $2::uuid[]) AS o(customer_id, id) JOIN write_offs w ON w.customer_id = o.customer_id AND w.order_id = o.id
+GROUP BY w.order_id"""
+# Parameters: customer, allocations. What completes them and is not undone.
+COMPLETING = """
+SELECT w.* FROM write_offs w
+WHERE w.customer_id = $1 AND w.allocation_id = ANY ($2) AND w.undoes_id IS NULL
+    AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)"""
+RECORD = """
+INSERT INTO write_offs (id, customer_id, order_id, allocation_id, undoes_id, item_id, currency, amount, account, reason, written_off_on,
+    entry_id)
+SELECT w.id, w.customer_id, w.order_id, w.allocation_id, w.undoes_id, w.item_id, w.currency, w.amount, w.account, w.reason,
+    w.written_off_on, w.entry_id
+FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, customer_id uuid, order_id uuid, allocation_id uuid, undoes_id uuid, item_id uuid,
+    currency text, amount numeric, account text, reason text, written_off_on date, entry_id uuid)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A write-off of one receivable, and the entry that posts it."""
+
+    row: Row
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """What is written off of an order, and why. Without an amount: all that is open."""
+
+    amount: Money | None
+    reason: str
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A receivable of an order; its rest goes down as it is written off, not before the day `since`.
+
+    `allocation_id`: the allocation that a write-off of it completes.
+    """
+
+    customer_id: UUID
+    order_id: UUID
+    rest: Rest
+    since: date
+    allocation_id: UUID | None = None
+
+
+async def write_off(
+    act: Act, *, order_id: UUID, reason: str, amount: Money | None = None, account: str | None = None
+) -> UUID:
+    """Writes off what is open of an order, or the amount of it, what is due first; the id of the first receivable's write-off.
+
+    Raises `WriteOffExceedsOpen`, `IllegalTransition` for an order that is not owed, `PeriodClosed`; `Forbidden` without
+    `writeOff.approve` where more of the order is written off, all in all, than the company's tolerance.
+    """
+    access.require_write(act.viewer, "WriteOff")
+    order = await records.visible(act, Order, order_id, field="orderId", steady=True)
+    if order["status"] in ("DRAFT", "CANCELLED"):
+        raise IllegalTransition(f"Nothing is owed for a {order['status']} order.", field="orderId")
+    found = await act.tx.connection.fetch(OPEN, order["customer_id"], order_id)
+    rests = await items.lock(act, [row["id"] for row in found])
+    owed = [Owed(order["customer_id"], order_id, rests[row["id"]], row["opened_on"]) for row in found]
+    made = await by_hand(act, owed, order["currency"], Short(amount, reason, account))
+    posted = await book.post(act, periods.adjusting(act, [each.entry for each in made]))
+    await outbox.record_many(act.tx, act.viewer, await record(act, made, posted))
+    return made[0].row["id"]  # type: ignore[no-any-return]
+
+
+async def by_hand(act: Act, owed: Sequence[Owed], currency: str, short: Short, *, inside: str = "") -> list[Made]:
+    """What is to be posted where somebody writes off a part of an order: over its receivables, which are locked, in their order.
+
+    `inside`: the input in which the fields are that errors name. Raises as `write_off`.
+    """
+    checks.check_text(short.reason, f"{inside}reason", longest=LONGEST_REASON, required=True)
+    own = await book.company_of(act)
+    open_ = sum((each.rest.free for each in owed), money.rounded(NOTHING, currency))
+    left, field = open_, "orderId"
+    if short.amount is not None:
+        left, field = money.amount(short.amount, currency, field=f"{inside}amount", positive=True), f"{inside}amount"
+    if left > open_ or not open_:
+        raise WriteOffExceedsOpen(f"For the order {open_} {currency} is still owed, and no more.", field=field)
+    before = sum((await _written_off(act, owed)).values(), NOTHING)
+    if before + left > own.tolerances.get(currency, NOTHING):
+        access.require(act.viewer, "writeOff.approve", "Writing off more than the company's tolerance", field=field)
+    made = []
+    for each in owed:
+        part = min(left, each.rest.free)
+        if part > 0:
+            day = max(act.today, each.since)
+            made.append(_make(part, each, day, own.currency, short.reason, short.account))
+            left -= part
+    return made
+
+
+async def by_rule(act: Act, owed: Sequence[Owed]) -> list[Made]:
+    """What is to be posted of receivables of which a part was just paid: what is left, where that is within the tolerance."""
+    own = await book.company_of(act)
+    short = [
+        each
+        for each in owed
+        if NOTHING < each.rest.open == each.rest.free <= own.tolerances.get(each.rest.currency, NOTHING)
+    ]
+    if not short:
+        return []
+    before, made = await _written_off(act, short), []
+    for each in short:
+        tolerance, part = own.tolerances[each.rest.currency], each.rest.open
+        if before.get(each.order_id, NOTHING) + part <= tolerance:
+            before[each.order_id] = before.get(each.order_id, NOTHING) + part
+            reason = f"Within the tolerance of {tolerance} {each.rest.currency}."
+            made.append(_make(part, each, each.since, own.currency, reason, None))
+    return made
+
+
+async def _written_off(act: Act, owed: Collection[Owed]) -> dict[UUID, Decimal]:
+    """By order: what was written off of it and not undone. Who asks holds the locks of the orders' receivables."""
+    orders = {(each.customer_id, each.order_id) for each in owed}
+    rows = await act.tx.connection.fetch(LIVE, *map(list, zip(*sorted(orders), strict=True)))
+    return {row["order_id"]: row["amount"] for row in rows}
+
+
+def _make(amount: Decimal, owed: Owed, day: date, base_currency: str, reason: str, account: str | None) -> Made:
+    id, rest = new_id(), owed.rest
+    expense = Purpose(account or Purpose.WRITE_OFF)
+    base = share(amount, rest.open, rest.base, base_currency)
+    posting = Posting(rest.account, Account(expense), rest.currency, amount, base)
+    rest.open, rest.free, rest.base = rest.open - amount, rest.free - amount, rest.base - base
+    source = ("WriteOff", id)
+    entry = Entry("order.writtenOff", f"written off {id}", source, day, [posting], customer_id=owed.customer_id)
+    row = {
+        "id": id,
+        "customer_id": owed.customer_id,
+        "order_id": owed.order_id,
+        "allocation_id": owed.allocation_id,
+        "item_id": rest.account.item_id,
+        "currency": rest.currency,
+        "amount": amount,
+        "account": expense,
+        "reason": reason,
+        "written_off_on": day,
+    }
+    return Made(row, entry)
+
+
+async def undo(act: Act, *, id: UUID) -> UUID:
+    """Takes a write-off back as it was, base amount included; the id of the one that undoes it.
+
+    Raises `ReversedAlready`, `IllegalTransition` for one that undoes another, `PeriodClosed`.
+    """
+    access.require_write(act.viewer, "WriteOff")
+    undone = await records.shown(act, WriteOff, id, field="id")
+    if undone["undoes_id"] is not None:
+        raise IllegalTransition("It undoes another write-off, and stays; write off anew instead.", field="id")
+    (made,) = await undoing(act, [undone])
+    posted = await book.post(act, periods.adjusting(act, [made.entry]))
+    await outbox.record_many(act.tx, act.viewer, await record(act, [made], posted))
+    return made.row["id"]  # type: ignore[no-any-return]
+
+
+async def completing(act: Act, customer_id: UUID, allocation_ids: Collection[UUID]) -> list[Made]:
+    """What takes back the write-offs that complete these allocations, which are undone, to be posted."""
+    rows = await act.tx.connection.fetch(COMPLETING, customer_id, list(allocation_ids))
+    return await undoing(act, [dict(row) for row in rows])
+
+
+async def undoing(act: Act, rows: Sequence[Row]) -> list[Made]:
+    """What takes back these write-offs, to be posted."""
+    by_entry = {row["entry_id"]: row for row in rows}
+    days = {entry_id: max(act.today, row["written_off_on"]) for entry_id, row in by_entry.items()}
+    made = []
+    for entry in await book.reversals(act, days, kind="order.writeOffUndone") if days else []:
+        undone = by_entry[entry.reverses_id]
+        row = undone | {"id": new_id(), "undoes_id": undone["id"], "written_off_on": entry.effective_on}
+        made.append(Made({name: value for name, value in row.items() if name != "created_at"}, entry))
+    return made
+
+
+async def record(act: Act, made: Sequence[Made], posted: Sequence[Posted]) -> list[outbox.Entry]:
+    """Records what was posted, in the same order. The events are the caller's to record."""
+    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted, strict=True)]
+    if rows:
+        await act.tx.connection.execute(RECORD, as_json(rows))
+    return [_event(row) for row in rows]
+
+
+def _event(row: Row) -> outbox.Entry:
+    undoes = {"undoes_id": row["undoes_id"]} if row.get("undoes_id") else {}
+    payload = {
+        "amount": (row["amount"], row["currency"]),
+        "order_id": row["order_id"],
+        "account": row["account"],
+        **undoes,
+    }
+    kind = "writeOff.undone" if undoes else "writeOff.made"
+    changes = {column: (None, value) for column, value in row.items() if column != "id" and value is not None}
+    return outbox.Entry(kind, ("WriteOff", row["id"]), row["customer_id"], changes, payload)
