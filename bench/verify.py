@@ -28,7 +28,7 @@ from crmgql.ledger import chains
 COPIED = {
     "ledger_entries": (*chains.ENTRY, "customer_id"),
     "postings": ("owner_id", "entry_id", "size", "phase", "effective_on", "base_currency", *chains.POSTING),
-    "open_items": ("id", "owner_id", "customer_id", "purpose", "currency", "opened_on", "due_on"),
+    "open_items": ("owner_id", "customer_id", "entry_id", "opens", "opened_on", *chains.ITEM),
     "ledger_links": ("owner_id", "lane", "seq", "entry_id", "digest", "hash"),
     "ledger_heads": ("owner_id", "lane", "seq", "hash"),
 }
@@ -157,6 +157,7 @@ def _add(
     postings: Any,
 ) -> tuple[int, bytes]:
     size = len(postings)
+    opened = {"order.confirmed": ("RECEIVABLE", 3, DAY), "payment.received": ("UNEARNED", 4, "\\N")}.get(kind)
     line = "\t".join(
         (
             str(id),
@@ -176,6 +177,7 @@ def _add(
             "f",
             "USD",
             str(size),
+            "1" if opened else "0",
         )
     )
     parts = []
@@ -184,14 +186,15 @@ def _add(
         values = (str(n), debit, credit, "USD", amount, amount, debit_item or "\\N", credit_item or "\\N", *due)
         parts.append("\t".join(values))
         rows["postings"].append((str(owner), str(id), str(size), "POSTED", DAY, "USD", *values))
+    if opened:
+        purpose, place, due_on = opened
+        item = ("1", str(postings[0][place]), purpose, "USD", due_on, *["\\N"] * 6)
+        parts.append("\t".join(item))
+        rows["open_items"].append((str(owner), str(owner), str(id), "1", DAY, *item))
     digest = chains.digest(line.encode(), [part.encode() for part in parts])
     hash = chains.link(hash, digest)
     rows["ledger_entries"].append((*line.split("\t"), str(owner)))
     rows["ledger_links"].append((str(owner), "0", str(seq + 1), str(id), _bytes(digest), _bytes(hash)))
-    if kind == "order.confirmed":
-        rows["open_items"].append((postings[0][3], str(owner), str(owner), "RECEIVABLE", "USD", DAY, DAY))
-    if kind == "payment.received":
-        rows["open_items"].append((postings[0][4], str(owner), str(owner), "UNEARNED", "USD", DAY, "\\N"))
     return seq + 1, hash
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -30,21 +30,23 @@ WITH given AS MATERIALIZED (
     SELECT uuidv7() AS id, g.*, coalesce(g.customer_id, $2) AS owner_id
     FROM jsonb_to_recordset($1::jsonb) AS g(n integer, customer_id uuid, kind text, phase text, reverses_id uuid, resolves_id uuid,
         key text, request_hash text, source_type text, source_id uuid, effective_on date, is_adjusting boolean, size smallint,
-        items jsonb, postings jsonb)
+        opens smallint, items jsonb, postings jsonb)
     ORDER BY n
 ), made AS (
     INSERT INTO ledger_entries (id, company_id, customer_id, owner_id, kind, phase, reverses_id, resolves_id, key, request_hash,
-        source_type, source_id, actor_id, effective_on, is_adjusting, base_currency, size)
+        source_type, source_id, actor_id, effective_on, is_adjusting, base_currency, size, opens)
     SELECT id, $2, customer_id, owner_id, kind, phase, reverses_id, resolves_id, key, request_hash, source_type, source_id, $4,
         effective_on, is_adjusting AND EXISTS (SELECT FROM accounting_periods period
-            WHERE period.company_id = $2 AND period.days @> effective_on AND period.status = 'SOFT_CLOSED'), $3, size
+            WHERE period.company_id = $2 AND period.days @> effective_on AND period.status = 'SOFT_CLOSED'), $3, size, opens
     FROM given ORDER BY owner_id, key
     ON CONFLICT (owner_id, key) DO NOTHING RETURNING id
 ), opened AS (
-    INSERT INTO open_items (id, owner_id, customer_id, purpose, currency, order_id, payment_id, opened_on, due_on)
-    SELECT i.id, given.owner_id, given.customer_id, i.purpose, i.currency, i.order_id, i.payment_id, given.effective_on, i.due_on
-    FROM given JOIN made USING (id), jsonb_to_recordset(given.items) AS i(id uuid, purpose text, currency text, order_id uuid,
-        payment_id uuid, due_on date)
+    INSERT INTO open_items (id, owner_id, customer_id, entry_id, n, opens, opened_on, purpose, currency, due_on, order_id, payment_id,
+        invoice_id, credit_note_id, dispute_id, suspense_id)
+    SELECT i.id, given.owner_id, given.customer_id, given.id, i.n, given.opens, given.effective_on, i.purpose, i.currency, i.due_on,
+        i.order_id, i.payment_id, i.invoice_id, i.credit_note_id, i.dispute_id, i.suspense_id
+    FROM given JOIN made USING (id), jsonb_to_recordset(given.items) AS i(id uuid, n smallint, purpose text, currency text, due_on date,
+        order_id uuid, payment_id uuid, invoice_id uuid, credit_note_id uuid, dispute_id uuid, suspense_id uuid)
 ), moved AS (
     INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount,
         base_amount, debit_item_id, credit_item_id, debit_due_on, credit_due_on)
@@ -149,17 +151,8 @@ def _row(number: int, entry: Entry) -> dict[str, Any]:
         "effective_on": entry.effective_on,
         "is_adjusting": entry.is_adjusting,
         "size": len(entry.postings),
-        "items": [
-            {
-                "id": item.id,
-                "purpose": item.purpose,
-                "currency": item.currency,
-                "order_id": item.order_id,
-                "payment_id": item.payment_id,
-                "due_on": item.due_on,
-            }
-            for item in entry.items
-        ],
+        "opens": len(entry.items),
+        "items": [asdict(item) | {"n": n} for n, item in enumerate(entry.items, start=1)],
         "postings": [
             {
                 "n": n,

@@ -1,8 +1,9 @@
 """The text of an entry, its digest, and the chain of hashes. Pure.
 
 `keep_books` makes the same in SQL; what verifies asks no function of the database, which somebody may have replaced.
-The text is an entry's line and those of its postings, separated by tabs, with `\\N` for what is not there. It starts with the
-number of its shape, so that there can be another one later. Nothing in it needs escaping, and no personal value is in it.
+The text is an entry's line, those of its postings and those of the items that it opens, separated by tabs, with `\\N` for what
+is not there. It starts with the number of its shape, so that there can be another one later. Nothing in it needs escaping, and no
+personal value is in it.
 An anchor's text is a line of its own and one for each head.
 """
 
@@ -31,8 +32,9 @@ ENTRY = (
     "is_adjusting",
     "base_currency",
     "size",
+    "opens",
 )
-"""The columns of an entry's line, in their order."""
+"""The columns of an entry's line, in their order. It ends with the numbers of the lines that follow: postings, then items."""
 
 POSTING = (
     "n",
@@ -47,6 +49,20 @@ POSTING = (
     "credit_due_on",
 )
 
+ITEM = (
+    "n",
+    "id",
+    "purpose",
+    "currency",
+    "due_on",
+    "order_id",
+    "payment_id",
+    "invoice_id",
+    "credit_note_id",
+    "dispute_id",
+    "suspense_id",
+)
+
 
 def entry_columns(alias: str) -> str:
     """SQL for the columns of an entry's line as texts; `COPY` writes them as they are hashed."""
@@ -57,9 +73,13 @@ def posting_columns(alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in POSTING)
 
 
-def digest(entry: bytes, postings: Iterable[bytes]) -> bytes:
-    """The digest of lines without their ends, as `COPY` writes them."""
-    return hashlib.sha256(b"".join((SHAPE, entry, b"\n", *(line + b"\n" for line in postings)))).digest()
+def item_columns(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in ITEM)
+
+
+def digest(entry: bytes, lines: Iterable[bytes]) -> bytes:
+    """The digest of lines without their ends, as `COPY` writes them: the entry's, then those of its postings and items."""
+    return hashlib.sha256(b"".join((SHAPE, entry, b"\n", *(line + b"\n" for line in lines)))).digest()
 
 
 def link(previous: bytes, digest: bytes) -> bytes:

@@ -22,10 +22,12 @@ README = """\
 The books as they were hashed. Lines end with a line feed, values are separated by tabs, \\N stands for what is not there.
 Hashes are SHA-256, in hexadecimal here and as 32 bytes where they are hashed. examples/verifier/verify.mjs of crmgql checks all of it.
 
-entries.txt   Each entry, in the order of links.txt: a line that begins with 1 (the shape of the text), and one for each of its postings.
+entries.txt   Each entry, in the order of links.txt: a line that begins with 1 (the shape of the text), one for each of its postings (size),
+              and one for each item that it opens (opens).
               1, {entry}
               {posting}
-              The digest of an entry is the hash of its line and those of its postings, line feeds included.
+              {item}
+              The digest of an entry is the hash of all its lines, line feeds included.
 links.txt     The place of each entry: owner, lane, seq, entry, digest, hash.
               A lane is one of an owner's chains. seq counts from 1. hash = SHA-256(hash of the link before in its lane, nothing for the first; digest).
 anchors.txt   Each anchor: a line that begins with 1, and one for each chain that had moved since the anchor before it.
@@ -55,7 +57,7 @@ class Written:
 
 async def write(connection: asyncpg.Connection, directory: Path, *, progress: Progress) -> Written:
     """Writes the files into a directory. Raises `OSError`."""
-    texts = README.format(entry=", ".join(chains.ENTRY), posting=", ".join(chains.POSTING))
+    texts = README.format(entry=", ".join(chains.ENTRY), posting=", ".join(chains.POSTING), item=", ".join(chains.ITEM))
     (directory / "README.txt").write_text(texts, "utf-8")
     total = await connection.fetchval("SELECT coalesce(sum(seq), 0)::bigint FROM public.ledger_heads")
     await connection.execute(verify.IN_ORDER)
@@ -87,12 +89,13 @@ async def _entries(
 async def _texts(connection: asyncpg.Connection, entries: BinaryIO, within: dict[str, object]) -> None:
     where = WITHIN.format(table="public.ledger_entries AS e", alias="e", key="id", **within)
     lines = await verify.copied(connection, f"SELECT {chains.entry_columns('e')} {where}")
-    where = WITHIN.format(table="public.postings AS p", alias="p", key="entry_id", **within)
-    postings = defaultdict(list)
-    for line in await verify.copied(connection, f"SELECT p.entry_id, {chains.posting_columns('p')} {where}, p.n"):
-        postings[line[:36]].append(line[37:])
+    parts = defaultdict(list)
+    for table, columns in (("postings", chains.posting_columns("t")), ("open_items", chains.item_columns("t"))):
+        where = WITHIN.format(table=f"public.{table} AS t", alias="t", key="entry_id", **within)
+        for line in await verify.copied(connection, f"SELECT t.entry_id, {columns} {where}, t.n"):
+            parts[line[:36]].append(line[37:])
     for line in lines:
-        entries.write(b"".join((chains.SHAPE, line, *postings[line[:36]])))
+        entries.write(b"".join((chains.SHAPE, line, *parts[line[:36]])))
 
 
 async def _anchors(connection: asyncpg.Connection, anchors: BinaryIO, hashes: BinaryIO) -> int:

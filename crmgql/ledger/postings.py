@@ -35,13 +35,17 @@ def new_id() -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An open item that an entry opens: what its purpose says, of the document that is named."""
+    """An open item that an entry opens: what its purpose says, of the documents that are named. It stays that for ever."""
 
     purpose: Purpose
     currency: str
     order_id: UUID | None = None
     payment_id: UUID | None = None
     due_on: date | None = None
+    invoice_id: UUID | None = None
+    credit_note_id: UUID | None = None
+    dispute_id: UUID | None = None
+    suspense_id: UUID | None = None
     id: UUID = field(default_factory=new_id)
 
     @property

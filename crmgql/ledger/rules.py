@@ -52,23 +52,23 @@ LANES = """
     SELECT part.owner_id, part.lane, part.purpose, part.currency FROM public.balances AS part
     LEFT JOIN public.ledger_heads AS head ON head.owner_id = part.owner_id AND head.lane = part.lane
     WHERE part.owner_id BETWEEN $1 AND $2 AND head.owner_id IS NULL"""
-# What an entry of an order makes somebody owe is that order's; what one of a payment receives, or credits, is that payment's.
+OPENED = """
+    SELECT item.owner_id, item.id, item.entry_id FROM public.open_items AS item
+    LEFT JOIN public.ledger_entries AS e ON e.owner_id = item.owner_id AND e.id = item.entry_id
+    WHERE item.owner_id BETWEEN $1 AND $2 AND (
+        item.customer_id IS DISTINCT FROM e.customer_id OR item.opened_on IS DISTINCT FROM e.effective_on
+        OR item.opens IS DISTINCT FROM e.opens)"""
+# What the entry of a document opens is that document's. Of orders and payments it is looked up: the others have keys.
 DOCUMENTS = """
-    SELECT item.owner_id, item.id FROM public.postings AS p
-    JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id
-    JOIN public.open_items AS item ON item.id = CASE
-        WHEN p.debit = 'RECEIVABLE' AND p.credit_item_id IS NULL AND e.source_type = 'Order' THEN p.debit_item_id
-        WHEN p.credit = 'UNEARNED' AND p.debit_item_id IS NULL AND e.source_type = 'Payment' THEN p.credit_item_id
-        WHEN p.credit = 'CREDIT' AND p.debit = 'UNEARNED' AND e.source_type = 'Payment' THEN p.credit_item_id END
-    WHERE p.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND item.owner_id BETWEEN $1 AND $2
-        AND CASE e.source_type WHEN 'Order' THEN item.order_id IS DISTINCT FROM e.source_id
-            ELSE item.payment_id IS DISTINCT FROM e.source_id AND (item.purpose = 'UNEARNED' OR item.payment_id IS NOT NULL) END
-    UNION
     SELECT item.owner_id, item.id FROM public.open_items AS item
+    JOIN public.ledger_entries AS e ON e.owner_id = item.owner_id AND e.id = item.entry_id
     LEFT JOIN public.orders ON orders.id = item.order_id AND orders.customer_id = item.customer_id
     LEFT JOIN public.payments ON payments.id = item.payment_id
-    WHERE item.owner_id BETWEEN $1 AND $2 AND (
-        item.order_id IS NOT NULL AND orders.id IS NULL OR item.payment_id IS NOT NULL AND payments.id IS NULL)"""
+    WHERE item.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND (
+        item.order_id IS NOT NULL AND orders.id IS NULL OR item.payment_id IS NOT NULL AND payments.id IS NULL
+        OR e.source_id IS DISTINCT FROM CASE e.source_type WHEN 'Order' THEN item.order_id WHEN 'Payment' THEN item.payment_id
+            WHEN 'Invoice' THEN item.invoice_id WHEN 'CreditNote' THEN item.credit_note_id WHEN 'Dispute' THEN item.dispute_id
+            ELSE e.source_id END)"""
 # What was posted for orders and payments, from their items' side. MATERIALIZED: planned for all of it, not for the first few broken ones.
 REVENUE = """
     WITH posted AS MATERIALIZED (
@@ -150,8 +150,14 @@ RULES = (
         place="lane, NULL",
     ),
     _rule(
+        "opened",
+        "'open item ', id, ' has another customer or day than the entry that opens it'",
+        OPENED,
+        entry="entry_id",
+    ),
+    _rule(
         "documents",
-        "'open item ', id, ' names another order or payment than its entries, or one that its customer does not have'",
+        "'open item ', id, ' names another document than the entry that opens it, or one that its customer does not have'",
         DOCUMENTS,
     ),
     _rule(

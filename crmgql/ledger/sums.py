@@ -58,17 +58,17 @@ def _touched(side: str, other: str) -> str:
     """The items on one side of postings, with their sums. Grouping each side alone takes less than grouping both together."""
     return f"""
     SELECT owner_id, {side}_item_id AS item_id, {side} AS purpose, currency, sum(amount) AS amount, sum(base_amount) AS base,
-        sum(amount) FILTER (WHERE {side} = 'RECEIVABLE' AND {other} {SETTLING}) AS settled, min(effective_on) AS opened_on,
+        sum(amount) FILTER (WHERE {side} = 'RECEIVABLE' AND {other} {SETTLING}) AS settled,
         min({side}_due_on) AS due_on, max({side}_due_on) AS last_due_on
     FROM public.postings
     WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND {side}_item_id IS NOT NULL GROUP BY 1, 2, 3, 4"""
 
 
-FACTS = ("owner_id", "purpose", "currency", "customer_id", "opened_on", "due_on")
+FACTS = ("owner_id", "purpose", "currency", "customer_id", "due_on")
 ITEMS = f"""
 WITH {PENDING}, asked AS (
     SELECT owner_id, item_id, side.purpose, currency, sum(debiting) AS debiting, sum(crediting) AS crediting,
-        min(effective_on) AS opened_on, min(due_on) AS due_on, max(due_on) AS last_due_on
+        min(due_on) AS due_on, max(due_on) AS last_due_on
     FROM pending CROSS JOIN LATERAL (
         VALUES (debit_item_id, debit, amount, 0 * amount, debit_due_on), (credit_item_id, credit, 0 * amount, amount, credit_due_on)
     ) AS side(item_id, purpose, debiting, crediting, due_on)
@@ -80,14 +80,13 @@ WITH {PENDING}, asked AS (
         coalesce(debits.amount, 0) AS debited, coalesce(credits.amount, 0) AS credited, coalesce(debiting, 0) AS debiting,
         coalesce(crediting, 0) AS crediting, coalesce(credits.settled, 0) - coalesce(debits.settled, 0) AS settled,
         coalesce(debits.base, 0) - coalesce(credits.base, 0) AS base,
-        least(debits.opened_on, credits.opened_on, asked.opened_on) AS opened_on,
         least(debits.due_on, credits.due_on, asked.due_on) AS due_on,
         greatest(debits.last_due_on, credits.last_due_on, asked.last_due_on) AS last_due_on
     FROM debits FULL JOIN credits USING (item_id) FULL JOIN asked USING (item_id)
 ), compared AS (
     SELECT item.id, coalesce(item.id, parts.item_id) AS item_id, parts.item_id IS NOT NULL AS is_posted, parts.last_due_on,
         {", ".join(f"item.{name} AS {name}_is" for name in (*FACTS, *SUMS))}, parts.owner_id, parts.purpose, parts.currency,
-        CASE WHEN books.company_id IS NULL THEN item.owner_id END AS customer_id, parts.opened_on, parts.due_on,
+        CASE WHEN books.company_id IS NULL THEN item.owner_id END AS customer_id, parts.due_on,
         {", ".join(f"coalesce(parts.{name}, 0) AS {name}" for name in SUMS[:-1])},
         coalesce(CASE WHEN parts.purpose IN ('RECEIVABLE', 'DISPUTED') THEN parts.base ELSE -parts.base END, 0) AS base
     FROM (SELECT * FROM public.open_items WHERE owner_id BETWEEN $1 AND $2) AS item
@@ -97,11 +96,7 @@ SELECT * FROM compared
 WHERE id IS NULL OR ({", ".join(f"{name}_is" for name in SUMS)}) <> ({", ".join(SUMS)}) OR customer_id_is IS DISTINCT FROM customer_id
     OR is_posted AND (
         (owner_id_is, purpose_is, currency_is) <> (owner_id, purpose, currency)
-        OR due_on_is IS DISTINCT FROM due_on OR due_on_is IS DISTINCT FROM last_due_on
-        OR opened_on_is <> opened_on AND NOT EXISTS (
-            SELECT FROM public.postings AS p WHERE p.debit_item_id = compared.item_id AND p.effective_on = opened_on_is
-        ) AND NOT EXISTS (
-            SELECT FROM public.postings AS p WHERE p.credit_item_id = compared.item_id AND p.effective_on = opened_on_is))
+        OR due_on_is IS DISTINCT FROM due_on OR due_on_is IS DISTINCT FROM last_due_on)
 ORDER BY item_id LIMIT $3"""
 
 

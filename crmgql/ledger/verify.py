@@ -44,11 +44,12 @@ FROM public.ledger_entries AS e LEFT JOIN (
 ) AS link ON link.owner_id = e.owner_id AND link.entry_id = e.id
 WHERE e.owner_id BETWEEN '{{first}}' AND '{{last}}' AND (e.owner_id, e.id) > ('{{owner}}', '{{entry}}')
 ORDER BY e.owner_id, e.id LIMIT {{limit}}"""
-POSTINGS = f"""
-SELECT p.owner_id, p.entry_id, {COMMON.format("p")}, {chains.posting_columns("p")} FROM public.postings AS p
-WHERE p.owner_id BETWEEN '{{owner}}' AND '{{to_owner}}'
-    AND (p.owner_id, p.entry_id) > ('{{owner}}', '{{entry}}') AND (p.owner_id, p.entry_id) <= ('{{to_owner}}', '{{to_entry}}')
-ORDER BY p.owner_id, p.entry_id, p.n"""
+WITHIN = """
+WHERE t.owner_id BETWEEN '{owner}' AND '{to_owner}'
+    AND (t.owner_id, t.entry_id) > ('{owner}', '{entry}') AND (t.owner_id, t.entry_id) <= ('{to_owner}', '{to_entry}')
+ORDER BY t.owner_id, t.entry_id, t.n"""
+POSTINGS = f"SELECT t.owner_id, t.entry_id, {COMMON.format('t')}, {chains.posting_columns('t')} FROM public.postings AS t {WITHIN}"
+ITEMS = f"SELECT t.owner_id, t.entry_id, {chains.item_columns('t')} FROM public.open_items AS t {WITHIN}"
 LINKS = """
 SELECT owner_id, lane, seq, encode(digest, 'hex'), encode(hash, 'hex') FROM public.ledger_links
 WHERE owner_id BETWEEN '{first}' AND '{last}' AND (owner_id, lane, seq) > ('{owner}', {lane}, {seq})
@@ -153,25 +154,27 @@ async def _entries(connection: asyncpg.Connection, first: str, last: str, batch:
         sql = ENTRIES.format(first=first, last=last, owner=at[0], entry=at[1], limit=batch)
         rows = await copied(connection, sql)
         to = (last, HIGHEST) if len(rows) < batch else (rows[-1][:36].decode(), rows[-1][37:73].decode())
-        sql = POSTINGS.format(owner=at[0], entry=at[1], to_owner=to[0], to_entry=to[1])
-        postings = await copied(connection, sql)
+        within = {"owner": at[0], "entry": at[1], "to_owner": to[0], "to_entry": to[1]}
+        postings = await copied(connection, POSTINGS.format(**within))
+        items = await copied(connection, ITEMS.format(**within))
         found.entries += len(rows)
         found.postings += len(postings)
-        if not _are_whole(rows, postings):
-            found.tell(*await _placed(connection, _compared(rows, postings), first, last))
+        if not _are_whole(rows, postings, items):
+            found.tell(*await _placed(connection, _compared(rows, postings, items), first, last))
         linked += len(rows) - sum(row.endswith(b"N\n") for row in rows)
         if len(rows) < batch:
             return linked
         at = to
 
 
-def _are_whole(rows: Sequence[bytes], postings: Sequence[bytes]) -> bool:
-    """Whether all is well, found as fast as Python can: each entry takes as many postings as it says, in their order."""
-    at = 0
+def _are_whole(rows: Sequence[bytes], postings: Sequence[bytes], items: Sequence[bytes]) -> bool:
+    """Whether all is well, found as fast as Python can: each entry takes as many postings and items as it says, in their order."""
+    at = opened = 0
     for row in rows:
         start = row.index(row[37:74], 74)  # the text begins with the entry's id, after what its postings repeat
         end = row.rindex(b"\t")
         size = int(row[74 : row.index(b"\t", 74)])
+        opens = int(row[row.rindex(b"\t", start, end) + 1 : end])
         common = row[:start]
         text = b"".join(
             [
@@ -179,29 +182,37 @@ def _are_whole(rows: Sequence[bytes], postings: Sequence[bytes]) -> bool:
                 row[start:end],
                 b"\n",
                 *[line[start:] for line in postings[at : at + size] if line.startswith(common)],
+                *[line[74:] for line in items[opened : opened + opens] if line.startswith(common[:74])],
             ]
         )
         if sha256(text).hexdigest().encode() != row[end + 1 : -1]:
             return False
         at += size
-    return at == len(postings)
+        opened += opens
+    return at == len(postings) and opened == len(items)
 
 
-def _compared(rows: Sequence[bytes], postings: Sequence[bytes]) -> list[Broken]:
+def _compared(rows: Sequence[bytes], postings: Sequence[bytes], items: Sequence[bytes]) -> list[Broken]:
     """What is wrong with each entry of a batch in which something is."""
-    given: dict[bytes, list[bytes]] = {}
-    for line in postings:
-        given.setdefault(line[:74], []).append(line)
+    given, opened = _by_entry(postings), _by_entry(items)
     broken = []
     for row in rows:
-        what = _wrong(row, given.pop(row[:74], []))
+        what = _wrong(row, given.pop(row[:74], []), opened.pop(row[:74], []))
         if what is not None:
             broken.append(Broken(what, row[:36].decode(), entry=row[37:73].decode()))
-    broken += [Broken("postings without their entry", key[:36].decode(), entry=key[37:73].decode()) for key in given]
+    for what, lost in (("postings", given), ("open items", opened)):
+        broken += [Broken(f"{what} without their entry", key[:36].decode(), entry=key[37:73].decode()) for key in lost]
     return broken
 
 
-def _wrong(row: bytes, postings: list[bytes]) -> str | None:
+def _by_entry(lines: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        found.setdefault(line[:74], []).append(line)
+    return found
+
+
+def _wrong(row: bytes, postings: list[bytes], items: list[bytes]) -> str | None:
     start, end = row.index(row[37:74], 74), row.rindex(b"\t")
     size, digest = int(row[74 : row.index(b"\t", 74)]), row[end + 1 : -1]
     if digest == STRANGER:
@@ -213,9 +224,12 @@ def _wrong(row: bytes, postings: list[bytes]) -> str | None:
     for n, line in enumerate(postings, start=1):
         if not line.startswith(row[:start]):
             return f"posting {n} has another size, phase, day or base currency than its entry"
-    lines = [line[start:-1] for line in postings]
+    opens = int(row[row.rindex(b"\t", start, end) + 1 : end])
+    if len(items) != opens:
+        return f"the entry opens {opens} items, and {len(items)} are there"
+    lines = [*(line[start:-1] for line in postings), *(line[74:-1] for line in items)]
     if chains.digest(row[start:end], lines).hex().encode() != digest:
-        return "the entry or one of its postings is not what the chain says: it was changed after it was posted"
+        return "the entry, a posting or an item of it is not what the chain says: it was changed after it was posted"
     return None
 
 

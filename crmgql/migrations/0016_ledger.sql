@@ -80,8 +80,10 @@ CREATE TABLE ledger_entries (
     is_adjusting boolean NOT NULL DEFAULT false,
     base_currency varchar(3) NOT NULL,
     size smallint NOT NULL,
+    opens smallint NOT NULL DEFAULT 0,
     actor_id uuid,
     customer_id uuid,
+    CONSTRAINT ledger_entries_opens CHECK (opens >= 0),
     CONSTRAINT ledger_entries_owner CHECK (owner_id = coalesce(customer_id, company_id)),
     CONSTRAINT ledger_entries_phase CHECK (phase IN ('POSTED', 'PENDING', 'VOIDED')),
     CONSTRAINT ledger_entries_plain CHECK (kind !~ '[\x01-\x1f\x7f\\]' AND key !~ '[\x01-\x1f\x7f\\]' AND source_type !~ '[\x01-\x1f\x7f\\]'),
@@ -114,8 +116,15 @@ CREATE TABLE open_items (
     owner_id uuid NOT NULL,
     purpose varchar(24) NOT NULL,
     currency varchar(3) NOT NULL,
+    entry_id uuid NOT NULL,
+    n smallint NOT NULL,
+    opens smallint NOT NULL,
     opened_on date NOT NULL,
     due_on date,
+    invoice_id uuid,
+    credit_note_id uuid,
+    dispute_id uuid,
+    suspense_id uuid,
     debited numeric NOT NULL DEFAULT 0,
     credited numeric NOT NULL DEFAULT 0,
     debiting numeric NOT NULL DEFAULT 0,
@@ -131,10 +140,12 @@ CREATE TABLE open_items (
     payment_id uuid,
     CONSTRAINT open_items_base CHECK (open <> 0 OR base = 0),
     CONSTRAINT open_items_currency_known CHECK (currency_scale(currency) IS NOT NULL),
+    CONSTRAINT open_items_n CHECK (n BETWEEN 1 AND opens),
     CONSTRAINT open_items_not_over CHECK (free >= 0),
     CONSTRAINT open_items_owner CHECK (customer_id IS NULL OR customer_id = owner_id),
     CONSTRAINT open_items_pending CHECK (debiting >= 0 AND crediting >= 0),
     CONSTRAINT open_items_purpose CHECK (purpose IN ('RECEIVABLE', 'DISPUTED', 'UNEARNED', 'CREDIT', 'SUSPENSE')),
+    CONSTRAINT open_items_of_entry UNIQUE (owner_id, entry_id, n),
     CONSTRAINT open_items_parts UNIQUE (owner_id, id, purpose, currency)
 );
 CREATE TABLE postings (
@@ -188,6 +199,7 @@ ALTER TABLE ledger_entries ADD CONSTRAINT ledger_entries_resolves_fkey FOREIGN K
 ALTER TABLE ledger_entries ADD CONSTRAINT ledger_entries_reverses_fkey FOREIGN KEY (owner_id, reverses_id) REFERENCES ledger_entries (owner_id, id);
 ALTER TABLE ledger_links ADD CONSTRAINT ledger_links_entry_fkey FOREIGN KEY (owner_id, entry_id) REFERENCES ledger_entries (owner_id, id);
 ALTER TABLE open_items ADD CONSTRAINT open_items_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+ALTER TABLE open_items ADD CONSTRAINT open_items_entry FOREIGN KEY (owner_id, entry_id) REFERENCES ledger_entries (owner_id, id) DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE open_items ADD CONSTRAINT open_items_order FOREIGN KEY (customer_id, order_id) REFERENCES orders (customer_id, id);
 ALTER TABLE open_items ADD CONSTRAINT open_items_payment FOREIGN KEY (payment_id) REFERENCES payments (id);
 ALTER TABLE postings ADD CONSTRAINT postings_credit_open FOREIGN KEY (owner_id, credit_item_id, credit, currency) REFERENCES open_items (owner_id, id, purpose, currency);
@@ -252,8 +264,8 @@ END
 $$;
 
 -- Does for new entries, set by set, what follows from them: looks whether each is whole, links it into a chain, adds it to
--- balances and open items. It runs when the statement that made them ends, so it sees their postings, and nothing can be
--- added to them later. All plans look rows up by their keys: they are made once, and the tables grow.
+-- balances and open items. It runs when the statement that made them ends, so it sees their postings and the items that they
+-- open, and nothing can be added to them later. All plans look rows up by their keys: they are made once, and the tables grow.
 CREATE FUNCTION keep_books() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET datestyle = 'ISO' SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 DECLARE
@@ -300,6 +312,15 @@ BEGIN
         RAISE EXCEPTION 'entry % does not have its postings: they come in the same statement', wrong.id
             USING ERRCODE = 'check_violation', TABLE = 'ledger_entries', CONSTRAINT = 'ledger_entries_whole';
     END IF;
+    SELECT made.id INTO wrong FROM made WHERE made.opens <> (
+        SELECT count(*) FROM open_items AS i
+        WHERE i.owner_id = made.owner_id AND i.entry_id = made.id AND i.opens = made.opens AND i.opened_on = made.effective_on
+            AND i.customer_id IS NOT DISTINCT FROM made.customer_id
+    ) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'entry % does not have the items that it opens: they come in the same statement, or before', wrong.id
+            USING ERRCODE = 'check_violation', TABLE = 'ledger_entries', CONSTRAINT = 'ledger_entries_opened';
+    END IF;
     SELECT made.id INTO wrong FROM made LEFT JOIN ledger_entries AS pending
         ON pending.owner_id = made.owner_id AND pending.id = made.resolves_id AND pending.phase = 'PENDING'
     WHERE made.resolves_id IS NOT NULL AND pending.id IS NULL LIMIT 1;
@@ -336,12 +357,18 @@ BEGIN
             coalesce(made.resolves_id::text, '\N'), E'\t', coalesce(made.reverses_id::text, '\N'), E'\t', made.key, E'\t',
             made.request_hash, E'\t', made.source_type, E'\t', made.source_id, E'\t', made.effective_on, E'\t',
             to_char(made.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), E'\t',
-            coalesce(made.actor_id::text, '\N'), E'\t', made.is_adjusting, E'\t', made.base_currency, E'\t', made.size, E'\n',
+            coalesce(made.actor_id::text, '\N'), E'\t', made.is_adjusting, E'\t', made.base_currency, E'\t', made.size, E'\t', made.opens, E'\n',
             (SELECT string_agg(concat(
                 p.n, E'\t', p.debit, E'\t', p.credit, E'\t', p.currency, E'\t', p.amount, E'\t', p.base_amount, E'\t',
                 coalesce(p.debit_item_id::text, '\N'), E'\t', coalesce(p.credit_item_id::text, '\N'), E'\t',
                 coalesce(p.debit_due_on::text, '\N'), E'\t', coalesce(p.credit_due_on::text, '\N'), E'\n'), '' ORDER BY p.n)
-            FROM postings AS p WHERE p.owner_id = made.owner_id AND p.entry_id = made.id)
+            FROM postings AS p WHERE p.owner_id = made.owner_id AND p.entry_id = made.id),
+            CASE WHEN made.opens > 0 THEN (SELECT string_agg(concat(
+                i.n, E'\t', i.id, E'\t', i.purpose, E'\t', i.currency, E'\t', coalesce(i.due_on::text, '\N'), E'\t',
+                coalesce(i.order_id::text, '\N'), E'\t', coalesce(i.payment_id::text, '\N'), E'\t',
+                coalesce(i.invoice_id::text, '\N'), E'\t', coalesce(i.credit_note_id::text, '\N'), E'\t',
+                coalesce(i.dispute_id::text, '\N'), E'\t', coalesce(i.suspense_id::text, '\N'), E'\n'), '' ORDER BY i.n)
+            FROM open_items AS i WHERE i.owner_id = made.owner_id AND i.entry_id = made.id) END
         ), 'UTF8')) AS digest
         FROM made ORDER BY made.owner_id, made.id
     LOOP

@@ -37,7 +37,8 @@ ALTER FUNCTION feed_pass() SECURITY DEFINER SET search_path = public, pg_temp;
 REVOKE UPDATE, DELETE ON ledger_entries, postings, anchors, anchor_heads FROM crmgql_app;
 REVOKE INSERT, UPDATE, DELETE ON ledger_heads, ledger_links, balances FROM crmgql_app;
 REVOKE INSERT, UPDATE, DELETE ON open_items FROM crmgql_app;
-GRANT INSERT (id, owner_id, customer_id, purpose, currency, order_id, payment_id, opened_on, due_on) ON open_items TO crmgql_app;
+GRANT INSERT (id, owner_id, customer_id, entry_id, n, opens, purpose, currency, opened_on, due_on, order_id, payment_id, invoice_id, credit_note_id,
+    dispute_id, suspense_id) ON open_items TO crmgql_app;
 GRANT UPDATE (opened_on) ON open_items TO crmgql_app;  -- so that a verb may lock a row; a trigger refuses every UPDATE
 REVOKE INSERT, UPDATE, DELETE ON books FROM crmgql_app;
 ALTER FUNCTION follow_currency() SECURITY DEFINER SET search_path = public, pg_temp;

@@ -220,15 +220,16 @@ FROM to_book b, LATERAL (VALUES
 ) AS p(place, debit, credit, amount)
 WHERE p.amount > 0;
 
-INSERT INTO open_items (id, owner_id, customer_id, purpose, currency, order_id, opened_on)
-SELECT item_id, customer_id, customer_id, 'RECEIVABLE', currency, id, on_day FROM to_book
+INSERT INTO open_items (id, owner_id, customer_id, entry_id, n, opens, purpose, currency, order_id, opened_on)
+SELECT item_id, customer_id, customer_id, entry_id, 1, 1, 'RECEIVABLE', currency, id, on_day FROM to_book
 WHERE subtotal_amount <> discount_amount OR shipping_amount > 0 OR tax_amount > 0;
 WITH made AS (
     INSERT INTO ledger_entries (id, company_id, customer_id, owner_id, kind, key, request_hash, source_type, source_id, effective_on,
-        base_currency, size)
+        base_currency, size, opens)
     SELECT entry_id, company_id, customer_id, customer_id, 'order.confirmed', format('revenue %s 1', id),
         encode(sha256(convert_to(entry_id::text, 'UTF8')), 'hex'), 'Order', id, on_day, base_currency,
-        (SELECT count(*) FROM to_post WHERE to_post.entry_id = to_book.entry_id)
+        (SELECT count(*) FROM to_post WHERE to_post.entry_id = to_book.entry_id),
+        (SELECT count(*) FROM open_items WHERE open_items.id = to_book.item_id)
     FROM to_book WHERE EXISTS (SELECT FROM to_post WHERE to_post.entry_id = to_book.entry_id) ORDER BY customer_id, id
 )
 INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount, base_amount,

@@ -136,12 +136,6 @@ UPDATE to_allocate SET
     paid_base = received_base - round(received_base * (amount - allocated) / amount, currency_scale(base_currency))
 WHERE allocated > 0;
 
-INSERT INTO open_items (id, owner_id, customer_id, purpose, currency, payment_id, opened_on)
-SELECT unearned_id, customer_id, customer_id, 'UNEARNED', currency, id, on_day FROM to_allocate;
-INSERT INTO open_items (id, owner_id, customer_id, purpose, currency, order_id, payment_id, opened_on)
-SELECT credit_id, customer_id, customer_id, 'CREDIT', currency, order_id, id, on_day FROM to_allocate
-WHERE status = 'RECEIVED' AND order_id IS NOT NULL AND allocated < amount;
-
 CREATE TEMPORARY TABLE entries_to_post ON COMMIT DROP AS
 SELECT uuidv7() AS entry_id, place, id, customer_id, company_id, kind, key, phase, on_day, base_currency, currency
 FROM to_allocate a CROSS JOIN LATERAL (VALUES
@@ -165,11 +159,18 @@ FROM entries_to_post e JOIN to_allocate a USING (id) CROSS JOIN LATERAL (VALUES
 ) AS p(place, part, debit, credit, amount, base_amount, debit_item_id, credit_item_id)
 WHERE p.place = e.place AND (p.amount > 0 OR p.base_amount > 0);
 
+-- The first entry of a payment opens its item, the third one the item of its credit.
+INSERT INTO open_items (id, owner_id, customer_id, entry_id, n, opens, purpose, currency, order_id, payment_id, opened_on)
+SELECT CASE place WHEN 1 THEN unearned_id ELSE credit_id END, a.customer_id, a.customer_id, entry_id, 1, 1,
+    CASE place WHEN 1 THEN 'UNEARNED' ELSE 'CREDIT' END, a.currency, CASE place WHEN 3 THEN order_id END, id, a.on_day
+FROM to_allocate a JOIN entries_to_post e USING (id) WHERE place IN (1, 3);
+
 WITH made AS (
     INSERT INTO ledger_entries (id, company_id, customer_id, owner_id, kind, phase, key, request_hash, source_type, source_id, effective_on,
-        base_currency, size)
+        base_currency, size, opens)
     SELECT entry_id, company_id, customer_id, customer_id, kind, phase, key, encode(sha256(convert_to(entry_id::text, 'UTF8')), 'hex'),
-        'Payment', id, on_day, base_currency, (SELECT count(*) FROM postings_to_post p WHERE p.entry_id = e.entry_id)
+        'Payment', id, on_day, base_currency, (SELECT count(*) FROM postings_to_post p WHERE p.entry_id = e.entry_id),
+        CASE WHEN place IN (1, 3) THEN 1 ELSE 0 END
     FROM entries_to_post e ORDER BY customer_id, entry_id
 )
 INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount, base_amount,

@@ -150,6 +150,7 @@ class LedgerEntry(Model, metaclass=Undescribed):
     """What one event posts: `size` postings, written with it in one statement.
 
     The owner is the customer, or the company for what is no customer's. `effective_on` is the company's day that it counts on.
+    `opens`: how many open items come with it.
     """
 
     id = KeyField(primary_key=True, db_default=UUIDV7)
@@ -172,6 +173,7 @@ class LedgerEntry(Model, metaclass=Undescribed):
     is_adjusting = fields.BooleanField(db_default=False)
     base_currency = fields.CharField(max_length=3)
     size = fields.SmallIntField()
+    opens = fields.SmallIntField(db_default=0)
 
     class Meta:
         table = "ledger_entries"
@@ -182,6 +184,7 @@ class LedgerEntry(Model, metaclass=Undescribed):
             unique("ledger_entries_owner_id", "owner_id", "id"),
             check("ledger_entries_owner", "owner_id = coalesce(customer_id, company_id)"),
             check("ledger_entries_phase", one_of("phase", Phase)),
+            check("ledger_entries_opens", "opens >= 0"),
             check("ledger_entries_size", "size >= 0 AND (size = 0) = (phase = 'VOIDED')"),
             check("ledger_entries_reverses", "reverses_id IS NULL OR phase = 'POSTED'"),
             check(
@@ -211,7 +214,8 @@ class OpenItem(Model, metaclass=Undescribed):
     """What has to come back to zero: a receivable, a payment's rest, a customer's credit, a dispute, money of nobody.
 
     `debited`, `credited` are posted, `debiting`, `crediting` pending; `settled` is what money, credit or a write-off took off
-    a receivable. `base` is the rest in base currency. `is_open`: its rest is not zero.
+    a receivable. `base` is the rest in base currency. What it is, it is for ever: `n` of `opens` items of the entry that opened
+    it, in whose text it is hashed.
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -225,8 +229,15 @@ class OpenItem(Model, metaclass=Undescribed):
     payment: Any = fields.ForeignKeyField(
         "crm.Payment", related_name="open_items", null=True, on_delete=fields.RESTRICT
     )
+    entry_id = fields.UUIDField()
+    n = fields.SmallIntField()
+    opens = fields.SmallIntField()
     opened_on = fields.DateField()
     due_on: Any = fields.DateField(null=True)
+    invoice_id: Any = fields.UUIDField(null=True)
+    credit_note_id: Any = fields.UUIDField(null=True)
+    dispute_id: Any = fields.UUIDField(null=True)
+    suspense_id: Any = fields.UUIDField(null=True)
     debited = AmountField(db_default=0)
     credited = AmountField(db_default=0)
     debiting = AmountField(db_default=0)
@@ -243,6 +254,8 @@ class OpenItem(Model, metaclass=Undescribed):
         stored = {"open": OPEN, "free": FREE, "live_order_id": f"CASE WHEN {LIVE} THEN order_id END", "live": "true"}
         constraints = [
             unique("open_items_parts", "owner_id", "id", "purpose", "currency"),
+            unique("open_items_of_entry", "owner_id", "entry_id", "n"),
+            check("open_items_n", "n BETWEEN 1 AND opens"),
             check("open_items_owner", "customer_id IS NULL OR customer_id = owner_id"),
             check("open_items_purpose", one_of("purpose", ItemPurpose)),
             check("open_items_currency_known", "currency_scale(currency) IS NOT NULL"),
@@ -253,6 +266,9 @@ class OpenItem(Model, metaclass=Undescribed):
         composite_keys = (
             CompositeKey("open_items_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("open_items_payment", ("payment_id",), "payments", ("id",)),
+            CompositeKey(
+                "open_items_entry", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id"), deferred=True
+            ),
             CompositeKey(
                 "open_items_live_order",
                 ("customer_id", "live_order_id", "live"),

@@ -81,10 +81,10 @@ async function chains(directory, seen) {
       return { entries, count };
     }
     const hashed = sha256().update(text.value + "\n");
-    for (let n = 0; n < Number(values.at(-1)); n += 1) {
+    for (let n = Number(values.at(-2)) + Number(values.at(-1)); n > 0; n -= 1) {
       hashed.update((await texts.next()).value + "\n");
     }
-    if (hashed.digest("hex") !== digest) tell(`${place}: the entry or one of its postings is not what was hashed`);
+    if (hashed.digest("hex") !== digest) tell(`${place}: the entry, a posting or an item of it is not what was hashed`);
     hash = sha256().update(hash).update(Buffer.from(digest, "hex")).digest();
     if (hash.toString("hex") !== linked) tell(`${place}: the hash does not follow from the one before it`);
     [last, hash] = [Number(seq), Buffer.from(linked, "hex")];

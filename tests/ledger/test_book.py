@@ -215,12 +215,16 @@ async def test_the_chain_is_what_python_computes(
     (made,) = await post(crm, sale(customer, item, "10.00", key="a key: “quoted”, 键"))
     await post(crm, entry("asked", customer, usd(item.account, BANK, "6.00"), key="asked", phase=Phase.PENDING))
     sql = f"SELECT {chains.entry_columns('e')} FROM ledger_entries e ORDER BY id"
-    parts = f"SELECT {chains.posting_columns('p')} FROM postings p WHERE entry_id = $1 ORDER BY n"
+    parts = (
+        f"SELECT {chains.posting_columns('p')} FROM postings p WHERE entry_id = $1 ORDER BY n",
+        f"SELECT {chains.item_columns('i')} FROM open_items i WHERE entry_id = $1 ORDER BY n",
+    )
     hash = b""
     for row in await database.fetch("SELECT id FROM ledger_entries ORDER BY id"):
         lines = (await copied(database, sql)).splitlines()
         line = next(each for each in lines if each.startswith(str(row["id"]).encode()))
-        digest = chains.digest(line, (await copied(database, parts.replace("$1", f"'{row['id']}'"))).splitlines())
+        of_entry = [await copied(database, each.replace("$1", f"'{row['id']}'")) for each in parts]
+        digest = chains.digest(line, b"".join(of_entry).splitlines())
         hash = chains.link(hash, digest)
         link = await database.fetchrow("SELECT digest, hash FROM ledger_links WHERE entry_id = $1", row["id"])
         assert tuple(link) == (digest, hash)

@@ -61,7 +61,7 @@ def without(number: int) -> Callable[[str], str]:
 
 CHANGES: dict[str, dict[str, Callable[[str], str]]] = {
     "entries.txt": {
-        "the entry or one of its postings is not what was hashed": replaced("100.00", "100.01"),
+        "the entry, a posting or an item of it is not what was hashed": replaced("100.00", "100.01"),
         "entries.txt has another line here": without(1),
         "entries.txt has entries that are in no chain": lambda text: text + "1\tx\n",
         "the entry is missing": lambda text: "",

@@ -68,8 +68,8 @@ async def test_what_the_trigger_keeps_is_inserted_by_nobody_else(books: asyncpg.
         "INSERT INTO ledger_heads SELECT owner_id, 7, 0, '' FROM ledger_heads",
         "INSERT INTO ledger_links SELECT owner_id, 7, 1, entry_id, digest, hash FROM ledger_links",
         "INSERT INTO balances SELECT owner_id, 'BANK', currency, lane, 1, 0, 1, 0, 0 FROM balances LIMIT 1",
-        "INSERT INTO open_items (id, owner_id, purpose, currency, opened_on, debited)"
-        " SELECT uuidv7(), owner_id, purpose, currency, opened_on, 5 FROM open_items",
+        "INSERT INTO open_items (id, owner_id, entry_id, n, opens, purpose, currency, opened_on, debited)"
+        " SELECT uuidv7(), owner_id, entry_id, n, opens, purpose, currency, opened_on, 5 FROM open_items",
     ):
         with pytest.raises(ROLES[role]):
             await books.execute(statement)
@@ -77,9 +77,9 @@ async def test_what_the_trigger_keeps_is_inserted_by_nobody_else(books: asyncpg.
 
 ENTRY = """
 INSERT INTO ledger_entries (id, company_id, customer_id, owner_id, kind, key, request_hash, source_type, source_id,
-    effective_on, base_currency, size, phase, resolves_id)
+    effective_on, base_currency, size, opens, phase, resolves_id)
 SELECT new.id, company_id, customer_id, owner_id, 'raw', '{key}', request_hash, source_type, source_id, effective_on, '{currency}',
-    {size}, '{phase}', {resolves} FROM ledger_entries, (SELECT uuidv7() AS id) AS new"""
+    {size}, {opens}, '{phase}', {resolves} FROM ledger_entries, (SELECT uuidv7() AS id) AS new"""
 POSTING = """
 INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount, base_amount)
 SELECT owner_id, {entry}, {n}, {size}, phase, effective_on, base_currency, '{debit}', '{credit}', 'USD', {amount}, {amount}
@@ -87,9 +87,15 @@ FROM ledger_entries LIMIT 1"""
 
 
 def raw_entry(
-    *, key: str = "raw", currency: str = "USD", size: int = 1, phase: str = "POSTED", resolves: str = "NULL::uuid"
+    *,
+    key: str = "raw",
+    currency: str = "USD",
+    size: int = 1,
+    opens: int = 0,
+    phase: str = "POSTED",
+    resolves: str = "NULL::uuid",
 ) -> str:
-    return ENTRY.format(key=key, currency=currency, size=size, phase=phase, resolves=resolves)
+    return ENTRY.format(key=key, currency=currency, size=size, opens=opens, phase=phase, resolves=resolves)
 
 
 def whole(postings: str, **entry: object) -> str:
@@ -107,6 +113,7 @@ async def test_an_entry_is_written_whole_or_not_at_all(books: asyncpg.Connection
     checks = {
         raw_entry(): "does not have its postings",
         whole("(1, 'BANK', 'TAX', 1.00)", size=2): "does not have its postings",
+        whole("(1, 'BANK', 'TAX', 1.00)", opens=1): "does not have the items that it opens",
         whole("(2, 'BANK', 'TAX', 1.00)", size=1): "postings_n",
         whole("(1, 'BANK', 'TAX', 0.00)"): "postings_amount",
         whole("(1, 'BANK', 'TAX', -1.00)"): "postings_amount",
@@ -130,6 +137,22 @@ async def test_an_entry_is_written_whole_or_not_at_all(books: asyncpg.Connection
         await books.execute(POSTING.format(entry=entry, n=2, size=1, debit="BANK", credit="TAX", amount="1.00"))
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await books.execute(POSTING.format(entry="uuidv7()", n=1, size=1, debit="BANK", credit="TAX", amount="1.00"))
+
+
+ITEM = """
+INSERT INTO open_items (id, owner_id, customer_id, entry_id, n, opens, purpose, currency, opened_on)
+SELECT uuidv7(), owner_id, customer_id, {entry}, {n}, {opens}, 'CREDIT', 'USD', opened_on FROM open_items LIMIT 1"""
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_an_item_is_opened_by_its_entry_and_never_added_to_one(books: asyncpg.Connection, role: str) -> None:
+    await take(books, role)
+    with pytest.raises(asyncpg.UniqueViolationError, match="open_items_of_entry"):
+        await books.execute(ITEM.format(entry="entry_id", n=1, opens=1))
+    with pytest.raises(asyncpg.CheckViolationError, match="open_items_n"):
+        await books.execute(ITEM.format(entry="entry_id", n=2, opens=1))
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="open_items_entry"):
+        await books.execute(ITEM.format(entry="uuidv7()", n=1, opens=1))
 
 
 @pytest.mark.parametrize("role", ROLES)

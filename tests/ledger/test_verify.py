@@ -28,7 +28,7 @@ COLUMNS = """
 SELECT table_name || '.' || column_name FROM information_schema.columns
 WHERE table_schema = 'public' AND is_generated = 'NEVER' AND table_name IN (
     'ledger_entries', 'postings', 'ledger_links', 'ledger_heads', 'balances', 'open_items', 'anchors', 'anchor_heads')"""
-CHANGED = "the entry or one of its postings is not what the chain says"
+CHANGED = "the entry, a posting or an item of it is not what the chain says"
 REPEATED = "has another size, phase, day or base currency"
 FOLLOWS = "the hash does not follow"
 ITEM = "open item"
@@ -54,6 +54,7 @@ CHANGES: dict[str, dict[str, tuple[str, str, str]]] = {
         "is_adjusting": ("true", "sale", CHANGED),
         "base_currency": ("'EUR'", "sale", "is in base currency EUR, and the books are in USD"),
         "size": ("2", "sale", "the entry has 2 postings, and 1 are there"),
+        "opens": ("2", "sale", "the entry opens 2 items, and 1 are there"),
     },
     "postings": {
         "owner_id": ("'{other}'", "sale", "owner {other} entry {id}: postings without their entry"),
@@ -104,9 +105,16 @@ CHANGES: dict[str, dict[str, tuple[str, str, str]]] = {
         "customer_id": ("NULL", "purpose = 'UNEARNED'", "customer_id is None, its postings say {owner}"),
         "purpose": ("'CREDIT'", "purpose = 'UNEARNED'", "purpose is CREDIT, its postings say UNEARNED"),
         "currency": ("'EUR'", "purpose = 'UNEARNED'", "currency is EUR, its postings say USD"),
-        "order_id": ("uuidv7()", "purpose = 'UNEARNED'", "names another order or payment"),
-        "payment_id": ("uuidv7()", "purpose = 'UNEARNED'", "names another order or payment"),
-        "opened_on": ("'2026-10-31'", "purpose = 'UNEARNED'", "opened_on is 2026-10-31, its postings say 2026-11-01"),
+        "entry_id": ("uuidv7()", "purpose = 'UNEARNED'", "open items without their entry"),
+        "n": ("2", "purpose = 'UNEARNED'", CHANGED),
+        "opens": ("2", "purpose = 'UNEARNED'", "has another customer or day than the entry that opens it"),
+        "opened_on": ("'2026-10-31'", "purpose = 'UNEARNED'", "has another customer or day than the entry that opens it"),
+        "order_id": ("uuidv7()", "purpose = 'UNEARNED'", CHANGED),
+        "payment_id": ("uuidv7()", "purpose = 'UNEARNED'", CHANGED),
+        "invoice_id": ("uuidv7()", "purpose = 'UNEARNED'", CHANGED),
+        "credit_note_id": ("uuidv7()", "purpose = 'UNEARNED'", CHANGED),
+        "dispute_id": ("uuidv7()", "purpose = 'UNEARNED'", CHANGED),
+        "suspense_id": ("uuidv7()", "purpose = 'UNEARNED'", CHANGED),
         "due_on": ("'2026-12-02'", "due_on IS NOT NULL", "due_on is 2026-12-02, its postings say 2026-12-01"),
         "debited": ("debited + 1", "currency = 'EUR'", "debited is 51.00, its postings say 50.00"),
         "credited": ("credited + 1", "purpose = 'UNEARNED'", "credited is 51.00, its postings say 50.00"),
@@ -130,7 +138,7 @@ CHANGES: dict[str, dict[str, tuple[str, str, str]]] = {
         "hash": ("sha256(hash)", "owner_id = '{other}'", "lane 0 seq 2 entry"),
     },
 }  # fmt: skip
-IN_THE_WAY = ("ledger_entries_owner", "postings_n", "open_items_owner")
+IN_THE_WAY = ("ledger_entries_owner", "postings_n", "open_items_owner", "open_items_n")
 """Checks that the owner of the tables drops too."""
 
 
@@ -224,11 +232,14 @@ async def test_what_is_taken_out_or_moved_is_found(crm: db.Database, database: a
         f"DELETE FROM open_items WHERE owner_id = '{made.customer}'": "postings name it, and it is not there",
         "DELETE FROM anchors": "anchor 1: it is missing, and its heads are there",
         "DELETE FROM anchor_heads": "anchor 1: it has 4 heads, and 0 are there",
+        f"DELETE FROM open_items WHERE entry_id = '{sale}'": "the entry opens 1 items, and 0 are there",
+        f"INSERT INTO open_items (id, owner_id, customer_id, entry_id, n, opens, purpose, currency, opened_on) SELECT uuidv7(), owner_id, customer_id, entry_id, 2, opens, purpose, currency, opened_on FROM open_items WHERE entry_id = '{sale}'": "the entry opens 1 items, and 2 are there",
         f"INSERT INTO postings SELECT owner_id, entry_id, 2, size, phase, effective_on, base_currency, debit, credit, currency, amount, base_amount, debit_item_id, credit_item_id FROM postings WHERE entry_id = '{sale}'": "the entry has 1 postings, and 2 are there",
     }  # fmt: skip
     for sql, said in taken.items():
         async with tampering(database):
             await database.execute("ALTER TABLE postings DROP CONSTRAINT postings_n")
+            await database.execute("ALTER TABLE open_items DROP CONSTRAINT open_items_n")
             await database.execute(sql)
             told = await broken(database)
         assert any(said in each for each in told), (sql, told)
@@ -256,7 +267,7 @@ async def test_rows_that_change_places_are_found(crm: db.Database, database: asy
 async def test_an_item_that_is_given_another_document_is_found(
     crm: db.Database, database: asyncpg.Connection, customer: UUID
 ) -> None:
-    """Which document an item is of is not hashed, but its entries' is."""
+    """Which document an item is of is hashed, and is that of the entry that opens it."""
     assert build.built()
     await work.user(database)
     first, second = [await confirmed(crm, customer, price) for price in ("10.00", "20.00")]
@@ -266,7 +277,8 @@ async def test_an_item_that_is_given_another_document_is_found(
             async with tampering(database):
                 await database.execute(f"UPDATE open_items SET {column} = {value} WHERE {column} = $1", was)
                 told = await broken(database)
-            assert any("names another order or payment than its entries" in each for each in told)
+            assert any("names another document than the entry that opens it" in each for each in told)
+            assert any(CHANGED in each for each in told)
     async with database.transaction():
         assert await broken(database) == []
 
@@ -324,12 +336,11 @@ async def forge(database: asyncpg.Connection, made: Books) -> None:
     hash = b""
     for link in links:
         entry = f"SELECT {chains.entry_columns('e')} FROM ledger_entries AS e WHERE id = '{link['entry_id']}'"
-        parts = (
-            f"SELECT {chains.posting_columns('p')} FROM postings AS p WHERE entry_id = '{link['entry_id']}' ORDER BY n"
-        )
+        of_entry = f"WHERE entry_id = '{link['entry_id']}' ORDER BY n"
         (line,) = await verify.copied(database, entry)
-        postings = await verify.copied(database, parts)
-        digest = chains.digest(line.rstrip(b"\n"), [each.rstrip(b"\n") for each in postings])
+        parts = await verify.copied(database, f"SELECT {chains.posting_columns('p')} FROM postings AS p {of_entry}")
+        parts += await verify.copied(database, f"SELECT {chains.item_columns('i')} FROM open_items AS i {of_entry}")
+        digest = chains.digest(line.rstrip(b"\n"), [each.rstrip(b"\n") for each in parts])
         hash = chains.link(hash, digest)
         values = (made.customer, link["seq"], digest, hash)
         await database.execute(f"UPDATE ledger_links SET digest = $3, hash = $4 WHERE {chain} AND seq = $2", *values)
