@@ -135,6 +135,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission(
             "writeOff.approve", "writing off more of an order than the company's tolerance, with `payment.write`"
         ),
+        Permission("suspense.read", "seeing money of which nobody knows whose it is"),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
         Permission("period.read", "seeing which days of the books are closed"),

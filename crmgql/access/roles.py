@@ -74,7 +74,7 @@ declare(
     f"""{COMMON} {CUSTOMERS[Reach.ALL]}
     owner.assign ticket.assign leadQueue.assign
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
-    order.read order.write payment.read payment.write writeOff.approve rate.write period.write period.adjust
+    order.read order.write payment.read payment.write suspense.read writeOff.approve rate.write period.write period.adjust
     commission.read
     task.read.own job.read.own email.read.own audit.read
     """,
@@ -128,7 +128,7 @@ declare(
     f"""{COMMON} {CUSTOMERS[Reach.ALL]}
     owner.assign ticket.assign leadQueue.assign
     contact.write ticket.write product.write opportunity.write lead.read lead.write
-    order.read order.write payment.read payment.write
+    order.read order.write payment.read payment.write suspense.read
     task.read job.read.own email.read.own
     webhook.read.own webhook.write.own
     """,

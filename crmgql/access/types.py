@@ -70,6 +70,7 @@ ENTRIES |= {
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
+    "SuspenseReceipt": Access("payments", "suspense_receipts", permitted("suspense.read"), "payment.write"),
     "WriteOff": Access("payments", "write_offs", under_customer("payment.read"), "payment.write", vouches=True),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),

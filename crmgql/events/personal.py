@@ -40,6 +40,7 @@ COLUMNS: dict[str, frozenset[str]] = {
         "Payment": "reference",
         "PoolItem": "shown",
         "SellerProfile": "attributes",
+        "SuspenseReceipt": "payer reference status_reason",
         "Task": "subject description",
         "Ticket": "subject description",
         "WriteOff": "reason",

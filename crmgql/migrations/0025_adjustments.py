@@ -1,4 +1,4 @@
-"""Write-offs."""
+"""Write-offs, money in suspense."""
 
 from pathlib import Path
 

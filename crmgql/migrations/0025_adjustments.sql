@@ -77,3 +77,144 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER write_offs_recorded AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (NEW.source_type = 'WriteOff') EXECUTE FUNCTION write_off_is_recorded();
+
+-- Money of which nobody knows whose it is: the company's, until it is a customer's payment, or goes back.
+
+CREATE TABLE suspense_receipts (
+    id uuid PRIMARY KEY DEFAULT uuidv7(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    version integer NOT NULL DEFAULT 1,
+    source varchar(50),
+    external_id varchar(200),
+    amount numeric NOT NULL,
+    currency varchar(3) NOT NULL,
+    method varchar(20) NOT NULL,
+    status varchar(20) NOT NULL DEFAULT 'OPEN',
+    status_reason varchar(1000),
+    received_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    payer varchar(200),
+    reference varchar(100),
+    provider varchar(50),
+    provider_reference varchar(200),
+    CONSTRAINT suspense_receipts_amount_positive CHECK (amount > 0),
+    CONSTRAINT suspense_receipts_amount_scale CHECK (amount_fits(amount, currency)),
+    CONSTRAINT suspense_receipts_currency_known CHECK (currency IS NULL OR currency_scale(currency) IS NOT NULL),
+    CONSTRAINT suspense_receipts_ended CHECK ((ended_at IS NULL) = (status = 'OPEN')),
+    CONSTRAINT suspense_receipts_method CHECK (method IN ('CREDIT_CARD', 'DEBIT_CARD', 'BANK_TRANSFER', 'DIRECT_DEBIT', 'BOLETO', 'VOUCHER', 'WALLET', 'CASH', 'CHECK', 'OTHER')),
+    CONSTRAINT suspense_receipts_status CHECK (status IN ('OPEN', 'ASSIGNED', 'RETURNED')),
+    CONSTRAINT suspense_receipts_provider_reference UNIQUE (provider, provider_reference)
+);
+ALTER TABLE payments ADD COLUMN suspense_id uuid;
+CREATE INDEX suspense_receipts_created ON suspense_receipts (created_at, id);
+CREATE UNIQUE INDEX suspense_receipts_origin ON suspense_receipts (source, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX suspense_receipts_received ON suspense_receipts (received_at, id);
+CREATE INDEX open_items_suspense ON open_items (suspense_id) WHERE suspense_id IS NOT NULL;
+CREATE UNIQUE INDEX payments_suspense_once ON payments (suspense_id) WHERE suspense_id IS NOT NULL;
+ALTER TABLE open_items ADD CONSTRAINT open_items_suspense FOREIGN KEY (suspense_id) REFERENCES suspense_receipts (id);
+ALTER TABLE payments ADD CONSTRAINT payments_suspense_id_fkey FOREIGN KEY (suspense_id) REFERENCES suspense_receipts (id);
+
+CREATE TRIGGER suspense_receipts_kept BEFORE UPDATE ON suspense_receipts FOR EACH ROW WHEN (
+        (OLD.amount, OLD.currency, OLD.method, OLD.received_at) <> (NEW.amount, NEW.currency, NEW.method, NEW.received_at)
+        OR (OLD.provider, OLD.provider_reference) IS DISTINCT FROM (NEW.provider, NEW.provider_reference)
+        OR OLD.status <> NEW.status AND OLD.status <> 'OPEN')
+    EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER suspense_receipts_no_delete BEFORE DELETE ON suspense_receipts FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER suspense_receipts_no_truncate BEFORE TRUNCATE ON suspense_receipts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+REVOKE DELETE ON suspense_receipts FROM crmgql_app;
+
+-- A provider's payment is a customer's or lies in suspense: it is not recorded twice.
+CREATE FUNCTION refuse_second_receipt() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    is_there boolean;
+BEGIN
+    IF TG_TABLE_NAME = 'payments' THEN
+        is_there := EXISTS (SELECT FROM suspense_receipts WHERE provider = NEW.provider AND provider_reference = NEW.provider_reference
+            AND id IS DISTINCT FROM (to_jsonb(NEW) ->> 'suspense_id')::uuid);
+    ELSE
+        is_there := EXISTS (SELECT FROM payments WHERE provider = NEW.provider AND provider_reference = NEW.provider_reference);
+    END IF;
+    IF is_there THEN
+        RAISE EXCEPTION 'payment % of % is recorded already', NEW.provider_reference, NEW.provider
+            USING ERRCODE = 'unique_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_TABLE_NAME || '_provider_reference';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER payments_not_in_suspense AFTER INSERT OR UPDATE OF provider, provider_reference ON payments FOR EACH ROW
+    WHEN (NEW.provider_reference IS NOT NULL) EXECUTE FUNCTION refuse_second_receipt();
+CREATE TRIGGER suspense_receipts_not_paid AFTER INSERT ON suspense_receipts FOR EACH ROW
+    WHEN (NEW.provider_reference IS NOT NULL) EXECUTE FUNCTION refuse_second_receipt();
+
+-- At the commit: money in suspense is in the company's books as its status says. What it was assigned to is a payment with all of
+-- it, which took it over at the same base amount.
+CREATE FUNCTION suspense_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    subject uuid := to_jsonb(NEW) ->> TG_ARGV[0];
+    receipt suspense_receipts;
+    moved record;
+    paid record;
+BEGIN
+    SELECT * INTO receipt FROM suspense_receipts WHERE id = subject;
+    SELECT coalesce(sum(p.amount) FILTER (WHERE p.way = 1 AND p.other IN ('BANK', 'CLEARING')), 0) AS received,
+        coalesce(sum(p.amount) FILTER (WHERE p.way = -1 AND p.other IN ('BANK', 'CLEARING')), 0) AS returned,
+        coalesce(sum(p.amount) FILTER (WHERE p.way = -1 AND p.other = 'TRANSFER'), 0) AS assigned,
+        coalesce(sum(p.base_amount) FILTER (WHERE p.way = -1 AND p.other = 'TRANSFER'), 0) AS assigned_base,
+        coalesce(sum(p.way * p.amount), 0) AS open
+    INTO moved
+    FROM (SELECT * FROM open_items WHERE suspense_id = subject OFFSET 0) AS item, LATERAL (
+        SELECT 1 AS way, debit AS other, amount, base_amount FROM postings WHERE credit_item_id = item.id AND phase = 'POSTED'
+        UNION ALL
+        SELECT -1, credit, amount, base_amount FROM postings WHERE debit_item_id = item.id AND phase = 'POSTED'
+    ) AS p
+    WHERE item.purpose = 'SUSPENSE' AND item.customer_id IS NULL AND item.currency = receipt.currency;
+    SELECT coalesce(sum(p.amount), 0) AS amount, coalesce(sum(p.base_amount), 0) AS base INTO paid
+    FROM payments JOIN open_items AS item ON item.payment_id = payments.id AND item.purpose = 'UNEARNED'
+        JOIN postings AS p ON p.credit_item_id = item.id AND p.phase = 'POSTED' AND p.debit = 'TRANSFER'
+    WHERE payments.suspense_id = subject AND payments.status = 'RECEIVED' AND payments.currency = receipt.currency;
+    IF (moved.received, moved.returned, moved.assigned, moved.open, paid.amount, paid.base) IS DISTINCT FROM (receipt.amount,
+        CASE receipt.status WHEN 'RETURNED' THEN receipt.amount ELSE 0 END, CASE receipt.status WHEN 'ASSIGNED' THEN receipt.amount ELSE 0 END,
+        CASE receipt.status WHEN 'OPEN' THEN receipt.amount ELSE 0 END, moved.assigned, moved.assigned_base) THEN
+        RAISE EXCEPTION 'suspense % is not what the books say: it is %, % of it is open and % is paid', subject, receipt.status,
+            moved.open, paid.amount
+            USING ERRCODE = 'check_violation', TABLE = 'suspense_receipts', CONSTRAINT = 'suspense_receipts_posted';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER suspense_receipts_posted AFTER INSERT OR UPDATE OF status ON suspense_receipts
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION suspense_as_posted('id');
+CREATE CONSTRAINT TRIGGER suspense_receipts_entered AFTER INSERT ON ledger_entries DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.source_type = 'SuspenseReceipt') EXECUTE FUNCTION suspense_as_posted('source_id');
+CREATE CONSTRAINT TRIGGER suspense_receipts_paid AFTER INSERT OR UPDATE OF suspense_id, status ON payments DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.suspense_id IS NOT NULL) EXECUTE FUNCTION suspense_as_posted('suspense_id');
+CREATE CONSTRAINT TRIGGER payments_suspense_kept AFTER UPDATE OF suspense_id ON payments DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.suspense_id IS DISTINCT FROM NEW.suspense_id) EXECUTE FUNCTION payment_is_kept();
+
+-- At the commit: a payment's money is in the books exactly if it is received: what entries moved, but for those of refunds.
+-- Over TRANSFER it comes from another owner, such as the company that did not know whose it was.
+CREATE OR REPLACE FUNCTION payment_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    payment payments;
+    posted numeric;
+BEGIN
+    SELECT * INTO payment FROM payments WHERE id = NEW.id;
+    -- By its own items, and by theirs: a customer may have thousands.
+    SELECT coalesce(sum(moves.amount), 0) INTO posted
+    FROM (SELECT * FROM open_items WHERE payment_id = payment.id OFFSET 0) AS item, LATERAL (
+        SELECT owner_id, entry_id, amount, debit AS bank FROM postings
+        WHERE credit_item_id = item.id AND phase = 'POSTED' AND debit IN ('BANK', 'CLEARING', 'TRANSFER')
+        UNION ALL
+        SELECT owner_id, entry_id, -amount, credit FROM postings
+        WHERE debit_item_id = item.id AND phase = 'POSTED' AND credit IN ('BANK', 'CLEARING', 'TRANSFER')
+    ) AS moves JOIN ledger_entries AS e ON e.owner_id = moves.owner_id AND e.id = moves.entry_id
+    WHERE item.purpose = 'UNEARNED' AND item.customer_id = payment.customer_id AND item.currency = payment.currency
+        AND CASE moves.bank WHEN 'TRANSFER' THEN e.source_type = 'Payment' AND e.source_id = payment.id ELSE e.source_type <> 'Refund' END;
+    IF posted <> (CASE WHEN payment.status = 'RECEIVED' THEN payment.amount ELSE 0 END) THEN
+        RAISE EXCEPTION 'payment % is % with %, and % of it is in the books', payment.id, payment.status, payment.amount, posted
+            USING ERRCODE = 'check_violation', TABLE = 'payments', CONSTRAINT = 'payments_posted';
+    END IF;
+    RETURN NULL;
+END
+$$;

@@ -266,6 +266,7 @@ class OpenItem(Model, metaclass=Undescribed):
         composite_keys = (
             CompositeKey("open_items_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("open_items_payment", ("payment_id",), "payments", ("id",)),
+            CompositeKey("open_items_suspense", ("suspense_id",), "suspense_receipts", ("id",)),
             CompositeKey(
                 "open_items_entry", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id"), deferred=True
             ),
@@ -281,6 +282,7 @@ class OpenItem(Model, metaclass=Undescribed):
             index("open_items_customer", "customer_id", "id"),
             index("open_items_order", "customer_id", "order_id", "id"),
             index("open_items_payment", "payment_id", "id"),
+            partial("open_items_suspense", "suspense_id IS NOT NULL", "suspense_id"),
             partial("open_items_open", "open > 0", "owner_id", "purpose", "currency", "due_on"),
         ]
 

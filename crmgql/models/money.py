@@ -42,8 +42,49 @@ class PaymentStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class SuspenseStatus(StrEnum):
+    OPEN = "OPEN"
+    ASSIGNED = "ASSIGNED"
+    RETURNED = "RETURNED"
+
+
+class SuspenseReceipt(Editable):
+    """Money that came in and of which nobody knows whose it is. `payer`, `reference`: what whoever paid said.
+
+    It ends as a payment of a customer, or it goes back; until then it lies in the company's own books.
+    """
+
+    amount = AmountField()
+    currency = fields.CharField(max_length=3)
+    method = fields.CharField(max_length=20)
+    status = fields.CharField(max_length=20, db_default="OPEN")
+    status_reason: Any = fields.CharField(max_length=1000, null=True)
+    received_at = fields.DatetimeField()
+    ended_at: Any = fields.DatetimeField(null=True)
+    payer: Any = fields.CharField(max_length=200, null=True)
+    reference: Any = fields.CharField(max_length=100, null=True)
+    provider: Any = fields.CharField(max_length=50, null=True)
+    provider_reference: Any = fields.CharField(max_length=200, null=True)
+
+    class Meta:
+        table = "suspense_receipts"
+        constraints = [
+            origin_unique("suspense_receipts"),
+            unique("suspense_receipts_provider_reference", "provider", "provider_reference"),
+            check("suspense_receipts_amount_positive", "amount > 0"),
+            check("suspense_receipts_method", one_of("method", PaymentMethod)),
+            check("suspense_receipts_status", one_of("status", SuspenseStatus)),
+            check("suspense_receipts_ended", "(ended_at IS NULL) = (status = 'OPEN')"),
+            *amounts("suspense_receipts", "amount"),
+        ]
+        indexes = [
+            index("suspense_receipts_received", "received_at", "id"),
+            index("suspense_receipts_created", "created_at", "id"),
+        ]
+
+
 class Payment(Editable):
-    """Money that came in, or should. Without an order it is a prepayment."""
+    """Money that came in, or should. Without an order it is a prepayment. `suspense`: what it was before anybody knew whose it is."""
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="payments", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="payments", null=True, on_delete=fields.RESTRICT)
@@ -56,11 +97,15 @@ class Payment(Editable):
     reference: Any = fields.CharField(max_length=100, null=True)
     provider: Any = fields.CharField(max_length=50, null=True)
     provider_reference: Any = fields.CharField(max_length=200, null=True)
+    suspense: Any = fields.ForeignKeyField(
+        "crm.SuspenseReceipt", related_name="payments", null=True, on_delete=fields.RESTRICT
+    )
 
     class Meta:
         table = "payments"
         constraints = [
             origin_unique("payments"),
+            unique("payments_suspense_once", "suspense_id", where="suspense_id IS NOT NULL"),
             unique("payments_provider_reference", "provider", "provider_reference"),
             unique("payments_customer_id", "customer_id", "id"),
             unique("payments_id_currency", "id", "currency"),

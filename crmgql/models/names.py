@@ -53,6 +53,7 @@ PREFIXES = {
     "Stage": "stg",
     "StageTransition": "stt",
     "StaleAlert": "sta",
+    "SuspenseReceipt": "sus",
     "Task": "tsk",
     "Team": "tea",
     "Ticket": "tic",

@@ -29,6 +29,8 @@ REASONS = {
     "payments_kept": PAYMENT,
     "allocations_posted": ALLOCATION,
     "allocations_undone": ALLOCATION,
+    "suspense_receipts_posted": "The money in suspense would not be what the books say of it",
+    "payments_suspense_kept": PAYMENT,
     "write_offs_posted": WRITE_OFF,
     "write_offs_recorded": WRITE_OFF,
 }

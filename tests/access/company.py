@@ -57,6 +57,7 @@ EARLY = (
     "products",
     "opportunities",
     "orders",
+    "suspense_receipts",
     "payments",
     "leads",
     "webhook_endpoints",
@@ -137,6 +138,7 @@ def rows() -> dict[str, list[Row]]:
     _deals(made, dice)
     _orders(made, dice)
     _payments(made, dice)
+    _suspense(made)
     _allocations(made)
     _write_offs(made)
     _talk(made, dice)
@@ -366,6 +368,29 @@ def _commission(made: dict[str, list[Row]], dice: Dice, payment: int) -> None:
             "seller_id": key("users", dice.pick((5, 6, 7, 9, 10, 4, 8, 14, 15))),
         }
     )
+
+
+def _suspense(made: dict[str, list[Row]]) -> None:
+    """Each fifth payment was money of nobody before, some still is, and some went back."""
+    for number, payment in enumerate(made["payments"], 1):
+        payment["suspense_id"] = None
+        if number % 5:
+            continue
+        row = len(made["suspense_receipts"]) + 1
+        status = ("ASSIGNED", "OPEN", "RETURNED")[row % 3]
+        if status == "ASSIGNED":
+            payment["suspense_id"] = key("suspense_receipts", row)
+        made["suspense_receipts"].append(
+            {
+                "amount": payment["amount"] + 1,
+                "currency": payment["currency"],
+                "method": "BANK_TRANSFER",
+                "status": status,
+                "received_at": moment(number),
+                "ended_at": None if status == "OPEN" else moment(number + 1),
+                "payer": "Somebody",
+            }
+        )
 
 
 def _allocations(made: dict[str, list[Row]]) -> None:

@@ -67,6 +67,7 @@ TABLES = (
     "accounting_periods",
     "allocations",
     "write_offs",
+    "suspense_receipts",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

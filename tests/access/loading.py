@@ -13,11 +13,11 @@ from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
 
-LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
+LATER = (("payments", "suspense_id"), ("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
 """Foreign keys to rows that come later."""
 
-POSTED = ("allocations", "write_offs")
-"""What entries make, which have other ids on each run."""
+POSTED = ("allocations", "write_offs", "suspense_receipts")
+"""What entries make, which have other ids on each run, or are not there."""
 
 
 async def load(connection: asyncpg.Connection) -> None:
@@ -45,10 +45,15 @@ async def load(connection: asyncpg.Connection) -> None:
         await connection.execute("SET LOCAL session_replication_role = replica; DELETE FROM allocations")
         for table in POSTED:
             await _insert(connection, table, made[table])
-    for table, column in LATER:
-        values = [(row[column], row["id"]) for row in made[table]]
-        await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)
+        await _fill(connection, made, *LATER[0])
+    for table, column in LATER[1:]:
+        await _fill(connection, made, table, column)
     await connection.execute("ANALYZE")
+
+
+async def _fill(connection: asyncpg.Connection, made: dict[str, list[Row]], table: str, column: str) -> None:
+    values = [(row[column], row["id"]) for row in made[table]]
+    await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)
 
 
 async def _insert(connection: asyncpg.Connection, table: str, listed: list[Row]) -> None:

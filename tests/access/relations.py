@@ -59,6 +59,7 @@ PREFIXES = {
     "Allocation": "alc",
     "AccountingPeriod": "per",
     "WriteOff": "wro",
+    "SuspenseReceipt": "sus",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -109,6 +110,7 @@ ONE = {
     ("*", "endpoint"): "WebhookEndpoint",
     ("WebhookEndpoint", "subscription"): "EventSubscription",
     ("Allocation", "undoes"): "Allocation",
+    ("Payment", "suspense"): "SuspenseReceipt",
     ("WriteOff", "allocation"): "Allocation",
     ("WriteOff", "undoes"): "WriteOff",
 }
@@ -132,6 +134,7 @@ MANY = {
     ("Order", "tickets"): ("Ticket", "order_id", "-id"),
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
     ("Order", "writeOffs"): ("WriteOff", "order_id", "-id"),
+    ("SuspenseReceipt", "payments"): ("Payment", "suspense_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
     ("Product", "orderLines"): ("OrderLine", "product_id", "-id"),
@@ -215,4 +218,5 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "Export": "-id",
     "FxRate": "-effectiveOn",
     "AccountingPeriod": "-firstOn",
+    "SuspenseReceipt": "-receivedAt",
 }

@@ -3,6 +3,7 @@
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
 - Marketing learns nothing of orders, lines, payments, their allocations and write-offs; who is a marketer and something else sees these as the other.
+- Money of which nobody knows whose it is, is for administrators, finance and integrations.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -100,12 +101,13 @@ TABLE_OF = {
     "FxRate": "fx_rates",
     "Allocation": "allocations",
     "WriteOff": "write_offs",
+    "SuspenseReceipt": "suspense_receipts",
     "AccountingPeriod": "accounting_periods",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation", "WriteOff"),
+    "payments": ("Allocation", "WriteOff", "SuspenseReceipt"),
     "periods": ("AccountingPeriod",),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
@@ -246,6 +248,7 @@ class Sight:
             "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles) and self._subject(row),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
+            "SuspenseReceipt": lambda row: bool(roles & {"ADMIN", "FINANCE", "INTEGRATION"}),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
             "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,

@@ -32,6 +32,7 @@ REFUSED = {
     "revenue_records_pkey": KEY,
     "allocations_pkey": KEY,
     "write_offs_pkey": KEY,
+    "payments_suspense_once": "moves to a table of claims (suspense → payment)",
     "open_items_pkey": KEY,
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
     "opportunity_actions_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, key_action_id)",

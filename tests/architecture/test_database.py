@@ -56,6 +56,7 @@ KEPT = {
     "revenue_lines",
     "allocations",
     "write_offs",
+    "suspense_receipts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

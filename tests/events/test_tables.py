@@ -311,6 +311,7 @@ PLAIN = {
     "Company": {"name", "timezone", "default_currency", "locale", "write_off_tolerances"},
     "FxRate": {"base_currency"},
     "WriteOff": {"account"},
+    "SuspenseReceipt": {"method", "provider", "provider_reference"},
     "AccountingPeriod": {"status_reason"},
     "Team": {"name", "region"},
     "Ticket": {"priority"},

@@ -50,15 +50,8 @@ async def record(
             "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
         )
     currency = amount[1]
-    if order_id is not None:
-        order = await _order(act, order_id, customer_id, currency)
-        customer_id = order["customer_id"]
-    elif customer_id is not None:
-        await records.visible(act, Customer, customer_id, field="customerId")
-    else:
-        raise BadUserInput("Name the order, or the customer of a prepayment.", field="orderId")
     values = {
-        "customer_id": customer_id,
+        "customer_id": await payer(act, order_id, customer_id, currency),
         "order_id": order_id,
         "amount": money.amount(amount, field="amount", positive=True),
         "currency": currency,
@@ -75,6 +68,19 @@ async def record(
     payment = await records.create(act, Payment, values, kind=kind, conflicts=CONFLICTS, payload={"amount": amount})
     await outbox.record_many(act.tx, act.viewer, await receipts.follow(act, [payment["id"]]))
     return payment["id"]  # type: ignore[no-any-return]
+
+
+async def payer(act: Act, order_id: UUID | None, customer_id: UUID | None, currency: str) -> UUID:
+    """The customer of a payment: that of its order, or the one who pays ahead.
+
+    Raises `CurrencyMismatch`, `IllegalTransition` for an order that takes no payments, `BadUserInput` without either.
+    """
+    if order_id is not None:
+        return (await _order(act, order_id, customer_id, currency))["customer_id"]  # type: ignore[no-any-return]
+    if customer_id is None:
+        raise BadUserInput("Name the order, or the customer of a prepayment.", field="orderId")
+    await records.visible(act, Customer, customer_id, field="customerId")
+    return customer_id
 
 
 async def _order(act: Act, order_id: UUID, customer_id: UUID | None, currency: str) -> Row:

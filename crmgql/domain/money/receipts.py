@@ -7,7 +7,8 @@ thousand.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -40,8 +41,24 @@ LEFT JOIN LATERAL (
 WHERE p.id = ANY ($1) AND (p.amount > 0 OR expected.id IS NOT NULL OR received.id IS NOT NULL) ORDER BY p.received_at, p.id"""
 
 
-async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection[UUID] = ()) -> list[outbox.Entry]:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Money that a payment takes over from another owner: at its base amount, on the day of the entries that give it."""
+
+    base: Decimal
+    day: date
+    giving: Entry
+
+
+async def follow(
+    act: Act,
+    payment_ids: Collection[UUID],
+    *,
+    changed: Collection[UUID] = (),
+    taken: Mapping[UUID, Taken] | None = None,
+) -> list[outbox.Entry]:
     """Posts what the payments have become. `changed`: those whose amount, customer or order is another one than before.
+    `taken`: whose money comes from another owner.
 
     A received one is allocated to its order as far as that is still owed; what is above becomes the customer's credit, which
     names the order. The events of allocations are the caller's to record. Raises `PeriodClosed`, `RateMissing`; `Conflict` for a
@@ -53,14 +70,21 @@ async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection
     if not rows:
         return []
     own = await book.company_of(act)
+    taken = taken or {}
     day = {row["id"]: day_of(row["received_at"] or act.now, own.zone) for row in rows}
-    on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows})
+    day |= {id: each.day for id, each in taken.items()}
+    on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows if row["id"] not in taken})
     rests = await items.lock(act, {row["owed_id"] for row in rows if row["owed_id"] is not None})
     entries: list[Entry] = []
     made: list[Made] = []
     for row in rows:
-        base = rates.converted(row["amount"], on_days[row["currency"], day[row["id"]]].rate, own.currency)
-        entries += _entries(row, day[row["id"]], base)
+        if (given := taken.get(row["id"])) is not None:
+            base, bank = given.base, Purpose.TRANSFER
+            entries.append(given.giving)
+        else:
+            base = rates.converted(row["amount"], on_days[row["currency"], day[row["id"]]].rate, own.currency)
+            bank = Purpose.BANK if row["provider"] is None else Purpose.CLEARING
+        entries += _entries(row, day[row["id"]], base, Account(bank))
         if row["status"] == "RECEIVED":
             rest = Rest(_unearned(row), row["currency"], row["amount"], row["amount"], base)
             made += _allocated(row, day[row["id"]], rest, rests.get(row["owed_id"]), own.currency)
@@ -93,9 +117,8 @@ def _unearned(row: Row) -> Account:
     return Account(Purpose.UNEARNED, row["unearned_id"])
 
 
-def _entries(row: Row, day: date, base: Decimal) -> Iterator[Entry]:
+def _entries(row: Row, day: date, base: Decimal, bank: Account) -> Iterator[Entry]:
     """What is expected, received or no longer expected."""
-    bank = Account(Purpose.BANK if row["provider"] is None else Purpose.CLEARING)
     opened = (
         [Item(Purpose.UNEARNED, row["currency"], payment_id=row["id"], id=row["unearned_id"])] if row["opens"] else []
     )

@@ -31,6 +31,18 @@ class AllocationUndone(AllocationMade):
     undoes_id: record_id("Allocation")  # type: ignore[valid-type]
 
 
+class SuspenseMoved(Changed):
+    """How much it is."""
+
+    amount: Money
+
+
+class SuspenseAssigned(SuspenseMoved):
+    """The payment that it became."""
+
+    payment_id: record_id("Payment")  # type: ignore[valid-type]
+
+
 class WriteOffMade(Payload):
     """How much of the order is written off, to which account."""
 
@@ -81,6 +93,9 @@ KINDS = (
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
     Kind("writeOff.made", "WriteOff", "A part of an order was written off.", WriteOffMade, ALWAYS),
     Kind("writeOff.undone", "WriteOff", "A write-off was undone, by another one.", WriteOffUndone, ALWAYS),
+    Kind("suspense.received", "SuspenseReceipt", "Money came in of which nobody knows whose it is.", SuspenseMoved),
+    Kind("suspense.assigned", "SuspenseReceipt", "Money in suspense became a customer's payment.", SuspenseAssigned),
+    Kind("suspense.returned", "SuspenseReceipt", "Money in suspense went back to whoever sent it.", SuspenseMoved),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

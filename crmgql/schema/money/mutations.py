@@ -1,10 +1,10 @@
-"""Mutations of payments, allocations, write-offs, exchange rates, periods of the books."""
+"""Mutations of payments, allocations, money in suspense, write-offs, exchange rates, periods of the books."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, periods, rates, write_offs, years
+from crmgql.domain.money import allocations, payments, periods, rates, suspense, write_offs, years
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
@@ -52,6 +52,23 @@ class PeriodCloseInput:
 @input
 class AllocationUndoInput:
     id: strawberry.ID
+
+
+@input
+class SuspenseAssignInput:
+    """An order, or the customer of a prepayment."""
+
+    id: strawberry.ID
+    customer_id: strawberry.ID | None = UNSET
+    order_id: strawberry.ID | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class SuspenseReturnInput:
+    id: strawberry.ID
+    reason: str
+    expected_version: int | None = UNSET
 
 
 @input
@@ -110,6 +127,30 @@ mutations.table(
         "Takes an allocation back: the order is owed again and the payment has its rest again. Answers with the one that undoes it.",
         allocations.undo,
         input=AllocationUndoInput,
+    ),
+)
+
+mutations.table(
+    "SuspenseReceipt",
+    Row(
+        "suspenseReceive",
+        "Records money that came in and of which nobody knows whose it is.",
+        suspense.receive,
+        input=inputs.create(
+            "amount method received_at payer reference provider provider_reference", optional="received_at"
+        ),
+    ),
+    Row(
+        "suspenseAssign",
+        "Makes money in suspense a payment of a customer, which settles the order if one is named.",
+        suspense.assign,
+        input=SuspenseAssignInput,
+    ),
+    Row(
+        "suspenseReturn",
+        "Records that money in suspense went back to whoever sent it.",
+        suspense.give_back,
+        input=SuspenseReturnInput,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Payments, allocations, write-offs, exchange rates, periods of the books."""
+"""Payments, allocations, money in suspense, write-offs, exchange rates, periods of the books."""
 
 from typing import Any
 
@@ -24,6 +24,7 @@ class Payment:
     provider_reference = column()
     customer = one()
     order = one()
+    suspense = one("What it was before anybody knew whose it is.")
     allocations = many("Allocation", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
 
@@ -53,6 +54,24 @@ class Allocation:
     order = one()
     payment = one()
     undoes = one("The allocation that this one undoes.")
+
+
+@node(models.SuspenseReceipt, order="-receivedAt")
+class SuspenseReceipt:
+    """Money that came in and of which nobody knows whose it is, until it becomes a customer's payment or goes back."""
+
+    amount = money("amount")
+    currency = column()
+    method = column(enum=models.PaymentMethod)
+    status = column(enum=models.SuspenseStatus)
+    status_reason = column(doc="Why it went back.")
+    received_at = column(sort=True)
+    ended_at = column(doc="When it was assigned or returned.")
+    payer = column(doc="Who paid, as the bank or provider says.")
+    reference = column(doc="What whoever paid said.")
+    provider = column()
+    provider_reference = column()
+    payments = many("Payment", "suspense", "The payment that it became.")
 
 
 @node(models.WriteOff)
