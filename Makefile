@@ -9,7 +9,7 @@ TESTERS ?= 3
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint types declarations format schema bench bench-growth bench-feed lock venv clean clean-all
+.PHONY: help run test soak simulate lint types declarations format schema bench bench-growth bench-feed lock venv clean clean-all
 .DELETE_ON_ERROR:
 
 help: ## what you are reading
@@ -28,6 +28,10 @@ test: lint ## everything that CI checks: lint, types, import rules, schema.graph
 
 soak: .venv/.stamp ## minutes of kills, with leases as they are: workers and their jobs; a minute of everything with 20 subscribers
 	$(BIN)/pytest -m soak
+
+# STEPS of each seed; further seeds for so many MINUTES, from FIRST on.
+simulate: .venv/.stamp ## histories by chance, with connections cut anywhere; SEED=n plays one again
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) --first $(or $(FIRST),0) --steps $(or $(STEPS),100) --minutes $(or $(MINUTES),1)
 
 lint: .venv/.stamp ## what CI checks, without the tests
 	$(BIN)/ruff check

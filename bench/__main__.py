@@ -2,7 +2,7 @@
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
 `imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `verify`: entries of the
-books per second. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
+books per second. `revenue`: reports over orders, beside a plain GROUP BY. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from bench import (
     jobs,
     ledger,
     planning,
+    revenue,
     routing,
     servers,
     stale,
@@ -48,6 +49,7 @@ def main() -> None:
             "feed",
             "ledger",
             "verify",
+            "revenue",
         ),
         default="360",
     )
@@ -108,6 +110,11 @@ def main() -> None:
         with data.servers(None, options.database_url, options.redis_url) as urls:
             shape = {"customers": options.customers or 10_000, "orders": options.orders or 34}
             verify.run(urls, **shape, rounds=min(options.rounds, 5), console=console)
+        return
+    if options.what == "revenue":
+        with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
+            shape = data.Shape(options.customers or 10_000, options.orders or 20)
+            revenue.run(urls, shape, rounds=options.rounds, console=console)
         return
     if options.what == "imports":
         with data.servers(None, options.database_url, options.redis_url) as urls:

@@ -26,7 +26,19 @@ from crmgql.engine.errors import internal
 from crmgql.engine.operations import Engine
 from crmgql.errors import CrmError, SetupError
 from crmgql.events.feed import Feed
-from crmgql.http import cors, events, exchange, exports, graphql, health, intake, sockets, stream_tokens, webhook_keys
+from crmgql.http import (
+    cors,
+    events,
+    exchange,
+    exports,
+    graphql,
+    health,
+    hooks,
+    intake,
+    sockets,
+    stream_tokens,
+    webhook_keys,
+)
 from crmgql.http.addresses import Addresses, networks
 from crmgql.http.bodies import Bodies
 from crmgql.http.caps import Caps
@@ -54,8 +66,8 @@ def build_app(settings: Settings, shared_metrics: Path | None = None) -> App:
 
 
 class App:
-    """`/graphql` goes straight to its endpoint, as do forms, whose endpoint knows its own origins; Starlette routes all else,
-    which pages of other origins may not read.
+    """`/graphql` goes straight to its endpoint, as do forms, whose endpoint knows its own origins, and what payment providers post;
+    Starlette routes all else, which pages of other origins may not read.
 
     A route, its middleware and the objects that they make cost about 20 µs, a twentieth of a whole 360.
     """
@@ -67,6 +79,7 @@ class App:
         self.sockets: ASGIApp = _no_socket
         self.events: ASGIApp = _starting
         self.intake: ASGIApp = _starting
+        self.hooks: ASGIApp = _starting
         self.exports: ASGIApp = _starting
         self.tokens: ASGIApp = _starting
         self.rest: ASGIApp = _starting
@@ -84,6 +97,8 @@ class App:
             await self.events(scope, receive, send)
         elif scope["path"] == intake.PATH:
             await self.intake(scope, receive, send)
+        elif scope["path"].startswith(hooks.PATH):
+            await self.hooks(scope, receive, send)
         elif scope["path"].startswith(exports.PATH):
             await self.exports(scope, receive, send)
         elif scope["path"].startswith(stream_tokens.PATH):
@@ -153,6 +168,7 @@ class App:
             tokens = stream_tokens.Endpoint(renewals, engine.identities, metrics, bodies=bodies, addresses=addresses)
             self.exports, self.tokens = (cors.Cors(each, allowed) if allowed else each for each in (files, tokens))
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
+            self.hooks = hooks.Endpoint(database, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}
             if database.reads_replica:
                 checks["replica"] = database.ping_replica

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     webhook_log_days: int = Field(
         30, ge=1, le=365, description="Attempts and ended deliveries of webhooks older than this are deleted."
     )
+    provider_posts_days: int = Field(
+        180, ge=1, le=3650, description="Days for which posts of payment providers are kept; what they say stays."
+    )
     max_streams: int = Field(
         4000, ge=1, le=100_000, description="WebSockets and event streams that a process holds open at once."
     )

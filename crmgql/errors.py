@@ -113,6 +113,19 @@ class AllocationExceedsPayment(CrmError):
     final = True
 
 
+class CreditLimit(Conflict):
+    """An order would lead past the customer's credit limit, and the customer's policy is to refuse that."""
+
+    code = "CREDIT_LIMIT"
+
+
+class OrderBelowSettled(CrmError):
+    """An order would become less than what of it is invoiced, credited or written off."""
+
+    code = "ORDER_BELOW_SETTLED"
+    final = True
+
+
 class WriteOffExceedsOpen(CrmError):
     """More would be written off than is still owed for the order."""
 

@@ -128,6 +128,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "sales": (
         Permission("order.read", "seeing orders and their lines, by the customer's owner", BY_OWNER),
         Permission("order.write", "making and changing orders"),
+        Permission("credit.approve", "setting customers' credit limits, and approving orders that lead past them"),
     ),
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
@@ -136,12 +137,16 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
             "writeOff.approve", "writing off more of an order than the company's tolerance, with `payment.write`"
         ),
         Permission("suspense.read", "seeing money of which nobody knows whose it is"),
+        Permission("paymentAccount.read", "seeing our accounts at payment providers, without their secrets"),
+        Permission("paymentAccount.write", "making, changing and disabling our accounts at payment providers"),
+        Permission("providerEvent.read", "seeing what payment providers say, and what became of it"),
+        Permission("providerEvent.write", "saying whose a payment is that nobody knew, having an event followed again"),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
         Permission("period.read", "seeing which days of the books are closed"),
         Permission("period.write", "closing days of the books, reopening soft closed ones"),
         Permission("period.reopen", "reopening closed days of the books, with `period.write`"),
-        Permission("period.adjust", "posting to soft closed days; with `period.write`, closing a year"),
+        Permission("period.adjust", "posting to soft closed days; with `period.write`, closing a year and revaluing"),
     ),
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),

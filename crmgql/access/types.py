@@ -13,6 +13,7 @@ COST = permitted_field("cost.read")
 SPEND = permitted_field("spend.read")
 ORDERS = computed_over("Order")
 PAYMENTS = computed_over("Payment")
+OWED = computed_over("Order", "Payment")
 
 ENTRIES |= {
     "User": Access(
@@ -42,7 +43,12 @@ ENTRIES |= {
             "orderCount": ORDERS,
             "lifetimeValue": ORDERS,
             "currencies": ORDERS,
-            "outstanding": computed_over("Order", "Payment"),
+            "outstanding": OWED,
+            "overdue": OWED,
+            "oldestDueOn": OWED,
+            "receivables": OWED,
+            "creditBalance": PAYMENTS,
+            "unearned": PAYMENTS,
         },
         vouches=True,
     ),
@@ -72,6 +78,8 @@ ENTRIES |= {
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
     "SuspenseReceipt": Access("payments", "suspense_receipts", permitted("suspense.read"), "payment.write"),
     "WriteOff": Access("payments", "write_offs", under_customer("payment.read"), "payment.write", vouches=True),
+    "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
+    "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),

@@ -23,7 +23,7 @@ from tortoise.models import Model
 
 from crmgql.models.names import PREFIXES
 from crmgql.planner.codecs import Codec
-from crmgql.planner.metadata import Parts
+from crmgql.planner.metadata import Kept, Parts, Sums
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -76,6 +76,7 @@ class DerivedDeclaration:
     nullable: bool
     needs: tuple[str, ...]
     currency_argument: bool
+    kept: Kept | None
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,15 @@ class DetailsDeclaration:
     needs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class SummaryDeclaration:
+    target: str
+    build: Callable[[Who, str, ast.Expr], Sums]
+    doc: str
+    needs: tuple[str, ...]
+    currency_argument: bool
+
+
 FieldDeclaration = (
     ColumnDeclaration
     | MoneyDeclaration
@@ -94,6 +104,7 @@ FieldDeclaration = (
     | ManyDeclaration
     | DerivedDeclaration
     | DetailsDeclaration
+    | SummaryDeclaration
 )
 
 
@@ -156,14 +167,30 @@ def derived(
     nullable: bool = False,
     needs: tuple[str, ...] = ("id",),
     currency_argument: bool = False,
+    kept: Kept | None = None,
 ) -> Any:
-    """A value computed in the statement. Without a codec it is Money: `build` returns amount and currency."""
-    return DerivedDeclaration(build, codec, doc, nullable, needs, currency_argument)
+    """A value computed in the statement. Without a codec it is Money: `build` returns amount and currency.
+
+    `kept`: where it is found for filters and orders; without, nobody filters or orders by it.
+    """
+    return DerivedDeclaration(build, codec, doc, nullable, needs, currency_argument, kept)
 
 
 def details(target: str, build: Callable[[Who, str], Parts], doc: str = "", *, needs: tuple[str, ...] = ("id",)) -> Any:
     """A short list of objects of the type `target`, which have no ids, computed in the statement."""
     return DetailsDeclaration(target, build, doc, needs)
+
+
+def summary(
+    target: str,
+    build: Callable[[Who, str, ast.Expr], Sums],
+    doc: str = "",
+    *,
+    needs: tuple[str, ...] = ("id",),
+    currency_argument: bool = False,
+) -> Any:
+    """An object of the type `target`, which has no id, of values computed in the statement; null where its rule says so."""
+    return SummaryDeclaration(target, build, doc, needs, currency_argument)
 
 
 def node(

@@ -12,7 +12,9 @@ from crmgql.events.cursors import CursorLost
 STATUS = {
     "UNAUTHENTICATED": 401,
     "FORBIDDEN": 403,
+    "PROVIDER_UNKNOWN": 404,
     "METHOD_NOT_ALLOWED": 405,
+    "PAYLOAD_TOO_LARGE": 413,
     "STREAM_ENDED": 410,
     "THROTTLED": 429,
     "SERVICE_UNAVAILABLE": 503,

@@ -60,6 +60,8 @@ def _filter_kind(field: metadata.Field) -> str | None:
             return f"{field.codec.graphql}Filter"
         case metadata.Money() if field.filterable:
             return "MoneyFilter"
+        case metadata.Derived() if field.kept is not None:
+            return "MoneyFilter" if field.codec is None else f"{field.codec.graphql}Filter"
         case metadata.One():
             return f"{field.target}Where"
         case metadata.Many():
@@ -72,7 +74,8 @@ def _order(node: metadata.Node) -> None:
     names = sorted(
         name
         for name, field in node.fields.items()
-        if isinstance(field, metadata.Leaf | metadata.Money) and field.sortable
+        if (isinstance(field, metadata.Leaf | metadata.Money) and field.sortable)
+        or (isinstance(field, metadata.Derived) and field.kept is not None)
     )
     enum = enum_type(f"{node.name}OrderField", [declare.snake(name).upper() for name in names])
     namespace = {

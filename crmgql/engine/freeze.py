@@ -37,9 +37,9 @@ SEEN_BY_ALL = frozenset({"User", "Team", "Product"})
 company's own that sees none of them is refused it (`planner/objects`)."""
 
 NOT_COLUMNS = (
-    *(metadata.One, metadata.AnyOne, metadata.Many, metadata.Derived, metadata.Details),
+    *(metadata.One, metadata.AnyOne, metadata.Many, metadata.Derived, metadata.Details, metadata.Summary),
     *(declare.OneDeclaration, declare.AnyOneDeclaration, declare.ManyDeclaration),
-    *(declare.DerivedDeclaration, declare.DetailsDeclaration),
+    *(declare.DerivedDeclaration, declare.DetailsDeclaration, declare.SummaryDeclaration),
 )
 
 
@@ -91,7 +91,7 @@ def _node(declaration: declare.NodeDeclaration, declared: dict[str, declare.Node
         ruled = f"{declaration.name}.{name}"
         if name not in fields:
             raise DeclarationError(f"crmgql/access/types.py has a rule for {ruled}, which is not declared; remove one.")
-        if not getattr(fields[name], "nullable", False):
+        if not (isinstance(fields[name], metadata.Summary) or getattr(fields[name], "nullable", False)):
             raise DeclarationError(f"{ruled} has a rule in crmgql/access/types.py and so must be nullable; make it so.")
     return metadata.Node(
         name=declaration.name,
@@ -129,11 +129,15 @@ def _field(
             for column in field.needs:
                 _model_field(node, name, column)
             return metadata.Details(name, field.target, field.build, field.needs)
+        case declare.SummaryDeclaration():
+            for column in field.needs:
+                _model_field(node, name, column)
+            return metadata.Summary(name, field.target, field.build, field.needs, field.currency_argument)
         case declare.DerivedDeclaration():
             for column in field.needs:
                 _model_field(node, name, column)
             return metadata.Derived(
-                name, field.build, field.codec, field.nullable, field.needs, field.currency_argument
+                name, field.build, field.codec, field.nullable, field.needs, field.currency_argument, field.kept
             )
 
 

@@ -20,6 +20,9 @@ from crmgql.engine.strawberries import (
 )
 from crmgql.planner import metadata
 
+CURRENCY = Argument("currency", scalars.CurrencyCode)
+"""Of a computed value, in which currency; by default in the record's own."""
+
 
 def build(known: metadata.Metadata, declared: dict[str, declare.NodeDeclaration]) -> Any:
     """All types; answers the query type."""
@@ -71,10 +74,11 @@ def _field(field: metadata.Field, kinds: dict[str, Any], doc: str | None) -> Fie
         case metadata.Derived() if field.codec is not None:
             return Field(field.name, _nullable(_leaf(field.codec, kinds), field.nullable), doc)
         case metadata.Derived() if field.currency_argument:
-            argument = Argument("currency", scalars.CurrencyCode)
-            return Field(field.name, _nullable(lazy("Money"), field.nullable), doc, (argument,))
+            return Field(field.name, _nullable(lazy("Money"), field.nullable), doc, (CURRENCY,))
         case metadata.Money() | metadata.Derived():
             return Field(field.name, _nullable(lazy("Money"), field.nullable), doc)
+        case metadata.Summary():
+            return Field(field.name, optional(lazy(field.target)), doc, (CURRENCY,) if field.currency_argument else ())
         case metadata.Details():
             return Field(field.name, list_of(lazy(field.target)), doc)
         case metadata.One():

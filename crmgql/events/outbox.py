@@ -184,5 +184,7 @@ def _columns(model: Any) -> Iterator[str]:
     return (column for column in model._meta.fields_db_projection.values() if column not in SECRETS)
 
 
-SECRETS = frozenset({"password_hash", "key_hash", "token_hash", "lease_token", "key_salt", "old_key_salt"})
+SECRETS = frozenset(
+    {"password_hash", "key_hash", "token_hash", "lease_token", "key_salt", "old_key_salt", "secrets_sealed"}
+)
 """Columns that no audit row may contain."""

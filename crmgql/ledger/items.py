@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.ledger.accounts import Account
+from crmgql.ledger.accounts import DEBIT_ITEMS, Account
+from crmgql.ledger.postings import Posting
 from crmgql.models import Purpose
 from crmgql.records.records import Act
 
@@ -39,3 +40,14 @@ async def lock(act: Act, ids: Collection[UUID]) -> dict[UUID, Rest]:
         )
         for row in rows
     }
+
+
+def move(rests: Mapping[UUID, Rest], postings: Iterable[Posting]) -> None:
+    """Has the rests be what they are once this is posted, for what is posted with it and takes from them. Pure."""
+    for each in postings:
+        for account, sign in ((each.target, 1), (each.source, -1)):
+            rest = rests.get(account.item_id) if account.item_id else None
+            if rest is not None:
+                sign = sign if account.purpose in DEBIT_ITEMS else -sign
+                rest.open, rest.free = rest.open + sign * each.amount, rest.free + sign * each.amount
+                rest.base += sign * each.base

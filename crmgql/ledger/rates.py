@@ -52,9 +52,9 @@ async def on_days(act: Act, wanted: Collection[tuple[str, date]]) -> dict[tuple[
         return found
     rows = await act.tx.connection.fetch(FIND, [pair[0] for pair in asked], [pair[1] for pair in asked], base)
     there = {(row["currency"], row["day"]): Rate(row["id"], row["rate"]) for row in rows if row["id"] is not None}
-    missing = [pair for pair in asked if pair not in there]
-    if missing:
-        raise _missing(missing, base)
+    without = [pair for pair in asked if pair not in there]
+    if without:
+        raise missing(without, base)
     return found | there
 
 
@@ -71,7 +71,8 @@ def converted(amount: Decimal, rate: Decimal, base_currency: str) -> Decimal:
     return value
 
 
-def _missing(pairs: Collection[tuple[str, date]], base: str) -> RateMissing:
+def missing(pairs: Collection[tuple[str, date]], base: str) -> RateMissing:
+    """The error that names each of these currencies, and the first day that it is needed for. Pure."""
     first: dict[str, date] = {}
     for currency, day in sorted(pairs):
         first.setdefault(currency, day)

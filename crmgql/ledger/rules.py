@@ -48,6 +48,10 @@ REVERSED = """
 BASES = """
     SELECT owner_id, sum(base) AS base FROM public.balances
     WHERE owner_id BETWEEN $1 AND $2 GROUP BY owner_id HAVING sum(base) <> 0"""
+EXCHANGES = """
+    SELECT owner_id, entry_id, sum(CASE WHEN debit = 'EXCHANGE' THEN base_amount ELSE -base_amount END) AS base FROM public.postings
+    WHERE owner_id BETWEEN $1 AND $2 AND 'EXCHANGE' IN (debit, credit) GROUP BY owner_id, entry_id
+    HAVING sum(CASE WHEN debit = 'EXCHANGE' THEN base_amount ELSE -base_amount END) <> 0"""
 LANES = """
     SELECT part.owner_id, part.lane, part.purpose, part.currency FROM public.balances AS part
     LEFT JOIN public.ledger_heads AS head ON head.owner_id = part.owner_id AND head.lane = part.lane
@@ -148,6 +152,66 @@ WRITE_OFFS = """
     ) AS posted ON posted.owner_id = said.owner_id AND posted.entry_id = said.entry_id
     WHERE (said.item_id, said.currency, said.account, said.amount)
         IS DISTINCT FROM (posted.item_id, posted.currency, posted.account, posted.amount)"""
+# Orders on hold are owed and booked, but count no further. What is overdue is counted as of a day that the row itself says: all
+# that was due before `next_due_on`.
+STANDINGS = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM public.orders WHERE customer_id BETWEEN $1 AND $2 AND status = 'UNAVAILABLE'
+    ), parts AS (
+        SELECT owner_id, item.currency, sum(open) FILTER (WHERE purpose = 'RECEIVABLE') AS owed, 0::numeric AS booked,
+            sum(open) FILTER (WHERE purpose = 'CREDIT') AS credit, sum(open) FILTER (WHERE purpose = 'UNEARNED') AS unearned,
+            sum(open) FILTER (WHERE purpose = 'RECEIVABLE' AND counts) AS outstanding, 0::numeric AS lifetime,
+            sum(open) FILTER (WHERE is_due AND (due_on < next_due_on OR next_due_on IS NULL)) AS overdue,
+            min(due_on) FILTER (WHERE is_due) AS oldest, min(due_on) FILTER (WHERE is_due AND due_on >= next_due_on) AS next
+        FROM public.open_items AS item
+        LEFT JOIN public.customer_standings AS kept ON kept.customer_id = owner_id AND kept.currency = item.currency
+        CROSS JOIN LATERAL (SELECT order_id IS NULL OR order_id NOT IN (SELECT id FROM held) AS counts) AS order_counts
+        CROSS JOIN LATERAL (SELECT purpose = 'RECEIVABLE' AND due_on IS NOT NULL AND counts AS is_due) AS due
+        WHERE owner_id BETWEEN $1 AND $2 AND item.customer_id IS NOT NULL AND open > 0 GROUP BY owner_id, item.currency
+        UNION ALL
+        SELECT customer_id, currency, 0, sum(total_amount), 0, 0, 0, coalesce(sum(total_amount) FILTER (WHERE counts), 0), 0, NULL, NULL
+        FROM (
+            SELECT DISTINCT ON (customer_id, order_id) customer_id, order_id, currency, total_amount
+            FROM public.revenue_records WHERE customer_id BETWEEN $1 AND $2 ORDER BY customer_id, order_id, revision DESC
+        ) AS newest CROSS JOIN LATERAL (SELECT order_id NOT IN (SELECT id FROM held) AS counts) AS order_counts
+        GROUP BY customer_id, currency
+    ), sums AS MATERIALIZED (
+        SELECT owner_id, currency, ROW(sum(owed), sum(booked), sum(credit), sum(unearned), sum(outstanding), sum(lifetime), sum(overdue),
+            min(oldest), min(next)) AS figures
+        FROM (
+            SELECT owner_id, currency, coalesce(owed, 0) AS owed, booked, coalesce(credit, 0) AS credit, coalesce(unearned, 0) AS unearned,
+                coalesce(outstanding, 0) AS outstanding, lifetime, coalesce(overdue, 0) AS overdue, oldest, next FROM parts
+            UNION ALL
+            SELECT id, currency, 0, 0, 0, 0, 0, 0, 0, NULL, NULL FROM public.customers WHERE id BETWEEN $1 AND $2
+        ) AS each GROUP BY owner_id, currency
+    )
+    SELECT coalesce(kept.owner_id, sums.owner_id) AS owner_id, coalesce(kept.currency, sums.currency) AS currency
+    FROM (
+        SELECT customer_id AS owner_id, currency, ROW(owed, booked, credit_balance, unearned, outstanding, lifetime_value, overdue,
+            oldest_due_on, next_due_on) AS figures
+        FROM public.customer_standings WHERE customer_id BETWEEN $1 AND $2
+    ) AS kept FULL JOIN sums ON sums.owner_id = kept.owner_id AND sums.currency = kept.currency
+    WHERE coalesce(kept.figures, ROW(0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, NULL::date, NULL::date))
+        IS DISTINCT FROM
+        coalesce(sums.figures, ROW(0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric, NULL::date, NULL::date))
+        OR kept.owner_id IS NULL"""
+DEFERRED = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS order_id, sum(CASE p.credit WHEN 'DEFERRED' THEN p.amount ELSE -p.amount END) AS amount,
+            sum(CASE p.credit WHEN 'DEFERRED' THEN p.base_amount ELSE -p.base_amount END) AS base
+        FROM public.postings AS p JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id
+        WHERE p.owner_id BETWEEN $1 AND $2 AND p.phase = 'POSTED' AND 'DEFERRED' IN (p.debit, p.credit)
+            AND e.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Order'
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(waiting.owner_id, posted.owner_id) AS owner_id, coalesce(waiting.order_id, posted.order_id) AS order_id,
+        coalesce(waiting.amount, 0) AS amount, coalesce(posted.amount, 0) AS posted
+    FROM (
+        SELECT customer_id AS owner_id, order_id, sum(amount) AS amount, sum(base_amount) AS base FROM public.recognition_schedules
+        WHERE customer_id BETWEEN $1 AND $2 AND entry_id IS NULL GROUP BY customer_id, order_id
+    ) AS waiting
+    FULL JOIN posted ON posted.owner_id = waiting.owner_id AND posted.order_id = waiting.order_id
+    WHERE (coalesce(waiting.amount, 0), coalesce(waiting.base, 0)) <> (coalesce(posted.amount, 0), coalesce(posted.base, 0))"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -163,6 +227,12 @@ RULES = (
     _rule("resolved", "'the entry ends ', resolves_id, ', which is not pending'", RESOLVED, entry="id"),
     _rule("reversed", "'the entry is not the reversal of ', reverses_id", REVERSED, entry="id"),
     _rule("bases", "'the balances add up to ', base, ' in base currency, not to 0'", BASES),
+    _rule(
+        "exchanges",
+        "'the entry leaves ', base, ' between two currencies, not 0'",
+        EXCHANGES,
+        entry="entry_id",
+    ),
     _rule(
         "lanes",
         "'balance ', purpose, ' in ', currency, ': a part of it is of a lane that does not exist'",
@@ -186,6 +256,11 @@ RULES = (
         REVENUE,
     ),
     _rule(
+        "deferred",
+        "'order ', order_id, ': ', amount, ' of it waits to become revenue, and ', posted, ' of it is deferred in the books'",
+        DEFERRED,
+    ),
+    _rule(
         "payments",
         "'payment ', id, ': ', amount, ' of it is received, and ', posted, ' of it is in the books'",
         PAYMENTS,
@@ -201,6 +276,11 @@ RULES = (
         TRANSFERS,
     ),
     _rule("writeOffs", "'a write-off is not what its entry posted'", WRITE_OFFS, entry="entry_id"),
+    _rule(
+        "standings",
+        "'the standing in ', currency, ' is not what open items and revenue records come to'",
+        STANDINGS,
+    ),
     _rule(
         "anchored",
         "'anchor ', anchor_id, ' saw another hash here: the chain was computed anew, or its end is missing'",

@@ -16,6 +16,7 @@ from crmgql.models.money import *
 from crmgql.models.opportunities import *
 from crmgql.models.people import *
 from crmgql.models.pools import *
+from crmgql.models.providers import *
 from crmgql.models.records import *
 from crmgql.models.routing import *
 from crmgql.models.sales import *

@@ -22,6 +22,14 @@ class CustomerStatus(StrEnum):
     CHURNED = "CHURNED"
 
 
+class CreditPolicy(StrEnum):
+    """What happens when an order would lead past the customer's credit limit."""
+
+    NONE = "NONE"
+    WARN = "WARN"
+    REFUSE = "REFUSE"
+
+
 class Customer(Editable):
     name = fields.CharField(max_length=200)
     kind = fields.CharField(max_length=20, db_default="COMPANY")
@@ -39,6 +47,8 @@ class Customer(Editable):
     founded_year: Any = fields.IntField(null=True)
     employee_count: Any = fields.IntField(null=True)
     annual_revenue_amount: Any = AmountField(null=True)
+    credit_limit_amount: Any = AmountField(null=True)
+    credit_policy = fields.CharField(max_length=10, db_default="NONE")
     notes: Any = fields.TextField(null=True)
     owner: Any = fields.ForeignKeyField("crm.User", related_name="customers", null=True, on_delete=fields.RESTRICT)
     parent: Any = fields.ForeignKeyField(
@@ -59,7 +69,10 @@ class Customer(Editable):
             check("customers_employee_count", "employee_count >= 0"),
             check("customers_founded_year", "founded_year BETWEEN 1000 AND 9999"),
             check("customers_notes_length", "length(notes) <= 20000"),
-            *amounts("customers", "annual_revenue_amount"),
+            check("customers_credit_policy", one_of("credit_policy", CreditPolicy)),
+            check("customers_credit_limit_positive", "credit_limit_amount >= 0"),
+            check("customers_credit_limit_known", "credit_policy = 'NONE' OR credit_limit_amount IS NOT NULL"),
+            *amounts("customers", "annual_revenue_amount", "credit_limit_amount"),
         ]
         indexes = [
             index("customers_owner", "owner_id", "id"),

@@ -1,4 +1,4 @@
-"""Payments, and what they settle; what of orders is written off."""
+"""Payments, what settles what, what is written off, and what customers owe and have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from tortoise import fields
+from tortoise.models import Model
 
 from crmgql.models.base import (
     AmountField,
@@ -13,6 +14,7 @@ from crmgql.models.base import (
     Dependencies,
     Editable,
     Record,
+    Undescribed,
     amounts,
     check,
     index,
@@ -129,13 +131,28 @@ class Payment(Editable):
         ]
 
 
-FIGURES = ("order_id", "payment_id", "item_id", "source_item_id", "currency", "amount")
+ALLOCATED = (
+    "order_id",
+    "payment_id",
+    "item_id",
+    "source_item_id",
+    "currency",
+    "amount",
+    "paid_currency",
+    "paid_amount",
+)
 """What an allocation and the one that undoes it have in common, besides the customer."""
+
+ONE_CURRENCY = "currency <> paid_currency OR (amount = paid_amount AND num_nonnulls(rate_id, paid_rate_id) = 0)"
 
 
 class Allocation(Record):
     """A part of a payment that settles a part of an order. It is never changed: undoing it is another row with the same
-    figures, whose entry reverses that of the row that it undoes."""
+    figures, whose entry reverses that of the row that it undoes.
+
+    `amount` is in the order's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id` are the
+    exchange rates of the two; without them the base currency's own, or the two amounts were given.
+    """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", on_delete=fields.RESTRICT)
@@ -147,18 +164,24 @@ class Allocation(Record):
     source_item_id = fields.UUIDField()
     currency = fields.CharField(max_length=3)
     amount = AmountField()
+    paid_currency = fields.CharField(max_length=3)
+    paid_amount = AmountField()
+    rate_id: Any = fields.UUIDField(null=True)
+    paid_rate_id: Any = fields.UUIDField(null=True)
     allocated_on = fields.DateField()
     entry_id = fields.UUIDField()
 
     class Meta:
         table = "allocations"
         constraints = [
-            check("allocations_amount_positive", "amount > 0"),
+            check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
+            check("allocations_paid", ONE_CURRENCY),
             unique("allocations_entry_once", "customer_id", "entry_id"),
             unique("allocations_customer_id", "customer_id", "id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
-            unique("allocations_figures", "customer_id", "id", *FIGURES),
+            unique("allocations_figures", "customer_id", "id", *ALLOCATED),
             *amounts("allocations", "amount"),
+            *amounts("allocations", "paid_amount", currency="paid_currency"),
         ]
         composite_keys = (
             CompositeKey("allocations_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
@@ -166,11 +189,13 @@ class Allocation(Record):
             CompositeKey("allocations_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
             CompositeKey("allocations_item", ("item_id",), "open_items", ("id",)),
             CompositeKey("allocations_source_item", ("source_item_id",), "open_items", ("id",)),
+            CompositeKey("allocations_rate", ("rate_id",), "fx_rates", ("id",)),
+            CompositeKey("allocations_paid_rate", ("paid_rate_id",), "fx_rates", ("id",)),
             CompositeKey(
                 "allocations_undoes",
-                ("customer_id", "undoes_id", *FIGURES),
+                ("customer_id", "undoes_id", *ALLOCATED),
                 "allocations",
-                ("customer_id", "id", *FIGURES),
+                ("customer_id", "id", *ALLOCATED),
             ),
         )
         indexes = [
@@ -240,4 +265,39 @@ class WriteOff(Record):
             index("write_offs_by_order", "customer_id", "order_id", "id"),
             index("write_offs_by_allocation", "customer_id", "allocation_id"),
             index("write_offs_created", "created_at", "id"),
+        ]
+
+
+class CustomerStanding(Model, metaclass=Undescribed):
+    """What a customer owes and has in one currency, kept by triggers at each commit: to filter and order customers by.
+
+    `owed` and `booked` are what the books have; orders on hold count in neither `outstanding`, `overdue` nor `lifetime_value`.
+    `overdue` is what was due before `next_due_on`, the first due day that does not count yet; a job moves it on at midnight.
+    A customer always has the standing in its own currency. Lists read it; values that are shown are computed.
+    """
+
+    customer_id = fields.UUIDField(primary_key=True)
+    currency = fields.CharField(max_length=3)
+    owed = AmountField()
+    booked = AmountField()
+    credit_balance = AmountField()
+    unearned = AmountField()
+    outstanding = AmountField()
+    overdue = AmountField()
+    lifetime_value = AmountField()
+    oldest_due_on: Any = fields.DateField(null=True)
+    next_due_on: Any = fields.DateField(null=True)
+
+    class Meta:
+        table = "customer_standings"
+        primary_key = ("customer_id", "currency")
+        composite_keys = (CompositeKey("customer_standings_customer", ("customer_id",), "customers", ("id",)),)
+        indexes = [
+            index("customer_standings_outstanding", "outstanding", "customer_id"),
+            index("customer_standings_overdue", "overdue", "customer_id"),
+            index("customer_standings_oldest_due", "oldest_due_on", "customer_id"),
+            index("customer_standings_next_due", "next_due_on", "customer_id"),
+            index("customer_standings_credit", "credit_balance", "customer_id"),
+            index("customer_standings_unearned", "unearned", "customer_id"),
+            index("customer_standings_lifetime", "lifetime_value", "customer_id"),
         ]

@@ -21,6 +21,7 @@ from crmgql.models.base import (
     index,
     one_of,
     origin_unique,
+    partial,
     unique,
 )
 
@@ -61,6 +62,7 @@ class Order(Editable):
     tax_amount = AmountField()
     discount_amount = AmountField()
     total_amount = AmountField()
+    credit_approved_amount: Any = AmountField(null=True)
     ordered_at = fields.DatetimeField(db_default=Now())
     confirmed_at: Any = fields.DatetimeField(null=True)
     shipped_at: Any = fields.DatetimeField(null=True)
@@ -89,7 +91,15 @@ class Order(Editable):
                 " AND discount_amount >= 0 AND total_amount >= 0",
             ),
             check("orders_note_length", "length(note) <= 20000"),
-            *amounts("orders", "subtotal_amount", "shipping_amount", "tax_amount", "discount_amount", "total_amount"),
+            *amounts(
+                "orders",
+                "subtotal_amount",
+                "shipping_amount",
+                "tax_amount",
+                "discount_amount",
+                "total_amount",
+                "credit_approved_amount",
+            ),
         ]
         composite_keys = (
             CompositeKey(
@@ -112,6 +122,7 @@ class Order(Editable):
             index("orders_opportunity", "opportunity_id", "ordered_at", "id"),
             index("orders_ordered", "ordered_at", "id"),
             index("orders_created", "created_at", "id"),
+            partial("orders_held", "status = 'UNAVAILABLE'", "customer_id", "id"),
         ]
 
 
@@ -215,7 +226,7 @@ class RevenueRecord(Record):
 
 
 class RevenueLine(Model, metaclass=Undescribed):
-    """A line as it was booked: what is committed of an order line."""
+    """A line as it was booked: what is committed of an order line, and when it becomes revenue."""
 
     customer_id = fields.UUIDField()
     order_id = fields.UUIDField()
@@ -231,6 +242,8 @@ class RevenueLine(Model, metaclass=Undescribed):
     shipping_amount = AmountField()
     line_amount = AmountField()
     unit_cost_amount: Any = AmountField(null=True)
+    recognition = fields.CharField(max_length=20, db_default="AT_CONFIRMATION")
+    recognition_months: Any = fields.IntField(null=True)
 
     class Meta:
         table = "revenue_lines"
@@ -244,3 +257,47 @@ class RevenueLine(Model, metaclass=Undescribed):
             ),
         )
         indexes = [index("revenue_lines_product", "product_id", "line_id")]
+
+
+class RecognitionSchedule(Model, metaclass=Undescribed):
+    """A part of a booked line that becomes revenue later: on a day, or without one as the order is shipped.
+
+    `amount` is of the line's net, `base_amount` the same in base currency, `cost_amount` of its cost. `entry_id` posted it;
+    until then it is deferred. What is not posted is deleted as the order gets another revision.
+    """
+
+    customer_id = fields.UUIDField()
+    order_id = fields.UUIDField()
+    revision = fields.IntField()
+    line_id = fields.UUIDField(primary_key=True)
+    n = fields.SmallIntField()
+    due_on: Any = fields.DateField(null=True)
+    currency = fields.CharField(max_length=3)
+    amount = AmountField()
+    base_amount = AmountField()
+    cost_amount = AmountField()
+    entry_id: Any = fields.UUIDField(null=True)
+
+    class Meta:
+        table = "recognition_schedules"
+        primary_key = ("customer_id", "order_id", "revision", "line_id", "n")
+        constraints = [
+            check("recognition_schedules_positive", "n > 0 AND amount >= 0 AND base_amount >= 0 AND cost_amount >= 0"),
+            *amounts("recognition_schedules", "amount", "cost_amount"),
+        ]
+        composite_keys = (
+            CompositeKey(
+                "recognition_schedules_line",
+                ("customer_id", "order_id", "revision", "line_id"),
+                "revenue_lines",
+                ("customer_id", "order_id", "revision", "line_id"),
+            ),
+            CompositeKey(
+                "recognition_schedules_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")
+            ),
+        )
+        indexes = [
+            partial("recognition_schedules_due", "entry_id IS NULL", "due_on", "customer_id", "order_id"),
+            partial("recognition_schedules_deferred", "entry_id IS NULL", "customer_id", "order_id"),
+            partial("recognition_schedules_posted", "entry_id IS NOT NULL", "customer_id", "entry_id"),
+        ]

@@ -6,8 +6,9 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Editable, check, index, origin_unique, unique
+from crmgql.models.base import Editable, TextArrayField, check, index, origin_unique, unique
 
+COMMITTED = "'{CONFIRMED,PROCESSING,INVOICED,SHIPPED,DELIVERED,UNAVAILABLE}'::text[]"
 LAST_DAY = (
     "CASE WHEN fiscal_year_start_month = 2 THEN 28 WHEN fiscal_year_start_month IN (4, 6, 9, 11) THEN 30 ELSE 31 END"
 )
@@ -17,7 +18,8 @@ LAST_DAY = (
 class Company(Editable):
     """The company. `timezone` says when its days begin, `first_day_of_week` is an ISO weekday, Monday is 1.
 
-    `write_off_tolerances`: by currency the amount, as text, up to which what is left open of an order is written off by itself.
+    `revenue_statuses`: the statuses in which reports count an order. `write_off_tolerances`: by currency the amount, as text, up to
+    which what is left open of an order is written off by itself.
     """
 
     name = fields.CharField(max_length=200)
@@ -28,6 +30,7 @@ class Company(Editable):
     default_currency = fields.CharField(max_length=3, db_default="USD")
     locale = fields.CharField(max_length=35, db_default="en-US")
     write_off_tolerances: Any = fields.JSONField(db_default={})
+    revenue_statuses = TextArrayField(db_default=["CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"])
 
     class Meta:
         table = "companies"
@@ -37,6 +40,9 @@ class Company(Editable):
             check("companies_first_day_of_week", "first_day_of_week BETWEEN 1 AND 7"),
             check("companies_fiscal_year_start_month", "fiscal_year_start_month BETWEEN 1 AND 12"),
             check("companies_fiscal_year_start_day", f"fiscal_year_start_day BETWEEN 1 AND {LAST_DAY}"),
+            check(
+                "companies_revenue_statuses", f"revenue_statuses <@ {COMMITTED} AND cardinality(revenue_statuses) > 0"
+            ),
             check("companies_default_currency_known", "currency_scale(default_currency) IS NOT NULL"),
         ]
         indexes = [index("companies_created", "created_at", "id")]

@@ -60,7 +60,7 @@ class Worst:
                 self._likeliest(item.objects, times)
             elif isinstance(item, selection.ManyField):
                 self._connection(item.connection, wanted.node.table, times)
-            elif isinstance(item, selection.DerivedField | selection.DetailsField) or (
+            elif isinstance(item, selection.DerivedField | selection.DetailsField | selection.SummaryField) or (
                 isinstance(item, selection.MoneyField) and isinstance(item.field, metadata.Derived)
             ):
                 self.nodes += times

@@ -64,7 +64,9 @@ class Filters:
                 return self._money(field, t, value)
             case metadata.Leaf():
                 return ast.all_of(list(_leaf(field.codec, ast.Col(t, field.column), value, f"{node.name}.{name}")))
-            case metadata.Derived() | metadata.Details() | metadata.AnyOne():
+            case metadata.Derived() if field.kept is not None:
+                return self._kept(field, field.kept, t, value)
+            case metadata.Derived() | metadata.Details() | metadata.Summary() | metadata.AnyOne():
                 raise BadUserInput(f"{node.name}.{name} can't be filtered by.")
 
     def _alias(self) -> str:
@@ -114,15 +116,38 @@ class Filters:
         return ast.all_of(conditions)
 
     def _money(self, field: metadata.Money, t: str, value: Argument) -> ast.Expr:
-        if not isinstance(value, Object):
-            return ast.IsNull(ast.Col(t, field.column)) if value is None else ast.TRUE
-        amount = Object({name: item for name, item in value.fields.items() if name != "currency"})
+        amount, currency = _apart(value)
         conditions = list(_leaf(codecs.DECIMAL, ast.Col(t, field.column), amount, field.name))
-        currency = value.fields.get("currency")
-        if isinstance(currency, Scalar):
-            bound = ast.Param(Bound(currency.origin, codecs.CURRENCY), "text")
-            conditions.append(ast.eq(ast.Col(t, field.currency), bound))
+        if currency is not None:
+            conditions.append(ast.eq(ast.Col(t, field.currency), currency))
         return ast.all_of(conditions)
+
+    def _kept(self, field: metadata.Derived, kept: metadata.Kept, t: str, value: Argument) -> ast.Expr:
+        """The kept row of the currency that is named, else of the record's own, is there, may be looked at, and fits."""
+        self._count_relation()
+        alias = self._alias()
+        operators, currency = _apart(value) if field.codec is None else (value, None)
+        conditions = [
+            kept.link(alias, t),
+            ast.eq(ast.Col(alias, "currency"), ast.Col(t, "currency") if currency is None else currency),
+            kept.rows(self.who, alias),
+            *_leaf(field.codec or codecs.DECIMAL, ast.Col(alias, kept.column), operators, field.name),
+        ]
+        condition = ast.all_of(conditions)
+        if condition == ast.FALSE:
+            return ast.FALSE
+        return ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table(kept.table, alias), where=condition))
+
+
+def _apart(value: Argument) -> tuple[Argument, ast.Expr | None]:
+    """The operators of a filter on an amount, and the currency that it names."""
+    if not isinstance(value, Object):
+        return value, None
+    currency = value.fields.get("currency")
+    operators = Object({name: item for name, item in value.fields.items() if name != "currency"})
+    if not isinstance(currency, Scalar):
+        return operators, None
+    return operators, ast.Param(Bound(currency.origin, codecs.CURRENCY), "text")
 
 
 def _certain(condition: ast.Expr) -> ast.Expr:

@@ -104,13 +104,30 @@ class Level:
         """The rows as read from the table."""
         columns = tuple((expr, name) for name, expr in self.columns.items())
         condition = ast.all_of([*where, *self.conditions])
-        source = ast.Table(self.node.table, INNER)
+        source = self.source()
         if self.page is None or not paged:
             return ast.Select(columns, source, where=condition)
         limit = self.page.size + (1 if self.has_more else 0)
         condition = ast.all_of([condition, *paging.keyset(self.page, INNER)])
         order = paging.order_of(self.page, INNER, reading=True)
         return ast.Select(columns, source, where=condition, order_by=order, limit=limit)
+
+    def source(self) -> ast.Source:
+        """The table, with the columns of the order that are kept elsewhere."""
+        keys = [key for key in self.page.keys if key.kept is not None] if self.page else []
+        table = ast.Table(self.node.table, INNER)
+        if not keys:
+            return table
+        joins: dict[str, ast.Join] = {}
+        columns = []
+        for key in keys:
+            assert key.kept is not None
+            alias = f"{key.kept.table} kept"
+            same = ast.eq(ast.Col(alias, "currency"), ast.Col(INNER, "currency"))
+            on = ast.all_of([key.kept.link(alias, INNER), same])
+            joins[alias] = ast.Join("JOIN", ast.Table(key.kept.table, alias), on)
+            columns.append((ast.Col(alias, key.kept.column), key.column))
+        return ast.Derived(ast.Select(tuple(columns), table, tuple(joins.values()), star=INNER), INNER)
 
     def extras(self, partition: tuple[ast.Expr, ...] = ()) -> tuple[tuple[ast.Expr, str], ...]:
         """Computed values and the row's number, over the derived table `x`."""

@@ -74,10 +74,29 @@ class Many:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a computed value is kept besides, to filter and order by it: `column` of the row of `table` whose `key` is the
+    record and whose currency is the one that is asked for, by default the record's own, of which there always is one.
+    `rows`: the condition under which the viewer may look at the row under an alias.
+    """
+
+    table: str
+    key: str
+    column: str
+    rows: Callable[[Who, str], ast.Expr]
+    nullable: bool = False
+
+    def link(self, alias: str, t: str) -> ast.Expr:
+        """The kept row under `alias` is that of row `t`."""
+        return ast.eq(ast.Col(alias, self.key), ast.Col(t, "id"))
+
+
+@dataclass(frozen=True, slots=True)
 class Derived:
     """A value computed in the statement from the row under an alias; `codec` None means Money.
 
-    A derived Money yields two expressions, amount and currency. `currency_argument` lets the client choose one.
+    A derived Money yields two expressions, amount and currency. `currency_argument` lets the client choose one. It can be
+    filtered and ordered by where it is `kept`.
     """
 
     name: str
@@ -86,6 +105,7 @@ class Derived:
     nullable: bool
     needs: tuple[str, ...]
     currency_argument: bool = False
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +129,39 @@ class Details:
     needs: tuple[str, ...]
 
 
-Field = Leaf | Money | One | AnyOne | Many | Derived | Details
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """An amount of a summary."""
+
+    amount: ast.Expr
+    currency: ast.Expr
+
+
+Value = ast.Expr | Amount | tuple[dict[str, "Value"], ...]
+"""The JSON text of a value, an amount, or a list of objects with such values by their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What a `Summary` is made of: one row of sums, and the value of each of its fields."""
+
+    source: ast.Source
+    values: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An object without an id, of values that are computed in the statement from the row under an alias, all from the same one
+    row of sums; `target` is its type."""
+
+    name: str
+    target: str
+    build: Callable[[Who, str, ast.Expr], Sums]
+    needs: tuple[str, ...]
+    currency_argument: bool = False
+
+
+Field = Leaf | Money | One | AnyOne | Many | Derived | Details | Summary
 
 
 @dataclass(frozen=True, slots=True)

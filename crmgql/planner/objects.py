@@ -33,6 +33,8 @@ def _item(build: Build, level: Level, item: selection.Item) -> ast.Expr:
             return _derived(build, level, field)
         case selection.DetailsField(field, parts):
             return _details(build, level, field, parts)
+        case selection.SummaryField(field, wanted_parts, given):
+            return _summary(build, level, field, wanted_parts, given)
         case selection.OneField(field, wanted):
             return _one(build, level, field, wanted)
         case selection.AnyField(field, objects):
@@ -88,16 +90,58 @@ def _derived_money(
     if rule == ast.FALSE:
         return NULL
     _needs(level, field)
-    chosen = given.get("currency")
-    wanted: ast.Expr = ast.Col(levels.OUTER, "currency")
-    alias = field.name
-    if isinstance(chosen, arguments.Scalar):
-        wanted = ast.Param(arguments.Bound(chosen.origin, codecs.CURRENCY), "text")
-        alias = f"{field.name} {len(level.computed)}"
+    wanted, is_own = _currency(given)
+    alias = field.name if is_own else f"{field.name} {len(level.computed)}"
     amount, currency = field.build(build.who, levels.OUTER, wanted)
     amount_column = level.compute(f"{alias} amount", amount if rule == ast.TRUE else ast.Case(rule, amount))
     text = money_text(amount_column, level.compute(f"{alias} currency", currency), parts)
     return ast.Case(ast.IsNull(amount_column), NULL, text) if field.nullable else text
+
+
+def _currency(given: selection.Arguments) -> tuple[ast.Expr, bool]:
+    """The currency in which a value is wanted, and whether it is the record's own."""
+    chosen = given.get("currency")
+    if isinstance(chosen, arguments.Scalar):
+        return ast.Param(arguments.Bound(chosen.origin, codecs.CURRENCY), "text"), False
+    return ast.Col(levels.OUTER, "currency"), True
+
+
+def _summary(
+    build: Build,
+    level: Level,
+    field: metadata.Summary,
+    parts: tuple[selection.SummaryPart, ...],
+    given: selection.Arguments,
+) -> ast.Expr:
+    """An object of computed values, in one subquery per row of the page."""
+    rule = access.field(level.node.name, field.name, build.who, levels.OUTER)
+    if rule == ast.FALSE:
+        return NULL
+    _needs(level, field)
+    made = field.build(build.who, levels.OUTER, _currency(given)[0])
+    found = ast.Subquery(ast.Select(((_summed(made.values, parts), "v"),), made.source))
+    text = found if rule == ast.TRUE else ast.Case(rule, found)
+    return or_else(level.compute(f"{field.name} {len(level.computed)}", text), NULL)
+
+
+def _summed(values: dict[str, metadata.Value], parts: tuple[selection.SummaryPart, ...]) -> ast.Expr:
+    texts: list[tuple[str, ast.Expr]] = []
+    for part in parts:
+        if isinstance(part.name, selection.TypeName):
+            texts.append((part.key, ast.Text(f'"{part.name.name}"')))
+            continue
+        match values[part.name]:
+            case metadata.Amount(amount, currency):
+                named = tuple((e.key, e.name if isinstance(e.name, str) else "__typename") for e in part.below)
+                texts.append((part.key, money_text(amount, currency, named)))
+            case tuple() as listed:
+                pieces: list[ast.Expr] = []
+                for each in listed:
+                    pieces += [ast.Text(","), _summed(each, part.below)]
+                texts.append((part.key, ast.Concat((ast.Text("["), *pieces[1:], ast.Text("]")))))
+            case text:
+                texts.append((part.key, text))
+    return entries(texts)
 
 
 def _details(build: Build, level: Level, field: metadata.Details, parts: tuple[tuple[str, str], ...]) -> ast.Expr:
@@ -112,7 +156,7 @@ def _details(build: Build, level: Level, field: metadata.Details, parts: tuple[t
     return level.compute(f"{field.name} {len(level.computed)}", text)
 
 
-def _needs(level: Level, field: metadata.Derived | metadata.Details) -> None:
+def _needs(level: Level, field: metadata.Derived | metadata.Details | metadata.Summary) -> None:
     for column in field.needs:
         level.column(column)
 

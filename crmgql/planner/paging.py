@@ -27,13 +27,14 @@ MAX_ORDER_FIELDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One part of an order."""
+    """One part of an order. `kept`: where the column is found that is none of the record's own table."""
 
     name: str
     column: str
     codec: codecs.Codec
     descending: bool
     nullable: bool
+    kept: metadata.Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ def _keys(node: metadata.Node, default: tuple[tuple[str, bool], ...], given: Arg
     for name, descending in wanted or default:
         if access.field(node.name, name, who, "t") != ast.TRUE:
             raise Forbidden(f"You may not order by {node.name}.{name}.")
+        if not _is_seen(node.fields[name], who):
+            raise Forbidden(f"You may not order by {node.name}.{name}, as you see it of some {node.plural} only.")
         if all(key.name != name for key in keys):
             keys.append(_key(node, name, descending))
     if all(key.name != "id" for key in keys):
@@ -129,8 +132,18 @@ def _field_name(constant: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
+def _is_seen(field: metadata.Field, who: Who) -> bool:
+    """Whether it is seen of each record; an order would tell of the others."""
+    kept = field.kept if isinstance(field, metadata.Derived) else None
+    return kept is None or kept.rows(who, "kept") == ast.TRUE
+
+
 def _key(node: metadata.Node, name: str, descending: bool) -> Key:
     field = node.fields[name]
+    if isinstance(field, metadata.Derived):
+        assert field.kept is not None
+        codec = field.codec or codecs.DECIMAL
+        return Key(name, f"{field.kept.column} kept", codec, descending, field.kept.nullable, field.kept)
     assert isinstance(field, metadata.Leaf | metadata.Money)
     codec = field.codec if isinstance(field, metadata.Leaf) else codecs.DECIMAL
     return Key(name, field.column, codec, descending, field.nullable)

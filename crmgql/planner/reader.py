@@ -20,6 +20,7 @@ from graphql import (
     SelectionNode,
     SelectionSetNode,
     VariableNode,
+    get_named_type,
 )
 
 from crmgql.errors import BadUserInput
@@ -125,6 +126,9 @@ class Reader:
                 )
             case metadata.Details():
                 return selection.DetailsField(field, self._plain(nodes, field.target))
+            case metadata.Summary():
+                given = self.read_arguments(nodes[0], kind.fields[name])
+                return selection.SummaryField(field, tuple(self._summary(field.target, nodes)), given)
             case metadata.One():
                 return selection.OneField(field, self.object(self.metadata.nodes[field.target], nodes))
             case metadata.AnyOne():
@@ -180,6 +184,18 @@ class Reader:
             field = node.fields[name]
             assert isinstance(field, metadata.Money)
             yield key, field, self._plain(nodes, "Money")
+
+    def _summary(self, kind: str, fields: list[FieldNode]) -> Iterator[selection.SummaryPart]:
+        made = self.schema.type_map[kind]
+        assert isinstance(made, GraphQLObjectType)
+        for key, nodes in self.below(kind, fields).items():
+            name = nodes[0].name.value
+            if name == "__typename":
+                yield selection.SummaryPart(key, selection.TypeName(kind), ())
+                continue
+            target = get_named_type(made.fields[name].type)
+            below = self._summary(target.name, nodes) if isinstance(target, GraphQLObjectType) else ()
+            yield selection.SummaryPart(key, name, tuple(below))
 
     def _plain(self, fields: list[FieldNode], kind: str) -> tuple[tuple[str, str], ...]:
         selected = self.below(kind, fields)

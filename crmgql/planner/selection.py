@@ -43,6 +43,22 @@ class DetailsField:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryPart:
+    """A value of a summary under its response key: a plain one, an amount or a list, with what is wanted `below`."""
+
+    key: str
+    name: str | TypeName
+    below: tuple[SummaryPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryField:
+    field: metadata.Summary
+    parts: tuple[SummaryPart, ...]
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True)
 class OneField:
     field: metadata.One
     object: Object
@@ -62,7 +78,7 @@ class ManyField:
     connection: Connection
 
 
-Item = TypeName | LeafField | MoneyField | DerivedField | DetailsField | OneField | AnyField | ManyField
+Item = TypeName | LeafField | MoneyField | DerivedField | DetailsField | SummaryField | OneField | AnyField | ManyField
 
 
 @dataclass(frozen=True, slots=True)

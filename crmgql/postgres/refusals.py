@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncpg
 import structlog
 
-from crmgql.errors import Conflict
+from crmgql.errors import Conflict, CreditLimit
 
 log = structlog.get_logger("crmgql")
 
@@ -24,6 +24,7 @@ REASONS = {
     "revenue_lines_line": ORDER,
     "revenue_records_lines": ORDER,
     "revenue_records_posted": ORDER,
+    "revenue_records_scheduled": ORDER,
     "open_items_live_order": "An order that is owed or paid would no longer be confirmed",
     "payments_posted": PAYMENT,
     "payments_kept": PAYMENT,
@@ -33,6 +34,7 @@ REASONS = {
     "payments_suspense_kept": PAYMENT,
     "write_offs_posted": WRITE_OFF,
     "write_offs_recorded": WRITE_OFF,
+    "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }
 
 
@@ -40,5 +42,7 @@ def at_commit(error: asyncpg.IntegrityConstraintViolationError) -> Conflict:
     """The error for a transaction that the database refused as a whole. Nothing of it was written."""
     name = str(error.constraint_name or "")
     log.warning("commit refused", constraint=name, sqlstate=error.sqlstate)
+    if name == "customers_credit_limit":
+        return CreditLimit(f"{error} Have it approved by creditApprove, or be paid first.", field="id")
     reason = REASONS.get(name, f"What was written breaks the rule {name}")
     return Conflict(f"{reason}; nothing was written. Read it again, it may have changed in the meantime.")

@@ -149,7 +149,7 @@ def uniques(model: type[Model]) -> dict[str, str]:
 def foreign_keys(model: type[Model]) -> dict[str, str]:
     """Those of the model's relations, and composite ones, by name."""
     composite: tuple[CompositeKey, ...] = tuple(_meta(model, "composite_keys", ()))
-    inside = {key.columns[1] for key in composite if key.columns[0] == "customer_id"}
+    inside = {key.columns[1] for key in composite if key.columns[0] == "customer_id" and len(key.columns) > 1}
     inside |= {key.columns[0] for key in composite if len(key.columns) == 1}
     keys = [
         CompositeKey(f"{table(model)}_{column}_fkey", (column,), table(relation.related_model), ("id",))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from crmgql.db import Transaction
 from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.money.hooks import events as provider_events
 from crmgql.domain.people import login_attempts, sessions
 from crmgql.domain.streams import exports
 from crmgql.domain.webhooks import attempts
@@ -32,6 +33,7 @@ PURGES: dict[str, Purge] = {
 async def housekeeping(run: Run, arguments: kinds.Nothing) -> Result:
     """Deletes ended sessions, old login counters, idempotency keys, finished jobs, exports past their time and months of events past their retention."""
     purges = PURGES | _webhooks(timedelta(days=run.settings.webhook_log_days))
+    purges["providerPosts"] = _posts(timedelta(days=run.settings.provider_posts_days))
     counts = dict.fromkeys(purges, 0)
     for name, purge in purges.items():
         gone = BATCH
@@ -52,6 +54,10 @@ def _webhooks(kept: timedelta) -> dict[str, Purge]:
         "webhookAttempts": lambda tx, now, limit: attempts.purge(tx, before=now - kept, limit=limit),
         "webhookDeliveries": lambda tx, now, limit: attempts.purge_deliveries(tx, before=now - kept, limit=limit),
     }
+
+
+def _posts(kept: timedelta) -> Purge:
+    return lambda tx, now, limit: provider_events.purge_posts(tx, before=now - kept, limit=limit)
 
 
 async def _drop_months(run: Run, relation: str, days: int) -> int:

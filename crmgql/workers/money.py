@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import structlog
 
-from crmgql.domain.jobs import kinds
+from crmgql.domain.jobs import endings, kinds
+from crmgql.domain.money import standings
+from crmgql.domain.money.hooks import events, following
+from crmgql.domain.sales import deferrals
 from crmgql.ledger import anchors
 from crmgql.records import records
-from crmgql.workers.handlers import Result, Run, long_handler
+from crmgql.records.records import Act
+from crmgql.workers.handlers import Result, Run, handler, long_handler
 
 log = structlog.get_logger("crmgql")
+
+ORDERS_AT_ONCE = 500
 
 
 @long_handler(kinds.LEDGER_ANCHOR)
@@ -26,3 +32,41 @@ async def ledger_anchor(run: Run, arguments: kinds.Nothing) -> Result:
             log.info("books are anchored", anchor=last, chains=anchor.heads)
         if anchor is None or anchor.heads < anchors.MOST:
             return {"heads": run.done, "anchor": last}
+
+
+@long_handler(kinds.RECEIVABLES_DUE)
+async def receivables_due(run: Run, arguments: kinds.Nothing) -> Result:
+    while True:
+        async with run.step() as act:
+            counted = await standings.pass_due_days(act)
+            run.progress(done=run.done + counted)
+        if not counted:
+            return {"standings": run.done}
+
+
+@handler(kinds.PROVIDER_EVENT_FOLLOW)
+async def provider_event_follow(act: Act, arguments: kinds.ProviderEventOf) -> Result:
+    """How many events of the payment are in which status now."""
+    return dict(await following.follow(act, arguments.provider_event_id))
+
+
+@endings.when_dead(kinds.PROVIDER_EVENT_FOLLOW)
+async def provider_event_gave_up(act: Act, arguments: kinds.ProviderEventOf, reason: str) -> None:
+    await following.give_up(act, arguments.provider_event_id, reason)
+
+
+@handler(kinds.PROVIDER_EVENTS_RETRY)
+async def provider_events_retry(act: Act, arguments: kinds.Nothing) -> Result:
+    return {"tried": await events.retry(act), "told": await events.tell(act)}
+
+
+@long_handler(kinds.REVENUE_RECOGNISE)
+async def revenue_recognise(run: Run, arguments: kinds.Nothing) -> Result:
+    """Runs each hour, as the company's day begins at any hour of the server's; what was missed is posted with the next run."""
+    while True:
+        async with run.step() as act:
+            await records.allow_long_statements(act)
+            done = await deferrals.recognise_due(act, most=ORDERS_AT_ONCE)
+            run.progress(done=run.done + done)
+        if done < ORDERS_AT_ONCE:
+            return {"orders": run.done}

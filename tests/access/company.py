@@ -37,6 +37,7 @@ UNVERSIONED = {
     "fx_rates",
     "allocations",
     "write_offs",
+    "provider_events",
 }
 EARLY = (
     "users",
@@ -61,6 +62,7 @@ EARLY = (
     "payments",
     "leads",
     "webhook_endpoints",
+    "payment_accounts",
 )
 """Tables that others refer to."""
 
@@ -232,6 +234,8 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "founded_year": dice.maybe(1900 + number),
                 "employee_count": dice.maybe(number * 10),
                 "annual_revenue_amount": dice.maybe(exact(Decimal(number * 1000), currency)),
+                "credit_limit_amount": exact(Decimal(number * 500), currency) if number % 3 == 0 else None,
+                "credit_policy": "WARN" if number % 6 == 0 else "NONE",
                 "notes": dice.maybe("secret of the owner"),
                 "owner_id": key("users", owner),
                 "parent_id": key("customers", parent) if parent != number and number % 2 else None,
@@ -296,6 +300,7 @@ def _orders(made: dict[str, list[Row]], dice: Dice) -> None:
                 "tax_amount": exact(Decimal(0), currency),
                 "discount_amount": exact(subtotal / 10, currency),
                 "total_amount": subtotal + extra - exact(subtotal / 10, currency),
+                "credit_approved_amount": extra if number % 7 == 0 else None,
                 "ordered_at": moment(number // 2),
                 "confirmed_at": moment(number) if status != "DRAFT" else None,
                 "note": dice.maybe("leave at the door"),
@@ -400,12 +405,16 @@ def _allocations(made: dict[str, list[Row]]) -> None:
             continue
         part = {name: payment[name] for name in ("customer_id", "order_id", "currency")}
         part |= {"payment_id": key("payments", number), "allocated_on": date(2026, 1, 1 + number % 28)}
+        paid_currency = "JPY" if number % 2 else payment["currency"]  # as for an order in another currency
         for turn in range(3):
             row = len(made["allocations"]) + 1
+            amount = Decimal(7 + number) * (1 if turn == 0 else 2)
             made["allocations"].append(
                 part
                 | {
-                    "amount": exact(Decimal(7 + number), payment["currency"]) * (1 if turn == 0 else 2),
+                    "amount": exact(amount, payment["currency"]),
+                    "paid_currency": paid_currency,
+                    "paid_amount": exact(amount, paid_currency),
                     "undoes_id": key("allocations", row - 1) if turn == 2 else None,
                     **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
                 }
@@ -496,7 +505,8 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "WriteOff")  # which are seen as payments are
+        # What is seen as payments and accounts are.
+        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "WriteOff", "SuspenseReceipt", "ProviderEvent")
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

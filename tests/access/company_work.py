@@ -39,6 +39,7 @@ def fill(made: dict[str, list[Row]]) -> None:
     _exports(made)
     _rates(made)
     _periods(made)
+    _providers(made)
 
 
 def fit_deals(made: dict[str, list[Row]]) -> None:
@@ -339,5 +340,55 @@ def _periods(made: dict[str, list[Row]]) -> None:
                 "last_on": date(2000 + number, 12, 31),
                 "status": status,
                 "closed_at": None if status == "OPEN" else moment(number),
+            }
+        )
+
+
+def _providers(made: dict[str, list[Row]]) -> None:
+    """What providers say of payments, of what nobody knows whose it is, and of nothing."""
+    for number, provider in enumerate(("STRIPE", "ADYEN"), 1):
+        made["payment_accounts"].append(
+            {
+                "name": f"Shop at {provider}",
+                "provider": provider,
+                "identities": ["Shop"] if number == 2 else [],
+                "public_keys": "{}",
+                "captured_at_once": number == 2,
+                "test_mode": False,
+                "default_method": "OTHER",
+                "active": number == 1,
+                "secrets_sealed": "c2VhbGVk",
+                "secret_set_at": moment(number),
+            }
+        )
+    for number in range(1, 13):
+        payment = made["payments"][number - 1]
+        waits, known = number % 4 == 0, number % 4 in (1, 2)
+        made["provider_events"].append(
+            {
+                "account_id": key("payment_accounts", 1 + number % 2),
+                "provider": ("STRIPE", "ADYEN")[number % 2],
+                "post_id": key("provider_events", number),
+                "event_id": f"evt_{number}",
+                "kind": "PAYMENT_SUCCEEDED" if waits or known else "UNKNOWN",
+                "raw_kind": "payment_intent.succeeded",
+                "rank": 50,
+                "occurred_at": moment(number),
+                "success": True,
+                "live": True,
+                "names": [f"pi_{number}"],
+                "reference": f"pi_{number}",
+                "also": [],
+                "order_reference": f"A-{number}" if number % 3 else None,
+                "amount": payment["amount"] if waits or known else None,
+                "currency": payment["currency"] if waits or known else None,
+                "cumulative": False,
+                "status": "WAITING" if waits else "DONE" if known else "NOTED",
+                "reason": "It names no order." if waits else None,
+                "retry_at": moment(number + 9) if waits else None,
+                "settled_at": None if waits else moment(number),
+                "customer_id": payment["customer_id"] if known else None,
+                "order_id": payment["order_id"] if known else None,
+                "payment_id": key("payments", number) if known else None,
             }
         )

@@ -68,6 +68,8 @@ TABLES = (
     "allocations",
     "write_offs",
     "suspense_receipts",
+    "payment_accounts",
+    "provider_events",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

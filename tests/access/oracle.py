@@ -60,7 +60,8 @@ def column(kind: str, field: str) -> str:
 def money_columns(kind: str, field: str) -> tuple[str, str]:
     name = column(kind, field)
     amount = name if name in BARE_AMOUNTS else f"{name}_amount"
-    return amount, "salary_currency" if field == "salary" else "currency"
+    own = {("User", "salary"): "salary_currency", ("Allocation", "paid"): "paid_currency"}
+    return amount, own.get((kind, field), "currency")
 
 
 def gid(kind: str, id: UUID) -> str:
@@ -212,8 +213,14 @@ class Oracle:
         names = [name for name, _ in keys]
         return keys[: names.index("id") + 1]
 
+    def own(self, kind: str, name: str, row: Row) -> Any:
+        """What a row is filtered and ordered by under a name."""
+        if kind == "Customer" and name in values.KEPT:
+            return self.values.kept(name, row)
+        return row[column(kind, name)]
+
     def cursor(self, kind: str, keys: list[tuple[str, bool]], row: Row) -> str:
-        values = [row[column(kind, name)] for name, _ in keys]
+        values = [self.own(kind, name, row) for name, _ in keys]
         texts = [
             None if value is None else moment(value, " ", "+00") if isinstance(value, datetime) else str(value)
             for value in values
@@ -252,7 +259,7 @@ class Oracle:
         """The page's rows, and whether there are more before and after it."""
         rows = list(rows)
         for name, descending in reversed(keys):
-            rows.sort(key=lambda row, name=name: _rank(row[column(kind, name)]), reverse=descending)  # type: ignore[misc]
+            rows.sort(key=lambda row, name=name: _rank(self.own(kind, name, row)), reverse=descending)  # type: ignore[misc]
         for way in ("after", "before"):
             if given.get(way) is not None:
                 at = [_rank(value) for value in self.read_cursor(kind, keys, given[way])]
@@ -265,7 +272,7 @@ class Oracle:
         return rows[:size], given.get("after") is not None, len(rows) > size
 
     def ranks(self, kind: str, keys: list[tuple[str, bool]], row: Row) -> list[Any]:
-        return [_rank(row[column(kind, name)]) for name, _ in keys]
+        return [_rank(self.own(kind, name, row)) for name, _ in keys]
 
     def beyond(self, kind: str, keys: list[tuple[str, bool]], row: Row, at: list[Any]) -> bool:
         """Whether a row comes after a place in the order."""
@@ -298,12 +305,15 @@ class Oracle:
             return other is None if value is None else other is not None and self.holds(target, other, value)
         filter_type = self.schema.type_map[f"{kind}Where"].fields[name].type  # type: ignore[attr-defined]
         if filter_type.name == "MoneyFilter":
-            amount, currency = money_columns(kind, name)
             value = value if value is None else dict(value)
             wanted = None if value is None else value.pop("currency", None)
+            if kind == "Customer" and name in values.KEPT:
+                kept = self.values.kept(name, row, wanted)
+                return kept is not ... and _compared(kept, value, Decimal)
+            amount, currency = money_columns(kind, name)
             return (wanted is None or row[currency] == wanted) and _compared(row[amount], value, Decimal)
         parser = PARSERS.get(filter_type.name.removesuffix("Filter"), lambda text: text)
-        return _compared(row[column(kind, name)], value, parser)
+        return _compared(self.own(kind, name, row), value, parser)
 
     def listed(self, kind: str, row: Row, name: str, value: dict[str, Any]) -> bool:
         target, key, _ = MANY[kind, name]

@@ -19,12 +19,13 @@ from graphql import (
     get_named_type,
 )
 
-from tests.access import oracle, relations
+from tests.access import oracle, relations, values
 from tests.access.oracle import Oracle
 from tests.access.rules import TABLE_OF, Row
 
 MONEY = "{ amount currency }"
 CHANGE = "{ field before after }"
+RECEIVABLES = f"{{ outstanding {MONEY} overdue {MONEY} creditBalance {MONEY} unearned {MONEY} ageing {{ bucket amount {MONEY} }} }}"
 DEPTH = 4
 
 
@@ -181,6 +182,9 @@ class Writer:
             if made.args and self.chance(50):
                 currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
             return f"{self.alias()}: {name}{currency} {MONEY}"
+        if target == "CustomerReceivables":
+            currency = f"(currency: {literal(self.given('CurrencyCode', self.pick(('USD', 'EUR', 'JPY'))))})"
+            return f"{self.alias()}: {name}{currency if self.chance(50) else ''} {RECEIVABLES}"
         if target == "EventChange":
             return f"{self.alias()}: {name} {CHANGE}"
         if target == "Node":
@@ -313,6 +317,9 @@ class Writer:
 
     def sample(self, kind: str, name: str, filter_name: str) -> Any:
         """A value that some row has, as a client would write it."""
+        if kind == "Customer" and name in values.KEPT:
+            value = self.seen.values.kept(name, self.row(kind))
+            return None if value is None else format(value, "f")
         if filter_name == "MoneyFilter":
             value = self.row(kind)[oracle.money_columns(kind, name)[0]]
             return None if value is None else format(value, "f")

@@ -60,6 +60,8 @@ PREFIXES = {
     "AccountingPeriod": "per",
     "WriteOff": "wro",
     "SuspenseReceipt": "sus",
+    "PaymentAccount": "pac",
+    "ProviderEvent": "pev",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -113,6 +115,7 @@ ONE = {
     ("Payment", "suspense"): "SuspenseReceipt",
     ("WriteOff", "allocation"): "Allocation",
     ("WriteOff", "undoes"): "WriteOff",
+    ("ProviderEvent", "account"): "PaymentAccount",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -219,4 +222,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "FxRate": "-effectiveOn",
     "AccountingPeriod": "-firstOn",
     "SuspenseReceipt": "-receivedAt",
+    "PaymentAccount": "name",
+    "ProviderEvent": "-id",
 }

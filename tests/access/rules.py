@@ -103,12 +103,15 @@ TABLE_OF = {
     "WriteOff": "write_offs",
     "SuspenseReceipt": "suspense_receipts",
     "AccountingPeriod": "accounting_periods",
+    "PaymentAccount": "payment_accounts",
+    "ProviderEvent": "provider_events",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
     "payments": ("Allocation", "WriteOff", "SuspenseReceipt"),
     "periods": ("AccountingPeriod",),
+    "providers": ("PaymentAccount", "ProviderEvent"),
     "orders": ("OrderLine",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -276,6 +279,8 @@ class Sight:
                 or self._below(row["claimed_by_id"])
             ),
         }
+        for kind in ("PaymentAccount", "ProviderEvent"):
+            rules[kind] = lambda row: bool(roles & {"ADMIN", "FINANCE"})
         for kind in ("WebhookDelivery", "WebhookAttempt"):
             rules[kind] = lambda row: self._endpoint(self._by_id("webhook_endpoints", row["endpoint_id"]))
         for kind in ("SellerProfile", "Absence", "PoolMove"):
@@ -318,6 +323,8 @@ class Sight:
             return payments
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
-        if kind == "Customer" and field == "outstanding":
+        if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments
+        if kind == "Customer" and field in ("creditBalance", "unearned"):
+            return payments
         return True

@@ -15,7 +15,9 @@ SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
     *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
-    *(("Customer", name) for name in ("orderCount", "lifetimeValue", "outstanding", "currencies", "lastActivityAt")),
+    *(("Customer", name) for name in ("orderCount", "currencies", "lastActivityAt", "receivables")),
+    *(("Customer", name) for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn")),
+    *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
@@ -23,6 +25,12 @@ COMPUTED = {
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
 }
+
+
+KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
+"""Of customers; they can be filtered and ordered by."""
+
+BUCKETS = ("NOT_DUE", "DAYS_1_TO_30", "DAYS_31_TO_60", "DAYS_61_TO_90", "OVER_90_DAYS")
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:
@@ -40,12 +48,27 @@ class Values:
     def __init__(self, rows: dict[str, list[Row]], sight: Sight) -> None:
         self.lines: dict[Any, list[Row]] = defaultdict(list)
         self.received: dict[Any, Decimal] = defaultdict(Decimal)
+        self.ahead: dict[tuple[Any, str], Decimal] = defaultdict(Decimal)
+        self.owed: dict[tuple[Any, str], Decimal] = defaultdict(Decimal)
+        self.over: dict[tuple[Any, str], Decimal] = defaultdict(Decimal)
+        self.traded: set[tuple[Any, str]] = set()
         self.under: dict[tuple[str, Any], list[Row]] = defaultdict(list)
         for line in rows["order_lines"]:
             self.lines[line["order_id"]].append(line)
         for payment in rows["payments"]:
             if payment["status"] == "RECEIVED":
                 self.received[payment["order_id"]] += payment["amount"]
+                if payment["order_id"] is None:
+                    self.ahead[payment["customer_id"], payment["currency"]] += payment["amount"]
+                self.traded.add((payment["customer_id"], payment["currency"]))
+        for order in rows["orders"]:
+            place = order["customer_id"], order["currency"]
+            is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+            over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
+            self.over[place] += max(over, Decimal(0))
+            self.owed[place] += max(-over, Decimal(0)) if is_booked else 0
+            if is_booked:
+                self.traded.add(place)
         for kind in ("Order", "Payment", "Interaction", "Ticket"):
             for row in rows[TABLE_OF[kind]]:
                 if sight.sees(kind, row):
@@ -102,6 +125,35 @@ class Values:
     def outstanding(self, customer: Row, currency: str) -> Any:
         owed = (self.order_outstanding(order) for order in self.sold(customer, currency))
         return money(sum(owed, Decimal(0)), currency)
+
+    def overdue(self, customer: Row, currency: str) -> Any:
+        return money(Decimal(0), currency)  # nothing has a due day
+
+    def oldestDueOn(self, customer: Row, _: str) -> None:
+        return None
+
+    def creditBalance(self, customer: Row, currency: str) -> Any:
+        return money(self.over[customer["id"], currency], currency)
+
+    def unearned(self, customer: Row, currency: str) -> Any:
+        return money(self.ahead[customer["id"], currency], currency)
+
+    def receivables(self, customer: Row, currency: str) -> Any:
+        names = ("outstanding", "overdue", "creditBalance", "unearned")
+        found = {name: getattr(self, name)(customer, currency) for name in names}
+        found["outstanding"] = money(self.owed[customer["id"], currency], currency)  # orders on hold included
+        nothing = money(Decimal(0), currency)
+        ageing = [
+            {"bucket": each, "amount": found["outstanding"] if each == "NOT_DUE" else nothing} for each in BUCKETS
+        ]
+        return {**found, "ageing": ageing}
+
+    def kept(self, name: str, customer: Row, currency: str | None = None) -> Any:
+        """A value that customers are filtered and ordered by; ... where there is none in the currency."""
+        if currency not in (None, customer["currency"]) and (customer["id"], currency) not in self.traded:
+            return ...
+        value = getattr(self, name)(customer, currency or customer["currency"])
+        return None if value is None else Decimal(value["amount"])
 
     def currencies(self, customer: Row, _: str) -> list[str]:
         return sorted({order["currency"] for order in self.under["Order", customer["id"]]})

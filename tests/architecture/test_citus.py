@@ -40,9 +40,11 @@ REFUSED = {
     "payments_id_currency": "a target of foreign keys: becomes (customer_id, id, currency)",
     "orders_number": "numbers are the company's: moves to a table of claims (number → order)",
     "payments_provider_reference": "moves to a table of claims (provider, reference → payment)",
+    "provider_events_once": "by account: before it is matched it has no customer, so it stays where accounts are",
     "pool_items_lead_once": "a stay of a lead has no customer: becomes a table of claims, or goes with leads",
     "stale_alerts_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, …)",
     "tasks_once": "a job's claim: moves to a table of claims (key → task)",
+    "provider_events_pkey": "stays where accounts are",
     **dict.fromkeys(
         (
             *("audit_entries_pkey", "commissions_pkey", "contacts_pkey", "events_pkey", "interactions_pkey"),

@@ -41,8 +41,10 @@ UNDER_CUSTOMER = {
     "pool_moves",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
     "write_offs",
+    "provider_events",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -54,9 +56,12 @@ KEPT = {
     "anchor_heads",
     "revenue_records",
     "revenue_lines",
+    "recognition_schedules",
     "allocations",
     "write_offs",
     "suspense_receipts",
+    "provider_events",
+    "provider_posts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

@@ -19,6 +19,9 @@ FREE = ("access/", "dev/", "migrations/", "models/people.py")
 ALERTED = {"models/opportunities.py": {"MANAGER"}, "domain/opportunities/stale.py": {"MANAGER"}}
 """Whom an alert is for: the owner's manager, whatever their roles are."""
 
+GROUPED = {"domain/money/revenue_reports.py": {"SELLER"}}
+"""By whom revenue is grouped: the seller of a line or an order, whatever their roles are."""
+
 NAMED = re.compile(rf"""(?:['"{{,]|\bRole\.|\baccess\.)({"|".join(Role)})\b""")
 ASKING = {"may", "reach", "require", "roles_with"}
 SOURCES = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
@@ -31,7 +34,7 @@ def outside() -> dict[str, str]:
 
 def test_no_role_is_named_outside_access() -> None:
     found = {name: set(NAMED.findall(text)) for name, text in outside().items()}
-    assert {name: roles for name, roles in found.items() if roles} == ALERTED
+    assert {name: roles for name, roles in found.items() if roles} == ALERTED | GROUPED
 
 
 def test_the_search_would_find_one() -> None:

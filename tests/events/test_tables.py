@@ -313,6 +313,11 @@ PLAIN = {
     "WriteOff": {"account"},
     "SuspenseReceipt": {"method", "provider", "provider_reference"},
     "AccountingPeriod": {"status_reason"},
+    "PaymentAccount": {"name", "provider", "identities", "public_keys", "default_method", "order_source"},
+    "ProviderEvent": {
+        *("provider", "event_id", "raw_kind", "names", "reference", "also", "part", "key", "order_reference", "method"),
+        "reason",
+    },
     "Team": {"name", "region"},
     "Ticket": {"priority"},
     "User": {"roles", "region", "salary_currency"},

@@ -127,6 +127,32 @@ async def test_olist(engine: Engine, database: Any, shared_data: Path, tmp_path:
     )
 
 
+async def by(engine: Engine, group: str, name: str) -> dict[str | None, dict[str, Decimal]]:
+    """What the books say of each group, in the only currency."""
+    shown = f"{name} booked {{ amount }} received {{ amount }} currency"
+    data = await ask(engine, f"{{ revenue(groupBy: [{group}]) {{ groups {{ {shown} }} }} }}")
+    groups = data["revenue"]["groups"]
+    assert {each["currency"] for each in groups} == {"BRL"}
+    return {each[name]: {key: Decimal(each[key]["amount"]) for key in ("booked", "received")} for each in groups}
+
+
+async def test_olist_in_the_books(engine: Engine, database: Any, shared_data: Path, tmp_path: Path) -> None:
+    totals = await imported(database, shared_data, "olist", "olist_sample", tmp_path)
+    for group, name, figures in (
+        ("MONTH", "month", "payment_total_by_purchase_month"),
+        ("STATE", "state", "payment_total_by_customer_state"),
+    ):
+        received = {key: each["received"] for key, each in (await by(engine, group, name)).items()}
+        assert received == {key: Decimal(amount) for key, amount in totals[figures].items()}
+    categories = await by(engine, "CATEGORY", "category")
+    sold = await database.fetch(
+        "SELECT p.category, sum(l.line_amount) FROM orders o JOIN order_lines l ON l.order_id = o.id"
+        " JOIN products p ON p.id = l.product_id WHERE o.committed GROUP BY 1"
+    )
+    assert {key: each["booked"] for key, each in categories.items() if each["booked"]} == dict(map(tuple, sold))
+    assert sum(each["received"] for each in categories.values()) == Decimal(totals["payment_total"])
+
+
 async def test_maven(engine: Engine, database: Any, shared_data: Path, tmp_path: Path) -> None:
     totals = await imported(database, shared_data, "maven", "crm_maven", tmp_path)
     won = "status: {eq: WON}"

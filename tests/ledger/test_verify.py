@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +16,7 @@ import asyncpg
 from crmgql import db
 from crmgql.ledger import anchor_checks, book, chains, verify
 from crmgql.ledger.accounts import Account
+from crmgql.ledger.postings import Posting
 from crmgql.models import Purpose
 from crmgql.schema import build
 from tests.domain import work
@@ -298,12 +300,38 @@ async def test_what_is_posted_beside_orders_and_payments_is_found(
         sold = usd(Account(Purpose.REVENUE), items["RECEIVABLE"], "1.00")
         received = usd(items["UNEARNED"], Account(Purpose.BANK), "2.00")
         await book.post(act, [entry("more", customer, each, key=each.source.purpose) for each in (sold, received)])
+        later = usd(Account(Purpose.DEFERRED), Account(Purpose.REVENUE), "3.00")
+        await book.post(act, [entry("later", customer, later, key="later", source=("Order", order))])
     async with database.transaction():
         told = await broken(database)
     assert told == [
         f"owner {customer}: order {order}: its newest revenue record does not have the figures that were posted",
+        f"owner {customer}: order {order}: 0 of it waits to become revenue, and 3.00 of it is deferred in the books",
         f"owner {customer}: payment {payment}: 5.00 of it is received, and 7.00 of it is in the books",
     ]
+
+
+async def test_what_is_left_between_two_currencies_is_found(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    bank, exchange = Account(Purpose.BANK), Account(Purpose.EXCHANGE)
+    even, uneven = (Decimal("1.00"), Decimal("1.00")), (Decimal("1.00"), Decimal("1.25"))
+    await database.execute("ALTER TABLE postings DISABLE TRIGGER postings_exchange")
+    async with acting(crm) as act:
+        entries = [
+            entry(
+                "exchange",
+                customer,
+                Posting(bank, exchange, "EUR", Decimal("0.80"), paid),
+                Posting(exchange, bank, "JPY", Decimal(100), got),
+                key=str(got),
+            )
+            for paid, got in (even, uneven)
+        ]
+        _, wrong = await book.post(act, entries)
+    async with database.transaction():
+        told = await broken(database)
+    assert told == [f"owner {customer} entry {wrong.id}: the entry leaves -0.25 between two currencies, not 0"]
 
 
 async def test_a_chain_that_was_computed_anew_is_told_by_its_anchor_alone(

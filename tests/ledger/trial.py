@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from uuid import UUID
 
 import asyncpg
+
+from crmgql.ledger.rules import RULES
 
 AS_OF = """
 WITH sides AS (
@@ -28,8 +31,10 @@ async def as_of(database: asyncpg.Connection, day: date) -> Balances:
 
 
 async def balanced(database: asyncpg.Connection) -> None:
-    """Fails unless all accounts together are zero, in each currency and in base currency; kept sums are those of postings."""
+    """Fails unless all accounts together are zero, in each currency and in base currency; kept sums are those of postings; so are standings."""
     assert _balanced(await database.fetch(KEPT)) == await as_of(database, date.max)
+    (standings,) = [rule for rule in RULES if rule.name == "standings"]
+    assert await database.fetch(standings.sql, UUID(int=0), UUID(int=2**128 - 1), 10) == []
 
 
 def _balanced(rows: list[asyncpg.Record]) -> Balances:

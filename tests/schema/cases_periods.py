@@ -46,3 +46,9 @@ async def period_reopen(world: World, role: str) -> dict[str, Any]:
 async def year_close(world: World, role: str) -> dict[str, Any]:
     await period(world, "SOFT_CLOSED")
     return {"year": 2025}
+
+
+@case("periodRevalue", FINANCE)
+async def period_revalue(world: World, role: str) -> dict[str, Any]:
+    await period(world, "SOFT_CLOSED")
+    return {"on": "2025-12-31"}

@@ -13,10 +13,13 @@ from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
-FACTS = "name sku category description specs price cost"
+FACTS = "name sku category description specs price cost recognition recognition_months counts_as_revenue"
 """What may be set of a product beside its currency and status."""
 
-CONFLICTS = {"products_sku": ("sku", "Another product has this SKU.")}
+CONFLICTS = {
+    "products_sku": ("sku", "Another product has this SKU."),
+    "products_recognition_months": ("recognitionMonths", "OVER_TIME takes 1 to 120 months, the others take none."),
+}
 MOVES = Moves(
     Product,
     activate=Move({"DRAFT", "END_OF_LIFE"}, "ACTIVE", "product.activated"),
@@ -44,6 +47,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if changes.get("currency") not in (None, product["currency"]) and await _was_ordered(act, id):
         raise Conflict("The product was ordered, so its currency is fixed; make another product.", field="currency")
     changes |= _amounts(act, changes, product)
+    if changes.get("recognition", "OVER_TIME") != "OVER_TIME":
+        changes.setdefault("recognition_months", None)
     await records.change(act, Product, product, changes, kind="product.updated", conflicts=CONFLICTS)
     return id
 

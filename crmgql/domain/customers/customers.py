@@ -10,7 +10,7 @@ from crmgql.domain.customers import followers
 from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
 from crmgql.events.outbox import Changes
-from crmgql.models import Customer
+from crmgql.models import Customer, names
 from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.moves import Move, Moves
@@ -18,10 +18,11 @@ from crmgql.records.records import Act, Row
 
 FACTS = (
     "name kind status email phone website industry region country state city postal_code currency founded_year "
-    "employee_count annual_revenue notes owner_id parent_id"
+    "employee_count annual_revenue credit_limit credit_policy notes owner_id parent_id"
 )
 """What may be set of a customer, and changed."""
 
+AMOUNTS = ("annual_revenue", "credit_limit")
 CHANGED = "customer.statusChanged"
 MOVES = Moves(
     Customer,
@@ -33,6 +34,8 @@ MOVES = Moves(
 """By the status that is set. A customer who has bought becomes a prospect again only after having left."""
 
 CONFLICTS = {
+    "customers_credit_limit_positive": ("creditLimit", "Can't be negative."),
+    "customers_credit_limit_known": ("creditPolicy", "Set a credit limit first; a policy other than NONE needs one."),
     "customers_employee_count": ("employeeCount", "Can't be negative."),
     "customers_founded_year": ("foundedYear", "A year of foundation is 1000 to 9999."),
 }
@@ -45,7 +48,8 @@ async def create(act: Act, **values: Any) -> UUID:
     values["owner_id"] = await users.owner(act, values)
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
-    values |= money.columns(values, "annual_revenue")
+    _require_credit(act, values)
+    values |= money.columns(values, *AMOUNTS)
     customer = await records.create(act, Customer, values, kind="customer.created", conflicts=CONFLICTS)
     return customer["id"]  # type: ignore[no-any-return]
 
@@ -60,7 +64,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
-    changes |= money.columns(changes, "annual_revenue", before=customer)
+    _require_credit(act, changes)
+    changes |= money.columns(changes, *AMOUNTS, before=customer)
     if (status := changes.get("status") or customer["status"]) != customer["status"]:
         MOVES.check(status, customer, to=f"become {status}", field="status")
     kind, payload = kind_and_payload(records.difference(customer, changes))
@@ -68,6 +73,13 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     await pool_items.refresh_one(act, pool_items.CUSTOMER, after)
     await followers.customers_changed(act, followers.difference(customer, after))
     return id
+
+
+def _require_credit(act: Act, values: Row) -> None:
+    """Raises `Forbidden` unless the viewer may set a credit limit, if one is among the values."""
+    for name in ("credit_limit", "credit_policy"):
+        if name in values:
+            access.require(act.viewer, "credit.approve", "Setting a credit limit", field=names.api_name(name))
 
 
 async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:

@@ -147,6 +147,10 @@ class ExportOf(Arguments):
     export_id: RecordId
 
 
+class ProviderEventOf(Arguments):
+    provider_event_id: RecordId
+
+
 class PingOf(Arguments):
     endpoint_id: RecordId
 
@@ -308,6 +312,16 @@ EXPORT_WRITE = declare(
         manual=False,
     )
 )
+RECEIVABLES_DUE = declare(
+    Kind(
+        "receivables.due",
+        Nothing,
+        "default",
+        "Counts what has become overdue since the day before, so that customers are found by it.",
+        writes=("Customer",),
+        timeout_s=1800,
+    )
+)
 LEDGER_ANCHOR = declare(
     Kind(
         "ledger.anchor",
@@ -316,6 +330,36 @@ LEDGER_ANCHOR = declare(
         "Writes an anchor over the chains of the books that moved since the last one.",
         writes=("Job",),
         timeout_s=600,
+    )
+)
+PROVIDER_EVENT_FOLLOW = declare(
+    Kind(
+        "providerEvent.follow",
+        ProviderEventOf,
+        "default",
+        "Books what a payment provider says of a payment.",
+        writes=("Payment",),
+        max_failures=8,
+        manual=False,
+    )
+)
+PROVIDER_EVENTS_RETRY = declare(
+    Kind(
+        "providerEvents.retry",
+        Nothing,
+        "default",
+        "Tries again what payment providers say and is waiting, and tells who is responsible of what has waited for a day.",
+        writes=("Payment",),
+    )
+)
+REVENUE_RECOGNISE = declare(
+    Kind(
+        "revenue.recognise",
+        Nothing,
+        "default",
+        "Posts deferred revenue that has fallen due by the company's day.",
+        writes=("Order",),
+        timeout_s=3600,
     )
 )
 HOUSEKEEPING = declare(

@@ -74,7 +74,10 @@ BUILT_IN = (
     BuiltIn("Leads not accepted or waiting", kinds.LEADS_REROUTE, 60),
     BuiltIn("Digests by e-mail", kinds.NOTIFICATIONS_DIGEST, 300),
     BuiltIn("Public pools", kinds.POOLS_RECLAIM, 3600),
+    BuiltIn("What has become overdue", kinds.RECEIVABLES_DUE, 900),
     BuiltIn("Anchors of the books", kinds.LEDGER_ANCHOR, 300),
+    BuiltIn("Provider events that wait", kinds.PROVIDER_EVENTS_RETRY, 60),
+    BuiltIn("Deferred revenue", kinds.REVENUE_RECOGNISE, 3600),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
 """The schedules of a new installation. They can be changed and deleted like any other."""

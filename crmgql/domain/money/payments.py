@@ -88,7 +88,11 @@ async def _order(act: Act, order_id: UUID, customer_id: UUID | None, currency: s
     if customer_id is not None and order["customer_id"] != customer_id:
         raise BadUserInput("The order belongs to another customer.", field="customerId")
     if order["currency"] != currency:
-        raise CurrencyMismatch(f"The order is in {order['currency']}, the payment in {currency}.", field="amount")
+        raise CurrencyMismatch(
+            f"The order is in {order['currency']}, the payment in {currency}; record it for the customer, without the order,"
+            " and allocate it with paymentAllocate.",
+            field="amount",
+        )
     if order["status"] in ("DRAFT", "CANCELLED"):
         raise IllegalTransition(f"A {order['status']} order takes no payments; confirm it first.", field="orderId")
     return order

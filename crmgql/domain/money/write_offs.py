@@ -39,10 +39,10 @@ LIVE = """
 SELECT w.order_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
 FROM unnest($1::uuid[], $2::uuid[]) AS o(customer_id, id) JOIN write_offs w ON w.customer_id = o.customer_id AND w.order_id = o.id
 GROUP BY w.order_id"""
-# Parameters: customer, allocations. What completes them and is not undone.
+# Parameters: customers, their allocations. What completes these and is not undone.
 COMPLETING = """
-SELECT w.* FROM write_offs w
-WHERE w.customer_id = $1 AND w.allocation_id = ANY ($2) AND w.undoes_id IS NULL
+SELECT w.* FROM write_offs w JOIN unnest($1::uuid[], $2::uuid[]) AS a(customer_id, id) ON a.customer_id = w.customer_id AND a.id = w.allocation_id
+WHERE w.undoes_id IS NULL
     AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)"""
 RECORD = """
 INSERT INTO write_offs (id, customer_id, order_id, allocation_id, undoes_id, item_id, currency, amount, account, reason, written_off_on,
@@ -196,9 +196,11 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     return made.row["id"]  # type: ignore[no-any-return]
 
 
-async def completing(act: Act, customer_id: UUID, allocation_ids: Collection[UUID]) -> list[Made]:
-    """What takes back the write-offs that complete these allocations, which are undone, to be posted."""
-    rows = await act.tx.connection.fetch(COMPLETING, customer_id, list(allocation_ids))
+async def completing(act: Act, allocations: Collection[tuple[UUID, UUID]]) -> list[Made]:
+    """What takes back the write-offs that complete these allocations, each a customer and an id, to be posted."""
+    if not allocations:
+        return []
+    rows = await act.tx.connection.fetch(COMPLETING, *map(list, zip(*allocations, strict=True)))
     return await undoing(act, [dict(row) for row in rows])
 
 

@@ -29,7 +29,7 @@ HIERARCHY = frozenset({"manager_id", "parent_id"})
 
 CONFLICTS = {"users_email": ("email", "Another user has this e-mail address.")}
 ADMINISTER = "company.administer"
-ACTIVE_ADMINISTRATORS = "SELECT id FROM users WHERE active AND roles && $1 ORDER BY id"
+ACTIVE_WITH_ROLES = "SELECT id FROM users WHERE active AND roles && $1 ORDER BY id"
 IN_TEAMS = "SELECT $1 = ANY (team_reach($2))"
 HOLD = "SELECT active FROM users WHERE id = $1 FOR SHARE"
 MANAGERS_ABOVE = """
@@ -112,7 +112,12 @@ async def managers_above(act: Act, user_ids: Sequence[UUID]) -> dict[UUID, UUID]
 
 async def administrators(act: Act) -> list[UUID]:
     """All active administrators, who are notified if nobody else is responsible."""
-    rows = await act.tx.connection.fetch(ACTIVE_ADMINISTRATORS, access.roles_with(ADMINISTER))
+    return await holding(act, ADMINISTER)
+
+
+async def holding(act: Act, permission: str) -> list[UUID]:
+    """All active users who have a permission, however far."""
+    rows = await act.tx.connection.fetch(ACTIVE_WITH_ROLES, access.roles_with(permission))
     return [row["id"] for row in rows]
 
 

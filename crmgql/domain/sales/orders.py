@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,9 +15,10 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
-from crmgql.domain.sales import revenue
+from crmgql.domain.sales import credit, revenue
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
+from crmgql.events.canonical import as_json
 from crmgql.models import Customer, Order, OrderLine, Product
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
@@ -40,8 +41,17 @@ LINE = (
     "unit_cost_amount",
 )
 """The columns of a line that `_price` computes."""
+PRICED = ", ".join(LINE[1:])
 
 LINES = "SELECT * FROM order_lines WHERE customer_id = $1 AND order_id = $2 ORDER BY position, id"
+CHANGE_LINES = f"""
+WITH given AS MATERIALIZED (SELECT position, {PRICED} FROM jsonb_populate_recordset(NULL::order_lines, $3)), gone AS (
+    DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2 AND position NOT IN (SELECT position FROM given)
+)
+UPDATE order_lines l SET ({PRICED}, version, updated_at) = (SELECT {PRICED}, l.version + 1, $4::timestamptz FROM given WHERE position = l.position)
+WHERE customer_id = $1 AND order_id = $2 AND EXISTS (
+    SELECT FROM given WHERE position = l.position AND ({", ".join(f"given.{name}" for name in LINE[1:])})
+        IS DISTINCT FROM ({", ".join(f"l.{name}" for name in LINE[1:])}))"""
 DELETE_LINES = "DELETE FROM order_lines WHERE customer_id = $1 AND order_id = $2"
 # Parameters: customer, order.
 IS_PAID = """
@@ -81,6 +91,7 @@ MOVES = Moves(
     invoice=Move({"CONFIRMED", "PROCESSING"}, "INVOICED", "order.invoiced"),
     ship=Move({"CONFIRMED", "PROCESSING", "INVOICED"}, "SHIPPED", "order.shipped", "shipped_at"),
     deliver=Move({"SHIPPED"}, "DELIVERED", "order.delivered", "delivered_at"),
+    amend=Move({"CONFIRMED", "PROCESSING", "UNAVAILABLE"}),
     hold=Move({"CONFIRMED", "PROCESSING"}, "UNAVAILABLE", "order.held"),
     cancel=Move(
         {"DRAFT", "CONFIRMED", "PROCESSING", "INVOICED", "UNAVAILABLE"}, "CANCELLED", "order.cancelled", "cancelled_at"
@@ -147,7 +158,7 @@ async def set_lines(act: Act, *, id: UUID, lines: Sequence[Line], expected_versi
     _require_draft(order)
     priced = await _priced(act, lines, order["currency"])
     before = await act.tx.connection.fetch(LINES, order["customer_id"], id)
-    if [{column: row[column] for column in LINE} for row in before] == priced:
+    if [_line(row) for row in before] == priced:
         return id
     await act.tx.connection.execute(DELETE_LINES, order["customer_id"], id)
     totals = _totals(priced, order["currency"], order["tax_amount"], order["discount_amount"])
@@ -177,10 +188,74 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     return id
 
 
+@takes(Order, "tax discount")
+async def amend(
+    act: Act,
+    *,
+    id: UUID,
+    reason: str,
+    lines: Sequence[Line] | None = None,
+    expected_version: int | None = None,
+    **changes: Any,
+) -> tuple[Row, Row]:
+    """Changes lines, tax or discount of an order that is committed and not shipped yet: the order before and after it.
+
+    It is not booked here, and no commit succeeds before it is. What of the order stays the same stays as it was sold: a product
+    keeps its cost, and need not be on sale any more.
+    """
+    before, _ = await MOVES.lock(act, "amend", id, expected_version=expected_version)
+    checks.check_text(reason, "reason", longest=1000)
+    currency, zero = before["currency"], money.rounded(Decimal(0), before["currency"])
+    tax = _amount(changes.get("tax", (before["tax_amount"], currency)), currency, "tax")
+    discount = _amount(changes.get("discount", (before["discount_amount"], currency)), currency, "discount")
+    old: list[Row] = [dict(row) for row in await act.tx.connection.fetch(LINES, before["customer_id"], id)]
+    new = await _amended(act, old, lines, currency)
+    if lines is None and not old:  # an imported order may have sums and no lines
+        net = before["subtotal_amount"] + before["shipping_amount"]
+        totals = _sums(before["subtotal_amount"], before["shipping_amount"], tax, discount, net + zero)
+    else:
+        totals = _totals(new, currency, tax, discount)
+    has_lines_changed = [_line(row) for row in old] != new
+    payload = {
+        "reason": reason,
+        "total_before": (before["total_amount"], currency),
+        "total": (totals["total_amount"], currency),
+    }
+    after = await records.change(
+        act, Order, before, totals, kind="order.amended", payload=payload, touch=has_lines_changed
+    )
+    if has_lines_changed:
+        await _replace_lines(act, after, old, new)
+    return before, after
+
+
+async def _amended(act: Act, old: Sequence[Row], lines: Sequence[Line] | None, currency: str) -> list[Row]:
+    if lines is None:
+        return [_line(row) for row in old]
+    if not lines:
+        raise BadUserInput("An order needs a line; cancel it if nothing of it is left.", field="lines")
+    costs = {row["product_id"]: row["unit_cost_amount"] for row in reversed(old) if row["product_id"] is not None}
+    new = await _priced(act, lines, currency, sold=costs.keys())
+    return [row | {"unit_cost_amount": costs.get(row["product_id"], row["unit_cost_amount"])} for row in new]
+
+
+def _line(row: Row) -> Row:
+    return {column: row[column] for column in LINE}
+
+
+async def _replace_lines(act: Act, order: Row, old: Sequence[Row], new: Sequence[Row]) -> None:
+    """Lines at the same position stay the same records."""
+    place = {row["position"] for row in old}
+    kept = [row for row in new if row["position"] in place]
+    await act.tx.connection.execute(CHANGE_LINES, order["customer_id"], order["id"], as_json(kept), act.now)
+    await _insert_lines(act, order, [row for row in new if row["position"] not in place])
+
+
 async def move(
     act: Act, verb: str, *, id: UUID, expected_version: int | None = None, reason: str | None = None
 ) -> UUID:
-    """Confirms, processes, invoices, ships, delivers, holds or cancels. What is confirmed is booked, what is cancelled taken back."""
+    """Confirms, processes, invoices, ships, delivers, holds or cancels. What is confirmed is booked, what is cancelled taken back; what
+    waited for the shipment becomes revenue."""
     order, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
     if verb == "confirm":
         await _require_lines(act, order)
@@ -189,8 +264,10 @@ async def move(
     payload = {"reason": reason} if reason is not None else None
     checks.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
-    if verb in ("confirm", "cancel"):
+    if verb in ("confirm", "ship", "cancel"):
         await outbox.record_many(act.tx, act.viewer, await revenue.follow(act, [id], on=act.today))
+    if verb == "confirm":
+        await credit.warn(act, order)
     return id
 
 
@@ -216,22 +293,22 @@ async def _refuse_paid(act: Act, order: Row) -> None:
         )
 
 
-async def _priced(act: Act, lines: Sequence[Line], currency: str) -> list[Row]:
-    """The lines as rows, in their order, with prices rounded half up to the currency."""
+async def _priced(act: Act, lines: Sequence[Line], currency: str, *, sold: Collection[UUID] = frozenset()) -> list[Row]:
+    """The lines as rows, in their order, with prices rounded half up to the currency. `sold`: products that need not be ACTIVE."""
     if len(lines) > MAX_LINES:
         raise BadUserInput(f"An order has at most {MAX_LINES} lines, not {len(lines)}.", field="lines")
     products = await records.visible_many(act, Product, [each.product_id for each in lines if each.product_id])
-    return [_price(line, currency, index, products) for index, line in enumerate(lines)]
+    return [_price(line, currency, index, products, sold) for index, line in enumerate(lines)]
 
 
-def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row]) -> Row:
+def _price(line: Line, currency: str, index: int, products: Mapping[UUID, Row], sold: Collection[UUID]) -> Row:
     at = _at(index)
     product = None
     if line.product_id is not None:
         product = products.get(line.product_id)
         if product is None:
             raise records.not_found(Product, field=f"{at}productId")
-        if product["status"] != "ACTIVE":
+        if product["status"] != "ACTIVE" and line.product_id not in sold:
             raise BadUserInput(
                 f"The product is {product['status']}; only ACTIVE ones are sold.", field=f"{at}productId"
             )

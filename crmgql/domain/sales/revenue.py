@@ -14,6 +14,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from crmgql.domain.sales import deferrals
+from crmgql.domain.sales.deferrals import Deferral
 from crmgql.errors import Conflict
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
@@ -32,11 +34,16 @@ SELECT o.id, o.customer_id, o.committed, o.currency, o.subtotal_amount, o.shippi
     coalesce(o.confirmed_at, o.ordered_at) AS confirmed_at, costs.cost_amount, r.revision, r.item_id, r.rate, r.rate_id,
     r.subtotal_amount AS was_subtotal_amount, r.shipping_amount AS was_shipping_amount, r.tax_amount AS was_tax_amount,
     r.discount_amount AS was_discount_amount, r.cost_amount AS was_cost_amount, r.currency AS was_currency,
+    waits.amount AS was_deferred_amount, waits.cost_amount AS was_deferred_cost_amount, waits.base_amount AS was_deferred_base_amount,
     CASE WHEN o.committed AND r.revision IS NOT NULL THEN lines_as_booked(o.customer_id, o.id, r.revision) END AS has_same_lines
 FROM orders o
 LEFT JOIN LATERAL (
     SELECT * FROM revenue_records WHERE customer_id = o.customer_id AND order_id = o.id ORDER BY revision DESC LIMIT 1
 ) r ON true
+CROSS JOIN LATERAL (
+    SELECT sum(amount) AS amount, sum(cost_amount) AS cost_amount, sum(base_amount) AS base_amount FROM recognition_schedules
+    WHERE customer_id = o.customer_id AND order_id = o.id AND revision = r.revision
+) AS waits
 CROSS JOIN LATERAL (
     SELECT round(coalesce(sum(quantity * unit_cost_amount), 0), currency_scale(o.currency)) AS cost_amount
     FROM order_lines WHERE customer_id = o.customer_id AND order_id = o.id
@@ -50,7 +57,7 @@ WHERE r.entry_id IS NOT NULL
 RECORD = """
 WITH given AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS g(customer_id uuid, order_id uuid, revision integer, entry_id uuid, item_id uuid,
-        booked_on date, rate numeric, rate_id uuid, cost_amount numeric, is_committed boolean)
+        booked_on date, rate numeric, rate_id uuid, cost_amount numeric, is_committed boolean, rules jsonb)
 ), made AS (
     INSERT INTO revenue_records (customer_id, order_id, revision, currency, subtotal_amount, shipping_amount, tax_amount,
         discount_amount, total_amount, cost_amount, booked_on, rate, rate_id, entry_id, item_id)
@@ -63,9 +70,10 @@ WITH given AS MATERIALIZED (
     CROSS JOIN LATERAL round(0::numeric, currency_scale(o.currency)) AS nothing
 ), lines AS (
     INSERT INTO revenue_lines (customer_id, order_id, revision, line_id, product_id, quantity, currency, unit_price_amount,
-        discount_amount, shipping_amount, line_amount, unit_cost_amount)
+        discount_amount, shipping_amount, line_amount, unit_cost_amount, recognition, recognition_months)
     SELECT l.customer_id, l.order_id, g.revision, l.id, l.product_id, l.quantity, l.currency, l.unit_price_amount, l.discount_amount,
-        l.shipping_amount, l.line_amount, l.unit_cost_amount
+        l.shipping_amount, l.line_amount, l.unit_cost_amount, coalesce(g.rules -> l.id::text ->> 0, 'AT_CONFIRMATION'),
+        (g.rules -> l.id::text ->> 1)::integer
     FROM given g
     CROSS JOIN LATERAL (SELECT * FROM order_lines WHERE customer_id = g.customer_id AND order_id = g.order_id OFFSET 0) AS l
     WHERE g.is_committed
@@ -74,26 +82,32 @@ UPDATE orders o SET revenue_revision = g.revision FROM given g
 WHERE o.customer_id = g.customer_id AND o.id = g.order_id AND g.revision > 1"""
 """OFFSET 0: each is looked up by its key, also where PostgreSQL takes a few for a hundred."""
 AMOUNTS = ("subtotal_amount", "shipping_amount", "tax_amount", "discount_amount", "cost_amount")
+DEFERRED = ("deferred_amount", "deferred_cost_amount")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What of an order lies in the books, by what it is. `net`: of the lines, less discounts."""
+    """What of an order lies in the books, by what it is. `net`: of the lines, less discounts; `deferred` of it is no revenue
+    yet, as `deferred_cost` is no expense."""
 
     net: Decimal
     shipping: Decimal
     tax: Decimal
     cost: Decimal
+    deferred: Decimal = Decimal(0)
+    deferred_cost: Decimal = Decimal(0)
 
     @classmethod
     def of(cls, row: Row, prefix: str = "") -> Figures:
-        values = {name: row[f"{prefix}{name}"] or Decimal(0) for name in AMOUNTS}
+        values = {name: row[f"{prefix}{name}"] or Decimal(0) for name in (*AMOUNTS, *DEFERRED)}
         net = values["subtotal_amount"] - values["discount_amount"]
-        return cls(net, values["shipping_amount"], values["tax_amount"], values["cost_amount"])
+        later = (values[name] for name in DEFERRED)
+        return cls(net, values["shipping_amount"], values["tax_amount"], values["cost_amount"], *later)
 
     @property
     def owed(self) -> Iterator[tuple[Purpose, Decimal]]:
-        yield Purpose.REVENUE, self.net
+        yield Purpose.REVENUE, self.net - self.deferred
+        yield Purpose.DEFERRED, self.deferred
         yield Purpose.SHIPPING, self.shipping
         yield Purpose.TAX, self.tax
 
@@ -111,6 +125,7 @@ class _Booking:
     item_id: UUID | None
     opens: Item | None
     postings: list[Posting]
+    deferral: Deferral
 
     @property
     def is_more(self) -> bool:
@@ -144,22 +159,37 @@ async def follow(act: Act, order_ids: Collection[UUID], *, on: date | None = Non
     """
     rows = [dict(row) for row in await act.tx.connection.fetch(STATE, sorted(set(order_ids)))]
     changed = [row for row in rows if _differs(row)]
-    if not changed:
-        return []
+    bookings, events = await _book(act, changed, on) if changed else ([], [])
+    later = {each.order["id"] for each in bookings if each.deferral.parts}
+    deferring = [row for row in rows if row["was_deferred_amount"] is not None or row["id"] in later]
+    events += await deferrals.recognise(act, deferring)
+    more = {each.order["id"]: each.day for each in bookings if each.is_more}
+    return events + [event for follower in _followers if more for event in await follower(act, more)]
+
+
+async def _book(act: Act, changed: Sequence[Row], on: date | None) -> tuple[list[_Booking], list[outbox.Entry]]:
+    """The next revision of each order. What was recognised of it is taken back first: it is scheduled anew."""
     _refuse_currency(changed)
     own = await book.company_of(act)
     day = {row["id"]: on or day_of(row["confirmed_at"], own.zone) for row in changed}
     fresh = {(row["currency"], day[row["id"]]) for row in changed if row["rate"] is None}
     on_days = await rates.on_days(act, fresh) if fresh else {}
+    later = await deferrals.of(act, [row for row in changed if row["committed"]], day)
+    recognised = await deferrals.posted(act, [row for row in changed if row["was_deferred_amount"] is not None])
     rests = await items.lock(act, {row["item_id"] for row in changed if row["item_id"] is not None})
     bookings = []
     for row in changed:
         rate = on_days[row["currency"], day[row["id"]]] if row["rate"] is None else Rate(row["rate_id"], row["rate"])
-        bookings.append(_booking(row, day[row["id"]], rate, rests.get(row["item_id"]), own.currency))
-    posted = await _post(act, bookings)
+        deferral = later.get(row["id"], deferrals.NONE)
+        row |= {"deferred_amount": deferral.amount, "deferred_cost_amount": deferral.cost}
+        bookings.append(_booking(row, day[row["id"]], rate, rests.get(row["item_id"]), own.currency, deferral))
+    back = {row["entry_id"]: max(day[row["order_id"]], row["effective_on"]) for row in recognised}
+    posted = await _post(act, bookings, back)
     await act.tx.connection.execute(RECORD, as_json([_record(each, posted.get(each.order["id"])) for each in bookings]))
-    more = {each.order["id"]: each.day for each in bookings if each.is_more}
-    return [event for follower in _followers if more for event in await follower(act, more)]
+    was = [each.order for each in bookings if each.order["was_deferred_amount"] is not None]
+    await deferrals.schedule(act, was, [row for each in bookings for row in _schedule(each, own.currency)])
+    customers = {row["id"]: row["customer_id"] for row in changed}
+    return bookings, deferrals.taken_back(recognised, customers, back)
 
 
 def _differs(row: Row) -> bool:
@@ -178,7 +208,7 @@ def _refuse_currency(rows: Sequence[Row]) -> None:
             )
 
 
-def _booking(row: Row, day: date, rate: Rate, rest: Rest | None, base_currency: str) -> _Booking:
+def _booking(row: Row, day: date, rate: Rate, rest: Rest | None, base_currency: str, deferral: Deferral) -> _Booking:
     before = Figures.of(row, "was_")
     after = Figures.of(row) if row["committed"] else NOTHING
     opens = None
@@ -187,7 +217,26 @@ def _booking(row: Row, day: date, rate: Rate, rest: Rest | None, base_currency: 
         nothing = Decimal(0)
         rest = Rest(opens.account, row["currency"], nothing, nothing, nothing)
     postings = list(differences(before, after, rest, rate, row["currency"], base_currency))
-    return _Booking(row, day, rate, rest.account.item_id if rest else None, opens, postings)
+    if row["committed"]:
+        postings += _mended(row, postings, rates.converted(after.deferred, rate.rate, base_currency))
+    return _Booking(row, day, rate, rest.account.item_id if rest else None, opens, postings, deferral)
+
+
+def _mended(row: Row, postings: Sequence[Posting], base: Decimal) -> Iterator[Posting]:
+    """Has what is deferred be worth `base`: what was taken off the receivable took a share of that one's base amount."""
+    was = row["was_deferred_base_amount"] or Decimal(0)
+    added = sum((each.base for each in postings if each.source.purpose is Purpose.DEFERRED), was)
+    surplus = added - sum((each.base for each in postings if each.target.purpose is Purpose.DEFERRED), base)
+    if surplus:
+        nothing = money.rounded(Decimal(0), row["currency"])
+        moved = Posting(Account(Purpose.REVENUE), Account(Purpose.DEFERRED), row["currency"], nothing, abs(surplus))
+        yield moved if surplus > 0 else moved.back
+
+
+def _schedule(booking: _Booking, base_currency: str) -> Iterator[Row]:
+    order, deferral = booking.order, booking.deferral
+    base = rates.converted(deferral.amount, booking.rate.rate, base_currency)
+    return deferrals.rows_of(order, booking.revision, deferral, base, base_currency)
 
 
 def differences(
@@ -212,7 +261,7 @@ def differences(
                 taken = share(less, open_, base, base_currency) if open_ else money.rounded(Decimal(0), base_currency)
                 open_, base = open_ - less, base - taken
                 yield Posting(rest.account, Account(purpose), currency, -more, taken)
-    cost = after.cost - before.cost
+    cost = (after.cost - after.deferred_cost) - (before.cost - before.deferred_cost)
     money.check_size(cost, field="id")
     if cost:
         inventory, expense = Account(Purpose.INVENTORY), Account(Purpose.COST)
@@ -220,8 +269,8 @@ def differences(
         yield Posting(*sides, currency, abs(cost), rates.converted(abs(cost), rate.rate, base_currency))
 
 
-async def _post(act: Act, bookings: Sequence[_Booking]) -> dict[UUID, UUID]:
-    """The entries by order. What is cancelled is reversed, entry by entry; it has none of its own."""
+async def _post(act: Act, bookings: Sequence[_Booking], back: Mapping[UUID, date]) -> dict[UUID, UUID]:
+    """The entries by order. What is cancelled is reversed, entry by entry; it has none of its own. `back`: what else is."""
     changes = [each for each in bookings if each.order["committed"] and each.postings]
     gone = [each for each in bookings if not each.order["committed"]]
     entries = [_entry(each) for each in changes]
@@ -230,6 +279,8 @@ async def _post(act: Act, bookings: Sequence[_Booking]) -> dict[UUID, UUID]:
         day = {each.order["id"]: each.day for each in gone}
         days = {row["entry_id"]: day[row["order_id"]] for row in await act.tx.connection.fetch(ENTRIES, *keys)}
         entries += await book.reversals(act, days, kind="order.cancelled")
+    if back:
+        entries += await book.reversals(act, back, kind="revenue.reversed")
     adjusts = periods.adjusts(act)
     entries = [replace(each, is_adjusting=adjusts) for each in entries]
     posted = await book.post(act, entries, refusals={"open_items_not_over": _too_much})
@@ -268,4 +319,5 @@ def _record(booking: _Booking, entry_id: UUID | None) -> dict[str, Any]:
         "rate_id": booking.rate.id,
         "cost_amount": order["cost_amount"] if order["committed"] else order["cost_amount"] * 0,
         "is_committed": order["committed"],
+        "rules": booking.deferral.rules,
     }

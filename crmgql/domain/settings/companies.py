@@ -5,7 +5,7 @@ Always holds: there is one. Days are counted in the company's time zone everywhe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,17 +15,21 @@ from babel import Locale, UnknownLocaleError
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
 from crmgql.errors import BadUserInput
-from crmgql.models import Company
+from crmgql.models import Company, OrderStatus
 from crmgql.postgres.company import BELIEVED_S
 from crmgql.records import checks, money, records
 from crmgql.records.columns import takes
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
-FACTS = "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale write_off_tolerances"
+FACTS = (
+    "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale revenue_statuses"
+    " write_off_tolerances"
+)
 
 ONLY = "SELECT id FROM companies"
 DATABASE_KNOWS = "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)"
+COMMITTED = frozenset(OrderStatus) - {OrderStatus.DRAFT, OrderStatus.CANCELLED}
 CONFLICTS = {
     "companies_first_day_of_week": ("firstDayOfWeek", "Weekdays are 1 (Monday) to 7."),
     "companies_fiscal_year_start_month": ("fiscalYearStartMonth", "Months are 1 to 12."),
@@ -59,9 +63,18 @@ async def _checked(act: Act, changes: Row) -> Row:
             raise BadUserInput("PostgreSQL does not know this time zone; choose another.", field="timezone")
     if (locale := changes.get("locale")) is not None:
         changes = {**changes, "locale": _locale(locale)}
+    if "revenue_statuses" in changes:
+        changes = {**changes, "revenue_statuses": _statuses(changes["revenue_statuses"] or ())}
     if (tolerances := changes.get("write_off_tolerances")) is not None:
         changes = {**changes, "write_off_tolerances": _tolerances(tolerances)}
     return changes
+
+
+def _statuses(asked: Collection[str]) -> list[str]:
+    """The statuses in their order, each once. Raises `BadUserInput` for none, and for one that is not committed."""
+    if not asked or not set(asked) <= COMMITTED:
+        raise BadUserInput("Name at least one status, and neither DRAFT nor CANCELLED.", field="revenueStatuses")
+    return [status for status in OrderStatus if status in asked]
 
 
 def _tolerances(amounts: Sequence[Money]) -> dict[str, str]:

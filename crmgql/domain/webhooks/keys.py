@@ -49,9 +49,16 @@ class Keys:
 
     def pair(self, salt: str) -> Pair:
         """Raises `Unavailable` in a process without a secret key."""
+        return _derived(self._known(), salt)
+
+    def key(self, purpose: bytes) -> bytes:
+        """32 bytes for another purpose. Raises `Unavailable` in a process without a secret key."""
+        return _for(self._known(), purpose)
+
+    def _known(self) -> bytes:
         if self._secret is None:
-            raise Unavailable("Webhooks are not set up here: the server has no key to sign requests with.")
-        return _derived(self._secret, salt)
+            raise Unavailable("Webhooks are not set up here: the server has no secret key.")
+        return self._secret
 
 
 KEYS = Keys()
@@ -59,6 +66,11 @@ KEYS = Keys()
 
 def new_salt() -> str:
     return secrets.token_hex(SALT_BYTES)
+
+
+@lru_cache(maxsize=16)
+def _for(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, b"", purpose).derive(secret)
 
 
 @lru_cache(maxsize=4096)

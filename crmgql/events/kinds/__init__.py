@@ -20,6 +20,7 @@ from crmgql.events.kinds import (
     opportunities,
     people,
     pools,
+    providers,
     routing,
     sales,
     settings,
@@ -30,6 +31,7 @@ from crmgql.events.kinds import (
 CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "sales": sales.KINDS,
     "money": money.KINDS,
+    "providers": providers.KINDS,
     "compensation": compensation.KINDS,
     "customers": customers.KINDS,
     "activities": activities.KINDS,

@@ -18,9 +18,10 @@ class PaymentAllocated(Changed):
 
 
 class AllocationMade(Payload):
-    """How much of the payment settles how much of the order."""
+    """How much of the payment, in its currency, settles how much of the order, in the order's: `amount`."""
 
     amount: Money
+    paid: Money
     order_id: record_id("Order")  # type: ignore[valid-type]
     payment_id: record_id("Payment")  # type: ignore[valid-type]
 
@@ -82,6 +83,13 @@ class YearClosed(Changed):
     last_on: date
 
 
+class RevaluationMade(Changed):
+    """The day, and what items gained or, as a minus, lost in base currency since they were revalued for it the last time."""
+
+    on: date
+    difference: Money
+
+
 KINDS = (
     Kind("payment.expected", "Payment", "A payment is expected.", PaymentMoved, ALWAYS),
     Kind("payment.received", "Payment", "A payment was received.", PaymentMoved, ALWAYS),
@@ -105,5 +113,11 @@ KINDS = (
         "AccountingPeriod",
         "The results of a fiscal year were moved to what is retained; the subject is the period of its last day.",
         YearClosed,
+    ),
+    Kind(
+        "revaluation.made",
+        "AccountingPeriod",
+        "Open items in foreign currencies were revalued at the end of the period.",
+        RevaluationMade,
     ),
 )

@@ -1,6 +1,8 @@
 """Orders."""
 
-from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind
+from datetime import date
+
+from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money, Payload
 
 
 class LinesSet(Changed):
@@ -15,15 +17,62 @@ class OrderMoved(Changed):
     reason: FreeText | None = None
 
 
+class CreditApproved(Changed):
+    """The total that was approved, and why."""
+
+    amount: Money
+    reason: FreeText
+
+
+class CreditLimitPassed(Payload):
+    """What the customer owes with the order, and the limit."""
+
+    outstanding: Money
+    limit: Money
+
+
+class OrderAmended(OrderMoved):
+    """The order's total before and after, and the reason."""
+
+    total_before: Money
+    total: Money
+
+
+class RevenueMoved(Payload):
+    """How much of the order's deferred revenue, and the company's day on which it counts."""
+
+    amount: Money
+    effective_on: date
+
+
 KINDS = (
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
     Kind("order.linesSet", "Order", "A draft's lines were replaced.", LinesSet, ALWAYS),
     Kind("order.confirmed", "Order", "A draft became an order; its amounts are fixed.", OrderMoved, ALWAYS),
+    Kind(
+        "order.creditApproved", "Order", "An order may lead past its customer's credit limit.", CreditApproved, ALWAYS
+    ),
+    Kind(
+        "order.creditLimitPassed",
+        "Order",
+        "A confirmed order led past its customer's credit limit, whose policy is to warn.",
+        CreditLimitPassed,
+        ALWAYS,
+    ),
+    Kind("order.amended", "Order", "A committed order's lines, tax or discount changed.", OrderAmended, ALWAYS),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),
     Kind("order.shipped", "Order", "An order was shipped.", OrderMoved, ALWAYS),
     Kind("order.delivered", "Order", "An order was delivered.", OrderMoved, ALWAYS),
     Kind("order.held", "Order", "An order was put on hold.", OrderMoved, ALWAYS),
     Kind("order.cancelled", "Order", "An order was cancelled.", OrderMoved, ALWAYS),
+    Kind("revenue.recognised", "Order", "Deferred revenue of an order was recognised.", RevenueMoved, ALWAYS),
+    Kind(
+        "revenue.reversed",
+        "Order",
+        "Recognised revenue was taken back, as its order changed or was cancelled.",
+        RevenueMoved,
+        ALWAYS,
+    ),
 )

@@ -8,6 +8,8 @@ from typing import Any
 from crmgql import access
 from crmgql.engine import declare
 from crmgql.planner import codecs
+from crmgql.schema.customers import receivables
+from crmgql.schema.customers.receivables import zero
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -28,11 +30,6 @@ def _over(record: str, table: str, key: str, who: Who, t: str, value: ast.Expr, 
     """A scalar subquery over the visible rows of `table` (alias `r`) that belong to row `t` of the same customer."""
     conditions = [ast.eq(ast.Col("r", key), ast.Col(t, "id")), access.rows(record, who, "r", trusted=True), *where]
     return ast.Subquery(ast.Select(((value, "value"),), ast.Table(table, "r"), where=ast.all_of(conditions)))
-
-
-def zero(currency: ast.Expr) -> ast.Expr:
-    """0, 0.00 or 0.000, as the currency is written."""
-    return ast.Func("round", (ast.Cast(ast.Num(0), "numeric"), ast.Func("currency_scale", (currency,))))
 
 
 def _committed() -> ast.Expr:
@@ -103,17 +100,7 @@ def lifetime_value() -> Any:
         nullable=True,
         needs=("id", "currency"),
         currency_argument=True,
-    )
-
-
-def outstanding() -> Any:
-    return declare.derived(
-        _order_sum(_open_part("r")),
-        None,
-        "What is still unpaid of confirmed and later orders in one currency, by default the customer's own.",
-        nullable=True,
-        needs=("id", "currency"),
-        currency_argument=True,
+        kept=receivables.kept("lifetime_value", receivables.SOLD),
     )
 
 

@@ -3,7 +3,7 @@
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
 from crmgql.engine.scalars import EmailAddress, Url
-from crmgql.schema.customers import aggregates
+from crmgql.schema.customers import aggregates, receivables
 
 
 @node(models.Customer)
@@ -26,6 +26,8 @@ class Customer:
     founded_year = column()
     employee_count = column()
     annual_revenue = money()
+    credit_limit = money(doc="How much the customer may owe, in its own currency.")
+    credit_policy = column(enum=models.CreditPolicy, doc="What happens when an order would lead past the credit limit.")
     notes = column(filter=False)
     owner = one("The seller who looks after this customer.")
     parent = one()
@@ -43,7 +45,12 @@ class Customer:
     protected_until = column()
     order_count = aggregates.order_count()
     lifetime_value = aggregates.lifetime_value()
-    outstanding = aggregates.outstanding()
+    outstanding = receivables.outstanding()
+    overdue = receivables.overdue()
+    oldest_due_on = receivables.oldest_due_on()
+    credit_balance = receivables.credit_balance()
+    unearned = receivables.unearned()
+    receivables = receivables.receivables()
     currencies = aggregates.currencies()
     last_activity_at = aggregates.last_activity_at()
 

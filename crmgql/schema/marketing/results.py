@@ -11,7 +11,7 @@ from typing import Any
 from crmgql import access
 from crmgql.engine import declare
 from crmgql.planner import codecs
-from crmgql.schema.customers import aggregates
+from crmgql.schema.customers import aggregates, receivables
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -52,7 +52,7 @@ def _over_won(who: Who, t: str, value: ast.Expr, *where: ast.Expr) -> ast.Expr:
 
 def _revenue(who: Who, t: str, currency: ast.Expr) -> ast.Expr:
     total = _over_won(who, t, ast.Func("sum", (ast.Col("o", "amount"),)), ast.eq(ast.Col("o", "currency"), currency))
-    return ast.Func("coalesce", (total, aggregates.zero(currency)))
+    return ast.Func("coalesce", (total, receivables.zero(currency)))
 
 
 def _ratio(part: ast.Expr, whole: ast.Expr, places: ast.Expr) -> ast.Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, periods, rates, suspense, write_offs, years
+from crmgql.domain.money import allocations, payments, periods, rates, revaluation, suspense, write_offs, years
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
@@ -30,11 +30,16 @@ class AllocationWriteOffInput:
 
 @input
 class PaymentAllocateInput:
-    """`orderId`: left out, the customer's open orders, the oldest first. `amount`: left out, as much as fits."""
+    """`orderId`: left out, the customer's open orders in the payment's currency, the oldest first. `amount`: left out, as much as fits.
+
+    `orderAmount`: of an order in another currency, what the amount settles; where one of the two is left out, it follows at the
+    day's exchange rates.
+    """
 
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
+    order_amount: MoneyInput | None = UNSET
     write_off: AllocationWriteOffInput | None = UNSET
     expected_version: int | None = UNSET
 
@@ -93,6 +98,14 @@ class YearCloseInput:
     """The calendar year in which the fiscal year begins. The version is that of the period of its last day."""
 
     year: int
+    expected_version: int | None = UNSET
+
+
+@input
+class PeriodRevalueInput:
+    """The last day of a period, and that period's version."""
+
+    on: DateText
     expected_version: int | None = UNSET
 
 
@@ -202,6 +215,14 @@ mutations.table(
         "Opens days of the books again, the latest first. For closed ones it takes the permission `period.reopen`.",
         periods.reopen,
         input=PeriodReopenInput,
+    ),
+    Row(
+        "periodRevalue",
+        "Revalues what is open in foreign currencies at the rates of a period's last day, and takes it back on the next. Done again, it"
+        " posts the difference.",
+        revaluation.revalue,
+        input=PeriodRevalueInput,
+        asks=("period.adjust",),
     ),
     Row(
         "yearClose",

@@ -46,8 +46,9 @@ class Allocation:
     what is settled is the sum of those that neither are undone nor undo another.
     """
 
-    amount = money("amount")
+    amount = money("amount", "What it settles of the order, in the order's currency.")
     currency = column()
+    paid = money("paid_amount", "What the payment gives for it, in the payment's currency.", currency="paid_currency")
     allocated_on = column(doc="The day on which it counts in the books.")
     undone = _is_undone("allocations")
     customer = one()

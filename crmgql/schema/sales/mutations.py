@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.sales import orders
+from crmgql.domain.money import amendments
+from crmgql.domain.sales import credit, orders
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
@@ -31,10 +32,31 @@ class OrderSetLinesInput:
 
 
 @input
+class OrderAmendInput:
+    """What is left out stays. `lines`: all lines that the order has from now on."""
+
+    id: strawberry.ID
+    reason: str
+    lines: list[OrderLineInput] | None = UNSET
+    tax: MoneyInput | None = UNSET
+    discount: MoneyInput | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
 class OrderMoveInput:
     id: strawberry.ID
     expected_version: int | None = UNSET
     reason: str | None = UNSET
+
+
+@input
+class CreditApproveInput:
+    """The order, and why it may lead past its customer's credit limit."""
+
+    id: strawberry.ID
+    reason: str
+    expected_version: int | None = UNSET
 
 
 mutations.table(
@@ -54,11 +76,24 @@ mutations.table(
     Row("orderUpdate", "Changes what the input names.", orders.update, input=inputs.update(orders.FACTS)),
     Row("orderSetLines", "Replaces the lines of a draft.", orders.set_lines, input=OrderSetLinesInput),
     Row(
+        "orderAmend",
+        "Changes a committed order that is not shipped yet. What was paid above its new total becomes the customer's credit.",
+        amendments.amend,
+        input=OrderAmendInput,
+    ),
+    Row(
         "orderConfirm",
         "Confirms a draft: its lines and amounts are fixed, and the total is owed.",
         orders.move,
         "confirm",
         input=OrderMoveInput,
+    ),
+    Row(
+        "creditApprove",
+        "Lets an order lead past its customer's credit limit, up to its present total.",
+        credit.approve,
+        input=CreditApproveInput,
+        asks=("credit.approve",),
     ),
     Row(
         "orderProcess",

@@ -17,6 +17,7 @@ class Order:
     tax = money()
     discount = money()
     total = money()
+    credit_approved = money(doc="Up to which total the order may lead past its customer's credit limit.")
     paid = aggregates.order_paid()
     outstanding = aggregates.order_outstanding()
     cost = aggregates.order_cost()

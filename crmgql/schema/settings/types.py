@@ -18,6 +18,7 @@ class Company:
     write_off_tolerances = column(
         doc='By currency: up to which amount what is left open of an order is written off by itself, such as {"EUR": "0.01"}.'
     )
+    revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 
 
 @node(models.BusinessCalendar, order="name")

@@ -150,7 +150,7 @@ async def test_what_does_not_fit_is_refused_with_the_rest(
     await refused(crm, AllocationExceedsPayment, r"5\.00 USD is left", payment, order, "5.01")
     await refused(crm, AllocationExceedsPayment, r"5\.00 USD is left", payment, None, "5.01")
     await refused(crm, AllocationExceedsOpen, r"2\.00 USD is still owed", payment, small, "2.01")
-    await refused(crm, CurrencyMismatch, "EUR", payment, euros)
+    await refused(crm, AllocationExceedsOpen, r"2\.00 EUR is still owed", payment, euros, "5.00")
     await refused(crm, CurrencyMismatch, "USD", payment, order, "1.00", "EUR")
     await refused(crm, BadUserInput, "another customer", payment, others)
     await refused(crm, BadUserInput, "positive|above|more than", payment, order, "0")
@@ -289,21 +289,24 @@ async def test_many_orders_take_as_many_statements_as_one(
 
 RAW = {
     "undone again": ("allocations_undone_once", "{undo}, {sale} FROM allocations WHERE undoes_id IS NOT NULL"),
-    "another amount": ("allocations_undoes", "{part}, 1.00, allocated_on, id, {reversal} FROM {made}"),
-    "another order": ("allocations_undoes", "{other}, amount, allocated_on, id, {reversal} FROM {made}"),
-    "by no reversal": ("allocations_posted", "{part}, amount, allocated_on, id, {sale} FROM {made}"),
-    "a reversal as an allocation": ("allocations_undone", "{part}, amount, allocated_on, NULL, {reversal} FROM {made}"),
+    "another amount": ("allocations_undoes", "{part}, 1.00, 1.00, allocated_on, id, {reversal} FROM {made}"),
+    "another order": ("allocations_undoes", "{other}, amount, amount, allocated_on, id, {reversal} FROM {made}"),
+    "by no reversal": ("allocations_posted", "{part}, amount, amount, allocated_on, id, {sale} FROM {made}"),
+    "a reversal as an allocation": (
+        "allocations_undone",
+        "{part}, amount, amount, allocated_on, NULL, {reversal} FROM {made}",
+    ),
 }
 PARTS = {
-    "part": "customer_id, order_id, payment_id, item_id, source_item_id, currency",
-    "other": "customer_id, (SELECT id FROM orders WHERE id <> order_id), payment_id, item_id, source_item_id, currency",
-    "undo": "customer_id, order_id, payment_id, item_id, source_item_id, currency, amount, allocated_on, undoes_id",
+    "part": "customer_id, order_id, payment_id, item_id, source_item_id, currency, currency",
+    "other": "customer_id, (SELECT id FROM orders WHERE id <> order_id), payment_id, item_id, source_item_id, currency, currency",
+    "undo": "customer_id, order_id, payment_id, item_id, source_item_id, currency, currency, amount, amount, allocated_on, undoes_id",
     "made": "allocations a WHERE undoes_id IS NULL AND NOT EXISTS (SELECT FROM allocations u WHERE u.undoes_id = a.id)",
     "reversal": "(SELECT entry_id FROM posted)",
     "sale": "(SELECT id FROM ledger_entries WHERE kind = 'order.confirmed' LIMIT 1)",
 }
-INTO = """INSERT INTO allocations (customer_id, order_id, payment_id, item_id, source_item_id, currency, amount, allocated_on, undoes_id,
-    entry_id) SELECT """
+INTO = """INSERT INTO allocations (customer_id, order_id, payment_id, item_id, source_item_id, currency, paid_currency, amount, paid_amount,
+    allocated_on, undoes_id, entry_id) SELECT """
 REVERSE = """
 WITH posted AS (
     INSERT INTO ledger_entries (company_id, customer_id, owner_id, kind, reverses_id, key, request_hash, source_type, source_id,
@@ -346,7 +349,7 @@ async def test_raw_sql_cannot_reverse_an_allocation_and_leave_its_row(
     with pytest.raises(asyncpg.CheckViolationError, match="that no row undoes"):
         await database.execute(f"{REVERSE} SELECT 1")
     await database.execute(
-        REVERSE + INTO + "{part}, amount, allocated_on, id, {reversal} FROM {made}".format(**PARTS)
+        REVERSE + INTO + "{part}, amount, amount, allocated_on, id, {reversal} FROM {made}".format(**PARTS)
     )  # whole, it may be
     assert await sums(database) == {order: "0.00"}
 

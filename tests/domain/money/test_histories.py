@@ -15,32 +15,35 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import allocations, payments, write_offs
+from crmgql.domain.money import allocations, amendments, payments, write_offs
 from crmgql.domain.sales import orders
+from crmgql.domain.sales.orders import Line
 from crmgql.errors import CrmError
-from crmgql.records import records
+from crmgql.records import money, records
+from crmgql.records.money import Money
 from crmgql.schema import build
 from tests.conftest import NOW, connect
 from tests.domain import work
 from tests.domain.sales.test_revenue import draft
 from tests.ledger.conftest import acting, add_customer
 
-RATE = (
-    "INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source) VALUES ('EUR', 'USD', $1, $2, 'TEST')"
-)
-NET = "sum(CASE WHEN undoes_id IS NULL THEN amount ELSE -amount END)"
+RATE = "INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source) VALUES ($1, 'USD', $2, $3, 'TEST')"
+CURRENCIES = {"USD": 100, "EUR": 80, "JPY": 10_000}
+"""How much of each is worth about 100 dollars."""
+
+NET = "sum(CASE WHEN undoes_id IS NULL THEN {0} ELSE -{0} END)"
 WRONG = {
     "a payment is not what is allocated, unearned and credit": f"""
         SELECT p.id, p.amount, a.amount, i.open FROM payments p
-        LEFT JOIN (SELECT payment_id, {NET} AS amount FROM allocations GROUP BY 1) a ON a.payment_id = p.id
+        LEFT JOIN (SELECT payment_id, {NET.format("paid_amount")} AS amount FROM allocations GROUP BY 1) a ON a.payment_id = p.id
         LEFT JOIN (SELECT payment_id, sum(open) AS open FROM open_items WHERE purpose IN ('UNEARNED', 'CREDIT') GROUP BY 1) i
             ON i.payment_id = p.id
         WHERE coalesce(a.amount, 0) + coalesce(i.open, 0) <> CASE WHEN status = 'RECEIVED' THEN p.amount ELSE 0 END
             OR coalesce(a.amount, 0) NOT BETWEEN 0 AND p.amount""",
     "an order is not what is allocated, written off and open": f"""
         SELECT o.id, o.total_amount, a.amount, w.amount, i.open FROM orders o
-        LEFT JOIN (SELECT order_id, {NET} AS amount FROM allocations GROUP BY 1) a ON a.order_id = o.id
-        LEFT JOIN (SELECT order_id, {NET} AS amount FROM write_offs GROUP BY 1) w ON w.order_id = o.id
+        LEFT JOIN (SELECT order_id, {NET.format("amount")} AS amount FROM allocations GROUP BY 1) a ON a.order_id = o.id
+        LEFT JOIN (SELECT order_id, {NET.format("amount")} AS amount FROM write_offs GROUP BY 1) w ON w.order_id = o.id
         LEFT JOIN open_items i ON i.order_id = o.id AND i.purpose = 'RECEIVABLE'
         WHERE coalesce(a.amount, 0) + coalesce(w.amount, 0) + coalesce(i.open, 0) <> CASE WHEN committed THEN total_amount ELSE 0 END
             OR coalesce(a.amount, 0) NOT BETWEEN 0 AND o.total_amount OR coalesce(w.amount, 0) NOT BETWEEN 0 AND o.total_amount
@@ -57,10 +60,16 @@ WRONG = {
         SELECT id, open, free, base FROM open_items WHERE open = 0 AND base <> 0 OR open < 0 OR free < 0 OR base < 0""",
     "the books do not balance": """
         SELECT currency, sum(debit - credit), sum(base) FROM balances GROUP BY 1 HAVING sum(debit) <> sum(credit) OR sum(base) <> 0""",
+    "something is left between two currencies": """
+        SELECT owner_id, entry_id FROM postings WHERE 'EXCHANGE' IN (debit, credit)
+        GROUP BY 1, 2 HAVING sum(CASE WHEN debit = 'EXCHANGE' THEN base_amount ELSE -base_amount END) <> 0
+        UNION ALL SELECT owner_id, NULL FROM balances WHERE purpose = 'EXCHANGE' GROUP BY 1 HAVING sum(base) <> 0""",
     "an allocation without its event, or the other way round": """
         SELECT * FROM allocations a FULL JOIN (SELECT subject_id, kind FROM events WHERE subject_type = 'Allocation') e ON e.subject_id = a.id
         WHERE a.id IS NULL OR kind IS DISTINCT FROM CASE WHEN undoes_id IS NULL THEN 'allocation.made' ELSE 'allocation.undone' END""",
 }
+CURRENCY = "SELECT currency FROM payments WHERE id = $1 UNION ALL SELECT currency FROM orders WHERE id = $1"
+OWED = "SELECT o.id FROM orders o JOIN payments p USING (customer_id) WHERE p.id"
 REFUSED = (CrmError, *records.COLLIDED)
 
 
@@ -72,7 +81,7 @@ async def seller(database: asyncpg.Connection) -> UUID:
 
 @dataclass
 class Company:
-    """Two customers who buy and pay in two currencies, by chance."""
+    """Two customers who buy and pay in three currencies, by chance, and what they buy in another than they pay."""
 
     crm: db.Database
     database: asyncpg.Connection
@@ -82,11 +91,12 @@ class Company:
     async def step(self) -> None:
         """One act, which may be refused."""
         acts: list[tuple[int, Callable[[], Awaitable[None]]]] = [
-            (3, self.sell),
-            (4, self.receive),
+            (5, self.sell),
+            (5, self.receive),
             (5, self.allocate),
             (4, self.undo),
             (2, self.cancel),
+            (4, self.amend),
             (2, self.write_off),
             (1, self.undo_write_off),
             (1, self.move_rate),
@@ -95,8 +105,8 @@ class Company:
         with suppress(*REFUSED):
             await act()
 
-    def amount(self, most: int = 3000) -> Decimal:
-        return Decimal(self.dice.randrange(1, most)) / 100
+    def amount(self, currency: str) -> Money:
+        return money.rounded(Decimal(self.dice.randrange(1, 30)) / 101 * CURRENCIES[currency], currency), currency
 
     async def some(self, sql: str) -> UUID | None:
         async with self.crm.transaction() as tx:
@@ -104,16 +114,16 @@ class Company:
         return self.dice.choice(found) if found else None
 
     async def sell(self) -> None:
-        customer, currency = self.dice.choice(self.customers), self.dice.choice(("USD", "EUR"))
+        customer, (amount, currency) = self.dice.choice(self.customers), self.amount(self.dice.choice([*CURRENCIES]))
         async with acting(self.crm) as act:
-            order = await draft(act, customer, str(self.amount()), currency=currency)
+            order = await draft(act, customer, str(amount), currency=currency)
             await orders.move(act, "confirm", id=order)
 
     async def receive(self) -> None:
         order = await self.some("SELECT id FROM orders WHERE committed") if self.dice.random() < 0.5 else None
-        currency = self.dice.choice(("USD", "EUR"))
         customer = None if order else self.dice.choice(self.customers)
-        amount, pending = (self.amount(), currency), self.dice.random() < 0.2
+        currency = self.dice.choice([*CURRENCIES]) if order is None else await self.currency(order)
+        amount, pending = self.amount(currency), self.dice.random() < 0.2
         async with acting(self.crm) as act:
             id = await payments.record(
                 act, amount=amount, method="CASH", order_id=order, customer_id=customer, pending=pending
@@ -123,13 +133,21 @@ class Company:
 
     async def allocate(self) -> None:
         payment = await self.some("SELECT id FROM payments")
-        order = await self.some("SELECT id FROM orders") if self.dice.random() < 0.6 else None
         if payment is None:
             return
+        order, order_amount = None, None
+        currency = await self.currency(payment)
+        amount = self.amount(currency) if self.dice.random() < 0.5 else None
+        if self.dice.random() < 0.8:
+            order = await self.some(f"{OWED} = '{payment}'")
+        if order is not None and await self.currency(order) != currency and self.dice.random() < 0.5:
+            order_amount = self.amount(await self.currency(order))
         async with acting(self.crm) as act:
-            currency = await act.tx.connection.fetchval("SELECT currency FROM payments WHERE id = $1", payment)
-            amount = (self.amount(), currency) if self.dice.random() < 0.5 else None
-            await allocations.allocate(act, id=payment, order_id=order, amount=amount)
+            await allocations.allocate(act, id=payment, order_id=order, amount=amount, order_amount=order_amount)
+
+    async def currency(self, id: UUID) -> str:
+        async with self.crm.transaction() as tx:
+            return await tx.connection.fetchval(CURRENCY, id)  # type: ignore[no-any-return]
 
     async def undo(self) -> None:
         id = await self.some("SELECT id FROM allocations")
@@ -142,9 +160,9 @@ class Company:
         if order is None:
             return
         async with acting(self.crm) as act:
-            currency = await act.tx.connection.fetchval("SELECT currency FROM orders WHERE id = $1", order)
-            amount = (self.amount(500), currency) if self.dice.random() < 0.8 else None
-            await write_offs.write_off(act, order_id=order, amount=amount, reason="By chance.")
+            amount, currency = self.amount(await self.currency(order))
+            some = (money.rounded(amount / 5, currency), currency) if self.dice.random() < 0.8 else None
+            await write_offs.write_off(act, order_id=order, amount=some, reason="By chance.")
 
     async def undo_write_off(self) -> None:
         id = await self.some("SELECT id FROM write_offs")
@@ -158,9 +176,23 @@ class Company:
             async with acting(self.crm) as act:
                 await orders.move(act, "cancel", id=id)
 
+    async def amend(self) -> None:
+        id = await self.some("SELECT id FROM orders WHERE committed")
+        if id is None:
+            return
+        async with acting(self.crm) as act:
+            currency = await act.tx.connection.fetchval("SELECT currency FROM orders WHERE id = $1", id)
+            lines = [
+                Line(Decimal(1), description="Thing", unit_price=self.amount(currency))
+                for _ in range(self.dice.randrange(1, 4))
+            ]
+            await amendments.amend(act, id=id, reason="Chance", lines=lines)
+
     async def move_rate(self) -> None:
         async with self.crm.transaction() as tx:
-            await tx.connection.execute(RATE, NOW.date(), Decimal(self.dice.randrange(50, 200)) / 100)
+            currency = self.dice.choice(("EUR", "JPY"))
+            rate = Decimal(self.dice.randrange(50, 200)) / CURRENCIES[currency]
+            await tx.connection.execute(RATE, currency, NOW.date(), round(rate, 6))
 
     async def check(self) -> None:
         for what, sql in WRONG.items():
@@ -182,7 +214,7 @@ async def test_everything_adds_up_after_each_step(
         await company.step()
         await company.check()
     counted = await database.fetchrow(
-        "SELECT count(*) AS made, count(undoes_id) AS undone, count(*) FILTER (WHERE currency = 'EUR') AS euros,"
+        "SELECT count(*) AS made, count(undoes_id) AS undone, count(*) FILTER (WHERE currency <> paid_currency) AS exchanged,"
         " (SELECT count(undoes_id) FROM write_offs) AS asked_again FROM allocations"
     )
     assert min(counted) > 0, "a history in which nothing happens shows nothing"
@@ -200,7 +232,7 @@ async def test_everything_adds_up_with_twenty_writers(
     async def write(seed: int) -> None:
         own = Company(crm, database, company.customers, Random(seed))
         for _ in range(6):
-            for act in (own.allocate, own.undo, own.receive, own.cancel):
+            for act in (own.allocate, own.undo, own.receive, own.amend, own.cancel):
                 with suppress(*REFUSED):
                     await act()
 

@@ -139,8 +139,8 @@ RAW = {
     "another place": "UPDATE payments SET provider = 'x', provider_reference = 'y' WHERE status = 'RECEIVED'",
     "another day": "UPDATE payments SET received_at = received_at - interval '1 year' WHERE status = 'RECEIVED'",
     "an allocation out of nothing": "INSERT INTO allocations (customer_id, order_id, payment_id, item_id, source_item_id,"
-    " currency, amount, allocated_on, entry_id) SELECT customer_id, order_id, payment_id, item_id, source_item_id, currency, 1.00,"
-    " allocated_on, (SELECT id FROM ledger_entries WHERE kind = 'order.confirmed') FROM allocations",
+    " currency, paid_currency, amount, paid_amount, allocated_on, entry_id) SELECT customer_id, order_id, payment_id, item_id,"
+    " source_item_id, currency, currency, 1.00, 1.00, allocated_on, (SELECT id FROM ledger_entries WHERE kind = 'order.confirmed') FROM allocations",
 }
 
 

@@ -162,3 +162,21 @@ async def test_specs_take_nothing_but_json(world: World, kind: str, given: dict[
     assert "errors" not in answer
     plain = await world.ask(query.replace(kind, "JSON", 1), world.viewer(), value=[None, True, 1, 1.5, "x", {"c": {}}])
     assert plain["data"]["productCreate"]["product"]["specs"] == {"a": [{"b": [None, True, 1, 1.5, "x", {"c": {}}]}]}
+
+
+async def test_only_what_is_recognised_over_time_has_months(world: World) -> None:
+    id = await world.product()
+
+    async def update(**given: Any) -> Any:
+        show = "recognition recognitionMonths countsAsRevenue"
+        return await world.do("productUpdate", "FINANCE", show, id=id, **given)
+
+    for wrong in (
+        {"recognition": "OVER_TIME"},
+        {"recognitionMonths": 3},
+        {"recognition": "OVER_TIME", "recognitionMonths": 121},
+    ):
+        assert (await update(**wrong)).field == "recognitionMonths"
+    answer = await update(recognition="OVER_TIME", recognitionMonths=3, countsAsRevenue=False)
+    assert answer.done == {"recognition": "OVER_TIME", "recognitionMonths": 3, "countsAsRevenue": False}
+    assert (await update(recognition="ON_SHIPMENT")).done["recognitionMonths"] is None

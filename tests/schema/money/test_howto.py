@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World
+from tests.schema.world import World, money, uuid_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -26,7 +27,7 @@ def steps(section: str) -> list[str]:
 
 
 async def test_the_steps_work(world: World) -> None:
-    before, soft_close, pay, year, close, show, reopen = steps("Close a month")
+    before, soft_close, pay, revalue, year, close, show, reopen = steps("Close a month")
 
     async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
         answer = await world.ask(query, world.viewer(role), **variables)
@@ -42,6 +43,17 @@ async def test_the_steps_work(world: World) -> None:
     assert (await ask(before))["status"] == "CLOSED"
     assert (await ask(soft_close))["status"] == "SOFT_CLOSED"
     await ask(pay, customer=await world.customer())
+    rate = {
+        "currency": "EUR",
+        "base_currency": "USD",
+        "effective_on": date(2025, 12, 31),
+        "rate": Decimal("1.5"),
+        "source": "TEST",
+    }
+    await world.insert("fx_rates", **rate)
+    assert (await ask(revalue))["lastOn"] == "2025-12-31"
+    found = await trial.as_of(world.database, date(2025, 12, 31))
+    assert found["REVALUATION", "EUR"] == (0, Decimal("-62.50"))
     assert (await ask(year))["lastOn"] == "2025-12-31"
     found = await trial.as_of(world.database, date(2025, 12, 31))
     assert {purpose: str(base) for (purpose, _), (_, base) in found.items() if purpose in ("FEES", "RETAINED")} == {
@@ -102,3 +114,50 @@ async def test_money_of_nobody_is_assigned_or_returned(world: World) -> None:
     assert shown["data"] == {"payment": {"suspense": {"payer": "A. Non"}}, "order": {"paid": {"amount": "5.00"}}}
     returned = (await world.ask(give_back, finance, receipt=second))["data"]["suspenseReturn"]
     assert returned["suspenseReceipt"] == {"status": "RETURNED", "statusReason": "It was sent twice."}
+
+
+async def test_an_order_in_another_currency_is_settled(world: World) -> None:
+    record, allocate = steps("Settle an order in another currency")
+    finance, customer = world.viewer("FINANCE"), await world.customer()
+    line = {"quantity": "1", "description": "Thing", "unitPrice": money("10.500", "KWD")}
+    order = (await world.do("orderCreate", customerId=customer, currency="KWD", lines=[line])).done["id"]
+    await world.do("orderConfirm", id=order)
+    payment = (await world.ask(record, finance, customer=customer))["data"]["paymentRecord"]["payment"]["id"]
+    answer = (await world.ask(allocate, finance, payment=payment, order=order))["data"]["paymentAllocate"]
+    assert answer["userErrors"] == []
+    assert answer["payment"]["allocations"]["nodes"] == [
+        {"amount": money("10.500", "KWD"), "paid": money("5250", "JPY")}
+    ]
+    (owed,) = await world.database.fetch(
+        "SELECT open FROM open_items WHERE purpose = 'RECEIVABLE' AND order_id = $1", uuid_of(order)
+    )
+    assert owed["open"] == 0
+
+
+async def test_revenue_is_reported(world: World) -> None:
+    (query,) = steps("See what was sold, earned and received")
+    await world.order("CONFIRMED")
+    (group,) = (await world.ask(query, world.viewer("FINANCE")))["data"]["revenue"]["groups"]
+    assert (group["month"], group["booked"]) == ("2026-11", {"amount": "25.00", "currency": "EUR"})
+    hidden = (await world.ask(query, world.viewer("SUPPORT")))["data"]["revenue"]["groups"]
+    assert hidden == [{**group, "margin": None}]
+
+
+async def test_an_order_is_changed(world: World) -> None:
+    (amend,) = steps("Change an order")
+    order = await world.order("CONFIRMED")
+    await world.do("paymentRecord", orderId=order, amount=money("5.00"), method="CASH")
+    answer = (await world.ask(amend, world.viewer("FINANCE"), order=order))["data"]["orderAmend"]
+    amounts = {name: value["amount"] for name, value in answer["order"].items()}
+    assert (answer["userErrors"], amounts) == ([], {"total": "3.00", "paid": "5.00", "outstanding": "0.00"})
+
+
+async def test_revenue_is_recognised_later(world: World) -> None:
+    over_time, counted = steps("Recognise revenue later")
+    answer = await world.ask(over_time, world.viewer("FINANCE"), product=await world.product())
+    assert answer["data"]["productUpdate"] == {
+        "product": {"recognition": "OVER_TIME", "recognitionMonths": 12},
+        "userErrors": [],
+    }
+    answer = await world.ask(counted, world.viewer("ADMIN"))
+    assert answer["data"]["companyUpdate"]["company"] == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}

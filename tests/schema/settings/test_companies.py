@@ -235,3 +235,13 @@ async def test_a_deal_that_only_says_the_day_stands_since_the_companys_midnight(
     row = await shanghai.row("opportunities", id)
     assert row["stage_since"] == datetime(2026, 2, 28, 16, 0, tzinfo=UTC)
     assert id_of("Opportunity", row["id"]) == id
+
+
+async def test_which_statuses_count_as_revenue(world: World) -> None:
+    async def set_to(*statuses: str) -> Any:
+        return await world.do("companyUpdate", "ADMIN", "revenueStatuses", revenueStatuses=list(statuses))
+
+    for wrong in ((), ("DRAFT",), ("CONFIRMED", "CANCELLED")):
+        answer = await set_to(*wrong)
+        assert (answer.code, answer.field) == ("BAD_USER_INPUT", "revenueStatuses")
+    assert (await set_to("DELIVERED", "SHIPPED", "SHIPPED")).done == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}

@@ -113,14 +113,15 @@ def apply(state: State, fact: Fact) -> State:
         state = replace(state, orders=state.orders | {fact.order})
     if fact.kind in (Kind.NOTED, Kind.UNKNOWN):
         return replace(state, others=state.others | {fact.event_id})
-    subject = _subject(fact)
+    subject = subject_of(fact)
     before = state.standing.get(subject)
     if before is not None and not outweighs(fact, before):
         return replace(state, late=state.late + 1)
     return replace(state, standing={**state.standing, subject: fact})
 
 
-def _subject(fact: Fact) -> Subject:
+def subject_of(fact: Fact) -> Subject:
+    """What the fact is about, of which one fact counts."""
     if fact.cumulative:
         return TOTAL, fact.currency or WHOLE
     return fact.kind.family, fact.part or WHOLE

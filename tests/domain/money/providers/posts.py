@@ -81,7 +81,11 @@ class Post:
 
 def stripe(kind: str, thing: Mapping[str, Any], *, secret: str = SECRET, time: str = TIME, **event: Any) -> Post:
     values = {"id": "evt_1", "type": kind, "created": int(TIME), "livemode": True, "data": {"object": thing}}
-    body = json.dumps({**values, **event}).encode()
+    return signed(json.dumps({**values, **event}).encode(), secret=secret, time=time)
+
+
+def signed(body: bytes, *, secret: str = SECRET, time: str = TIME) -> Post:
+    """A body of Stripe's."""
     made = hmac.new(secret.encode(), time.encode() + b"." + body, hashlib.sha256).hexdigest()
     return Post("stripe", body, {"Stripe-Signature": f"t={time},v1={made}"})
 

@@ -1,0 +1,11 @@
+"""What customers owe and have, to filter and order by; credit limits."""
+
+from pathlib import Path
+
+from tortoise import migrations
+from tortoise.migrations.operations import RunSQL
+
+
+class Migration(migrations.Migration):
+    dependencies = [("crm", "0031_exchange")]
+    operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

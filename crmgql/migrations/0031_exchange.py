@@ -1,0 +1,11 @@
+"""Orders in one currency paid in another: both amounts of an allocation."""
+
+from pathlib import Path
+
+from tortoise import migrations
+from tortoise.migrations.operations import RunSQL
+
+
+class Migration(migrations.Migration):
+    dependencies = [("crm", "0023_allocations")]
+    operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
