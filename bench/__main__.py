@@ -1,7 +1,8 @@
 """`python -m bench`: the 360 side by side. `growth`: the same at 1 and at 100 times the data. `planning`: without a
 database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per second to sellers by weight. `stale`: the stale
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
-`imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `verify`: entries of the
+`imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `hooks`: a burst of posts of a
+payment provider, and how they are booked. `verify`: entries of the
 books per second. `revenue`: reports over orders, beside a plain GROUP BY. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bench import (
     data,
     doors,
     growth,
+    hooks,
     idle,
     imports,
     jobs,
@@ -47,6 +49,7 @@ def main() -> None:
             "idle",
             "imports",
             "feed",
+            "hooks",
             "ledger",
             "verify",
             "revenue",
@@ -127,6 +130,10 @@ def main() -> None:
     if options.what == "ledger":
         with data.servers(None, options.database_url, options.redis_url) as urls:
             ledger.run(urls, rounds=options.rounds, console=console)
+        return
+    if options.what == "hooks":
+        with data.servers(None, options.database_url, options.redis_url) as urls:
+            hooks.run(urls, console)
         return
     if options.what == "stale":
         with data.servers(None, options.database_url, options.redis_url) as urls:

@@ -15,7 +15,7 @@ from uuid import UUID
 from crmgql.domain.money import allocations, exchanging
 from crmgql.domain.money.allocations import Made
 from crmgql.domain.money.exchanging import Pair
-from crmgql.domain.sales import orders, revenue
+from crmgql.domain.sales import credit, orders, revenue
 from crmgql.domain.sales.orders import Line
 from crmgql.errors import OrderBelowSettled
 from crmgql.events import outbox
@@ -47,7 +47,8 @@ async def amend(
     """Changes a committed order as `orders.amend` does, and books it.
 
     More is owed as if it were confirmed today. Less is taken off what is open; what was paid above the new total becomes the
-    customer's credit that names the order, or goes back to the credit that it was paid with. Raises `OrderBelowSettled` where
+    customer's credit that names the order, or goes back to the credit that it was paid with; in another currency it stays
+    unearned. Raises `OrderBelowSettled` where
     neither is enough, `IllegalTransition` for an order that is a draft, invoiced, shipped or cancelled, `PeriodClosed`.
     """
     before, after = await orders.amend(
@@ -57,6 +58,8 @@ async def amend(
     freed = await _free(act, after, less) if less > 0 else []
     booked = await revenue.follow(act, [id], on=act.today)
     await outbox.record_many(act.tx, act.viewer, [*freed, *booked])
+    if less < 0:
+        await credit.warn(act, after)
     return id
 
 
@@ -110,7 +113,7 @@ def _again(act: Act, undone: Sequence[Row], excess: Decimal, rests: dict[UUID, R
 def _credits(
     act: Act, order: Row, undone: Sequence[Row], again: Sequence[Made], rests: dict[UUID, Rest], base_currency: str
 ) -> Iterator[Entry]:
-    """The entries that make credit of what of payments is freed."""
+    """The entries that make credit of what of payments is freed. In another currency than the order's it stays unearned."""
     freed: dict[tuple[UUID, UUID], Decimal] = {}
     for row, sign in [(row, 1) for row in undone] + [(each.row, -1) for each in again]:
         source = row["payment_id"], row["source_item_id"]
@@ -118,7 +121,7 @@ def _credits(
     day = max([act.today, *(row["allocated_on"] for row in undone)])
     for (payment_id, source_id), amount in freed.items():
         rest = rests[source_id]
-        if amount and rest.account.purpose is Purpose.UNEARNED:
+        if amount and rest.account.purpose is Purpose.UNEARNED and rest.currency == order["currency"]:
             credit = Item(Purpose.CREDIT, rest.currency, order_id=order["id"], payment_id=payment_id)
             base = share(amount, rest.open, rest.base, base_currency)
             yield Entry(

@@ -138,6 +138,33 @@ async def test_credit_goes_back_to_the_credit_that_it_was(
     assert (credit["order_id"], credit["open"]) == (first, Decimal("3.00"))
 
 
+async def test_what_was_paid_in_another_currency_stays_with_its_payment(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """50.00 EUR settled 100.00 USD; half of the order is left, and so is half of the payment."""
+    id = await confirmed(crm, customer, "100.00")
+    payment = await pay(crm, "50.00", currency="EUR", customer_id=customer)
+    async with acting(crm) as act:
+        amounts = {"amount": (Decimal("50.00"), "EUR"), "order_amount": (Decimal("100.00"), "USD")}
+        await allocations.allocate(act, id=payment, order_id=id, **amounts)
+    await amend(crm, id, "50.00")
+    assert await settled(database) == [(payment, "50.00")]
+    (left,) = await database.fetch(ITEMS)
+    assert (left["purpose"], left["order_id"], left["open"]) == ("UNEARNED", None, Decimal("25.00"))
+
+
+async def test_who_grows_past_the_limit_is_told_of(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    await database.execute("UPDATE customers SET credit_limit_amount = 15.00, credit_policy = 'WARN'")
+    id = await confirmed(crm, customer, "10.00")
+    await amend(crm, id, "14.00")
+    kinds = "SELECT count(*) FROM events WHERE kind = 'order.creditLimitPassed'"
+    assert await database.fetchval(kinds) == 0
+    await amend(crm, id, "16.00")
+    assert await database.fetchval(kinds) == 1
+
+
 async def test_what_is_gone_otherwise_stays_gone(
     crm: db.Database, database: asyncpg.Connection, customer: UUID
 ) -> None:
