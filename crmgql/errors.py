@@ -126,6 +126,20 @@ class OrderBelowSettled(CrmError):
     final = True
 
 
+class RefundExceedsReceived(CrmError):
+    """More would be refunded than was received and not refunded yet, refunds that are under way included."""
+
+    code = "REFUND_EXCEEDS_RECEIVED"
+    final = True
+
+
+class DisputeExceedsPayment(CrmError):
+    """More of the payment would be disputed, or was lost, than it has."""
+
+    code = "DISPUTE_EXCEEDS_PAYMENT"
+    final = True
+
+
 class WriteOffExceedsOpen(CrmError):
     """More would be written off than is still owed for the order."""
 

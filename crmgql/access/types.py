@@ -80,6 +80,8 @@ ENTRIES |= {
     "WriteOff": Access("payments", "write_offs", under_customer("payment.read"), "payment.write", vouches=True),
     "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
+    "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),
+    "Refund": Access("payments", "refunds", under_customer("payment.read"), "payment.write", vouches=True),
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),

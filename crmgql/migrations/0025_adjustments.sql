@@ -191,30 +191,3 @@ CREATE CONSTRAINT TRIGGER suspense_receipts_paid AFTER INSERT OR UPDATE OF suspe
     FOR EACH ROW WHEN (NEW.suspense_id IS NOT NULL) EXECUTE FUNCTION suspense_as_posted('suspense_id');
 CREATE CONSTRAINT TRIGGER payments_suspense_kept AFTER UPDATE OF suspense_id ON payments DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.suspense_id IS DISTINCT FROM NEW.suspense_id) EXECUTE FUNCTION payment_is_kept();
-
--- At the commit: a payment's money is in the books exactly if it is received: what entries moved, but for those of refunds.
--- Over TRANSFER it comes from another owner, such as the company that did not know whose it was.
-CREATE OR REPLACE FUNCTION payment_as_posted() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    payment payments;
-    posted numeric;
-BEGIN
-    SELECT * INTO payment FROM payments WHERE id = NEW.id;
-    -- By its own items, and by theirs: a customer may have thousands.
-    SELECT coalesce(sum(moves.amount), 0) INTO posted
-    FROM (SELECT * FROM open_items WHERE payment_id = payment.id OFFSET 0) AS item, LATERAL (
-        SELECT owner_id, entry_id, amount, debit AS bank FROM postings
-        WHERE credit_item_id = item.id AND phase = 'POSTED' AND debit IN ('BANK', 'CLEARING', 'TRANSFER')
-        UNION ALL
-        SELECT owner_id, entry_id, -amount, credit FROM postings
-        WHERE debit_item_id = item.id AND phase = 'POSTED' AND credit IN ('BANK', 'CLEARING', 'TRANSFER')
-    ) AS moves JOIN ledger_entries AS e ON e.owner_id = moves.owner_id AND e.id = moves.entry_id
-    WHERE item.purpose = 'UNEARNED' AND item.customer_id = payment.customer_id AND item.currency = payment.currency
-        AND CASE moves.bank WHEN 'TRANSFER' THEN e.source_type = 'Payment' AND e.source_id = payment.id ELSE e.source_type <> 'Refund' END;
-    IF posted <> (CASE WHEN payment.status = 'RECEIVED' THEN payment.amount ELSE 0 END) THEN
-        RAISE EXCEPTION 'payment % is % with %, and % of it is in the books', payment.id, payment.status, payment.amount, posted
-            USING ERRCODE = 'check_violation', TABLE = 'payments', CONSTRAINT = 'payments_posted';
-    END IF;
-    RETURN NULL;
-END
-$$;

@@ -46,6 +46,13 @@ class TextArrayField(fields.Field[list[str]], list):  # type: ignore[type-arg,mi
     skip_to_python_if_native = True
 
 
+class UuidArrayField(fields.Field[list[UUID]], list):  # type: ignore[type-arg,misc]
+    """A `uuid[]` column."""
+
+    SQL_TYPE = "UUID[]"
+    skip_to_python_if_native = True
+
+
 class TransactionIdField(fields.Field[int], int):
     """A transaction's number: 64 bits, rising, never used again by this server."""
 

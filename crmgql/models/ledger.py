@@ -24,6 +24,7 @@ from crmgql.models.base import (
     NumberField,
     Record,
     Undescribed,
+    UuidArrayField,
     amounts,
     check,
     index,
@@ -267,6 +268,7 @@ class OpenItem(Model, metaclass=Undescribed):
             CompositeKey("open_items_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("open_items_payment", ("payment_id",), "payments", ("id",)),
             CompositeKey("open_items_suspense", ("suspense_id",), "suspense_receipts", ("id",)),
+            CompositeKey("open_items_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
                 "open_items_entry", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id"), deferred=True
             ),
@@ -283,6 +285,7 @@ class OpenItem(Model, metaclass=Undescribed):
             index("open_items_order", "customer_id", "order_id", "id"),
             index("open_items_payment", "payment_id", "id"),
             partial("open_items_suspense", "suspense_id IS NOT NULL", "suspense_id"),
+            partial("open_items_dispute", "dispute_id IS NOT NULL", "customer_id", "dispute_id"),
             partial("open_items_open", "open > 0", "owner_id", "purpose", "currency", "due_on"),
         ]
 
@@ -376,6 +379,25 @@ class LedgerLink(Model, metaclass=Undescribed):
         composite_keys = (
             CompositeKey("ledger_links_entry_fkey", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
         )
+
+
+class AuditLink(Model, metaclass=Undescribed):
+    """The place of a statement's audit rows in a lane: `digest` is of their text, in the order of their ids.
+
+    The lanes are below zero: those from 0 on have entries. The owner is the customer, or the company for rows of several or of none.
+    """
+
+    owner_id = fields.UUIDField(primary_key=True)
+    lane = fields.SmallIntField()
+    seq = fields.BigIntField()
+    ids: Any = UuidArrayField()
+    digest: Any = fields.BinaryField()
+    hash: Any = fields.BinaryField()
+
+    class Meta:
+        table = "audit_links"
+        primary_key = ("owner_id", "lane", "seq")
+        constraints = [check("audit_links_lane", "lane < 0")]
 
 
 class Balance(Model, metaclass=Undescribed):

@@ -143,6 +143,8 @@ def rows() -> dict[str, list[Row]]:
     _suspense(made)
     _allocations(made)
     _write_offs(made)
+    _refunds(made)
+    _disputes(made)
     _talk(made, dice)
     _trail(made, dice)
     company_work.fill(made)
@@ -445,6 +447,48 @@ def _write_offs(made: dict[str, list[Row]]) -> None:
             )
 
 
+def _refunds(made: dict[str, list[Row]]) -> None:
+    """Each fifth payment is refunded twice, in part, with every status; each tenth refund is of a customer's credit."""
+    for number, payment in enumerate(made["payments"], 1):
+        for turn in range(0 if number % 5 else 2):
+            row = len(made["refunds"]) + 1
+            status = ("SUCCEEDED", "REQUESTED", "SUCCEEDED", "FAILED", "UNKNOWN", "CANCELLED")[row % 6]
+            made["refunds"].append(
+                {name: payment[name] for name in ("customer_id", "currency", "method", "provider")}
+                | {
+                    "payment_id": key("payments", number) if row % 10 else None,
+                    "amount": exact(Decimal(1 + turn + row % 3), payment["currency"]),
+                    "status": status,
+                    "reason": "By letter" if row % 2 else None,
+                    "provider_reference": f"re-{row}" if payment["provider"] and row % 3 else None,
+                    "requested_at": moment(number),
+                    "ended_at": None if status in ("REQUESTED", "UNKNOWN") else moment(number + 1),
+                }
+            )
+
+
+def _disputes(made: dict[str, list[Row]]) -> None:
+    """Each seventh payment is disputed, some at a fee."""
+    for number, payment in enumerate(made["payments"], 1):
+        if number % 7:
+            continue
+        row = len(made["disputes"]) + 1
+        status = ("OPEN", "WON", "LOST")[row % 3]
+        made["disputes"].append(
+            {name: payment[name] for name in ("customer_id", "currency", "provider")}
+            | {
+                "payment_id": key("payments", number),
+                "amount": exact(Decimal(2 + row), payment["currency"]),
+                "fee_amount": exact(Decimal("1.5"), payment["currency"]) if row % 2 else None,
+                "status": status,
+                "reason": "Not received" if row % 2 else None,
+                "provider_reference": f"dp-{row}" if payment["provider"] else None,
+                "opened_at": moment(number),
+                "ended_at": None if status == "OPEN" else moment(number + 1),
+            }
+        )
+
+
 def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
     contacts = made["contacts"]
     for number in range(1, 51):
@@ -506,7 +550,14 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
         if kind in ("Event", "AuditEntry"):
             continue
         # What is seen as payments and accounts are.
-        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "WriteOff", "SuspenseReceipt", "ProviderEvent")
+        alike = kind in OPEN_TO_ALL or kind in (
+            "Allocation",
+            "WriteOff",
+            "SuspenseReceipt",
+            "Refund",
+            "Dispute",
+            "ProviderEvent",
+        )
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

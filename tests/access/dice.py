@@ -70,6 +70,8 @@ TABLES = (
     "suspense_receipts",
     "payment_accounts",
     "provider_events",
+    "refunds",
+    "disputes",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments, their allocations and write-offs; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of orders, lines, payments, their allocations, refunds, disputes and write-offs; who is a marketer and something else sees these as the other.
 - Money of which nobody knows whose it is, is for administrators, finance and integrations.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
@@ -102,6 +102,8 @@ TABLE_OF = {
     "Allocation": "allocations",
     "WriteOff": "write_offs",
     "SuspenseReceipt": "suspense_receipts",
+    "Refund": "refunds",
+    "Dispute": "disputes",
     "AccountingPeriod": "accounting_periods",
     "PaymentAccount": "payment_accounts",
     "ProviderEvent": "provider_events",
@@ -109,7 +111,7 @@ TABLE_OF = {
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation", "WriteOff", "SuspenseReceipt"),
+    "payments": ("Allocation", "WriteOff", "SuspenseReceipt", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
     "providers": ("PaymentAccount", "ProviderEvent"),
     "orders": ("OrderLine",),
@@ -291,7 +293,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Allocation", "WriteOff"):
+        for kind in ("Order", "OrderLine", "Payment", "Allocation", "WriteOff", "Refund", "Dispute"):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 

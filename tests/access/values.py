@@ -12,6 +12,7 @@ DOCUMENT = "fragment Payload on Event { kind }"
 """What all subscriptions deliver."""
 
 SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
+COMMITTED = SOLD | {"UNAVAILABLE"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
     *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
@@ -21,6 +22,8 @@ COMPUTED = {
     ("Product", "margin"),
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
+    ("Payment", "unallocated"),
+    ("Payment", "refunded"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
@@ -73,6 +76,11 @@ class Values:
             for row in rows[TABLE_OF[kind]]:
                 if sight.sees(kind, row):
                     self.under[kind, row["customer_id"]].append(row)
+        self.left = left(rows)
+        self.refunded: dict[Any, Decimal] = defaultdict(Decimal)
+        for refund in rows["refunds"]:
+            if refund["status"] == "SUCCEEDED":
+                self.refunded[refund["payment_id"]] += refund["amount"]
         self.undone = {row["undoes_id"] for table in ("allocations", "write_offs") for row in rows[table]}
         self.written_off: dict[Any, Decimal] = defaultdict(Decimal)
         for row in rows["write_offs"]:
@@ -85,6 +93,8 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
+        if kind == "Payment":
+            return money({"unallocated": self.left, "refunded": self.refunded}[field][row["id"]], row["currency"])
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
         if kind == "EventSubscription":
@@ -167,6 +177,18 @@ class Values:
         }
         times = [row[column] for kind, column in columns.items() for row in self.under[kind, customer["id"]]]
         return max((time for time in times if time is not None), default=None)
+
+
+def left(rows: dict[str, list[Row]]) -> dict[Any, Decimal]:
+    """What is left of each payment when the books are made: the orders took what they could, in the order of the payments."""
+    owed = {order["id"]: order["total_amount"] for order in rows["orders"] if order["status"] in COMMITTED}
+    rests: dict[Any, Decimal] = defaultdict(Decimal)
+    received = [payment for payment in rows["payments"] if payment["status"] == "RECEIVED"]
+    for payment in sorted(received, key=lambda each: (each["received_at"], each["id"])):
+        taken = min(payment["amount"], owed.get(payment["order_id"], Decimal(0)))
+        owed[payment["order_id"]] = owed.get(payment["order_id"], Decimal(0)) - taken
+        rests[payment["id"]] = payment["amount"] - taken
+    return rests
 
 
 class Campaigns:

@@ -33,6 +33,12 @@ REFUSED = {
     "allocations_pkey": KEY,
     "write_offs_pkey": KEY,
     "payments_suspense_once": "moves to a table of claims (suspense → payment)",
+    "disputes_pkey": KEY,
+    "disputes_origin": ORIGIN,
+    "disputes_provider_reference": "moves to a table of claims (provider, reference → dispute)",
+    "refunds_pkey": KEY,
+    "refunds_origin": ORIGIN,
+    "refunds_provider_reference": "moves to a table of claims (provider, reference → refund)",
     "open_items_pkey": KEY,
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
     "opportunity_actions_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, key_action_id)",
@@ -70,7 +76,7 @@ SELECT t.relname AS table, k.relname AS key,
 FROM pg_index JOIN pg_class k ON k.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
 WHERE indisunique AND t.relnamespace = 'public'::regnamespace AND NOT t.relispartition AND (t.relname = 'customers' OR EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = t.oid AND attname = 'customer_id' AND NOT attisdropped) OR t.relname = ANY ($1))"""
-BOOKS = {"ledger_entries", "postings", "open_items", "ledger_heads", "ledger_links", "balances"}
+BOOKS = {"ledger_entries", "postings", "open_items", "ledger_heads", "ledger_links", "audit_links", "balances"}
 """Distributed by their owner: the customer, or the company, which is then a shard of its own."""
 
 

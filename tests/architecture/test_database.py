@@ -44,12 +44,16 @@ UNDER_CUSTOMER = {
     "recognition_schedules",
     "allocations",
     "write_offs",
+    "customer_standings",
     "provider_events",
+    "refunds",
+    "disputes",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
 
 KEPT = {
+    "audit_links",
     "ledger_heads",
     "balances",
     "anchors",
@@ -62,6 +66,8 @@ KEPT = {
     "suspense_receipts",
     "provider_events",
     "provider_posts",
+    "refunds",
+    "disputes",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

@@ -269,6 +269,7 @@ def test_canonical_json(value: Any, text: str) -> None:
 
 
 PLAIN = {
+    "Allocation": {"paid_currency"},
     "ApiKey": {"name", "hint", "scopes"},
     "BusinessCalendar": {"name", "timezone", "working_days", "holidays"},
     "Campaign": {"name", "channel"},

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -86,7 +86,7 @@ Document = tuple[str, UUID]
 class Made:
     """A part of a payment that settles a part of an order, or that no longer does, and the entry that posts it.
 
-    `rest`: what is left of the receivable that it settles.
+    `rest`: what is left of the receivable that a payment settles for the first time.
     """
 
     row: Row
@@ -155,24 +155,23 @@ def make(
 
 
 def again(
-    row: Row, part: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
-) -> Made | None:
-    """What of an allocation that was undone settles the same order again; None where it is nothing of one of the currencies."""
-    if not (part.paid and part.owed):
-        return None
-    order = Side(row["order_id"], rests[row["item_id"]], on)
-    payment = Side(row["payment_id"], rests[row["source_item_id"]], on)
-    used = {name: row[name] for name in ("rate_id", "paid_rate_id") if row.get(name)}
-    return make(
-        part,
-        order,
-        payment,
-        customer_id=row["customer_id"],
-        on=on,
-        base_currency=base_currency,
-        source=source,
-        **used,
-    )
+    row: Row, room: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
+) -> list[Made]:
+    """What of an allocation that was undone settles the same order again, at its own rate: as much as there is room for. It is one
+    allocation, or none where the smallest amount of a currency would have to be split: that stays free."""
+    paid, owed = rests[row["source_item_id"]], rests[row["item_id"]]
+    whole = Pair(row["paid_amount"], row["amount"])
+    most = Pair(min(whole.paid, room.paid), min(whole.owed, room.owed))
+    if not (most.paid and most.owed):
+        return []
+    try:
+        part = exchanging.within(whole, most, paid.currency, owed.currency)
+    except BadUserInput:
+        return []
+    sides = Side(row["order_id"], owed, on), Side(row["payment_id"], paid, on)
+    used = {name: row[name] for name in ("rate_id", "paid_rate_id")}
+    given: Row = {"customer_id": row["customer_id"], "on": on, "base_currency": base_currency, "source": source, **used}
+    return [make(part, sides[0], sides[1], **given)]
 
 
 async def post(
@@ -180,24 +179,27 @@ async def post(
     made: Sequence[Made],
     *,
     before: Sequence[Entry] = (),
+    after: Sequence[Entry] = (),
+    refusals: book.Refusals | None = None,
     written_off: Sequence[write_offs.Made] | None = None,
 ) -> list[outbox.Entry]:
-    """Posts the entries, in their order behind those `before`, and records the allocations. The caller records the events.
+    """Posts the entries, in their order between those `before` and `after`, and records the allocations. The caller records the
+    events. Raises as `book.post`.
 
-    Unless `written_off` says what is written off and no longer is: what they leave open of a receivable within the tolerance, and
-    what completes those that are undone.
+    Unless `written_off` says what is written off and no longer is: what payments leave open of a receivable within the tolerance,
+    and what completes allocations that are undone.
     """
     if written_off is None:
         undone = [(each.row["customer_id"], each.row["undoes_id"]) for each in made if each.row.get("undoes_id")]
         completing = await write_offs.completing(act, undone)
         written_off = [*completing, *await write_offs.by_rule(act, list(_paid(made).values()))]
-    entries = [*before, *(each.entry for each in made), *(each.entry for each in written_off)]
-    posted = await book.post(act, periods.adjusting(act, entries))
-    end = len(before) + len(made)
-    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) : end], strict=True)]
+    entries = [*before, *(each.entry for each in made), *after, *(each.entry for each in written_off)]
+    posted = await book.post(act, periods.adjusting(act, entries), refusals=refusals)
+    posted, others = posted[len(before) :], posted[len(entries) - len(written_off) :]
+    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted, strict=False)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
-    return [*(_event(row) for row in rows), *await write_offs.record(act, written_off, posted[end:])]
+    return [*(_event(row) for row in rows), *await write_offs.record(act, written_off, others)]
 
 
 def _paid(made: Sequence[Made]) -> dict[UUID, Owed]:
@@ -371,16 +373,21 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     return made.row["id"]  # type: ignore[no-any-return]
 
 
-async def undoing(act: Act, rows: Sequence[Row]) -> list[Made]:
-    """What undoes these allocations, to be posted, in their order. None is undone before the day on which it was made."""
-    days = {row["entry_id"]: max(act.today, row["allocated_on"]) for row in rows}
-    entries = {each.reverses_id: each for each in await book.reversals(act, days, kind="payment.unallocated")}
-    return [Made(_undoing(row, days[row["entry_id"]]), entries[row["entry_id"]]) for row in rows]
+async def undoing(
+    act: Act, rows: Sequence[Row], *, on: date | None = None, source: Document | None = None
+) -> list[Made]:
+    """What undoes these allocations on a day, or today, to be posted, in their order; `source` as for `make`. None is undone
+    before the day on which it was made."""
+    days = {row["entry_id"]: max(on or act.today, row["allocated_on"]) for row in rows}
+    reversals = await book.reversals(act, days, kind="payment.unallocated") if rows else []
+    entries = {each.reverses_id: each for each in reversals}
+    return [_undoing(row, entries[row["entry_id"]], source or ("Payment", row["payment_id"])) for row in rows]
 
 
-def _undoing(row: Row, day: date) -> Row:
-    kept = {name: value for name, value in row.items() if name != "created_at"}
-    return kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": day}
+def _undoing(row: Row, entry: Entry, source: Document) -> Made:
+    kept = {name: value for name, value in row.items() if name not in ("created_at", "entry_id")}
+    made = kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": entry.effective_on}
+    return Made(made, replace(entry, source=source))
 
 
 @revenue.when_owed

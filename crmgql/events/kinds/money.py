@@ -58,6 +58,30 @@ class WriteOffUndone(WriteOffMade):
     undoes_id: record_id("WriteOff")  # type: ignore[valid-type]
 
 
+class RefundMoved(Changed):
+    """How much goes back, of which payment (null: of the customer's credit), how, and by whom. The subject's id is the key of the
+    refund: send it to the provider with each attempt, and the money goes back once."""
+
+    amount: Money
+    payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
+    method: str
+    provider: str | None = None
+
+
+class DisputeMoved(Changed):
+    """How much of which payment was taken back, and what the provider took for it."""
+
+    amount: Money
+    payment_id: record_id("Payment")  # type: ignore[valid-type]
+    fee: Money | None = None
+
+
+class DisputeLost(DisputeMoved):
+    """`owed`: what the customer has twice, as it was refunded, too."""
+
+    owed: Money | None = None
+
+
 class RateSet(Payload):
     """What one unit of the currency is worth in the base currency, from the day on."""
 
@@ -104,6 +128,16 @@ KINDS = (
     Kind("suspense.received", "SuspenseReceipt", "Money came in of which nobody knows whose it is.", SuspenseMoved),
     Kind("suspense.assigned", "SuspenseReceipt", "Money in suspense became a customer's payment.", SuspenseAssigned),
     Kind("suspense.returned", "SuspenseReceipt", "Money in suspense went back to whoever sent it.", SuspenseMoved),
+    Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
+    Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),
+    Kind("refund.failed", "Refund", "A refund failed, or came back.", RefundMoved, ALWAYS),
+    Kind(
+        "refund.unknown", "Refund", "Nobody knows what became of a refund: ask again by its key.", RefundMoved, ALWAYS
+    ),
+    Kind("refund.cancelled", "Refund", "A refund was cancelled before it was sent.", RefundMoved, ALWAYS),
+    Kind("dispute.opened", "Dispute", "A customer's bank took money of a payment back.", DisputeMoved, ALWAYS),
+    Kind("dispute.won", "Dispute", "A dispute was won: the money is back.", DisputeMoved, ALWAYS),
+    Kind("dispute.lost", "Dispute", "A dispute was lost: what the payment settled is owed again.", DisputeLost, ALWAYS),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

@@ -1,10 +1,21 @@
-"""Mutations of payments, allocations, money in suspense, write-offs, exchange rates, periods of the books."""
+"""Mutations of payments, allocations, refunds, disputes, money in suspense, write-offs, exchange rates, periods."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, periods, rates, revaluation, suspense, write_offs, years
+from crmgql.domain.money import (
+    allocations,
+    disputes,
+    payments,
+    periods,
+    rates,
+    refunds,
+    revaluation,
+    suspense,
+    write_offs,
+    years,
+)
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
@@ -57,6 +68,35 @@ class PeriodCloseInput:
 @input
 class AllocationUndoInput:
     id: strawberry.ID
+
+
+ALLOCATIONS = {"amount": MoneyInput | None, "allocation_ids": list[strawberry.ID] | None}
+WHAT = (
+    "Of a payment, or of a customer's credit. `amount`: left out, all that the named allocations settle, else all that can be refunded"
+    " of the payment. `method`, `provider`: left out, the payment's."
+)
+
+
+@input
+class RefundSucceedInput:
+    id: strawberry.ID
+    provider_reference: str | None = UNSET
+    refunded_at: DateTimeText | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class RefundEndInput:
+    id: strawberry.ID
+    reason: str | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class DisputeEndInput:
+    id: strawberry.ID
+    ended_at: DateTimeText | None = UNSET
+    expected_version: int | None = UNSET
 
 
 @input
@@ -181,6 +221,67 @@ mutations.table(
         "Takes a write-off back: the order is owed again. Answers with the one that undoes it.",
         write_offs.undo,
         input=WriteOffUndoInput,
+    ),
+)
+
+mutations.table(
+    "Refund",
+    Row(
+        "refundRequest",
+        "Asks for a refund: its money is held until it ends. What is allocated is undone as far as it takes, the named allocations"
+        " or else the latest first.",
+        refunds.request,
+        input=inputs.create(
+            "payment_id customer_id", refunds.FACTS, also=ALLOCATIONS, optional="customer_id method", doc=WHAT
+        ),
+    ),
+    Row(
+        "refundRecord",
+        "Records a refund that has happened already, such as cash that was given back.",
+        refunds.record,
+        input=inputs.create(
+            "payment_id customer_id",
+            refunds.FACTS,
+            "provider_reference",
+            also=ALLOCATIONS | {"refunded_at": DateTimeText | None},
+            optional="customer_id method",
+            doc=WHAT,
+        ),
+    ),
+    Row("refundSucceed", "Marks a refund as done: the money went back.", refunds.succeed, input=RefundSucceedInput),
+    Row(
+        "refundFail",
+        "Marks a refund as failed: its money is the payment's again, and settles what it settled before.",
+        refunds.end,
+        "fail",
+        input=RefundEndInput,
+    ),
+    Row(
+        "refundMarkUnknown",
+        "Marks a refund that was sent and of which nobody knows what became: its money stays held.",
+        refunds.mark_unknown,
+        input=RefundEndInput,
+    ),
+    Row("refundCancel", "Cancels a refund that was not sent.", refunds.end, "cancel", input=RefundEndInput),
+)
+
+mutations.table(
+    "Dispute",
+    Row(
+        "disputeOpen",
+        "Records that the customer's bank took money of a payment back. Without an amount it is all of the payment that is not disputed yet.",
+        disputes.open,
+        input=inputs.create(
+            "payment_id amount fee opened_at", disputes.FACTS, optional="amount opened_at", origin=True
+        ),
+    ),
+    Row("disputeWin", "Marks an open dispute as won: the money is back.", disputes.win, input=DisputeEndInput),
+    Row(
+        "disputeLose",
+        "Marks an open dispute as lost: what the payment settled is owed again, the latest allocations first. What was refunded"
+        " already, the customer owes.",
+        disputes.lose,
+        input=DisputeEndInput,
     ),
 )
 

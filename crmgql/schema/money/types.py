@@ -1,12 +1,47 @@
-"""Payments, allocations, money in suspense, write-offs, exchange rates, periods of the books."""
+"""Payments, allocations, refunds, disputes, money in suspense, write-offs, exchange rates, periods of the books."""
 
+from collections.abc import Callable
 from typing import Any
 
 from crmgql import models
 from crmgql.engine.declare import column, derived, many, money, node, one
 from crmgql.planner import codecs
+from crmgql.schema.customers import aggregates
+from crmgql.schema.customers.receivables import zero
 from crmgql.sql import ast
 from crmgql.viewer import Who
+
+
+def _of_payment(what: ast.Expr, table: str, *where: ast.Expr) -> Callable[[str, ast.Expr], ast.Expr]:
+    """A sum over the rows of a table, as `r`, that a payment has; of nothing it is 0."""
+
+    def build(t: str, currency: ast.Expr) -> ast.Expr:
+        own = [
+            ast.eq(ast.Col("r", "customer_id"), ast.Col(t, "customer_id")),
+            ast.eq(ast.Col("r", "payment_id"), ast.Col(t, "id")),
+        ]
+        total = ast.Func("sum", (what,))
+        rows = ast.Select(((total, "total"),), ast.Table(table, "r"), where=ast.all_of([*own, *where]))
+        return ast.Func("coalesce", (ast.Subquery(rows), zero(currency)))
+
+    return build
+
+
+def _money(build: Callable[[str, ast.Expr], ast.Expr], doc: str) -> Any:
+    return derived(
+        lambda who, t, currency: (build(t, currency), currency), None, doc, needs=("id", "customer_id", "currency")
+    )
+
+
+def _unallocated() -> Any:
+    left = aggregates.is_one_of(ast.Col("r", "purpose"), "UNEARNED", "CREDIT")
+    doc = "What is left of it: neither allocated nor refunded, nor held by a refund that is under way."
+    return _money(_of_payment(ast.Col("r", "free"), "open_items", left), doc)
+
+
+def _refunded() -> Any:
+    done = aggregates.is_one_of(ast.Col("r", "status"), "SUCCEEDED")
+    return _money(_of_payment(ast.Col("r", "amount"), "refunds", done), "What of it went back by its refunds.")
 
 
 @node(models.Payment, order="-createdAt")
@@ -22,11 +57,16 @@ class Payment:
     reference = column()
     provider = column()
     provider_reference = column()
+    unallocated = _unallocated()
+    refunded = _refunded()
     customer = one()
     order = one()
     suspense = one("What it was before anybody knew whose it is.")
     allocations = many("Allocation", "payment", few=True)
+    refunds = many("Refund", "payment", few=True)
+    disputes = many("Dispute", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
+    provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
 
 
 def _is_undone(table: str) -> Any:
@@ -91,6 +131,46 @@ class WriteOff:
     order = one()
     allocation = one("The allocation that it completes: undoing that undoes it, too.")
     undoes = one("The write-off that this one undoes.")
+
+
+@node(models.Refund, order="-createdAt")
+class Refund:
+    """Money that goes back, of a payment or of a customer's credit. Its id is the key that is sent to the provider with each attempt.
+
+    While it is REQUESTED, or UNKNOWN because nobody knows what became of it, its money is held.
+    """
+
+    amount = money("amount")
+    currency = column()
+    method = column(enum=models.PaymentMethod)
+    status = column(enum=models.RefundStatus)
+    reason = column(filter=False)
+    status_reason = column(filter=False, doc="Why it failed, was cancelled or is unknown.")
+    provider = column()
+    provider_reference = column()
+    requested_at = column()
+    ended_at = column(doc="When it succeeded, failed or was cancelled.")
+    customer = one()
+    payment = one()
+
+
+@node(models.Dispute, order="-createdAt")
+class Dispute:
+    """A chargeback: the customer's bank took money of a payment back. Won, it is the payment's again; lost, what the payment settled is
+    owed again.
+    """
+
+    amount = money("amount")
+    fee = money(doc="What the provider took for it.")
+    currency = column()
+    status = column(enum=models.DisputeStatus)
+    reason = column(filter=False)
+    provider = column()
+    provider_reference = column()
+    opened_at = column()
+    ended_at = column(doc="When it was won or lost.")
+    customer = one()
+    payment = one()
 
 
 @node(models.FxRate, order="-effectiveOn")

@@ -21,7 +21,8 @@ from crmgql.domain.money.hooks import accounts, events, following
 from crmgql.domain.money.providers.facts import Kind
 from crmgql.domain.money.providers.refusals import SignatureWrong
 from crmgql.domain.sales import orders
-from crmgql.errors import BadUserInput, IllegalTransition
+from crmgql.domain.webhooks.keys import KEYS
+from crmgql.errors import BadUserInput, IllegalTransition, Unavailable
 from crmgql.models import PaymentProvider, ProviderEventKind
 from crmgql.schema import build
 from tests.domain import work
@@ -470,6 +471,29 @@ async def test_another_secret_is_refused_and_an_old_one_for_as_long_as_was_said(
     with pytest.raises(SignatureWrong):
         await deliver(crm, posts.stripe("payment_intent.created", {}, secret="whsec_other"))
     assert await rows(database, EVENTS) == []
+
+
+async def test_posts_go_after_a_time_and_what_they_say_stays(crm: db.Database, database: asyncpg.Connection) -> None:
+    await set_up(crm)
+    await deliver(crm, intent("succeeded"))
+    await deliver(crm, intent("succeeded", number="2"), now=NOW + timedelta(seconds=200))
+    for before, left in ((NOW, 2), (NOW + timedelta(seconds=100), 1)):
+        async with crm.transaction() as tx:
+            await events.purge_posts(tx, before=before, limit=10)
+        assert await database.fetchval("SELECT count(*) FROM provider_posts") == left
+    assert len(await rows(database, EVENTS)) == 2
+
+
+async def test_secrets_of_another_installation_are_not_used(crm: db.Database, database: asyncpg.Connection) -> None:
+    await set_up(crm)
+    KEYS.use("another secret of 32 bytes or more, for tests")
+    with pytest.raises(Unavailable, match="set them again"):
+        await accounts.active(crm, "stripe")
+    await database.execute("UPDATE payment_accounts SET name = 'Old'")
+    async with acting(crm) as act:
+        await accounts.create(act, name="New", provider="STRIPE", secrets=["whsec_new"])
+    (usable,) = await accounts.active(crm, "stripe")
+    assert [each.value for each in usable.secrets] == ["whsec_new"]
 
 
 def test_the_models_know_the_kinds_and_the_providers() -> None:

@@ -8,14 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.domain.webhooks.keys import KEYS
 from crmgql.ledger import book
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
 from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
+from tests.schema import cases_providers
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World, money, uuid_of
+from tests.schema.world import SECRET, World, money, uuid_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -116,6 +118,43 @@ async def test_money_of_nobody_is_assigned_or_returned(world: World) -> None:
     assert returned["suspenseReceipt"] == {"status": "RETURNED", "statusReason": "It was sent twice."}
 
 
+async def test_money_is_refunded(world: World) -> None:
+    tried, request, unknown, succeed, fail, cash = steps("Refund money")
+    payment, order = await prepaid(world)
+    assert (await world.do("paymentAllocate", id=payment, orderId=order, amount=money("4"))).done
+
+    async def ask(query: str, **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer("FINANCE"), **variables)
+        assert "errors" not in answer, answer
+        ((_, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload.get("refund") or payload
+
+    (undoes,) = (await ask(tried, payment=payment))["undoes"]
+    assert (undoes["orderId"], undoes["amount"]) == (order, {"amount": "2.00"})
+    asked = await ask(request, payment=payment)
+    assert (asked["status"], asked["payment"]) == ("REQUESTED", {"unallocated": {"amount": "0.00"}})
+    assert (await ask(unknown, refund=asked["id"]))["status"] == "UNKNOWN"
+    assert (await ask(succeed, refund=asked["id"]))["status"] == "SUCCEEDED"
+    assert (await ask(fail, refund=asked["id"]))["statusReason"] == "The account is closed"
+    assert (await ask(cash, payment=payment))["status"] == "SUCCEEDED"
+
+
+async def test_a_chargeback_is_handled(world: World) -> None:
+    open, win, lose = steps("Handle a chargeback")
+    payment, _ = await prepaid(world)
+    finance = world.viewer("FINANCE")
+
+    async def ask(query: str, **variables: Any) -> Any:
+        ((_, payload),) = (await world.ask(query, finance, **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["dispute"]
+
+    assert (await ask(win, dispute=(await ask(open, payment=payment))["id"]))["status"] == "WON"
+    lost = await ask(lose, dispute=(await ask(open, payment=payment))["id"])
+    assert lost == {"status": "LOST", "payment": {"unallocated": {"amount": "3.00"}}}
+
+
 async def test_an_order_in_another_currency_is_settled(world: World) -> None:
     record, allocate = steps("Settle an order in another currency")
     finance, customer = world.viewer("FINANCE"), await world.customer()
@@ -161,3 +200,24 @@ async def test_revenue_is_recognised_later(world: World) -> None:
     }
     answer = await world.ask(counted, world.viewer("ADMIN"))
     assert answer["data"]["companyUpdate"]["company"] == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}
+
+
+async def test_payments_are_taken_from_a_provider(world: World) -> None:
+    create, see, assign, replay, rotate = steps("Take payments from a provider")
+
+    async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer(role), **variables)
+        assert "errors" not in answer, answer
+        payload = next(iter(answer["data"].values()))
+        assert not payload.get("userErrors"), payload
+        return answer["data"] if "late" in answer["data"] else next(iter(payload.values()))
+
+    KEYS.use(SECRET)
+    account = await ask(create, "ADMIN")
+    event, order = await cases_providers.waiting(world), await world.order("CONFIRMED")
+    assert (await ask(see))["waiting"]["nodes"][0]["id"] == event
+    booked = await ask(assign, event=event, order=order)
+    assert booked["status"] == "DONE"
+    assert booked["payment"]["amount"] == {"amount": "5"}
+    assert (await ask(replay, event=event))["status"] == "RECEIVED"
+    assert (await ask(rotate, "ADMIN", account=account["id"]))["oldSecretUntil"] > account["secretSetAt"]
