@@ -113,6 +113,20 @@ class AllocationExceedsPayment(CrmError):
     final = True
 
 
+class InvoiceExceedsOrder(CrmError):
+    """More would be invoiced than the order has left."""
+
+    code = "INVOICE_EXCEEDS_ORDER"
+    final = True
+
+
+class CreditExceedsInvoiced(CrmError):
+    """More would be credited than is left of the invoice."""
+
+    code = "CREDIT_EXCEEDS_INVOICED"
+    final = True
+
+
 class CreditLimit(Conflict):
     """An order would lead past the customer's credit limit, and the customer's policy is to refuse that."""
 

@@ -29,9 +29,11 @@ COLUMNS: dict[str, frozenset[str]] = {
     for record, names in {
         "Absence": "reason",
         "Contact": "name title email phone external_id",
-        "Customer": "name email phone website city state postal_code notes external_id",
+        "CreditNote": "reason recipient_name recipient_address recipient_tax_id",
+        "Customer": "name email phone website city state postal_code notes billing_address tax_id external_id",
         "EmailMessage": "to_address subject body error",
         "Interaction": "subject body",
+        "Invoice": "note recipient_name recipient_address recipient_tax_id",
         "Lead": "name company title email phone website city message attributes normal_email normal_phone domain lost_reason external_id",
         "LeadDuplicate": "reasons",
         "Notification": "title body",

@@ -79,13 +79,15 @@ REVENUE = """
         SELECT item.owner_id, item.order_id, sum(amount) FILTER (WHERE other IN ('REVENUE', 'DEFERRED')) AS net,
             sum(amount) FILTER (WHERE other = 'SHIPPING') AS shipping, sum(amount) FILTER (WHERE other = 'TAX') AS tax
         FROM (
-            SELECT debit_item_id AS item_id, credit AS other, amount FROM public.postings
+            SELECT owner_id, entry_id, debit_item_id AS item_id, credit AS other, amount FROM public.postings
             WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'RECEIVABLE'
             UNION ALL
-            SELECT credit_item_id, debit, -amount FROM public.postings
+            SELECT owner_id, entry_id, credit_item_id, debit, -amount FROM public.postings
             WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'RECEIVABLE'
         ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
-        WHERE item.owner_id BETWEEN $1 AND $2 AND item.order_id IS NOT NULL AND other IN ('REVENUE', 'DEFERRED', 'SHIPPING', 'TAX')
+            JOIN public.ledger_entries AS e ON e.owner_id = moves.owner_id AND e.id = moves.entry_id AND e.source_type <> 'CreditNote'
+        WHERE item.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND item.order_id IS NOT NULL
+            AND other IN ('REVENUE', 'DEFERRED', 'SHIPPING', 'TAX')
         GROUP BY item.owner_id, item.order_id
     )
     SELECT coalesce(booked.owner_id, posted.owner_id) AS owner_id, coalesce(booked.order_id, posted.order_id) AS order_id
@@ -152,6 +154,50 @@ WRITE_OFFS = """
     ) AS posted ON posted.owner_id = said.owner_id AND posted.entry_id = said.entry_id
     WHERE (said.item_id, said.currency, said.account, said.amount)
         IS DISTINCT FROM (posted.item_id, posted.currency, posted.account, posted.amount)"""
+# What invoices and credit notes say against what was posted for them, and the sums that are kept of them.
+INVOICES = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, p.debit_item_id AS item_id, sum(p.amount) AS amount
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Invoice' AND e.phase = 'POSTED'
+        GROUP BY e.owner_id, e.source_id, p.debit_item_id
+    ), parts AS MATERIALIZED (
+        SELECT customer_id AS owner_id, invoice_id AS id, sum(amount) AS amount, max(due_on) AS due_on FROM public.instalments
+        WHERE customer_id BETWEEN $1 AND $2 GROUP BY customer_id, invoice_id
+    )
+    SELECT owner_id, id FROM posted FULL JOIN (
+        SELECT customer_id AS owner_id, invoice_id AS id, item_id, amount - paid_before_amount AS amount FROM public.instalments
+        WHERE customer_id BETWEEN $1 AND $2 AND item_id IS NOT NULL
+    ) AS said USING (owner_id, id, item_id) WHERE posted.amount IS DISTINCT FROM said.amount
+    UNION
+    SELECT coalesce(i.customer_id, parts.owner_id), coalesce(i.id, parts.id) FROM (
+        SELECT * FROM public.invoices WHERE customer_id BETWEEN $1 AND $2 AND status = 'ISSUED'
+    ) AS i FULL JOIN parts ON parts.owner_id = i.customer_id AND parts.id = i.id
+    WHERE (i.total_amount, i.due_on) IS DISTINCT FROM (parts.amount, parts.due_on)
+    UNION
+    SELECT i.customer_id, i.id FROM public.invoices AS i LEFT JOIN (
+        SELECT customer_id, invoice_id, sum(total_amount) AS total, sum(tax_amount) AS tax FROM public.credit_notes
+        WHERE customer_id BETWEEN $1 AND $2 GROUP BY customer_id, invoice_id
+    ) AS notes ON notes.customer_id = i.customer_id AND notes.invoice_id = i.id
+    WHERE i.customer_id BETWEEN $1 AND $2
+        AND (i.credited_amount, i.credited_tax_amount) <> (coalesce(notes.total, 0), coalesce(notes.tax, 0))"""
+INVOICED = """
+    SELECT o.customer_id AS owner_id, o.id FROM public.orders AS o LEFT JOIN (
+        SELECT customer_id, order_id, sum(total_amount) AS total FROM public.invoices
+        WHERE customer_id BETWEEN $1 AND $2 AND status = 'ISSUED' GROUP BY customer_id, order_id
+    ) AS i ON i.customer_id = o.customer_id AND i.order_id = o.id
+    WHERE o.customer_id BETWEEN $1 AND $2 AND o.invoiced_amount <> coalesce(i.total, 0)"""
+CREDIT_NOTES = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, sum(p.amount) AS total, coalesce(sum(p.amount) FILTER (WHERE p.debit = 'TAX'), 0) AS tax
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'CreditNote' AND e.kind = 'creditNote.issued'
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(note.customer_id, posted.owner_id) AS owner_id, coalesce(note.id, posted.id) AS id FROM (
+        SELECT * FROM public.credit_notes WHERE customer_id BETWEEN $1 AND $2
+    ) AS note FULL JOIN posted ON posted.owner_id = note.customer_id AND posted.id = note.id
+    WHERE (note.total_amount, note.tax_amount) IS DISTINCT FROM (posted.total, posted.tax)"""
 # Orders on hold are owed and booked, but count no further. What is overdue is counted as of a day that the row itself says: all
 # that was due before `next_due_on`.
 STANDINGS = """
@@ -319,6 +365,9 @@ RULES = (
         "'payment ', id, ': ', amount, ' of it is received, and ', posted, ' of it is in the books'",
         PAYMENTS,
     ),
+    _rule("invoices", "'invoice ', id, ' is not what was posted, or was credited, for it'", INVOICES),
+    _rule("invoiced", "'order ', id, ': what is invoiced of it is not the sum of its invoices'", INVOICED),
+    _rule("credit notes", "'credit note ', id, ' is not what was posted for it'", CREDIT_NOTES),
     _rule(
         "suspense",
         "'suspense ', id, ': ', amount, ' of it is open, and ', open, ' in the books'",

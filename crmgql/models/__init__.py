@@ -7,6 +7,7 @@ from crmgql.models.compensation import *
 from crmgql.models.customers import *
 from crmgql.models.events import *
 from crmgql.models.imports import *
+from crmgql.models.invoices import *
 from crmgql.models.jobs import *
 from crmgql.models.leads import *
 from crmgql.models.ledger import *

@@ -175,5 +175,24 @@ class Editable(Record):
         abstract = True
 
 
+class Document(Editable):
+    """What an invoice and a credit note have in common: a number, and both parties' particulars as they were at issue."""
+
+    number: Any = fields.CharField(max_length=64, null=True)
+    series: Any = fields.CharField(max_length=10, null=True)
+    year: Any = fields.IntField(null=True)
+    n: Any = fields.IntField(null=True)
+    before: Any = fields.IntField(null=True)
+    issuer_name: Any = fields.CharField(max_length=200, null=True)
+    issuer_address: Any = fields.CharField(max_length=1000, null=True)
+    issuer_tax_id: Any = fields.CharField(max_length=50, null=True)
+    recipient_name: Any = fields.CharField(max_length=200, null=True)
+    recipient_address: Any = fields.CharField(max_length=1000, null=True)
+    recipient_tax_id: Any = fields.CharField(max_length=50, null=True)
+
+    class Meta:
+        abstract = True
+
+
 def one_of(column: str, values: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"

@@ -270,6 +270,16 @@ class OpenItem(Model, metaclass=Undescribed):
             CompositeKey("open_items_suspense", ("suspense_id",), "suspense_receipts", ("id",)),
             CompositeKey("open_items_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
+                "open_items_invoice_id", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id"), deferred=True
+            ),
+            CompositeKey(
+                "open_items_credit_note_id",
+                ("customer_id", "credit_note_id"),
+                "credit_notes",
+                ("customer_id", "id"),
+                deferred=True,
+            ),
+            CompositeKey(
                 "open_items_entry", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id"), deferred=True
             ),
             CompositeKey(
@@ -285,6 +295,8 @@ class OpenItem(Model, metaclass=Undescribed):
             index("open_items_order", "customer_id", "order_id", "id"),
             index("open_items_payment", "payment_id", "id"),
             partial("open_items_suspense", "suspense_id IS NOT NULL", "suspense_id"),
+            index("open_items_invoice", "customer_id", "invoice_id", "id"),
+            index("open_items_credit_note", "customer_id", "credit_note_id", "id"),
             partial("open_items_dispute", "dispute_id IS NOT NULL", "customer_id", "dispute_id"),
             partial("open_items_open", "open > 0", "owner_id", "purpose", "currency", "due_on"),
         ]
@@ -448,21 +460,23 @@ class AnchorHead(Model, metaclass=Undescribed):
         indexes = [index("anchor_heads_lane", "owner_id", "lane", "anchor_id")]
 
 
-class AccountCode(Record):
+class AccountCode(Editable):
     """What the accountant's system calls an account."""
 
     company: Any = fields.ForeignKeyField("crm.Company", related_name="account_codes", on_delete=fields.RESTRICT)
     purpose = fields.CharField(max_length=24)
     code = fields.CharField(max_length=20)
     name = fields.CharField(max_length=100)
-    name_zh = fields.CharField(max_length=100)
+    name_zh: Any = fields.CharField(max_length=100, null=True)
 
     class Meta:
         table = "account_codes"
         constraints = [
+            origin_unique("account_codes"),
             unique("account_codes_purpose", "company_id", "purpose"),
             check("account_codes_purpose_known", one_of("purpose", Purpose)),
         ]
+        indexes = [index("account_codes_created", "created_at", "id")]
 
 
 class FxRate(Record):

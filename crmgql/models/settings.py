@@ -30,6 +30,9 @@ class Company(Editable):
     default_currency = fields.CharField(max_length=3, db_default="USD")
     locale = fields.CharField(max_length=35, db_default="en-US")
     write_off_tolerances: Any = fields.JSONField(db_default={})
+    address: Any = fields.CharField(max_length=1000, null=True)
+    tax_id: Any = fields.CharField(max_length=50, null=True)
+    payment_terms = fields.CharField(max_length=200, db_default="NET 30")
     revenue_statuses = TextArrayField(db_default=["CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"])
 
     class Meta:

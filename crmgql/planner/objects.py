@@ -131,9 +131,10 @@ def _summed(values: dict[str, metadata.Value], parts: tuple[selection.SummaryPar
             texts.append((part.key, ast.Text(f'"{part.name.name}"')))
             continue
         match values[part.name]:
-            case metadata.Amount(amount, currency):
+            case metadata.Amount(amount, currency, nullable):
                 named = tuple((e.key, e.name if isinstance(e.name, str) else "__typename") for e in part.below)
-                texts.append((part.key, money_text(amount, currency, named)))
+                text = money_text(amount, currency, named)
+                texts.append((part.key, ast.Case(ast.IsNull(amount), NULL, text) if nullable else text))
             case tuple() as listed:
                 pieces: list[ast.Expr] = []
                 for each in listed:

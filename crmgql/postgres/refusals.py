@@ -17,6 +17,8 @@ ORDER = "The order would no longer be what the books say of it"
 PAYMENT = "The payment would no longer be what the books say of it"
 ALLOCATION = "The allocation would not be what the books say of it"
 WRITE_OFF = "The write-off would not be what the books say of it"
+INVOICE = "The invoice would not be what the books say of it"
+CREDIT_NOTE = "The credit note would not be what the books say of it"
 DISPUTE = "The dispute would not be what the books say of it"
 REFUND = "The refund would not be what the books say of it"
 REASONS = {
@@ -36,6 +38,8 @@ REASONS = {
     "payments_suspense_kept": PAYMENT,
     "write_offs_posted": WRITE_OFF,
     "write_offs_recorded": WRITE_OFF,
+    "invoices_posted": INVOICE,
+    "credit_notes_posted": CREDIT_NOTE,
     "disputes_posted": DISPUTE,
     "refunds_posted": REFUND,
     "postings_exchange": "What goes from one currency into another would not be the same in base currency",

@@ -10,9 +10,9 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_leads, company_work
+from tests.access import company_books, company_invoices, company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
-from tests.access.rules import OPEN_TO_ALL, TABLE_OF
+from tests.access.rules import OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -37,7 +37,11 @@ UNVERSIONED = {
     "fx_rates",
     "allocations",
     "write_offs",
+    "invoice_lines",
+    "instalments",
+    "credit_note_lines",
     "provider_events",
+    "ledger_entries",
 }
 EARLY = (
     "users",
@@ -145,10 +149,12 @@ def rows() -> dict[str, list[Row]]:
     _write_offs(made)
     _refunds(made)
     _disputes(made)
+    company_invoices.fill(made)
     _talk(made, dice)
     _trail(made, dice)
     company_work.fill(made)
     company_leads.fill(made)
+    company_books.fill(made)
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():
@@ -401,7 +407,8 @@ def _suspense(made: dict[str, list[Row]]) -> None:
 
 
 def _allocations(made: dict[str, list[Row]]) -> None:
-    """Each third payment settles two parts of an order; the second part is undone again."""
+    """Each third payment settles two parts of an order; the second part is undone again. Each fifth settles another order, too,
+    and each tenth of these does so no more."""
     for number, payment in enumerate(made["payments"], 1):
         if number % 3 or payment["order_id"] is None:
             continue
@@ -418,6 +425,28 @@ def _allocations(made: dict[str, list[Row]]) -> None:
                     "paid_currency": paid_currency,
                     "paid_amount": exact(amount, paid_currency),
                     "undoes_id": key("allocations", row - 1) if turn == 2 else None,
+                    **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
+                }
+            )
+    for number, payment in enumerate(made["payments"], 1):
+        place = payment["customer_id"], payment["currency"]
+        orders = [n for n, each in enumerate(made["orders"], 1) if (each["customer_id"], each["currency"]) == place]
+        others = [key("orders", n) for n in orders if key("orders", n) != payment["order_id"]]
+        if number % 5 or not others:
+            continue
+        for turn in range(2 if number % 10 == 0 else 1):
+            row = len(made["allocations"]) + 1
+            made["allocations"].append(
+                {
+                    "customer_id": payment["customer_id"],
+                    "order_id": others[0],
+                    "currency": payment["currency"],
+                    "payment_id": key("payments", number),
+                    "allocated_on": date(2026, 2, 1),
+                    "amount": exact(Decimal(3), payment["currency"]),
+                    "paid_currency": payment["currency"],
+                    "paid_amount": exact(Decimal(3), payment["currency"]),
+                    "undoes_id": key("allocations", row - 1) if turn else None,
                     **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
                 }
             )
@@ -549,15 +578,8 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        # What is seen as payments and accounts are.
-        alike = kind in OPEN_TO_ALL or kind in (
-            "Allocation",
-            "WriteOff",
-            "SuspenseReceipt",
-            "Refund",
-            "Dispute",
-            "ProviderEvent",
-        )
+        # Events of providers are seen as their accounts are, and as money in suspense is.
+        alike = kind in OPEN_TO_ALL or kind in (*SEEN_AS_PAYMENTS, "SuspenseReceipt", "ProviderEvent")
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

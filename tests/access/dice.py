@@ -68,10 +68,17 @@ TABLES = (
     "allocations",
     "write_offs",
     "suspense_receipts",
+    "invoices",
+    "invoice_lines",
+    "instalments",
+    "credit_notes",
+    "credit_note_lines",
     "payment_accounts",
     "provider_events",
     "refunds",
     "disputes",
+    "ledger_entries",
+    "account_codes",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -15,13 +15,16 @@ SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
 COMMITTED = SOLD | {"UNAVAILABLE"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
-    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin")),
+    *(("Order", name) for name in ("paid", "outstanding", "invoiced", "cost", "margin", "revenue")),
     *(("Customer", name) for name in ("orderCount", "currencies", "lastActivityAt", "receivables")),
     *(("Customer", name) for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn")),
     *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
+    *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
+    ("Instalment", "outstanding"),
+    ("CreditNote", "creditLeft"),
     ("Payment", "unallocated"),
     ("Payment", "refunded"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
@@ -29,9 +32,6 @@ COMPUTED = {
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
 }
 
-
-KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
-"""Of customers; they can be filtered and ordered by."""
 
 BUCKETS = ("NOT_DUE", "DAYS_1_TO_30", "DAYS_31_TO_60", "DAYS_61_TO_90", "OVER_90_DAYS")
 
@@ -61,12 +61,14 @@ class Values:
         for payment in rows["payments"]:
             if payment["status"] == "RECEIVED":
                 self.received[payment["order_id"]] += payment["amount"]
-                if payment["order_id"] is None:
+                if payment["order_id"] is None and sight.sees("Payment", payment):
                     self.ahead[payment["customer_id"], payment["currency"]] += payment["amount"]
                 self.traded.add((payment["customer_id"], payment["currency"]))
         for order in rows["orders"]:
             place = order["customer_id"], order["currency"]
             is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+            if not sight.sees("Order", order):
+                continue
             over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
             self.over[place] += max(over, Decimal(0))
             self.owed[place] += max(-over, Decimal(0)) if is_booked else 0
@@ -84,8 +86,14 @@ class Values:
         self.undone = {row["undoes_id"] for table in ("allocations", "write_offs") for row in rows[table]}
         self.written_off: dict[Any, Decimal] = defaultdict(Decimal)
         for row in rows["write_offs"]:
-            self.written_off[row["order_id"]] += row["amount"] if row["undoes_id"] is None else -row["amount"]
+            amount = row["amount"] if row["undoes_id"] is None else -row["amount"]
+            for document in (row["order_id"], row["invoice_id"]):
+                self.written_off[document] += amount
+        self.paid_before: dict[Any, Decimal] = defaultdict(Decimal)
+        for part in rows["instalments"]:
+            self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
         self.campaigns = Campaigns(rows, sight)
+        self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
         if kind == "Product":
@@ -93,8 +101,12 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
+        if kind in ("Invoice", "Instalment", "CreditNote"):
+            return money(self.document(field, row), row["currency"])
         if kind == "Payment":
             return money({"unallocated": self.left, "refunded": self.refunded}[field][row["id"]], row["currency"])
+        if (kind, field) == ("Order", "revenue"):
+            return self.order_revenue(row)
         if kind == "Order":
             return money(getattr(self, f"order_{field}")(row), row["currency"])
         if kind == "EventSubscription":
@@ -102,6 +114,16 @@ class Values:
         if kind == "Campaign":
             return getattr(self.campaigns, field)(row, currency or row["currency"])
         return getattr(self, field)(row, currency or row["currency"])
+
+    def document(self, field: str, row: Row) -> Decimal:
+        """The books know nothing of the company's invoices: what was paid of one was paid before."""
+        if field == "credited":
+            return Decimal(row["credited_amount"])
+        before = self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+        return before - self.written_off[row["id"]] if field == "paid" else before
+
+    def order_invoiced(self, order: Row) -> Decimal:
+        return Decimal(order["invoiced_amount"])
 
     def order_paid(self, order: Row) -> Decimal:
         return self.received[order["id"]] - self.written_off[order["id"]]
@@ -121,6 +143,22 @@ class Values:
     def order_margin(self, order: Row) -> Decimal | None:
         cost = self.order_cost(order)
         return None if cost is None else order["subtotal_amount"] - order["discount_amount"] - cost
+
+    def order_revenue(self, order: Row) -> Any:
+        """Nothing is deferred here: no product has such a rule."""
+        is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+        net = order["subtotal_amount"] - order["discount_amount"] if is_booked else Decimal(0)
+        found = {
+            "booked": net,
+            "recognised": net,
+            "deferred": Decimal(0),
+            "received": self.order_paid(order),
+            "outstanding": self.order_outstanding(order),
+            "margin": self.order_margin(order) if is_booked else Decimal(0),
+        }
+        if not self.sees_margins:
+            found["margin"] = None
+        return {name: money(amount, order["currency"]) for name, amount in found.items()}
 
     def sold(self, customer: Row, currency: str) -> list[Row]:
         orders = self.under["Order", customer["id"]]

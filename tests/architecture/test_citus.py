@@ -14,8 +14,10 @@ import pytest_asyncio
 
 from tests.conftest import fresh_database
 
+NUMBERS = "numbers are the company's: moves to a table of claims (series, year, number → document)"
 ORIGIN = "the record of a source: moves to a table of claims (source, external id → record)"
 KEY = "ids are unique by how they are made: becomes (customer_id, id)"
+DOCUMENTS = ("invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines")
 REFUSED = {
     "commissions_origin": ORIGIN,
     "contacts_origin": ORIGIN,
@@ -33,6 +35,9 @@ REFUSED = {
     "allocations_pkey": KEY,
     "write_offs_pkey": KEY,
     "payments_suspense_once": "moves to a table of claims (suspense → payment)",
+    **dict.fromkeys(("invoices_origin", "credit_notes_origin"), ORIGIN),
+    **dict.fromkeys(("invoices_number", "invoices_sequence", "credit_notes_number", "credit_notes_sequence"), NUMBERS),
+    **dict.fromkeys((f"{table}_pkey" for table in DOCUMENTS), KEY),
     "disputes_pkey": KEY,
     "disputes_origin": ORIGIN,
     "disputes_provider_reference": "moves to a table of claims (provider, reference → dispute)",

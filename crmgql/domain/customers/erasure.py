@@ -5,7 +5,8 @@ blanked. Always holds: the other records of the same person are erased too (a co
 leads); amounts, dates, states and ids stay, so that books and reports do not change; it takes one transaction and the same
 number of statements whatever the number of records.
 
-What stays: external ids of what the person bought, paid or asked for; e-mails that were delivered; backups.
+What stays: invoices and credit notes as they were issued; external ids of what the person bought, paid or asked for; e-mails that
+were delivered; backups.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ BLANKS = (
     Blank(
         "Customer",
         "customers",
-        f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, {PLACE}",
+        f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, billing_address = NULL,"
+        f" tax_id = NULL, {PLACE}",
         "id = ANY ($2)",
     ),
     Blank(
@@ -110,6 +112,7 @@ BLANKS = (
     ),
     Blank("Opportunity", "opportunities", "score_factors = '[]', stale_known = false", SCORED, False),
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
+    Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
     Blank("SuspenseReceipt", "suspense_receipts", "payer = NULL, reference = NULL, status_reason = NULL", SUSPENDED),
     Blank("WriteOff", "write_offs", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}", False),

@@ -315,18 +315,24 @@ async def dry_run(
         access.require_write(viewer, "Refund")
         payment = await records.shown(act, Payment, payment_id, field="paymentId")
         found = await refundable.of_payment(act, payment, holding=False)
-        orders = {row["id"]: row["order_id"] for row in found.standing}
+        owed = {row["id"]: row for row in found.standing}
     currency = payment["currency"]
     limit, parts = _chosen(payment, found, None if amount is None else (amount, currency), allocation_ids)
     undoes = [
         {
             "allocationId": api_id(Allocation.__name__, part.row["id"]),
-            "orderId": api_id("Order", orders[part.row["id"]]),
+            **_documents(owed[part.row["id"]]),
             "amount": _money(part.taken, currency),
         }
         for part in parts
     ]
     return {"amount": _money(limit, currency), "unallocated": _money(found.free, currency), "undoes": undoes}
+
+
+def _documents(allocation: Row) -> dict[str, str | None]:
+    """The ids of what it settles."""
+    found = {"orderId": ("Order", allocation["order_id"]), "invoiceId": ("Invoice", allocation["invoice_id"])}
+    return {name: api_id(record, id) if id else None for name, (record, id) in found.items()}
 
 
 def _money(amount: Decimal, currency: str) -> dict[str, str]:

@@ -73,18 +73,18 @@ async def assign(
     id: UUID,
     customer_id: UUID | None = None,
     order_id: UUID | None = None,
+    invoice_id: UUID | None = None,
     expected_version: int | None = None,
 ) -> UUID:
-    """Makes it a payment of a customer, for an order or ahead, which is allocated as any other.
+    """Makes it a payment of a customer, for an order, an invoice or ahead, which is allocated as any other.
 
-    Raises `IllegalTransition` for what has ended or an order that takes no payments, `CurrencyMismatch`, `PeriodClosed`.
+    Raises `IllegalTransition` for what has ended or takes no payments, `CurrencyMismatch`, `PeriodClosed`.
     """
     access.require_write(act.viewer, "Payment")
     receipt, move = await MOVES.lock(act, "assign", id, expected_version=expected_version)
-    customer_id = await payments.payer(act, order_id, customer_id, receipt["currency"])
+    named: Row = {"order_id": order_id, "invoice_id": invoice_id, "customer_id": customer_id}
     values = {
-        "customer_id": customer_id,
-        "order_id": order_id,
+        **await payments.subject(act, receipt["currency"], **named),
         "amount": receipt["amount"],
         "currency": receipt["currency"],
         "suspense_id": id,

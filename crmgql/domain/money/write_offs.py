@@ -1,8 +1,8 @@
-"""Write-offs: what of an order nobody asks for any more, with its reason; by hand, by rule after a payment, and undone.
+"""Write-offs: what of an order or invoice nobody asks for any more, with its reason; by hand, by rule after a payment, and undone.
 
-Enters: what is open of an order, locked. Leaves: an entry and a row of `write_offs` for each receivable, and an event. Always
-holds: nothing is written off above what is open. What is written off of one order, all in all, is either within the company's
-tolerance or approved. Set-based: the same number of statements for one receivable and for five hundred.
+Enters: what is open of orders and invoices, locked. Leaves: an entry and a row of `write_offs` for each receivable, and an event. Always
+holds: nothing is written off above what is open. What somebody writes off of one order with its invoices, or of an invoice without
+an order, is, all in all, within the company's tolerance or approved; by rule it is within the tolerance for each invoice. Set-based: the same number of statements for one receivable and for five hundred.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.errors import IllegalTransition, WriteOffExceedsOpen
+from crmgql.domain.money import sides
+from crmgql.domain.money.sides import Named
+from crmgql.errors import BadUserInput, IllegalTransition, WriteOffExceedsOpen
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods
@@ -22,35 +25,40 @@ from crmgql.ledger.accounts import Account
 from crmgql.ledger.book import Posted
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Posting, new_id, share
-from crmgql.models import Order, Purpose, WriteOff
+from crmgql.models import Purpose, WriteOff
 from crmgql.records import checks, money, records
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
 NOTHING = Decimal(0)
+Document = tuple[UUID | None, UUID | None]
+"""An order and an invoice."""
+
 LONGEST_REASON = 1000
 
-# Parameters: customer, order. What is open of it, by due date.
+# Parameters: customer, order or invoice, the other null. What is open of it, by due date.
 OPEN = """
-SELECT id, opened_on FROM open_items
-WHERE owner_id = $1 AND customer_id = $1 AND order_id = $2 AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
-# Parameters: orders. What is written off of each and not undone.
+SELECT id, order_id, invoice_id, opened_on FROM open_items
+WHERE owner_id = $1 AND customer_id = $1 AND ($2::uuid IS NULL OR order_id = $2) AND ($3::uuid IS NULL OR invoice_id = $3)
+    AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
+# Parameters: customers, orders, and invoices without one. What is written off of each, by invoice, and not undone.
 LIVE = """
-SELECT w.order_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
-FROM unnest($1::uuid[], $2::uuid[]) AS o(customer_id, id) JOIN write_offs w ON w.customer_id = o.customer_id AND w.order_id = o.id
-GROUP BY w.order_id"""
+SELECT w.order_id, w.invoice_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
+FROM unnest($1::uuid[], $2::uuid[]) AS o(customer_id, id) JOIN write_offs w ON w.customer_id = o.customer_id
+    AND (w.order_id = o.id OR w.order_id IS NULL AND w.invoice_id = o.id)
+GROUP BY w.order_id, w.invoice_id"""
 # Parameters: customers, their allocations. What completes these and is not undone.
 COMPLETING = """
 SELECT w.* FROM write_offs w JOIN unnest($1::uuid[], $2::uuid[]) AS a(customer_id, id) ON a.customer_id = w.customer_id AND a.id = w.allocation_id
 WHERE w.undoes_id IS NULL
     AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)"""
 RECORD = """
-INSERT INTO write_offs (id, customer_id, order_id, allocation_id, undoes_id, item_id, currency, amount, account, reason, written_off_on,
-    entry_id)
-SELECT w.id, w.customer_id, w.order_id, w.allocation_id, w.undoes_id, w.item_id, w.currency, w.amount, w.account, w.reason,
+INSERT INTO write_offs (id, customer_id, order_id, invoice_id, allocation_id, undoes_id, item_id, currency, amount, account, reason,
+    written_off_on, entry_id)
+SELECT w.id, w.customer_id, w.order_id, w.invoice_id, w.allocation_id, w.undoes_id, w.item_id, w.currency, w.amount, w.account, w.reason,
     w.written_off_on, w.entry_id
-FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, customer_id uuid, order_id uuid, allocation_id uuid, undoes_id uuid, item_id uuid,
-    currency text, amount numeric, account text, reason text, written_off_on date, entry_id uuid)"""
+FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, allocation_id uuid, undoes_id uuid,
+    item_id uuid, currency text, amount numeric, account text, reason text, written_off_on date, entry_id uuid)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """What is written off of an order, and why. Without an amount: all that is open."""
+    """What is written off of an order or an invoice, and why. Without an amount: all that is open."""
 
     amount: Money | None
     reason: str
@@ -72,53 +80,74 @@ class Short:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A receivable of an order; its rest goes down as it is written off, not before the day `since`.
+    """A receivable; its rest goes down as it is written off, not before the day `since`. `documents`: order and invoice, by column.
 
     `allocation_id`: the allocation that a write-off of it completes.
     """
 
     customer_id: UUID
-    order_id: UUID
+    documents: Row
     rest: Rest
     since: date
     allocation_id: UUID | None = None
 
+    @property
+    def whole(self) -> UUID:
+        """The order, or the invoice that has none."""
+        return self.documents["order_id"] or self.documents["invoice_id"]  # type: ignore[no-any-return]
+
+    @property
+    def document(self) -> Document:
+        return self.documents["order_id"], self.documents["invoice_id"]
+
 
 async def write_off(
-    act: Act, *, order_id: UUID, reason: str, amount: Money | None = None, account: str | None = None
+    act: Act,
+    *,
+    order_id: UUID | None = None,
+    invoice_id: UUID | None = None,
+    reason: str,
+    amount: Money | None = None,
+    account: str | None = None,
 ) -> UUID:
-    """Writes off what is open of an order, or the amount of it, what is due first; the id of the first receivable's write-off.
+    """Writes off what is open of an order or an invoice, or the amount of it, what is due first; the id of the first receivable's.
 
-    Raises `WriteOffExceedsOpen`, `IllegalTransition` for an order that is not owed, `PeriodClosed`; `Forbidden` without
-    `writeOff.approve` where more of the order is written off, all in all, than the company's tolerance.
+    Raises `WriteOffExceedsOpen`, `IllegalTransition` for what is not owed, `PeriodClosed`; `Forbidden` without
+    `writeOff.approve` where more is written off, all in all, than the company's tolerance.
     """
     access.require_write(act.viewer, "WriteOff")
-    order = await records.visible(act, Order, order_id, field="orderId", steady=True)
-    if order["status"] in ("DRAFT", "CANCELLED"):
-        raise IllegalTransition(f"Nothing is owed for a {order['status']} order.", field="orderId")
-    found = await act.tx.connection.fetch(OPEN, order["customer_id"], order_id)
+    named = await sides.to_settle(act, order_id, invoice_id, alone=True)
+    if named is None:
+        raise BadUserInput("Name the order or the invoice of which something is written off.", field="orderId")
+    found = await act.tx.connection.fetch(OPEN, named.customer_id, order_id, invoice_id)
     rests = await items.lock(act, [row["id"] for row in found])
-    owed = [Owed(order["customer_id"], order_id, rests[row["id"]], row["opened_on"]) for row in found]
-    made = await by_hand(act, owed, order["currency"], Short(amount, reason, account))
+    owed = [Owed(named.customer_id, _documents(row), rests[row["id"]], row["opened_on"]) for row in found]
+    made = await by_hand(act, owed, named, Short(amount, reason, account))
     posted = await book.post(act, periods.adjusting(act, [each.entry for each in made]))
     await outbox.record_many(act.tx, act.viewer, await record(act, made, posted))
     return made[0].row["id"]  # type: ignore[no-any-return]
 
 
-async def by_hand(act: Act, owed: Sequence[Owed], currency: str, short: Short, *, inside: str = "") -> list[Made]:
-    """What is to be posted where somebody writes off a part of an order: over its receivables, which are locked, in their order.
+def _documents(row: Any) -> Row:
+    return {column: row[column] for column in sides.OWED}
+
+
+async def by_hand(act: Act, owed: Sequence[Owed], named: Named, short: Short, *, inside: str = "") -> list[Made]:
+    """What is to be posted where somebody writes off a part of an order or an invoice, which is held alone: over its receivables, which
+    are locked, in their order.
 
     `inside`: the input in which the fields are that errors name. Raises as `write_off`.
     """
+    currency = named.currency
     checks.check_text(short.reason, f"{inside}reason", longest=LONGEST_REASON, required=True)
     own = await book.company_of(act)
     open_ = sum((each.rest.free for each in owed), money.rounded(NOTHING, currency))
-    left, field = open_, "orderId"
+    left, field = open_, named.field
     if short.amount is not None:
         left, field = money.amount(short.amount, currency, field=f"{inside}amount", positive=True), f"{inside}amount"
     if left > open_ or not open_:
-        raise WriteOffExceedsOpen(f"For the order {open_} {currency} is still owed, and no more.", field=field)
-    before = sum((await _written_off(act, owed)).values(), NOTHING)
+        raise WriteOffExceedsOpen(f"For the {named.noun} {open_} {currency} is still owed, and no more.", field=field)
+    before = sum((await _written_off(act, owed)).values(), NOTHING)  # of the order with all its invoices
     if before + left > own.tolerances.get(currency, NOTHING):
         access.require(act.viewer, "writeOff.approve", "Writing off more than the company's tolerance", field=field)
     made = []
@@ -144,18 +173,18 @@ async def by_rule(act: Act, owed: Sequence[Owed]) -> list[Made]:
     before, made = await _written_off(act, short), []
     for each in short:
         tolerance, part = own.tolerances[each.rest.currency], each.rest.open
-        if before.get(each.order_id, NOTHING) + part <= tolerance:
-            before[each.order_id] = before.get(each.order_id, NOTHING) + part
+        if before.get(each.document, NOTHING) + part <= tolerance:
+            before[each.document] = before.get(each.document, NOTHING) + part
             reason = f"Within the tolerance of {tolerance} {each.rest.currency}."
             made.append(_make(part, each, each.since, own.currency, reason, None))
     return made
 
 
-async def _written_off(act: Act, owed: Collection[Owed]) -> dict[UUID, Decimal]:
-    """By order: what was written off of it and not undone. Who asks holds the locks of the orders' receivables."""
-    orders = {(each.customer_id, each.order_id) for each in owed}
-    rows = await act.tx.connection.fetch(LIVE, *map(list, zip(*sorted(orders), strict=True)))
-    return {row["order_id"]: row["amount"] for row in rows}
+async def _written_off(act: Act, owed: Collection[Owed]) -> dict[Document, Decimal]:
+    """Of the orders, and of invoices without one: what was written off and not undone, by order and invoice."""
+    wholes = {(each.customer_id, each.whole) for each in owed}
+    rows = await act.tx.connection.fetch(LIVE, *map(list, zip(*sorted(wholes), strict=True)))
+    return {(row["order_id"], row["invoice_id"]): row["amount"] for row in rows}
 
 
 def _make(amount: Decimal, owed: Owed, day: date, base_currency: str, reason: str, account: str | None) -> Made:
@@ -169,7 +198,7 @@ def _make(amount: Decimal, owed: Owed, day: date, base_currency: str, reason: st
     row = {
         "id": id,
         "customer_id": owed.customer_id,
-        "order_id": owed.order_id,
+        **owed.documents,
         "allocation_id": owed.allocation_id,
         "item_id": rest.account.item_id,
         "currency": rest.currency,
@@ -225,13 +254,8 @@ async def record(act: Act, made: Sequence[Made], posted: Sequence[Posted]) -> li
 
 
 def _event(row: Row) -> outbox.Entry:
-    undoes = {"undoes_id": row["undoes_id"]} if row.get("undoes_id") else {}
-    payload = {
-        "amount": (row["amount"], row["currency"]),
-        "order_id": row["order_id"],
-        "account": row["account"],
-        **undoes,
-    }
-    kind = "writeOff.undone" if undoes else "writeOff.made"
+    kind = "writeOff.undone" if row.get("undoes_id") else "writeOff.made"
+    payload = {"amount": (row["amount"], row["currency"]), "account": row["account"]}
+    payload |= {column: row[column] for column in (*sides.OWED, "undoes_id") if row.get(column)}
     changes = {column: (None, value) for column, value in row.items() if column != "id" and value is not None}
     return outbox.Entry(kind, ("WriteOff", row["id"]), row["customer_id"], changes, payload)

@@ -18,18 +18,44 @@ class PaymentAllocated(Changed):
 
 
 class AllocationMade(Payload):
-    """How much of the payment, in its currency, settles how much of the order, in the order's: `amount`."""
+    """How much of what payment, in its currency (`paid`), or of what credit note's credit, settles how much of what order or invoice,
+    or both, in theirs: `amount`."""
 
     amount: Money
     paid: Money
-    order_id: record_id("Order")  # type: ignore[valid-type]
-    payment_id: record_id("Payment")  # type: ignore[valid-type]
+    order_id: record_id("Order") | None = None  # type: ignore[valid-type]
+    invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
+    credit_note_id: record_id("CreditNote") | None = None  # type: ignore[valid-type]
 
 
 class AllocationUndone(AllocationMade):
     """The allocation that is undone, and its figures."""
 
     undoes_id: record_id("Allocation")  # type: ignore[valid-type]
+
+
+class InvoiceMoved(Changed):
+    """What the invoice comes to."""
+
+    amount: Money
+
+
+class InvoiceIssued(InvoiceMoved):
+    """Its number and days; the last part of it is due on `dueOn`."""
+
+    number: str
+    issued_on: date
+    due_on: date
+
+
+class CreditNoteIssued(Changed):
+    """What the credit note comes to, its number and the invoice."""
+
+    amount: Money
+    number: str
+    issued_on: date
+    invoice_id: record_id("Invoice")  # type: ignore[valid-type]
 
 
 class SuspenseMoved(Changed):
@@ -45,10 +71,11 @@ class SuspenseAssigned(SuspenseMoved):
 
 
 class WriteOffMade(Payload):
-    """How much of the order is written off, to which account."""
+    """How much of the order or the invoice, or both, is written off, to which account."""
 
     amount: Money
-    order_id: record_id("Order")  # type: ignore[valid-type]
+    order_id: record_id("Order") | None = None  # type: ignore[valid-type]
+    invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
     account: str
 
 
@@ -99,6 +126,14 @@ class PeriodMoved(Changed):
     status: str
 
 
+class AccountCoded(Changed):
+    """What the accountant's system calls an account."""
+
+    purpose: str
+    code: str
+    name: str
+
+
 class YearClosed(Changed):
     """The fiscal year that begins in `year`, and its days."""
 
@@ -121,13 +156,23 @@ KINDS = (
     Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
     Kind("payment.allocated", "Payment", "Somebody allocated what was left of a payment.", PaymentAllocated, ALWAYS),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
-    Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
+    Kind(
+        "allocation.made",
+        "Allocation",
+        "A part of a payment settles a part of an order or an invoice.",
+        AllocationMade,
+        ALWAYS,
+    ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
-    Kind("writeOff.made", "WriteOff", "A part of an order was written off.", WriteOffMade, ALWAYS),
+    Kind("writeOff.made", "WriteOff", "A part of an order or an invoice was written off.", WriteOffMade, ALWAYS),
     Kind("writeOff.undone", "WriteOff", "A write-off was undone, by another one.", WriteOffUndone, ALWAYS),
     Kind("suspense.received", "SuspenseReceipt", "Money came in of which nobody knows whose it is.", SuspenseMoved),
     Kind("suspense.assigned", "SuspenseReceipt", "Money in suspense became a customer's payment.", SuspenseAssigned),
     Kind("suspense.returned", "SuspenseReceipt", "Money in suspense went back to whoever sent it.", SuspenseMoved),
+    Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
+    Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
+    Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
+    Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
     Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
     Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),
     Kind("refund.failed", "Refund", "A refund failed, or came back.", RefundMoved, ALWAYS),
@@ -138,6 +183,7 @@ KINDS = (
     Kind("dispute.opened", "Dispute", "A customer's bank took money of a payment back.", DisputeMoved, ALWAYS),
     Kind("dispute.won", "Dispute", "A dispute was won: the money is back.", DisputeMoved, ALWAYS),
     Kind("dispute.lost", "Dispute", "A dispute was lost: what the payment settled is owed again.", DisputeLost, ALWAYS),
+    Kind("account.coded", "AccountCode", "The code or the name of an account of the books was set.", AccountCoded),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

@@ -9,13 +9,14 @@ import strawberry
 from crmgql.domain.money import refunds
 from crmgql.engine.computed import Ask, computed
 from crmgql.engine.scalars import DecimalText
-from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of, object_type
+from crmgql.engine.strawberries import REQUIRED, Argument, Field, lazy, list_of, object_type, optional
 
 object_type(
     "RefundUndoing",
     [
         Field("allocationId", strawberry.ID, "The allocation that would be undone."),
-        Field("orderId", strawberry.ID, "The order that would be owed again."),
+        Field("orderId", optional(strawberry.ID), "The order that would be owed again."),
+        Field("invoiceId", optional(strawberry.ID), "The invoice that would be owed again."),
         Field("amount", lazy("Money"), "How much of it; the rest would settle the order again."),
     ],
     "What would be undone for a refund.",

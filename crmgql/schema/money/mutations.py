@@ -1,10 +1,12 @@
-"""Mutations of payments, allocations, refunds, disputes, money in suspense, write-offs, exchange rates, periods."""
+"""Mutations of payments, allocations, suspense, write-offs, refunds, disputes, rates, periods, codes of accounts. Those of invoices are
+in `invoicing`."""
 
 from __future__ import annotations
 
 import strawberry
 
 from crmgql.domain.money import (
+    account_codes,
     allocations,
     disputes,
     payments,
@@ -32,7 +34,7 @@ class PaymentReceiveInput:
 
 @part(write_offs.Short)
 class AllocationWriteOffInput:
-    """What is written off of the named order in the same act."""
+    """What is written off of the named order or invoice in the same act."""
 
     amount: MoneyInput
     reason: str
@@ -41,14 +43,16 @@ class AllocationWriteOffInput:
 
 @input
 class PaymentAllocateInput:
-    """`orderId`: left out, the customer's open orders in the payment's currency, the oldest first. `amount`: left out, as much as fits.
+    """The order or the invoice: left out, all that the customer owes in the payment's currency, the oldest first. `amount`: left out,
+    as much as fits.
 
-    `orderAmount`: of an order in another currency, what the amount settles; where one of the two is left out, it follows at the
-    day's exchange rates.
+    `orderAmount`: of an order or invoice in another currency, what the amount settles; where one of the two is left out, it follows at
+    the day's exchange rates.
     """
 
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
+    invoice_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
     order_amount: MoneyInput | None = UNSET
     write_off: AllocationWriteOffInput | None = UNSET
@@ -101,11 +105,12 @@ class DisputeEndInput:
 
 @input
 class SuspenseAssignInput:
-    """An order, or the customer of a prepayment."""
+    """An order or an invoice, or the customer of a prepayment."""
 
     id: strawberry.ID
     customer_id: strawberry.ID | None = UNSET
     order_id: strawberry.ID | None = UNSET
+    invoice_id: strawberry.ID | None = UNSET
     expected_version: int | None = UNSET
 
 
@@ -153,10 +158,10 @@ mutations.table(
     "Payment",
     Row(
         "paymentRecord",
-        "Records a payment for an order, in the order's currency, or a customer's prepayment.",
+        "Records a payment for an order or an invoice, in its currency, or a customer's prepayment.",
         payments.record,
         input=inputs.create(
-            "amount method order_id customer_id received_at installments reference provider provider_reference",
+            "amount method order_id invoice_id customer_id received_at installments reference provider provider_reference",
             also={"pending": bool | None},
             optional="customer_id",
         ),
@@ -167,7 +172,7 @@ mutations.table(
     Row("paymentCancel", "Cancels a pending payment.", payments.move, "cancel"),
     Row(
         "paymentAllocate",
-        "Settles orders of the customer with what is left of a received payment: first its unearned rest, then its credit.",
+        "Settles what the customer owes with what is left of a received payment: first its unearned rest, then its credit.",
         allocations.allocate,
         input=PaymentAllocateInput,
     ),
@@ -195,7 +200,7 @@ mutations.table(
     ),
     Row(
         "suspenseAssign",
-        "Makes money in suspense a payment of a customer, which settles the order if one is named.",
+        "Makes money in suspense a payment of a customer, which settles the order or the invoice if one is named.",
         suspense.assign,
         input=SuspenseAssignInput,
     ),
@@ -211,14 +216,16 @@ mutations.table(
     "WriteOff",
     Row(
         "writeOff",
-        "Writes off what is open of an order, or an amount of it. More of an order, all in all, than the company's tolerance takes"
-        " the permission `writeOff.approve`.",
+        "Writes off what is open of an order or an invoice, or an amount of it. More of an order, all in all, than the company's"
+        " tolerance takes the permission `writeOff.approve`.",
         write_offs.write_off,
-        input=inputs.create("order_id amount account reason", required="reason", optional="amount", origin=False),
+        input=inputs.create(
+            "order_id invoice_id amount account reason", required="reason", optional="amount", origin=False
+        ),
     ),
     Row(
         "writeOffUndo",
-        "Takes a write-off back: the order is owed again. Answers with the one that undoes it.",
+        "Takes a write-off back: what it was of is owed again. Answers with the one that undoes it.",
         write_offs.undo,
         input=WriteOffUndoInput,
     ),
@@ -292,6 +299,16 @@ mutations.table(
         "Sets what one unit of a currency is worth in the base currency of the books, from a day on. What was posted already stays as it is.",
         rates.set_rate,
         input=inputs.create("currency effective_on rate source", optional="source", origin=False),
+    ),
+)
+
+mutations.table(
+    "AccountCode",
+    Row(
+        "accountCodeSet",
+        "Sets what the accountant's system calls an account of the books. What was posted stays as it is.",
+        account_codes.set_code,
+        input=inputs.create("purpose code name name_zh", also={"expected_version": int | None}, origin=False),
     ),
 )
 

@@ -1,8 +1,10 @@
 """Orders and their lines."""
 
 from crmgql import models
-from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.declare import column, many, money, node, one, through
+from crmgql.planner.metadata import Through
 from crmgql.schema.customers import aggregates
+from crmgql.schema.sales.revenue import order_revenue
 
 
 @node(models.Order, order="-orderedAt")
@@ -20,8 +22,10 @@ class Order:
     credit_approved = money(doc="Up to which total the order may lead past its customer's credit limit.")
     paid = aggregates.order_paid()
     outstanding = aggregates.order_outstanding()
+    invoiced = aggregates.order_invoiced()
     cost = aggregates.order_cost()
     margin = aggregates.order_margin()
+    revenue = order_revenue()
     ordered_at = column(sort=True)
     confirmed_at = column()
     shipped_at = column()
@@ -33,7 +37,13 @@ class Order:
     seller = one()
     opportunity = one()
     lines = many("OrderLine", "order", order="position", few=True)
-    payments = many("Payment", "order", order="-receivedAt", few=True)
+    payments = through(
+        "Payment",
+        Through("order_payments", "order_id", "payment_id", "Allocation"),
+        "Payments for this order, and others of which something settles it.",
+        order="-receivedAt",
+    )
+    invoices = many("Invoice", "order", few=True)
     allocations = many("Allocation", "order", few=True)
     write_offs = many("WriteOff", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)

@@ -274,3 +274,33 @@ async def test_as_many_statements_for_five_hundred_lines_as_for_one(world: World
     assert (rows[0]["quantity"], rows[0]["line_amount"], rows[0]["description"]) == (500, 999, "Anvil")
     total = await world.database.fetchval("SELECT total_amount FROM orders WHERE id = $1", id)
     assert total == 2 * sum(range(501)) - 500
+
+
+async def test_what_an_order_brings(world: World) -> None:
+    """Half of it is shipped later; a seller is not told what it cost."""
+    customer = await world.customer(owner_id=world.people["SELLER"])
+    later = await world.product(recognition="ON_SHIPMENT", currency="EUR", cost_amount=Decimal("3.00"))
+    lines = [{"quantity": "1", "productId": later, "unitPrice": money("10.00")}] * 2
+    lines[0] = {
+        "quantity": "1",
+        "productId": await world.product(currency="EUR", cost_amount=Decimal("1.00")),
+        "unitPrice": money("10.00"),
+    }
+    order = (
+        await world.do("orderCreate", customerId=customer, lines=lines, tax=money("2.00"), discount=money("1.00"))
+    ).done["id"]
+    names = "booked recognised deferred received outstanding margin"
+    inner = " ".join(f"{name} {{ amount }}" for name in names.split())
+
+    async def shown(role: str = "FINANCE") -> list[str | None]:
+        answer = await world.ask(f'{{ order(id: "{order}") {{ revenue {{ {inner} }} }} }}', world.viewer(role))
+        found = answer["data"]["order"]["revenue"]
+        return [found[name] and found[name]["amount"] for name in names.split()]
+
+    assert await shown() == ["0.00"] * 6
+    await world.do("orderConfirm", id=order)
+    await world.do("paymentRecord", orderId=order, amount=money("5.00"), method="CASH")
+    assert await shown() == ["19.00", "9.50", "9.50", "5.00", "16.00", "15.00"]
+    assert await shown("SELLER") == ["19.00", "9.50", "9.50", "5.00", "16.00", None]
+    await world.do("orderShip", id=order)
+    assert (await shown())[:3] == ["19.00", "19.00", "0.00"]
