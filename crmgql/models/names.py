@@ -18,6 +18,8 @@ PREFIXES = {
     "Commission": "com",
     "Company": "cmp",
     "Contact": "con",
+    "Contract": "ctr",
+    "ContractPayment": "cpy",
     "Customer": "cus",
     "EmailMessage": "eml",
     "Erasure": "era",
