@@ -29,6 +29,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     for record, names in {
         "Absence": "reason",
         "Contact": "name title email phone external_id",
+        "Contract": "title parties",
         "Customer": "name email phone website city state postal_code notes external_id",
         "EmailMessage": "to_address subject body error",
         "Interaction": "subject body",

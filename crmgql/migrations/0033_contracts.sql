@@ -4,11 +4,11 @@ CREATE SEQUENCE contract_numbers START 1001;
 CREATE TABLE contract_payments (
     id uuid PRIMARY KEY DEFAULT uuidv7(),
     created_at timestamptz NOT NULL DEFAULT now(),
-    n smallint NOT NULL,
+    n integer NOT NULL,
     due_on date NOT NULL,
     currency varchar(3) NOT NULL,
     amount numeric NOT NULL,
-    reminder_days smallint,
+    reminder_days integer,
     contract_id uuid NOT NULL,
     customer_id uuid NOT NULL,
     owner_id uuid,
@@ -48,6 +48,7 @@ CREATE TABLE contracts (
     CONSTRAINT contracts_number UNIQUE (number)
 );
 ALTER TABLE orders ADD COLUMN contract_id uuid;
+CREATE INDEX contract_payments_contract ON contract_payments (customer_id, contract_id, n, id);
 CREATE INDEX contract_payments_created ON contract_payments (created_at, id);
 CREATE INDEX contract_payments_due ON contract_payments (due_on, id);
 CREATE INDEX contract_payments_owner ON contract_payments (owner_id, due_on, id);

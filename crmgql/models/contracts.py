@@ -74,11 +74,11 @@ class ContractPayment(Record):
     owner: Any = fields.ForeignKeyField(
         "crm.User", related_name="contract_payments", null=True, on_delete=fields.RESTRICT
     )
-    n = fields.SmallIntField()
+    n = fields.IntField()
     due_on = fields.DateField()
     currency = fields.CharField(max_length=3)
     amount = AmountField()
-    reminder_days: Any = fields.SmallIntField(null=True)
+    reminder_days: Any = fields.IntField(null=True)
 
     class Meta:
         table = "contract_payments"
@@ -90,13 +90,17 @@ class ContractPayment(Record):
         ]
         composite_keys = (
             CompositeKey(
-                "contract_payments_contract_customer", ("customer_id", "contract_id"), "contracts", ("customer_id", "id")
+                "contract_payments_contract_customer",
+                ("customer_id", "contract_id"),
+                "contracts",
+                ("customer_id", "id"),
             ),
             CompositeKey(
                 "contract_payments_contract_currency", ("contract_id", "currency"), "contracts", ("id", "currency")
             ),
         )
         indexes = [
+            index("contract_payments_contract", "customer_id", "contract_id", "n", "id"),
             index("contract_payments_due", "due_on", "id"),
             index("contract_payments_owner", "owner_id", "due_on", "id"),
             index("contract_payments_created", "created_at", "id"),

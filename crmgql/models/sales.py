@@ -109,7 +109,9 @@ class Order(Editable):
                 "opportunities",
                 ("customer_id", "id"),
             ),
-            CompositeKey("orders_contract_customer", ("customer_id", "contract_id"), "contracts", ("customer_id", "id")),
+            CompositeKey(
+                "orders_contract_customer", ("customer_id", "contract_id"), "contracts", ("customer_id", "id")
+            ),
             CompositeKey(
                 "orders_booked",
                 ("customer_id", "committed_id", "revenue_revision", *FIGURES),

@@ -68,6 +68,8 @@ TABLES = (
     "allocations",
     "payment_accounts",
     "provider_events",
+    "contracts",
+    "contract_payments",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -2,7 +2,7 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments and their allocations; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of contracts and their plans, orders, lines, payments and their allocations; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -55,6 +55,8 @@ TABLE_OF = {
     "Contact": "contacts",
     "Opportunity": "opportunities",
     "Order": "orders",
+    "Contract": "contracts",
+    "ContractPayment": "contract_payments",
     "OrderLine": "order_lines",
     "Payment": "payments",
     "Commission": "commissions",
@@ -110,6 +112,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "periods": ("AccountingPeriod",),
     "providers": ("PaymentAccount", "ProviderEvent"),
     "orders": ("OrderLine",),
+    "contracts": ("ContractPayment",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
     "pipelines": ("Stage", "KeyAction", "BusinessCalendar", "ScoreRule"),
@@ -287,7 +290,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Allocation"):
+        for kind in ("Order", "OrderLine", "Payment", "Allocation", "Contract", "ContractPayment"):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 
@@ -319,6 +322,8 @@ class Sight:
             return payments
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
+        if (kind, field) == ("ContractPayment", "received"):
+            return orders and payments
         if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments
         if kind == "Customer" and field in ("creditBalance", "unearned"):

@@ -20,6 +20,7 @@ COMPUTED = {
     *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
     ("Allocation", "undone"),
+    ("ContractPayment", "received"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
@@ -74,6 +75,14 @@ class Values:
                     self.under[kind, row["customer_id"]].append(row)
         self.undone = {row["undoes_id"] for row in rows["allocations"]}
         self.campaigns = Campaigns(rows, sight)
+        self.plans: dict[Any, list[Row]] = defaultdict(list)
+        for row in rows["contract_payments"]:
+            self.plans[row["contract_id"]].append(row)
+        self.settled: dict[tuple[Any, str], Decimal] = defaultdict(Decimal)
+        for order in rows["orders"]:
+            if order["status"] in SOLD | {"UNAVAILABLE"}:
+                paid = min(self.received[order["id"]], order["total_amount"])
+                self.settled[order["contract_id"], order["currency"]] += paid
         self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
@@ -82,6 +91,8 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind == "Allocation":
             return row["id"] in self.undone
+        if kind == "ContractPayment":
+            return money(self.plan_received(row), row["currency"])
         if (kind, field) == ("Order", "revenue"):
             return self.order_revenue(row)
         if kind == "Order":
@@ -110,6 +121,11 @@ class Values:
     def order_margin(self, order: Row) -> Decimal | None:
         cost = self.order_cost(order)
         return None if cost is None else order["subtotal_amount"] - order["discount_amount"] - cost
+
+    def plan_received(self, payment: Row) -> Decimal:
+        before = [each["amount"] for each in self.plans[payment["contract_id"]] if each["n"] < payment["n"]]
+        left = self.settled[payment["contract_id"], payment["currency"]] - sum(before, Decimal(0))
+        return min(max(left, Decimal(0)), payment["amount"])
 
     def order_revenue(self, order: Row) -> Any:
         """Nothing is deferred here: no product has such a rule."""

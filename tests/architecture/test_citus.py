@@ -34,6 +34,8 @@ REFUSED = {
     "open_items_pkey": KEY,
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
     "opportunity_actions_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, key_action_id)",
+    "contracts_id_currency": "a target of foreign keys: becomes (customer_id, id, currency)",
+    "contracts_number": "numbers are the company's: moves to a table of claims (number → contract)",
     "orders_id_currency": "a target of foreign keys: becomes (customer_id, id, currency)",
     "payments_id_currency": "a target of foreign keys: becomes (customer_id, id, currency)",
     "orders_number": "numbers are the company's: moves to a table of claims (number → order)",

@@ -42,6 +42,8 @@ UNDER_CUSTOMER = {
     "revenue_records",
     "revenue_lines",
     "recognition_schedules",
+    "contracts",
+    "contract_payments",
     "allocations",
     "provider_events",
 }
