@@ -19,6 +19,7 @@ KEY = "ids are unique by how they are made: becomes (customer_id, id)"
 REFUSED = {
     "commissions_origin": ORIGIN,
     "contacts_origin": ORIGIN,
+    "contracts_origin": ORIGIN,
     "customers_origin": ORIGIN,
     "interactions_origin": ORIGIN,
     "opportunities_origin": ORIGIN,
@@ -30,6 +31,8 @@ REFUSED = {
     "tickets_origin": ORIGIN,
     "ledger_entries_pkey": KEY,
     "revenue_records_pkey": KEY,
+    "contracts_pkey": KEY,
+    "contract_payments_pkey": KEY,
     "allocations_pkey": KEY,
     "open_items_pkey": KEY,
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
