@@ -113,6 +113,20 @@ class AllocationExceedsPayment(CrmError):
     final = True
 
 
+class InvoiceExceedsOrder(CrmError):
+    """More would be invoiced than the order has left."""
+
+    code = "INVOICE_EXCEEDS_ORDER"
+    final = True
+
+
+class CreditExceedsInvoiced(CrmError):
+    """More would be credited than is left of the invoice."""
+
+    code = "CREDIT_EXCEEDS_INVOICED"
+    final = True
+
+
 class CreditLimit(Conflict):
     """An order would lead past the customer's credit limit, and the customer's policy is to refuse that."""
 
@@ -123,6 +137,20 @@ class OrderBelowSettled(CrmError):
     """An order would become less than what of it is invoiced, credited or written off."""
 
     code = "ORDER_BELOW_SETTLED"
+    final = True
+
+
+class RefundExceedsReceived(CrmError):
+    """More would be refunded than was received and not refunded yet, refunds that are under way included."""
+
+    code = "REFUND_EXCEEDS_RECEIVED"
+    final = True
+
+
+class DisputeExceedsPayment(CrmError):
+    """More of the payment would be disputed, or was lost, than it has."""
+
+    code = "DISPUTE_EXCEEDS_PAYMENT"
     final = True
 
 

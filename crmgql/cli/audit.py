@@ -45,11 +45,11 @@ def verify_command(
     ] = os.cpu_count() or 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")] = False,
 ) -> None:
-    """Check every entry, chain, balance, open item and anchor, as they are in one moment.
+    """Check every entry, chain, balance, open item, audit row and anchor, as they are in one moment.
 
     Each entry is hashed again, from the text that was hashed when it was posted, and each chain is followed from its first entry to
-    its last. Balances and open items are compared with the sums of their postings. Where something differs, a line says the
-    owner, the lane and the number in the chain, the entry and what is wrong.
+    its last, and so is each audit row. Balances and open items are compared with the sums of their postings. Where something
+    differs, a line says the owner, the lane and the number in the chain, the entry and what is wrong.
 
     It only reads, while everybody works. The exit code is 0 when all is as it was posted, 1 when it is not, and 2 when that
     could not be found out.
@@ -92,6 +92,7 @@ def _facts(verified: audits.Verified) -> dict[str, Any]:
         "entries": found.entries,
         "postings": found.postings,
         "chains": found.lanes,
+        "auditEntries": found.audited,
         "anchors": anchors.count,
         "lastAnchor": anchors.last,
         "broken": [
@@ -107,7 +108,8 @@ def _tell(verified: audits.Verified) -> None:
     for each in (*found.broken, *anchors.broken):
         typer.echo(each)
     counts = (
-        f"{found.entries:,} entries, {found.postings:,} postings, {found.lanes:,} chains, {anchors.count:,} anchors"
+        f"{found.entries:,} entries, {found.postings:,} postings, {found.lanes:,} chains, {anchors.count:,} anchors,"
+        f" {found.audited:,} audit entries"
     )
     if verified.is_whole:
         typer.echo(f"The books are as they were posted: {counts}.")

@@ -23,7 +23,7 @@ from tortoise.models import Model
 
 from crmgql.models.names import PREFIXES
 from crmgql.planner.codecs import Codec
-from crmgql.planner.metadata import Kept, Parts, Sums
+from crmgql.planner.metadata import Kept, Parts, Sums, Through
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
@@ -66,6 +66,7 @@ class ManyDeclaration:
     doc: str
     order: str
     few: bool
+    through: Through | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,12 @@ def many(target: str, relation: str, doc: str = "", *, order: str = "-id", few: 
     `few` says that a parent has a handful of them at most; it needs an index on (customer_id, foreign key, …).
     """
     return ManyDeclaration(target, relation, doc, order, few)
+
+
+def through(target: str, between: Through, doc: str = "", *, order: str = "-id") -> Any:
+    """The records of `target` that a table between names with this one, a handful at most, as a connection. Both are of the
+    table's customer; it needs indexes on (customer_id, parent, …) and (customer_id, child, …)."""
+    return ManyDeclaration(target, "", doc, order, few=True, through=between)
 
 
 def derived(

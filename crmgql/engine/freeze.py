@@ -207,6 +207,11 @@ def _many(
     target = declared.get(field.target)
     if target is None:
         raise DeclarationError(f"{node.name}.{name}: {field.target!r} is not declared; declare it with @node.")
+    fields = {"id": None, "createdAt": None, **target.fields}
+    order = _order(target.name, field.order, fields)
+    if field.through is not None:
+        trusted = access.ENTRIES[node.name].vouches and access.ENTRIES[target.name].vouches
+        return metadata.Many(name, target.name, field.through.parent, order, trusted, True, field.through)
     relation = target.model._meta.fields_map.get(field.relation)
     if not isinstance(relation, ForeignKeyFieldInstance) or relation.related_model is not node.model:
         raise DeclarationError(
@@ -219,8 +224,7 @@ def _many(
             f"{node.name}.{name}: few=True needs a composite key and an index on (customer_id, {column}, …) of "
             f"{target.model.__name__}; add them or drop few=True."
         )
-    fields = {"id": None, "createdAt": None, **target.fields}
-    return metadata.Many(name, target.name, column, _order(target.name, field.order, fields), trusted, field.few)
+    return metadata.Many(name, target.name, column, order, trusted, field.few)
 
 
 def _declared_for(model: type[Model], declared: dict[str, declare.NodeDeclaration], where: str) -> str:

@@ -26,6 +26,7 @@ from crmgql.planner import codecs, metadata
 
 RECORDS = {
     "after": "Stage",
+    "allocationIds": "Allocation",
     "calendar": "BusinessCalendar",
     "copyOf": "RoutingRuleset",
     "events": "Event",

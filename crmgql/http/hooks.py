@@ -105,13 +105,14 @@ def _named(path: str) -> tuple[str, str | None]:
 
 
 def _chosen(listed: list[Known], account: str | None) -> list[Known]:
-    if account is None:
-        return listed
-    try:
-        id = decode_id(account, prefix=PREFIXES["PaymentAccount"])
-    except BadUserInput:
-        id = None
-    chosen = [each for each in listed if each.id == id]
+    """All accounts, or the one that is named. Raises `ProviderUnknown`."""
+    chosen = listed
+    if account is not None:
+        try:
+            id = decode_id(account, prefix=PREFIXES["PaymentAccount"])
+        except BadUserInput:
+            id = None
+        chosen = [each for each in listed if each.id == id]
     if not chosen:
-        raise ProviderUnknown("There is no such account, or it is disabled.")
+        raise ProviderUnknown("No such account is set up here, or it is disabled.")
     return chosen

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
-from crmgql.ledger import anchor_checks, verify
+from crmgql.ledger import anchor_checks, trails, verify
 from crmgql.ledger.anchor_checks import Anchors
 from crmgql.ledger.verify import HIGHEST, LOWEST, SNAPSHOT, Found
 
@@ -22,8 +22,8 @@ RANGE = 10_000
 """Entries of a range, about: an owner is never divided. The sums of so many stay in a core's cache."""
 
 STARTS = """
-SELECT DISTINCT ON (number) owner_id, sum(seq) OVER (PARTITION BY number) AS entries FROM (
-    SELECT owner_id, seq, div(sum(seq) OVER (ORDER BY owner_id, lane) - seq, $1) AS number FROM public.ledger_heads
+SELECT DISTINCT ON (number) owner_id, sum(seq * (lane >= 0)::integer) OVER (PARTITION BY number) AS entries FROM (
+    SELECT owner_id, lane, seq, div(sum(seq) OVER (ORDER BY owner_id, lane) - seq, $1) AS number FROM public.ledger_heads
 ) AS heads ORDER BY number, owner_id"""
 Progress = Callable[[int, int], None]
 """(entries that are checked, entries in all)."""
@@ -55,6 +55,7 @@ async def verify_all(
         async for part in _parts(url, connection, owners, processes):
             found.add(part)
             progress(found.entries, max(total, found.entries))
+        found.tell(*await trails.unlinked(connection))
     return Verified(found, anchors)
 
 
@@ -79,7 +80,8 @@ async def _open(url: str, snapshot: str | None = None) -> Any:
 
 
 async def ranges(connection: Any) -> tuple[list[tuple[str, str]], int]:
-    """Ranges of owners that cover every id there can be, and how many entries the heads say there are."""
+    """Ranges of owners that cover every id there can be, by how many entries and links of audit rows they have, and how many
+    entries the heads say there are."""
     rows = await connection.fetch(STARTS, RANGE)
     starts = sorted({row["owner_id"].int for row in rows})[1:]
     firsts = [LOWEST, *(str(UUID(int=start)) for start in starts)]
@@ -87,10 +89,17 @@ async def ranges(connection: Any) -> tuple[list[tuple[str, str]], int]:
     return list(zip(firsts, lasts, strict=True)), sum(int(row["entries"]) for row in rows)
 
 
+async def check(connection: Any, first: str = LOWEST, last: str = HIGHEST) -> Found:
+    """Checks the books and the audit trail of the owners from `first` to `last`, both included."""
+    found = await verify.check(connection, first, last)
+    await trails.check(connection, first, last, found)
+    return found
+
+
 async def _parts(url: str, connection: Any, owners: list[tuple[str, str]], processes: int) -> AsyncIterator[Found]:
     if processes == 1 or len(owners) == 1:
         for first, last in owners:
-            yield await verify.check(connection, first, last)
+            yield await check(connection, first, last)
         return
     snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
     context = multiprocessing.get_context("spawn")  # a fork would share our connections
@@ -111,7 +120,7 @@ def _check(url: str, snapshot: str, first: str, last: str) -> Found:
         runner = asyncio.Runner()
         _OWN.append((runner, runner.run(_open(url, snapshot))))
     runner, connection = _OWN[0]
-    return runner.run(verify.check(connection, first, last))
+    return runner.run(check(connection, first, last))
 
 
 _OWN: list[tuple[asyncio.Runner, Any]] = []

@@ -4,7 +4,7 @@
 The text is an entry's line, those of its postings and those of the items that it opens, separated by tabs, with `\\N` for what
 is not there. It starts with the number of its shape, so that there can be another one later. Nothing in it needs escaping, and no
 personal value is in it.
-An anchor's text is a line of its own and one for each head.
+An anchor's text is a line of its own and one for each head. Audit rows are chained in the same way, one link for each statement.
 """
 
 from __future__ import annotations
@@ -62,6 +62,26 @@ ITEM = (
     "dispute_id",
     "suspense_id",
 )
+
+AUDIT = (
+    "id",
+    "action",
+    "subject_type",
+    "subject_id",
+    "customer_id",
+    "actor_id",
+    "api_key_id",
+    "kept",
+    "commitment",
+    "occurred_at",
+    "created_at",
+)
+"""The columns of an audit row's line. Of personal values it has the commitment alone, which stays when they are erased."""
+
+
+def audit_columns(alias: str) -> str:
+    """SQL for the columns of an audit row's line. JSON has backslashes, which `COPY` doubles, as it is hashed."""
+    return ", ".join(TIME.format(f"{alias}.{name}") if name.endswith("_at") else f"{alias}.{name}" for name in AUDIT)
 
 
 def entry_columns(alias: str) -> str:

@@ -30,9 +30,12 @@ entries.txt   Each entry, in the order of links.txt: a line that begins with 1 (
               The digest of an entry is the hash of all its lines, line feeds included.
 links.txt     The place of each entry: owner, lane, seq, entry, digest, hash.
               A lane is one of an owner's chains. seq counts from 1. hash = SHA-256(hash of the link before in its lane, nothing for the first; digest).
+audit_links.txt
+              The places of audit rows, in lanes below 0: owner, lane, seq, digest, hash, which follows as in links.txt. A digest is of the rows that
+              one statement wrote; they are not exported.
 anchors.txt   Each anchor: a line that begins with 1, and one for each chain that had moved since the anchor before it.
               1, number, hash of the anchor before, time, how many chains
-              owner, lane, seq, hash: the end of a chain, which is the hash of that link in links.txt
+              owner, lane, seq, hash: the end of a chain, which is the hash of that link in links.txt or audit_links.txt
 hashes.txt    number, hash of each anchor, which is that of its line and those of its chains, line feeds included.
               The last line is what to keep in another place: with it all that is before can be proved.
 """
@@ -45,6 +48,8 @@ FROM public.ledger_links AS link JOIN {table} ON {alias}.owner_id = link.owner_i
 WHERE (link.owner_id, link.lane, link.seq) > ('{owner}', {lane}, {seq}) AND link.owner_id <= '{to_owner}'
     AND (link.owner_id, link.lane, link.seq) <= ('{to_owner}', {to_lane}, {to_seq})
 ORDER BY link.owner_id, link.lane, link.seq"""
+AUDIT_LINKS = """
+SELECT owner_id, lane, seq, encode(digest, 'hex'), encode(hash, 'hex') FROM public.audit_links ORDER BY owner_id, lane, seq"""
 ANCHORS = f"SELECT {chains.anchor_columns('a')}, encode(a.hash, 'hex') FROM public.anchors AS a ORDER BY a.id"
 HEADS = f"SELECT {chains.head_columns('h')} FROM public.anchor_heads AS h WHERE h.anchor_id = {{}} ORDER BY h.owner_id, h.lane"
 
@@ -59,10 +64,12 @@ async def write(connection: asyncpg.Connection, directory: Path, *, progress: Pr
     """Writes the files into a directory. Raises `OSError`."""
     texts = README.format(entry=", ".join(chains.ENTRY), posting=", ".join(chains.POSTING), item=", ".join(chains.ITEM))
     (directory / "README.txt").write_text(texts, "utf-8")
-    total = await connection.fetchval("SELECT coalesce(sum(seq), 0)::bigint FROM public.ledger_heads")
+    total = await connection.fetchval("SELECT coalesce(sum(seq), 0)::bigint FROM public.ledger_heads WHERE lane >= 0")
     await connection.execute(verify.IN_ORDER)
     with (directory / "entries.txt").open("wb") as entries, (directory / "links.txt").open("wb") as links:
         count = await _entries(connection, entries, links, progress, total)
+    with (directory / "audit_links.txt").open("wb") as trail:
+        await _copy(connection, AUDIT_LINKS, trail)
     with (directory / "anchors.txt").open("wb") as anchors, (directory / "hashes.txt").open("wb") as hashes:
         return Written(count, await _anchors(connection, anchors, hashes))
 
@@ -100,14 +107,17 @@ async def _texts(connection: asyncpg.Connection, entries: BinaryIO, within: dict
 
 async def _anchors(connection: asyncpg.Connection, anchors: BinaryIO, hashes: BinaryIO) -> int:
     lines = await verify.copied(connection, ANCHORS)
-
-    async def take(data: bytes) -> None:
-        anchors.write(data)
-
     for line in lines:
         text, hash = line.rstrip(b"\n").rsplit(b"\t", 1)
         number = text.partition(b"\t")[0].decode()
         anchors.write(chains.SHAPE + text + b"\n")
-        await connection.copy_from_query(HEADS.format(int(number)), output=take)
+        await _copy(connection, HEADS.format(int(number)), anchors)
         hashes.write(f"{number}\t{hash.decode()}\n".encode())
     return len(lines)
+
+
+async def _copy(connection: asyncpg.Connection, sql: str, file: BinaryIO) -> None:
+    async def take(data: bytes) -> None:
+        file.write(data)
+
+    await connection.copy_from_query(sql, output=take)

@@ -1,4 +1,4 @@
-"""Open items as a verb reads them before it takes from them."""
+"""Open items as a verb reads them before it takes from them, and as they are after a posting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from crmgql.ledger.postings import Posting
 from crmgql.models import Purpose
 from crmgql.records.records import Act
 
-LOCK = "SELECT id, purpose, currency, due_on, open, free, base FROM open_items WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE"
+READ = "SELECT id, purpose, currency, due_on, open, free, base FROM open_items WHERE id = ANY ($1) ORDER BY id"
+LOCK = f"{READ} FOR NO KEY UPDATE"
 
 
 @dataclass(slots=True)
@@ -29,17 +30,12 @@ class Rest:
 
 async def lock(act: Act, ids: Collection[UUID]) -> dict[UUID, Rest]:
     """The items by id, held until the transaction ends, in one statement."""
-    rows: list[Any] = await act.tx.connection.fetch(LOCK, sorted(ids)) if ids else []
-    return {
-        row["id"]: Rest(
-            Account(Purpose(row["purpose"]), row["id"], row["due_on"]),
-            row["currency"],
-            row["open"],
-            row["free"],
-            row["base"],
-        )
-        for row in rows
-    }
+    return await _read(act, LOCK, ids)
+
+
+async def read(act: Act, ids: Collection[UUID]) -> dict[UUID, Rest]:
+    """The items by id, to look at and nothing else, be it in a transaction that may not write."""
+    return await _read(act, READ, ids)
 
 
 def move(rests: Mapping[UUID, Rest], postings: Iterable[Posting]) -> None:
@@ -51,3 +47,17 @@ def move(rests: Mapping[UUID, Rest], postings: Iterable[Posting]) -> None:
                 sign = sign if account.purpose in DEBIT_ITEMS else -sign
                 rest.open, rest.free = rest.open + sign * each.amount, rest.free + sign * each.amount
                 rest.base += sign * each.base
+
+
+async def _read(act: Act, sql: str, ids: Collection[UUID]) -> dict[UUID, Rest]:
+    rows: list[Any] = await act.tx.connection.fetch(sql, sorted(ids)) if ids else []
+    return {
+        row["id"]: Rest(
+            Account(Purpose(row["purpose"]), row["id"], row["due_on"]),
+            row["currency"],
+            row["open"],
+            row["free"],
+            row["base"],
+        )
+        for row in rows
+    }

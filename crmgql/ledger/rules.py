@@ -79,13 +79,15 @@ REVENUE = """
         SELECT item.owner_id, item.order_id, sum(amount) FILTER (WHERE other IN ('REVENUE', 'DEFERRED')) AS net,
             sum(amount) FILTER (WHERE other = 'SHIPPING') AS shipping, sum(amount) FILTER (WHERE other = 'TAX') AS tax
         FROM (
-            SELECT debit_item_id AS item_id, credit AS other, amount FROM public.postings
+            SELECT owner_id, entry_id, debit_item_id AS item_id, credit AS other, amount FROM public.postings
             WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'RECEIVABLE'
             UNION ALL
-            SELECT credit_item_id, debit, -amount FROM public.postings
+            SELECT owner_id, entry_id, credit_item_id, debit, -amount FROM public.postings
             WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'RECEIVABLE'
         ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
-        WHERE item.owner_id BETWEEN $1 AND $2 AND item.order_id IS NOT NULL AND other IN ('REVENUE', 'DEFERRED', 'SHIPPING', 'TAX')
+            JOIN public.ledger_entries AS e ON e.owner_id = moves.owner_id AND e.id = moves.entry_id AND e.source_type <> 'CreditNote'
+        WHERE item.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND item.order_id IS NOT NULL
+            AND other IN ('REVENUE', 'DEFERRED', 'SHIPPING', 'TAX')
         GROUP BY item.owner_id, item.order_id
     )
     SELECT coalesce(booked.owner_id, posted.owner_id) AS owner_id, coalesce(booked.order_id, posted.order_id) AS order_id
@@ -101,13 +103,16 @@ PAYMENTS = """
     WITH posted AS MATERIALIZED (
         SELECT item.owner_id, item.payment_id AS id, sum(moves.amount) AS amount
         FROM (
-            SELECT credit_item_id AS item_id, amount FROM public.postings
-            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'UNEARNED' AND debit IN ('BANK', 'CLEARING')
+            SELECT owner_id, entry_id, credit_item_id AS item_id, debit AS bank, amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'UNEARNED' AND debit IN ('BANK', 'CLEARING', 'TRANSFER')
             UNION ALL
-            SELECT debit_item_id, -amount FROM public.postings
-            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'UNEARNED' AND credit IN ('BANK', 'CLEARING')
+            SELECT owner_id, entry_id, debit_item_id, credit, -amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'UNEARNED' AND credit IN ('BANK', 'CLEARING', 'TRANSFER')
         ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
-        WHERE item.owner_id BETWEEN $1 AND $2 AND item.payment_id IS NOT NULL GROUP BY item.owner_id, item.payment_id
+        JOIN public.ledger_entries AS e ON e.owner_id = moves.owner_id AND e.id = moves.entry_id
+        WHERE item.owner_id BETWEEN $1 AND $2 AND e.owner_id BETWEEN $1 AND $2 AND item.payment_id IS NOT NULL
+            AND CASE moves.bank WHEN 'TRANSFER' THEN e.source_type = 'Payment' ELSE e.source_type <> 'Refund' END
+        GROUP BY item.owner_id, item.payment_id
     )
     SELECT coalesce(paid.owner_id, posted.owner_id) AS owner_id, coalesce(paid.id, posted.id) AS id,
         coalesce(paid.amount, 0) AS amount, coalesce(posted.amount, 0) AS posted
@@ -116,6 +121,50 @@ PAYMENTS = """
     ) AS paid
     FULL JOIN posted ON posted.owner_id = paid.owner_id AND posted.id = paid.id
     WHERE coalesce(paid.amount, 0) <> coalesce(posted.amount, 0)"""
+# What invoices and credit notes say against what was posted for them, and the sums that are kept of them.
+INVOICES = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, p.debit_item_id AS item_id, sum(p.amount) AS amount
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Invoice' AND e.phase = 'POSTED'
+        GROUP BY e.owner_id, e.source_id, p.debit_item_id
+    ), parts AS MATERIALIZED (
+        SELECT customer_id AS owner_id, invoice_id AS id, sum(amount) AS amount, max(due_on) AS due_on FROM public.instalments
+        WHERE customer_id BETWEEN $1 AND $2 GROUP BY customer_id, invoice_id
+    )
+    SELECT owner_id, id FROM posted FULL JOIN (
+        SELECT customer_id AS owner_id, invoice_id AS id, item_id, amount - paid_before_amount AS amount FROM public.instalments
+        WHERE customer_id BETWEEN $1 AND $2 AND item_id IS NOT NULL
+    ) AS said USING (owner_id, id, item_id) WHERE posted.amount IS DISTINCT FROM said.amount
+    UNION
+    SELECT coalesce(i.customer_id, parts.owner_id), coalesce(i.id, parts.id) FROM (
+        SELECT * FROM public.invoices WHERE customer_id BETWEEN $1 AND $2 AND status = 'ISSUED'
+    ) AS i FULL JOIN parts ON parts.owner_id = i.customer_id AND parts.id = i.id
+    WHERE (i.total_amount, i.due_on) IS DISTINCT FROM (parts.amount, parts.due_on)
+    UNION
+    SELECT i.customer_id, i.id FROM public.invoices AS i LEFT JOIN (
+        SELECT customer_id, invoice_id, sum(total_amount) AS total, sum(tax_amount) AS tax FROM public.credit_notes
+        WHERE customer_id BETWEEN $1 AND $2 GROUP BY customer_id, invoice_id
+    ) AS notes ON notes.customer_id = i.customer_id AND notes.invoice_id = i.id
+    WHERE i.customer_id BETWEEN $1 AND $2
+        AND (i.credited_amount, i.credited_tax_amount) <> (coalesce(notes.total, 0), coalesce(notes.tax, 0))"""
+INVOICED = """
+    SELECT o.customer_id AS owner_id, o.id FROM public.orders AS o LEFT JOIN (
+        SELECT customer_id, order_id, sum(total_amount) AS total FROM public.invoices
+        WHERE customer_id BETWEEN $1 AND $2 AND status = 'ISSUED' GROUP BY customer_id, order_id
+    ) AS i ON i.customer_id = o.customer_id AND i.order_id = o.id
+    WHERE o.customer_id BETWEEN $1 AND $2 AND o.invoiced_amount <> coalesce(i.total, 0)"""
+CREDIT_NOTES = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, sum(p.amount) AS total, coalesce(sum(p.amount) FILTER (WHERE p.debit = 'TAX'), 0) AS tax
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'CreditNote' AND e.kind = 'creditNote.issued'
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(note.customer_id, posted.owner_id) AS owner_id, coalesce(note.id, posted.id) AS id FROM (
+        SELECT * FROM public.credit_notes WHERE customer_id BETWEEN $1 AND $2
+    ) AS note FULL JOIN posted ON posted.owner_id = note.customer_id AND posted.id = note.id
+    WHERE (note.total_amount, note.tax_amount) IS DISTINCT FROM (posted.total, posted.tax)"""
 # Orders on hold are owed and booked, but count no further. What is overdue is counted as of a day that the row itself says: all
 # that was due before `next_due_on`.
 STANDINGS = """
@@ -176,10 +225,64 @@ DEFERRED = """
     ) AS waiting
     FULL JOIN posted ON posted.owner_id = waiting.owner_id AND posted.order_id = waiting.order_id
     WHERE (coalesce(waiting.amount, 0), coalesce(waiting.base, 0)) <> (coalesce(posted.amount, 0), coalesce(posted.base, 0))"""
+# What is held for a refund, or went back by it, is of its payment or of its customer's credit, and is as much as it says.
+REFUNDS = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, bool_and(coalesce(
+                bank = CASE WHEN refund.provider IS NULL THEN 'BANK' ELSE 'CLEARING' END AND p.currency = refund.currency
+                AND CASE WHEN refund.payment_id IS NULL THEN item.purpose = 'CREDIT'
+                    ELSE item.payment_id = refund.payment_id AND item.purpose IN ('UNEARNED', 'CREDIT') END, false)) AS is_its_own,
+            coalesce(sum(way * p.amount) FILTER (WHERE e.phase = 'POSTED'), 0) AS amount,
+            coalesce(sum(way * p.amount) FILTER (WHERE e.phase = 'PENDING' AND ended.id IS NULL), 0) AS pending
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        CROSS JOIN LATERAL (VALUES (1, p.credit, p.debit_item_id), (-1, p.debit, p.credit_item_id)) AS side(way, bank, item_id)
+        LEFT JOIN public.open_items AS item ON item.id = side.item_id
+        LEFT JOIN public.refunds AS refund ON refund.customer_id = e.owner_id AND refund.id = e.source_id
+        LEFT JOIN public.ledger_entries AS ended ON ended.owner_id = e.owner_id AND ended.resolves_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Refund' AND bank IN ('BANK', 'CLEARING')
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(refund.customer_id, posted.owner_id) AS owner_id, coalesce(refund.id, posted.id) AS id, refund.status,
+        coalesce(refund.amount, 0) AS amount, coalesce(posted.amount, 0) AS posted, coalesce(posted.pending, 0) AS pending
+    FROM (SELECT * FROM public.refunds WHERE customer_id BETWEEN $1 AND $2) AS refund
+    FULL JOIN posted ON posted.owner_id = refund.customer_id AND posted.id = refund.id
+    WHERE posted.is_its_own IS DISTINCT FROM true
+        OR coalesce(posted.amount, 0) <> CASE refund.status WHEN 'SUCCEEDED' THEN refund.amount ELSE 0 END
+        OR coalesce(posted.pending, 0) <> CASE WHEN refund.status IN ('REQUESTED', 'UNKNOWN') THEN refund.amount ELSE 0 END"""
+# What was taken back is in the dispute's item until it is won or lost; whoever moved it.
+DISPUTES = """
+    WITH posted AS MATERIALIZED (
+        SELECT item.owner_id, item.dispute_id AS id, sum(moves.amount) FILTER (WHERE way = 1) AS amount,
+            sum(moves.amount) FILTER (WHERE way = -1 AND other IN ('BANK', 'CLEARING')) AS won,
+            sum(moves.amount) FILTER (WHERE way = -1 AND other NOT IN ('BANK', 'CLEARING')) AS lost
+        FROM (
+            SELECT 1 AS way, debit_item_id AS item_id, credit AS other, amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND debit = 'DISPUTED'
+            UNION ALL
+            SELECT -1, credit_item_id, debit, amount FROM public.postings
+            WHERE owner_id BETWEEN $1 AND $2 AND phase = 'POSTED' AND credit = 'DISPUTED'
+        ) AS moves JOIN public.open_items AS item ON item.id = moves.item_id
+        WHERE item.owner_id BETWEEN $1 AND $2 AND item.dispute_id IS NOT NULL GROUP BY item.owner_id, item.dispute_id
+    ), fees AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, sum(p.amount) AS amount FROM public.ledger_entries AS e
+        JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Dispute' AND p.debit = 'FEES'
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(dispute.customer_id, posted.owner_id) AS owner_id, coalesce(dispute.id, posted.id) AS id, dispute.status,
+        coalesce(dispute.amount, 0) AS amount, coalesce(posted.amount, 0) AS opened, coalesce(posted.won, 0) AS won,
+        coalesce(posted.lost, 0) AS lost, coalesce(fees.amount, 0) AS fee
+    FROM (SELECT * FROM public.disputes WHERE customer_id BETWEEN $1 AND $2) AS dispute
+    FULL JOIN posted ON posted.owner_id = dispute.customer_id AND posted.id = dispute.id
+    LEFT JOIN fees ON fees.owner_id = dispute.customer_id AND fees.id = dispute.id
+    WHERE dispute.amount IS DISTINCT FROM posted.amount OR coalesce(dispute.fee_amount, 0) <> coalesce(fees.amount, 0)
+        OR coalesce(posted.won, 0) <> CASE dispute.status WHEN 'WON' THEN dispute.amount ELSE 0 END
+        OR coalesce(posted.lost, 0) <> CASE dispute.status WHEN 'LOST' THEN dispute.amount ELSE 0 END"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
-    WHERE a.owner_id BETWEEN $1 AND $2 AND link.hash IS DISTINCT FROM a.hash ORDER BY a.anchor_id"""
+    LEFT JOIN public.audit_links AS trail ON trail.owner_id = a.owner_id AND trail.lane = a.lane AND trail.seq = a.seq
+    WHERE a.owner_id BETWEEN $1 AND $2 AND coalesce(link.hash, trail.hash) IS DISTINCT FROM a.hash ORDER BY a.anchor_id"""
 
 RULES = (
     _rule(
@@ -229,10 +332,24 @@ RULES = (
         "'payment ', id, ': ', amount, ' of it is received, and ', posted, ' of it is in the books'",
         PAYMENTS,
     ),
+    _rule("invoices", "'invoice ', id, ' is not what was posted, or was credited, for it'", INVOICES),
+    _rule("invoiced", "'order ', id, ': what is invoiced of it is not the sum of its invoices'", INVOICED),
+    _rule("credit notes", "'credit note ', id, ' is not what was posted for it'", CREDIT_NOTES),
     _rule(
         "standings",
         "'the standing in ', currency, ' is not what open items and revenue records come to'",
         STANDINGS,
+    ),
+    _rule(
+        "refunds",
+        "'refund ', id, ' is ', coalesce(status, 'not there'), ' with ', amount, ': ', posted, ' of it is in the books, and ', pending, ' pending'",
+        REFUNDS,
+    ),
+    _rule(
+        "disputes",
+        "'dispute ', id, ' is ', coalesce(status, 'not there'), ' with ', amount, ': in the books ', opened, ' is opened, ', won, ' won, ',"
+        " lost, ' lost, with a fee of ', fee",
+        DISPUTES,
     ),
     _rule(
         "anchored",

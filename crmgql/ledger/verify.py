@@ -56,7 +56,7 @@ WHERE owner_id BETWEEN '{first}' AND '{last}' AND (owner_id, lane, seq) > ('{own
 ORDER BY owner_id, lane, seq LIMIT {limit}"""
 HEADS = """
 SELECT owner_id, lane, seq, encode(hash, 'hex') FROM public.ledger_heads
-WHERE (owner_id, lane) > ('{owner}', {lane}) AND (owner_id, lane) <= ('{to_owner}', {to_lane})"""
+WHERE (owner_id, lane) > ('{owner}', {lane}) AND (owner_id, lane) <= ('{to_owner}', {to_lane}) AND lane >= 0"""
 PLACES = "SELECT owner_id, entry_id, lane, seq FROM public.ledger_links WHERE entry_id = ANY ($1) AND owner_id BETWEEN $2 AND $3"
 LOST = """
 SELECT link.owner_id, link.lane, link.seq, link.entry_id FROM public.ledger_links AS link
@@ -84,12 +84,13 @@ class Broken:
 
 @dataclass(slots=True)
 class Found:
-    """What a check counted and found. `more`: breaks beyond those that are told."""
+    """What a check counted and found. `audited`: audit rows. `more`: breaks beyond those that are told."""
 
     entries: int = 0
     postings: int = 0
     links: int = 0
     lanes: int = 0
+    audited: int = 0
     broken: list[Broken] = field(default_factory=list)
     more: int = 0
 
@@ -103,6 +104,7 @@ class Found:
         self.postings += other.postings
         self.links += other.links
         self.lanes += other.lanes
+        self.audited += other.audited
         self.broken += other.broken
         self.more += other.more
 

@@ -198,3 +198,12 @@ FROM (
 ) AS parts CROSS JOIN LATERAL currency_scale(currency) AS scale
 GROUP BY customer_id, currency, scale;
 SELECT count_standings(array_agg(customer_id), array_agg(currency::text), company_today()) FROM customer_standings;
+
+-- Which payments are an order's: those that name it, and those of which something settles it.
+CREATE VIEW order_payments AS
+SELECT customer_id, order_id, id AS payment_id FROM payments WHERE order_id IS NOT NULL
+UNION ALL
+SELECT DISTINCT part.customer_id, part.order_id, part.payment_id
+FROM allocations AS part JOIN payments AS payment ON payment.customer_id = part.customer_id AND payment.id = part.payment_id
+WHERE payment.order_id IS DISTINCT FROM part.order_id AND part.undoes_id IS NULL AND NOT EXISTS (
+    SELECT FROM allocations AS undoing WHERE undoing.customer_id = part.customer_id AND undoing.undoes_id = part.id);

@@ -8,6 +8,7 @@ from crmgql.models.contracts import *
 from crmgql.models.customers import *
 from crmgql.models.events import *
 from crmgql.models.imports import *
+from crmgql.models.invoices import *
 from crmgql.models.jobs import *
 from crmgql.models.leads import *
 from crmgql.models.ledger import *
@@ -19,6 +20,7 @@ from crmgql.models.people import *
 from crmgql.models.pools import *
 from crmgql.models.providers import *
 from crmgql.models.records import *
+from crmgql.models.refunds import *
 from crmgql.models.routing import *
 from crmgql.models.sales import *
 from crmgql.models.settings import *

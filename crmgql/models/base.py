@@ -46,6 +46,13 @@ class TextArrayField(fields.Field[list[str]], list):  # type: ignore[type-arg,mi
     skip_to_python_if_native = True
 
 
+class UuidArrayField(fields.Field[list[UUID]], list):  # type: ignore[type-arg,misc]
+    """A `uuid[]` column."""
+
+    SQL_TYPE = "UUID[]"
+    skip_to_python_if_native = True
+
+
 class TransactionIdField(fields.Field[int], int):
     """A transaction's number: 64 bits, rising, never used again by this server."""
 
@@ -163,6 +170,25 @@ class Editable(Record):
     version = fields.IntField(db_default=1)
     source: Any = fields.CharField(max_length=50, null=True)
     external_id: Any = fields.CharField(max_length=200, null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Document(Editable):
+    """What an invoice and a credit note have in common: a number, and both parties' particulars as they were at issue."""
+
+    number: Any = fields.CharField(max_length=64, null=True)
+    series: Any = fields.CharField(max_length=10, null=True)
+    year: Any = fields.IntField(null=True)
+    n: Any = fields.IntField(null=True)
+    before: Any = fields.IntField(null=True)
+    issuer_name: Any = fields.CharField(max_length=200, null=True)
+    issuer_address: Any = fields.CharField(max_length=1000, null=True)
+    issuer_tax_id: Any = fields.CharField(max_length=50, null=True)
+    recipient_name: Any = fields.CharField(max_length=200, null=True)
+    recipient_address: Any = fields.CharField(max_length=1000, null=True)
+    recipient_tax_id: Any = fields.CharField(max_length=50, null=True)
 
     class Meta:
         abstract = True

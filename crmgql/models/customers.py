@@ -50,6 +50,9 @@ class Customer(Editable):
     credit_limit_amount: Any = AmountField(null=True)
     credit_policy = fields.CharField(max_length=10, db_default="NONE")
     notes: Any = fields.TextField(null=True)
+    billing_address: Any = fields.CharField(max_length=1000, null=True)
+    tax_id: Any = fields.CharField(max_length=50, null=True)
+    payment_terms: Any = fields.CharField(max_length=200, null=True)
     owner: Any = fields.ForeignKeyField("crm.User", related_name="customers", null=True, on_delete=fields.RESTRICT)
     parent: Any = fields.ForeignKeyField(
         "crm.Customer", related_name="subsidiaries", null=True, on_delete=fields.RESTRICT

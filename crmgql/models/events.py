@@ -21,6 +21,9 @@ from crmgql.models.base import (
 BOTH = "kept || coalesce(personal::jsonb, '{}'::jsonb)"
 WHOLE = "(personal IS NULL) = (salt IS NULL) AND (personal IS NULL OR commitment IS NOT NULL)"
 
+PLAIN = " AND ".join(f"{name} !~ '[\\x01-\\x1f\\x7f\\\\]'" for name in ("action", "subject_type", "commitment"))
+"""No tab, line break or backslash: the text that is hashed need escape nothing of these."""
+
 
 class Event(Record):
     """Something that happened, written in the transaction that did it. `payload` is `kept` and `personal` together.
@@ -80,7 +83,7 @@ class AuditEntry(Record):
         table = "audit_entries"
         partitioned = "RANGE (id)"
         generated = {"changes": BOTH}
-        constraints = [check("audit_entries_personal", WHOLE)]
+        constraints = [check("audit_entries_personal", WHOLE), check("audit_entries_plain", PLAIN)]
         indexes = [
             index("audit_entries_customer", "customer_id", "id"),
             index("audit_entries_subject", "subject_id", "id"),

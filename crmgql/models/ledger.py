@@ -24,6 +24,7 @@ from crmgql.models.base import (
     NumberField,
     Record,
     Undescribed,
+    UuidArrayField,
     amounts,
     check,
     index,
@@ -266,6 +267,17 @@ class OpenItem(Model, metaclass=Undescribed):
         composite_keys = (
             CompositeKey("open_items_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("open_items_payment", ("payment_id",), "payments", ("id",)),
+            CompositeKey("open_items_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
+            CompositeKey(
+                "open_items_invoice_id", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id"), deferred=True
+            ),
+            CompositeKey(
+                "open_items_credit_note_id",
+                ("customer_id", "credit_note_id"),
+                "credit_notes",
+                ("customer_id", "id"),
+                deferred=True,
+            ),
             CompositeKey(
                 "open_items_entry", ("owner_id", "entry_id"), "ledger_entries", ("owner_id", "id"), deferred=True
             ),
@@ -281,6 +293,9 @@ class OpenItem(Model, metaclass=Undescribed):
             index("open_items_customer", "customer_id", "id"),
             index("open_items_order", "customer_id", "order_id", "id"),
             index("open_items_payment", "payment_id", "id"),
+            index("open_items_invoice", "customer_id", "invoice_id", "id"),
+            index("open_items_credit_note", "customer_id", "credit_note_id", "id"),
+            partial("open_items_dispute", "dispute_id IS NOT NULL", "customer_id", "dispute_id"),
             partial("open_items_open", "open > 0", "owner_id", "purpose", "currency", "due_on"),
         ]
 
@@ -376,6 +391,25 @@ class LedgerLink(Model, metaclass=Undescribed):
         )
 
 
+class AuditLink(Model, metaclass=Undescribed):
+    """The place of a statement's audit rows in a lane: `digest` is of their text, in the order of their ids.
+
+    The lanes are below zero: those from 0 on have entries. The owner is the customer, or the company for rows of several or of none.
+    """
+
+    owner_id = fields.UUIDField(primary_key=True)
+    lane = fields.SmallIntField()
+    seq = fields.BigIntField()
+    ids: Any = UuidArrayField()
+    digest: Any = fields.BinaryField()
+    hash: Any = fields.BinaryField()
+
+    class Meta:
+        table = "audit_links"
+        primary_key = ("owner_id", "lane", "seq")
+        constraints = [check("audit_links_lane", "lane < 0")]
+
+
 class Balance(Model, metaclass=Undescribed):
     """An account's sums, in parts: one for each lane that posted to it. `base` is debits minus credits in base currency."""
 
@@ -424,21 +458,23 @@ class AnchorHead(Model, metaclass=Undescribed):
         indexes = [index("anchor_heads_lane", "owner_id", "lane", "anchor_id")]
 
 
-class AccountCode(Record):
+class AccountCode(Editable):
     """What the accountant's system calls an account."""
 
     company: Any = fields.ForeignKeyField("crm.Company", related_name="account_codes", on_delete=fields.RESTRICT)
     purpose = fields.CharField(max_length=24)
     code = fields.CharField(max_length=20)
     name = fields.CharField(max_length=100)
-    name_zh = fields.CharField(max_length=100)
+    name_zh: Any = fields.CharField(max_length=100, null=True)
 
     class Meta:
         table = "account_codes"
         constraints = [
+            origin_unique("account_codes"),
             unique("account_codes_purpose", "company_id", "purpose"),
             check("account_codes_purpose_known", one_of("purpose", Purpose)),
         ]
+        indexes = [index("account_codes_created", "created_at", "id")]
 
 
 class FxRate(Record):

@@ -49,6 +49,7 @@ class Payment(Editable):
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="payments", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="payments", null=True, on_delete=fields.RESTRICT)
+    invoice: Any = fields.ForeignKeyField("crm.Invoice", related_name="payments", null=True, on_delete=fields.RESTRICT)
     amount = AmountField()
     currency = fields.CharField(max_length=3)
     method = fields.CharField(max_length=20)
@@ -75,43 +76,44 @@ class Payment(Editable):
         ]
         composite_keys = (
             CompositeKey("payments_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey("payments_invoice_customer", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
             CompositeKey("payments_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
         )
         statistics = (Dependencies("payments_keys", ("customer_id", "order_id")),)
         indexes = [
             index("payments_customer_received", "customer_id", "received_at", "id"),
             index("payments_order", "customer_id", "order_id", "received_at", "id"),
+            index("payments_invoice", "customer_id", "invoice_id", "received_at", "id"),
             index("payments_received", "received_at", "id"),
             index("payments_created", "created_at", "id"),
         ]
 
 
-ALLOCATED = (
-    "order_id",
-    "payment_id",
-    "item_id",
-    "source_item_id",
-    "currency",
-    "amount",
-    "paid_currency",
-    "paid_amount",
-)
-"""What an allocation and the one that undoes it have in common, besides the customer."""
+ALLOCATED = ("item_id", "source_item_id", "currency", "amount", "paid_currency", "paid_amount")
+"""What an allocation and the one that undoes it have in common, besides the customer; the items say which documents they are of."""
 
 ONE_CURRENCY = "currency <> paid_currency OR (amount = paid_amount AND num_nonnulls(rate_id, paid_rate_id) = 0)"
 
 
 class Allocation(Record):
-    """A part of a payment that settles a part of an order. It is never changed: undoing it is another row with the same
-    figures, whose entry reverses that of the row that it undoes.
+    """A part of a payment, or of a credit note's credit, that settles a part of an order or an invoice. It is never changed:
+    undoing it is another row with the same figures, whose entry reverses that of the row that it undoes.
 
-    `amount` is in the order's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id` are the
-    exchange rates of the two; without them the base currency's own, or the two amounts were given.
+    `amount` is in the order's or invoice's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
+    are the exchange rates of the two; without them the base currency's own, or the two amounts were given.
     """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
-    order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", on_delete=fields.RESTRICT)
-    payment: Any = fields.ForeignKeyField("crm.Payment", related_name="allocations", on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", null=True, on_delete=fields.RESTRICT)
+    invoice: Any = fields.ForeignKeyField(
+        "crm.Invoice", related_name="allocations", null=True, on_delete=fields.RESTRICT
+    )
+    payment: Any = fields.ForeignKeyField(
+        "crm.Payment", related_name="allocations", null=True, on_delete=fields.RESTRICT
+    )
+    credit_note: Any = fields.ForeignKeyField(
+        "crm.CreditNote", related_name="allocations", null=True, on_delete=fields.RESTRICT
+    )
     undoes: Any = fields.ForeignKeyField(
         "crm.Allocation", related_name="undone_by", null=True, on_delete=fields.RESTRICT
     )
@@ -131,6 +133,8 @@ class Allocation(Record):
         constraints = [
             check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
             check("allocations_paid", ONE_CURRENCY),
+            check("allocations_owed", "num_nonnulls(order_id, invoice_id) > 0"),
+            check("allocations_source", "num_nonnulls(payment_id, credit_note_id) = 1"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
             unique("allocations_figures", "customer_id", "id", *ALLOCATED),
@@ -139,6 +143,10 @@ class Allocation(Record):
         ]
         composite_keys = (
             CompositeKey("allocations_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey("allocations_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+            CompositeKey(
+                "allocations_credit_note", ("customer_id", "credit_note_id"), "credit_notes", ("customer_id", "id")
+            ),
             CompositeKey("allocations_payment", ("customer_id", "payment_id"), "payments", ("customer_id", "id")),
             CompositeKey("allocations_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
             CompositeKey("allocations_item", ("item_id",), "open_items", ("id",)),
@@ -155,6 +163,8 @@ class Allocation(Record):
         indexes = [
             index("allocations_by_order", "customer_id", "order_id", "id"),
             index("allocations_by_payment", "customer_id", "payment_id", "id"),
+            index("allocations_by_invoice", "customer_id", "invoice_id", "id"),
+            index("allocations_by_credit_note", "customer_id", "credit_note_id", "id"),
             index("allocations_created", "created_at", "id"),
         ]
 

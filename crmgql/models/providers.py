@@ -130,9 +130,7 @@ class ProviderEvent(Record):
     one that is waiting is tried again. `told_at`: when somebody was told that it waits.
     """
 
-    account: Any = fields.ForeignKeyField(
-        "crm.PaymentAccount", related_name="provider_events", on_delete=fields.RESTRICT
-    )
+    account: Any = fields.ForeignKeyField("crm.PaymentAccount", related_name=False, on_delete=fields.RESTRICT)
     provider = fields.CharField(max_length=10)
     post_id = fields.UUIDField()
     event_id = fields.CharField(max_length=600)

@@ -63,6 +63,7 @@ class Order(Editable):
     tax_amount = AmountField()
     discount_amount = AmountField()
     total_amount = AmountField()
+    invoiced_amount = AmountField(db_default=0)
     credit_approved_amount: Any = AmountField(null=True)
     ordered_at = fields.DatetimeField(db_default=Now())
     confirmed_at: Any = fields.DatetimeField(null=True)
@@ -91,6 +92,7 @@ class Order(Editable):
                 "subtotal_amount >= 0 AND shipping_amount >= 0 AND tax_amount >= 0"
                 " AND discount_amount >= 0 AND total_amount >= 0",
             ),
+            check("orders_invoiced", "invoiced_amount BETWEEN 0 AND total_amount"),
             check("orders_note_length", "length(note) <= 20000"),
             *amounts(
                 "orders",

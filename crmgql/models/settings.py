@@ -28,6 +28,9 @@ class Company(Editable):
     fiscal_year_start_day = fields.IntField(db_default=1)
     default_currency = fields.CharField(max_length=3, db_default="USD")
     locale = fields.CharField(max_length=35, db_default="en-US")
+    address: Any = fields.CharField(max_length=1000, null=True)
+    tax_id: Any = fields.CharField(max_length=50, null=True)
+    payment_terms = fields.CharField(max_length=200, db_default="NET 30")
     revenue_statuses = TextArrayField(db_default=["CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"])
 
     class Meta:

@@ -45,13 +45,13 @@ def nested(
     node = connection.node
     where = build.filters.where(node, levels.INNER, connection.arguments.get("where"))
     page = paging.read_page(node, connection.default_order, connection.arguments, build.who)
-    link = levels.Few(parent, field.column) if field.few else levels.PerParent(parent, field.column)
+    link = levels.Few(parent, field) if field.few else levels.PerParent(parent, field.column)
     if field.few:
         parent.column("customer_id")
     rows = _rows(build, connection, page, link, where, field.trusted, object_text)
     group = f"j{rows.level.name}" if rows.level else ""
     wanted = (
-        list(levels.children(parent, field.column))
+        list(levels.children(parent, field))
         if field.few
         else [ast.InSelect(ast.Col(levels.INNER, field.column), parent.keys("id"))]
     )
@@ -64,12 +64,12 @@ def nested(
     parts = []
     for key, part in connection.parts:
         if isinstance(part, selection.TotalCount | selection.Sums):
-            scope = _Scope(node, [*wanted, where, build.rule(node, trusted=field.trusted)], field.column)
+            scope = _Scope(node, [*wanted, where, build.rule(node, trusted=field.trusted)], field)
             parts.append((key, _totals(build, scope, part, total)))
         else:
             parts.append((key, _part(build, part, rows, group)))
     if rows.level is not None:
-        by = None if parent.single else rows.level.column(field.column)
+        by = None if parent.single else rows.level.column(field.key)
         build.text(group, _grouped(rows, by))
         parent.below(group, None if parent.single else parent_key)
         parent.counted(group)
@@ -200,17 +200,20 @@ def _page_info(rows: _Parts, group: str, name: str) -> ast.Expr:
 
 @dataclass
 class _Scope:
-    """All rows of a connection, before paging; `key` is the parent's key column, if nested."""
+    """All rows of a connection, before paging; `field` is the relation by which they hang on a parent, if nested."""
 
     node: metadata.Node
     conditions: list[ast.Expr]
-    key: str | None
+    field: metadata.Many | None
 
     def select(self, columns: tuple[tuple[ast.Expr, str], ...], *group: ast.Expr) -> ast.Select:
-        keys = () if self.key is None else (ast.Col(levels.INNER, self.key),)
+        keys = () if self.field is None else (self.field.parent_of(levels.INNER),)
         named = tuple((key, "k") for key in keys)
         table = ast.Table(self.node.table, levels.INNER)
-        return ast.Select((*named, *columns), table, where=ast.all_of(self.conditions), group_by=(*keys, *group))
+        between = self.field.through if self.field is not None else None
+        joins = () if between is None else (between.join(levels.INNER),)
+        where = ast.all_of(self.conditions)
+        return ast.Select((*named, *columns), table, joins, where=where, group_by=(*keys, *group))
 
 
 def _totals(build: Build, scope: _Scope, part: selection.TotalCount | selection.Sums, total: Total) -> ast.Expr:
@@ -232,10 +235,10 @@ def _sum(build: Build, scope: _Scope, field: metadata.Money, parts: tuple[tuple[
     rule = build.field_rule(scope.node, field.name)
     amount, currency = ast.Col(levels.INNER, field.column), ast.Col(levels.INNER, field.currency)
     known = ast.all_of([ast.IsNull(amount, negated=True), rule])
-    inner_scope = _Scope(scope.node, [*scope.conditions, known], scope.key)
+    inner_scope = _Scope(scope.node, [*scope.conditions, known], scope.field)
     inner = inner_scope.select(((ast.Func("sum", (amount,)), "amount"), (currency, "currency")), currency)
     text = money_text(ast.Col("s", "amount"), ast.Col("s", "currency"), parts)
     listed = ast.Aggregate("string_agg", (text, ast.Text(",")), (ast.Order(ast.Col("s", "currency")),))
-    keys = () if scope.key is None else (ast.Col("s", "k"),)
+    keys = () if scope.field is None else (ast.Col("s", "k"),)
     columns = (*((key, "k") for key in keys), (listed, "v"))
     return ast.Select(columns, ast.Derived(inner, "s"), group_by=keys)

@@ -65,6 +65,8 @@ class Filters:
             case metadata.Leaf():
                 return ast.all_of(list(_leaf(field.codec, ast.Col(t, field.column), value, f"{node.name}.{name}")))
             case metadata.Derived() if field.kept is not None:
+                if not field.kept.is_seen(self.who):
+                    raise Forbidden(f"You may not filter by {node.name}.{name}.")
                 return self._kept(field, field.kept, t, value)
             case metadata.Derived() | metadata.Details() | metadata.Summary() | metadata.AnyOne():
                 raise BadUserInput(f"{node.name}.{name} can't be filtered by.")
@@ -105,7 +107,9 @@ class Filters:
                 continue
             alias = self._alias()
             link = ast.eq(ast.Col(alias, field.column), ast.Col(t, "id"))
-            if field.trusted and field.column != "customer_id":
+            if field.through is not None:
+                link = _between(field.through, alias, t)
+            elif field.trusted and field.column != "customer_id":
                 # The same customer by a key that the database checks: so the index on both is found.
                 link = ast.all_of([ast.eq(ast.Col(alias, "customer_id"), ast.Col(t, "customer_id")), link])
             inner = self.where(target, alias, tree)
@@ -123,20 +127,28 @@ class Filters:
         return ast.all_of(conditions)
 
     def _kept(self, field: metadata.Derived, kept: metadata.Kept, t: str, value: Argument) -> ast.Expr:
-        """The kept row of the currency that is named, else of the record's own, is there, may be looked at, and fits."""
+        """The kept row of the currency that is named, else of the record's own, is there and fits."""
         self._count_relation()
         alias = self._alias()
         operators, currency = _apart(value) if field.codec is None else (value, None)
         conditions = [
             kept.link(alias, t),
             ast.eq(ast.Col(alias, "currency"), ast.Col(t, "currency") if currency is None else currency),
-            kept.rows(self.who, alias),
             *_leaf(field.codec or codecs.DECIMAL, ast.Col(alias, kept.column), operators, field.name),
         ]
-        condition = ast.all_of(conditions)
-        if condition == ast.FALSE:
-            return ast.FALSE
-        return ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table(kept.table, alias), where=condition))
+        where = ast.all_of(conditions)
+        return ast.Exists(ast.Select(((ast.Num(1), "one"),), ast.Table(kept.table, alias), where=where))
+
+
+def _between(through: metadata.Through, alias: str, t: str) -> ast.Expr:
+    """The child under `alias` is one of the parent `t`."""
+    customer = ast.Col(t, "customer_id")
+    own = [
+        ast.eq(ast.Col(metadata.OF, "customer_id"), customer),
+        ast.eq(ast.Col(metadata.OF, through.parent), ast.Col(t, "id")),
+    ]
+    children = ast.InSelect(ast.Col(alias, "id"), through.rows(*own))
+    return ast.all_of([ast.eq(ast.Col(alias, "customer_id"), customer), children])
 
 
 def _apart(value: Argument) -> tuple[Argument, ast.Expr | None]:

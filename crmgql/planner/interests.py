@@ -63,7 +63,9 @@ def _object(wanted: selection.Object) -> Iterator[str]:
             case selection.AnyField(_, objects):
                 for each in objects:
                     yield from _object(each)
-            case selection.ManyField(_, connection):
+            case selection.ManyField(field, connection):
+                if field.through is not None:
+                    yield field.through.record
                 yield from _connection(connection)
             case _:
                 pass

@@ -73,9 +73,9 @@ class Level:
         """The values of one column over this level's rows, for the levels below."""
         return ast.Select(((self.column(column), column),), ast.Table(self.name, self.name), where=self.visible())
 
-    def customers(self) -> ast.Expr:
+    def customers(self, t: str = INNER) -> ast.Expr:
         """Condition on a child row `t`: it is under one of the customers of these rows."""
-        column = ast.Col(INNER, "customer_id")
+        column = ast.Col(t, "customer_id")
         one = self.one_customer()
         return ast.AnyOf(column, ast.ArrayOf(self.keys("customer_id"))) if one is None else ast.eq(column, one)
 
@@ -232,25 +232,27 @@ class Few(Link):
     """All children of all parents in one walk of the index on (customer_id, foreign key, …), then numbered and cut."""
 
     parent: Level
-    column: str
+    field: metadata.Many
 
     def select(self, level: Level) -> ast.Select:
         assert level.page is not None
         level.sort_columns()
-        level.column(self.column)
+        key = level.columns[self.field.key] = self.field.parent_of(INNER)
         keyset = paging.keyset(level.page, INNER)
-        inner = level.inner(*children(self.parent, self.column), *keyset, paged=False)
-        number = ast.RowNumber((ast.Col(INNER, self.column),), paging.order_of(level.page, INNER, reading=True))
-        numbered = ast.Select((*inner.columns, (number, "rn")), inner.source, where=inner.where)
+        inner = level.inner(*children(self.parent, self.field), *keyset, paged=False)
+        number = ast.RowNumber((key,), paging.order_of(level.page, INNER, reading=True))
+        joins = () if self.field.through is None else (self.field.through.join(INNER),)
+        numbered = ast.Select((*inner.columns, (number, "rn")), inner.source, joins, where=inner.where)
         limit = level.page.size + (1 if level.has_more else 0)
         cut = ast.Op(ast.Col(OUTER, "rn"), "<=", ast.Num(limit))
         computed = tuple((expr, name) for name, expr in level.computed.items())
         return ast.Select(computed, ast.Derived(numbered, OUTER), where=cut, star=OUTER)
 
 
-def children(parent: Level, column: str) -> tuple[ast.Expr, ast.Expr]:
+def children(parent: Level, field: metadata.Many) -> tuple[ast.Expr, ast.Expr]:
     """Conditions on row `t`: a child of one of the parent's rows, by the index on (customer_id, foreign key, …)."""
-    return parent.customers(), ast.AnyOf(ast.Col(INNER, column), ast.ArrayOf(parent.keys("id")))
+    key = field.parent_of(INNER)
+    return parent.customers(key.table), ast.AnyOf(key, ast.ArrayOf(parent.keys("id")))
 
 
 @dataclass(frozen=True)

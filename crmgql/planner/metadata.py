@@ -58,8 +58,34 @@ class AnyOne:
 
 
 @dataclass(frozen=True, slots=True)
+class Through:
+    """A table between two types: its rows name a customer, the `parent` and the `child`. `record`: the type whose changes change it."""
+
+    table: str
+    parent: str
+    child: str
+    record: str
+
+    def rows(self, *where: ast.Expr) -> ast.Select:
+        """The children of the rows that are meant."""
+        return ast.Select(((ast.Col(OF, self.child), self.child),), ast.Table(self.table, OF), where=ast.all_of(where))
+
+    def join(self, t: str) -> ast.Join:
+        """To the children under the alias `t`, each as often as it has parents."""
+        same = [
+            ast.eq(ast.Col(OF, "customer_id"), ast.Col(t, "customer_id")),
+            ast.eq(ast.Col(OF, self.child), ast.Col(t, "id")),
+        ]
+        return ast.Join("JOIN", ast.Table(self.table, OF), ast.all_of(same))
+
+
+OF = "of"
+"""The alias of a row of a table between."""
+
+
+@dataclass(frozen=True, slots=True)
 class Many:
-    """A relation to the records whose foreign key `column` points here.
+    """A relation to the records whose foreign key `column` points here, or, over a table between, whose `column` there does.
 
     `few`: a parent has a handful, and an index leads with customer and foreign key: all are read in one index walk
     and numbered. Otherwise each parent's page is read on its own, in index order, and stops at the limit.
@@ -71,13 +97,24 @@ class Many:
     order: tuple[tuple[str, bool], ...]
     trusted: bool = False
     few: bool = False
+    through: Through | None = None
+
+    @property
+    def key(self) -> str:
+        """What the column of the parent's key is called among a level's columns."""
+        return self.column if self.through is None else f"{self.column} {OF}"
+
+    def parent_of(self, t: str) -> ast.Col:
+        """The parent's key of the child `t`."""
+        return ast.Col(t if self.through is None else OF, self.column)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """Where a computed value is kept besides, to filter and order by it: `column` of the row of `table` whose `key` is the
     record and whose currency is the one that is asked for, by default the record's own, of which there always is one.
-    `rows`: the condition under which the viewer may look at the row under an alias.
+    `rows`: the condition under which the viewer sees what the row under an alias says; only who sees it of all records may filter
+    and order by it, as others would learn of those that they don't see.
     """
 
     table: str
@@ -85,6 +122,9 @@ class Kept:
     column: str
     rows: Callable[[Who, str], ast.Expr]
     nullable: bool = False
+
+    def is_seen(self, who: Who) -> bool:
+        return self.rows(who, self.table) == ast.TRUE
 
     def link(self, alias: str, t: str) -> ast.Expr:
         """The kept row under `alias` is that of row `t`."""

@@ -104,10 +104,9 @@ def _keys(node: metadata.Node, default: tuple[tuple[str, bool], ...], given: Arg
         raise BadUserInput(f"orderBy has {len(wanted)} entries; {MAX_ORDER_FIELDS} are the most.")
     keys: list[Key] = []
     for name, descending in wanted or default:
-        if access.field(node.name, name, who, "t") != ast.TRUE:
+        kept = getattr(node.fields[name], "kept", None)
+        if access.field(node.name, name, who, "t") != ast.TRUE or not (kept is None or kept.is_seen(who)):
             raise Forbidden(f"You may not order by {node.name}.{name}.")
-        if not _is_seen(node.fields[name], who):
-            raise Forbidden(f"You may not order by {node.name}.{name}, as you see it of some {node.plural} only.")
         if all(key.name != name for key in keys):
             keys.append(_key(node, name, descending))
     if all(key.name != "id" for key in keys):
@@ -130,12 +129,6 @@ def _enum(value: object) -> str:
 def _field_name(constant: str) -> str:
     head, *tail = constant.lower().split("_")
     return head + "".join(part.capitalize() for part in tail)
-
-
-def _is_seen(field: metadata.Field, who: Who) -> bool:
-    """Whether it is seen of each record; an order would tell of the others."""
-    kept = field.kept if isinstance(field, metadata.Derived) else None
-    return kept is None or kept.rows(who, "kept") == ast.TRUE
 
 
 def _key(node: metadata.Node, name: str, descending: bool) -> Key:

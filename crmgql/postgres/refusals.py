@@ -16,6 +16,10 @@ log = structlog.get_logger("crmgql")
 ORDER = "The order would no longer be what the books say of it"
 PAYMENT = "The payment would no longer be what the books say of it"
 ALLOCATION = "The allocation would not be what the books say of it"
+INVOICE = "The invoice would not be what the books say of it"
+CREDIT_NOTE = "The credit note would not be what the books say of it"
+DISPUTE = "The dispute would not be what the books say of it"
+REFUND = "The refund would not be what the books say of it"
 REASONS = {
     "orders_booked": ORDER,
     "orders_newest": ORDER,
@@ -29,6 +33,10 @@ REASONS = {
     "payments_kept": PAYMENT,
     "allocations_posted": ALLOCATION,
     "allocations_undone": ALLOCATION,
+    "invoices_posted": INVOICE,
+    "credit_notes_posted": CREDIT_NOTE,
+    "disputes_posted": DISPUTE,
+    "refunds_posted": REFUND,
     "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }
 

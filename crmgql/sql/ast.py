@@ -226,7 +226,7 @@ Source = Table | Derived | Unnest | Each
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """`kind` is LEFT JOIN with a condition, or CROSS JOIN LATERAL without."""
+    """`kind` is JOIN or LEFT JOIN with a condition, or CROSS JOIN LATERAL without."""
 
     kind: str
     source: Source

@@ -10,9 +10,9 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_leads, company_work
+from tests.access import company_books, company_invoices, company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
-from tests.access.rules import OPEN_TO_ALL, TABLE_OF
+from tests.access.rules import OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -37,7 +37,11 @@ UNVERSIONED = {
     "exports",
     "fx_rates",
     "allocations",
+    "invoice_lines",
+    "instalments",
+    "credit_note_lines",
     "provider_events",
+    "ledger_entries",
 }
 EARLY = (
     "users",
@@ -142,10 +146,14 @@ def rows() -> dict[str, list[Row]]:
     _contracts(made)
     _payments(made, dice)
     _allocations(made)
+    _refunds(made)
+    _disputes(made)
+    company_invoices.fill(made)
     _talk(made, dice)
     _trail(made, dice)
     company_work.fill(made)
     company_leads.fill(made)
+    company_books.fill(made)
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():
@@ -406,7 +414,8 @@ def _commission(made: dict[str, list[Row]], dice: Dice, payment: int) -> None:
 
 
 def _allocations(made: dict[str, list[Row]]) -> None:
-    """Each third payment settles two parts of an order; the second part is undone again."""
+    """Each third payment settles two parts of an order; the second part is undone again. Each fifth settles another order, too,
+    and each tenth of these does so no more."""
     for number, payment in enumerate(made["payments"], 1):
         if number % 3 or payment["order_id"] is None:
             continue
@@ -426,6 +435,70 @@ def _allocations(made: dict[str, list[Row]]) -> None:
                     **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
                 }
             )
+    for number, payment in enumerate(made["payments"], 1):
+        place = payment["customer_id"], payment["currency"]
+        orders = [n for n, each in enumerate(made["orders"], 1) if (each["customer_id"], each["currency"]) == place]
+        others = [key("orders", n) for n in orders if key("orders", n) != payment["order_id"]]
+        if number % 5 or not others:
+            continue
+        for turn in range(2 if number % 10 == 0 else 1):
+            row = len(made["allocations"]) + 1
+            made["allocations"].append(
+                {
+                    "customer_id": payment["customer_id"],
+                    "order_id": others[0],
+                    "currency": payment["currency"],
+                    "payment_id": key("payments", number),
+                    "allocated_on": date(2026, 2, 1),
+                    "amount": exact(Decimal(3), payment["currency"]),
+                    "paid_currency": payment["currency"],
+                    "paid_amount": exact(Decimal(3), payment["currency"]),
+                    "undoes_id": key("allocations", row - 1) if turn else None,
+                    **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
+                }
+            )
+
+
+def _refunds(made: dict[str, list[Row]]) -> None:
+    """Each fifth payment is refunded twice, in part, with every status; each tenth refund is of a customer's credit."""
+    for number, payment in enumerate(made["payments"], 1):
+        for turn in range(0 if number % 5 else 2):
+            row = len(made["refunds"]) + 1
+            status = ("SUCCEEDED", "REQUESTED", "SUCCEEDED", "FAILED", "UNKNOWN", "CANCELLED")[row % 6]
+            made["refunds"].append(
+                {name: payment[name] for name in ("customer_id", "currency", "method", "provider")}
+                | {
+                    "payment_id": key("payments", number) if row % 10 else None,
+                    "amount": exact(Decimal(1 + turn + row % 3), payment["currency"]),
+                    "status": status,
+                    "reason": "By letter" if row % 2 else None,
+                    "provider_reference": f"re-{row}" if payment["provider"] and row % 3 else None,
+                    "requested_at": moment(number),
+                    "ended_at": None if status in ("REQUESTED", "UNKNOWN") else moment(number + 1),
+                }
+            )
+
+
+def _disputes(made: dict[str, list[Row]]) -> None:
+    """Each seventh payment is disputed, some at a fee."""
+    for number, payment in enumerate(made["payments"], 1):
+        if number % 7:
+            continue
+        row = len(made["disputes"]) + 1
+        status = ("OPEN", "WON", "LOST")[row % 3]
+        made["disputes"].append(
+            {name: payment[name] for name in ("customer_id", "currency", "provider")}
+            | {
+                "payment_id": key("payments", number),
+                "amount": exact(Decimal(2 + row), payment["currency"]),
+                "fee_amount": exact(Decimal("1.5"), payment["currency"]) if row % 2 else None,
+                "status": status,
+                "reason": "Not received" if row % 2 else None,
+                "provider_reference": f"dp-{row}" if payment["provider"] else None,
+                "opened_at": moment(number),
+                "ended_at": None if status == "OPEN" else moment(number + 1),
+            }
+        )
 
 
 def _talk(made: dict[str, list[Row]], dice: Dice) -> None:
@@ -488,7 +561,7 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind in ("Allocation", "ProviderEvent")  # seen as payments and accounts are
+        alike = kind in OPEN_TO_ALL or kind in (*SEEN_AS_PAYMENTS, "ProviderEvent")  # which is seen as its account is
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

@@ -9,12 +9,16 @@ from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
+from tests.access import company_books, company_invoices
 from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
 
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
 """Foreign keys to rows that come later."""
+
+POSTED = ("allocations", "refunds", "disputes", *company_invoices.TABLES)
+"""What is as its entries are, which these are not: inserted with the triggers off."""
 
 
 async def load(connection: asyncpg.Connection) -> None:
@@ -33,14 +37,23 @@ async def load(connection: asyncpg.Connection) -> None:
     )
     async with connection.transaction():
         for table, listed in made.items():
-            if table != "allocations":
+            if table not in (*POSTED, "ledger_entries"):
                 await _insert(connection, table, listed)
         act = Act(Transaction(connection, WITHOUT_DAYS), system(system_clock))
         await revenue.follow(act, [row["id"] for row in made["orders"]])
         await receipts.follow(act, [row["id"] for row in made["payments"]])
     async with connection.transaction():  # those that are made have other ids on each run
-        await connection.execute("SET LOCAL session_replication_role = replica; DELETE FROM allocations")
-        await _insert(connection, "allocations", made["allocations"])
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        for table in POSTED:
+            await connection.execute(f"DELETE FROM {table}")
+            await _insert(connection, table, made[table])
+        for row in made["payments"]:
+            await connection.execute("UPDATE payments SET invoice_id = $1 WHERE id = $2", row["invoice_id"], row["id"])
+        await connection.execute("DELETE FROM postings; DELETE FROM ledger_entries")
+        entries = made["ledger_entries"]
+        plain = [{name: each[name] for name in each if name != "created_at"} for each in entries]
+        await _insert(connection, "ledger_entries", plain)
+        await _insert(connection, "postings", [each for entry in entries for each in company_books.postings(entry)])
     for table, column in LATER:
         values = [(row[column], row["id"]) for row in made[table]]
         await connection.executemany(f"UPDATE {table} SET {column} = $1 WHERE id = $2", values)
@@ -49,7 +62,9 @@ async def load(connection: asyncpg.Connection) -> None:
 
 async def _insert(connection: asyncpg.Connection, table: str, listed: list[Row]) -> None:
     for row in listed:
-        given = {name: value for name, value in row.items() if (table, name) not in LATER}
+        given = {
+            name: value for name, value in row.items() if (table, name) not in (*LATER, ("payments", "invoice_id"))
+        }
         names = ", ".join(given)
         places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
         await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())

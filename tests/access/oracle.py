@@ -19,7 +19,7 @@ from uuid import UUID
 
 from graphql import DocumentNode, GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
 
-from tests.access import forbidden, values
+from tests.access import company_books, forbidden, rules, values
 from tests.access.relations import MANY, ONE, PREFIXES, ROOT_ORDER
 from tests.access.rules import TABLE_OF, Row, Sight
 
@@ -49,9 +49,13 @@ def snake(name: str) -> str:
 @cache
 def column(kind: str, field: str) -> str:
     """The column behind a plain or a money field."""
-    odd = {("Contact", "primary"): "is_primary", ("OrderLine", "amount"): "line_amount"}
-    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity")}
-    odd |= {("Pipeline", "default"): "is_default"}
+    odd = {
+        ("Contact", "primary"): "is_primary",
+        ("OrderLine", "amount"): "line_amount",
+        ("InvoiceLine", "amount"): "line_amount",
+    }
+    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment")}
+    odd |= {("Pipeline", "default"): "is_default", ("LedgerEntry", "adjusting"): "is_adjusting"}
     odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}
     return odd.get((kind, field), snake(field))
 
@@ -74,6 +78,11 @@ def moment(value: datetime, between: str = "T", offset: str = "+00:00") -> str:
     return text + offset
 
 
+def posting(row: Row) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("n", "debit", "credit", "currency")}
+    return shown | {"amount": format(row["amount"], "f"), "baseAmount": format(row["base_amount"], "f")}
+
+
 UNPLACED = {("Event", "cursor"), ("Event", "isLast")}
 """Known once the relay has been there, which it never is."""
 
@@ -90,12 +99,14 @@ class Oracle:
         self.sight = sight
         self.visible = {kind: [row for row in rows[t] if sight.sees(kind, row)] for kind, t in TABLE_OF.items()}
         self.by_id = {kind: {row["id"]: row for row in listed} for kind, listed in self.visible.items()}
+        between = _between(rows)
         self.related: dict[tuple[str, str], dict[Any, list[Row]]] = {}
         for kind, key, _ in MANY.values():
             index = self.related.setdefault((kind, key), defaultdict(list))
             if not index:
                 for row in self.visible[kind]:
-                    index[row[key]].append(row)
+                    for parent in between[key][row["id"]] if key in between else [row[key]]:
+                        index[parent].append(row)
         self.values = values.Values(rows, sight)
         self.audit = {row["id"]: row for row in rows["audit_entries"]}
 
@@ -152,15 +163,20 @@ class Oracle:
         target = target_of(kind, field)
         if target is not None:
             return self.record(target, row[f"{snake(field)}_id"])
-        if field == "subject" and kind in ("Event", "AuditEntry"):
-            return self.record(row["subject_type"], row["subject_id"]) if row["subject_type"] in TABLE_OF else None
+        if field in ("subject", "source") and kind in ("Event", "AuditEntry", "LedgerEntry"):
+            about, id = row[f"{field}_type"], row[f"{field}_id"]
+            return self.record(about, id) if about in TABLE_OF else None
+        if (kind, field) == ("LedgerEntry", "postings"):
+            return [posting(each) for each in company_books.postings(row)]
+        if kind == "LedgerEntry" and field in ("reversesId", "resolvesId"):
+            return row[snake(field)] and gid(kind, row[snake(field)])
         if (kind, field) == ("Event", "changes"):
             return list(self.changes(row))
         if (kind, field) == ("Event", "sight"):
             return "SEEN"
-        if (kind, field) == ("Event", "subjectId"):
-            known = row["subject_type"] in PREFIXES
-            return gid(row["subject_type"], row["subject_id"]) if known else None
+        if (kind, field) in (("Event", "subjectId"), ("LedgerEntry", "sourceId")):
+            about, id = row[f"{snake(field)[:-3]}_type"], row[snake(field)]
+            return gid(about, id) if about in PREFIXES else None
         if (kind, field) in UNPLACED:
             return None
         if not self.sight.may_read(kind, field, row):
@@ -215,7 +231,7 @@ class Oracle:
 
     def own(self, kind: str, name: str, row: Row) -> Any:
         """What a row is filtered and ordered by under a name."""
-        if kind == "Customer" and name in values.KEPT:
+        if kind == "Customer" and name in rules.KEPT:
             return self.values.kept(name, row)
         return row[column(kind, name)]
 
@@ -307,7 +323,7 @@ class Oracle:
         if filter_type.name == "MoneyFilter":
             value = value if value is None else dict(value)
             wanted = None if value is None else value.pop("currency", None)
-            if kind == "Customer" and name in values.KEPT:
+            if kind == "Customer" and name in rules.KEPT:
                 kept = self.values.kept(name, row, wanted)
                 return kept is not ... and _compared(kept, value, Decimal)
             amount, currency = money_columns(kind, name)
@@ -324,6 +340,19 @@ class Oracle:
             for quantifier, tree in value.items()
             if tree is not None
         )
+
+
+def _between(rows: dict[str, list[Row]]) -> dict[str, dict[Any, list[Any]]]:
+    """The parents of payments that are an order's, and of orders that are a payment's: it names the order, or settles it."""
+    undone = {row["undoes_id"] for row in rows["allocations"]}
+    pairs = {(row["order_id"], row["id"]) for row in rows["payments"] if row["order_id"] is not None}
+    parts = [row for row in rows["allocations"] if row["undoes_id"] is None and row["id"] not in undone]
+    pairs |= {(row["order_id"], row["payment_id"]) for row in parts}
+    found: dict[str, dict[Any, list[Any]]] = {"of an order": defaultdict(list), "of a payment": defaultdict(list)}
+    for order, payment in sorted(pairs):
+        found["of an order"][payment].append(order)
+        found["of a payment"][order].append(payment)
+    return found
 
 
 def _camel(constant: str) -> str:

@@ -19,7 +19,7 @@ from graphql import (
     get_named_type,
 )
 
-from tests.access import oracle, relations, values
+from tests.access import oracle, relations, rules
 from tests.access.oracle import Oracle
 from tests.access.rules import TABLE_OF, Row
 
@@ -28,6 +28,7 @@ CHANGE = "{ field before after }"
 RECEIVABLES = f"{{ outstanding {MONEY} overdue {MONEY} creditBalance {MONEY} unearned {MONEY} ageing {{ bucket amount {MONEY} }} }}"
 REVENUE = ("booked", "recognised", "deferred", "received", "outstanding", "margin")
 ORDER_REVENUE = f"{{ {' '.join(f'{name} {MONEY}' for name in REVENUE)} }}"
+POSTING = "{ n debit credit amount currency baseAmount }"
 DEPTH = 4
 
 
@@ -189,9 +190,10 @@ class Writer:
             return f"{self.alias()}: {name}{currency if self.chance(50) else ''} {RECEIVABLES}"
         if target == "OrderRevenue":
             return f"{self.alias()}: {name} {ORDER_REVENUE}"
-        if target == "EventChange":
-            return f"{self.alias()}: {name} {CHANGE}"
+        if target in ("EventChange", "LedgerPosting"):
+            return f"{self.alias()}: {name} {CHANGE if target == 'EventChange' else POSTING}"
         if target == "Node":
+            self.budget -= 12  # a relation to each type there is, of which a query has only so many
             return f"{self.alias()}: {name} {{ __typename id ... on Order {{ number }} }}"
         if not is_relation(made):
             return f"{self.alias()}: {name}" if name in self.clashing or self.chance(20) else name
@@ -321,7 +323,7 @@ class Writer:
 
     def sample(self, kind: str, name: str, filter_name: str) -> Any:
         """A value that some row has, as a client would write it."""
-        if kind == "Customer" and name in values.KEPT:
+        if kind == "Customer" and name in rules.KEPT:
             value = self.seen.values.kept(name, self.row(kind))
             return None if value is None else format(value, "f")
         if filter_name == "MoneyFilter":

@@ -2,11 +2,12 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of contracts and their plans, orders, lines, payments and their allocations; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of contracts and their plans, orders, lines, payments, their allocations, refunds and disputes, invoices and credit notes; who is a marketer and something else sees these as the other.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
+- Entries of the books and what accounts are called are for finance and administrators.
 - Erasures are for administrators.
 - Events are for administrators and integrations, the audit trail for administrators and finance: as far as they see
   what happened there, and with a key only of the nouns that it was made for. API keys are for administrators. Users, teams and products are for everybody who has a role at all.
@@ -101,16 +102,27 @@ TABLE_OF = {
     "Export": "exports",
     "FxRate": "fx_rates",
     "Allocation": "allocations",
+    "Refund": "refunds",
+    "Dispute": "disputes",
     "AccountingPeriod": "accounting_periods",
+    "Invoice": "invoices",
+    "InvoiceLine": "invoice_lines",
+    "Instalment": "instalments",
+    "CreditNote": "credit_notes",
+    "CreditNoteLine": "credit_note_lines",
     "PaymentAccount": "payment_accounts",
     "ProviderEvent": "provider_events",
+    "LedgerEntry": "ledger_entries",
+    "AccountCode": "account_codes",
 }
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation",),
+    "payments": ("Allocation", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
+    "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
     "providers": ("PaymentAccount", "ProviderEvent"),
+    "ledger": ("LedgerEntry", "AccountCode"),
     "orders": ("OrderLine",),
     "contracts": ("ContractPayment",),
     "audit": ("AuditEntry",),
@@ -131,6 +143,16 @@ OPEN_TO_ALL = {
     *("User", "Team", "Product", "Campaign"),
     *("Pipeline", "Stage", "KeyAction", "BusinessCalendar", "ScoreRule", "Company", "FxRate", "AccountingPeriod"),
 }
+SEEN_AS_PAYMENTS = (
+    "Allocation",
+    "Refund",
+    "Dispute",
+    "Invoice",
+    "InvoiceLine",
+    "Instalment",
+    "CreditNote",
+    "CreditNoteLine",
+)
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
 SEE_ALL_CUSTOMERS = {"ADMIN", "FINANCE", "SUPPORT", "MARKETER", "INTEGRATION"}
@@ -145,6 +167,10 @@ FIGURES = {
 }
 """What a campaign came to: the roles that are told, and what an API key must be for."""
 COSTS = {("Product", "cost"), ("Product", "margin"), ("OrderLine", "unitCost"), ("Order", "cost"), ("Order", "margin")}
+
+
+KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
+"""What customers are filtered and ordered by as it is kept for them; by who sees it of each customer that they see."""
 
 
 @dataclass
@@ -248,6 +274,8 @@ class Sight:
                 bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people)
             ),
             "Opportunity": self._deal,
+            "LedgerEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
+            "AccountCode": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles) and self._subject(row),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
@@ -290,7 +318,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Allocation", "Contract", "ContractPayment"):
+        for kind in ("Order", "OrderLine", "Payment", "Contract", "ContractPayment", *SEEN_AS_PAYMENTS):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 
@@ -304,6 +332,9 @@ class Sight:
         """Whether a field may be filtered or ordered by: only what may be read in every row."""
         if (kind, field) == ("User", "salary"):
             return bool(self.roles & {"ADMIN", "FINANCE"})
+        trade = self.roles - {"MARKETER"}
+        if kind == "Customer" and field in KEPT and self.roles & SEE_ALL_CUSTOMERS and not trade & SEE_ALL_CUSTOMERS:
+            return False
         return self._may_ever(kind, field)
 
     def _may_ever(self, kind: str, field: str) -> bool:
@@ -320,6 +351,8 @@ class Sight:
         payments = bool(self.roles - {"MARKETER"}) and self.in_scope("Payment")
         if kind == "Order" and field in ("paid", "outstanding", "revenue"):
             return payments
+        if (kind, field) == ("Order", "invoiced"):
+            return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
         if (kind, field) == ("ContractPayment", "received"):

@@ -12,23 +12,26 @@ DOCUMENT = "fragment Payload on Event { kind }"
 """What all subscriptions deliver."""
 
 SOLD = {"CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"}
+COMMITTED = SOLD | {"UNAVAILABLE"}
 DECIMALS = {"JPY": 0, "KWD": 3}
 COMPUTED = {
-    *(("Order", name) for name in ("paid", "outstanding", "cost", "margin", "revenue")),
+    *(("Order", name) for name in ("paid", "outstanding", "invoiced", "cost", "margin", "revenue")),
     *(("Customer", name) for name in ("orderCount", "currencies", "lastActivityAt", "receivables")),
     *(("Customer", name) for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn")),
     *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
     ("Allocation", "undone"),
     ("ContractPayment", "received"),
+    *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
+    ("Instalment", "outstanding"),
+    ("CreditNote", "creditLeft"),
+    ("Payment", "unallocated"),
+    ("Payment", "refunded"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
     *(("EventSubscription", name) for name in ("document", "lag")),
     *(("Campaign", name) for name in ("wonRevenue", "costPerLead", "returnOnSpend")),
 }
 
-
-KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
-"""Of customers; they can be filtered and ordered by."""
 
 BUCKETS = ("NOT_DUE", "DAYS_1_TO_30", "DAYS_31_TO_60", "DAYS_61_TO_90", "OVER_90_DAYS")
 
@@ -58,12 +61,14 @@ class Values:
         for payment in rows["payments"]:
             if payment["status"] == "RECEIVED":
                 self.received[payment["order_id"]] += payment["amount"]
-                if payment["order_id"] is None:
+                if payment["order_id"] is None and sight.sees("Payment", payment):
                     self.ahead[payment["customer_id"], payment["currency"]] += payment["amount"]
                 self.traded.add((payment["customer_id"], payment["currency"]))
         for order in rows["orders"]:
             place = order["customer_id"], order["currency"]
             is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+            if not sight.sees("Order", order):
+                continue
             over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
             self.over[place] += max(over, Decimal(0))
             self.owed[place] += max(-over, Decimal(0)) if is_booked else 0
@@ -73,7 +78,15 @@ class Values:
             for row in rows[TABLE_OF[kind]]:
                 if sight.sees(kind, row):
                     self.under[kind, row["customer_id"]].append(row)
+        self.left = left(rows)
+        self.refunded: dict[Any, Decimal] = defaultdict(Decimal)
+        for refund in rows["refunds"]:
+            if refund["status"] == "SUCCEEDED":
+                self.refunded[refund["payment_id"]] += refund["amount"]
         self.undone = {row["undoes_id"] for row in rows["allocations"]}
+        self.paid_before: dict[Any, Decimal] = defaultdict(Decimal)
+        for part in rows["instalments"]:
+            self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
         self.campaigns = Campaigns(rows, sight)
         self.plans: dict[Any, list[Row]] = defaultdict(list)
         for row in rows["contract_payments"]:
@@ -93,6 +106,10 @@ class Values:
             return row["id"] in self.undone
         if kind == "ContractPayment":
             return money(self.plan_received(row), row["currency"])
+        if kind in ("Invoice", "Instalment", "CreditNote"):
+            return money(self.document(field, row), row["currency"])
+        if kind == "Payment":
+            return money({"unallocated": self.left, "refunded": self.refunded}[field][row["id"]], row["currency"])
         if (kind, field) == ("Order", "revenue"):
             return self.order_revenue(row)
         if kind == "Order":
@@ -102,6 +119,15 @@ class Values:
         if kind == "Campaign":
             return getattr(self.campaigns, field)(row, currency or row["currency"])
         return getattr(self, field)(row, currency or row["currency"])
+
+    def document(self, field: str, row: Row) -> Decimal:
+        """The books know nothing of the company's invoices: what was paid of one was paid before."""
+        if field == "credited":
+            return Decimal(row["credited_amount"])
+        return self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+
+    def order_invoiced(self, order: Row) -> Decimal:
+        return Decimal(order["invoiced_amount"])
 
     def order_paid(self, order: Row) -> Decimal:
         return self.received[order["id"]]
@@ -198,6 +224,18 @@ class Values:
         }
         times = [row[column] for kind, column in columns.items() for row in self.under[kind, customer["id"]]]
         return max((time for time in times if time is not None), default=None)
+
+
+def left(rows: dict[str, list[Row]]) -> dict[Any, Decimal]:
+    """What is left of each payment when the books are made: the orders took what they could, in the order of the payments."""
+    owed = {order["id"]: order["total_amount"] for order in rows["orders"] if order["status"] in COMMITTED}
+    rests: dict[Any, Decimal] = defaultdict(Decimal)
+    received = [payment for payment in rows["payments"] if payment["status"] == "RECEIVED"]
+    for payment in sorted(received, key=lambda each: (each["received_at"], each["id"])):
+        taken = min(payment["amount"], owed.get(payment["order_id"], Decimal(0)))
+        owed[payment["order_id"]] = owed.get(payment["order_id"], Decimal(0)) - taken
+        rests[payment["id"]] = payment["amount"] - taken
+    return rests
 
 
 class Campaigns:

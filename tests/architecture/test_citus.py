@@ -14,8 +14,10 @@ import pytest_asyncio
 
 from tests.conftest import fresh_database
 
+NUMBERS = "numbers are the company's: moves to a table of claims (series, year, number → document)"
 ORIGIN = "the record of a source: moves to a table of claims (source, external id → record)"
 KEY = "ids are unique by how they are made: becomes (customer_id, id)"
+DOCUMENTS = ("invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines")
 REFUSED = {
     "commissions_origin": ORIGIN,
     "contacts_origin": ORIGIN,
@@ -34,6 +36,15 @@ REFUSED = {
     "contracts_pkey": KEY,
     "contract_payments_pkey": KEY,
     "allocations_pkey": KEY,
+    **dict.fromkeys(("invoices_origin", "credit_notes_origin"), ORIGIN),
+    **dict.fromkeys(("invoices_number", "invoices_sequence", "credit_notes_number", "credit_notes_sequence"), NUMBERS),
+    **dict.fromkeys((f"{table}_pkey" for table in DOCUMENTS), KEY),
+    "disputes_pkey": KEY,
+    "disputes_origin": ORIGIN,
+    "disputes_provider_reference": "moves to a table of claims (provider, reference → dispute)",
+    "refunds_pkey": KEY,
+    "refunds_origin": ORIGIN,
+    "refunds_provider_reference": "moves to a table of claims (provider, reference → refund)",
     "open_items_pkey": KEY,
     "notifications_once": "by user, not by customer: stays where users are, or becomes a table of claims",
     "opportunity_actions_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, key_action_id)",
@@ -73,7 +84,7 @@ SELECT t.relname AS table, k.relname AS key,
 FROM pg_index JOIN pg_class k ON k.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
 WHERE indisunique AND t.relnamespace = 'public'::regnamespace AND NOT t.relispartition AND (t.relname = 'customers' OR EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = t.oid AND attname = 'customer_id' AND NOT attisdropped) OR t.relname = ANY ($1))"""
-BOOKS = {"ledger_entries", "postings", "open_items", "ledger_heads", "ledger_links", "balances"}
+BOOKS = {"ledger_entries", "postings", "open_items", "ledger_heads", "ledger_links", "audit_links", "balances"}
 """Distributed by their owner: the customer, or the company, which is then a shard of its own."""
 
 

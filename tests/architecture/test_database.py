@@ -45,12 +45,20 @@ UNDER_CUSTOMER = {
     "contracts",
     "contract_payments",
     "allocations",
+    "invoices",
+    "invoice_lines",
+    "instalments",
+    "credit_notes",
+    "credit_note_lines",
     "provider_events",
+    "refunds",
+    "disputes",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
 
 KEPT = {
+    "audit_links",
     "ledger_heads",
     "balances",
     "anchors",
@@ -61,6 +69,8 @@ KEPT = {
     "allocations",
     "provider_events",
     "provider_posts",
+    "refunds",
+    "disputes",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

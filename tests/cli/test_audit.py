@@ -40,7 +40,7 @@ async def test_whole_books_are_verified_exported_and_proved_later(
     code, said = await run("audit", "verify", "--processes", "2")
     assert code == 0
     whole, last = said.splitlines()
-    assert whole == "The books are as they were posted: 15 entries, 16 postings, 4 chains, 1 anchors."
+    assert whole == "The books are as they were posted: 15 entries, 16 postings, 4 chains, 1 anchors, 0 audit entries."
     anchor = last.removeprefix("Last anchor: ")
     assert (await run("audit", "verify", "--processes", "1", "--as-of", anchor))[0] == 0
     code, said = await run("audit", "verify", "--processes", "1", "--as-of", anchor[:2] + "0" * 64)
@@ -52,6 +52,7 @@ async def test_whole_books_are_verified_exported_and_proved_later(
         "README.txt",
         "entries.txt",
         "links.txt",
+        "audit_links.txt",
         "anchors.txt",
         "hashes.txt",
     }

@@ -269,11 +269,13 @@ def test_canonical_json(value: Any, text: str) -> None:
 
 
 PLAIN = {
+    "Allocation": {"paid_currency"},
     "ApiKey": {"name", "hint", "scopes"},
     "BusinessCalendar": {"name", "timezone", "working_days", "holidays"},
     "Campaign": {"name", "channel"},
     "Contact": set(),
-    "Customer": {"industry", "region", "country"},
+    "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
+    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms"},
     "Erasure": {"reason"},
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
@@ -282,6 +284,7 @@ PLAIN = {
     "FollowUpRule": {"name", "lead_status", "action", "subject", "body"},
     "ImportRun": {"step", "fingerprint"},
     "IntakeSource": {"name", "hint", "allowed_origins", "lead_source"},
+    "Invoice": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id", "payment_terms"},
     "Job": {
         "queue",
         "arguments",
@@ -301,15 +304,25 @@ PLAIN = {
     "Payment": {"method", "provider", "provider_reference"},
     "Pipeline": {"name"},
     "Pool": {"name", "shows"},
-    "Product": {"sku", "name", "category", "description", "specs"},
+    "Product": {"sku", "name", "category", "description", "specs", "recognition"},
     "RoutingRule": {"name", "conditions", "target", "seller_match", "distribution"},
     "RoutingRuleset": {"name", "rates"},
     "Schedule": {"name", "arguments", "cron", "timezone", "catch_up"},
     "ScoreRule": {"name", "field", "operator", "value"},
     "SellerProfile": {"hours"},
     "Stage": {"name"},
-    "Company": {"name", "timezone", "default_currency", "locale"},
+    "Company": {
+        "name",
+        "timezone",
+        "default_currency",
+        "locale",
+        "address",
+        "tax_id",
+        "payment_terms",
+        "revenue_statuses",
+    },
     "FxRate": {"base_currency"},
+    "AccountCode": {"purpose", "code", "name", "name_zh"},
     "AccountingPeriod": {"status_reason"},
     "PaymentAccount": {"name", "provider", "identities", "public_keys", "default_method", "order_source"},
     "ProviderEvent": {

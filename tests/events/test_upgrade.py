@@ -16,6 +16,7 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from crmgql import migrate
 from crmgql.db import tortoise_config
 from crmgql.events import personal
+from crmgql.ledger import audits
 from tests.conftest import administering, named
 
 NOW = datetime.now(UTC)
@@ -119,6 +120,13 @@ async def test_old_personal_values_lie_apart(old: str) -> None:
     ]
     for text, salt, commitment in found:
         assert commitment == personal.commit(text, salt)
+
+
+async def test_old_audit_rows_are_in_chains(old: str) -> None:
+    await migrate.migrate(old)
+    verified = await audits.verify_all(old, processes=1, progress=lambda done, total: None)
+    assert (verified.found.broken, verified.found.audited) == ([], len(OLD))
+    assert await rows(old, "SELECT lane, seq, cardinality(ids) FROM audit_links") == [(-1, 1, len(OLD))]
 
 
 async def test_old_rows_are_in_their_months(old: str) -> None:

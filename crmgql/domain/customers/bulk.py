@@ -16,7 +16,7 @@ from crmgql.records.records import Act, Row
 
 
 class _Customers(Writer):
-    derived = frozenset({"pool", "protected_until", "reclaim_warned_at"})
+    derived = frozenset({"pool", "protected_until", "reclaim_warned_at", "payment_terms"})
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
         """A customer in a pool stays there, even if its old owner is written again."""

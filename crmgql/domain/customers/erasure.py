@@ -5,7 +5,8 @@ blanked. Always holds: the other records of the same person are erased too (a co
 leads); amounts, dates, states and ids stay, so that books and reports do not change; it takes one transaction and the same
 number of statements whatever the number of records.
 
-What stays: external ids of what the person bought, paid or asked for; e-mails that were delivered; backups.
+What stays: invoices and credit notes as they were issued; external ids of what the person bought, paid or asked for; e-mails that
+were delivered; backups.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ BLANKS = (
     Blank(
         "Customer",
         "customers",
-        f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, {PLACE}",
+        f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, billing_address = NULL,"
+        f" tax_id = NULL, {PLACE}",
         "id = ANY ($2)",
     ),
     Blank(
@@ -109,6 +111,7 @@ BLANKS = (
     ),
     Blank("Opportunity", "opportunities", "score_factors = '[]', stale_known = false", SCORED, False),
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
+    Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
     Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),

@@ -1,8 +1,8 @@
-"""Allocations: what of a payment settles which order, made by hand or as orders and payments come, and undone.
+"""Allocations: what of a payment settles which order or invoice, made by hand or as orders and payments come, and undone.
 
-By hand the order may be in another currency than the payment.
+By hand the order or invoice may be in another currency than the payment.
 
-Enters: a payment's rests and what is open of orders, both locked. Leaves: an entry and a row of `allocations` for each part, and
+Enters: a payment's rests, or credit, and what is open of orders and invoices, all locked. Leaves: an entry and a row of `allocations` for each part, and
 an event. Always holds: nothing is allocated above the rest of either side. Set-based: the same number of statements for one
 order and for five hundred.
 """
@@ -33,48 +33,57 @@ from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, new_id
-from crmgql.models import Allocation, Order, Payment
+from crmgql.models import Allocation, Invoice, Order, Payment, Purpose
 from crmgql.records import money, records
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
-# Parameters: customer, the payment's currency, payment, order or null for all, the orders' currency. Rests of the payment, then what
-# is open, the oldest ordered first.
+# Parameters: customer, the payment's currency, payment or null for the customer's credit, order and invoice or null for all, the currency of
+# what is owed. What is left, then what is open: by the days on which it is due, or was ordered where it has none yet.
 RESTS = """
-SELECT i.id, NULL::uuid AS order_id, i.payment_id, i.opened_on, NULL::timestamptz AS ordered_at, i.due_on
-FROM open_items i WHERE i.payment_id = $3 AND i.customer_id = $1 AND i.currency = $2 AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
+SELECT i.id, i.purpose, NULL::uuid AS order_id, NULL::uuid AS invoice_id, i.payment_id, i.credit_note_id, i.opened_on,
+    i.opened_on AS day, NULL::timestamptz AS ordered_at
+FROM open_items i WHERE i.owner_id = $1 AND i.currency = $2 AND i.open > 0
+    AND CASE WHEN $3::uuid IS NULL THEN i.purpose = 'CREDIT' ELSE i.payment_id = $3 AND i.purpose IN ('UNEARNED', 'CREDIT') END
 UNION ALL
-SELECT i.id, i.order_id, NULL, i.opened_on, o.ordered_at, i.due_on
-FROM open_items i JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id AND o.committed
-WHERE i.owner_id = $1 AND i.currency = $5 AND i.open > 0 AND i.purpose = 'RECEIVABLE' AND ($4::uuid IS NULL OR i.order_id = $4)
-ORDER BY ordered_at, order_id, due_on, id"""
+SELECT i.id, i.purpose, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, coalesce(i.due_on, (o.ordered_at AT TIME ZONE 'UTC')::date),
+    o.ordered_at
+FROM open_items i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
+WHERE i.owner_id = $1 AND i.currency = $6 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
+    AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
+    AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5)
+ORDER BY day, ordered_at, order_id, id"""
 # Parameters: orders. Where a payment that names one has something left, or credit names one: the rests, oldest first, and what is
 # open of the order.
 NAMED = """
 WITH paid AS (
-    SELECT i.id, i.customer_id, p.order_id, p.id AS payment_id, i.opened_on, NULL::date AS due_on
+    SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, p.id AS payment_id, NULL::uuid AS credit_note_id,
+        i.opened_on, NULL::date AS due_on
     FROM orders o JOIN payments p ON p.customer_id = o.customer_id AND p.order_id = o.id AND p.status = 'RECEIVED'
     JOIN open_items i ON i.payment_id = p.id AND i.currency = o.currency AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
     WHERE o.id = ANY ($1) AND o.committed
     UNION
-    SELECT i.id, i.customer_id, i.order_id, i.payment_id, i.opened_on, NULL
+    SELECT i.id, i.purpose, i.customer_id, i.order_id, NULL, i.payment_id, NULL, i.opened_on, NULL
     FROM orders o JOIN open_items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.currency = o.currency
         AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
     WHERE o.id = ANY ($1) AND o.committed
 )
 SELECT * FROM paid
 UNION ALL
-SELECT i.id, i.customer_id, i.order_id, NULL, i.opened_on, i.due_on FROM open_items i
+SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, i.due_on FROM open_items i
 WHERE (i.customer_id, i.order_id) IN (SELECT customer_id, order_id FROM paid) AND i.open > 0 AND i.purpose = 'RECEIVABLE'
 ORDER BY customer_id, order_id, due_on, opened_on, id"""
 RECORD = """
-INSERT INTO allocations (id, customer_id, order_id, payment_id, undoes_id, item_id, source_item_id, currency, amount, paid_currency,
-    paid_amount, rate_id, paid_rate_id, allocated_on, entry_id)
-SELECT a.id, a.customer_id, a.order_id, a.payment_id, a.undoes_id, a.item_id, a.source_item_id, a.currency, a.amount, a.paid_currency,
-    a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id
-FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, payment_id uuid, undoes_id uuid, item_id uuid,
-    source_item_id uuid, currency text, amount numeric, paid_currency text, paid_amount numeric, rate_id uuid, paid_rate_id uuid,
-    allocated_on date, entry_id uuid)"""
+INSERT INTO allocations (id, customer_id, order_id, invoice_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id, currency,
+    amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id)
+SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id, a.currency,
+    a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id
+FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, payment_id uuid, credit_note_id uuid,
+    undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text, paid_amount numeric, rate_id uuid,
+    paid_rate_id uuid, allocated_on date, entry_id uuid)"""
+OWED = ("order_id", "invoice_id")
+PAID = ("payment_id", "credit_note_id")
+"""The documents of a side, of which each item names at least one."""
 
 
 Document = tuple[str, UUID]
@@ -83,7 +92,8 @@ Document = tuple[str, UUID]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part of a payment that settles a part of an order, or that no longer does, and the entry that posts it."""
+    """A part of a payment, or of a credit, that settles a part of an order or an invoice, or the undoing of one, and the entry that
+    posts it."""
 
     row: Row
     entry: Entry
@@ -91,9 +101,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What is open of an order, or left of a payment, and the day since when it is there. Its rest goes down as it is allocated."""
+    """What is open of an order or an invoice, or left of a payment or a credit note, and the day since when it is there. Its rest
+    goes down as it is allocated. `documents`: the ids, by column."""
 
-    document_id: UUID
+    documents: Row
     rest: Rest
     since: date
 
@@ -102,20 +113,20 @@ def spread(
     limit: Decimal, owed: Sequence[Side], paid: Sequence[Side], *, customer_id: UUID, on: date, base_currency: str
 ) -> Iterator[Made]:
     """As much as fits of the limit, in the order of what is owed and, for each, of what is paid; not before either was there."""
-    for order in owed:
-        for payment in paid:
-            amount = min(limit, order.rest.free, payment.rest.free)
+    for receivable in owed:
+        for source in paid:
+            amount = min(limit, receivable.rest.free, source.rest.free)
             if amount > 0:
-                day = max(on, order.since, payment.since)
+                day = max(on, receivable.since, source.since)
                 part = Pair(amount, amount)
-                yield make(part, order, payment, customer_id=customer_id, on=day, base_currency=base_currency)
+                yield make(part, receivable, source, customer_id=customer_id, on=day, base_currency=base_currency)
                 limit -= amount
 
 
 def make(
     part: Pair,
-    order: Side,
-    payment: Side,
+    owed: Side,
+    paid: Side,
     *,
     customer_id: UUID,
     on: date,
@@ -126,22 +137,22 @@ def make(
     """The allocation of a part that fits both rests, which go down. `source`: the document for which it is made, if not the
     payment; `used`: the ids of the rates."""
     id = new_id()
-    if order.rest.currency == payment.rest.currency:
-        postings = list(allocated(part.owed, order.rest, payment.rest, base_currency))
+    if owed.rest.currency == paid.rest.currency:
+        postings = list(allocated(part.owed, owed.rest, paid.rest, base_currency))
     else:
-        postings = list(exchanging.exchanged(part, payment.rest, order.rest, base_currency))
-    source = source or ("Payment", payment.document_id)
-    entry = Entry("payment.allocated", f"allocated {id}", source, on, postings, customer_id=customer_id)
+        postings = list(exchanging.exchanged(part, paid.rest, owed.rest, base_currency))
+    kind = "payment.allocated" if paid.documents["payment_id"] else "credit.allocated"
+    entry = Entry(kind, f"allocated {id}", source or _document(paid), on, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
-        "order_id": order.document_id,
-        "payment_id": payment.document_id,
-        "item_id": order.rest.account.item_id,
-        "source_item_id": payment.rest.account.item_id,
-        "currency": order.rest.currency,
+        **owed.documents,
+        **paid.documents,
+        "item_id": owed.rest.account.item_id,
+        "source_item_id": paid.rest.account.item_id,
+        "currency": owed.rest.currency,
         "amount": part.owed,
-        "paid_currency": payment.rest.currency,
+        "paid_currency": paid.rest.currency,
         "paid_amount": part.paid,
         "allocated_on": on,
         **used,
@@ -150,30 +161,41 @@ def make(
 
 
 def again(
-    row: Row, part: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
-) -> Made | None:
-    """What of an allocation that was undone settles the same order again; None where it is nothing of one of the currencies."""
-    if not (part.paid and part.owed):
-        return None
-    order = Side(row["order_id"], rests[row["item_id"]], on)
-    payment = Side(row["payment_id"], rests[row["source_item_id"]], on)
-    used = {name: row[name] for name in ("rate_id", "paid_rate_id") if row.get(name)}
-    return make(
-        part,
-        order,
-        payment,
-        customer_id=row["customer_id"],
-        on=on,
-        base_currency=base_currency,
-        source=source,
-        **used,
+    row: Row, room: Pair, rests: Mapping[UUID, Rest], *, on: date, base_currency: str, source: Document | None = None
+) -> list[Made]:
+    """What of an allocation that was undone settles the same again, at its own rate: as much as there is room for. It is one
+    allocation, or none where the smallest amount of a currency would have to be split: that stays free."""
+    paid, owed = rests[row["source_item_id"]], rests[row["item_id"]]
+    whole = Pair(row["paid_amount"], row["amount"])
+    most = Pair(min(whole.paid, room.paid), min(whole.owed, room.owed))
+    if not (most.paid and most.owed):
+        return []
+    try:
+        part = exchanging.within(whole, most, paid.currency, owed.currency)
+    except BadUserInput:
+        return []
+    sides = (
+        Side({column: row[column] for column in OWED}, owed, on),
+        Side({column: row[column] for column in PAID}, paid, on),
     )
+    used = {name: row[name] for name in ("rate_id", "paid_rate_id")}
+    given: Row = {"customer_id": row["customer_id"], "on": on, "base_currency": base_currency, "source": source, **used}
+    return [make(part, sides[0], sides[1], **given)]
 
 
-async def post(act: Act, made: Sequence[Made], *, before: Sequence[Entry] = ()) -> list[outbox.Entry]:
-    """Posts the entries, in their order behind those `before`, and records the allocations. The caller records the events."""
-    posted = await book.post(act, _adjusting(act, [*before, *(each.entry for each in made)]))
-    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted[len(before) :], strict=True)]
+async def post(
+    act: Act,
+    made: Sequence[Made],
+    *,
+    before: Sequence[Entry] = (),
+    after: Sequence[Entry] = (),
+    refusals: book.Refusals | None = None,
+) -> list[outbox.Entry]:
+    """Posts the entries, in their order between those `before` and `after`, and records the allocations. The caller records the
+    events. Raises as `book.post`."""
+    entries = _adjusting(act, [*before, *(each.entry for each in made), *after])
+    posted = (await book.post(act, entries, refusals=refusals))[len(before) :]
+    rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted, strict=False)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
     return [_event(row) for row in rows]
@@ -184,17 +206,17 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
     return [replace(each, is_adjusting=adjusts) for each in entries]
 
 
+def _document(paid: Side) -> Document:
+    payment_id, credit_note_id = (paid.documents[column] for column in PAID)
+    return ("Payment", payment_id) if payment_id else ("CreditNote", credit_note_id)
+
+
 def _event(row: Row) -> outbox.Entry:
     kind = "allocation.undone" if row.get("undoes_id") else "allocation.made"
-    payload = {
-        "amount": (row["amount"], row["currency"]),
-        "paid": (row["paid_amount"], row["paid_currency"]),
-        "order_id": row["order_id"],
-        "payment_id": row["payment_id"],
-    }
-    undoes = {"undoes_id": row["undoes_id"]} if row.get("undoes_id") else {}
-    changes = {column: (None, value) for column, value in row.items() if column != "id"}
-    return outbox.Entry(kind, ("Allocation", row["id"]), row["customer_id"], changes, payload | undoes)
+    payload = {"amount": (row["amount"], row["currency"]), "paid": (row["paid_amount"], row["paid_currency"])}
+    payload |= {column: row[column] for column in (*OWED, *PAID, "undoes_id") if row.get(column)}
+    changes = {column: (None, value) for column, value in row.items() if column != "id" and value is not None}
+    return outbox.Entry(kind, ("Allocation", row["id"]), row["customer_id"], changes, payload)
 
 
 async def allocate(
@@ -202,13 +224,15 @@ async def allocate(
     *,
     id: UUID,
     order_id: UUID | None = None,
+    invoice_id: UUID | None = None,
     amount: Money | None = None,
     order_amount: Money | None = None,
     expected_version: int | None = None,
 ) -> UUID:
-    """Settles an order, or without one the customer's open orders in its currency, the oldest first, with what is left of a payment.
+    """Settles an order or an invoice, or without one all that the customer owes in its currency, the oldest first, with what is left
+    of a payment.
 
-    Without an amount it is as much as fits, which may be nothing where no order is named. For an order in another currency,
+    Without an amount it is as much as fits, which may be nothing where neither is named. For an order or invoice in another currency,
     `order_amount` is what the amount settles of it; where one of the two is left out, it follows at the day's rates. Raises
     `AllocationExceedsOpen`, `AllocationExceedsPayment`, `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`, `RateMissing`.
     """
@@ -218,19 +242,20 @@ async def allocate(
         raise IllegalTransition(f"A {payment['status']} payment settles nothing; it has to be received.", field="id")
     own, currency = await book.company_of(act), payment["currency"]
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
-    order_currency = currency if order_id is None else await _currency_to_settle(act, payment, order_id)
-    owed, paid = await _rests(act, payment, order_id, order_currency)
-    if order_currency != currency:
+    named = await to_settle(act, payment["customer_id"], order_id, invoice_id)
+    order_currency = currency if named is None else named.currency
+    owed, paid = await rests(act, payment, named, payment_id=id)
+    if named is not None and order_currency != currency:
         wanted = order_amount and money.amount(order_amount, order_currency, field="orderAmount", positive=True)
-        made = await _exchange(act, payment, owed, paid, limit, wanted, (currency, order_currency), own.currency)
+        made = await _exchange(act, payment, named, owed, paid, limit, wanted, own.currency)
     elif order_amount is not None:
         raise BadUserInput(
             "It is for an order in another currency than the payment's; leave it out.", field="orderAmount"
         )
     else:
-        if limit is not None or order_id is not None:
-            _check_left(limit, paid, currency, field="amount" if limit else "id")
-            _check_open(limit, owed, currency, is_named=order_id is not None, field="amount" if limit else "orderId")
+        if limit is not None or named is not None:
+            check_left(limit, paid, currency, field="amount" if limit else "id")
+            check_open(limit, owed, currency, named, field="amount" if limit or named is None else named.field)
         fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
         made = list(
             spread(fits, owed, paid, customer_id=payment["customer_id"], on=act.today, base_currency=own.currency)
@@ -242,31 +267,56 @@ async def allocate(
     return id
 
 
-async def _currency_to_settle(act: Act, payment: Row, order_id: UUID) -> str:
-    """That of the order, if the payment may settle it."""
-    order = await records.visible(act, Order, order_id, field="orderId", steady=True)
-    records.require_same_customer(order, payment["customer_id"], field="orderId")
-    if order["status"] in ("DRAFT", "CANCELLED"):
-        raise IllegalTransition(f"A {order['status']} order is not owed; confirm it first.", field="orderId")
-    return order["currency"]  # type: ignore[no-any-return]
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An order or an invoice that is to be settled: what it is called, the input's field, and which of the two."""
+
+    noun: str
+    currency: str
+    order_id: UUID | None = None
+    invoice_id: UUID | None = None
+
+    @property
+    def field(self) -> str:
+        return f"{self.noun}Id"
+
+
+async def to_settle(act: Act, customer_id: UUID, order_id: UUID | None, invoice_id: UUID | None) -> Named | None:
+    """The order or the invoice that the customer owes; None where neither is named. Raises `IllegalTransition`, `BadUserInput`."""
+    if order_id is not None and invoice_id is not None:
+        raise BadUserInput("Name an order or an invoice, not both.", field="invoiceId")
+    if order_id is not None:
+        order = await records.visible(act, Order, order_id, field="orderId", steady=True)
+        records.require_same_customer(order, customer_id, field="orderId")
+        if order["status"] in ("DRAFT", "CANCELLED"):
+            raise IllegalTransition(f"A {order['status']} order is not owed; confirm it first.", field="orderId")
+        return Named("order", order["currency"], order_id=order_id)
+    if invoice_id is not None:
+        invoice = await records.visible(act, Invoice, invoice_id, field="invoiceId", steady=True)
+        records.require_same_customer(invoice, customer_id, field="invoiceId")
+        if invoice["status"] != "ISSUED":
+            raise IllegalTransition(f"A {invoice['status']} invoice is not owed; issue it first.", field="invoiceId")
+        return Named("invoice", invoice["currency"], invoice_id=invoice_id)
+    return None
 
 
 async def _exchange(
     act: Act,
     payment: Row,
+    named: Named,
     owed: Sequence[Side],
     paid: Sequence[Side],
     limit: Decimal | None,
     wanted: Decimal | None,
-    currencies: tuple[str, str],
     base_currency: str,
 ) -> list[Made]:
-    """What settles an order in another currency: both amounts as given, or at the rates of the day."""
-    field = "amount" if limit else "orderAmount" if wanted else "orderId"
+    """What settles an order or invoice in another currency: both amounts as given, or at the rates of the day."""
+    currencies = (payment["currency"], named.currency)
+    field = "amount" if limit else "orderAmount" if wanted else named.field
     pair = Pair(limit or Decimal(0), wanted or Decimal(0))
     used: Row = {}
-    _check_left(pair.paid, paid, currencies[0], field=field)
-    _check_open(pair.owed, owed, currencies[1], is_named=True, field=field)
+    check_left(pair.paid, paid, currencies[0], field=field)
+    check_open(pair.owed, owed, currencies[1], named, field=field)
     day = max(act.today, *(each.since for each in (*owed, *paid)))
     if not (limit and wanted):
         found = await rates.on_days(act, {(each, day) for each in currencies})
@@ -274,8 +324,8 @@ async def _exchange(
         left, open_ = (sum((each.rest.free for each in side), Decimal(0)) for side in (paid, owed))
         pair = exchanging.fitting(cross, left, open_, paid=limit, owed=wanted)
         used = {"rate_id": cross.owed[1].id, "paid_rate_id": cross.paid[1].id}
-        _check_left(pair.paid, paid, currencies[0], field=field)
-        _check_open(pair.owed, owed, currencies[1], is_named=True, field=field)
+        check_left(pair.paid, paid, currencies[0], field=field)
+        check_open(pair.owed, owed, currencies[1], named, field=field)
     made = []
     for i, j, part in exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed]):
         sides = owed[j], paid[i]
@@ -283,33 +333,46 @@ async def _exchange(
     return made
 
 
-async def _rests(act: Act, payment: Row, order_id: UUID | None, currency: str) -> tuple[list[Side], list[Side]]:
-    """What is open in the currency and what is left, locked. Orders that the viewer may not see are left alone."""
-    given = (payment["customer_id"], payment["currency"], payment["id"], order_id, currency)
+async def rests(act: Act, of: Row, named: Named | None, *, payment_id: UUID | None) -> tuple[list[Side], list[Side]]:
+    """What is open, and what is left of a payment, or without one of all credit, of the customer and in the currency `of`; locked.
+
+    What is for an order or an invoice that the viewer may not see is left alone.
+    """
+    named = named or Named("", of["currency"])
+    given = (of["customer_id"], of["currency"], payment_id, named.order_id, named.invoice_id, named.currency)
     found = await act.tx.connection.fetch(RESTS, *given)
-    seen = await records.visible_many(act, Order, [row["order_id"] for row in found if row["order_id"] is not None])
-    found = [row for row in found if row["order_id"] is None or row["order_id"] in seen]
-    owed, paid = _sides(found, await items.lock(act, [row["id"] for row in found]))
+    for model, column in ((Order, "order_id"), (Invoice, "invoice_id")):
+        seen = await records.visible_many(act, model, [row[column] for row in found if row[column] is not None])
+        found = [row for row in found if row[column] is None or row[column] in seen]
+    owed, paid = sides(found, await items.lock(act, [row["id"] for row in found]))
     return owed, sorted(paid, key=lambda each: each.rest.account.purpose, reverse=True)  # UNEARNED before CREDIT
 
 
-def _sides(found: Sequence[Any], rests: Mapping[UUID, Rest]) -> tuple[list[Side], list[Side]]:
-    """What is owed, and what is paid: the rows with a payment."""
-    owed = [Side(row["order_id"], rests[row["id"]], row["opened_on"]) for row in found if row["payment_id"] is None]
-    paid = [Side(row["payment_id"], rests[row["id"]], row["opened_on"]) for row in found if row["payment_id"]]
+def sides(found: Sequence[Any], rests: Mapping[UUID, Rest]) -> tuple[list[Side], list[Side]]:
+    """What is owed, and what pays it."""
+    owed = [_side(row, OWED, rests) for row in found if row["purpose"] == Purpose.RECEIVABLE]
+    paid = [_side(row, PAID, rests) for row in found if row["purpose"] != Purpose.RECEIVABLE]
     return owed, paid
 
 
-def _check_left(limit: Decimal | None, paid: Sequence[Side], currency: str, *, field: str) -> None:
+def _side(row: Any, columns: Sequence[str], rests: Mapping[UUID, Rest]) -> Side:
+    return Side({column: row[column] for column in columns}, rests[row["id"]], row["opened_on"])
+
+
+def check_left(
+    limit: Decimal | None, paid: Sequence[Side], currency: str, *, field: str, source: str = "the payment"
+) -> None:
+    """Refuses a limit above what is left, and nothing at all."""
     left = sum((each.rest.free for each in paid), money.rounded(Decimal(0), currency))
     if left < (limit or 0) or not left:
-        raise AllocationExceedsPayment(f"Of the payment {left} {currency} is left, and no more.", field=field)
+        raise AllocationExceedsPayment(f"Of {source} {left} {currency} is left, and no more.", field=field)
 
 
-def _check_open(limit: Decimal | None, owed: Sequence[Side], currency: str, *, is_named: bool, field: str) -> None:
+def check_open(limit: Decimal | None, owed: Sequence[Side], currency: str, named: Named | None, *, field: str) -> None:
+    """Refuses a limit above what is owed, and nothing at all."""
     open_ = sum((each.rest.free for each in owed), money.rounded(Decimal(0), currency))
     if open_ < (limit or 0) or not open_:
-        whose = "the order" if is_named else "orders of the customer"
+        whose = f"the {named.noun}" if named else "orders of the customer"
         raise AllocationExceedsOpen(f"For {whose} {open_} {currency} is still owed, and no more.", field=field)
 
 
@@ -327,16 +390,21 @@ async def undo(act: Act, *, id: UUID) -> UUID:
     return made.row["id"]  # type: ignore[no-any-return]
 
 
-async def undoing(act: Act, rows: Sequence[Row]) -> list[Made]:
-    """What undoes these allocations, to be posted, in their order. None is undone before the day on which it was made."""
-    days = {row["entry_id"]: max(act.today, row["allocated_on"]) for row in rows}
-    entries = {each.reverses_id: each for each in await book.reversals(act, days, kind="payment.unallocated")}
-    return [Made(_undoing(row, days[row["entry_id"]]), entries[row["entry_id"]]) for row in rows]
+async def undoing(
+    act: Act, rows: Sequence[Row], *, on: date | None = None, source: Document | None = None
+) -> list[Made]:
+    """What undoes these allocations on a day, or today, to be posted, in their order; `source` as for `make`. None is undone
+    before the day on which it was made."""
+    days = {row["entry_id"]: max(on or act.today, row["allocated_on"]) for row in rows}
+    reversals = await book.reversals(act, days, kind="payment.unallocated") if rows else []
+    entries = {each.reverses_id: each for each in reversals}
+    return [_undoing(row, entries[row["entry_id"]], source or ("Payment", row["payment_id"])) for row in rows]
 
 
-def _undoing(row: Row, day: date) -> Row:
-    kept = {name: value for name, value in row.items() if name != "created_at"}
-    return kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": day}
+def _undoing(row: Row, entry: Entry, source: Document) -> Made:
+    kept = {name: value for name, value in row.items() if name not in ("created_at", "entry_id")}
+    made = kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": entry.effective_on}
+    return Made(made, replace(entry, source=source))
 
 
 @revenue.when_owed
@@ -350,7 +418,7 @@ async def settle(act: Act, days: Mapping[UUID, date]) -> Sequence[outbox.Entry]:
     own = await book.company_of(act)
     made: list[Made] = []
     for (customer_id, order_id), each in rows.items():
-        owed, paid = _sides(each, rests)
+        owed, paid = sides(each, rests)
         limit = sum((side.rest.free for side in paid), Decimal(0))
         made += spread(limit, owed, paid, customer_id=customer_id, on=days[order_id], base_currency=own.currency)
     return await post(act, made)

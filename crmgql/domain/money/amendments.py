@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain.money import allocations, exchanging
+from crmgql.domain.money import allocations
 from crmgql.domain.money.allocations import Made
 from crmgql.domain.money.exchanging import Pair
 from crmgql.domain.sales import credit, orders, revenue
@@ -103,11 +103,8 @@ def _again(act: Act, undone: Sequence[Row], excess: Decimal, rests: dict[UUID, R
     """What of the last one that is undone still settles the order."""
     last = undone[-1]
     kept = sum((row["amount"] for row in undone), Decimal(0)) - excess
-    whole, currencies = Pair(last["paid_amount"], last["amount"]), (last["paid_currency"], last["currency"])
-    part = exchanging.left(whole, paid=rests[last["source_item_id"]].free, owed=kept, currencies=currencies)
-    day = max(act.today, last["allocated_on"])
-    made = allocations.again(last, part, rests, on=day, base_currency=base_currency)
-    return [made] if made else []
+    room, day = Pair(last["paid_amount"], kept), max(act.today, last["allocated_on"])
+    return allocations.again(last, room, rests, on=day, base_currency=base_currency)
 
 
 def _credits(

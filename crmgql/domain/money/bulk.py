@@ -1,14 +1,16 @@
-"""Many payments at once, and many exchange rates."""
+"""Many payments at once, many invoices, and many exchange rates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from typing import Any
 
-from crmgql.domain.money import receipts
+from crmgql.domain.money import issuing, receipts
+from crmgql.domain.money.invoices import ADDRESS
 from crmgql.domain.money.payments import MOVES
 from crmgql.events.outbox import Entry
-from crmgql.models import FxRate, Payment
+from crmgql.models import FxRate, Invoice, Payment
+from crmgql.models.invoices import PARTICULARS, SEQUENCE
 from crmgql.records import money
 from crmgql.records.bulk import Writer
 from crmgql.records.changes import Change, Refusal
@@ -19,7 +21,7 @@ EVENTS = {"PENDING": "payment.expected", **MOVES.events}
 """The event of a payment that is made in a status or moves to it."""
 
 
-FIXED = {"customer_id", "order_id", "amount", "currency"}
+FIXED = {"customer_id", "order_id", "invoice_id", "amount", "currency"}
 KEPT = FIXED | {"provider", "received_at"}
 """What the books say of a payment that is expected, and of one that is received."""
 
@@ -41,6 +43,46 @@ class _Payments(Writer):
 def _fixed(change: Change) -> set[str]:
     """One that becomes received gets its day by that."""
     return KEPT if change.row["status"] == "RECEIVED" and "status" not in change.changes else FIXED
+
+
+OWN = {
+    name: f"(SELECT {name.removeprefix('issuer_')} FROM companies)" for name in PARTICULARS if name.startswith("issuer")
+}
+RECIPIENT = "(SELECT {0} FROM customers c WHERE c.id = s.customer_id)"
+
+
+class _Invoices(Writer):
+    """Invoices as they were issued elsewhere, each due on one day. What is there is never changed.
+
+    One of an order gives what is owed of it its due date; one without is owed, and revenue, from its own day.
+    """
+
+    zero = frozenset({"shipping_amount", "tax_amount", "discount_amount"})
+    derived = frozenset(
+        {
+            *("total_amount", "credited_amount", "credited_tax_amount", "status", "payment_terms", "order_revision"),
+            *(*SEQUENCE, "before", *PARTICULARS),
+        }
+    )
+    returned = ("total_amount", "currency", "number", "issued_on", "due_on")
+
+    def new_values(self, columns: Sequence[str]) -> dict[str, str]:
+        return {
+            "status": "'ISSUED'",
+            "total_amount": "s.subtotal_amount + s.shipping_amount + s.tax_amount - s.discount_amount",
+            **OWN,
+            "recipient_name": RECIPIENT.format("name"),
+            "recipient_address": RECIPIENT.format(f"left({ADDRESS.format('c')}, 1000)"),
+            "recipient_tax_id": RECIPIENT.format("tax_id"),
+        }
+
+    async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
+        await issuing.follow(act, [change.id for change in changes])
+        return ()
+
+    def kind_of(self, change: Change) -> tuple[str, Row]:
+        payload = {name: change.row[name] for name in ("number", "issued_on", "due_on")}
+        return self.created, {"amount": (change.row["total_amount"], change.row["currency"]), **payload}
 
 
 RATE = ("currency", "base_currency", "effective_on", "rate")
@@ -97,4 +139,5 @@ class _FxRates(Writer):
 
 
 fx_rates = _FxRates(FxRate, "rate.set")
+invoices = _Invoices(Invoice, "invoice.issued")
 payments = _Payments(Payment, "payment.received", "payment.updated")

@@ -76,7 +76,7 @@ def parts(pair: Pair, paid: Sequence[Rest], owed: Sequence[Rest]) -> Iterator[tu
     room = [each.free for each in paid], [each.free for each in owed]
     while rest.paid:
         most = Pair(min(rest.paid, room[0][i]), min(rest.owed, room[1][j]))
-        part = _part(rest, most, paid[i].currency, owed[j].currency)
+        part = within(rest, most, paid[i].currency, owed[j].currency)
         yield i, j, part
         rest = Pair(rest.paid - part.paid, rest.owed - part.owed)
         room[0][i] -= part.paid
@@ -85,18 +85,11 @@ def parts(pair: Pair, paid: Sequence[Rest], owed: Sequence[Rest]) -> Iterator[tu
         j += not room[1][j]
 
 
-def left(whole: Pair, *, paid: Decimal, owed: Decimal, currencies: tuple[str, str]) -> Pair:
-    """As much of an allocation as fits both amounts, at its own rate. `currencies`: the payment's and the order's."""
-    if paid >= whole.paid and owed >= whole.owed:
-        return whole
-    with localcontext(EXACT):
-        if whole.owed * paid <= owed * whole.paid:
-            return Pair(paid, min(owed, money.rounded(whole.owed * paid / whole.paid, currencies[1])))
-        return Pair(min(paid, money.rounded(whole.paid * owed / whole.owed, currencies[0])), owed)
+def within(rest: Pair, most: Pair, paid_currency: str, owed_currency: str) -> Pair:
+    """As much of the rest as there is room for, at the rest's own rate; it leaves something of both amounts, or nothing.
 
-
-def _part(rest: Pair, most: Pair, paid_currency: str, owed_currency: str) -> Pair:
-    """As much of the rest as there is room for, at the rest's own rate."""
+    Raises `BadUserInput` where the smallest amount of a currency would have to be split.
+    """
     if most == rest:
         return rest
     with localcontext(EXACT):

@@ -10,7 +10,7 @@ from crmgql import access
 from crmgql.domain.money import receipts
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.events import outbox
-from crmgql.models import Customer, Order, Payment
+from crmgql.models import Customer, Invoice, Order, Payment
 from crmgql.records import money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
@@ -35,14 +35,15 @@ async def record(
     amount: Money,
     method: str,
     order_id: UUID | None = None,
+    invoice_id: UUID | None = None,
     customer_id: UUID | None = None,
     pending: bool | None = None,
     received_at: datetime | None = None,
     **more: Any,
 ) -> UUID:
-    """Records a payment for an order, in its currency, or a prepayment of a customer. `more`: reference, provider, ….
+    """Records a payment for an order or an invoice, in its currency, or a prepayment of a customer. `more`: reference, ….
 
-    Raises `CurrencyMismatch`, `IllegalTransition` for an order that takes no payments, `Conflict` for a payment recorded twice.
+    Raises `CurrencyMismatch`, `IllegalTransition` for what takes no payments, `Conflict` for a payment recorded twice.
     """
     access.require_write(act.viewer, "Payment")
     if pending and received_at is not None:
@@ -50,16 +51,20 @@ async def record(
             "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
         )
     currency = amount[1]
-    if order_id is not None:
+    if invoice_id is not None:
+        invoice = await _invoice(act, invoice_id, order_id, customer_id, currency)
+        customer_id, order_id = invoice["customer_id"], invoice["order_id"]
+    elif order_id is not None:
         order = await _order(act, order_id, customer_id, currency)
         customer_id = order["customer_id"]
     elif customer_id is not None:
         await records.visible(act, Customer, customer_id, field="customerId")
     else:
-        raise BadUserInput("Name the order, or the customer of a prepayment.", field="orderId")
+        raise BadUserInput("Name the order or the invoice, or the customer of a prepayment.", field="orderId")
     values = {
         "customer_id": customer_id,
         "order_id": order_id,
+        "invoice_id": invoice_id,
         "amount": money.amount(amount, field="amount", positive=True),
         "currency": currency,
         "method": method,
@@ -90,6 +95,22 @@ async def _order(act: Act, order_id: UUID, customer_id: UUID | None, currency: s
     if order["status"] in ("DRAFT", "CANCELLED"):
         raise IllegalTransition(f"A {order['status']} order takes no payments; confirm it first.", field="orderId")
     return order
+
+
+async def _invoice(act: Act, invoice_id: UUID, order_id: UUID | None, customer_id: UUID | None, currency: str) -> Row:
+    """The invoice; its payment is one for its order, too."""
+    invoice = await records.visible(act, Invoice, invoice_id, field="invoiceId", steady=True)
+    if invoice["status"] != "ISSUED":
+        raise IllegalTransition(f"A {invoice['status']} invoice takes no payments; issue it first.", field="invoiceId")
+    if order_id not in (None, invoice["order_id"]):
+        raise BadUserInput("The invoice is of another order.", field="orderId")
+    if invoice["order_id"] is not None:
+        await _order(act, invoice["order_id"], customer_id, currency)
+    elif customer_id not in (None, invoice["customer_id"]):
+        raise BadUserInput("The invoice belongs to another customer.", field="customerId")
+    elif invoice["currency"] != currency:
+        raise CurrencyMismatch(f"The invoice is in {invoice['currency']}, the payment in {currency}.", field="amount")
+    return invoice
 
 
 @takes(Payment, "reference")

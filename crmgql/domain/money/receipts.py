@@ -1,4 +1,4 @@
-"""What payments are in the books: expected, received, ended; allocated to their order, and what is above it as credit.
+"""What payments are in the books: expected, received, ended; allocated to their invoice or order, and what is above it as credit.
 
 Enters: payments as they have just been written. Leaves: their entries and allocations. Always holds: a received payment's money
 is in the books, once, or the database refuses the commit. Set-based: the same number of statements for one payment and for five
@@ -7,7 +7,8 @@ thousand.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -26,18 +27,24 @@ from crmgql.records.days import day_of
 from crmgql.records.records import Act, Row
 
 STATE = """
-SELECT p.id, p.customer_id, p.order_id, p.status, p.amount, p.currency, p.provider, p.received_at, expected.id AS expected_id,
-    ended.id AS ended_id, received.id AS received_id, unearned.id AS unearned_id, owed.item_id AS owed_id
+SELECT p.id, p.customer_id, p.order_id, p.invoice_id, p.status, p.amount, p.currency, p.provider, p.received_at, expected.id AS expected_id,
+    ended.id AS ended_id, received.id AS received_id, unearned.id AS unearned_id
 FROM payments p
 LEFT JOIN ledger_entries expected ON expected.owner_id = p.customer_id AND expected.key = 'expected ' || p.id
 LEFT JOIN ledger_entries ended ON ended.owner_id = p.customer_id AND ended.resolves_id = expected.id
 LEFT JOIN ledger_entries received ON received.owner_id = p.customer_id AND received.key = 'received ' || p.id
 LEFT JOIN open_items unearned ON unearned.payment_id = p.id AND unearned.purpose = 'UNEARNED'
-LEFT JOIN LATERAL (
-    SELECT r.item_id FROM revenue_records r JOIN orders o ON o.customer_id = r.customer_id AND o.id = r.order_id AND o.committed
-    WHERE r.customer_id = p.customer_id AND r.order_id = p.order_id AND p.status = 'RECEIVED' ORDER BY r.revision DESC LIMIT 1
-) owed ON true
 WHERE p.id = ANY ($1) AND (p.amount > 0 OR expected.id IS NOT NULL OR received.id IS NOT NULL) ORDER BY p.received_at, p.id"""
+# Parameters: payments. What is open of the invoice and the order of each: the invoice first, then by due dates.
+OWED = """
+SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.opened_on
+FROM payments p CROSS JOIN LATERAL (
+    SELECT * FROM open_items WHERE customer_id = p.customer_id AND order_id = p.order_id
+    UNION
+    SELECT * FROM open_items WHERE customer_id = p.customer_id AND invoice_id = p.invoice_id
+) i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
+WHERE p.id = ANY ($1) AND i.purpose = 'RECEIVABLE' AND i.open > 0 AND i.currency = p.currency AND coalesce(o.committed, i.order_id IS NULL)
+ORDER BY p.id, (i.invoice_id = p.invoice_id) IS NOT TRUE, i.due_on, i.opened_on, i.id"""
 
 
 async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection[UUID] = ()) -> list[outbox.Entry]:
@@ -55,7 +62,7 @@ async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection
     own = await book.company_of(act)
     day = {row["id"]: day_of(row["received_at"] or act.now, own.zone) for row in rows}
     on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows})
-    rests = await items.lock(act, {row["owed_id"] for row in rows if row["owed_id"] is not None})
+    owed = await _owed(act, [row["id"] for row in rows if row["status"] == "RECEIVED"])
     entries: list[Entry] = []
     made: list[Made] = []
     for row in rows:
@@ -63,9 +70,24 @@ async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection
         entries += _entries(row, day[row["id"]], base)
         if row["status"] == "RECEIVED":
             rest = Rest(_unearned(row), row["currency"], row["amount"], row["amount"], base)
-            made += _allocated(row, day[row["id"]], rest, rests.get(row["owed_id"]), own.currency)
-            entries += [_credit(row, day[row["id"]], rest)] if rest.open and row["order_id"] else []
+            made += _allocated(row, day[row["id"]], rest, owed[row["id"]], own.currency)
+            entries += [_credit(row, day[row["id"]], rest)] if rest.open and _is_for_something(row) else []
     return await allocations.post(act, made, before=entries)
+
+
+async def _owed(act: Act, payment_ids: Collection[UUID]) -> dict[UUID, list[Side]]:
+    """What is open of what each payment is for, locked. Payments for the same order share its rests."""
+    found = await act.tx.connection.fetch(OWED, sorted(payment_ids)) if payment_ids else []
+    rests = await items.lock(act, {row["id"] for row in found})
+    owed: dict[UUID, list[Side]] = defaultdict(list)
+    for row in found:
+        documents = {column: row[column] for column in allocations.OWED}
+        owed[row["payment_id"]].append(Side(documents, rests[row["id"]], row["opened_on"]))
+    return owed
+
+
+def _is_for_something(row: Row) -> bool:
+    return row["order_id"] is not None or row["invoice_id"] is not None
 
 
 def _refuse_changes(rows: list[Row], changed: frozenset[UUID]) -> None:
@@ -116,18 +138,18 @@ def _entries(row: Row, day: date, base: Decimal) -> Iterator[Entry]:
             )
 
 
-def _allocated(row: Row, day: date, rest: Rest, owed: Rest | None, base_currency: str) -> Iterator[Made]:
-    """The payment's allocation to its order. It takes from both rests, so that the order's next payment finds what is left."""
-    if owed is not None:
-        sides = [Side(row["order_id"], owed, day)], [Side(row["id"], rest, day)]
-        yield from allocations.spread(
-            rest.free, *sides, customer_id=row["customer_id"], on=day, base_currency=base_currency
-        )
+def _allocated(row: Row, day: date, rest: Rest, owed: Sequence[Side], base_currency: str) -> Iterator[Made]:
+    """The payment's allocations. They take from both sides' rests, so that the next payment finds what is left."""
+    paid = Side({"payment_id": row["id"], "credit_note_id": None}, rest, day)
+    return allocations.spread(
+        rest.free, owed, [paid], customer_id=row["customer_id"], on=day, base_currency=base_currency
+    )
 
 
 def _credit(row: Row, day: date, rest: Rest) -> Entry:
-    """What no order takes of a payment for an order is the customer's credit; of a prepayment, it stays unearned."""
-    credit = Item(Purpose.CREDIT, row["currency"], order_id=row["order_id"], payment_id=row["id"])
+    """What is left of a payment for an order or an invoice is the customer's credit; of a prepayment, it stays unearned."""
+    named = {column: row[column] for column in allocations.OWED}
+    credit = Item(Purpose.CREDIT, row["currency"], payment_id=row["id"], **named)
     return Entry(
         "payment.overpaid",
         f"overpaid {row['id']}",

@@ -88,8 +88,23 @@ class Scope:
 
     @property
     def condition(self) -> str:
-        no_company = "p.owner_id NOT IN (SELECT company_id FROM books)"
-        return f"p.phase = 'POSTED' AND {no_company} AND {self.days.format('p.effective_on')} AND {self.currency.format('p')}"
+        counts = (
+            "p.owner_id NOT IN (SELECT company_id FROM books)"
+            " AND NOT EXISTS (SELECT FROM uncounted WHERE uncounted.id = p.entry_id)"
+        )
+        return (
+            f"p.phase = 'POSTED' AND {counts} AND {self.days.format('p.effective_on')} AND {self.currency.format('p')}"
+        )
+
+    @property
+    def first(self) -> str:
+        """The CTEs that others read: whose figures are seen, and entries of orders in a status that does not count. A cancelled
+        one counts, and back on the day of its cancellation: months that are over stay as they were."""
+        seen = "" if self.sees_all else "seen AS MATERIALIZED ({seen}), "
+        return f"""{seen}uncounted AS MATERIALIZED (
+    SELECT e.id, o.id AS order_id FROM orders o JOIN ledger_entries e ON e.source_id = o.id AND e.source_type = 'Order'
+    WHERE o.committed AND o.status <> ALL ((SELECT revenue_statuses FROM companies)::text[])
+), """
 
 
 def by_customer(scope: Scope, *keys: str) -> str:
@@ -100,7 +115,7 @@ def by_customer(scope: Scope, *keys: str) -> str:
     count = len(keys) + (3 if scope.sees_all else 5)
     own = ", ".join([*keys, "currency"])
     return f"""
-{_seen(scope)}moves AS MATERIALIZED (
+{scope.first}moves AS MATERIALIZED (
     SELECT {columns}, {amount} FROM postings p {scope.seen("p.owner_id")}
     WHERE {scope.condition} GROUP BY {_positions(count)}
 ), facts AS (
@@ -118,7 +133,7 @@ def by_line(scope: Scope) -> str:
     sums = ", ".join(f"sum({name}) AS {name}" for name in FIGURES)
     booked = "(customer_id, order_id) IN (SELECT customer_id, order_id FROM rest)"
     return f"""
-{_seen(scope)}moves AS MATERIALIZED (
+{scope.first}moves AS MATERIALIZED (
     SELECT {ORDER} AS order_id, p.owner_id AS customer_id, p.effective_on, {accounts}, {amount}
     FROM postings p {scope.seen("p.owner_id")} {DOCUMENTS}
     WHERE {scope.condition} GROUP BY {_positions(count)}
@@ -160,7 +175,8 @@ def _revised(scope: Scope) -> str:
     return f"""amended AS MATERIALIZED (
     SELECT r.*, lead(r.booked_on) OVER (PARTITION BY r.customer_id, r.order_id ORDER BY r.revision) AS until_on
     FROM revenue_records r {scope.seen("r.customer_id")}
-    WHERE r.order_id IN (SELECT order_id FROM revenue_records WHERE revision > 1) AND {scope.currency.format("r")} {sales}
+    WHERE r.order_id IN (SELECT order_id FROM revenue_records WHERE revision > 1)
+        AND NOT EXISTS (SELECT FROM uncounted WHERE uncounted.order_id = r.order_id) AND {scope.currency.format("r")} {sales}
 ), revised_lines AS MATERIALIZED (
     {weighted}
 ), revised AS MATERIALIZED (
@@ -189,10 +205,6 @@ def _share(amount: str, figure: str, scale: str) -> str:
         f"CASE WHEN {total} IS NULL OR {amount} = 0 THEN {amount} WHEN {total} = 0 THEN {amount} * (l.n = 1)::integer"
         f" ELSE round({amount} * {upto} / {total}, {scale}) - round({amount} * ({upto} - {weight}) / {total}, {scale}) END"
     )
-
-
-def _seen(scope: Scope) -> str:
-    return "" if scope.sees_all else "seen AS MATERIALIZED ({seen}), "
 
 
 def _positions(count: int) -> str:

@@ -18,7 +18,7 @@ import orjson
 from crmgql import access
 from crmgql.db import Database
 from crmgql.domain.money import revenue_facts
-from crmgql.domain.money.revenue_facts import FIGURES, Scope
+from crmgql.domain.money.revenue_facts import FIGURES, OF_SALES, Scope
 from crmgql.errors import BadUserInput
 from crmgql.models import names
 from crmgql.records import checks
@@ -42,6 +42,7 @@ class Dimension:
 
 
 CUSTOMER = "LEFT JOIN ({customers}) c ON c.id = f.customer_id"
+COUNTED = "LEFT JOIN products counted ON counted.id = f.product_id"
 PRODUCT = "LEFT JOIN ({products}) p ON p.id = f.product_id"
 ORDER = "LEFT JOIN orders o ON o.customer_id = f.customer_id AND o.id = f.order_id"
 SELLER = "LEFT JOIN ({users}) u ON u.id = coalesce(f.seller_id, o.seller_id)"
@@ -93,27 +94,18 @@ async def revenue(
     for record in ("Order", *(each.record for each in by if each.record)):
         access.require_read(who, record)
     most = _most(first)
-    _check_days(since, until)
     given = {"since": since, "until": until, "currency": currency, "most": most + 1}
-    days = [f"{{0}} {sign} {{{{{name}}}}}::date" for sign, name in ((">=", "since"), ("<=", "until")) if given[name]]
-    sales, money = _rule(who, "Order"), _rule(who, "Payment")
-    scope = Scope(
-        days=" AND ".join(days) or "true",
-        currency="{0}.currency = {{currency}}" if currency else "true",
-        converts=convert_to == BASE,
-        sees_sales=sales == ast.TRUE,
-        sees_money=money == ast.TRUE,
-    )
-    selects = {name: access.visible(record, who) for name, record in VISIBLE.items()}
-    selects |= {"leads": access.counted("Lead", who), "seen": _seen(sales, money)}
-    template = _template(by, scope)
+    scope, selects = scoped(who, since=since, until=until, currency=currency, converts=convert_to == BASE)
+    selects |= {name: access.visible(record, who) for name, record in VISIBLE.items()}
+    selects |= {"leads": access.counted("Lead", who)}
+    hidden = _hidden(who)
+    shown = [name for name in FIGURES if name not in hidden]
+    template = _template(by, scope, shown, await counts_all(database))
     used = {name: select for name, select in selects.items() if f"{{{name}}}" in template}
     row = await database.fetch_json(*access.statement(template, viewer, selects=used, **given))
     found = orjson.loads(row["data"])
     if first is None and len(found["groups"]) > most:
         raise BadUserInput(f"There are more than {MOST_GROUPS} groups; say `first`, or group by less.", field="groupBy")
-    hidden = {name for name in ("cost", "margin") if access.field("Order", "cost", who, "o") != ast.TRUE}
-    hidden |= {"received", "refunded"} if money == ast.FALSE else set()
     return {
         "convertedTo": found["base"] if scope.converts else None,
         "conversion": CONVERSION if scope.converts else None,
@@ -125,23 +117,46 @@ async def revenue(
 VISIBLE = {"customers": "Customer", "products": "Product", "users": "User", "teams": "Team", "campaigns": "Campaign"}
 
 
+async def counts_all(database: Database) -> bool:
+    """Whether there is no product that does not count as revenue: then nothing need be known of lines."""
+    async with database.reading() as connection:
+        return not await connection.fetchval("SELECT EXISTS (SELECT FROM products WHERE NOT counts_as_revenue)")
+
+
+def _hidden(who: Who) -> set[str]:
+    hidden = {name for name in ("cost", "margin") if access.field("Order", name, who, "t") != ast.TRUE}
+    return hidden | ({"received", "refunded"} if access.rows("Payment", who, "t") == ast.FALSE else set())
+
+
 def _most(first: int | None) -> int:
     if first is not None and not 1 <= first <= MOST_GROUPS:
         raise BadUserInput(f"Must be between 1 and {MOST_GROUPS}.", field="first")
     return first or MOST_GROUPS
 
 
-def _check_days(since: date | None, until: date | None) -> None:
-    for name, day in (("since", since), ("until", until)):
+def scoped(
+    who: Who, *, since: date | None, until: date | None, currency: str | None, converts: bool = False
+) -> tuple[Scope, dict[str, ast.Select]]:
+    """What of the books the viewer's figures are about, and the selects that it takes. Raises `BadUserInput`.
+
+    Orders and payments are seen with their customer, each as far as a permission of its own goes.
+    """
+    days = []
+    for name, sign, day in (("since", ">=", since), ("until", "<=", until)):
         if day is not None:
             checks.check_year(day, name)
+            days.append(f"{{0}} {sign} {{{{{name}}}}}::date")
     if since is not None and until is not None and since > until:
         raise BadUserInput("Can't be before since.", field="until")
-
-
-def _rule(who: Who, record: str) -> ast.Expr:
-    """Of which customers the viewer sees records of a type that are seen with their customer."""
-    return access.rows(record, who, "t")
+    sales, money = access.rows("Order", who, "t"), access.rows("Payment", who, "t")
+    scope = Scope(
+        days=" AND ".join(days) or "true",
+        currency="{0}.currency = {{currency}}" if currency else "true",
+        converts=converts,
+        sees_sales=sales == ast.TRUE,
+        sees_money=money == ast.TRUE,
+    )
+    return scope, {} if scope.sees_all else {"seen": _seen(sales, money)}
 
 
 def _seen(sales: ast.Expr, money: ast.Expr) -> ast.Select:
@@ -150,23 +165,27 @@ def _seen(sales: ast.Expr, money: ast.Expr) -> ast.Select:
     return ast.Select(columns, ast.Derived(customers, "t"), where=ast.any_of([sales, money]))
 
 
-def _template(by: Sequence[Dimension], scope: Scope) -> str:
+def _template(by: Sequence[Dimension], scope: Scope, shown: Sequence[str], counts_all: bool) -> str:
     reads = [each.reads for each in by]
-    if None in reads:
+    if None in reads or not counts_all:
         facts = revenue_facts.by_line(scope)
     else:
         facts = revenue_facts.by_customer(scope, *dict.fromkeys(each for each in reads if each))
     keys = {name: sql for each in by for name, sql in each.keys.items()}
     joins = " ".join(dict.fromkeys(join for each in by for join in each.joins))
     columns = "".join(f"{sql} AS {name}, " for name, sql in keys.items())
-    sums = ", ".join(f"sum(f.{name}) AS {name}" for name in FIGURES)
+    values = {name: f"f.{name}" for name in FIGURES}
+    if not counts_all:
+        joins += f" {COUNTED}"
+        values |= {name: f"f.{name} * (counted.counts_as_revenue IS NOT FALSE)::integer" for name in OF_SALES}
+    sums = ", ".join(f"sum({value}) AS {name}" for name, value in values.items())
     grouped = ", ".join(map(str, range(1, len(keys) + 2)))
     times = [name for name in keys if name in TIMES]
     order = ", ".join(
         [*times, "currency", "booked DESC", "received DESC", *(name for name in keys if name not in times)]
     )
     exact = ", ".join(f"round({name}, currency_scale(currency))::text AS {name}" for name in FIGURES)
-    some = " OR ".join(f"sum(f.{name}) <> 0" for name in FIGURES)
+    some = " OR ".join(f"sum({values[name]}) <> 0" for name in shown)
     listed = "".join(f"{name}, " for name in keys)
     margin = "round(recognised - cost, currency_scale(currency))::text AS margin"
     return f"""

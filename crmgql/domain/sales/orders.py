@@ -60,6 +60,7 @@ SELECT EXISTS (
 ) OR EXISTS (SELECT FROM payments WHERE customer_id = $1 AND order_id = $2 AND status = 'PENDING' AND amount > 0)"""
 CONFLICTS = {
     "orders_number": ("number", "Another order has this number."),
+    "orders_invoiced": ("id", "It would come to less than what is invoiced of it; credit its invoices instead."),
     "orders_opportunity_customer": opportunities.OF_ANOTHER,
 }
 NEXT_NUMBER = """
@@ -228,7 +229,14 @@ async def amend(
         "total": (totals["total_amount"], currency),
     }
     after = await records.change(
-        act, Order, before, totals, kind="order.amended", payload=payload, touch=has_lines_changed
+        act,
+        Order,
+        before,
+        totals,
+        kind="order.amended",
+        conflicts=CONFLICTS,
+        payload=payload,
+        touch=has_lines_changed,
     )
     if has_lines_changed:
         await _replace_lines(act, after, old, new)
@@ -267,6 +275,8 @@ async def move(
         await _require_lines(act, order)
     if verb == "cancel":
         await _refuse_paid(act, order)
+    if verb == "invoice":
+        _refuse_partly_invoiced(order)
     payload = {"reason": reason} if reason is not None else None
     checks.check_text(reason or "", "reason", longest=1000)
     await records.change(act, Order, order, move.changes(act.now), kind=move.event, payload=payload)
@@ -290,7 +300,18 @@ async def _require_lines(act: Act, order: Row) -> None:
         raise IllegalTransition("An order without lines can't be confirmed; add lines first.", field="id")
 
 
+def _refuse_partly_invoiced(order: Row) -> None:
+    if 0 < order["invoiced_amount"] < order["total_amount"]:
+        raise IllegalTransition(
+            f"Only {order['invoiced_amount']} of the order's {order['total_amount']} is invoiced; it becomes INVOICED with its"
+            " last invoice.",
+            field="id",
+        )
+
+
 async def _refuse_paid(act: Act, order: Row) -> None:
+    if order["invoiced_amount"]:
+        raise Conflict("The order is invoiced, so it can't be cancelled; credit its invoices instead.", field="id")
     if await act.tx.connection.fetchval(IS_PAID, order["customer_id"], order["id"]):
         raise Conflict(
             "Something of the order is settled, or a payment for it is pending, so it can't be cancelled; undo its"

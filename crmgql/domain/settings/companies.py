@@ -14,6 +14,7 @@ from babel import Locale, UnknownLocaleError
 
 from crmgql import access
 from crmgql.domain.jobs import jobs, kinds
+from crmgql.domain.money import terms
 from crmgql.errors import BadUserInput
 from crmgql.models import Company, OrderStatus
 from crmgql.postgres.company import BELIEVED_S
@@ -21,7 +22,10 @@ from crmgql.records import checks, records
 from crmgql.records.columns import takes
 from crmgql.records.records import Act, Row
 
-FACTS = "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale revenue_statuses"
+FACTS = (
+    "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale revenue_statuses "
+    "address tax_id payment_terms"
+)
 
 ONLY = "SELECT id FROM companies"
 DATABASE_KNOWS = "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)"
@@ -52,13 +56,15 @@ async def update(act: Act, *, expected_version: int | None = None, **changes: An
 
 
 async def _checked(act: Act, changes: Row) -> Row:
-    """The changes as stored. Raises `BadUserInput` for an invalid time zone or locale."""
+    """The changes as stored. Raises `BadUserInput` for an invalid time zone, locale or payment terms."""
     if (zone := changes.get("timezone")) is not None:
         checks.time_zone(zone, "timezone")
         if not await act.tx.connection.fetchval(DATABASE_KNOWS, zone):
             raise BadUserInput("PostgreSQL does not know this time zone; choose another.", field="timezone")
     if (locale := changes.get("locale")) is not None:
         changes = {**changes, "locale": _locale(locale)}
+    if (text := changes.get("payment_terms")) is not None:
+        changes = {**changes, "payment_terms": terms.written(text)}
     if "revenue_statuses" in changes:
         changes = {**changes, "revenue_statuses": _statuses(changes["revenue_statuses"] or ())}
     return changes

@@ -18,18 +18,68 @@ class PaymentAllocated(Changed):
 
 
 class AllocationMade(Payload):
-    """How much of the payment, in its currency, settles how much of the order, in the order's: `amount`."""
+    """How much of what payment, in its currency (`paid`), or of what credit note's credit, settles how much of what order or invoice,
+    or both, in theirs: `amount`."""
 
     amount: Money
     paid: Money
-    order_id: record_id("Order")  # type: ignore[valid-type]
-    payment_id: record_id("Payment")  # type: ignore[valid-type]
+    order_id: record_id("Order") | None = None  # type: ignore[valid-type]
+    invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
+    credit_note_id: record_id("CreditNote") | None = None  # type: ignore[valid-type]
 
 
 class AllocationUndone(AllocationMade):
     """The allocation that is undone, and its figures."""
 
     undoes_id: record_id("Allocation")  # type: ignore[valid-type]
+
+
+class InvoiceMoved(Changed):
+    """What the invoice comes to."""
+
+    amount: Money
+
+
+class InvoiceIssued(InvoiceMoved):
+    """Its number and days; the last part of it is due on `dueOn`."""
+
+    number: str
+    issued_on: date
+    due_on: date
+
+
+class CreditNoteIssued(Changed):
+    """What the credit note comes to, its number and the invoice."""
+
+    amount: Money
+    number: str
+    issued_on: date
+    invoice_id: record_id("Invoice")  # type: ignore[valid-type]
+
+
+class RefundMoved(Changed):
+    """How much goes back, of which payment (null: of the customer's credit), how, and by whom. The subject's id is the key of the
+    refund: send it to the provider with each attempt, and the money goes back once."""
+
+    amount: Money
+    payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
+    method: str
+    provider: str | None = None
+
+
+class DisputeMoved(Changed):
+    """How much of which payment was taken back, and what the provider took for it."""
+
+    amount: Money
+    payment_id: record_id("Payment")  # type: ignore[valid-type]
+    fee: Money | None = None
+
+
+class DisputeLost(DisputeMoved):
+    """`owed`: what the customer has twice, as it was refunded, too."""
+
+    owed: Money | None = None
 
 
 class RateSet(Payload):
@@ -47,6 +97,14 @@ class PeriodMoved(Changed):
     first_on: date
     last_on: date
     status: str
+
+
+class AccountCoded(Changed):
+    """What the accountant's system calls an account."""
+
+    purpose: str
+    code: str
+    name: str
 
 
 class YearClosed(Changed):
@@ -71,8 +129,29 @@ KINDS = (
     Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
     Kind("payment.allocated", "Payment", "Somebody allocated what was left of a payment.", PaymentAllocated, ALWAYS),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
-    Kind("allocation.made", "Allocation", "A part of a payment settles a part of an order.", AllocationMade, ALWAYS),
+    Kind(
+        "allocation.made",
+        "Allocation",
+        "A part of a payment settles a part of an order or an invoice.",
+        AllocationMade,
+        ALWAYS,
+    ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
+    Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
+    Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
+    Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
+    Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
+    Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
+    Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),
+    Kind("refund.failed", "Refund", "A refund failed, or came back.", RefundMoved, ALWAYS),
+    Kind(
+        "refund.unknown", "Refund", "Nobody knows what became of a refund: ask again by its key.", RefundMoved, ALWAYS
+    ),
+    Kind("refund.cancelled", "Refund", "A refund was cancelled before it was sent.", RefundMoved, ALWAYS),
+    Kind("dispute.opened", "Dispute", "A customer's bank took money of a payment back.", DisputeMoved, ALWAYS),
+    Kind("dispute.won", "Dispute", "A dispute was won: the money is back.", DisputeMoved, ALWAYS),
+    Kind("dispute.lost", "Dispute", "A dispute was lost: what the payment settled is owed again.", DisputeLost, ALWAYS),
+    Kind("account.coded", "AccountCode", "The code or the name of an account of the books was set.", AccountCoded),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),
     Kind("period.closed", "AccountingPeriod", "Days of the books take no more entries.", PeriodMoved),

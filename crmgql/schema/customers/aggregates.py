@@ -39,24 +39,34 @@ def _committed() -> ast.Expr:
 def _paid(order: str) -> ast.Expr:
     """What the books have of money for the order under an alias: what settled it, and the customer's credit that names it."""
     item = ast.Col("paid", "purpose")
+    return _of_items(
+        order, ast.Case(ast.eq(item, ast.Text("RECEIVABLE")), ast.Col("paid", "settled"), ast.Col("paid", "open"))
+    )
+
+
+def _of_items(order: str, value: ast.Expr) -> ast.Expr:
+    """The sum of a value over what is owed for an order and the credit that names it, alias `paid`."""
     own = ast.all_of(
         [
             ast.eq(ast.Col("paid", "customer_id"), ast.Col(order, "customer_id")),
             ast.eq(ast.Col("paid", "order_id"), ast.Col(order, "id")),
-            is_one_of(item, "RECEIVABLE", "CREDIT"),
+            is_one_of(ast.Col("paid", "purpose"), "RECEIVABLE", "CREDIT"),
         ]
     )
-    part = ast.Case(ast.eq(item, ast.Text("RECEIVABLE")), ast.Col("paid", "settled"), ast.Col("paid", "open"))
     scale = ast.Func("currency_scale", (ast.Col(order, "currency"),))
-    total = ast.Func("round", (ast.Func("sum", (part,)), scale))
+    total = ast.Func("round", (ast.Func("sum", (value,)), scale))
     return ast.Subquery(ast.Select(((total, "total"),), ast.Table("open_items", "paid"), where=own))
 
 
 def _open_part(order: str) -> ast.Expr:
-    """An order's unpaid part; an overpaid order does not lower what is owed for others."""
-    paid = ast.Func("coalesce", (_paid(order), ast.Num(0)))
+    """An order's unpaid part: what is open of it, less the credit that names it. An overpaid order does not lower what is owed
+    for others, and what was credited is not owed."""
     nothing = zero(ast.Col(order, "currency"))
-    return ast.Func("greatest", (ast.Op(ast.Col(order, "total_amount"), "-", paid), nothing))
+    left = ast.Case(
+        ast.eq(ast.Col("paid", "purpose"), ast.Text("RECEIVABLE")), ast.Num(1), ast.Op(ast.Num(0), "-", ast.Num(1))
+    )
+    open_ = _of_items(order, ast.Op(ast.Col("paid", "open"), "*", left))
+    return ast.Func("greatest", (ast.Func("coalesce", (open_, nothing)), nothing))
 
 
 def _order_sum(value: ast.Expr) -> Build:
@@ -140,16 +150,25 @@ def order_paid() -> Any:
 
 
 def order_outstanding() -> Any:
-    """Total minus paid, at least 0; 0 unless confirmed or later."""
+    """What is open minus credit that names it, at least 0; 0 unless confirmed or later."""
 
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         amount = ast.Case(is_one_of(ast.Col(t, "status"), *COMMITTED), _open_part(t), zero(currency))
         return amount, currency
 
-    needs = (*KEYS, "status", "total_amount")
+    needs = (*KEYS, "status")
     return declare.derived(
         build, None, "What is still unpaid, once the order is confirmed.", nullable=True, needs=needs
     )
+
+
+def order_invoiced() -> Any:
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        scale = ast.Func("currency_scale", (currency,))
+        return ast.Func("round", (ast.Col(t, "invoiced_amount"), scale)), currency
+
+    doc = "What of the total is on issued invoices."
+    return declare.derived(build, None, doc, nullable=True, needs=("invoiced_amount", "currency"))
 
 
 def order_cost() -> Any:

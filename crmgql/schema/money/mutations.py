@@ -1,10 +1,20 @@
-"""Mutations of payments, allocations, exchange rates, periods of the books."""
+"""Mutations of payments, allocations, refunds, disputes, rates, periods, codes of accounts. Those of invoices are in `invoicing`."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.money import allocations, payments, periods, rates, revaluation, years
+from crmgql.domain.money import (
+    account_codes,
+    allocations,
+    disputes,
+    payments,
+    periods,
+    rates,
+    refunds,
+    revaluation,
+    years,
+)
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input
 from crmgql.engine.mutations import Row
@@ -20,14 +30,16 @@ class PaymentReceiveInput:
 
 @input
 class PaymentAllocateInput:
-    """`orderId`: left out, the customer's open orders in the payment's currency, the oldest first. `amount`: left out, as much as fits.
+    """The order or the invoice: left out, all that the customer owes in the payment's currency, the oldest first. `amount`: left out,
+    as much as fits.
 
-    `orderAmount`: of an order in another currency, what the amount settles; where one of the two is left out, it follows at the
-    day's exchange rates.
+    `orderAmount`: of an order or invoice in another currency, what the amount settles; where one of the two is left out, it follows at
+    the day's exchange rates.
     """
 
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
+    invoice_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
     order_amount: MoneyInput | None = UNSET
     expected_version: int | None = UNSET
@@ -46,6 +58,35 @@ class PeriodCloseInput:
 @input
 class AllocationUndoInput:
     id: strawberry.ID
+
+
+ALLOCATIONS = {"amount": MoneyInput | None, "allocation_ids": list[strawberry.ID] | None}
+WHAT = (
+    "Of a payment, or of a customer's credit. `amount`: left out, all that the named allocations settle, else all that can be refunded"
+    " of the payment. `method`, `provider`: left out, the payment's."
+)
+
+
+@input
+class RefundSucceedInput:
+    id: strawberry.ID
+    provider_reference: str | None = UNSET
+    refunded_at: DateTimeText | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class RefundEndInput:
+    id: strawberry.ID
+    reason: str | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class DisputeEndInput:
+    id: strawberry.ID
+    ended_at: DateTimeText | None = UNSET
+    expected_version: int | None = UNSET
 
 
 @input
@@ -80,10 +121,10 @@ mutations.table(
     "Payment",
     Row(
         "paymentRecord",
-        "Records a payment for an order, in the order's currency, or a customer's prepayment.",
+        "Records a payment for an order or an invoice, in its currency, or a customer's prepayment.",
         payments.record,
         input=inputs.create(
-            "amount method order_id customer_id received_at installments reference provider provider_reference",
+            "amount method order_id invoice_id customer_id received_at installments reference provider provider_reference",
             also={"pending": bool | None},
             optional="customer_id",
         ),
@@ -94,7 +135,7 @@ mutations.table(
     Row("paymentCancel", "Cancels a pending payment.", payments.move, "cancel"),
     Row(
         "paymentAllocate",
-        "Settles orders of the customer with what is left of a received payment: first its unearned rest, then its credit.",
+        "Settles what the customer owes with what is left of a received payment: first its unearned rest, then its credit.",
         allocations.allocate,
         input=PaymentAllocateInput,
     ),
@@ -111,12 +152,83 @@ mutations.table(
 )
 
 mutations.table(
+    "Refund",
+    Row(
+        "refundRequest",
+        "Asks for a refund: its money is held until it ends. What is allocated is undone as far as it takes, the named allocations"
+        " or else the latest first.",
+        refunds.request,
+        input=inputs.create(
+            "payment_id customer_id", refunds.FACTS, also=ALLOCATIONS, optional="customer_id method", doc=WHAT
+        ),
+    ),
+    Row(
+        "refundRecord",
+        "Records a refund that has happened already, such as cash that was given back.",
+        refunds.record,
+        input=inputs.create(
+            "payment_id customer_id",
+            refunds.FACTS,
+            "provider_reference",
+            also=ALLOCATIONS | {"refunded_at": DateTimeText | None},
+            optional="customer_id method",
+            doc=WHAT,
+        ),
+    ),
+    Row("refundSucceed", "Marks a refund as done: the money went back.", refunds.succeed, input=RefundSucceedInput),
+    Row(
+        "refundFail",
+        "Marks a refund as failed: its money is the payment's again, and settles what it settled before.",
+        refunds.end,
+        "fail",
+        input=RefundEndInput,
+    ),
+    Row(
+        "refundMarkUnknown",
+        "Marks a refund that was sent and of which nobody knows what became: its money stays held.",
+        refunds.mark_unknown,
+        input=RefundEndInput,
+    ),
+    Row("refundCancel", "Cancels a refund that was not sent.", refunds.end, "cancel", input=RefundEndInput),
+)
+
+mutations.table(
+    "Dispute",
+    Row(
+        "disputeOpen",
+        "Records that the customer's bank took money of a payment back. Without an amount it is all of the payment that is not disputed yet.",
+        disputes.open,
+        input=inputs.create(
+            "payment_id amount fee opened_at", disputes.FACTS, optional="amount opened_at", origin=True
+        ),
+    ),
+    Row("disputeWin", "Marks an open dispute as won: the money is back.", disputes.win, input=DisputeEndInput),
+    Row(
+        "disputeLose",
+        "Marks an open dispute as lost: what the payment settled is owed again, the latest allocations first. What was refunded"
+        " already, the customer owes.",
+        disputes.lose,
+        input=DisputeEndInput,
+    ),
+)
+
+mutations.table(
     "FxRate",
     Row(
         "fxRateSet",
         "Sets what one unit of a currency is worth in the base currency of the books, from a day on. What was posted already stays as it is.",
         rates.set_rate,
         input=inputs.create("currency effective_on rate source", optional="source", origin=False),
+    ),
+)
+
+mutations.table(
+    "AccountCode",
+    Row(
+        "accountCodeSet",
+        "Sets what the accountant's system calls an account of the books. What was posted stays as it is.",
+        account_codes.set_code,
+        input=inputs.create("purpose code name name_zh", also={"expected_version": int | None}, origin=False),
     ),
 )
 

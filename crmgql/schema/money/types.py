@@ -1,12 +1,50 @@
-"""Payments, allocations, exchange rates, periods of the books."""
+"""Payments, allocations, refunds, disputes, invoices, credit notes, rates; periods, entries and accounts of the books."""
 
+from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 from crmgql import models
-from crmgql.engine.declare import column, derived, many, money, node, one
+from crmgql.engine.declare import any_one, column, derived, many, money, node, one, through
 from crmgql.planner import codecs
+from crmgql.planner.metadata import Through
+from crmgql.schema.customers import aggregates
+from crmgql.schema.customers.receivables import zero
+from crmgql.schema.money import documents, postings
 from crmgql.sql import ast
 from crmgql.viewer import Who
+
+
+def _of_payment(what: ast.Expr, table: str, *where: ast.Expr) -> Callable[[str, ast.Expr], ast.Expr]:
+    """A sum over the rows of a table, as `r`, that a payment has; of nothing it is 0."""
+
+    def build(t: str, currency: ast.Expr) -> ast.Expr:
+        own = [
+            ast.eq(ast.Col("r", "customer_id"), ast.Col(t, "customer_id")),
+            ast.eq(ast.Col("r", "payment_id"), ast.Col(t, "id")),
+        ]
+        total = ast.Func("sum", (what,))
+        rows = ast.Select(((total, "total"),), ast.Table(table, "r"), where=ast.all_of([*own, *where]))
+        return ast.Func("coalesce", (ast.Subquery(rows), zero(currency)))
+
+    return build
+
+
+def _money(build: Callable[[str, ast.Expr], ast.Expr], doc: str) -> Any:
+    return derived(
+        lambda who, t, currency: (build(t, currency), currency), None, doc, needs=("id", "customer_id", "currency")
+    )
+
+
+def _unallocated() -> Any:
+    left = aggregates.is_one_of(ast.Col("r", "purpose"), "UNEARNED", "CREDIT")
+    doc = "What is left of it: neither allocated nor refunded, nor held by a refund that is under way."
+    return _money(_of_payment(ast.Col("r", "free"), "open_items", left), doc)
+
+
+def _refunded() -> Any:
+    done = aggregates.is_one_of(ast.Col("r", "status"), "SUCCEEDED")
+    return _money(_of_payment(ast.Col("r", "amount"), "refunds", done), "What of it went back by its refunds.")
 
 
 @node(models.Payment, order="-createdAt")
@@ -22,10 +60,22 @@ class Payment:
     reference = column()
     provider = column()
     provider_reference = column()
+    unallocated = _unallocated()
+    refunded = _refunded()
     customer = one()
-    order = one()
+    order = one("The order that it was recorded for; `orders` has all that it settles.")
+    orders = through(
+        "Order",
+        Through("order_payments", "payment_id", "order_id", "Allocation"),
+        "The order that the payment is for, and others of which it settles something.",
+        order="-orderedAt",
+    )
+    invoice = one()
     allocations = many("Allocation", "payment", few=True)
+    refunds = many("Refund", "payment", few=True)
+    disputes = many("Dispute", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
+    provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
 
 
 def _is_undone() -> Any:
@@ -41,8 +91,8 @@ def _is_undone() -> Any:
 
 @node(models.Allocation)
 class Allocation:
-    """A part of a payment that settles a part of an order. Undoing one makes another with the same figures, which `undoes` it:
-    what is settled is the sum of those that neither are undone nor undo another.
+    """A part of a payment, or of the credit of a credit note, that settles a part of an order or an invoice. Undoing one makes
+    another with the same figures, which `undoes` it: what is settled is the sum of those that neither are undone nor undo another.
     """
 
     amount = money("amount", "What it settles of the order, in the order's currency.")
@@ -52,8 +102,50 @@ class Allocation:
     undone = _is_undone()
     customer = one()
     order = one()
+    invoice = one()
     payment = one()
+    credit_note = one()
     undoes = one("The allocation that this one undoes.")
+
+
+@node(models.Refund, order="-createdAt")
+class Refund:
+    """Money that goes back, of a payment or of a customer's credit. Its id is the key that is sent to the provider with each attempt.
+
+    While it is REQUESTED, or UNKNOWN because nobody knows what became of it, its money is held.
+    """
+
+    amount = money("amount")
+    currency = column()
+    method = column(enum=models.PaymentMethod)
+    status = column(enum=models.RefundStatus)
+    reason = column(filter=False)
+    status_reason = column(filter=False, doc="Why it failed, was cancelled or is unknown.")
+    provider = column()
+    provider_reference = column()
+    requested_at = column()
+    ended_at = column(doc="When it succeeded, failed or was cancelled.")
+    customer = one()
+    payment = one()
+
+
+@node(models.Dispute, order="-createdAt")
+class Dispute:
+    """A chargeback: the customer's bank took money of a payment back. Won, it is the payment's again; lost, what the payment settled is
+    owed again.
+    """
+
+    amount = money("amount")
+    fee = money(doc="What the provider took for it.")
+    currency = column()
+    status = column(enum=models.DisputeStatus)
+    reason = column(filter=False)
+    provider = column()
+    provider_reference = column()
+    opened_at = column()
+    ended_at = column(doc="When it was won or lost.")
+    customer = one()
+    payment = one()
 
 
 @node(models.FxRate, order="-effectiveOn")
@@ -78,3 +170,148 @@ class AccountingPeriod:
     last_on = column()
     status = column(enum=models.PeriodStatus)
     closed_at = column(doc="When it was closed or soft closed.")
+
+
+@node(models.Invoice, order="-createdAt")
+class Invoice:
+    """An invoice of an order or a part of it, or one without an order. It is a draft until it is issued, and then never changes.
+
+    Whether it is paid is no status: `outstanding` says so.
+    """
+
+    number = column()
+    status = column(enum=models.InvoiceStatus)
+    currency = column()
+    subtotal = money()
+    shipping = money()
+    tax = money()
+    discount = money()
+    total = money()
+    issued_on = column(sort=True)
+    due_on = column(sort=True, doc="The day on which the last part is due.")
+    payment_terms = column()
+    issuer_name = column(doc="As it was when the invoice was issued, like the other particulars.")
+    issuer_address = column()
+    issuer_tax_id = column()
+    recipient_name = column()
+    recipient_address = column()
+    recipient_tax_id = column()
+    note = column(filter=False)
+    outstanding = documents.invoice_outstanding()
+    paid = documents.invoice_paid()
+    paid_before = documents.invoice_paid_before()
+    overdue = documents.invoice_overdue()
+    credited = documents.invoice_credited()
+    customer = one()
+    order = one()
+    lines = many("InvoiceLine", "invoice", order="position", few=True)
+    instalments = many("Instalment", "invoice", order="position", few=True)
+    credit_notes = many("CreditNote", "invoice", few=True)
+    allocations = many("Allocation", "invoice", few=True)
+    payments = many("Payment", "invoice", "Payments that were for this invoice.", order="-receivedAt", few=True)
+
+
+@node(models.InvoiceLine)
+class InvoiceLine:
+    """A line of an invoice: an order's line, a part of one, or the order as a whole. `net` is without tax, with shipping, and with
+    its part of the invoice's discount taken off."""
+
+    position = column()
+    description = column()
+    quantity = column()
+    currency = column()
+    unit_price = money()
+    discount = money()
+    shipping = money()
+    amount = money("line_amount")
+    net = money()
+    customer = one()
+    invoice = one()
+    product = one()
+
+
+@node(models.Instalment, order="-dueOn")
+class Instalment:
+    """A part of an invoice that is due on a day."""
+
+    position = column()
+    due_on = column(sort=True)
+    currency = column()
+    amount = money("amount")
+    paid_before = money(doc="What of it was paid before the invoice was issued.")
+    outstanding = documents.instalment_outstanding()
+    customer = one()
+    invoice = one()
+
+
+@node(models.CreditNote)
+class CreditNote:
+    """What is taken back of an invoice. What was still owed is owed no more; of what was paid the customer has a credit."""
+
+    number = column()
+    reason = column()
+    currency = column()
+    net = money()
+    tax = money()
+    total = money()
+    issued_on = column(sort=True)
+    issuer_name = column(doc="As it was when the credit note was issued, like the other particulars.")
+    issuer_address = column()
+    issuer_tax_id = column()
+    recipient_name = column()
+    recipient_address = column()
+    recipient_tax_id = column()
+    credit_left = documents.credit_left()
+    customer = one()
+    invoice = one()
+    lines = many("CreditNoteLine", "credit_note", order="position", few=True)
+    allocations = many("Allocation", "credit_note", few=True)
+
+
+@node(models.CreditNoteLine)
+class CreditNoteLine:
+    """What is taken back of an invoice's line, or of the invoice as a whole, without tax."""
+
+    position = column()
+    description = column()
+    quantity = column()
+    currency = column()
+    net = money()
+    customer = one()
+    credit_note = one()
+    invoice_line = one()
+
+
+LedgerPhase: Any = StrEnum("LedgerPhase", [(each.name, each.value) for each in models.Phase])  # type: ignore[misc]
+AccountPurpose: Any = StrEnum("AccountPurpose", [(each.name, each.value) for each in models.Purpose])  # type: ignore[misc]
+
+
+@node(models.AccountCode, order="code")
+class AccountCode:
+    """What the accountant's system calls an account of the books."""
+
+    purpose = column(enum=AccountPurpose)
+    code = column(sort=True)
+    name = column()
+    name_zh = column(doc="Its Chinese name.")
+
+
+@node(models.LedgerEntry, plural="ledgerEntries", order="-id")
+class LedgerEntry:
+    """What one event posted to the books: amounts that moved from accounts to others, of one customer or of the company itself."""
+
+    kind = column(doc="The event, such as order.confirmed.")
+    phase = column(enum=LedgerPhase, doc="PENDING ones hold money; POSTED or VOIDED ones that `resolvesId` end them.")
+    key = column(doc="Unique for its owner: what is posted once.")
+    source_type = column()
+    source = any_one("source_type", "source_id", "What it is about; null if you may not see it.")
+    source_id = postings.source_id()
+    effective_on = column(doc="The company's day that it counts on.")
+    recorded_at = column()
+    adjusting = column("is_adjusting", doc="Whether it was posted to a soft closed day.")
+    base_currency = column()
+    reverses_id = postings.other("reverses_id", "The entry whose reverse it is.")
+    resolves_id = postings.other("resolves_id", "The pending entry that it ends.")
+    customer = one("Null for what is no customer's.")
+    actor = one()
+    postings = postings.postings()

@@ -1,7 +1,8 @@
 """Orders and their lines."""
 
 from crmgql import models
-from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.declare import column, many, money, node, one, through
+from crmgql.planner.metadata import Through
 from crmgql.schema.customers import aggregates
 from crmgql.schema.sales import contracts
 from crmgql.schema.sales.revenue import order_revenue
@@ -22,6 +23,7 @@ class Order:
     credit_approved = money(doc="Up to which total the order may lead past its customer's credit limit.")
     paid = aggregates.order_paid()
     outstanding = aggregates.order_outstanding()
+    invoiced = aggregates.order_invoiced()
     cost = aggregates.order_cost()
     margin = aggregates.order_margin()
     revenue = order_revenue()
@@ -37,7 +39,13 @@ class Order:
     opportunity = one()
     contract = one()
     lines = many("OrderLine", "order", order="position", few=True)
-    payments = many("Payment", "order", order="-receivedAt", few=True)
+    payments = through(
+        "Payment",
+        Through("order_payments", "order_id", "payment_id", "Allocation"),
+        "Payments for this order, and others of which something settles it.",
+        order="-receivedAt",
+    )
+    invoices = many("Invoice", "order", few=True)
     allocations = many("Allocation", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)
     tickets = many("Ticket", "order")

@@ -15,6 +15,9 @@ class Company:
     fiscal_year_start_day = column(doc="A day that the month has in every year.")
     default_currency = column(doc="The default in forms.")
     locale = column(doc="How numbers and dates are written, such as de-DE.")
+    address = column(filter=False, doc="As it is printed on invoices, with line breaks.")
+    tax_id = column()
+    payment_terms = column(doc="Of customers without their own, such as NET 30.")
     revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 
 

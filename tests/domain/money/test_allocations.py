@@ -290,7 +290,7 @@ async def test_many_orders_take_as_many_statements_as_one(
 RAW = {
     "undone again": ("allocations_undone_once", "{undo}, {sale} FROM allocations WHERE undoes_id IS NOT NULL"),
     "another amount": ("allocations_undoes", "{part}, 1.00, 1.00, allocated_on, id, {reversal} FROM {made}"),
-    "another order": ("allocations_undoes", "{other}, amount, amount, allocated_on, id, {reversal} FROM {made}"),
+    "another order": ("allocations_posted", "{other}, amount, amount, allocated_on, id, {reversal} FROM {made}"),
     "by no reversal": ("allocations_posted", "{part}, amount, amount, allocated_on, id, {sale} FROM {made}"),
     "a reversal as an allocation": (
         "allocations_undone",

@@ -373,6 +373,32 @@ async def test_so_many_groups_at_most(shop: Shop, engine: Engine, monkeypatch: p
         assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", list(wrong)[-1])
 
 
+async def test_only_statuses_and_products_that_count(shop: Shop, engine: Engine) -> None:
+    """Money that came in counts in any case."""
+    held = await shop.sell(shop.line("10.00", 0), shop.line("20.00", 1))
+    await shop.sell(shop.line("1.00", 0), shop.line("2.00", 1))
+    await shop.pay("30.00", order=held)
+    async with shop.acting() as act:
+        await orders.move(act, "hold", id=held)
+    for by in ([], ["MONTH"], ["CATEGORY"], ["SELLER"]):
+        assert [(str(each["booked"]), str(each["received"])) for each in (await groups(engine, *by)).values()] == [
+            ("3.00", "30.00")
+        ]
+    statuses = ["CONFIRMED", "UNAVAILABLE"]
+    await shop.database.execute("UPDATE companies SET revenue_statuses = $1", statuses)
+    assert [str(each["booked"]) for each in (await groups(engine)).values()] == ["33.00"]
+    await shop.database.execute("UPDATE products SET counts_as_revenue = false WHERE id = $1", shop.products[0])
+    for by in ([], ["MONTH"], ["CATEGORY"], ["SELLER"], ["CUSTOMER"]):
+        assert [(str(each["booked"]), str(each["received"])) for each in (await groups(engine, *by)).values()] == [
+            ("22.00", "30.00")
+        ]
+    found = await groups(engine, "PRODUCT")
+    assert {key: (str(each["booked"]), str(each["received"])) for key, each in found.items()} == {
+        ("Anvil", "USD"): ("0.00", "10.00"),
+        ("Hammer", "USD"): ("22.00", "20.00"),
+    }
+
+
 # Who sees what
 
 

@@ -10,6 +10,8 @@ import asyncpg
 import pytest
 
 from crmgql.events import personal
+from crmgql.ledger import trails
+from crmgql.ledger.verify import HIGHEST, LOWEST, Found
 from tests.schema.world import NOW, TABLES, World, id_of, money, uuid_of
 
 WHO = "Zebedee"
@@ -112,6 +114,10 @@ async def test_nothing_is_left_of_a_person(world: World, named: str) -> None:
         assert after["commitment"] == row["commitment"]
         if row["personal"] is not None:
             assert personal.commit(row["personal"], row["salt"]) == after["commitment"]
+    found = Found()
+    async with world.database.transaction():  # the chains of the audit trail are of commitments
+        await trails.check(world.database, LOWEST, HIGHEST, found)
+    assert (found.broken, found.audited) == ([], await world.database.fetchval("SELECT count(*) FROM audit_entries"))
     kinds = {ids["lead"]: "lead.erased", ids["customer"]: "customer.erased", ids["contact"]: "contact.erased"}
     for id, kind in kinds.items():
         assert (await world.told(id))[-1] == kind

@@ -8,15 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.domain.webhooks.keys import KEYS
 from crmgql.ledger import book
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
 from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
+from tests.schema import cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import World, money, uuid_of
+from tests.schema.world import SECRET, World, money, uuid_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
 
@@ -67,6 +69,33 @@ async def test_the_steps_work(world: World) -> None:
     await trial.balanced(world.database)
 
 
+async def test_what_customers_owe_is_seen(world: World) -> None:
+    listed, any_day, account = steps("See what customers owe")
+    finance = world.viewer("FINANCE")
+    customer = await world.customer()
+    await world.order("CONFIRMED", customer)
+    (found,) = (await world.ask(listed, finance))["data"]["customers"]["nodes"]
+    assert found["outstanding"] == {**found["receivables"]["outstanding"], "currency": "EUR"}
+    assert (await world.ask(any_day, finance))["data"]["receivables"] == {"totals": [], "customers": []}
+    told = (await world.ask(account, finance, customer=customer))["data"]["customerStatement"]
+    assert (told["closing"], [each["kind"] for each in told["movements"]]) == (
+        found["receivables"]["outstanding"],
+        ["order.confirmed"],
+    )
+
+
+async def test_credit_is_limited(world: World) -> None:
+    limit, approve = steps("Limit a customer's credit")
+    customer = await world.customer()
+    order = await world.order("DRAFT", customer)
+    set_to = (await world.ask(limit, world.viewer("FINANCE"), customer=customer))["data"]["customerUpdate"]
+    assert set_to["customer"] == {"creditLimit": {"amount": "5.00"}, "creditPolicy": "REFUSE"}
+    assert (await world.do("orderConfirm", id=order)).code == "CREDIT_LIMIT"
+    done = (await world.ask(approve, world.viewer("FINANCE"), order=order))["data"]["creditApprove"]
+    assert done["userErrors"] == []
+    assert (await world.do("orderConfirm", id=order)).code is None
+
+
 async def test_payments_are_matched_with_orders(world: World) -> None:
     allocate, undo = steps("Match payments with orders")
     payment, order = await prepaid(world)
@@ -78,22 +107,41 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
 
 
-async def test_an_order_in_another_currency_is_settled(world: World) -> None:
-    record, allocate = steps("Settle an order in another currency")
-    finance, customer = world.viewer("FINANCE"), await world.customer()
-    line = {"quantity": "1", "description": "Thing", "unitPrice": money("10.500", "KWD")}
-    order = (await world.do("orderCreate", customerId=customer, currency="KWD", lines=[line])).done["id"]
-    await world.do("orderConfirm", id=order)
-    payment = (await world.ask(record, finance, customer=customer))["data"]["paymentRecord"]["payment"]["id"]
-    answer = (await world.ask(allocate, finance, payment=payment, order=order))["data"]["paymentAllocate"]
-    assert answer["userErrors"] == []
-    assert answer["payment"]["allocations"]["nodes"] == [
-        {"amount": money("10.500", "KWD"), "paid": money("5250", "JPY")}
-    ]
-    (owed,) = await world.database.fetch(
-        "SELECT open FROM open_items WHERE purpose = 'RECEIVABLE' AND order_id = $1", uuid_of(order)
-    )
-    assert owed["open"] == 0
+async def test_money_is_refunded(world: World) -> None:
+    tried, request, unknown, succeed, fail, cash = steps("Refund money")
+    payment, order = await prepaid(world)
+    assert (await world.do("paymentAllocate", id=payment, orderId=order, amount=money("4"))).done
+
+    async def ask(query: str, **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer("FINANCE"), **variables)
+        assert "errors" not in answer, answer
+        ((_, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload.get("refund") or payload
+
+    (undoes,) = (await ask(tried, payment=payment))["undoes"]
+    assert (undoes["orderId"], undoes["amount"]) == (order, {"amount": "2.00"})
+    asked = await ask(request, payment=payment)
+    assert (asked["status"], asked["payment"]) == ("REQUESTED", {"unallocated": {"amount": "0.00"}})
+    assert (await ask(unknown, refund=asked["id"]))["status"] == "UNKNOWN"
+    assert (await ask(succeed, refund=asked["id"]))["status"] == "SUCCEEDED"
+    assert (await ask(fail, refund=asked["id"]))["statusReason"] == "The account is closed"
+    assert (await ask(cash, payment=payment))["status"] == "SUCCEEDED"
+
+
+async def test_a_chargeback_is_handled(world: World) -> None:
+    open, win, lose = steps("Handle a chargeback")
+    payment, _ = await prepaid(world)
+    finance = world.viewer("FINANCE")
+
+    async def ask(query: str, **variables: Any) -> Any:
+        ((_, payload),) = (await world.ask(query, finance, **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["dispute"]
+
+    assert (await ask(win, dispute=(await ask(open, payment=payment))["id"]))["status"] == "WON"
+    lost = await ask(lose, dispute=(await ask(open, payment=payment))["id"])
+    assert lost == {"status": "LOST", "payment": {"unallocated": {"amount": "3.00"}}}
 
 
 async def test_revenue_is_reported(world: World) -> None:
@@ -139,3 +187,90 @@ async def test_revenue_is_recognised_later(world: World) -> None:
     assert answer["data"]["order"]["revenue"]["recognised"] == {"amount": "12.50"}
     answer = await world.ask(counted, world.viewer("ADMIN"))
     assert answer["data"]["companyUpdate"]["company"] == {"revenueStatuses": ["SHIPPED", "DELIVERED"]}
+
+
+async def test_payments_are_taken_from_a_provider(world: World) -> None:
+    create, see, assign, replay, rotate = steps("Take payments from a provider")
+
+    async def ask(query: str, role: str = "FINANCE", **variables: Any) -> Any:
+        answer = await world.ask(query, world.viewer(role), **variables)
+        assert "errors" not in answer, answer
+        payload = next(iter(answer["data"].values()))
+        assert not payload.get("userErrors"), payload
+        return answer["data"] if "late" in answer["data"] else next(iter(payload.values()))
+
+    KEYS.use(SECRET)
+    account = await ask(create, "ADMIN")
+    event, order = await cases_providers.waiting(world), await world.order("CONFIRMED")
+    assert (await ask(see))["waiting"]["nodes"][0]["id"] == event
+    booked = await ask(assign, event=event, order=order)
+    assert booked["status"] == "DONE"
+    assert booked["payment"]["amount"] == {"amount": "5"}
+    assert (await ask(replay, event=event))["status"] == "RECEIVED"
+    assert (await ask(rotate, "ADMIN", account=account["id"]))["oldSecretUntil"] > account["secretSetAt"]
+
+
+async def test_an_order_in_another_currency_is_settled(world: World) -> None:
+    record, allocate = steps("Settle an order in another currency")
+    finance, customer = world.viewer("FINANCE"), await world.customer()
+    line = {"quantity": "1", "description": "Thing", "unitPrice": money("10.500", "KWD")}
+    order = (await world.do("orderCreate", customerId=customer, currency="KWD", lines=[line])).done["id"]
+    await world.do("orderConfirm", id=order)
+    payment = (await world.ask(record, finance, customer=customer))["data"]["paymentRecord"]["payment"]["id"]
+    answer = (await world.ask(allocate, finance, payment=payment, order=order))["data"]["paymentAllocate"]
+    assert answer["userErrors"] == []
+    assert answer["payment"]["allocations"]["nodes"] == [
+        {"amount": money("10.500", "KWD"), "paid": money("5250", "JPY")}
+    ]
+    (owed,) = await world.database.fetch(
+        "SELECT open FROM open_items WHERE purpose = 'RECEIVABLE' AND order_id = $1", uuid_of(order)
+    )
+    assert owed["open"] == 0
+
+
+async def test_an_order_is_invoiced_and_credited(world: World) -> None:
+    create, issue, credit, use = steps("Invoice an order, and credit it")
+    finance, customer = world.viewer("FINANCE"), await world.customer()
+    order = await world.order("CONFIRMED", customer)
+    (made,) = (await world.ask(create, finance, order=order))["data"].values()
+    assert (made["userErrors"], made["invoice"]["total"]) == ([], {"amount": "12.50"})
+    (issued,) = (await world.ask(issue, finance, invoice=made["invoice"]["id"]))["data"].values()
+    assert issued["userErrors"] == []
+    assert issued["invoice"]["instalments"]["nodes"] == [
+        {"dueOn": "2026-11-01", "amount": {"amount": "3.75"}},
+        {"dueOn": "2026-12-31", "amount": {"amount": "8.75"}},
+    ]
+    assert issued["invoice"]["order"] == {"status": "INVOICED", "invoiced": {"amount": "12.50"}}
+    assert issued["invoice"]["outstanding"] == {"amount": "12.50"}
+    await world.do("paymentRecord", orderId=order, amount=money("10.00"), method="CASH")
+    (noted,) = (await world.ask(credit, finance, invoice=made["invoice"]["id"]))["data"].values()
+    assert noted["userErrors"] == []
+    note = noted["creditNote"]
+    assert (note["total"], note["creditLeft"]) == ({"amount": "5.00"}, {"amount": "2.50"})
+    assert note["invoice"] == {"outstanding": {"amount": "0.00"}, "credited": {"amount": "5.00"}}
+    other = await world.order("CONFIRMED", customer)
+    (used,) = (await world.ask(use, finance, customer=customer, order=other))["data"].values()
+    assert used == {
+        "allocation": {"amount": {"amount": "2.50"}, "creditNote": {"creditLeft": {"amount": "0.00"}}},
+        "userErrors": [],
+    }
+
+
+async def test_the_books_are_read(world: World) -> None:
+    code, balance, entries = steps("Read the books")
+    await world.order("CONFIRMED")
+    finance = world.viewer("FINANCE")
+    assert (await world.ask(code, finance))["data"]["accountCodeSet"]["accountCode"]["version"] == 1
+    accounts = (await world.ask(balance, finance))["data"]["trialBalance"]["accounts"]
+    codes = {each["purpose"]: each["code"] for each in accounts}
+    assert (codes["RECEIVABLE"], codes["REVENUE"]) == ("1200", None)
+    entry, *_ = (await world.ask(entries, finance))["data"]["ledgerEntries"]["nodes"]
+    assert entry["customer"] == {"name": "Acme"}
+    assert [(each["debit"], each["credit"]) for each in entry["postings"]] == [("RECEIVABLE", "REVENUE")]
+
+
+async def test_months_are_forecast(world: World) -> None:
+    (query,) = steps("Forecast")
+    await world.order("SHIPPED")
+    month, *_ = (await world.ask(query, world.viewer("FINANCE")))["data"]["forecast"]
+    assert (month["month"], month["currency"], month["expected"]) == ("2026-11", "EUR", month["booked"])

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import structlog
 
 from crmgql import access
 from crmgql.db import Database
@@ -20,12 +21,13 @@ from crmgql.domain.money import providers
 from crmgql.domain.money.hooks import sealing
 from crmgql.domain.money.hooks.sealing import Secret
 from crmgql.domain.money.providers import facts
-from crmgql.domain.money.providers.refusals import ProviderUnknown
-from crmgql.errors import BadUserInput, IllegalTransition, SetupError
+from crmgql.errors import BadUserInput, IllegalTransition, SetupError, Unavailable
 from crmgql.models import PaymentAccount
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
+
+log = structlog.get_logger("crmgql")
 
 FACTS = "name identities public_keys captured_at_once test_mode default_method order_source"
 OVERLAP_H, LONGEST_OVERLAP_H = 24, 168
@@ -69,13 +71,19 @@ def known(row: Row) -> Known:
 
 
 async def active(database: Database, provider: str) -> list[Known]:
-    """The accounts at a provider, which is named as posts name it. Raises `ProviderUnknown`."""
-    name = providers.get(provider).name
+    """The accounts at a provider, which is named as posts name it. Raises `Unavailable` where the secrets of none can be opened."""
     async with database.reading() as connection:
-        rows = await connection.fetch(ACTIVE, name.upper())
-    if not rows:
-        raise ProviderUnknown(f"No account at {name} is set up here.")
-    return [known(row) for row in rows]
+        rows = await connection.fetch(ACTIVE, provider.upper())
+    found, trouble = [], None
+    for row in rows:
+        try:
+            found.append(known(row))
+        except Unavailable as error:
+            log.error("payment account not usable", account=str(row["id"]), reason=error.message)
+            trouble = error
+    if trouble is not None and not found:
+        raise trouble
+    return found
 
 
 @takes(PaymentAccount, FACTS, "provider", ORIGIN)

@@ -24,6 +24,7 @@ from crmgql.records import records
 from crmgql.records.records import Act, Row
 
 LONGEST_REFERENCE = 100
+NOT_RECEIVED = "Its payment is not received here yet."
 # Parameters: provider, names, ids.
 OURS = """
 SELECT * FROM payments WHERE (provider = $1 AND provider_reference = ANY ($2)) OR id = ANY ($3) ORDER BY id FOR NO KEY UPDATE"""

@@ -5,10 +5,10 @@ CLEARING → FEES, and back when a fee is given back
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from crmgql.domain.money.hooks.bookings import Outcome, Outcomes, done, noted, waits
+from crmgql.domain.money.hooks.bookings import NOT_RECEIVED, Outcome, Outcomes, done, noted, waits
 from crmgql.domain.money.providers.facts import Fact
 from crmgql.domain.money.providers.order import Subject
 from crmgql.ledger import book, periods, rates
@@ -19,11 +19,12 @@ from crmgql.records.days import day_of
 from crmgql.records.records import Act, Row
 
 
-async def book_all(act: Act, standing: Mapping[Subject, Fact], payment: Row | None) -> Outcomes:
-    """Posts the fees among the facts that stand, for the payment that they are of. Raises `PeriodClosed`, `RateMissing`."""
+async def book_all(act: Act, standing: Mapping[Subject, Fact], payments: Sequence[Row]) -> Outcomes:
+    """Posts the fees among the facts that stand, for the first of the payments that are received. Raises `PeriodClosed`, `RateMissing`."""
     found = {subject: each for subject, each in standing.items() if subject[0] == "FEE"}
-    if payment is None:
-        return {subject: waits("Its payment is not received here yet.") for subject in found}
+    if not payments:
+        return {subject: waits(NOT_RECEIVED) for subject in found}
+    payment = payments[0]
     own = await book.company_of(act)
     days = {subject: day_of(each.occurred_at, own.zone) for subject, each in found.items()}
     on_days = await rates.on_days(act, {(each.currency or "", days[subject]) for subject, each in found.items()})

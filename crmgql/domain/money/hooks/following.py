@@ -7,7 +7,7 @@ events come to the same, in whatever order, and each acts once; what can't be bo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,12 +15,14 @@ from uuid import UUID
 from crmgql.domain.money import providers
 from crmgql.domain.money.hooks import accounts, arrivals, families, fees
 from crmgql.domain.money.hooks.bookings import Outcome, Outcomes, Payments, noted, waits
+from crmgql.domain.money.hooks.chargebacks import Chargebacks
 from crmgql.domain.money.hooks.families import Family
+from crmgql.domain.money.hooks.returns import Returns
 from crmgql.domain.money.providers import order
 from crmgql.domain.money.providers.facts import Kind
-from crmgql.domain.money.providers.order import State, Subject
+from crmgql.domain.money.providers.order import TOTAL, State, Subject
 from crmgql.domain.money.providers.refusals import BodyInvalid, ContentSealed
-from crmgql.errors import CrmError, IdempotencyConflict
+from crmgql.errors import Conflict, CrmError, IdempotencyConflict, TimedOut, Unavailable
 from crmgql.events.canonical import as_json
 from crmgql.models import ProviderEventStatus
 from crmgql.records import records
@@ -30,6 +32,9 @@ LONGEST_REASON = 500
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
 PATIENCE = 10
 """One that has waited for so long is tried again after a tenth of it."""
+
+PASSING = (Conflict, Unavailable, TimedOut)
+"""What may be gone when it is tried again at once."""
 
 POST = """
 SELECT p.body, a.* FROM provider_posts p JOIN payment_accounts a ON a.id = p.account_id WHERE p.id = $1"""
@@ -75,26 +80,23 @@ async def give_up(act: Act, id: UUID, reason: str) -> None:
 
 
 async def _act_on(act: Act, family: Family, state: State) -> Outcomes:
-    payments = await Payments.of(act, family, state)
-    outcomes = await _attempt(act, state, "PAYMENT", payments.book)
-    received = payments.received[0] if payments.received else None
-    outcomes |= await _attempt(act, state, "FEE", lambda: fees.book_all(act, state.standing, received))
-    for subject in state.standing.keys() - outcomes.keys():
-        outcomes[subject] = (
-            PAYOUTS if subject[0] == "PAYOUT" else waits("Refunds and disputes are recorded by hand.", received)
-        )
-    return outcomes
+    outcomes = await _attempt(act, state, ["PAYMENT"], (await Payments.of(act, family, state)).book)
+    received = (await Payments.of(act, family, state)).received  # read again: what could not be booked is not there
+    outcomes |= await _attempt(act, state, ["FEE"], lambda: fees.book_all(act, state.standing, received))
+    outcomes |= await _attempt(act, state, ["REFUND", TOTAL], Returns(act, family, state, received).book)
+    outcomes |= await _attempt(act, state, ["DISPUTE"], Chargebacks(act, family, state, received).book)
+    return outcomes | dict.fromkeys(state.standing.keys() - outcomes.keys(), PAYOUTS)
 
 
-async def _attempt(act: Act, state: State, kind: str, book: Callable[[], Awaitable[Outcomes]]) -> Outcomes:
-    """What books these subjects, whole or not at all: what can't be booked as things are, waits."""
+async def _attempt(act: Act, state: State, kinds: Sequence[str], book: Callable[[], Awaitable[Outcomes]]) -> Outcomes:
+    """What books subjects of these kinds, whole or not at all: what can't be booked as things are, waits."""
     try:
         async with records.savepoint(act):
             return await book()
     except CrmError as error:
-        if not error.final and not isinstance(error, IdempotencyConflict):
+        if isinstance(error, PASSING) and not isinstance(error, IdempotencyConflict):
             raise
-        return {subject: waits(error.message) for subject in state.standing if subject[0] == kind}
+        return {subject: waits(error.message) for subject in state.standing if subject[0] in kinds}
 
 
 def _settled(row: Row, state: State, outcomes: Outcomes) -> Outcome:

@@ -1,0 +1,232 @@
+"""Credit notes: they take back of an invoice what is still owed, and make the customer's credit of what was paid already.
+
+Always holds: what is credited of an invoice is no more than the invoice. A credit note is issued with its number and never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from crmgql import access
+from crmgql.domain.money import crediting, numbers
+from crmgql.domain.money.crediting import Credit, Invoiced
+from crmgql.domain.money.invoices import PARTIES
+from crmgql.errors import BadUserInput, Conflict, CreditExceedsInvoiced, IllegalTransition
+from crmgql.ledger import book, items, periods, rates
+from crmgql.ledger.accounts import Account
+from crmgql.ledger.items import Rest
+from crmgql.ledger.postings import Entry, Item, Posting, new_id, share
+from crmgql.models import CreditNote, CreditNoteLine, DocumentKind, Invoice, Purpose
+from crmgql.records import checks, money, records
+from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.money import Money
+from crmgql.records.records import Act, Row
+
+CONFLICTS = {
+    "credit_notes_number": ("number", "Another credit note has this number; choose another series."),
+    "invoices_credited": ("invoiceId", "More would be credited than the invoice."),
+}
+# Parameters: customer, invoice. Its lines with what is credited of each.
+LINES = """
+SELECT l.id, l.description, l.quantity, l.net_amount, coalesce(sum(c.quantity), 0) AS credited_quantity,
+    coalesce(sum(c.net_amount), 0) AS credited_amount
+FROM invoice_lines l LEFT JOIN credit_note_lines c ON c.customer_id = l.customer_id AND c.invoice_line_id = l.id
+WHERE l.customer_id = $1 AND l.invoice_id = $2 GROUP BY l.id"""
+OPEN = """
+SELECT id FROM open_items WHERE customer_id = $1 AND invoice_id = $2 AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
+# Parameters: customer, order. The rate that the order is booked at.
+RATE = "SELECT rate FROM revenue_records WHERE customer_id = $1 AND order_id = $2 ORDER BY revision DESC LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What of an invoice's line is taken back: a quantity, an amount without tax, or without either all that is left of it."""
+
+    invoice_line_id: UUID
+    quantity: Decimal | None = None
+    net: Money | None = None
+
+
+@takes(CreditNote, "reason", ORIGIN)
+async def issue(
+    act: Act,
+    *,
+    invoice_id: UUID,
+    lines: Sequence[Returned] | None = None,
+    amount: Money | None = None,
+    issued_on: date | None = None,
+    series: str | None = None,
+    **more: Any,
+) -> UUID:
+    """Takes back lines of an invoice, an amount with the tax in it, or all that is left, and gives the credit note its number.
+
+    Raises `CreditExceedsInvoiced`, `IllegalTransition` for an invoice that is not issued, `PeriodClosed`.
+    """
+    access.require_write(act.viewer, "CreditNote")
+    if lines is not None and amount is not None:
+        raise BadUserInput("A credit note is of lines or of an amount, not of both.", field="amount")
+    checks.check_text(more["reason"], "reason", longest=1000, required=True)
+    invoice = await records.lock(act, Invoice, invoice_id, field="invoiceId")
+    if invoice["status"] != "ISSUED":
+        raise IllegalTransition(f"A {invoice['status']} invoice is not credited; discard it.", field="invoiceId")
+    day = _day(act, issued_on, invoice)
+    invoiced = _invoiced(invoice)
+    if invoiced.rest.total == 0:
+        raise CreditExceedsInvoiced("All of the invoice is credited already.", field="invoiceId")
+    made = [] if lines is None else await _lines(act, invoice, lines)
+    if lines is not None:
+        credit = invoiced.of_net(sum((row["net_amount"] for row in made), invoice["total_amount"] * 0), field="lines")
+    elif amount is not None:
+        sent = money.amount(amount, invoice["currency"], field="amount", positive=True)
+        credit = invoiced.of_total(sent, field="amount")
+    else:
+        credit = invoiced.rest
+    if credit.total <= 0:
+        raise BadUserInput("These lines come to nothing.", field="lines")
+    made = made or [_whole(invoice, credit)]
+    number = await numbers.take(act, DocumentKind.CREDIT_NOTE, day, series=series)
+    values = {
+        "id": new_id(),
+        "customer_id": invoice["customer_id"],
+        "invoice_id": invoice_id,
+        "currency": invoice["currency"],
+        "net_amount": credit.net,
+        "tax_amount": credit.tax,
+        "total_amount": credit.total,
+        "issued_on": day,
+        **number.columns,
+        **dict(await act.tx.connection.fetchrow(PARTIES, invoice["customer_id"])),
+        **more,
+    }
+    await _post(act, invoice, values, credit)
+    return await _record(act, values, made)
+
+
+def _day(act: Act, issued_on: date | None, invoice: Row) -> date:
+    day = issued_on or act.today
+    if not invoice["issued_on"] <= day <= max(act.today, invoice["issued_on"]):
+        raise BadUserInput(
+            f"A credit note is of a day from its invoice's, {invoice['issued_on']}, to today.", field="issuedOn"
+        )
+    return day
+
+
+def _invoiced(invoice: Row) -> Invoiced:
+    whole = Credit(invoice["total_amount"] - invoice["tax_amount"], invoice["tax_amount"])
+    tax = invoice["tax_amount"] - invoice["credited_tax_amount"]
+    return Invoiced(whole, Credit(invoice["total_amount"] - invoice["credited_amount"] - tax, tax), invoice["currency"])
+
+
+async def _lines(act: Act, invoice: Row, lines: Sequence[Returned]) -> list[Row]:
+    """What is taken back of the invoice's lines, as rows. Raises `CreditExceedsInvoiced`, `BadUserInput`."""
+    if not lines:
+        raise BadUserInput("Name at least one line.", field="lines")
+    left = {row["id"]: row for row in await act.tx.connection.fetch(LINES, invoice["customer_id"], invoice["id"])}
+    made = []
+    for number, each in enumerate(lines):
+        row = left.pop(each.invoice_line_id, None)
+        if row is None:
+            raise BadUserInput(
+                "The invoice has no such line, or it is named twice.", field=f"lines.{number}.invoiceLineId"
+            )
+        quantity, net = _returned(row, each, invoice["currency"], f"lines.{number}")
+        described = {"invoice_line_id": row["id"], "description": row["description"], "currency": invoice["currency"]}
+        made.append({**described, "quantity": quantity, "net_amount": net})
+    return made
+
+
+def _returned(row: Mapping[str, Any], wanted: Returned, currency: str, at: str) -> tuple[Decimal | None, Decimal]:
+    quantity, net = row["quantity"] - row["credited_quantity"], row["net_amount"] - row["credited_amount"]
+    if wanted.quantity is not None and wanted.net is not None:
+        raise BadUserInput("A line is taken back by quantity or by amount, not by both.", field=f"{at}.net")
+    if wanted.net is not None:
+        sent = money.amount(wanted.net, currency, field=f"{at}.net", positive=True)
+        if sent > net:
+            raise CreditExceedsInvoiced(f"Of the line {net} {currency} is left to credit.", field=f"{at}.net")
+        return None, sent
+    if wanted.quantity is None:
+        return quantity if quantity > 0 else None, net
+    if wanted.quantity <= 0:
+        raise BadUserInput(f"Must be more than 0, not {wanted.quantity}.", field=f"{at}.quantity")
+    if wanted.quantity > quantity:
+        raise CreditExceedsInvoiced(f"Of the line {quantity} is left to credit.", field=f"{at}.quantity")
+    return wanted.quantity, share(wanted.quantity, quantity, net, currency)
+
+
+def _whole(invoice: Row, credit: Credit) -> Row:
+    described = {
+        "invoice_line_id": None,
+        "description": f"Invoice {invoice['number']}",
+        "currency": invoice["currency"],
+    }
+    return {**described, "quantity": None, "net_amount": credit.net}
+
+
+async def _post(act: Act, invoice: Row, note: Row, credit: Credit) -> None:
+    found = await act.tx.connection.fetch(OPEN, invoice["customer_id"], invoice["id"])
+    locked = await items.lock(act, [row["id"] for row in found])
+    owed = [locked[row["id"]] for row in found]
+    own = await book.company_of(act)
+    parts = list(crediting.spread(credit, [rest.free for rest in owed]))
+    postings = [each for rest, part in zip(owed, parts, strict=False) for each in _taken(rest, part, own.currency)]
+    opened = []
+    if parts[-1].total:
+        item = Item(Purpose.CREDIT, invoice["currency"], invoice_id=invoice["id"], credit_note_id=note["id"])
+        opened.append(item)
+        rate = await _rate(act, invoice)
+        postings += _given(item, parts[-1], rate, own.currency)
+    entry = Entry(
+        kind="creditNote.issued",
+        key=f"credit note {note['id']}",
+        source=("CreditNote", note["id"]),
+        effective_on=note["issued_on"],
+        postings=postings,
+        customer_id=invoice["customer_id"],
+        items=opened,
+        is_adjusting=periods.adjusts(act),
+    )
+    await book.post(act, [entry], refusals={"open_items_not_over": _collided})
+
+
+def _collided() -> Conflict:
+    return Conflict("What is owed of the invoice has changed a moment ago; try again.", field="invoiceId")
+
+
+def _taken(rest: Rest, part: Credit, base_currency: str) -> Iterator[Posting]:
+    """From what is owed."""
+    for purpose, amount in ((Purpose.REFUNDS, part.net), (Purpose.TAX, part.tax)):
+        if amount:
+            base = share(amount, rest.open, rest.base, base_currency)
+            rest.open, rest.free, rest.base = rest.open - amount, rest.free - amount, rest.base - base
+            yield Posting(rest.account, Account(purpose), rest.currency, amount, base)
+
+
+def _given(item: Item, part: Credit, rate: Decimal, base_currency: str) -> Iterator[Posting]:
+    """Of what was paid, at the rate that it was booked at."""
+    for purpose, amount in ((Purpose.REFUNDS, part.net), (Purpose.TAX, part.tax)):
+        if amount:
+            base = rates.converted(amount, rate, base_currency)
+            yield Posting(item.account, Account(purpose), item.currency, amount, base)
+
+
+async def _rate(act: Act, invoice: Row) -> Decimal:
+    if invoice["order_id"] is not None:
+        return await act.tx.connection.fetchval(RATE, invoice["customer_id"], invoice["order_id"])  # type: ignore[no-any-return]
+    return (await rates.on_day(act, invoice["currency"], invoice["issued_on"])).rate
+
+
+async def _record(act: Act, values: Row, lines: Sequence[Row]) -> UUID:
+    payload = {
+        "amount": (values["total_amount"], values["currency"]),
+        **{name: values[name] for name in ("number", "issued_on", "invoice_id")},
+    }
+    note = await records.create(act, CreditNote, values, kind="creditNote.issued", conflicts=CONFLICTS, payload=payload)
+    owner = {"customer_id": note["customer_id"], "credit_note_id": note["id"]}
+    rows = [{**owner, "position": position, **row} for position, row in enumerate(lines, start=1)]
+    await records.insert_many(act, CreditNoteLine, rows, each=lambda number: f"lines.{number}.")
+    return note["id"]  # type: ignore[no-any-return]
