@@ -92,16 +92,11 @@ ENTRIES |= {
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
-    **{
-        record: Access("invoices", table, under_customer("payment.read"), write, vouches=True)
-        for record, table, write in (
-            ("Invoice", "invoices", "payment.write"),
-            ("InvoiceLine", "invoice_lines", None),
-            ("Instalment", "instalments", None),
-            ("CreditNote", "credit_notes", "payment.write"),
-            ("CreditNoteLine", "credit_note_lines", None),
-        )
-    },
+    "Invoice": Access("invoices", "invoices", under_customer("payment.read"), "payment.write", vouches=True),
+    "InvoiceLine": Access("invoices", "invoice_lines", under_customer("payment.read"), vouches=True),
+    "Instalment": Access("invoices", "instalments", under_customer("payment.read"), vouches=True),
+    "CreditNote": Access("invoices", "credit_notes", under_customer("payment.read"), "payment.write", vouches=True),
+    "CreditNoteLine": Access("invoices", "credit_note_lines", under_customer("payment.read"), vouches=True),
     "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
     "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),

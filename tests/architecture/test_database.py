@@ -58,6 +58,7 @@ BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
 
 KEPT = {
+    *("orders", "invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines"),
     "audit_links",
     "ledger_heads",
     "balances",
