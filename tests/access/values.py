@@ -67,10 +67,11 @@ class Values:
         for order in rows["orders"]:
             place = order["customer_id"], order["currency"]
             is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+            over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
+            if sight.sees("Payment", order):  # a customer's credit is seen as the customer's payments are
+                self.over[place] += max(over, Decimal(0))
             if not sight.sees("Order", order):
                 continue
-            over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
-            self.over[place] += max(over, Decimal(0))
             self.owed[place] += max(-over, Decimal(0)) if is_booked else 0
             if is_booked:
                 self.traded.add(place)
