@@ -19,6 +19,8 @@ PREFIXES = {
     "Commission": "com",
     "Company": "cmp",
     "Contact": "con",
+    "Contract": "ctr",
+    "ContractPayment": "cpy",
     "CreditNote": "crn",
     "CreditNoteLine": "cnl",
     "Customer": "cus",

@@ -79,6 +79,8 @@ TABLES = (
     "disputes",
     "ledger_entries",
     "account_codes",
+    "contracts",
+    "contract_payments",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 
