@@ -64,6 +64,7 @@ PREFIXES = {
     "Stage": "stg",
     "StageTransition": "stt",
     "StaleAlert": "sta",
+    "SuspenseReceipt": "sus",
     "Task": "tsk",
     "Team": "tea",
     "Ticket": "tic",
@@ -71,6 +72,7 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "WebhookDelivery": "whd",
     "WebhookEndpoint": "whe",
+    "WriteOff": "wro",
 }
 
 
