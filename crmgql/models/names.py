@@ -19,6 +19,8 @@ PREFIXES = {
     "Commission": "com",
     "Company": "cmp",
     "Contact": "con",
+    "Contract": "ctr",
+    "ContractPayment": "cpy",
     "CreditNote": "crn",
     "CreditNoteLine": "cnl",
     "Customer": "cus",
@@ -66,6 +68,7 @@ PREFIXES = {
     "Stage": "stg",
     "StageTransition": "stt",
     "StaleAlert": "sta",
+    "SuspenseReceipt": "sus",
     "Task": "tsk",
     "Team": "tea",
     "Ticket": "tic",
@@ -73,6 +76,7 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "WebhookDelivery": "whd",
     "WebhookEndpoint": "whe",
+    "WriteOff": "wro",
 }
 
 
