@@ -57,21 +57,23 @@ class Values:
         self.under: dict[tuple[str, Any], list[Row]] = defaultdict(list)
         for line in rows["order_lines"]:
             self.lines[line["order_id"]].append(line)
+        seen: set[Any] = set()
         for payment in rows["payments"]:
             if payment["status"] == "RECEIVED":
                 self.received[payment["order_id"]] += payment["amount"]
-                if payment["order_id"] is None and sight.sees("Payment", payment):
-                    self.ahead[payment["customer_id"], payment["currency"]] += payment["amount"]
+                if sight.sees("Payment", payment):
+                    seen.add(payment["order_id"])
+                    if payment["order_id"] is None:
+                        self.ahead[payment["customer_id"], payment["currency"]] += payment["amount"]
                 self.traded.add((payment["customer_id"], payment["currency"]))
         for order in rows["orders"]:
             place = order["customer_id"], order["currency"]
             is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
-            if not sight.sees("Order", order):
-                continue
             over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
-            self.over[place] += max(over, Decimal(0))
-            self.owed[place] += max(-over, Decimal(0)) if is_booked else 0
-            if is_booked:
+            if order["id"] in seen:
+                self.over[place] += max(over, Decimal(0))
+            if is_booked and sight.sees("Order", order):
+                self.owed[place] += max(-over, Decimal(0))
                 self.traded.add(place)
         for kind in ("Order", "Payment", "Interaction", "Ticket"):
             for row in rows[TABLE_OF[kind]]:

@@ -113,6 +113,8 @@ BLANKS = (
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank("Refund", "refunds", "reason = NULL, status_reason = NULL", OF_CUSTOMER),
+    Blank("Dispute", "disputes", "reason = NULL", OF_CUSTOMER),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
     Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),
     Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),
