@@ -29,12 +29,13 @@ COLUMNS: dict[str, frozenset[str]] = {
     for record, names in {
         "Absence": "reason",
         "Contact": "name title email phone external_id",
+        "Contract": "title parties",
         "CreditNote": "reason recipient_name recipient_address recipient_tax_id",
-        "Customer": "name email phone website city state postal_code notes billing_address tax_id external_id",
+        "Customer": "name email phone website city state postal_code notes billing_address tax_id dunning_stop_reason external_id",
         "Dispute": "reason",
         "EmailMessage": "to_address subject body error",
         "Interaction": "subject body",
-        "Invoice": "note recipient_name recipient_address recipient_tax_id",
+        "Invoice": "note recipient_name recipient_address recipient_tax_id dunning_stop_reason",
         "Lead": "name company title email phone website city message attributes normal_email normal_phone domain lost_reason external_id",
         "LeadDuplicate": "reasons",
         "Notification": "title body",
@@ -44,8 +45,10 @@ COLUMNS: dict[str, frozenset[str]] = {
         "PoolItem": "shown",
         "Refund": "reason status_reason",
         "SellerProfile": "attributes",
+        "SuspenseReceipt": "payer reference status_reason",
         "Task": "subject description",
         "Ticket": "subject description",
+        "WriteOff": "reason",
         "User": "name email city state postal_code",
     }.items()
 }

@@ -275,8 +275,9 @@ PLAIN = {
     "Campaign": {"name", "channel"},
     "Contact": set(),
     "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
-    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms"},
+    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms", "language"},
     "Dispute": {"provider", "provider_reference"},
+    "DunningLevel": {"subject", "body", "subject_zh", "body_zh"},
     "Erasure": {"reason"},
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
@@ -313,6 +314,8 @@ PLAIN = {
     "ScoreRule": {"name", "field", "operator", "value"},
     "SellerProfile": {"hours"},
     "Stage": {"name"},
+    "WriteOff": {"account"},
+    "SuspenseReceipt": {"method", "provider", "provider_reference"},
     "Company": {
         "name",
         "timezone",
@@ -322,6 +325,7 @@ PLAIN = {
         "tax_id",
         "payment_terms",
         "revenue_statuses",
+        "write_off_tolerances",
     },
     "FxRate": {"base_currency"},
     "AccountCode": {"purpose", "code", "name", "name_zh"},
