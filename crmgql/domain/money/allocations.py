@@ -142,7 +142,7 @@ def make(
     else:
         postings = list(exchanging.exchanged(part, paid.rest, owed.rest, base_currency))
     kind = "payment.allocated" if paid.documents["payment_id"] else "credit.allocated"
-    entry = Entry(kind, f"allocated {id}", source or _document(paid), on, postings, customer_id=customer_id)
+    entry = Entry(kind, f"allocated {id}", source or _document(paid.documents), on, postings, customer_id=customer_id)
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -206,8 +206,9 @@ def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
     return [replace(each, is_adjusting=adjusts) for each in entries]
 
 
-def _document(paid: Side) -> Document:
-    payment_id, credit_note_id = (paid.documents[column] for column in PAID)
+def _document(paid: Row) -> Document:
+    """What pays, by the ids of its documents."""
+    payment_id, credit_note_id = (paid[column] for column in PAID)
     return ("Payment", payment_id) if payment_id else ("CreditNote", credit_note_id)
 
 
@@ -398,7 +399,7 @@ async def undoing(
     days = {row["entry_id"]: max(on or act.today, row["allocated_on"]) for row in rows}
     reversals = await book.reversals(act, days, kind="payment.unallocated") if rows else []
     entries = {each.reverses_id: each for each in reversals}
-    return [_undoing(row, entries[row["entry_id"]], source or ("Payment", row["payment_id"])) for row in rows]
+    return [_undoing(row, entries[row["entry_id"]], source or _document(row)) for row in rows]
 
 
 def _undoing(row: Row, entry: Entry, source: Document) -> Made:
