@@ -118,7 +118,7 @@ async def _fill(url: str, shape: data.Shape) -> None:
 
 
 async def _measure(url: str, rounds: int) -> dict[str, list[float]]:
-    crm = await db.connect(url, pool_size=1)
+    crm = await db.connect(url, pool_size=1, statement_timeout_ms=120_000)
     engine = build.engine(crm, Settings(log_level="error"))
     connection = await asyncpg.connect(url)
     await connection.execute("VACUUM ANALYZE")

@@ -29,11 +29,12 @@ COLUMNS: dict[str, frozenset[str]] = {
     for record, names in {
         "Absence": "reason",
         "Contact": "name title email phone external_id",
+        "Contract": "title parties",
         "CreditNote": "reason recipient_name recipient_address recipient_tax_id",
-        "Customer": "name email phone website city state postal_code notes billing_address tax_id external_id",
+        "Customer": "name email phone website city state postal_code notes billing_address tax_id dunning_stop_reason external_id",
         "EmailMessage": "to_address subject body error",
         "Interaction": "subject body",
-        "Invoice": "note recipient_name recipient_address recipient_tax_id",
+        "Invoice": "note recipient_name recipient_address recipient_tax_id dunning_stop_reason",
         "Lead": "name company title email phone website city message attributes normal_email normal_phone domain lost_reason external_id",
         "LeadDuplicate": "reasons",
         "Notification": "title body",
@@ -42,8 +43,10 @@ COLUMNS: dict[str, frozenset[str]] = {
         "Payment": "reference",
         "PoolItem": "shown",
         "SellerProfile": "attributes",
+        "SuspenseReceipt": "payer reference status_reason",
         "Task": "subject description",
         "Ticket": "subject description",
+        "WriteOff": "reason",
         "User": "name email city state postal_code",
     }.items()
 }

@@ -19,10 +19,13 @@ PREFIXES = {
     "Commission": "com",
     "Company": "cmp",
     "Contact": "con",
+    "Contract": "ctr",
+    "ContractPayment": "cpy",
     "CreditNote": "crn",
     "CreditNoteLine": "cnl",
     "Customer": "cus",
     "Dispute": "dsp",
+    "DunningLevel": "dlv",
     "EmailMessage": "eml",
     "Erasure": "era",
     "Event": "evt",
@@ -56,6 +59,7 @@ PREFIXES = {
     "Product": "prd",
     "ProviderEvent": "pev",
     "Refund": "ref",
+    "Reminder": "rem",
     "RoutingRule": "rru",
     "RoutingRuleset": "rrs",
     "Schedule": "sch",
@@ -64,6 +68,7 @@ PREFIXES = {
     "Stage": "stg",
     "StageTransition": "stt",
     "StaleAlert": "sta",
+    "SuspenseReceipt": "sus",
     "Task": "tsk",
     "Team": "tea",
     "Ticket": "tic",
@@ -71,6 +76,7 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "WebhookDelivery": "whd",
     "WebhookEndpoint": "whe",
+    "WriteOff": "wro",
 }
 
 

@@ -347,7 +347,7 @@ def _between(rows: dict[str, list[Row]]) -> dict[str, dict[Any, list[Any]]]:
     undone = {row["undoes_id"] for row in rows["allocations"]}
     pairs = {(row["order_id"], row["id"]) for row in rows["payments"] if row["order_id"] is not None}
     parts = [row for row in rows["allocations"] if row["undoes_id"] is None and row["id"] not in undone]
-    pairs |= {(row["order_id"], row["payment_id"]) for row in parts}
+    pairs |= {(row["order_id"], row["payment_id"]) for row in parts if row["order_id"] and row["payment_id"]}
     found: dict[str, dict[Any, list[Any]]] = {"of an order": defaultdict(list), "of a payment": defaultdict(list)}
     for order, payment in sorted(pairs):
         found["of an order"][payment].append(order)

@@ -275,7 +275,8 @@ PLAIN = {
     "Campaign": {"name", "channel"},
     "Contact": set(),
     "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
-    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms"},
+    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms", "language"},
+    "DunningLevel": {"subject", "body", "subject_zh", "body_zh"},
     "Erasure": {"reason"},
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
@@ -311,6 +312,8 @@ PLAIN = {
     "ScoreRule": {"name", "field", "operator", "value"},
     "SellerProfile": {"hours"},
     "Stage": {"name"},
+    "WriteOff": {"account"},
+    "SuspenseReceipt": {"method", "provider", "provider_reference"},
     "Company": {
         "name",
         "timezone",
@@ -320,6 +323,7 @@ PLAIN = {
         "tax_id",
         "payment_terms",
         "revenue_statuses",
+        "write_off_tolerances",
     },
     "FxRate": {"base_currency"},
     "AccountCode": {"purpose", "code", "name", "name_zh"},

@@ -49,6 +49,32 @@ class InvoiceIssued(InvoiceMoved):
     due_on: date
 
 
+class InvoiceSent(Changed):
+    """The e-mail that it went out with."""
+
+    email_id: record_id("EmailMessage")  # type: ignore[valid-type]
+
+
+class InvoiceOverdue(Changed):
+    """What is owed of it and was due before today, and when the oldest part of that was due."""
+
+    amount: Money
+    due_on: date
+
+
+class InvoiceDunned(InvoiceOverdue):
+    """The level of the reminder."""
+
+    level: int
+
+
+class DunningLevelMoved(Changed):
+    """The level's number, and how many days after the due day it is sent."""
+
+    level: int
+    after_days: int
+
+
 class CreditNoteIssued(Changed):
     """What the credit note comes to, its number and the invoice."""
 
@@ -56,6 +82,33 @@ class CreditNoteIssued(Changed):
     number: str
     issued_on: date
     invoice_id: record_id("Invoice")  # type: ignore[valid-type]
+
+
+class SuspenseMoved(Changed):
+    """How much it is."""
+
+    amount: Money
+
+
+class SuspenseAssigned(SuspenseMoved):
+    """The payment that it became."""
+
+    payment_id: record_id("Payment")  # type: ignore[valid-type]
+
+
+class WriteOffMade(Payload):
+    """How much of the order or the invoice, or both, is written off, to which account."""
+
+    amount: Money
+    order_id: record_id("Order") | None = None  # type: ignore[valid-type]
+    invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    account: str
+
+
+class WriteOffUndone(WriteOffMade):
+    """The write-off that is undone, and its figures."""
+
+    undoes_id: record_id("WriteOff")  # type: ignore[valid-type]
 
 
 class RefundMoved(Changed):
@@ -137,9 +190,31 @@ KINDS = (
         ALWAYS,
     ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
+    Kind("writeOff.made", "WriteOff", "A part of an order or an invoice was written off.", WriteOffMade, ALWAYS),
+    Kind("writeOff.undone", "WriteOff", "A write-off was undone, by another one.", WriteOffUndone, ALWAYS),
+    Kind("suspense.received", "SuspenseReceipt", "Money came in of which nobody knows whose it is.", SuspenseMoved),
+    Kind("suspense.assigned", "SuspenseReceipt", "Money in suspense became a customer's payment.", SuspenseAssigned),
+    Kind("suspense.returned", "SuspenseReceipt", "Money in suspense went back to whoever sent it.", SuspenseMoved),
     Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
     Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
     Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
+    Kind("invoice.sent", "Invoice", "The mail server accepted an e-mail with the invoice.", InvoiceSent, ALWAYS),
+    Kind(
+        "invoice.overdue",
+        "Invoice",
+        "Something of an invoice has become overdue, for the first time.",
+        InvoiceOverdue,
+        ALWAYS,
+    ),
+    Kind("invoice.dunned", "Invoice", "A reminder of an overdue invoice was written.", InvoiceDunned, ALWAYS),
+    Kind("invoice.dunningStopped", "Invoice", "Somebody stopped reminders of an invoice.", customer=ALWAYS),
+    Kind("invoice.dunningResumed", "Invoice", "Reminders of an invoice are sent again.", customer=ALWAYS),
+    Kind(
+        "customer.dunningStopped", "Customer", "Somebody stopped reminders of a customer's invoices.", customer=ALWAYS
+    ),
+    Kind("customer.dunningResumed", "Customer", "Reminders of a customer's invoices are sent again.", customer=ALWAYS),
+    Kind("dunningLevel.created", "DunningLevel", "Somebody made a level of reminders.", DunningLevelMoved),
+    Kind("dunningLevel.updated", "DunningLevel", "Somebody changed a level of reminders.", DunningLevelMoved),
     Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
     Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
     Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),

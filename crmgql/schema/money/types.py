@@ -1,4 +1,4 @@
-"""Payments, allocations, refunds, disputes, invoices, credit notes, rates; periods, entries and accounts of the books."""
+"""Payments, what settles what, refunds, disputes, suspense, write-offs, invoices, credit notes, rates; the books' periods and entries."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -71,6 +71,7 @@ class Payment:
         order="-orderedAt",
     )
     invoice = one()
+    suspense = one("What it was before anybody knew whose it is.")
     allocations = many("Allocation", "payment", few=True)
     refunds = many("Refund", "payment", few=True)
     disputes = many("Dispute", "payment", few=True)
@@ -78,13 +79,13 @@ class Payment:
     provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
 
 
-def _is_undone() -> Any:
+def _is_undone(table: str) -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         same = [
             ast.eq(ast.Col("undoing", "customer_id"), ast.Col(t, "customer_id")),
             ast.eq(ast.Col("undoing", "undoes_id"), ast.Col(t, "id")),
         ]
-        return (ast.Exists(ast.Select((), ast.Table("allocations", "undoing"), where=ast.all_of(same))),)
+        return (ast.Exists(ast.Select((), ast.Table(table, "undoing"), where=ast.all_of(same))),)
 
     return derived(build, codecs.BOOLEAN, "Whether another one undoes it.", needs=("id", "customer_id"))
 
@@ -99,13 +100,50 @@ class Allocation:
     currency = column()
     paid = money("paid_amount", "What the payment gives for it, in the payment's currency.", currency="paid_currency")
     allocated_on = column(doc="The day on which it counts in the books.")
-    undone = _is_undone()
+    undone = _is_undone("allocations")
     customer = one()
     order = one()
     invoice = one()
     payment = one()
     credit_note = one()
     undoes = one("The allocation that this one undoes.")
+
+
+@node(models.SuspenseReceipt, order="-receivedAt")
+class SuspenseReceipt:
+    """Money that came in and of which nobody knows whose it is, until it becomes a customer's payment or goes back."""
+
+    amount = money("amount")
+    currency = column()
+    method = column(enum=models.PaymentMethod)
+    status = column(enum=models.SuspenseStatus)
+    status_reason = column(doc="Why it went back.")
+    received_at = column(sort=True)
+    ended_at = column(doc="When it was assigned or returned.")
+    payer = column(doc="Who paid, as the bank or provider says.")
+    reference = column(doc="What whoever paid said.")
+    provider = column()
+    provider_reference = column()
+    payments = many("Payment", "suspense", "The payment that it became.")
+
+
+@node(models.WriteOff)
+class WriteOff:
+    """A part of an order or an invoice that nobody asks for any more. Undoing one makes another with the same figures, which `undoes` it: what
+    is written off is the sum of those that neither are undone nor undo another.
+    """
+
+    amount = money("amount")
+    currency = column()
+    account = column(enum=models.WriteOffAccount)
+    reason = column(doc="It goes when the customer is erased.")
+    written_off_on = column(doc="The day on which it counts in the books.")
+    undone = _is_undone("write_offs")
+    customer = one()
+    order = one()
+    invoice = one()
+    allocation = one("The allocation that it completes: undoing that undoes it, too.")
+    undoes = one("The write-off that this one undoes.")
 
 
 @node(models.Refund, order="-createdAt")
@@ -197,6 +235,10 @@ class Invoice:
     recipient_address = column()
     recipient_tax_id = column()
     note = column(filter=False)
+    overdue_on = column(sort=True, doc="The first day on which something of it was overdue, whatever was paid since.")
+    dunning_level = column(doc="That of the last reminder.")
+    dunned_on = column(sort=True, doc="The day of the last reminder.")
+    dunning_stop_reason = column(filter=False, doc="Why nobody is reminded of it. Null: nobody stopped it.")
     outstanding = documents.invoice_outstanding()
     paid = documents.invoice_paid()
     paid_before = documents.invoice_paid_before()
@@ -208,7 +250,10 @@ class Invoice:
     instalments = many("Instalment", "invoice", order="position", few=True)
     credit_notes = many("CreditNote", "invoice", few=True)
     allocations = many("Allocation", "invoice", few=True)
+    write_offs = many("WriteOff", "invoice", few=True)
     payments = many("Payment", "invoice", "Payments that were for this invoice.", order="-receivedAt", few=True)
+    reminders = many("Reminder", "invoice", few=True)
+    emails = many("EmailMessage", "invoice", "E-mails that it went out with, reminders included.")
 
 
 @node(models.InvoiceLine)
@@ -242,6 +287,37 @@ class Instalment:
     outstanding = documents.instalment_outstanding()
     customer = one()
     invoice = one()
+
+
+@node(models.Reminder)
+class Reminder:
+    """A reminder of what was overdue of an invoice."""
+
+    level = column()
+    due_on = column(doc="When the oldest part of it was due. For another oldest part the levels begin anew.")
+    reminded_on = column(sort=True)
+    currency = column()
+    amount = money("amount", "What was overdue on its day.")
+    customer = one()
+    invoice = one()
+    email = one()
+
+
+@node(models.DunningLevel, order="level")
+class DunningLevel:
+    """A reminder that overdue invoices get, so many days after what is overdue was due. Levels are climbed one a day at most.
+
+    The texts are templates: {{ invoice.number }}, {{ invoice.amount }}, {{ invoice.due }}, {{ invoice.days }}, {{ customer.name }},
+    {{ company.name }}, {% if … %}.
+    """
+
+    level = column(sort=True)
+    after_days = column()
+    subject = column()
+    body = column(filter=False)
+    subject_zh = column(filter=False, doc="For those who read Chinese; without it, the English one.")
+    body_zh = column(filter=False)
+    active = column()
 
 
 @node(models.CreditNote)
