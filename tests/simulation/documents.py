@@ -1,4 +1,4 @@
-"""Steps with refunds, disputes, invoices, credit notes and credit, and with what a provider says."""
+"""Steps with refunds, disputes, invoices, credit notes, credit, write-offs and suspense, and with what a provider says."""
 
 from __future__ import annotations
 
@@ -37,6 +37,42 @@ def end_refund(company: Company) -> Asked | None:
     id = company.one_of("Refund", "REQUESTED", "UNKNOWN")
     verb = company.dice.choice(("refundSucceed", "refundSucceed", "refundFail", "refundMarkUnknown", "refundCancel"))
     return company.request(verb, id=id) if id else None
+
+
+@often(3)
+def write_off(company: Company) -> Asked | None:
+    """All that is open, or a part."""
+    order, invoice = company.one_of("Order", *COMMITTED, "SHIPPED"), company.one_of("Invoice", "ISSUED")
+    if order is None:
+        return None
+    given: dict[str, Any] = {"invoiceId": invoice} if invoice and company.chance(0.3) else {"orderId": order}
+    given |= {"amount": company.amount(company.currency_of(order), 300)} if company.chance(0.7) else {}
+    return company.request("writeOff", reason="It is not worth a letter.", **given)
+
+
+@often(2)
+def undo_write_off(company: Company) -> Asked | None:
+    id = company.one_of("WriteOff", "MADE")
+    return company.request("writeOffUndo", id=id) if id else None
+
+
+@often(2)
+def pay_without_a_word(company: Company) -> Asked:
+    return company.request(
+        "suspenseReceive", amount=company.amount(company.currency()), method="CASH", payer=company.name
+    )
+
+
+@often(3)
+def end_suspense(company: Company) -> Asked | None:
+    id = company.one_of("SuspenseReceipt", "OPEN")
+    if id is None:
+        return None
+    if company.chance(0.2):
+        return company.request("suspenseReturn", id=id, reason="Not ours.")
+    order = company.one_of("Order", *COMMITTED) if company.chance(0.5) else None
+    whose = {"orderId": order} if order else {"customerId": company.dice.choice(company.customers)}
+    return company.request("suspenseAssign", id=id, **whose)
 
 
 @often(2)

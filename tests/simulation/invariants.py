@@ -31,13 +31,15 @@ WRONG = {
         SELECT o.id FROM orders o WHERE customer_id = ANY ($1) AND committed AND NOT EXISTS (
             SELECT FROM revenue_records r WHERE r.customer_id = o.customer_id AND r.order_id = o.id
                 AND r.revision = o.revenue_revision AND r.total_amount = o.total_amount)""",
-    "what is allocated to an order is not what is settled of it": f"""
+    "what is allocated to an order or written off of it is not what is settled of it": f"""
         SELECT o.id FROM orders o LEFT JOIN (
             SELECT order_id, {NET} AS amount FROM allocations WHERE customer_id = ANY ($1) GROUP BY 1
         ) a ON a.order_id = o.id LEFT JOIN (
+            SELECT order_id, {NET} AS amount FROM write_offs WHERE customer_id = ANY ($1) GROUP BY 1
+        ) w ON w.order_id = o.id LEFT JOIN (
             SELECT order_id, sum(settled) AS settled FROM open_items WHERE customer_id = ANY ($1) GROUP BY 1
         ) i ON i.order_id = o.id
-        WHERE o.customer_id = ANY ($1) AND coalesce(a.amount, 0) <> coalesce(i.settled, 0)""",
+        WHERE o.customer_id = ANY ($1) AND coalesce(a.amount, 0) + coalesce(w.amount, 0) <> coalesce(i.settled, 0)""",
     "a payment is in the books twice, or not at all": """
         SELECT p.id FROM payments p WHERE customer_id = ANY ($1) AND (status = 'RECEIVED') IS DISTINCT FROM EXISTS (
             SELECT FROM ledger_entries e WHERE e.owner_id = p.customer_id AND e.kind = 'payment.received' AND e.source_id = p.id)""",

@@ -34,6 +34,7 @@ BEGIN;
 SET LOCAL session_replication_role = replica;
 TRUNCATE postings, recognition_schedules;
 COMMIT;
+UPDATE companies SET write_off_tolerances = '{"USD": "0.50", "JPY": "100"}';
 DELETE FROM accounting_periods;
 INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source)
 SELECT moved.currency, base_currency, moved.effective_on, sown.rate, 'TEST'
@@ -47,6 +48,7 @@ DOCUMENTS = {
     "Payment": "status, currency FROM payments",
     "Allocation": "CASE WHEN undoes_id IS NULL THEN 'MADE' END, currency FROM allocations",
     "Refund": "status, currency FROM refunds",
+    "WriteOff": "CASE WHEN undoes_id IS NULL THEN 'MADE' END, currency FROM write_offs",
     "Dispute": "status, currency FROM disputes",
     "Invoice": "status, currency FROM invoices",
     "InvoiceLine": "NULL, currency FROM invoice_lines",
@@ -59,10 +61,11 @@ LOOK = " UNION ALL ".join(
             for type, rest in DOCUMENTS.items()
         ),
         "SELECT 'AccountingPeriod', id, NULL, status, NULL FROM accounting_periods",
+        "SELECT 'SuspenseReceipt', id, NULL, status, currency FROM suspense_receipts WHERE payer = $3",
         "SELECT 'ProviderEvent', id, NULL, status, NULL FROM provider_events WHERE event_id LIKE $2",
     ]
 )
-"""Parameters: customers, what the company's events of the provider are called."""
+"""Parameters: customers, what the company's events of the provider are called, who sends it money without saying why."""
 
 
 class Broken(AssertionError):
@@ -140,9 +143,8 @@ async def _answers(
 
 async def _look(database: asyncpg.Connection, company: Company) -> None:
     """What documents there are now."""
-    for type, id, owner, status, currency in await database.fetch(
-        f"{LOOK} ORDER BY id", company.owners, f"%{company.name}"
-    ):
+    rows = await database.fetch(f"{LOOK} ORDER BY id", company.owners, f"%{company.name}", company.name)
+    for type, id, owner, status, currency in rows:
         known = Document(id_of(type, id), status, currency, owner and id_of("Customer", owner))
         company.note(type, known)
 

@@ -114,6 +114,8 @@ def allocate(company: Company) -> Asked | None:
     given = {"invoiceId": invoice} if invoice and company.chance(0.2) else given
     given |= {"amount": company.amount(company.currency_of(id))} if company.chance(0.4) else {}
     given |= {"orderAmount": company.amount(company.currency_of(order))} if company.chance(0.1) else {}
+    short = {"amount": company.amount(company.currency_of(order), 100), "reason": "Almost all of it."}
+    given |= {"writeOff": short} if company.chance(0.1) else {}
     return company.request("paymentAllocate", id=id, **given)
 
 
