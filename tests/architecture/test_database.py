@@ -52,6 +52,8 @@ UNDER_CUSTOMER = {
     "instalments",
     "credit_notes",
     "credit_note_lines",
+    "reminders",
+    "email_messages",
     "provider_events",
     "refunds",
     "disputes",
@@ -61,6 +63,7 @@ BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 
 KEPT = {
     *("orders", "invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines"),
+    "reminders",
     "audit_links",
     "ledger_heads",
     "balances",
