@@ -95,6 +95,25 @@ async def test_credit_is_limited(world: World) -> None:
     assert (await world.do("orderConfirm", id=order)).code is None
 
 
+async def test_payments_are_recorded(world: World) -> None:
+    received, expected, receive, ahead = steps("Record a payment")
+    customer = await world.customer()
+    order = await world.order("CONFIRMED", customer)
+
+    async def ask(query: str, **variables: str) -> Any:
+        ((_, payload),) = (await world.ask(query, world.viewer("FINANCE"), **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["payment"]
+
+    first = await ask(received, order=order)
+    assert (first["unallocated"], first["order"]) == ({"amount": "0.00"}, {"outstanding": {"amount": "8.50"}})
+    assert await ask(received, order=order) == first
+    pending = await ask(expected, order=order)
+    assert pending["status"] == "PENDING"
+    assert (await ask(receive, payment=pending["id"]))["order"] == {"outstanding": {"amount": "2.50"}}
+    assert (await ask(ahead, customer=customer))["unallocated"] == {"amount": "20.00"}
+
+
 async def test_payments_are_matched_with_orders(world: World) -> None:
     allocate, undo = steps("Match payments with orders")
     payment, order = await prepaid(world)
@@ -242,8 +261,10 @@ async def test_payments_are_taken_from_a_provider(world: World) -> None:
 
 
 async def test_an_order_in_another_currency_is_settled(world: World) -> None:
-    record, allocate = steps("Settle an order in another currency")
+    rate, record, allocate = steps("Settle an order in another currency")
     finance, customer = world.viewer("FINANCE"), await world.customer()
+    set_to = (await world.ask(rate, finance))["data"]["fxRateSet"]
+    assert set_to == {"fxRate": {"currency": "JPY", "baseCurrency": "USD", "rate": "0.0062"}, "userErrors": []}
     line = {"quantity": "1", "description": "Thing", "unitPrice": money("10.500", "KWD")}
     order = (await world.do("orderCreate", customerId=customer, currency="KWD", lines=[line])).done["id"]
     await world.do("orderConfirm", id=order)
