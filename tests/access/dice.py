@@ -79,6 +79,10 @@ TABLES = (
     "disputes",
     "ledger_entries",
     "account_codes",
+    "contracts",
+    "contract_payments",
+    "reminders",
+    "dunning_levels",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 
