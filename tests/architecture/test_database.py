@@ -47,7 +47,6 @@ UNDER_CUSTOMER = {
     "customer_standings",
     "allocations",
     "write_offs",
-    "customer_standings",
     "invoices",
     "invoice_lines",
     "instalments",
