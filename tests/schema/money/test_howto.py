@@ -20,12 +20,13 @@ from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
 from tests.schema.world import SECRET, World, money, uuid_of
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "howto" / "money.md"
 
 
-def steps(section: str) -> list[str]:
+def steps(section: str, page: Path = PAGE) -> list[str]:
     """The GraphQL documents of a section."""
-    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.S | re.M)
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", page.read_text("utf-8"), re.S | re.M)
     return re.findall(r"```graphql\n(.*?)```", text, re.S)
 
 
@@ -327,6 +328,24 @@ async def test_the_books_are_read(world: World) -> None:
     entry, *_ = (await world.ask(entries, finance))["data"]["ledgerEntries"]["nodes"]
     assert entry["customer"] == {"name": "Acme"}
     assert [(each["debit"], each["credit"]) for each in entry["postings"]] == [("RECEIVABLE", "REVENUE")]
+
+
+async def test_the_readme_shows_money(world: World) -> None:
+    (query,) = steps("Money", ROOT / "README.md")
+    order = uuid_of(await world.order("CONFIRMED"))
+    await world.database.execute("UPDATE orders SET number = 'SO-2441' WHERE id = $1", order)
+    answer = await world.ask(query.replace('"USD"', '"EUR"'), world.viewer("FINANCE"))
+    (total,) = answer["data"]["receivables"]["totals"]
+    (shown,) = answer["data"]["orders"]["nodes"]
+    assert shown["revenue"]["outstanding"] == {"amount": "12.50"}
+    assert Decimal(total["outstanding"]["amount"]) == sum(Decimal(each["amount"]["amount"]) for each in total["ageing"])
+
+
+def test_every_section_has_its_steps_run() -> None:
+    """Only what is done on the command line has no documents."""
+    sections = re.findall(r"^## (.*)", PAGE.read_text("utf-8"), re.M)
+    tested = Path(__file__).read_text("utf-8")
+    assert [each for each in sections if steps(each) and f'steps("{each}")' not in tested] == []
 
 
 async def test_months_are_forecast(world: World) -> None:
