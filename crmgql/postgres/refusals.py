@@ -19,6 +19,7 @@ ALLOCATION = "The allocation would not be what the books say of it"
 INVOICE = "The invoice would not be what the books say of it"
 CREDIT_NOTE = "The credit note would not be what the books say of it"
 DISPUTE = "The dispute would not be what the books say of it"
+PAYOUT = "The payout would not be what the books say of it"
 REFUND = "The refund would not be what the books say of it"
 REASONS = {
     "orders_booked": ORDER,
@@ -36,6 +37,7 @@ REASONS = {
     "invoices_posted": INVOICE,
     "credit_notes_posted": CREDIT_NOTE,
     "disputes_posted": DISPUTE,
+    "payouts_posted": PAYOUT,
     "refunds_posted": REFUND,
     "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }

@@ -41,6 +41,7 @@ UNVERSIONED = {
     "credit_note_lines",
     "provider_events",
     "ledger_entries",
+    "reconciliation_runs",
 }
 EARLY = (
     "users",

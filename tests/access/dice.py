@@ -77,6 +77,9 @@ TABLES = (
     "disputes",
     "ledger_entries",
     "account_codes",
+    "payouts",
+    "reconciliation_runs",
+    "reconciliation_exceptions",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

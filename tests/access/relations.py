@@ -69,6 +69,9 @@ PREFIXES = {
     "ProviderEvent": "pev",
     "LedgerEntry": "lge",
     "AccountCode": "acc",
+    "Payout": "pyo",
+    "ReconciliationRun": "rec",
+    "ReconciliationException": "rex",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -123,6 +126,8 @@ ONE = {
     ("WebhookEndpoint", "subscription"): "EventSubscription",
     ("Allocation", "undoes"): "Allocation",
     ("ProviderEvent", "account"): "PaymentAccount",
+    ("ReconciliationException", "run"): "ReconciliationRun",
+    ("ReconciliationException", "closedBy"): "User",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -156,6 +161,7 @@ MANY = {
     ("Order", "allocations"): ("Allocation", "order_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
     ("Payment", "providerEvents"): ("ProviderEvent", "payment_id", "-id"),
+    ("ReconciliationRun", "exceptions"): ("ReconciliationException", "run_id", "-id"),
     ("Payment", "refunds"): ("Refund", "payment_id", "-id"),
     ("Payment", "disputes"): ("Dispute", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
@@ -246,4 +252,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "ProviderEvent": "-id",
     "LedgerEntry": "-id",
     "AccountCode": "code",
+    "Payout": "-id",
+    "ReconciliationRun": "-id",
+    "ReconciliationException": "-foundAt",
 }

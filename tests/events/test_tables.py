@@ -321,6 +321,8 @@ PLAIN = {
         "payment_terms",
         "revenue_statuses",
     },
+    "Payout": {"provider", "reference"},
+    "ReconciliationException": {"subject_type", "finding"},
     "FxRate": {"base_currency"},
     "AccountCode": {"purpose", "code", "name", "name_zh"},
     "AccountingPeriod": {"status_reason"},

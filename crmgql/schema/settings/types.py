@@ -18,6 +18,9 @@ class Company:
     address = column(filter=False, doc="As it is printed on invoices, with line breaks.")
     tax_id = column()
     payment_terms = column(doc="Of customers without their own, such as NET 30.")
+    low_margin_percent = column(
+        doc="Of an order whose margin is less, in percent of its net amount, finance is told; null: of none."
+    )
     revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 
 
