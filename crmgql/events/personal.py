@@ -29,6 +29,7 @@ COLUMNS: dict[str, frozenset[str]] = {
     for record, names in {
         "Absence": "reason",
         "Contact": "name title email phone external_id",
+        "Contract": "title parties",
         "CreditNote": "reason recipient_name recipient_address recipient_tax_id",
         "Customer": "name email phone website city state postal_code notes billing_address tax_id external_id",
         "EmailMessage": "to_address subject body error",
@@ -44,8 +45,10 @@ COLUMNS: dict[str, frozenset[str]] = {
         "PoolItem": "shown",
         "ReconciliationException": "reason",
         "SellerProfile": "attributes",
+        "SuspenseReceipt": "payer reference status_reason",
         "Task": "subject description",
         "Ticket": "subject description",
+        "WriteOff": "reason",
         "User": "name email city state postal_code",
     }.items()
 }

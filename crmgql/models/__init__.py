@@ -4,6 +4,7 @@ from crmgql.models import base
 from crmgql.models.activities import *
 from crmgql.models.catalog import *
 from crmgql.models.compensation import *
+from crmgql.models.contracts import *
 from crmgql.models.customers import *
 from crmgql.models.events import *
 from crmgql.models.imports import *

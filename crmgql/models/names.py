@@ -19,6 +19,8 @@ PREFIXES = {
     "Commission": "com",
     "Company": "cmp",
     "Contact": "con",
+    "Contract": "ctr",
+    "ContractPayment": "cpy",
     "CreditNote": "crn",
     "CreditNoteLine": "cnl",
     "Customer": "cus",
@@ -67,6 +69,7 @@ PREFIXES = {
     "Stage": "stg",
     "StageTransition": "stt",
     "StaleAlert": "sta",
+    "SuspenseReceipt": "sus",
     "Task": "tsk",
     "Team": "tea",
     "Ticket": "tic",
@@ -74,6 +77,7 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "WebhookDelivery": "whd",
     "WebhookEndpoint": "whe",
+    "WriteOff": "wro",
 }
 
 

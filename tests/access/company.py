@@ -17,6 +17,7 @@ from tests.access.rules import OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
     "api_keys",
+    "contract_payments",
     "events",
     "audit_entries",
     "opportunity_actions",
@@ -36,6 +37,7 @@ UNVERSIONED = {
     "exports",
     "fx_rates",
     "allocations",
+    "write_offs",
     "invoice_lines",
     "instalments",
     "credit_note_lines",
@@ -61,7 +63,9 @@ EARLY = (
     "contacts",
     "products",
     "opportunities",
+    "contracts",
     "orders",
+    "suspense_receipts",
     "payments",
     "leads",
     "webhook_endpoints",
@@ -142,8 +146,11 @@ def rows() -> dict[str, list[Row]]:
     _customers(made, dice)
     _deals(made, dice)
     _orders(made, dice)
+    _contracts(made)
     _payments(made, dice)
+    _suspense(made)
     _allocations(made)
+    _write_offs(made)
     _refunds(made)
     _disputes(made)
     company_invoices.fill(made)
@@ -319,6 +326,37 @@ def _orders(made: dict[str, list[Row]], dice: Dice) -> None:
             made["order_lines"].append(line | owned | {"position": position})
 
 
+def _contracts(made: dict[str, list[Row]]) -> None:
+    """One for every other customer, with a plan of three payments, and every fourth order of such a customer under it."""
+    for number in range(1, 10):
+        customer, currency = key("customers", 2 * number), CURRENCIES[2 * number % 4]
+        value = exact(Decimal(3 * number), currency)
+        made["contracts"].append(
+            {
+                "number": f"CT-{1000 + number}",
+                "title": f"Supply {number}",
+                "status": ("DRAFT", "ACTIVE", "ENDED", "TERMINATED")[number % 4],
+                "starts_on": date(2026, 1, 1 + number // 2),
+                "currency": currency,
+                "value_amount": value,
+                "owner_id": key("users", (5, 6, 9)[number % 3]),
+                "customer_id": customer,
+            }
+        )
+        own = {"customer_id": customer, "contract_id": key("contracts", number), "currency": currency}
+        for n in range(1, 4):
+            part = {
+                "n": n,
+                "due_on": date(2026, n, 1 + number),
+                "amount": exact(Decimal(number), currency),
+                "owner_id": key("users", 5),
+            }
+            made["contract_payments"].append(own | part)
+    for number, order in enumerate(made["orders"], 1):
+        at = int(order["customer_id"].int & 0xFFFF)
+        order["contract_id"] = key("contracts", at // 2) if number % 4 == 0 and at % 2 == 0 and at < 19 else None
+
+
 def _line(dice: Dice, currency: str) -> Row:
     quantity = dice.pick((Decimal("1.000"), Decimal("2.500"), Decimal("0.333")))
     price = exact(Decimal(100 + dice.below(9999)) / 7, currency)
@@ -380,6 +418,29 @@ def _commission(made: dict[str, list[Row]], dice: Dice, payment: int) -> None:
     )
 
 
+def _suspense(made: dict[str, list[Row]]) -> None:
+    """Each fifth payment was money of nobody before, some still is, and some went back."""
+    for number, payment in enumerate(made["payments"], 1):
+        payment["suspense_id"] = None
+        if number % 5:
+            continue
+        row = len(made["suspense_receipts"]) + 1
+        status = ("ASSIGNED", "OPEN", "RETURNED")[row % 3]
+        if status == "ASSIGNED":
+            payment["suspense_id"] = key("suspense_receipts", row)
+        made["suspense_receipts"].append(
+            {
+                "amount": payment["amount"] + 1,
+                "currency": payment["currency"],
+                "method": "BANK_TRANSFER",
+                "status": status,
+                "received_at": moment(number),
+                "ended_at": None if status == "OPEN" else moment(number + 1),
+                "payer": "Somebody",
+            }
+        )
+
+
 def _allocations(made: dict[str, list[Row]]) -> None:
     """Each third payment settles two parts of an order; the second part is undone again. Each fifth settles another order, too,
     and each tenth of these does so no more."""
@@ -422,6 +483,30 @@ def _allocations(made: dict[str, list[Row]]) -> None:
                     "paid_amount": exact(Decimal(3), payment["currency"]),
                     "undoes_id": key("allocations", row - 1) if turn else None,
                     **dict.fromkeys(("item_id", "source_item_id", "entry_id"), key("allocations", row)),
+                }
+            )
+
+
+def _write_offs(made: dict[str, list[Row]]) -> None:
+    """Some allocations are completed; another part of their orders is written off, and that is undone again."""
+    for number, allocation in enumerate(made["allocations"], 1):
+        if number % 5 != 1:
+            continue
+        part = {name: allocation[name] for name in ("customer_id", "order_id", "currency")}
+        part |= {"written_off_on": date(2026, 2, 1 + number % 28)}
+        for turn in range(3):
+            row = len(made["write_offs"]) + 1
+            made["write_offs"].append(
+                part
+                | {
+                    "amount": exact(Decimal(1 + number % 4 + turn), part["currency"])
+                    if turn < 2
+                    else made["write_offs"][-1]["amount"],
+                    "account": ("WRITE_OFF", "ROUNDING", "ROUNDING")[turn],
+                    "reason": None if turn else "Too little to ask for.",
+                    "allocation_id": None if turn else key("allocations", number),
+                    "undoes_id": key("write_offs", row - 1) if turn == 2 else None,
+                    **dict.fromkeys(("item_id", "entry_id"), key("write_offs", row)),
                 }
             )
 
@@ -528,7 +613,8 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
     for kind, table in TABLE_OF.items():
         if kind in ("Event", "AuditEntry"):
             continue
-        alike = kind in OPEN_TO_ALL or kind in (*SEEN_AS_PAYMENTS, "ProviderEvent")  # which is seen as its account is
+        # Events of providers are seen as their accounts are, and as money in suspense is.
+        alike = kind in OPEN_TO_ALL or kind in (*SEEN_AS_PAYMENTS, "SuspenseReceipt", "ProviderEvent")
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

@@ -2,7 +2,9 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of orders, lines, payments, their allocations, refunds and disputes, invoices and credit notes; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of contracts and their plans, orders, lines, payments, their allocations, refunds, disputes and write-offs,
+  invoices and credit notes; who is a marketer and something else sees these as the other.
+- Money of which nobody knows whose it is, is for administrators, finance and integrations.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -56,6 +58,8 @@ TABLE_OF = {
     "Contact": "contacts",
     "Opportunity": "opportunities",
     "Order": "orders",
+    "Contract": "contracts",
+    "ContractPayment": "contract_payments",
     "OrderLine": "order_lines",
     "Payment": "payments",
     "Commission": "commissions",
@@ -100,6 +104,8 @@ TABLE_OF = {
     "Export": "exports",
     "FxRate": "fx_rates",
     "Allocation": "allocations",
+    "WriteOff": "write_offs",
+    "SuspenseReceipt": "suspense_receipts",
     "Refund": "refunds",
     "Dispute": "disputes",
     "AccountingPeriod": "accounting_periods",
@@ -119,13 +125,14 @@ TABLE_OF = {
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation", "Refund", "Dispute"),
+    "payments": ("Allocation", "WriteOff", "SuspenseReceipt", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
     "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
     "providers": ("PaymentAccount", "ProviderEvent"),
     "reconciliation": ("Payout", "ReconciliationRun", "ReconciliationException"),
     "ledger": ("LedgerEntry", "AccountCode"),
     "orders": ("OrderLine",),
+    "contracts": ("ContractPayment",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
     "pipelines": ("Stage", "KeyAction", "BusinessCalendar", "ScoreRule"),
@@ -146,6 +153,7 @@ OPEN_TO_ALL = {
 }
 SEEN_AS_PAYMENTS = (
     "Allocation",
+    "WriteOff",
     "Refund",
     "Dispute",
     "Invoice",
@@ -280,6 +288,7 @@ class Sight:
             "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles) and self._subject(row),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
+            "SuspenseReceipt": lambda row: bool(roles & {"ADMIN", "FINANCE", "INTEGRATION"}),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
             "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,
@@ -319,7 +328,7 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", *SEEN_AS_PAYMENTS):
+        for kind in ("Order", "OrderLine", "Payment", "Contract", "ContractPayment", *SEEN_AS_PAYMENTS):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 
@@ -356,6 +365,8 @@ class Sight:
             return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
+        if (kind, field) == ("ContractPayment", "received"):
+            return orders and payments
         if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments
         if kind == "Customer" and field in ("creditBalance", "unearned"):

@@ -21,6 +21,8 @@ COMPUTED = {
     *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
     ("Allocation", "undone"),
+    ("WriteOff", "undone"),
+    ("ContractPayment", "received"),
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
@@ -66,10 +68,11 @@ class Values:
         for order in rows["orders"]:
             place = order["customer_id"], order["currency"]
             is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+            over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
+            if sight.sees("Payment", order):  # a customer's credit is seen as the customer's payments are
+                self.over[place] += max(over, Decimal(0))
             if not sight.sees("Order", order):
                 continue
-            over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
-            self.over[place] += max(over, Decimal(0))
             self.owed[place] += max(-over, Decimal(0)) if is_booked else 0
             if is_booked:
                 self.traded.add(place)
@@ -82,19 +85,34 @@ class Values:
         for refund in rows["refunds"]:
             if refund["status"] == "SUCCEEDED":
                 self.refunded[refund["payment_id"]] += refund["amount"]
-        self.undone = {row["undoes_id"] for row in rows["allocations"]}
+        self.undone = {row["undoes_id"] for table in ("allocations", "write_offs") for row in rows[table]}
+        self.written_off: dict[Any, Decimal] = defaultdict(Decimal)
+        for row in rows["write_offs"]:
+            amount = row["amount"] if row["undoes_id"] is None else -row["amount"]
+            for document in (row["order_id"], row["invoice_id"]):
+                self.written_off[document] += amount
         self.paid_before: dict[Any, Decimal] = defaultdict(Decimal)
         for part in rows["instalments"]:
             self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
         self.campaigns = Campaigns(rows, sight)
+        self.plans: dict[Any, list[Row]] = defaultdict(list)
+        for row in rows["contract_payments"]:
+            self.plans[row["contract_id"]].append(row)
+        self.settled: dict[tuple[Any, str], Decimal] = defaultdict(Decimal)
+        for order in rows["orders"]:
+            if order["status"] in SOLD | {"UNAVAILABLE"}:
+                paid = min(self.received[order["id"]], order["total_amount"])
+                self.settled[order["contract_id"], order["currency"]] += paid
         self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
         if kind == "Product":
             price, cost = row["price_amount"], row["cost_amount"]
             return None if price is None or cost is None else money(price - cost, row["currency"])
-        if kind == "Allocation":
+        if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
+        if kind == "ContractPayment":
+            return money(self.plan_received(row), row["currency"])
         if kind in ("Invoice", "Instalment", "CreditNote"):
             return money(self.document(field, row), row["currency"])
         if kind == "Payment":
@@ -113,13 +131,14 @@ class Values:
         """The books know nothing of the company's invoices: what was paid of one was paid before."""
         if field == "credited":
             return Decimal(row["credited_amount"])
-        return self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+        before = self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+        return before - self.written_off[row["id"]] if field == "paid" else before
 
     def order_invoiced(self, order: Row) -> Decimal:
         return Decimal(order["invoiced_amount"])
 
     def order_paid(self, order: Row) -> Decimal:
-        return self.received[order["id"]]
+        return self.received[order["id"]] - self.written_off[order["id"]]
 
     def order_outstanding(self, order: Row) -> Decimal:
         if order["status"] not in SOLD:
@@ -136,6 +155,11 @@ class Values:
     def order_margin(self, order: Row) -> Decimal | None:
         cost = self.order_cost(order)
         return None if cost is None else order["subtotal_amount"] - order["discount_amount"] - cost
+
+    def plan_received(self, payment: Row) -> Decimal:
+        before = [each["amount"] for each in self.plans[payment["contract_id"]] if each["n"] < payment["n"]]
+        left = self.settled[payment["contract_id"], payment["currency"]] - sum(before, Decimal(0))
+        return min(max(left, Decimal(0)), payment["amount"])
 
     def order_revenue(self, order: Row) -> Any:
         """Nothing is deferred here: no product has such a rule."""
