@@ -14,13 +14,9 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.domain.jobs import kinds
-from crmgql.domain.money import allocations, explained, payouts, reconciliation, refunds
+from crmgql.domain.money import allocations, explained, payouts, reconciliation, refunds, suspense
 from crmgql.domain.sales import orders
 from crmgql.errors import Forbidden, IllegalTransition
-from crmgql.ledger import book
-from crmgql.ledger.accounts import Account
-from crmgql.ledger.postings import Entry, Item, Posting
-from crmgql.models import Purpose
 from crmgql.records.records import Act
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
@@ -101,11 +97,7 @@ async def stuck(crm: db.Database, database: asyncpg.Connection, customer: UUID) 
 
 async def nobodys(crm: db.Database, database: asyncpg.Connection, customer: UUID) -> UUID:
     async with acting(crm) as act:
-        item = Item(Purpose.SUSPENSE, "USD")
-        posting = Posting(item.account, Account(Purpose.BANK), "USD", Decimal("5.00"), Decimal("5.00"))
-        source = ("SuspenseReceipt", UUID(int=7))
-        await book.post(act, [Entry("suspense.received", "received 7", source, act.today, [posting], items=[item])])
-    return UUID(int=7)
+        return await suspense.receive(act, amount=(Decimal("5.00"), "USD"), method="CASH")
 
 
 async def odd(crm: db.Database, database: asyncpg.Connection, customer: UUID) -> UUID:
