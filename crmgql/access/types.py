@@ -15,6 +15,7 @@ ORDERS = computed_over("Order")
 PAYMENTS = computed_over("Payment")
 INVOICES = computed_over("Invoice")
 OWED = computed_over("Order", "Payment")
+RECONCILING = permitted("reconciliation.read")
 
 ENTRIES |= {
     "User": Access(
@@ -101,14 +102,11 @@ ENTRIES |= {
     "CreditNoteLine": Access("invoices", "credit_note_lines", under_customer("payment.read"), vouches=True),
     "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
-    **{
-        record: Access("reconciliation", table, permitted("reconciliation.read"), write)
-        for record, table, write in (
-            ("Payout", "payouts", "reconciliation.write"),
-            ("ReconciliationRun", "reconciliation_runs", None),
-            ("ReconciliationException", "reconciliation_exceptions", "reconciliation.write"),
-        )
-    },
+    "Payout": Access("reconciliation", "payouts", RECONCILING, "reconciliation.write"),
+    "ReconciliationRun": Access("reconciliation", "reconciliation_runs", RECONCILING),
+    "ReconciliationException": Access(
+        "reconciliation", "reconciliation_exceptions", RECONCILING, "reconciliation.write"
+    ),
     "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),
     "Refund": Access("payments", "refunds", under_customer("payment.read"), "payment.write", vouches=True),
     "LedgerEntry": Access("ledger", "ledger_entries", under_customer("ledger.read"), vouches=True),

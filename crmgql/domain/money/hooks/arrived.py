@@ -12,7 +12,7 @@ from crmgql.domain.money.hooks.bookings import Outcome, Outcomes, done, noted, w
 from crmgql.domain.money.providers.facts import Fact, Kind
 from crmgql.domain.money.providers.order import Subject
 from crmgql.models.names import api_id
-from crmgql.records.records import Act
+from crmgql.records.records import Act, Row
 
 OURS = "SELECT * FROM payouts WHERE provider = $1 AND reference = $2 FOR NO KEY UPDATE"
 BECOMES = {Kind.PAYOUT_EXPECTED: "EXPECTED", Kind.PAYOUT_PAID: "PAID", Kind.PAYOUT_FAILED: "FAILED"}
@@ -33,8 +33,14 @@ async def _one(act: Act, said: Fact) -> Outcome:
         if said.kind is Kind.PAYOUT_FAILED:
             return noted("No payout of ours was expected.")
         is_paid = said.kind is Kind.PAYOUT_PAID
-        given = {"provider": said.provider, "reference": said.reference, "net": net, "pending": not is_paid}
-        await payouts.record(act, **given, paid_at=said.occurred_at if is_paid else None)
+        await payouts.record(
+            act,
+            provider=said.provider,
+            reference=said.reference,
+            net=net,
+            pending=not is_paid,
+            paid_at=said.occurred_at if is_paid else None,
+        )
         return done()
     if (row["net_amount"], row["currency"]) != net:
         recorded = f"{api_id('Payout', row['id'])} is recorded with {row['net_amount']} {row['currency']}"
@@ -42,14 +48,14 @@ async def _one(act: Act, said: Fact) -> Outcome:
     return await _follow(act, dict(row), said)
 
 
-async def _follow(act: Act, ours: dict[str, object], said: Fact) -> Outcome:
+async def _follow(act: Act, ours: Row, said: Fact) -> Outcome:
     id, becomes = ours["id"], BECOMES[said.kind]
     if becomes in (ours["status"], "EXPECTED"):
         return done()
     if becomes == "FAILED":
-        await payouts.fail(act, id=id, reason="The provider says that it failed.")  # type: ignore[arg-type]
+        await payouts.fail(act, id=id, reason="The provider says that it failed.")
     elif ours["paid_at"] is None:  # it may have failed here, and was paid all the same
         await payouts.pay(act, ours, payouts.MOVES["receive"].changes(said.occurred_at))
     else:
-        return waits(f"{api_id('Payout', id)} was paid and went back; the provider says that it is paid.")  # type: ignore[arg-type]
+        return waits(f"{api_id('Payout', id)} was paid and went back; the provider says that it is paid.")
     return done()
