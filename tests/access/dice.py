@@ -81,6 +81,8 @@ TABLES = (
     "account_codes",
     "contracts",
     "contract_payments",
+    "reminders",
+    "dunning_levels",
     "payouts",
     "reconciliation_runs",
     "reconciliation_exceptions",

@@ -78,6 +78,7 @@ BUILT_IN = (
     BuiltIn("Anchors of the books", kinds.LEDGER_ANCHOR, 300),
     BuiltIn("Provider events that wait", kinds.PROVIDER_EVENTS_RETRY, 60),
     BuiltIn("Deferred revenue", kinds.REVENUE_RECOGNISE, 3600),
+    BuiltIn("Reminders of overdue invoices", kinds.INVOICES_REMIND, 3600),
     BuiltIn("Reconciliation", kinds.MONEY_RECONCILE, 86400),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
