@@ -116,6 +116,8 @@ BLANKS = (
     Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Invoice", "invoices", STOPPED, f"dunning_stop_reason IS NOT NULL AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank("Refund", "refunds", "reason = NULL, status_reason = NULL", OF_CUSTOMER),
+    Blank("Dispute", "disputes", "reason = NULL", OF_CUSTOMER),
     Blank("SuspenseReceipt", "suspense_receipts", "payer = NULL, reference = NULL, status_reason = NULL", SUSPENDED),
     Blank(
         "ReconciliationException", "reconciliation_exceptions", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}"

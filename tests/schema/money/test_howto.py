@@ -17,7 +17,7 @@ from crmgql.records.records import Act
 from tests.domain import work
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
-from tests.schema import cases_providers
+from tests.schema import cases_invoices, cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
 from tests.schema.world import NOW, SECRET, World, money, uuid_of
@@ -324,6 +324,24 @@ async def test_money_is_reconciled(world: World) -> None:
     parts = ("allocated", "credit", "unearned", "refunded", "disputed", "suspense")
     assert Decimal(euros["received"]["amount"]) == sum(Decimal(euros[name]["amount"]) for name in parts)
     assert (await world.ask(share, world.viewer("SUPPORT")))["errors"]
+
+
+async def test_invoices_are_sent_and_reminded_of(world: World) -> None:
+    send, level, stop, resume = steps("Send invoices, and remind of them")
+    finance = world.viewer("FINANCE")
+    invoice = await cases_invoices.issued(world)
+
+    async def ask(query: str, **given: Any) -> Any:
+        (found,) = (await world.ask(query, finance, **given))["data"].values()
+        assert found["userErrors"] == []
+        return found
+
+    sent = (await ask(send, invoice=invoice))["invoice"]
+    assert sent["emails"]["nodes"] == [{"toAddress": "accounts@example.com", "status": "PENDING", "error": None}]
+    made = (await ask(level))["dunningLevel"]
+    assert (made["level"], made["afterDays"], made["active"]) == (1, 7, True)
+    assert (await ask(stop, invoice=invoice))["invoice"]["dunningStopReason"].startswith("One was broken")
+    assert (await ask(resume, invoice=invoice))["invoice"] == {"dunningStopReason": None}
 
 
 async def test_the_books_are_read(world: World) -> None:
