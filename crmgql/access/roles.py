@@ -75,7 +75,7 @@ declare(
     owner.assign ticket.assign leadQueue.assign
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
     order.read order.write credit.approve payment.read payment.write rate.write period.write period.adjust
-    ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
+    ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write bank.read bank.write
     commission.read
     task.read.own job.read.own email.read.own audit.read
     """,

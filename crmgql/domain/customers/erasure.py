@@ -113,6 +113,13 @@ BLANKS = (
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank(
+        "BankLine",
+        "bank_lines",
+        "name = NULL, counterparty = NULL, texts = '{}', end_to_end_id = NULL",
+        f"num_nonnulls(name, counterparty, end_to_end_id) + cardinality(texts) > 0 AND {OF_CUSTOMER}",
+    ),
+    Blank("BankSuggestion", "bank_suggestions", "reasons = '{}', labels = '{}'", OF_CUSTOMER, False),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
     Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),
     Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),
