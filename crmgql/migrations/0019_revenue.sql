@@ -228,9 +228,8 @@ WITH made AS (
         base_currency, size, opens)
     SELECT entry_id, company_id, customer_id, customer_id, 'order.confirmed', format('revenue %s 1', id),
         encode(sha256(convert_to(entry_id::text, 'UTF8')), 'hex'), 'Order', id, on_day, base_currency,
-        (SELECT count(*) FROM to_post WHERE to_post.entry_id = to_book.entry_id),
-        (SELECT count(*) FROM open_items WHERE open_items.id = to_book.item_id)
-    FROM to_book WHERE EXISTS (SELECT FROM to_post WHERE to_post.entry_id = to_book.entry_id) ORDER BY customer_id, id
+        size, (SELECT count(*) FROM open_items WHERE open_items.id = to_book.item_id)
+    FROM to_book JOIN (SELECT entry_id, max(size) AS size FROM to_post GROUP BY entry_id) AS sizes USING (entry_id) ORDER BY customer_id, id
 )
 INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount, base_amount,
     debit_item_id, credit_item_id)
@@ -248,6 +247,8 @@ SELECT l.customer_id, l.order_id, 1, l.id, l.product_id, l.quantity, l.currency,
     l.line_amount, l.unit_cost_amount
 FROM to_book b JOIN order_lines l ON l.customer_id = b.customer_id AND l.order_id = b.id;
 
+-- What waits for the commit is planned now: for tables that are full.
+ANALYZE open_items, ledger_entries, postings, orders, order_lines, revenue_records, revenue_lines;
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE open_items ADD CONSTRAINT open_items_live_order FOREIGN KEY (customer_id, live_order_id, live) REFERENCES orders (customer_id, id, committed) DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE orders ADD CONSTRAINT orders_booked FOREIGN KEY (customer_id, committed_id, revenue_revision, currency, subtotal_amount, shipping_amount, tax_amount, discount_amount, total_amount) REFERENCES revenue_records (customer_id, order_id, revision, currency, subtotal_amount, shipping_amount, tax_amount, discount_amount, total_amount) DEFERRABLE INITIALLY DEFERRED;

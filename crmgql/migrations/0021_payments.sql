@@ -160,6 +160,7 @@ FROM entries_to_post e JOIN to_allocate a USING (id) CROSS JOIN LATERAL (VALUES
 WHERE p.place = e.place AND (p.amount > 0 OR p.base_amount > 0);
 
 -- The first entry of a payment opens its item, the third one the item of its credit.
+ANALYZE to_allocate, entries_to_post, postings_to_post;
 INSERT INTO open_items (id, owner_id, customer_id, entry_id, n, opens, purpose, currency, order_id, payment_id, opened_on)
 SELECT CASE place WHEN 1 THEN unearned_id ELSE credit_id END, a.customer_id, a.customer_id, entry_id, 1, 1,
     CASE place WHEN 1 THEN 'UNEARNED' ELSE 'CREDIT' END, a.currency, CASE place WHEN 3 THEN order_id END, id, a.on_day
@@ -169,9 +170,9 @@ WITH made AS (
     INSERT INTO ledger_entries (id, company_id, customer_id, owner_id, kind, phase, key, request_hash, source_type, source_id, effective_on,
         base_currency, size, opens)
     SELECT entry_id, company_id, customer_id, customer_id, kind, phase, key, encode(sha256(convert_to(entry_id::text, 'UTF8')), 'hex'),
-        'Payment', id, on_day, base_currency, (SELECT count(*) FROM postings_to_post p WHERE p.entry_id = e.entry_id),
+        'Payment', id, on_day, base_currency, size,
         CASE WHEN place IN (1, 3) THEN 1 ELSE 0 END
-    FROM entries_to_post e ORDER BY customer_id, entry_id
+    FROM entries_to_post e JOIN (SELECT entry_id, max(size) AS size FROM postings_to_post GROUP BY entry_id) AS sizes USING (entry_id) ORDER BY customer_id, entry_id
 )
 INSERT INTO postings (owner_id, entry_id, n, size, phase, effective_on, base_currency, debit, credit, currency, amount, base_amount,
     debit_item_id, credit_item_id)
@@ -182,4 +183,6 @@ INSERT INTO allocations (id, customer_id, order_id, payment_id, item_id, source_
 SELECT a.allocation_id, a.customer_id, a.order_id, a.id, a.item_id, a.unearned_id, a.currency, a.allocated, a.on_day, e.entry_id
 FROM to_allocate a JOIN entries_to_post e ON e.id = a.id AND e.place = 2;
 
+-- What waits for the commit is planned now: for tables that are full.
+ANALYZE open_items, ledger_entries, postings, payments, allocations;
 SET CONSTRAINTS ALL IMMEDIATE;

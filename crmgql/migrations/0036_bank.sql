@@ -42,6 +42,7 @@ CREATE TABLE bank_lines (
     payment_id uuid,
     refund_id uuid,
     statement_id uuid NOT NULL,
+    suspense_id uuid,
     CONSTRAINT bank_lines_amount_scale CHECK (amount_fits(amount, currency)),
     CONSTRAINT bank_lines_booked CHECK ((status = 'BOOKED') = (num_nonnulls(payment_id, refund_id) = 1)),
     CONSTRAINT bank_lines_currency_known CHECK (currency IS NULL OR currency_scale(currency) IS NOT NULL),
@@ -49,6 +50,7 @@ CREATE TABLE bank_lines (
     CONSTRAINT bank_lines_moves CHECK (amount <> 0),
     CONSTRAINT bank_lines_settled CHECK ((status = 'OPEN') = (settled_at IS NULL)),
     CONSTRAINT bank_lines_status CHECK (status IN ('OPEN', 'BOOKED', 'SUSPENSE', 'IGNORED')),
+    CONSTRAINT bank_lines_suspended CHECK ((status = 'SUSPENSE') = (suspense_id IS NOT NULL)),
     CONSTRAINT bank_lines_whose CHECK ((customer_id IS NULL) = (num_nonnulls(payment_id, refund_id) = 0)),
     CONSTRAINT bank_lines_once UNIQUE (account_id, key)
 );
@@ -120,6 +122,7 @@ CREATE INDEX bank_lines_created ON bank_lines (created_at, id);
 CREATE INDEX bank_lines_of_customer ON bank_lines (customer_id, id) WHERE customer_id IS NOT NULL;
 CREATE UNIQUE INDEX bank_lines_payment_once ON bank_lines (payment_id) WHERE payment_id IS NOT NULL;
 CREATE UNIQUE INDEX bank_lines_refund_once ON bank_lines (refund_id) WHERE refund_id IS NOT NULL;
+CREATE UNIQUE INDEX bank_lines_suspense_once ON bank_lines (suspense_id) WHERE suspense_id IS NOT NULL;
 CREATE INDEX bank_statements_by_account ON bank_statements (account_id, id);
 CREATE INDEX bank_statements_created ON bank_statements (created_at, id);
 CREATE INDEX bank_suggestions_created ON bank_suggestions (created_at, id);
@@ -132,6 +135,7 @@ ALTER TABLE bank_lines ADD CONSTRAINT bank_lines_payment FOREIGN KEY (customer_i
 ALTER TABLE bank_lines ADD CONSTRAINT bank_lines_refund FOREIGN KEY (customer_id, refund_id) REFERENCES refunds (customer_id, id);
 ALTER TABLE bank_lines ADD CONSTRAINT bank_lines_statement FOREIGN KEY (account_id, statement_id) REFERENCES bank_statements (account_id, id);
 ALTER TABLE bank_lines ADD CONSTRAINT bank_lines_statement_id_fkey FOREIGN KEY (statement_id) REFERENCES bank_statements (id);
+ALTER TABLE bank_lines ADD CONSTRAINT bank_lines_suspense_id_fkey FOREIGN KEY (suspense_id) REFERENCES suspense_receipts (id);
 ALTER TABLE bank_statements ADD CONSTRAINT bank_statements_account_id_fkey FOREIGN KEY (account_id) REFERENCES bank_accounts (id);
 ALTER TABLE bank_statements ADD CONSTRAINT bank_statements_currency_of_account FOREIGN KEY (account_id, currency) REFERENCES bank_accounts (id, currency);
 ALTER TABLE bank_suggestions ADD CONSTRAINT bank_suggestions_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
@@ -144,15 +148,15 @@ ALTER TABLE bank_suggestions ADD CONSTRAINT bank_suggestions_refund FOREIGN KEY 
 -- What a bank said stays as it was said; of a line what became of it may change, until it is booked, and personal values may go.
 CREATE FUNCTION bank_line_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    fates CONSTANT text[] := '{status,status_reason,settled_at,customer_id,payment_id,refund_id}';
+    fates CONSTANT text[] := '{status,status_reason,settled_at,customer_id,payment_id,refund_id,suspense_id}';
     personal CONSTANT text[] := '{name,counterparty,texts,end_to_end_id}';
     kept CONSTANT text[] := fates || personal || '{version,updated_at}'::text[];
 BEGIN
     IF to_jsonb(OLD) - kept <> to_jsonb(NEW) - kept
         OR (NEW.name, NEW.counterparty, NEW.texts, NEW.end_to_end_id) IS DISTINCT FROM (OLD.name, OLD.counterparty, OLD.texts, OLD.end_to_end_id)
             AND (num_nonnulls(NEW.name, NEW.counterparty, NEW.end_to_end_id) > 0 OR NEW.texts <> '{}')
-        OR OLD.status NOT IN ('OPEN', 'IGNORED') AND (OLD.status, OLD.settled_at, OLD.customer_id, OLD.payment_id, OLD.refund_id)
-            IS DISTINCT FROM (NEW.status, NEW.settled_at, NEW.customer_id, NEW.payment_id, NEW.refund_id) THEN
+        OR OLD.status NOT IN ('OPEN', 'IGNORED') AND (OLD.status, OLD.settled_at, OLD.customer_id, OLD.payment_id, OLD.refund_id, OLD.suspense_id)
+            IS DISTINCT FROM (NEW.status, NEW.settled_at, NEW.customer_id, NEW.payment_id, NEW.refund_id, NEW.suspense_id) THEN
         RAISE EXCEPTION 'bank line % stays as it was said, and what it was booked as', OLD.id
             USING ERRCODE = 'check_violation', TABLE = 'bank_lines', CONSTRAINT = 'bank_lines_kept';
     END IF;
@@ -166,7 +170,7 @@ CREATE TRIGGER bank_statements_no_change BEFORE UPDATE OR DELETE ON bank_stateme
 CREATE TRIGGER bank_statements_no_truncate BEFORE TRUNCATE ON bank_statements FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 REVOKE DELETE ON bank_accounts FROM crmgql_app;
 REVOKE UPDATE, DELETE ON bank_statements, bank_lines FROM crmgql_app;
-GRANT UPDATE (status, status_reason, settled_at, customer_id, payment_id, refund_id, name, counterparty, texts, end_to_end_id, version,
+GRANT UPDATE (status, status_reason, settled_at, customer_id, payment_id, refund_id, suspense_id, name, counterparty, texts, end_to_end_id, version,
     updated_at) ON bank_lines TO crmgql_app;
 
 -- At the commit: a line that is booked is what came in at the bank, or went out, with its amount.
@@ -178,6 +182,8 @@ BEGIN
         UNION ALL
         SELECT FROM refunds WHERE id = NEW.refund_id AND status = 'SUCCEEDED' AND provider IS NULL
             AND (amount, currency) = (-NEW.amount, NEW.currency)
+        UNION ALL
+        SELECT FROM suspense_receipts WHERE id = NEW.suspense_id AND provider IS NULL AND (amount, currency) = (NEW.amount, NEW.currency)
     ) THEN
         RAISE EXCEPTION 'bank line % is not what it is booked as', NEW.id
             USING ERRCODE = 'check_violation', TABLE = 'bank_lines', CONSTRAINT = 'bank_lines_as_booked';
@@ -185,8 +191,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE CONSTRAINT TRIGGER bank_lines_as_booked AFTER INSERT OR UPDATE OF status, payment_id, refund_id ON bank_lines
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.status = 'BOOKED') EXECUTE FUNCTION bank_line_as_booked();
+CREATE CONSTRAINT TRIGGER bank_lines_as_booked AFTER INSERT OR UPDATE OF status, payment_id, refund_id, suspense_id ON bank_lines
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.status IN ('BOOKED', 'SUSPENSE')) EXECUTE FUNCTION bank_line_as_booked();
 
 -- At the commit: a statement has its lines, all that no other one had brought before.
 CREATE FUNCTION bank_statement_is_whole() RETURNS trigger LANGUAGE plpgsql AS $$

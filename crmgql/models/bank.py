@@ -150,6 +150,9 @@ class BankLine(Record):
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
     payment: Any = fields.ForeignKeyField("crm.Payment", related_name=False, null=True, on_delete=fields.RESTRICT)
     refund: Any = fields.ForeignKeyField("crm.Refund", related_name=False, null=True, on_delete=fields.RESTRICT)
+    suspense: Any = fields.ForeignKeyField(
+        "crm.SuspenseReceipt", related_name=False, null=True, on_delete=fields.RESTRICT
+    )
 
     class Meta:
         table = "bank_lines"
@@ -157,10 +160,12 @@ class BankLine(Record):
             unique("bank_lines_once", "account_id", "key"),
             unique("bank_lines_payment_once", "payment_id", where="payment_id IS NOT NULL"),
             unique("bank_lines_refund_once", "refund_id", where="refund_id IS NOT NULL"),
+            unique("bank_lines_suspense_once", "suspense_id", where="suspense_id IS NOT NULL"),
             check("bank_lines_moves", "amount <> 0"),
             check("bank_lines_status", one_of("status", BankLineStatus)),
             check("bank_lines_booked", "(status = 'BOOKED') = (num_nonnulls(payment_id, refund_id) = 1)"),
             check("bank_lines_whose", "(customer_id IS NULL) = (num_nonnulls(payment_id, refund_id) = 0)"),
+            check("bank_lines_suspended", "(status = 'SUSPENSE') = (suspense_id IS NOT NULL)"),
             check("bank_lines_ignored", "(status = 'IGNORED') = (status_reason IS NOT NULL)"),
             check("bank_lines_settled", "(status = 'OPEN') = (settled_at IS NULL)"),
             *amounts("bank_lines", "amount"),

@@ -68,6 +68,7 @@ PREFIXES = {
     "Stage": "stg",
     "StageTransition": "stt",
     "StaleAlert": "sta",
+    "SuspenseReceipt": "sus",
     "Task": "tsk",
     "Team": "tea",
     "Ticket": "tic",
@@ -75,6 +76,7 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "WebhookDelivery": "whd",
     "WebhookEndpoint": "whe",
+    "WriteOff": "wro",
 }
 
 

@@ -66,6 +66,8 @@ TABLES = (
     "fx_rates",
     "accounting_periods",
     "allocations",
+    "write_offs",
+    "suspense_receipts",
     "invoices",
     "invoice_lines",
     "instalments",
@@ -77,6 +79,10 @@ TABLES = (
     "disputes",
     "ledger_entries",
     "account_codes",
+    "bank_accounts",
+    "bank_statements",
+    "bank_lines",
+    "bank_suggestions",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

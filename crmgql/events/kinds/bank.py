@@ -23,6 +23,12 @@ class BankLineBooked(BankLineMoved):
     refund_id: record_id("Refund") | None = None  # type: ignore[valid-type]
 
 
+class BankLineSuspended(BankLineMoved):
+    """The receipt that it is in suspense."""
+
+    suspense_id: record_id("SuspenseReceipt")  # type: ignore[valid-type]
+
+
 KINDS = (
     Kind("bankAccount.created", "BankAccount", "An account of ours at a bank was set up."),
     Kind("bankAccount.updated", "BankAccount", "An account of ours at a bank changed."),
@@ -33,6 +39,12 @@ KINDS = (
         "A line of a bank's statement became a payment, or was found to be one, or a refund.",
         BankLineBooked,
         ALWAYS,
+    ),
+    Kind(
+        "bankLine.suspended",
+        "BankLine",
+        "Nobody knows whose money of a bank's line is, so it waits in suspense.",
+        BankLineSuspended,
     ),
     Kind("bankLine.ignored", "BankLine", "Somebody said that a bank's line is no matter of customers.", BankLineMoved),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -71,6 +70,7 @@ class BankLine:
     customer = one("Whose money it is.")
     payment = one("The payment that it is.")
     refund = one("The refund that it is.")
+    suspense = one("The receipt that it is while nobody knows whose it is.")
     suggestions = many("BankSuggestion", "line", order="n")
 
 
@@ -141,18 +141,12 @@ mutations.table(
 )
 
 
-@mutation(
-    "BankAccount", BankStatementImportInput, extras={"statementCount": int, "lineCount": int, "newLineCount": int}
-)
+@mutation("BankStatement", BankStatementImportInput, extras={"lineCount": int, "newLineCount": int})
 async def bank_statement_import(act: Act, *, bank_account_id: UUID, content: str) -> Done:
-    """Takes the statements of a camt.053 or CSV file, whole or not at all; a job then matches the lines that are new."""
+    """Takes a camt.053 or CSV file, whole or not at all, and answers its first statement; a job then matches the new lines."""
     made = await statements.import_file(act, bank_account_id=bank_account_id, content=statements.content_of(content))
-    counts: dict[str, Any] = {
-        "statementCount": made.statements,
-        "lineCount": made.lines,
-        "newLineCount": made.new_lines,
-    }
-    return Done(made.account_id, counts)
+    first = made.statement_ids[0] if made.statement_ids else None
+    return Done(first, {"lineCount": made.lines, "newLineCount": made.new_lines})
 
 
 mutations.table(
@@ -162,6 +156,12 @@ mutations.table(
         "Books an open line as what the input names: it becomes a payment, or stands for one, or for a refund, that is there.",
         lines.accept,
         input=BankLineAcceptInput,
+        asks=("payment.write",),
+    ),
+    Row(
+        "bankLineToSuspense",
+        "Records money of an open line of which nobody knows whose it is; `suspenseAssign` makes it a payment later.",
+        lines.to_suspense,
         asks=("payment.write",),
     ),
     Row(

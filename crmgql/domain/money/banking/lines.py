@@ -1,5 +1,5 @@
 """What people say lines of statements are: a suggestion, an order's or an invoice's payment, a prepayment, a payment or a refund that is
-there, or nothing for us.
+there, money of nobody that is known, or nothing for us.
 
 Always holds: a line is booked once, and stays what it was booked as; one that was ignored may be booked later.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.money import payments, refunds
+from crmgql.domain.money import payments, refunds, suspense
 from crmgql.domain.money.banking import booking
 from crmgql.domain.money.banking.booking import Choice
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition, NotFound
@@ -20,6 +20,7 @@ from crmgql.records.records import Act, Row
 SUGGESTION = "SELECT * FROM bank_suggestions WHERE id = $1 AND line_id = $2"
 TAKEN = "SELECT true FROM bank_lines WHERE payment_id = $1 OR refund_id = $1"
 OPEN_STATUSES = ("OPEN", "IGNORED")
+LONGEST_PAYER = 200
 
 
 async def accept(
@@ -73,6 +74,32 @@ async def accept(
     else:
         payment = await _payment(act, line, payment_id)
     await _mark(act, line, payment["customer_id"], payment_id=payment_id)
+    return id
+
+
+async def to_suspense(act: Act, *, id: UUID, expected_version: int | None = None) -> UUID:
+    """Records money of an open line of which nobody knows whose it is; it is assigned, or returned, as any in suspense.
+
+    Raises `IllegalTransition` for a line that is booked, `BadUserInput` for money that went out, `PeriodClosed`, `RateMissing`.
+    """
+    access.require_write(act.viewer, "BankLine")
+    line = await _open(act, id, expected_version)
+    if line["amount"] < 0:
+        raise BadUserInput("Money went out: it is a refund, or no matter of customers.", field="id")
+    payload = {"amount": (line["amount"], line["currency"])}
+    receipt_id = await suspense.receive(
+        act,
+        amount=payload["amount"],
+        method=PaymentMethod.BANK_TRANSFER,
+        received_at=await booking.received_at(act, line),
+        payer=line["name"] and line["name"][:LONGEST_PAYER],
+        reference=booking.reference(line),
+    )
+    changes = {"status": "SUSPENSE", "status_reason": None, "settled_at": act.now, "suspense_id": receipt_id}
+    await records.change(
+        act, BankLine, line, changes, kind="bankLine.suspended", payload=payload | {"suspense_id": receipt_id}
+    )
+    await act.tx.connection.execute(booking.FORGET, [id])
     return id
 
 

@@ -32,7 +32,7 @@ from crmgql.records.records import Act, Row
 MATCH = "match"
 """The key of the job that matches lines: one at a time."""
 
-KNOWN = "SELECT digest FROM bank_statements WHERE account_id = $1 AND digest = ANY ($2)"
+KNOWN = "SELECT digest, id FROM bank_statements WHERE account_id = $1 AND digest = ANY ($2)"
 # Parameters: statement, account, its facts, its lines.
 STORE = """
 WITH made AS (
@@ -56,12 +56,11 @@ SELECT count(*) FROM made"""
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of a file: its statements, their lines, and how many of them were not known before."""
+    """What became of a file: its statements, also such as were there, their lines, and how many of these were not."""
 
-    account_id: UUID
-    statements: int = 0
-    lines: int = 0
-    new_lines: int = 0
+    statement_ids: Sequence[UUID]
+    lines: int
+    new_lines: int
 
 
 def content_of(text: str) -> bytes:
@@ -87,11 +86,12 @@ async def import_file(act: Act, *, bank_account_id: UUID, content: bytes) -> Imp
         _check_account(each, account)
     digests = [_digest(each) for each in found]
     rows = await act.tx.connection.fetch(KNOWN, account["id"], digests)
-    known = {row["digest"] for row in rows}
+    known = {row["digest"]: row["id"] for row in rows}
     events, new = [], 0
-    for digest, statement in dict(zip(digests, found, strict=True)).items():
+    for digest, statement in zip(digests, found, strict=True):
         if digest not in known:
             id, count = new_id(), len(statement.lines)
+            known[digest] = id
             facts = as_json(_facts(statement, digest, format))
             told = as_json([_row(n, line) for n, line in enumerate(statement.lines)])
             made = await act.tx.connection.fetchval(STORE, id, account["id"], facts, told, act.now)
@@ -101,7 +101,7 @@ async def import_file(act: Act, *, bank_account_id: UUID, content: bytes) -> Imp
     await outbox.record_many(act.tx, act.viewer, events)
     if new:
         await jobs.enqueue(act, kinds.BANK_LINES_MATCH, kinds.Nothing(), unique_key=MATCH)
-    return Imported(account["id"], len(found), sum(len(each.lines) for each in found), new)
+    return Imported([known[each] for each in digests], sum(len(each.lines) for each in found), new)
 
 
 def _read(content: bytes, format: BankFileFormat, account: Row) -> Sequence[Statement]:
