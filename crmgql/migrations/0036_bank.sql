@@ -21,6 +21,8 @@ CREATE TABLE bank_lines (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     version integer NOT NULL DEFAULT 1,
+    source varchar(50),
+    external_id varchar(200),
     key varchar(64) NOT NULL,
     booked_on date NOT NULL,
     value_on date,
@@ -120,11 +122,16 @@ CREATE INDEX bank_lines_by_statement ON bank_lines (statement_id, id);
 CREATE INDEX bank_lines_by_status ON bank_lines (status, id);
 CREATE INDEX bank_lines_created ON bank_lines (created_at, id);
 CREATE INDEX bank_lines_of_customer ON bank_lines (customer_id, id) WHERE customer_id IS NOT NULL;
+CREATE UNIQUE INDEX bank_lines_origin ON bank_lines (source, external_id) WHERE external_id IS NOT NULL;
 CREATE UNIQUE INDEX bank_lines_payment_once ON bank_lines (payment_id) WHERE payment_id IS NOT NULL;
 CREATE UNIQUE INDEX bank_lines_refund_once ON bank_lines (refund_id) WHERE refund_id IS NOT NULL;
 CREATE UNIQUE INDEX bank_lines_suspense_once ON bank_lines (suspense_id) WHERE suspense_id IS NOT NULL;
 CREATE INDEX bank_statements_by_account ON bank_statements (account_id, id);
 CREATE INDEX bank_statements_created ON bank_statements (created_at, id);
+CREATE INDEX bank_suggestions_by_invoice ON bank_suggestions (invoice_id, id) WHERE invoice_id IS NOT NULL;
+CREATE INDEX bank_suggestions_by_order ON bank_suggestions (order_id, id) WHERE order_id IS NOT NULL;
+CREATE INDEX bank_suggestions_by_payment ON bank_suggestions (payment_id, id) WHERE payment_id IS NOT NULL;
+CREATE INDEX bank_suggestions_by_refund ON bank_suggestions (refund_id, id) WHERE refund_id IS NOT NULL;
 CREATE INDEX bank_suggestions_created ON bank_suggestions (created_at, id);
 CREATE INDEX bank_suggestions_of_customer ON bank_suggestions (customer_id, id);
 ALTER TABLE refunds ADD CONSTRAINT refunds_customer_id UNIQUE (customer_id, id);

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any
 
 from tortoise import fields
-from tortoise.fields.db_defaults import Now
 
 from crmgql.models.base import (
     AmountField,
@@ -120,14 +119,12 @@ class BankStatement(Record):
         ]
 
 
-class BankLine(Record):
+class BankLine(Editable):
     """One movement on an account, positive where money came in. What the bank says never changes; what became of it does.
 
     `key` makes it known again in whatever file it comes. `customer`: whose money it is, once that is booked.
     """
 
-    updated_at = fields.DatetimeField(db_default=Now())
-    version = fields.IntField(db_default=1)
     account: Any = fields.ForeignKeyField("crm.BankAccount", related_name="lines", on_delete=fields.RESTRICT)
     statement: Any = fields.ForeignKeyField("crm.BankStatement", related_name="lines", on_delete=fields.RESTRICT)
     key = fields.CharField(max_length=64)
@@ -157,6 +154,7 @@ class BankLine(Record):
     class Meta:
         table = "bank_lines"
         constraints = [
+            origin_unique("bank_lines"),
             unique("bank_lines_once", "account_id", "key"),
             unique("bank_lines_payment_once", "payment_id", where="payment_id IS NOT NULL"),
             unique("bank_lines_refund_once", "refund_id", where="refund_id IS NOT NULL"),
@@ -232,4 +230,8 @@ class BankSuggestion(Record):
         indexes = [
             index("bank_suggestions_created", "created_at", "id"),
             index("bank_suggestions_of_customer", "customer_id", "id"),
+            *(
+                partial(f"bank_suggestions_by_{name}", f"{name}_id IS NOT NULL", f"{name}_id", "id")
+                for name in ("order", "invoice", "payment", "refund")
+            ),
         ]

@@ -42,7 +42,7 @@ UNVERSIONED = {
     "credit_note_lines",
     "provider_events",
     "ledger_entries",
-    *company_bank.WITHOUT_ORIGIN,
+    *company_bank.UNVERSIONED,
 }
 EARLY = (
     "users",

@@ -8,7 +8,8 @@ from decimal import Decimal
 from tests.access.dice import CURRENCIES, Row, exact, key, moment
 
 TABLES = ("bank_accounts", "bank_statements", "bank_lines", "bank_suggestions")
-WITHOUT_ORIGIN = TABLES[1:]
+BOOKED = TABLES[1:]
+UNVERSIONED = ("bank_statements", "bank_suggestions")
 STATES = ("BOOKED", "OPEN", "IGNORED", "OPEN", "SUSPENSE")
 
 
@@ -59,8 +60,6 @@ def _line(made: dict[str, list[Row]], number: int, of: Row, *, refund: int | Non
     payment = key("payments", number) if status == "BOOKED" and not refund else None
     made["bank_lines"].append(
         {
-            "updated_at": moment(number + 5),
-            "version": 1 + number % 3,
             "account_id": key("bank_accounts", place),
             "statement_id": key("bank_statements", place),
             "key": f"{number:064}",

@@ -20,7 +20,7 @@ LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id
 POSTED = (
     *("allocations", "write_offs", "suspense_receipts", "refunds", "disputes"),
     *company_invoices.TABLES,
-    *company_bank.WITHOUT_ORIGIN,
+    *company_bank.BOOKED,
 )
 """What is as its entries are, which these are not: inserted with the triggers off."""
 

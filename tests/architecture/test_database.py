@@ -73,7 +73,7 @@ KEPT = {
     "suspense_receipts",
     "provider_events",
     "provider_posts",
-    *("bank_accounts", "bank_statements", "bank_lines"),
+    *("bank_statements", "bank_lines"),
     "refunds",
     "disputes",
     *BY_OWNER,

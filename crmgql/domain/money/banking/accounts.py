@@ -10,7 +10,7 @@ from crmgql.domain.money.bank import layouts, lines
 from crmgql.domain.money.bank.layouts import Layout
 from crmgql.errors import BadUserInput
 from crmgql.models import BankAccount
-from crmgql.records import money, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
 
@@ -27,9 +27,10 @@ NAMED = "SELECT * FROM bank_accounts WHERE lower(name) = lower($1) OR number = $
 async def create(act: Act, *, number: str, **values: Any) -> UUID:
     """Makes an account. `number`: its IBAN or other number, with or without spaces. Raises `BadUserInput`, `Conflict`."""
     access.require_write(act.viewer, "BankAccount")
+    checks.check_text(number, "number", longest=LONGEST_NUMBER, required=True)
     values["number"] = lines.account_number(number)
-    if not 0 < len(values["number"]) <= LONGEST_NUMBER:
-        raise BadUserInput(f"An account's number has 1 to {LONGEST_NUMBER} characters.", field="number")
+    if not values["number"]:
+        raise BadUserInput("An account's number has letters or digits.", field="number")
     if not money.is_code(values["currency"]):
         raise BadUserInput(f"{values['currency']!r} is not a currency code such as EUR.", field="currency")
     if values.get("layout") is not None:
@@ -53,7 +54,7 @@ def layout_of(account: Row) -> Layout:
     """The layout with the account's number and currency, where the files have no column for these. Raises `BadUserInput`."""
     table = account["layout"]
     if not isinstance(table, dict):
-        raise BadUserInput("A layout is a table with `columns` and more, as docs/howto/bank.md shows.", field="layout")
+        raise BadUserInput("A layout is a table with `columns` and more, as docs/howto/money.md shows.", field="layout")
     columns = table.get("columns")
     named = columns if isinstance(columns, dict) else {}
     given = {"account": account["number"], "currency": account["currency"]}

@@ -110,7 +110,7 @@ def _read(content: bytes, format: BankFileFormat, account: Row) -> Sequence[Stat
     if account["layout"] is None:
         raise BadUserInput(
             "This is no camt.053, and how the bank writes CSV files is not known; set the bank account's layout.",
-            field="bankAccountId",
+            field="content",
         )
     return csv_statements.read(content, accounts.layout_of(account))
 
