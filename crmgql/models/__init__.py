@@ -5,7 +5,9 @@ from crmgql.models.activities import *
 from crmgql.models.bank import *
 from crmgql.models.catalog import *
 from crmgql.models.compensation import *
+from crmgql.models.contracts import *
 from crmgql.models.customers import *
+from crmgql.models.dunning import *
 from crmgql.models.events import *
 from crmgql.models.imports import *
 from crmgql.models.invoices import *

@@ -54,6 +54,7 @@ class Order(Editable):
     opportunity: Any = fields.ForeignKeyField(
         "crm.Opportunity", related_name="orders", null=True, on_delete=fields.RESTRICT
     )
+    contract: Any = fields.ForeignKeyField("crm.Contract", related_name="orders", null=True, on_delete=fields.RESTRICT)
     number = fields.CharField(max_length=64, db_default=SqlDefault("'SO-' || nextval('order_numbers')"))
     status = fields.CharField(max_length=20, db_default="DRAFT")
     currency = fields.CharField(max_length=3)
@@ -111,6 +112,9 @@ class Order(Editable):
                 ("customer_id", "id"),
             ),
             CompositeKey(
+                "orders_contract_customer", ("customer_id", "contract_id"), "contracts", ("customer_id", "id")
+            ),
+            CompositeKey(
                 "orders_booked",
                 ("customer_id", "committed_id", "revenue_revision", *FIGURES),
                 "revenue_records",
@@ -122,6 +126,7 @@ class Order(Editable):
             index("orders_customer_ordered", "customer_id", "ordered_at", "id"),
             index("orders_seller", "seller_id", "ordered_at", "id"),
             index("orders_opportunity", "opportunity_id", "ordered_at", "id"),
+            index("orders_contract", "customer_id", "contract_id", "ordered_at", "id"),
             index("orders_ordered", "ordered_at", "id"),
             index("orders_created", "created_at", "id"),
             partial("orders_held", "status = 'UNAVAILABLE'", "customer_id", "id"),

@@ -17,6 +17,7 @@ from tests.access.rules import BANK, OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
     "api_keys",
+    "contract_payments",
     "events",
     "audit_entries",
     "opportunity_actions",
@@ -40,6 +41,7 @@ UNVERSIONED = {
     "invoice_lines",
     "instalments",
     "credit_note_lines",
+    "reminders",
     "provider_events",
     "ledger_entries",
     *company_bank.UNVERSIONED,
@@ -62,6 +64,7 @@ EARLY = (
     "contacts",
     "products",
     "opportunities",
+    "contracts",
     "orders",
     "suspense_receipts",
     "payments",
@@ -144,6 +147,7 @@ def rows() -> dict[str, list[Row]]:
     _customers(made, dice)
     _deals(made, dice)
     _orders(made, dice)
+    _contracts(made)
     _payments(made, dice)
     _suspense(made)
     _allocations(made)
@@ -247,6 +251,8 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "credit_limit_amount": exact(Decimal(number * 500), currency) if number % 3 == 0 else None,
                 "credit_policy": "WARN" if number % 6 == 0 else "NONE",
                 "notes": dice.maybe("secret of the owner"),
+                "language": (None, "EN", "ZH")[number % 3],
+                "dunning_stop_reason": "Quarrel" if number % 4 == 0 else None,
                 "owner_id": key("users", owner),
                 "parent_id": key("customers", parent) if parent != number and number % 2 else None,
                 "pool_id": key("pools", 2) if number == 16 else None,
@@ -322,6 +328,37 @@ def _orders(made: dict[str, list[Row]], dice: Dice) -> None:
         for position, line in enumerate(lines, 1):
             owned = {"customer_id": key("customers", customer), "order_id": key("orders", number)}
             made["order_lines"].append(line | owned | {"position": position})
+
+
+def _contracts(made: dict[str, list[Row]]) -> None:
+    """One for every other customer, with a plan of three payments, and every fourth order of such a customer under it."""
+    for number in range(1, 10):
+        customer, currency = key("customers", 2 * number), CURRENCIES[2 * number % 4]
+        value = exact(Decimal(3 * number), currency)
+        made["contracts"].append(
+            {
+                "number": f"CT-{1000 + number}",
+                "title": f"Supply {number}",
+                "status": ("DRAFT", "ACTIVE", "ENDED", "TERMINATED")[number % 4],
+                "starts_on": date(2026, 1, 1 + number // 2),
+                "currency": currency,
+                "value_amount": value,
+                "owner_id": key("users", (5, 6, 9)[number % 3]),
+                "customer_id": customer,
+            }
+        )
+        own = {"customer_id": customer, "contract_id": key("contracts", number), "currency": currency}
+        for n in range(1, 4):
+            part = {
+                "n": n,
+                "due_on": date(2026, n, 1 + number),
+                "amount": exact(Decimal(number), currency),
+                "owner_id": key("users", 5),
+            }
+            made["contract_payments"].append(own | part)
+    for number, order in enumerate(made["orders"], 1):
+        at = int(order["customer_id"].int & 0xFFFF)
+        order["contract_id"] = key("contracts", at // 2) if number % 4 == 0 and at % 2 == 0 and at < 19 else None
 
 
 def _line(dice: Dice, currency: str) -> Row:

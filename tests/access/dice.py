@@ -83,6 +83,10 @@ TABLES = (
     "bank_statements",
     "bank_lines",
     "bank_suggestions",
+    "contracts",
+    "contract_payments",
+    "reminders",
+    "dunning_levels",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

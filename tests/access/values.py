@@ -22,6 +22,7 @@ COMPUTED = {
     ("Product", "margin"),
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
+    ("ContractPayment", "received"),
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
@@ -67,10 +68,11 @@ class Values:
         for order in rows["orders"]:
             place = order["customer_id"], order["currency"]
             is_booked = order["status"] in SOLD | {"UNAVAILABLE"}
+            over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
+            if sight.sees("Payment", order):  # a customer's credit is seen as the customer's payments are
+                self.over[place] += max(over, Decimal(0))
             if not sight.sees("Order", order):
                 continue
-            over = self.received[order["id"]] - (order["total_amount"] if is_booked else 0)
-            self.over[place] += max(over, Decimal(0))
             self.owed[place] += max(-over, Decimal(0)) if is_booked else 0
             if is_booked:
                 self.traded.add(place)
@@ -93,6 +95,14 @@ class Values:
         for part in rows["instalments"]:
             self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
         self.campaigns = Campaigns(rows, sight)
+        self.plans: dict[Any, list[Row]] = defaultdict(list)
+        for row in rows["contract_payments"]:
+            self.plans[row["contract_id"]].append(row)
+        self.settled: dict[tuple[Any, str], Decimal] = defaultdict(Decimal)
+        for order in rows["orders"]:
+            if order["status"] in SOLD | {"UNAVAILABLE"}:
+                paid = min(self.received[order["id"]], order["total_amount"])
+                self.settled[order["contract_id"], order["currency"]] += paid
         self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
@@ -101,6 +111,8 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
+        if kind == "ContractPayment":
+            return money(self.plan_received(row), row["currency"])
         if kind in ("Invoice", "Instalment", "CreditNote"):
             return money(self.document(field, row), row["currency"])
         if kind == "Payment":
@@ -143,6 +155,11 @@ class Values:
     def order_margin(self, order: Row) -> Decimal | None:
         cost = self.order_cost(order)
         return None if cost is None else order["subtotal_amount"] - order["discount_amount"] - cost
+
+    def plan_received(self, payment: Row) -> Decimal:
+        before = [each["amount"] for each in self.plans[payment["contract_id"]] if each["n"] < payment["n"]]
+        left = self.settled[payment["contract_id"], payment["currency"]] - sum(before, Decimal(0))
+        return min(max(left, Decimal(0)), payment["amount"])
 
     def order_revenue(self, order: Row) -> Any:
         """Nothing is deferred here: no product has such a rule."""

@@ -275,7 +275,8 @@ PLAIN = {
     "Campaign": {"name", "channel"},
     "Contact": set(),
     "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
-    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms"},
+    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms", "language"},
+    "DunningLevel": {"subject", "body", "subject_zh", "body_zh"},
     "Erasure": {"reason"},
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),

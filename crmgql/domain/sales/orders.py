@@ -15,7 +15,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
-from crmgql.domain.sales import credit, revenue
+from crmgql.domain.sales import contracts, credit, revenue
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
@@ -26,7 +26,7 @@ from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
-FACTS = "number seller_id expected_delivery_at note tax discount"
+FACTS = "number seller_id contract_id expected_delivery_at note tax discount"
 MAX_LINES = 500
 LINE = (
     "position",
@@ -110,6 +110,7 @@ async def create(
     number: str | None = None,
     seller_id: UUID | None = None,
     opportunity_id: UUID | None = None,
+    contract_id: UUID | None = None,
     ordered_at: datetime | None = None,
     expected_delivery_at: datetime | None = None,
     note: str | None = None,
@@ -129,11 +130,14 @@ async def create(
     seller_id = await users.assignable(act, seller_id or act.viewer.user_id, field="sellerId")
     if opportunity_id is not None:
         await opportunities.give_customer(act, opportunity_id, customer_id)
+    if contract_id is not None:
+        await contracts.takes_orders(act, contract_id, customer_id)
     priced = await _priced(act, lines, currency)
     values = {
         "customer_id": customer_id,
         "seller_id": seller_id,
         "opportunity_id": opportunity_id,
+        "contract_id": contract_id,
         "currency": currency,
         "ordered_at": ordered_at or act.now,
         "expected_delivery_at": expected_delivery_at,
@@ -178,6 +182,8 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
         access.require_all(act.viewer, "Order", field="number")
     if "seller_id" in changes and changes["seller_id"] != order["seller_id"]:
         await users.assignable(act, changes["seller_id"], field="sellerId")
+    if changes.get("contract_id", order["contract_id"]) not in (None, order["contract_id"]):
+        await contracts.takes_orders(act, changes["contract_id"], order["customer_id"])
     if "tax" in changes or "discount" in changes:
         _require_draft(order)
         currency = order["currency"]

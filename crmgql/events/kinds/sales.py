@@ -45,7 +45,19 @@ class RevenueMoved(Payload):
     effective_on: date
 
 
+class PlanSet(Changed):
+    """How many payments it has now."""
+
+    payments: int
+
+
 KINDS = (
+    Kind("contract.created", "Contract", "A contract was drafted.", customer=ALWAYS),
+    Kind("contract.updated", "Contract", "A contract's title, parties, days, owner or value changed.", customer=ALWAYS),
+    Kind("contract.activated", "Contract", "A contract became active.", OrderMoved, ALWAYS),
+    Kind("contract.ended", "Contract", "A contract ended as agreed.", OrderMoved, ALWAYS),
+    Kind("contract.terminated", "Contract", "A contract was terminated.", OrderMoved, ALWAYS),
+    Kind("contract.planSet", "Contract", "A contract's plan of payments was replaced.", PlanSet, ALWAYS),
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
     Kind("order.linesSet", "Order", "A draft's lines were replaced.", LinesSet, ALWAYS),

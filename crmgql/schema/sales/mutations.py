@@ -5,11 +5,11 @@ from __future__ import annotations
 import strawberry
 
 from crmgql.domain.money import amendments
-from crmgql.domain.sales import credit, orders
+from crmgql.domain.sales import contracts, credit, orders
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
-from crmgql.engine.scalars import DecimalText
+from crmgql.engine.scalars import DateText, DecimalText
 
 
 @part(orders.Line)
@@ -112,5 +112,56 @@ mutations.table(
         orders.move,
         "cancel",
         input=OrderMoveInput,
+    ),
+)
+
+
+@part(contracts.Payment)
+class ContractPaymentInput:
+    """Either an amount or a share of the contract's value, in per cent."""
+
+    due_on: DateText
+    amount: MoneyInput | None = UNSET
+    share: DecimalText | None = UNSET
+    owner_id: strawberry.ID | None = UNSET
+    reminder_days: int | None = UNSET
+
+
+@input
+class ContractSetPlanInput:
+    id: strawberry.ID
+    payments: list[ContractPaymentInput]
+    expected_version: int | None = UNSET
+
+
+@input
+class ContractMoveInput:
+    id: strawberry.ID
+    expected_version: int | None = UNSET
+    reason: str | None = UNSET
+
+
+mutations.table(
+    "Contract",
+    Row(
+        "contractCreate",
+        "Drafts a contract, in the currency of its value.",
+        contracts.create,
+        input=inputs.create("customer_id", contracts.FACTS, optional="owner_id"),
+    ),
+    Row(
+        "contractUpdate",
+        "Changes what the input names; the value only while there is no plan of payments.",
+        contracts.update,
+        input=inputs.update(contracts.FACTS),
+    ),
+    Row("contractActivate", "Makes a draft active.", contracts.move, "activate", input=ContractMoveInput),
+    Row("contractEnd", "Marks an active contract as ended.", contracts.move, "end", input=ContractMoveInput),
+    Row("contractTerminate", "Terminates a contract.", contracts.move, "terminate", input=ContractMoveInput),
+    Row(
+        "contractSetPlan",
+        "Replaces the plan of payments, which adds up to the contract's value.",
+        contracts.set_plan,
+        input=ContractSetPlanInput,
     ),
 )

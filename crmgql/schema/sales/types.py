@@ -4,6 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one, through
 from crmgql.planner.metadata import Through
 from crmgql.schema.customers import aggregates
+from crmgql.schema.sales import contracts
 from crmgql.schema.sales.revenue import order_revenue
 
 
@@ -36,6 +37,7 @@ class Order:
     customer = one()
     seller = one()
     opportunity = one()
+    contract = one()
     lines = many("OrderLine", "order", order="position", few=True)
     payments = through(
         "Payment",
@@ -67,3 +69,38 @@ class OrderLine:
     order = one()
     product = one()
     seller = one()
+
+
+@node(models.Contract, order="-startsOn")
+class Contract:
+    """What was agreed with a customer, with a plan of what is to be paid by when. Orders may be placed under it."""
+
+    number = column()
+    title = column()
+    parties = column(filter=False, doc="Who they are, in words.")
+    status = column(enum=models.ContractStatus)
+    starts_on = column(sort=True)
+    ends_on = column()
+    currency = column()
+    value = money()
+    activated_at = column()
+    ended_at = column()
+    customer = one()
+    owner = one()
+    orders = many("Order", "contract", order="-orderedAt")
+    payments = many("ContractPayment", "contract", order="n", few=True)
+
+
+@node(models.ContractPayment, order="dueOn")
+class ContractPayment:
+    """A part of a contract's value that is to be paid by a day."""
+
+    n = column(sort=True)
+    due_on = column(sort=True)
+    currency = column()
+    amount = money("amount")
+    received = contracts.received()
+    reminder_days = column(doc="How many days before it is due its owner sees to it.")
+    customer = one()
+    contract = one()
+    owner = one()

@@ -16,6 +16,7 @@ from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
 from tests.schema import cases_providers
+from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
 from tests.schema.world import SECRET, World, money, uuid_of
 
@@ -205,6 +206,13 @@ async def test_an_order_is_changed(world: World) -> None:
     answer = (await world.ask(amend, world.viewer("FINANCE"), order=order))["data"]["orderAmend"]
     amounts = {name: value["amount"] for name, value in answer["order"].items()}
     assert (answer["userErrors"], amounts) == ([], {"total": "3.00", "paid": "5.00", "outstanding": "0.00"})
+
+
+async def test_payments_of_a_contract_are_planned(world: World) -> None:
+    (plan,) = steps("Plan the payments of a contract")
+    answer = await world.ask(plan, world.viewer("FINANCE"), contract=await contract(world))
+    amounts = [each["amount"]["amount"] for each in answer["data"]["contractSetPlan"]["contract"]["payments"]["nodes"]]
+    assert amounts == ["30.00", "70.00"]
 
 
 async def test_revenue_is_recognised_later(world: World) -> None:
