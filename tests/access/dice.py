@@ -79,14 +79,14 @@ TABLES = (
     "disputes",
     "ledger_entries",
     "account_codes",
-    "bank_accounts",
-    "bank_statements",
-    "bank_lines",
-    "bank_suggestions",
     "contracts",
     "contract_payments",
     "reminders",
     "dunning_levels",
+    "bank_accounts",
+    "bank_statements",
+    "bank_lines",
+    "bank_suggestions",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 
