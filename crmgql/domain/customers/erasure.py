@@ -123,6 +123,8 @@ BLANKS = (
         f"num_nonnulls(name, counterparty, end_to_end_id) + cardinality(texts) > 0 AND {OF_CUSTOMER}",
     ),
     Blank("BankSuggestion", "bank_suggestions", "reasons = '{}', labels = '{}'", OF_CUSTOMER, False),
+    Blank("Refund", "refunds", "reason = NULL, status_reason = NULL", OF_CUSTOMER),
+    Blank("Dispute", "disputes", "reason = NULL", OF_CUSTOMER),
     Blank("SuspenseReceipt", "suspense_receipts", "payer = NULL, reference = NULL, status_reason = NULL", SUSPENDED),
     Blank("WriteOff", "write_offs", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}", False),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
