@@ -110,6 +110,10 @@ ENTRIES |= {
     "ReconciliationException": Access(
         "reconciliation", "reconciliation_exceptions", RECONCILING, "reconciliation.write"
     ),
+    "BankAccount": Access("bank", "bank_accounts", permitted("bank.read"), "bank.write"),
+    "BankStatement": Access("bank", "bank_statements", permitted("bank.read"), "bank.write"),
+    "BankLine": Access("bank", "bank_lines", permitted("bank.read"), "bank.write"),
+    "BankSuggestion": Access("bank", "bank_suggestions", permitted("bank.read")),
     "Dispute": Access("payments", "disputes", under_customer("payment.read"), "payment.write", vouches=True),
     "Refund": Access("payments", "refunds", under_customer("payment.read"), "payment.write", vouches=True),
     "LedgerEntry": Access("ledger", "ledger_entries", under_customer("ledger.read"), vouches=True),

@@ -28,6 +28,8 @@ COLUMNS: dict[str, frozenset[str]] = {
     record: frozenset(names.split())
     for record, names in {
         "Absence": "reason",
+        "BankLine": "name counterparty texts end_to_end_id status_reason",
+        "BankSuggestion": "reasons labels",
         "Contact": "name title email phone external_id",
         "Contract": "title parties",
         "CreditNote": "reason recipient_name recipient_address recipient_tax_id",

@@ -2,6 +2,7 @@
 
 from crmgql.models import base
 from crmgql.models.activities import *
+from crmgql.models.bank import *
 from crmgql.models.catalog import *
 from crmgql.models.compensation import *
 from crmgql.models.contracts import *

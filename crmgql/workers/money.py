@@ -8,6 +8,7 @@ import structlog
 
 from crmgql.domain.jobs import endings, kinds
 from crmgql.domain.money import reconciliation, reminding, standings
+from crmgql.domain.money.banking import matches
 from crmgql.domain.money.hooks import events, following
 from crmgql.domain.sales import deferrals
 from crmgql.ledger import anchors
@@ -61,6 +62,12 @@ async def provider_event_gave_up(act: Act, arguments: kinds.ProviderEventOf, rea
 @handler(kinds.PROVIDER_EVENTS_RETRY)
 async def provider_events_retry(act: Act, arguments: kinds.Nothing) -> Result:
     return {"tried": await events.retry(act), "told": await events.tell(act)}
+
+
+@long_handler(kinds.BANK_LINES_MATCH)
+async def bank_lines_match(run: Run, arguments: kinds.Nothing) -> Result:
+    outcome = await matches.match(run.step)
+    return {"lines": outcome.lines, "booked": outcome.booked, "suggested": outcome.suggested}
 
 
 @long_handler(kinds.REVENUE_RECOGNISE)

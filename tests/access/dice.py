@@ -86,6 +86,10 @@ TABLES = (
     "payouts",
     "reconciliation_runs",
     "reconciliation_exceptions",
+    "bank_accounts",
+    "bank_statements",
+    "bank_lines",
+    "bank_suggestions",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

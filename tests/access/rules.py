@@ -6,6 +6,7 @@
   invoices, their reminders and credit notes; who is a marketer and something else sees these as the other.
 - Levels of dunning are for everybody who has a role but marketers.
 - Money of which nobody knows whose it is, is for administrators, finance and integrations.
+- Our accounts at banks, their statements and lines are for administrators and finance.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -124,7 +125,12 @@ TABLE_OF = {
     "Payout": "payouts",
     "ReconciliationRun": "reconciliation_runs",
     "ReconciliationException": "reconciliation_exceptions",
+    "BankAccount": "bank_accounts",
+    "BankStatement": "bank_statements",
+    "BankLine": "bank_lines",
+    "BankSuggestion": "bank_suggestions",
 }
+BANK = ("BankAccount", "BankStatement", "BankLine", "BankSuggestion")
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
@@ -134,6 +140,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "providers": ("PaymentAccount", "ProviderEvent"),
     "reconciliation": ("Payout", "ReconciliationRun", "ReconciliationException"),
     "ledger": ("LedgerEntry", "AccountCode"),
+    "bank": BANK,
     "orders": ("OrderLine",),
     "contracts": ("ContractPayment",),
     "audit": ("AuditEntry",),
@@ -323,7 +330,14 @@ class Sight:
                 or self._below(row["claimed_by_id"])
             ),
         }
-        for kind in ("PaymentAccount", "ProviderEvent", "Payout", "ReconciliationRun", "ReconciliationException"):
+        for kind in (
+            "PaymentAccount",
+            "ProviderEvent",
+            "Payout",
+            "ReconciliationRun",
+            "ReconciliationException",
+            *BANK,
+        ):
             rules[kind] = lambda row: bool(roles & {"ADMIN", "FINANCE"})
         for kind in ("WebhookDelivery", "WebhookAttempt"):
             rules[kind] = lambda row: self._endpoint(self._by_id("webhook_endpoints", row["endpoint_id"]))

@@ -352,6 +352,16 @@ PROVIDER_EVENTS_RETRY = declare(
         writes=("Payment",),
     )
 )
+BANK_LINES_MATCH = declare(
+    Kind(
+        "bankLines.match",
+        Nothing,
+        "default",
+        "Matches lines of bank statements that are open with what is owed: books what is certain, suggests the rest.",
+        writes=("BankLine", "Payment"),
+        timeout_s=3600,
+    )
+)
 REVENUE_RECOGNISE = declare(
     Kind(
         "revenue.recognise",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from crmgql.domain.jobs import kinds
+from crmgql.domain.money.banking import matches
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.ledger import book
 from crmgql.ledger.accounts import Account
@@ -166,6 +170,53 @@ async def test_money_of_nobody_is_assigned_or_returned(world: World) -> None:
     assert shown["data"] == {"payment": {"suspense": {"payer": "A. Non"}}, "order": {"paid": {"amount": "5.00"}}}
     returned = (await world.ask(give_back, finance, receipt=second))["data"]["suspenseReturn"]
     assert returned["suspenseReceipt"] == {"status": "RETURNED", "statusReason": "It was sent twice."}
+
+
+async def test_what_a_bank_says_is_booked(world: World) -> None:
+    create, take, waiting, accept, suspend, ignore = steps("Book what a bank says")
+    finance = world.viewer("FINANCE")
+
+    async def ask(query: str, **variables: Any) -> Any:
+        answer = await world.ask(query, finance, **variables)
+        assert "errors" not in answer, answer
+        ((_, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload
+
+    account = (await ask(create))["bankAccount"]["id"]
+    customer = await world.customer()
+    order = await world.order("CONFIRMED", customer)
+    number = await world.database.fetchval("SELECT number FROM orders WHERE id = $1", uuid_of(order))
+    rows = [("5,00", f"Anzahlung {number}"), ("3,00", "Danke"), ("-1,00", "Gebühr")]
+    balances = ("5,00", "8,00", "7,00")
+    head = "Buchungstag;Betrag;Saldo;Name;IBAN;Zweck\n"
+    text = head + "".join(
+        f"30.10.2026;{amount};{balance};Somebody;DE1;{words}\n"
+        for (amount, words), balance in zip(rows, balances, strict=True)
+    )
+    content = base64.b64encode(text.encode("cp1252")).decode()
+    taken = await ask(take, account=account, content=content)
+    assert (taken["lineCount"], taken["newLineCount"]) == (3, 3)
+    assert taken["bankStatement"] == {
+        "opening": {"amount": "0.00"},
+        "moved": {"amount": "7.00"},
+        "closing": {"amount": "7.00"},
+    }
+
+    @asynccontextmanager
+    async def step() -> AsyncIterator[Act]:
+        async with world.engine.database.transaction() as tx:
+            yield Act(tx, finance)
+
+    await matches.match(step)
+    open_lines = {tuple(each["texts"]): each for each in (await ask(waiting))["nodes"]}
+    named = open_lines[f"Anzahlung {number}",]
+    suggestion = named["suggestions"]["nodes"][0]
+    assert (suggestion["certainty"], suggestion["order"]) == ("LIKELY", {"number": number})
+    accepted = await ask(accept, line=named["id"], suggestion=suggestion["id"])
+    assert accepted["bankLine"]["payment"] == {"amount": {"amount": "5.00"}, "order": {"number": number}}
+    assert (await ask(suspend, line=open_lines["Danke",]["id"]))["bankLine"]["status"] == "SUSPENSE"
+    assert (await ask(ignore, line=open_lines["Gebühr",]["id"]))["bankLine"]["status"] == "IGNORED"
 
 
 async def test_money_is_refunded(world: World) -> None:
