@@ -274,6 +274,7 @@ PLAIN = {
     "BusinessCalendar": {"name", "timezone", "working_days", "holidays"},
     "Campaign": {"name", "channel"},
     "Contact": set(),
+    "Contract": {"number"},
     "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
     "Customer": {"industry", "region", "country", "credit_policy", "payment_terms", "language"},
     "Dispute": {"provider", "provider_reference"},
