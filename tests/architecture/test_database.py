@@ -52,15 +52,19 @@ UNDER_CUSTOMER = {
     "instalments",
     "credit_notes",
     "credit_note_lines",
+    "reminders",
+    "email_messages",
     "provider_events",
     "refunds",
     "disputes",
+    "reconciliation_exceptions",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
 
 KEPT = {
     *("orders", "invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines"),
+    "reminders",
     "audit_links",
     "ledger_heads",
     "balances",
@@ -76,6 +80,7 @@ KEPT = {
     "provider_posts",
     "refunds",
     "disputes",
+    "payouts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

@@ -123,10 +123,10 @@ async def test_what_a_reminder_says(
     body, pdf = message.iter_parts()
     if language == "EN":
         assert message["Subject"] == "Reminder 1"
-        assert body.get_content() == "Acme owes USD 50.00 of INV-2026-000001, due on Nov 11, 2026, 10 days ago.\n"  # type: ignore[attr-defined]
+        assert body.get_content() == "Acme owes USD 50.00 of INV-2026-000001, due on Nov 11, 2026, 10 days ago.\r\n"  # type: ignore[attr-defined]
     else:
         assert message["Subject"] == "逾期提醒"
-        assert body.get_content() == "INV-2026-000001 逾期 10 天\n"  # type: ignore[attr-defined]
+        assert body.get_content() == "INV-2026-000001 逾期 10 天\r\n"  # type: ignore[attr-defined]
     assert pdf.get_filename() == "INV-2026-000001.pdf"
     assert await sent(database) == [(1, "50.00", 10)]
 
@@ -248,7 +248,7 @@ async def test_it_takes_as_many_statements_for_many_as_for_one(
     crm: db.Database, database: asyncpg.Connection, customer: UUID, levels: None
 ) -> None:
     counts = []
-    for many in (1, 5):
+    for many in (1, 1, 5):  # the first one also learns the types of columns
         for _ in range(many):
             await owed(crm, customer, "5.00")
         seen: list[str] = []
@@ -258,7 +258,7 @@ async def test_it_takes_as_many_statements_for_many_as_for_one(
             assert await reminding.note_overdue(act, limit=100) == many
             assert await reminding.remind(act, limit=100) == many
         counts.append(len(seen))
-    assert counts[0] == counts[1]
+    assert counts[1] == counts[2]
 
 
 @pytest.mark.parametrize(
