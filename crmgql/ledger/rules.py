@@ -219,7 +219,7 @@ STANDINGS = """
         FROM (
             SELECT owner_id, currency, sum(open) FILTER (WHERE purpose = 'RECEIVABLE') AS owed, sum(open) FILTER (WHERE purpose = 'CREDIT') AS credit
             FROM public.open_items WHERE owner_id BETWEEN $1 AND $2 AND customer_id IS NOT NULL AND open > 0
-                AND order_id NOT IN (SELECT id FROM held) GROUP BY owner_id, currency, order_id
+                AND order_id IS NOT NULL AND order_id NOT IN (SELECT id FROM held) GROUP BY owner_id, currency, order_id
         ) AS of_order WHERE owed > 0 AND credit > 0 GROUP BY owner_id, currency
         UNION ALL
         SELECT customer_id, currency, 0, sum(total_amount), 0, 0, 0, coalesce(sum(total_amount) FILTER (WHERE counts), 0), 0, NULL, NULL
