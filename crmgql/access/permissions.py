@@ -141,12 +141,25 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("paymentAccount.write", "making, changing and disabling our accounts at payment providers"),
         Permission("providerEvent.read", "seeing what payment providers say, and what became of it"),
         Permission("providerEvent.write", "saying whose a payment is that nobody knew, having an event followed again"),
+        Permission("bank.read", "seeing our accounts at banks, their statements, and what lines of these may be"),
+        Permission(
+            "bank.write",
+            "making and changing accounts at banks, importing statements, and, with `payment.write`, saying what lines are",
+        ),
         Permission(
             "ledger.read",
             "seeing entries of the books, by the customer's owner; with all, also the company's own and the trial balance",
             BY_OWNER,
         ),
         Permission("account.write", "saying what the accountant's system calls the accounts of the books"),
+        Permission(
+            "reconciliation.read",
+            "seeing payouts of payment providers, what reconciliation finds, and how much money is explained",
+        ),
+        Permission(
+            "reconciliation.write",
+            "recording payouts, closing what reconciliation found; who has it is told of what it finds",
+        ),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
         Permission("period.read", "seeing which days of the books are closed"),

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from crmgql import config, db, garbage, logs, migrate, secrets_file
-from crmgql.cli import audit, books, failures, imports, jobs, migrations, rates
+from crmgql.cli import audit, bank, books, failures, imports, jobs, migrations, rates
 from crmgql.dev import demo, machine, welcome
 from crmgql.domain.jobs import kinds
 from crmgql.domain.people import passwords, sessions
@@ -32,6 +32,7 @@ app.add_typer(migrations.app, name="migrations")
 app.add_typer(audit.app, name="audit")
 app.add_typer(books.app, name="export")
 app.add_typer(rates.app, name="rates")
+app.add_typer(bank.app, name="bank")
 
 
 def main() -> None:

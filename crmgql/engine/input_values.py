@@ -35,6 +35,7 @@ RECORDS = {
     "owner": "User",
     "rule": "RoutingRule",
     "ruleset": "RoutingRuleset",
+    "suggestion": "BankSuggestion",
 }
 """Types of ids that follow neither from a relation of the mutation's record nor from their own name."""
 

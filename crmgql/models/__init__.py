@@ -2,6 +2,7 @@
 
 from crmgql.models import base
 from crmgql.models.activities import *
+from crmgql.models.bank import *
 from crmgql.models.catalog import *
 from crmgql.models.compensation import *
 from crmgql.models.contracts import *
@@ -20,6 +21,7 @@ from crmgql.models.opportunities import *
 from crmgql.models.people import *
 from crmgql.models.pools import *
 from crmgql.models.providers import *
+from crmgql.models.reconciliation import *
 from crmgql.models.records import *
 from crmgql.models.refunds import *
 from crmgql.models.routing import *

@@ -51,6 +51,7 @@ class Refund(Editable):
         constraints = [
             origin_unique("refunds"),
             unique("refunds_provider_reference", "provider", "provider_reference"),
+            unique("refunds_customer_id", "customer_id", "id"),
             check("refunds_amount_positive", "amount > 0"),
             check("refunds_method", one_of("method", PaymentMethod)),
             check("refunds_status", one_of("status", RefundStatus)),

@@ -10,9 +10,9 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_books, company_invoices, company_leads, company_work
+from tests.access import company_bank, company_books, company_invoices, company_leads, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
-from tests.access.rules import OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
+from tests.access.rules import BANK, OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
 STAGES = ("PROSPECTING", "ENGAGING", "PROPOSAL", "NEGOTIATION", "WON", "LOST")
 UNVERSIONED = {
@@ -44,6 +44,8 @@ UNVERSIONED = {
     "reminders",
     "provider_events",
     "ledger_entries",
+    "reconciliation_runs",
+    *company_bank.UNVERSIONED,
 }
 EARLY = (
     "users",
@@ -159,6 +161,7 @@ def rows() -> dict[str, list[Row]]:
     company_work.fill(made)
     company_leads.fill(made)
     company_books.fill(made)
+    company_bank.fill(made)
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():
@@ -616,7 +619,7 @@ def _trail_of_everything(made: dict[str, list[Row]]) -> None:
         if kind in ("Event", "AuditEntry"):
             continue
         # Events of providers are seen as their accounts are, and as money in suspense is.
-        alike = kind in OPEN_TO_ALL or kind in (*SEEN_AS_PAYMENTS, "SuspenseReceipt", "ProviderEvent")
+        alike = kind in OPEN_TO_ALL or kind in (*SEEN_AS_PAYMENTS, *BANK, "SuspenseReceipt", "ProviderEvent")
         some = {1} if alike else {1, len(made[table]) // 2 + 1}  # all in all a page of 100
         for number in sorted(some):
             _told(made, kind, key(table, number), len(made["events"]))

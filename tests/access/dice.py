@@ -83,6 +83,13 @@ TABLES = (
     "contract_payments",
     "reminders",
     "dunning_levels",
+    "payouts",
+    "reconciliation_runs",
+    "reconciliation_exceptions",
+    "bank_accounts",
+    "bank_statements",
+    "bank_lines",
+    "bank_suggestions",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

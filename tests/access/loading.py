@@ -9,7 +9,7 @@ from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
-from tests.access import company_books, company_invoices
+from tests.access import company_bank, company_books, company_invoices
 from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
@@ -17,7 +17,11 @@ from tests.access.values import DOCUMENT
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"), ("email_messages", "invoice_id"))
 """Foreign keys to rows that come later."""
 
-POSTED = ("allocations", "write_offs", "suspense_receipts", "refunds", "disputes", *company_invoices.TABLES)
+POSTED = (
+    *("allocations", "write_offs", "suspense_receipts", "refunds", "disputes", "payouts"),
+    *company_invoices.TABLES,
+    *company_bank.BOOKED,
+)
 """What is as its entries are, which these are not: inserted with the triggers off."""
 
 

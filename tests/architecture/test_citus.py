@@ -18,6 +18,16 @@ NUMBERS = "numbers are the company's: moves to a table of claims (series, year, 
 ORIGIN = "the record of a source: moves to a table of claims (source, external id → record)"
 KEY = "ids are unique by how they are made: becomes (customer_id, id)"
 DOCUMENTS = ("invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines")
+BANK = (
+    *(
+        "bank_lines_pkey",
+        "bank_lines_once",
+        "bank_lines_payment_once",
+        "bank_lines_refund_once",
+        "bank_lines_suspense_once",
+    ),
+    *("bank_suggestions_pkey", "bank_suggestions_n"),
+)
 REFUSED = {
     "commissions_origin": ORIGIN,
     "contacts_origin": ORIGIN,
@@ -47,6 +57,9 @@ REFUSED = {
     "disputes_pkey": KEY,
     "disputes_origin": ORIGIN,
     "disputes_provider_reference": "moves to a table of claims (provider, reference → dispute)",
+    "reconciliation_exceptions_pkey": KEY,
+    "reconciliation_exceptions_origin": ORIGIN,
+    "reconciliation_exceptions_once": "the company has some, too: becomes (owner_id, kind, subject_id, currency)",
     "refunds_pkey": KEY,
     "refunds_origin": ORIGIN,
     "refunds_provider_reference": "moves to a table of claims (provider, reference → refund)",
@@ -64,6 +77,7 @@ REFUSED = {
     "stale_alerts_once": "an opportunity has one customer: becomes (customer_id, opportunity_id, …)",
     "tasks_once": "a job's claim: moves to a table of claims (key → task)",
     "provider_events_pkey": "stays where accounts are",
+    **dict.fromkeys(BANK, "before it is booked a line has no customer: stays where bank accounts are"),
     **dict.fromkeys(
         (
             *("audit_entries_pkey", "commissions_pkey", "contacts_pkey", "events_pkey", "interactions_pkey"),

@@ -55,8 +55,11 @@ UNDER_CUSTOMER = {
     "reminders",
     "email_messages",
     "provider_events",
+    "bank_lines",
+    "bank_suggestions",
     "refunds",
     "disputes",
+    "reconciliation_exceptions",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -77,8 +80,10 @@ KEPT = {
     "suspense_receipts",
     "provider_events",
     "provider_posts",
+    *("bank_statements", "bank_lines"),
     "refunds",
     "disputes",
+    "payouts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""
@@ -186,7 +191,7 @@ async def test_what_is_under_a_customer_carries_the_customer(schema: asyncpg.Con
         "SELECT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
         " WHERE column_name = 'customer_id' AND table_schema = 'public' AND table_type = 'BASE TABLE'"
     )
-    assert {row[0] for row in carrying} - parts - BY_OWNER == UNDER_CUSTOMER
+    assert {row[0] for row in carrying} - parts - BY_OWNER - {"standing_moves"} == UNDER_CUSTOMER
     carrying = await schema.fetch(
         "SELECT table_name FROM information_schema.columns WHERE column_name = 'owner_id' AND table_schema = 'public'"
     )

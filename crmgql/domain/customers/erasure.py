@@ -116,7 +116,19 @@ BLANKS = (
     Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Invoice", "invoices", STOPPED, f"dunning_stop_reason IS NOT NULL AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank(
+        "BankLine",
+        "bank_lines",
+        "name = NULL, counterparty = NULL, texts = '{}', end_to_end_id = NULL",
+        f"num_nonnulls(name, counterparty, end_to_end_id) + cardinality(texts) > 0 AND {OF_CUSTOMER}",
+    ),
+    Blank("BankSuggestion", "bank_suggestions", "reasons = '{}', labels = '{}'", OF_CUSTOMER, False),
+    Blank("Refund", "refunds", "reason = NULL, status_reason = NULL", OF_CUSTOMER),
+    Blank("Dispute", "disputes", "reason = NULL", OF_CUSTOMER),
     Blank("SuspenseReceipt", "suspense_receipts", "payer = NULL, reference = NULL, status_reason = NULL", SUSPENDED),
+    Blank(
+        "ReconciliationException", "reconciliation_exceptions", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}"
+    ),
     Blank("WriteOff", "write_offs", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}", False),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
     Blank("EmailMessage", "email_messages", MAIL, f"{OF_EITHER} OR {DIGESTS}", False),

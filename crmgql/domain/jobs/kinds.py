@@ -352,6 +352,16 @@ PROVIDER_EVENTS_RETRY = declare(
         writes=("Payment",),
     )
 )
+BANK_LINES_MATCH = declare(
+    Kind(
+        "bankLines.match",
+        Nothing,
+        "default",
+        "Matches lines of bank statements that are open with what is owed: books what is certain, suggests the rest.",
+        writes=("BankLine", "Payment"),
+        timeout_s=3600,
+    )
+)
 REVENUE_RECOGNISE = declare(
     Kind(
         "revenue.recognise",
@@ -370,6 +380,16 @@ INVOICES_REMIND = declare(
         "Notes which invoices have become overdue, and sends the reminders that are due.",
         writes=("Invoice", "EmailMessage"),
         timeout_s=3600,
+    )
+)
+MONEY_RECONCILE = declare(
+    Kind(
+        "money.reconcile",
+        Nothing,
+        "bulk",
+        "Holds orders, the books, payments and payouts against each other, and tells of what differs, is overdue or unusual.",
+        writes=("ReconciliationException",),
+        timeout_s=4 * 3600,
     )
 )
 HOUSEKEEPING = declare(

@@ -77,8 +77,10 @@ BUILT_IN = (
     BuiltIn("What has become overdue", kinds.RECEIVABLES_DUE, 900),
     BuiltIn("Anchors of the books", kinds.LEDGER_ANCHOR, 300),
     BuiltIn("Provider events that wait", kinds.PROVIDER_EVENTS_RETRY, 60),
+    BuiltIn("Bank lines that are open", kinds.BANK_LINES_MATCH, 3600),
     BuiltIn("Deferred revenue", kinds.REVENUE_RECOGNISE, 3600),
     BuiltIn("Reminders of overdue invoices", kinds.INVOICES_REMIND, 3600),
+    BuiltIn("Reconciliation", kinds.MONEY_RECONCILE, 86400),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
 """The schedules of a new installation. They can be changed and deleted like any other."""

@@ -47,6 +47,13 @@ FROM payments p CROSS JOIN LATERAL (
 ) i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
 WHERE p.id = ANY ($1) AND i.purpose = 'RECEIVABLE' AND i.open > 0 AND i.currency = p.currency AND coalesce(o.committed, i.order_id IS NULL)
 ORDER BY p.id, (i.invoice_id = p.invoice_id) IS NOT TRUE, i.due_on, i.opened_on, i.id"""
+# Parameters: payments and items, in pairs. Those of the items that are open and that the payment's customer owes in its currency.
+PLANNED = """
+SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.opened_on
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS given (payment_id, item_id, n) JOIN payments p ON p.id = given.payment_id
+    JOIN open_items i ON i.id = given.item_id AND i.customer_id = p.customer_id AND i.currency = p.currency
+    LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
+WHERE i.purpose = 'RECEIVABLE' AND i.open > 0 AND coalesce(o.committed, i.order_id IS NULL) ORDER BY given.n"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,11 @@ async def follow(
     *,
     changed: Collection[UUID] = (),
     taken: Mapping[UUID, Taken] | None = None,
+    planned: Mapping[UUID, Sequence[UUID]] | None = None,
 ) -> list[outbox.Entry]:
     """Posts what the payments have become. `changed`: those whose amount, customer or order is another one than before.
-    `taken`: whose money comes from another owner.
+    `taken`: whose money comes from another owner. `planned`: the items that a payment settles first, in this order, whatever it
+    is for.
 
     A received one is allocated to its order as far as that is still owed; what is above becomes the customer's credit, which
     names the order. The events of allocations are the caller's to record. Raises `PeriodClosed`, `RateMissing`; `Conflict` for a
@@ -82,7 +91,7 @@ async def follow(
     day = {row["id"]: day_of(row["received_at"] or act.now, own.zone) for row in rows}
     day |= {id: each.day for id, each in taken.items()}
     on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows if row["id"] not in taken})
-    owed = await _owed(act, [row["id"] for row in rows if row["status"] == "RECEIVED"])
+    owed = await _owed(act, [row["id"] for row in rows if row["status"] == "RECEIVED"], planned or {})
     entries: list[Entry] = []
     made: list[Made] = []
     for row in rows:
@@ -100,9 +109,14 @@ async def follow(
     return await allocations.post(act, made, before=entries)
 
 
-async def _owed(act: Act, payment_ids: Collection[UUID]) -> dict[UUID, list[Side]]:
-    """What is open of what each payment is for, locked. Payments for the same order share its rests."""
-    found = await act.tx.connection.fetch(OWED, sorted(payment_ids)) if payment_ids else []
+async def _owed(
+    act: Act, payment_ids: Collection[UUID], planned: Mapping[UUID, Sequence[UUID]]
+) -> dict[UUID, list[Side]]:
+    """What is open of what each payment is for, locked, what is planned first. Payments for the same order share its rests."""
+    pairs = [(payment_id, item_id) for payment_id in payment_ids for item_id in planned.get(payment_id, ())]
+    first = await act.tx.connection.fetch(PLANNED, *map(list, zip(*pairs, strict=True))) if pairs else []
+    rest = await act.tx.connection.fetch(OWED, sorted(payment_ids)) if payment_ids else []
+    found = {(row["payment_id"], row["id"]): row for row in (*first, *rest)}.values()
     rests = await items.lock(act, {row["id"] for row in found})
     owed: dict[UUID, list[Side]] = defaultdict(list)
     for row in found:

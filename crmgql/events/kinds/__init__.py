@@ -7,6 +7,7 @@ from itertools import chain
 from crmgql.events.declarations import Kind, NotDeclared
 from crmgql.events.kinds import (
     activities,
+    bank,
     catalog,
     compensation,
     customers,
@@ -32,6 +33,7 @@ CHAPTERS: dict[str, tuple[Kind, ...]] = {
     "sales": sales.KINDS,
     "money": money.KINDS,
     "providers": providers.KINDS,
+    "bank": bank.KINDS,
     "compensation": compensation.KINDS,
     "customers": customers.KINDS,
     "activities": activities.KINDS,

@@ -334,7 +334,7 @@ async def test_an_invoice_s_instalments_are_written_off_the_first_due_first(
         await write_off(crm, order, invoice_id=invoice)
     await write_off(crm, invoice_id=invoice, amount="130.00")
     assert sorted(await owed(database)) == ["0.00", "50.00", "70.00"]
-    named = await database.fetch("SELECT invoice_id, order_id, amount::text FROM write_offs ORDER BY amount DESC")
+    named = await database.fetch("SELECT invoice_id, order_id, amount::text FROM write_offs w ORDER BY w.amount DESC")
     assert [tuple(row) for row in named] == [(invoice, order, "100.00"), (invoice, order, "30.00")]
     await write_off(crm, order)  # with all its invoices, and what is not invoiced
     assert await database.fetchval("SELECT sum(open) FROM open_items") == 0

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from datetime import date
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.domain.jobs import kinds
+from crmgql.domain.money.banking import matches
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.ledger import book
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
 from crmgql.records.records import Act
+from tests.domain import work
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
 from tests.schema import cases_invoices, cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import SECRET, World, money, uuid_of
+from tests.schema.world import NOW, SECRET, World, money, uuid_of
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "howto" / "money.md"
 
 
-def steps(section: str) -> list[str]:
+def steps(section: str, page: Path = PAGE) -> list[str]:
     """The GraphQL documents of a section."""
-    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.S | re.M)
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", page.read_text("utf-8"), re.S | re.M)
     return re.findall(r"```graphql\n(.*?)```", text, re.S)
 
 
@@ -96,6 +103,25 @@ async def test_credit_is_limited(world: World) -> None:
     assert (await world.do("orderConfirm", id=order)).code is None
 
 
+async def test_payments_are_recorded(world: World) -> None:
+    received, expected, receive, ahead = steps("Record a payment")
+    customer = await world.customer()
+    order = await world.order("CONFIRMED", customer)
+
+    async def ask(query: str, **variables: str) -> Any:
+        ((_, payload),) = (await world.ask(query, world.viewer("FINANCE"), **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["payment"]
+
+    first = await ask(received, order=order)
+    assert (first["unallocated"], first["order"]) == ({"amount": "0.00"}, {"outstanding": {"amount": "8.50"}})
+    assert await ask(received, order=order) == first
+    pending = await ask(expected, order=order)
+    assert pending["status"] == "PENDING"
+    assert (await ask(receive, payment=pending["id"]))["order"] == {"outstanding": {"amount": "2.50"}}
+    assert (await ask(ahead, customer=customer))["unallocated"] == {"amount": "20.00"}
+
+
 async def test_payments_are_matched_with_orders(world: World) -> None:
     allocate, undo = steps("Match payments with orders")
     payment, order = await prepaid(world)
@@ -144,6 +170,53 @@ async def test_money_of_nobody_is_assigned_or_returned(world: World) -> None:
     assert shown["data"] == {"payment": {"suspense": {"payer": "A. Non"}}, "order": {"paid": {"amount": "5.00"}}}
     returned = (await world.ask(give_back, finance, receipt=second))["data"]["suspenseReturn"]
     assert returned["suspenseReceipt"] == {"status": "RETURNED", "statusReason": "It was sent twice."}
+
+
+async def test_what_a_bank_says_is_booked(world: World) -> None:
+    create, take, waiting, accept, suspend, ignore = steps("Book what a bank says")
+    finance = world.viewer("FINANCE")
+
+    async def ask(query: str, **variables: Any) -> Any:
+        answer = await world.ask(query, finance, **variables)
+        assert "errors" not in answer, answer
+        ((_, payload),) = answer["data"].items()
+        assert not payload.get("userErrors"), payload
+        return payload
+
+    account = (await ask(create))["bankAccount"]["id"]
+    customer = await world.customer()
+    order = await world.order("CONFIRMED", customer)
+    number = await world.database.fetchval("SELECT number FROM orders WHERE id = $1", uuid_of(order))
+    rows = [("5,00", f"Anzahlung {number}"), ("3,00", "Danke"), ("-1,00", "Gebühr")]
+    balances = ("5,00", "8,00", "7,00")
+    head = "Buchungstag;Betrag;Saldo;Name;IBAN;Zweck\n"
+    text = head + "".join(
+        f"30.10.2026;{amount};{balance};Somebody;DE1;{words}\n"
+        for (amount, words), balance in zip(rows, balances, strict=True)
+    )
+    content = base64.b64encode(text.encode("cp1252")).decode()
+    taken = await ask(take, account=account, content=content)
+    assert (taken["lineCount"], taken["newLineCount"]) == (3, 3)
+    assert taken["bankStatement"] == {
+        "opening": {"amount": "0.00"},
+        "moved": {"amount": "7.00"},
+        "closing": {"amount": "7.00"},
+    }
+
+    @asynccontextmanager
+    async def step() -> AsyncIterator[Act]:
+        async with world.engine.database.transaction() as tx:
+            yield Act(tx, finance)
+
+    await matches.match(step)
+    open_lines = {tuple(each["texts"]): each for each in (await ask(waiting))["nodes"]}
+    named = open_lines[f"Anzahlung {number}",]
+    suggestion = named["suggestions"]["nodes"][0]
+    assert (suggestion["certainty"], suggestion["order"]) == ("LIKELY", {"number": number})
+    accepted = await ask(accept, line=named["id"], suggestion=suggestion["id"])
+    assert accepted["bankLine"]["payment"] == {"amount": {"amount": "5.00"}, "order": {"number": number}}
+    assert (await ask(suspend, line=open_lines["Danke",]["id"]))["bankLine"]["status"] == "SUSPENSE"
+    assert (await ask(ignore, line=open_lines["Gebühr",]["id"]))["bankLine"]["status"] == "IGNORED"
 
 
 async def test_money_is_refunded(world: World) -> None:
@@ -250,8 +323,10 @@ async def test_payments_are_taken_from_a_provider(world: World) -> None:
 
 
 async def test_an_order_in_another_currency_is_settled(world: World) -> None:
-    record, allocate = steps("Settle an order in another currency")
+    rate, record, allocate = steps("Settle an order in another currency")
     finance, customer = world.viewer("FINANCE"), await world.customer()
+    set_to = (await world.ask(rate, finance))["data"]["fxRateSet"]
+    assert set_to == {"fxRate": {"currency": "JPY", "baseCurrency": "USD", "rate": "0.0062"}, "userErrors": []}
     line = {"quantity": "1", "description": "Thing", "unitPrice": money("10.500", "KWD")}
     order = (await world.do("orderCreate", customerId=customer, currency="KWD", lines=[line])).done["id"]
     await world.do("orderConfirm", id=order)
@@ -295,6 +370,35 @@ async def test_an_order_is_invoiced_and_credited(world: World) -> None:
     }
 
 
+async def test_money_is_reconciled(world: World) -> None:
+    share, record, receive, found, close = steps("Reconcile")
+    finance = world.viewer("FINANCE")
+    order = await world.order("CONFIRMED")
+    payment = {"orderId": order, "amount": money("99.00"), "method": "CASH"}
+    assert (await world.do("paymentRecord", **payment)).code is None
+    payout = (await world.ask(record, finance))["data"]["payoutRecord"]["payout"]
+    await work.run(world.engine.database, world.database, kinds.MONEY_RECONCILE, now=NOW + timedelta(days=60))
+    (run,) = (await world.ask(found, finance))["data"]["reconciliationRuns"]["nodes"]
+    exceptions = run["exceptions"]["nodes"]
+    assert run["opened"] >= len(exceptions) > 0
+    odd, late = ([each for each in exceptions if each["kind"] == kind] for kind in ("PAYOUT_DIFFERS", "PAYOUT_LATE"))
+    assert [each["subject"] for each in (*odd, *late)] == [{"id": payout["id"]}] * 2
+    assert odd[0]["amount"] == {"amount": "-0.50", "currency": "EUR"}
+    mine = next(each for each in exceptions if each["subject"] == {"id": order})
+    assert mine["kind"] == "ORDER_PAYMENT_MISMATCH"
+    closed = (await world.ask(close, finance, exception=mine["id"]))["data"]["reconciliationExceptionClose"]
+    assert closed["reconciliationException"]["status"] == "CLOSED"
+    assert closed["reconciliationException"]["closedBy"] is not None
+    paid = (await world.ask(receive, finance, payout=payout["id"]))["data"]["payoutReceive"]["payout"]
+    assert paid["status"] == "PAID"
+    euros = next(
+        each for each in (await world.ask(share, finance))["data"]["moneyExplained"] if each["currency"] == "EUR"
+    )
+    parts = ("allocated", "credit", "unearned", "refunded", "disputed", "suspense")
+    assert Decimal(euros["received"]["amount"]) == sum(Decimal(euros[name]["amount"]) for name in parts)
+    assert (await world.ask(share, world.viewer("SUPPORT")))["errors"]
+
+
 async def test_invoices_are_sent_and_reminded_of(world: World) -> None:
     send, level, stop, resume = steps("Send invoices, and remind of them")
     finance = world.viewer("FINANCE")
@@ -324,6 +428,24 @@ async def test_the_books_are_read(world: World) -> None:
     entry, *_ = (await world.ask(entries, finance))["data"]["ledgerEntries"]["nodes"]
     assert entry["customer"] == {"name": "Acme"}
     assert [(each["debit"], each["credit"]) for each in entry["postings"]] == [("RECEIVABLE", "REVENUE")]
+
+
+async def test_the_readme_shows_money(world: World) -> None:
+    (query,) = steps("Money", ROOT / "README.md")
+    order = uuid_of(await world.order("CONFIRMED"))
+    await world.database.execute("UPDATE orders SET number = 'SO-2441' WHERE id = $1", order)
+    answer = await world.ask(query.replace('"USD"', '"EUR"'), world.viewer("FINANCE"))
+    (total,) = answer["data"]["receivables"]["totals"]
+    (shown,) = answer["data"]["orders"]["nodes"]
+    assert shown["revenue"]["outstanding"] == {"amount": "12.50"}
+    assert Decimal(total["outstanding"]["amount"]) == sum(Decimal(each["amount"]["amount"]) for each in total["ageing"])
+
+
+def test_every_section_has_its_steps_run() -> None:
+    """Only what is done on the command line has no documents."""
+    sections = re.findall(r"^## (.*)", PAGE.read_text("utf-8"), re.M)
+    tested = Path(__file__).read_text("utf-8")
+    assert [each for each in sections if steps(each) and f'steps("{each}")' not in tested] == []
 
 
 async def test_months_are_forecast(world: World) -> None:

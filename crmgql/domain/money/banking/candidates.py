@@ -1,0 +1,118 @@
+"""What lines of statements may be: what customers owe, what was recorded by hand already, and refunds on their way.
+
+Reads only. What it reads is bounded: so many lines at once, and so many of each that they may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from crmgql.domain.money.matching import Customer
+from crmgql.domain.money.plans import OpenItem
+from crmgql.models.names import api_id
+from crmgql.records.records import Act, Row
+
+LINES_AT_ONCE = 5000
+MOST = 200_000
+NEAR = timedelta(days=30)
+"""So far apart a payment or refund that was recorded, and its line, may be."""
+
+# Parameters: the last line before, how many.
+LINES = """
+SELECT * FROM bank_lines WHERE status = 'OPEN' AND id > $1 ORDER BY id LIMIT $2"""
+# Parameters: currencies, how many. What is due first comes first.
+OWED = """
+SELECT i.id, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
+    o.external_id AS order_name, v.number AS invoice_number, c.name
+FROM open_items i JOIN customers c ON c.id = i.customer_id
+    LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
+    LEFT JOIN invoices v ON v.customer_id = i.customer_id AND v.id = i.invoice_id
+WHERE i.purpose = 'RECEIVABLE' AND i.free > 0 AND i.currency = ANY ($1)
+    AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
+ORDER BY coalesce(i.due_on, i.opened_on), i.id LIMIT $2"""
+# Parameters: currencies, first and last day, how many. Payments by way of a bank that no line stands for yet.
+RECORDED = """
+SELECT p.id, p.customer_id, p.currency, p.amount AS open, coalesce(p.received_at, p.created_at)::date AS opened_on, p.order_id,
+    p.invoice_id, p.reference, o.number AS order_number, o.external_id AS order_name, v.number AS invoice_number, c.name
+FROM payments p JOIN customers c ON c.id = p.customer_id
+    LEFT JOIN orders o ON o.customer_id = p.customer_id AND o.id = p.order_id
+    LEFT JOIN invoices v ON v.customer_id = p.customer_id AND v.id = p.invoice_id
+WHERE p.status IN ('PENDING', 'RECEIVED') AND p.provider IS NULL AND p.suspense_id IS NULL AND p.amount > 0 AND p.currency = ANY ($1)
+    AND p.method IN ('BANK_TRANSFER', 'DIRECT_DEBIT', 'BOLETO', 'CHECK', 'OTHER')
+    AND (p.status = 'PENDING' OR p.received_at >= $2::date AND p.received_at < $3::date + 1)
+    AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payment_id = p.id)
+ORDER BY p.received_at, p.id LIMIT $4"""
+REFUNDED = """
+SELECT r.id, r.customer_id, r.currency, r.amount AS open, r.requested_at::date AS opened_on, p.reference, o.number AS order_number,
+    o.external_id AS order_name, v.number AS invoice_number, c.name
+FROM refunds r JOIN customers c ON c.id = r.customer_id
+    LEFT JOIN payments p ON p.customer_id = r.customer_id AND p.id = r.payment_id
+    LEFT JOIN orders o ON o.customer_id = p.customer_id AND o.id = p.order_id
+    LEFT JOIN invoices v ON v.customer_id = p.customer_id AND v.id = p.invoice_id
+WHERE r.status IN ('REQUESTED', 'UNKNOWN', 'SUCCEEDED') AND r.provider IS NULL AND r.currency = ANY ($1)
+    AND (r.status <> 'SUCCEEDED' OR r.ended_at >= $2::date AND r.ended_at < $3::date + 1)
+    AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.refund_id = r.id)
+ORDER BY r.requested_at, r.id LIMIT $4"""
+# Parameters: customers. The accounts that they paid from before.
+PAID_FROM = """
+SELECT DISTINCT customer_id, counterparty FROM bank_lines WHERE customer_id = ANY ($1) AND payment_id IS NOT NULL AND counterparty IS NOT NULL"""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Lines, and what they may be; `documents`: the order and the invoice of an item, by its id."""
+
+    lines: Sequence[Row]
+    owed: Sequence[OpenItem]
+    recorded: Sequence[OpenItem]
+    refunds: Sequence[OpenItem]
+    customers: Sequence[Customer]
+    documents: Mapping[UUID, tuple[UUID | None, UUID | None]]
+
+
+async def read(act: Act, *, after: UUID) -> Candidates:
+    """Open lines behind one in the order of their ids, and all that they may be."""
+    fetch = act.tx.connection.fetch
+    lines = [dict(row) for row in await fetch(LINES, after, LINES_AT_ONCE)]
+    currencies = sorted({line["currency"] for line in lines})
+    days = [line["booked_on"] for line in lines]
+    near = (min(days) - NEAR, max(days) + NEAR) if days else (act.today, act.today)
+    owed = await fetch(OWED, currencies, MOST)
+    recorded = await fetch(RECORDED, currencies, *near, MOST)
+    refunds = await fetch(REFUNDED, currencies, *near, MOST)
+    names = {row["customer_id"]: row["name"] for row in (*owed, *recorded, *refunds)}
+    accounts: dict[UUID, list[str]] = {}
+    for row in await fetch(PAID_FROM, sorted(names)):
+        accounts.setdefault(row["customer_id"], []).append(row["counterparty"])
+    return Candidates(
+        lines,
+        [_item(row) for row in owed],
+        [_item(row, _own_ids("Payment", row["id"])) for row in recorded],
+        [_item(row, _own_ids("Refund", row["id"])) for row in refunds],
+        [Customer(id, name, tuple(accounts.get(id, ()))) for id, name in names.items()],
+        {row["id"]: (row["order_id"], row["invoice_id"]) for row in owed},
+    )
+
+
+def _own_ids(record: str, id: UUID) -> tuple[str, str]:
+    """What the record itself may be called in a transfer; without the prefix it fits an end-to-end id."""
+    return api_id(record, id), id.hex
+
+
+def _item(row: Any, ids: Iterable[str] = ()) -> OpenItem:
+    numbers = [row["invoice_number"], row["order_number"], row["order_name"], row.get("reference")]
+    known = tuple(filter(None, (*numbers, *ids)))
+    return OpenItem(
+        row["id"],
+        row["customer_id"],
+        row["currency"],
+        row["open"],
+        row["opened_on"],
+        row.get("due_on"),
+        label=known[0] if known else "",
+        references=known,
+    )
