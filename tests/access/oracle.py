@@ -197,11 +197,12 @@ class Oracle:
         return self.written(kind, field, row)
 
     def changes(self, event: Row) -> Iterator[dict[str, Any]]:
-        """Those of the event's audit entry, of fields that the viewer may read whatever the row."""
+        """Those of the event's audit entry, of fields that the viewer may read whatever the row. What leads to a record is no such field."""
         kind = event["subject_type"]
         fields = getattr(self.schema.type_map.get(kind), "fields", {})
         for column, (before, after) in sorted(json.loads(self.audit[event["id"]]["kept"]).items()):
-            if column in fields and self.sight.may_filter(kind, column):
+            leads_on = (kind, column) in ONE or ("*", column) in ONE
+            if column in fields and not leads_on and self.sight.may_filter(kind, column):
                 yield {"field": column, "before": before, "after": after}
 
     def written(self, kind: str, field: str, row: Row) -> Any:

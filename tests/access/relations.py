@@ -102,7 +102,7 @@ ONE = {
     ("*", "invoice"): "Invoice",
     ("*", "invoiceLine"): "InvoiceLine",
     ("*", "creditNote"): "CreditNote",
-    ("*", "email"): "EmailMessage",
+    ("Reminder", "email"): "EmailMessage",
     ("Customer", "parent"): "Customer",
     ("Team", "parent"): "Team",
     ("*", "calendar"): "BusinessCalendar",
