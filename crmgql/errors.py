@@ -154,6 +154,13 @@ class DisputeExceedsPayment(CrmError):
     final = True
 
 
+class WriteOffExceedsOpen(CrmError):
+    """More would be written off than is still owed for the order."""
+
+    code = "WRITE_OFF_EXCEEDS_OPEN"
+    final = True
+
+
 class Throttled(CrmError):
     code = "THROTTLED"
 

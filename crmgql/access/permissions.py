@@ -133,6 +133,10 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "money": (
         Permission("payment.read", "seeing payments, by the customer's owner", BY_OWNER),
         Permission("payment.write", "recording payments, and that they failed or were refunded"),
+        Permission(
+            "writeOff.approve", "writing off more of an order than the company's tolerance, with `payment.write`"
+        ),
+        Permission("suspense.read", "seeing money of which nobody knows whose it is"),
         Permission("paymentAccount.read", "seeing our accounts at payment providers, without their secrets"),
         Permission("paymentAccount.write", "making, changing and disabling our accounts at payment providers"),
         Permission("providerEvent.read", "seeing what payment providers say, and what became of it"),

@@ -75,7 +75,7 @@ declare(
     owner.assign ticket.assign leadQueue.assign
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
     order.read order.write credit.approve payment.read payment.write rate.write period.write period.adjust
-    ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
+    suspense.read writeOff.approve ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
     commission.read
     task.read.own job.read.own email.read.own audit.read
     """,
@@ -129,7 +129,7 @@ declare(
     f"""{COMMON} {CUSTOMERS[Reach.ALL]}
     owner.assign ticket.assign leadQueue.assign
     contact.write ticket.write product.write opportunity.write lead.read lead.write
-    order.read order.write payment.read payment.write
+    order.read order.write payment.read payment.write suspense.read
     task.read job.read.own email.read.own
     webhook.read.own webhook.write.own
     """,

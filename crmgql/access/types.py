@@ -92,6 +92,8 @@ ENTRIES |= {
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),
     "Allocation": Access("payments", "allocations", under_customer("payment.read"), "payment.write", vouches=True),
+    "SuspenseReceipt": Access("payments", "suspense_receipts", permitted("suspense.read"), "payment.write"),
+    "WriteOff": Access("payments", "write_offs", under_customer("payment.read"), "payment.write", vouches=True),
     "Invoice": Access("invoices", "invoices", under_customer("payment.read"), "payment.write", vouches=True),
     "InvoiceLine": Access("invoices", "invoice_lines", under_customer("payment.read"), vouches=True),
     "Instalment": Access("invoices", "instalments", under_customer("payment.read"), vouches=True),

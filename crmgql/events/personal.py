@@ -43,8 +43,10 @@ COLUMNS: dict[str, frozenset[str]] = {
         "Payment": "reference",
         "PoolItem": "shown",
         "SellerProfile": "attributes",
+        "SuspenseReceipt": "payer reference status_reason",
         "Task": "subject description",
         "Ticket": "subject description",
+        "WriteOff": "reason",
         "User": "name email city state postal_code",
     }.items()
 }

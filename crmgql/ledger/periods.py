@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from crmgql import access
 from crmgql.ledger import book
+from crmgql.ledger.postings import Entry
 from crmgql.records.records import Act
 
 TAKE = "SELECT pg_advisory_xact_lock(periods_lock($1))"
@@ -24,3 +28,9 @@ def adjusts(act: Act) -> bool:
         and access.may(viewer.who, "period.adjust")
         and access.has_scope(viewer.who, "AccountingPeriod", "write")
     )
+
+
+def adjusting(act: Act, entries: Iterable[Entry]) -> list[Entry]:
+    """The entries, adjusting where the viewer's may be."""
+    may = adjusts(act)
+    return [replace(each, is_adjusting=may) for each in entries]

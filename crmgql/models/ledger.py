@@ -267,6 +267,7 @@ class OpenItem(Model, metaclass=Undescribed):
         composite_keys = (
             CompositeKey("open_items_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("open_items_payment", ("payment_id",), "payments", ("id",)),
+            CompositeKey("open_items_suspense", ("suspense_id",), "suspense_receipts", ("id",)),
             CompositeKey("open_items_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
                 "open_items_invoice_id", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id"), deferred=True
@@ -293,6 +294,7 @@ class OpenItem(Model, metaclass=Undescribed):
             index("open_items_customer", "customer_id", "id"),
             index("open_items_order", "customer_id", "order_id", "id"),
             index("open_items_payment", "payment_id", "id"),
+            partial("open_items_suspense", "suspense_id IS NOT NULL", "suspense_id"),
             index("open_items_invoice", "customer_id", "invoice_id", "id"),
             index("open_items_credit_note", "customer_id", "credit_note_id", "id"),
             partial("open_items_dispute", "dispute_id IS NOT NULL", "customer_id", "dispute_id"),

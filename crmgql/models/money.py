@@ -1,4 +1,4 @@
-"""Payments, what settles what, and what customers owe and have."""
+"""Payments, what settles what, what is written off, and what customers owe and have."""
 
 from __future__ import annotations
 
@@ -44,8 +44,49 @@ class PaymentStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class SuspenseStatus(StrEnum):
+    OPEN = "OPEN"
+    ASSIGNED = "ASSIGNED"
+    RETURNED = "RETURNED"
+
+
+class SuspenseReceipt(Editable):
+    """Money that came in and of which nobody knows whose it is. `payer`, `reference`: what whoever paid said.
+
+    It ends as a payment of a customer, or it goes back; until then it lies in the company's own books.
+    """
+
+    amount = AmountField()
+    currency = fields.CharField(max_length=3)
+    method = fields.CharField(max_length=20)
+    status = fields.CharField(max_length=20, db_default="OPEN")
+    status_reason: Any = fields.CharField(max_length=1000, null=True)
+    received_at = fields.DatetimeField()
+    ended_at: Any = fields.DatetimeField(null=True)
+    payer: Any = fields.CharField(max_length=200, null=True)
+    reference: Any = fields.CharField(max_length=100, null=True)
+    provider: Any = fields.CharField(max_length=50, null=True)
+    provider_reference: Any = fields.CharField(max_length=200, null=True)
+
+    class Meta:
+        table = "suspense_receipts"
+        constraints = [
+            origin_unique("suspense_receipts"),
+            unique("suspense_receipts_provider_reference", "provider", "provider_reference"),
+            check("suspense_receipts_amount_positive", "amount > 0"),
+            check("suspense_receipts_method", one_of("method", PaymentMethod)),
+            check("suspense_receipts_status", one_of("status", SuspenseStatus)),
+            check("suspense_receipts_ended", "(ended_at IS NULL) = (status = 'OPEN')"),
+            *amounts("suspense_receipts", "amount"),
+        ]
+        indexes = [
+            index("suspense_receipts_received", "received_at", "id"),
+            index("suspense_receipts_created", "created_at", "id"),
+        ]
+
+
 class Payment(Editable):
-    """Money that came in, or should. Without an order it is a prepayment."""
+    """Money that came in, or should. Without an order it is a prepayment. `suspense`: what it was before anybody knew whose it is."""
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="payments", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="payments", null=True, on_delete=fields.RESTRICT)
@@ -59,11 +100,15 @@ class Payment(Editable):
     reference: Any = fields.CharField(max_length=100, null=True)
     provider: Any = fields.CharField(max_length=50, null=True)
     provider_reference: Any = fields.CharField(max_length=200, null=True)
+    suspense: Any = fields.ForeignKeyField(
+        "crm.SuspenseReceipt", related_name="payments", null=True, on_delete=fields.RESTRICT
+    )
 
     class Meta:
         table = "payments"
         constraints = [
             origin_unique("payments"),
+            unique("payments_suspense_once", "suspense_id", where="suspense_id IS NOT NULL"),
             unique("payments_provider_reference", "provider", "provider_reference"),
             unique("payments_customer_id", "customer_id", "id"),
             unique("payments_id_currency", "id", "currency"),
@@ -136,6 +181,7 @@ class Allocation(Record):
             check("allocations_owed", "num_nonnulls(order_id, invoice_id) > 0"),
             check("allocations_source", "num_nonnulls(payment_id, credit_note_id) = 1"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
+            unique("allocations_customer_id", "customer_id", "id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
             unique("allocations_figures", "customer_id", "id", *ALLOCATED),
             *amounts("allocations", "amount"),
@@ -166,6 +212,75 @@ class Allocation(Record):
             index("allocations_by_invoice", "customer_id", "invoice_id", "id"),
             index("allocations_by_credit_note", "customer_id", "credit_note_id", "id"),
             index("allocations_created", "created_at", "id"),
+        ]
+
+
+class WriteOffAccount(StrEnum):
+    """Where the amount goes: bad debts and small differences, or what no one owes."""
+
+    WRITE_OFF = "WRITE_OFF"
+    ROUNDING = "ROUNDING"
+
+
+WRITTEN_OFF = ("item_id", "currency", "amount", "account")
+"""What a write-off and the one that undoes it have in common, besides the customer; the item says which documents it is of."""
+
+
+class WriteOff(Record):
+    """A part of an order or an invoice that nobody asks for any more. It is never changed: undoing it is another row with the same figures,
+    whose entry reverses that of the row that it undoes.
+
+    `allocation`: the one that it completes, with which it is undone. The reason goes when the customer is erased.
+    """
+
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name="write_offs", on_delete=fields.RESTRICT)
+    order: Any = fields.ForeignKeyField("crm.Order", related_name="write_offs", null=True, on_delete=fields.RESTRICT)
+    invoice: Any = fields.ForeignKeyField(
+        "crm.Invoice", related_name="write_offs", null=True, on_delete=fields.RESTRICT
+    )
+    allocation: Any = fields.ForeignKeyField(
+        "crm.Allocation", related_name="write_offs", null=True, on_delete=fields.RESTRICT
+    )
+    undoes: Any = fields.ForeignKeyField("crm.WriteOff", related_name="undone_by", null=True, on_delete=fields.RESTRICT)
+    item_id = fields.UUIDField()
+    currency = fields.CharField(max_length=3)
+    amount = AmountField()
+    account = fields.CharField(max_length=10, db_default="WRITE_OFF")
+    reason: Any = fields.CharField(max_length=1000, null=True)
+    written_off_on = fields.DateField()
+    entry_id = fields.UUIDField()
+
+    class Meta:
+        table = "write_offs"
+        constraints = [
+            check("write_offs_amount_positive", "amount > 0"),
+            check("write_offs_owed", "num_nonnulls(order_id, invoice_id) > 0"),
+            check("write_offs_account", one_of("account", WriteOffAccount)),
+            unique("write_offs_entry_once", "customer_id", "entry_id"),
+            unique("write_offs_undone_once", "customer_id", "undoes_id"),
+            unique("write_offs_figures", "customer_id", "id", *WRITTEN_OFF),
+            *amounts("write_offs", "amount"),
+        ]
+        composite_keys = (
+            CompositeKey("write_offs_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
+            CompositeKey("write_offs_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+            CompositeKey(
+                "write_offs_allocation", ("customer_id", "allocation_id"), "allocations", ("customer_id", "id")
+            ),
+            CompositeKey("write_offs_entry", ("customer_id", "entry_id"), "ledger_entries", ("owner_id", "id")),
+            CompositeKey("write_offs_item", ("item_id",), "open_items", ("id",)),
+            CompositeKey(
+                "write_offs_undoes",
+                ("customer_id", "undoes_id", *WRITTEN_OFF),
+                "write_offs",
+                ("customer_id", "id", *WRITTEN_OFF),
+            ),
+        )
+        indexes = [
+            index("write_offs_by_order", "customer_id", "order_id", "id"),
+            index("write_offs_by_invoice", "customer_id", "invoice_id", "id"),
+            index("write_offs_by_allocation", "customer_id", "allocation_id"),
+            index("write_offs_created", "created_at", "id"),
         ]
 
 

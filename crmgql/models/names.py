@@ -66,6 +66,7 @@ PREFIXES = {
     "Stage": "stg",
     "StageTransition": "stt",
     "StaleAlert": "sta",
+    "SuspenseReceipt": "sus",
     "Task": "tsk",
     "Team": "tea",
     "Ticket": "tic",
@@ -73,6 +74,7 @@ PREFIXES = {
     "WebhookAttempt": "wha",
     "WebhookDelivery": "whd",
     "WebhookEndpoint": "whe",
+    "WriteOff": "wro",
 }
 
 

@@ -18,7 +18,8 @@ LAST_DAY = (
 class Company(Editable):
     """The company. `timezone` says when its days begin, `first_day_of_week` is an ISO weekday, Monday is 1.
 
-    `revenue_statuses`: the statuses in which reports count an order.
+    `revenue_statuses`: the statuses in which reports count an order. `write_off_tolerances`: by currency the amount, as text, up to
+    which what is left open of an order is written off by itself.
     """
 
     name = fields.CharField(max_length=200)
@@ -28,6 +29,7 @@ class Company(Editable):
     fiscal_year_start_day = fields.IntField(db_default=1)
     default_currency = fields.CharField(max_length=3, db_default="USD")
     locale = fields.CharField(max_length=35, db_default="en-US")
+    write_off_tolerances: Any = fields.JSONField(db_default={})
     address: Any = fields.CharField(max_length=1000, null=True)
     tax_id: Any = fields.CharField(max_length=50, null=True)
     payment_terms = fields.CharField(max_length=200, db_default="NET 30")

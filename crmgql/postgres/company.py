@@ -7,24 +7,29 @@ again at once, others within `BELIEVED_S`. The database itself refuses an entry 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from time import monotonic
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from crmgql.postgres.connection import Connection
 
 BELIEVED_S = 5.0
-READ = "SELECT id, timezone, currency FROM companies JOIN books ON company_id = id"
+READ = "SELECT id, timezone, currency, write_off_tolerances FROM companies JOIN books ON company_id = id"
 
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """`currency` is that of its books."""
+    """`currency` is that of its books. `tolerances`: by currency, up to which amount what is left open of an order is written off."""
 
     id: UUID
     zone: ZoneInfo
     currency: str
+    tolerances: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 NONE = Company(UUID(int=0), ZoneInfo("UTC"), "USD")
@@ -33,7 +38,10 @@ NONE = Company(UUID(int=0), ZoneInfo("UTC"), "USD")
 
 async def read(connection: Connection) -> Company:
     row = await connection.fetchrow(READ)
-    return Company(row["id"], ZoneInfo(row["timezone"]), row["currency"]) if row else NONE
+    if row is None:
+        return NONE
+    tolerances = {currency: Decimal(text) for currency, text in orjson.loads(row["write_off_tolerances"]).items()}
+    return Company(row["id"], ZoneInfo(row["timezone"]), row["currency"], tolerances)
 
 
 class CompanyBelief:

@@ -16,6 +16,7 @@ log = structlog.get_logger("crmgql")
 ORDER = "The order would no longer be what the books say of it"
 PAYMENT = "The payment would no longer be what the books say of it"
 ALLOCATION = "The allocation would not be what the books say of it"
+WRITE_OFF = "The write-off would not be what the books say of it"
 INVOICE = "The invoice would not be what the books say of it"
 CREDIT_NOTE = "The credit note would not be what the books say of it"
 DISPUTE = "The dispute would not be what the books say of it"
@@ -33,6 +34,10 @@ REASONS = {
     "payments_kept": PAYMENT,
     "allocations_posted": ALLOCATION,
     "allocations_undone": ALLOCATION,
+    "suspense_receipts_posted": "The money in suspense would not be what the books say of it",
+    "payments_suspense_kept": PAYMENT,
+    "write_offs_posted": WRITE_OFF,
+    "write_offs_recorded": WRITE_OFF,
     "invoices_posted": INVOICE,
     "credit_notes_posted": CREDIT_NOTE,
     "disputes_posted": DISPUTE,

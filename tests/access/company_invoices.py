@@ -29,6 +29,9 @@ def fill(made: dict[str, list[Row]]) -> None:
         allocation["credit_note_id"] = key("credit_notes", notes[0]) if notes else None
         if notes:
             allocation["payment_id"] = None
+    for number, write_off in enumerate(made["write_offs"]):
+        own = [at for at, each in enumerate(made["invoices"], 1) if each["order_id"] == write_off["order_id"]]
+        write_off["invoice_id"] = key("invoices", own[0]) if own and number % 6 < 3 else None
 
 
 def _parties(number: int) -> Row:

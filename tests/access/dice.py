@@ -66,6 +66,8 @@ TABLES = (
     "fx_rates",
     "accounting_periods",
     "allocations",
+    "write_offs",
+    "suspense_receipts",
     "invoices",
     "invoice_lines",
     "instalments",

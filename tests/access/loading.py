@@ -17,7 +17,7 @@ from tests.access.values import DOCUMENT
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"))
 """Foreign keys to rows that come later."""
 
-POSTED = ("allocations", "refunds", "disputes", *company_invoices.TABLES)
+POSTED = ("allocations", "write_offs", "suspense_receipts", "refunds", "disputes", *company_invoices.TABLES)
 """What is as its entries are, which these are not: inserted with the triggers off."""
 
 
@@ -48,7 +48,8 @@ async def load(connection: asyncpg.Connection) -> None:
             await connection.execute(f"DELETE FROM {table}")
             await _insert(connection, table, made[table])
         for row in made["payments"]:
-            await connection.execute("UPDATE payments SET invoice_id = $1 WHERE id = $2", row["invoice_id"], row["id"])
+            given = (row["invoice_id"], row["suspense_id"], row["id"])
+            await connection.execute("UPDATE payments SET invoice_id = $1, suspense_id = $2 WHERE id = $3", *given)
         await connection.execute("DELETE FROM postings; DELETE FROM ledger_entries")
         entries = made["ledger_entries"]
         plain = [{name: each[name] for name in each if name != "created_at"} for each in entries]
@@ -62,9 +63,8 @@ async def load(connection: asyncpg.Connection) -> None:
 
 async def _insert(connection: asyncpg.Connection, table: str, listed: list[Row]) -> None:
     for row in listed:
-        given = {
-            name: value for name, value in row.items() if (table, name) not in (*LATER, ("payments", "invoice_id"))
-        }
+        later = (*LATER, ("payments", "invoice_id"), ("payments", "suspense_id"))
+        given = {name: value for name, value in row.items() if (table, name) not in later}
         names = ", ".join(given)
         places = ", ".join(f"${index}" for index in range(1, len(given) + 1))
         await connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *given.values())

@@ -2,7 +2,8 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of contracts and their plans, orders, lines, payments, their allocations, refunds and disputes, invoices and credit notes; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of contracts and their plans, orders, lines, payments, their allocations, refunds, disputes and write-offs, invoices and credit notes; who is a marketer and something else sees these as the other.
+- Money of which nobody knows whose it is, is for administrators, finance and integrations.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
@@ -102,6 +103,8 @@ TABLE_OF = {
     "Export": "exports",
     "FxRate": "fx_rates",
     "Allocation": "allocations",
+    "WriteOff": "write_offs",
+    "SuspenseReceipt": "suspense_receipts",
     "Refund": "refunds",
     "Dispute": "disputes",
     "AccountingPeriod": "accounting_periods",
@@ -118,7 +121,7 @@ TABLE_OF = {
 SCOPES: dict[str, tuple[str, ...]] = {
     "settings": ("Company",),
     "rates": ("FxRate",),
-    "payments": ("Allocation", "Refund", "Dispute"),
+    "payments": ("Allocation", "WriteOff", "SuspenseReceipt", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
     "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
     "providers": ("PaymentAccount", "ProviderEvent"),
@@ -145,6 +148,7 @@ OPEN_TO_ALL = {
 }
 SEEN_AS_PAYMENTS = (
     "Allocation",
+    "WriteOff",
     "Refund",
     "Dispute",
     "Invoice",
@@ -279,6 +283,7 @@ class Sight:
             "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles) and self._subject(row),
             "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
+            "SuspenseReceipt": lambda row: bool(roles & {"ADMIN", "FINANCE", "INTEGRATION"}),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
             "EventSubscription": lambda row: "ADMIN" in roles or row["owner_id"] == self.user_id,

@@ -22,6 +22,7 @@ COMPUTED = {
     ("Product", "margin"),
     ("Allocation", "undone"),
     ("ContractPayment", "received"),
+    ("WriteOff", "undone"),
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
@@ -84,7 +85,12 @@ class Values:
         for refund in rows["refunds"]:
             if refund["status"] == "SUCCEEDED":
                 self.refunded[refund["payment_id"]] += refund["amount"]
-        self.undone = {row["undoes_id"] for row in rows["allocations"]}
+        self.undone = {row["undoes_id"] for table in ("allocations", "write_offs") for row in rows[table]}
+        self.written_off: dict[Any, Decimal] = defaultdict(Decimal)
+        for row in rows["write_offs"]:
+            amount = row["amount"] if row["undoes_id"] is None else -row["amount"]
+            for document in (row["order_id"], row["invoice_id"]):
+                self.written_off[document] += amount
         self.paid_before: dict[Any, Decimal] = defaultdict(Decimal)
         for part in rows["instalments"]:
             self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
@@ -103,7 +109,7 @@ class Values:
         if kind == "Product":
             price, cost = row["price_amount"], row["cost_amount"]
             return None if price is None or cost is None else money(price - cost, row["currency"])
-        if kind == "Allocation":
+        if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
         if kind == "ContractPayment":
             return money(self.plan_received(row), row["currency"])
@@ -125,13 +131,14 @@ class Values:
         """The books know nothing of the company's invoices: what was paid of one was paid before."""
         if field == "credited":
             return Decimal(row["credited_amount"])
-        return self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+        before = self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
+        return before - self.written_off[row["id"]] if field == "paid" else before
 
     def order_invoiced(self, order: Row) -> Decimal:
         return Decimal(order["invoiced_amount"])
 
     def order_paid(self, order: Row) -> Decimal:
-        return self.received[order["id"]]
+        return self.received[order["id"]] - self.written_off[order["id"]]
 
     def order_outstanding(self, order: Row) -> Decimal:
         if order["status"] not in SOLD:

@@ -36,6 +36,8 @@ REFUSED = {
     "contracts_pkey": KEY,
     "contract_payments_pkey": KEY,
     "allocations_pkey": KEY,
+    "write_offs_pkey": KEY,
+    "payments_suspense_once": "moves to a table of claims (suspense → payment)",
     **dict.fromkeys(("invoices_origin", "credit_notes_origin"), ORIGIN),
     **dict.fromkeys(("invoices_number", "invoices_sequence", "credit_notes_number", "credit_notes_sequence"), NUMBERS),
     **dict.fromkeys((f"{table}_pkey" for table in DOCUMENTS), KEY),

@@ -311,6 +311,8 @@ PLAIN = {
     "ScoreRule": {"name", "field", "operator", "value"},
     "SellerProfile": {"hours"},
     "Stage": {"name"},
+    "WriteOff": {"account"},
+    "SuspenseReceipt": {"method", "provider", "provider_reference"},
     "Company": {
         "name",
         "timezone",
@@ -320,6 +322,7 @@ PLAIN = {
         "tax_id",
         "payment_terms",
         "revenue_statuses",
+        "write_off_tolerances",
     },
     "FxRate": {"base_currency"},
     "AccountCode": {"purpose", "code", "name", "name_zh"},

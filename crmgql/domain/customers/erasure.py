@@ -79,6 +79,7 @@ NOTICES = f"{OF_EITHER} OR opportunity_id IN (SELECT id FROM opportunities WHERE
 DIGESTS = f"""id IN (
     SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NOTICES}) n ON n.user_id = e.user_id
     WHERE strpos(e.subject, n.title) > 0 OR strpos(e.body, n.title) > 0)"""
+SUSPENDED = f"id IN (SELECT suspense_id FROM payments WHERE {OF_CUSTOMER})"
 UNERASED = f"explanation <> '{NAME}' AND lead_id = ANY ($4)"
 PLACE = "city = NULL, state = NULL, postal_code = NULL"
 LEAD = "external_id = NULL, company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
@@ -113,6 +114,8 @@ BLANKS = (
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank("SuspenseReceipt", "suspense_receipts", "payer = NULL, reference = NULL, status_reason = NULL", SUSPENDED),
+    Blank("WriteOff", "write_offs", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}", False),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
     Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),
     Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),

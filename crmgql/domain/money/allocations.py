@@ -18,13 +18,13 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.money import exchanging
+from crmgql.domain.money import exchanging, sides, write_offs
 from crmgql.domain.money.allocating import allocated
 from crmgql.domain.money.exchanging import Cross, Pair
+from crmgql.domain.money.sides import OWED, PAID, Named, Side
+from crmgql.domain.money.write_offs import Owed, Short
 from crmgql.domain.sales import revenue
 from crmgql.errors import (
-    AllocationExceedsOpen,
-    AllocationExceedsPayment,
     BadUserInput,
     IllegalTransition,
 )
@@ -33,26 +33,11 @@ from crmgql.events.canonical import as_json
 from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, new_id
-from crmgql.models import Allocation, Invoice, Order, Payment, Purpose
+from crmgql.models import Allocation, Payment
 from crmgql.records import money, records
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
-# Parameters: customer, the payment's currency, payment or null for the customer's credit, order and invoice or null for all, the currency of
-# what is owed. What is left, then what is open: by the days on which it is due, or was ordered where it has none yet.
-RESTS = """
-SELECT i.id, i.purpose, NULL::uuid AS order_id, NULL::uuid AS invoice_id, i.payment_id, i.credit_note_id, i.opened_on,
-    i.opened_on AS day, NULL::timestamptz AS ordered_at
-FROM open_items i WHERE i.owner_id = $1 AND i.currency = $2 AND i.open > 0
-    AND CASE WHEN $3::uuid IS NULL THEN i.purpose = 'CREDIT' ELSE i.payment_id = $3 AND i.purpose IN ('UNEARNED', 'CREDIT') END
-UNION ALL
-SELECT i.id, i.purpose, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, coalesce(i.due_on, (o.ordered_at AT TIME ZONE 'UTC')::date),
-    o.ordered_at
-FROM open_items i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
-WHERE i.owner_id = $1 AND i.currency = $6 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
-    AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
-    AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5)
-ORDER BY day, ordered_at, order_id, id"""
 # Parameters: orders. Where a payment that names one has something left, or credit names one: the rests, oldest first, and what is
 # open of the order.
 NAMED = """
@@ -81,11 +66,6 @@ SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_not
 FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, payment_id uuid, credit_note_id uuid,
     undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text, paid_amount numeric, rate_id uuid,
     paid_rate_id uuid, allocated_on date, entry_id uuid)"""
-OWED = ("order_id", "invoice_id")
-PAID = ("payment_id", "credit_note_id")
-"""The documents of a side, of which each item names at least one."""
-
-
 Document = tuple[str, UUID]
 """The type and id of what an entry is of."""
 
@@ -93,20 +73,11 @@ Document = tuple[str, UUID]
 @dataclass(frozen=True, slots=True)
 class Made:
     """A part of a payment, or of a credit, that settles a part of an order or an invoice, or the undoing of one, and the entry that
-    posts it."""
+    posts it. `rest`: what is left of the receivable, where it is settled for the first time."""
 
     row: Row
     entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What is open of an order or an invoice, or left of a payment or a credit note, and the day since when it is there. Its rest
-    goes down as it is allocated. `documents`: the ids, by column."""
-
-    documents: Row
-    rest: Rest
-    since: date
+    rest: Rest | None = None
 
 
 def spread(
@@ -157,7 +128,7 @@ def make(
         "allocated_on": on,
         **used,
     }
-    return Made(row, entry)
+    return Made(row, entry, owed.rest)
 
 
 def again(
@@ -190,20 +161,36 @@ async def post(
     before: Sequence[Entry] = (),
     after: Sequence[Entry] = (),
     refusals: book.Refusals | None = None,
+    written_off: Sequence[write_offs.Made] | None = None,
 ) -> list[outbox.Entry]:
     """Posts the entries, in their order between those `before` and `after`, and records the allocations. The caller records the
-    events. Raises as `book.post`."""
-    entries = _adjusting(act, [*before, *(each.entry for each in made), *after])
-    posted = (await book.post(act, entries, refusals=refusals))[len(before) :]
+    events. Raises as `book.post`.
+
+    Unless `written_off` says what is written off and no longer is: what payments leave open of a receivable within the tolerance,
+    and what completes allocations that are undone.
+    """
+    if written_off is None:
+        undone = [(each.row["customer_id"], each.row["undoes_id"]) for each in made if each.row.get("undoes_id")]
+        completing = await write_offs.completing(act, undone)
+        written_off = [*completing, *await write_offs.by_rule(act, list(_paid(made).values()))]
+    entries = [*before, *(each.entry for each in made), *after, *(each.entry for each in written_off)]
+    posted = await book.post(act, periods.adjusting(act, entries), refusals=refusals)
+    posted, others = posted[len(before) :], posted[len(entries) - len(written_off) :]
     rows = [each.row | {"entry_id": entry.id} for each, entry in zip(made, posted, strict=False)]
     if rows:
         await act.tx.connection.execute(RECORD, as_json(rows))
-    return [_event(row) for row in rows]
+    return [*(_event(row) for row in rows), *await write_offs.record(act, written_off, others)]
 
 
-def _adjusting(act: Act, entries: Sequence[Entry]) -> list[Entry]:
-    adjusts = periods.adjusts(act)
-    return [replace(each, is_adjusting=adjusts) for each in entries]
+def _paid(made: Sequence[Made]) -> dict[UUID, Owed]:
+    """By receivable what is left of it, with the allocation that settled the last part."""
+    found = {}
+    for each in made:
+        row = each.row
+        if each.rest is not None:
+            documents = {column: row[column] for column in OWED}
+            found[row["item_id"]] = Owed(row["customer_id"], documents, each.rest, row["allocated_on"], row["id"])
+    return found
 
 
 def _document(paid: Row) -> Document:
@@ -227,6 +214,7 @@ async def allocate(
     order_id: UUID | None = None,
     invoice_id: UUID | None = None,
     amount: Money | None = None,
+    write_off: Short | None = None,
     order_amount: Money | None = None,
     expected_version: int | None = None,
 ) -> UUID:
@@ -234,8 +222,9 @@ async def allocate(
     of a payment.
 
     Without an amount it is as much as fits, which may be nothing where neither is named. For an order or invoice in another currency,
-    `order_amount` is what the amount settles of it; where one of the two is left out, it follows at the day's rates. Raises
-    `AllocationExceedsOpen`, `AllocationExceedsPayment`, `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`, `RateMissing`.
+    `order_amount` is what the amount settles of it; where one of the two is left out, it follows at the day's rates. `write_off`:
+    what is written off of the named one in the same act. Raises `AllocationExceedsOpen`, `AllocationExceedsPayment`,
+    `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`, `RateMissing`; as `write_offs.write_off` does.
     """
     access.require_write(act.viewer, "Payment")
     payment = await records.lock(act, Payment, id, expected_version=expected_version)
@@ -243,9 +232,11 @@ async def allocate(
         raise IllegalTransition(f"A {payment['status']} payment settles nothing; it has to be received.", field="id")
     own, currency = await book.company_of(act), payment["currency"]
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
-    named = await to_settle(act, payment["customer_id"], order_id, invoice_id)
+    named = await sides.to_settle(
+        act, order_id, invoice_id, customer_id=payment["customer_id"], alone=write_off is not None
+    )
     order_currency = currency if named is None else named.currency
-    owed, paid = await rests(act, payment, named, payment_id=id)
+    owed, paid = await sides.rests(act, payment, named, payment_id=id)
     if named is not None and order_currency != currency:
         wanted = order_amount and money.amount(order_amount, order_currency, field="orderAmount", positive=True)
         made = await _exchange(act, payment, named, owed, paid, limit, wanted, own.currency)
@@ -255,8 +246,8 @@ async def allocate(
         )
     else:
         if limit is not None or named is not None:
-            check_left(limit, paid, currency, field="amount" if limit else "id")
-            check_open(limit, owed, currency, named, field="amount" if limit or named is None else named.field)
+            sides.check_left(limit, paid, currency, field="amount" if limit else "id")
+            sides.check_open(limit, owed, currency, named, field="amount" if limit or named is None else named.field)
         fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
         made = list(
             spread(fits, owed, paid, customer_id=payment["customer_id"], on=act.today, base_currency=own.currency)
@@ -264,41 +255,22 @@ async def allocate(
     if made:
         payload = {"amount": (sum(each.row["paid_amount"] for each in made), currency)}
         await records.change(act, Payment, payment, {}, kind="payment.allocated", payload=payload, touch=True)
-        await outbox.record_many(act.tx, act.viewer, await post(act, made))
+        written_off = None if write_off is None else await _written_off(act, named, owed, made, write_off)
+        await outbox.record_many(act.tx, act.viewer, await post(act, made, written_off=written_off))
     return id
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """An order or an invoice that is to be settled: what it is called, the input's field, and which of the two."""
-
-    noun: str
-    currency: str
-    order_id: UUID | None = None
-    invoice_id: UUID | None = None
-
-    @property
-    def field(self) -> str:
-        return f"{self.noun}Id"
-
-
-async def to_settle(act: Act, customer_id: UUID, order_id: UUID | None, invoice_id: UUID | None) -> Named | None:
-    """The order or the invoice that the customer owes; None where neither is named. Raises `IllegalTransition`, `BadUserInput`."""
-    if order_id is not None and invoice_id is not None:
-        raise BadUserInput("Name an order or an invoice, not both.", field="invoiceId")
-    if order_id is not None:
-        order = await records.visible(act, Order, order_id, field="orderId", steady=True)
-        records.require_same_customer(order, customer_id, field="orderId")
-        if order["status"] in ("DRAFT", "CANCELLED"):
-            raise IllegalTransition(f"A {order['status']} order is not owed; confirm it first.", field="orderId")
-        return Named("order", order["currency"], order_id=order_id)
-    if invoice_id is not None:
-        invoice = await records.visible(act, Invoice, invoice_id, field="invoiceId", steady=True)
-        records.require_same_customer(invoice, customer_id, field="invoiceId")
-        if invoice["status"] != "ISSUED":
-            raise IllegalTransition(f"A {invoice['status']} invoice is not owed; issue it first.", field="invoiceId")
-        return Named("invoice", invoice["currency"], invoice_id=invoice_id)
-    return None
+async def _written_off(
+    act: Act, named: Named | None, owed: Sequence[Side], made: Sequence[Made], short: Short
+) -> list[write_offs.Made]:
+    """What is written off of the order or the invoice, of which a part was just allocated."""
+    if named is None:
+        raise BadUserInput("Name the order or the invoice of which something is written off.", field="orderId")
+    paid = {each.rest.account: each for each in _paid(made).values()}
+    left = [
+        paid.get(each.rest.account) or Owed(named.customer_id, each.documents, each.rest, each.since) for each in owed
+    ]
+    return await write_offs.by_hand(act, left, named, short, inside="writeOff.")
 
 
 async def _exchange(
@@ -316,8 +288,8 @@ async def _exchange(
     field = "amount" if limit else "orderAmount" if wanted else named.field
     pair = Pair(limit or Decimal(0), wanted or Decimal(0))
     used: Row = {}
-    check_left(pair.paid, paid, currencies[0], field=field)
-    check_open(pair.owed, owed, currencies[1], named, field=field)
+    sides.check_left(pair.paid, paid, currencies[0], field=field)
+    sides.check_open(pair.owed, owed, currencies[1], named, field=field)
     day = max(act.today, *(each.since for each in (*owed, *paid)))
     if not (limit and wanted):
         found = await rates.on_days(act, {(each, day) for each in currencies})
@@ -325,60 +297,16 @@ async def _exchange(
         left, open_ = (sum((each.rest.free for each in side), Decimal(0)) for side in (paid, owed))
         pair = exchanging.fitting(cross, left, open_, paid=limit, owed=wanted)
         used = {"rate_id": cross.owed[1].id, "paid_rate_id": cross.paid[1].id}
-        check_left(pair.paid, paid, currencies[0], field=field)
-        check_open(pair.owed, owed, currencies[1], named, field=field)
-    made = []
-    for i, j, part in exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed]):
-        sides = owed[j], paid[i]
-        made.append(make(part, *sides, customer_id=payment["customer_id"], on=day, base_currency=base_currency, **used))
-    return made
-
-
-async def rests(act: Act, of: Row, named: Named | None, *, payment_id: UUID | None) -> tuple[list[Side], list[Side]]:
-    """What is open, and what is left of a payment, or without one of all credit, of the customer and in the currency `of`; locked.
-
-    What is for an order or an invoice that the viewer may not see is left alone.
-    """
-    named = named or Named("", of["currency"])
-    given = (of["customer_id"], of["currency"], payment_id, named.order_id, named.invoice_id, named.currency)
-    found = await act.tx.connection.fetch(RESTS, *given)
-    for model, column in ((Order, "order_id"), (Invoice, "invoice_id")):
-        seen = await records.visible_many(act, model, [row[column] for row in found if row[column] is not None])
-        found = [row for row in found if row[column] is None or row[column] in seen]
-    owed, paid = sides(found, await items.lock(act, [row["id"] for row in found]))
-    return owed, sorted(paid, key=lambda each: each.rest.account.purpose, reverse=True)  # UNEARNED before CREDIT
-
-
-def sides(found: Sequence[Any], rests: Mapping[UUID, Rest]) -> tuple[list[Side], list[Side]]:
-    """What is owed, and what pays it."""
-    owed = [_side(row, OWED, rests) for row in found if row["purpose"] == Purpose.RECEIVABLE]
-    paid = [_side(row, PAID, rests) for row in found if row["purpose"] != Purpose.RECEIVABLE]
-    return owed, paid
-
-
-def _side(row: Any, columns: Sequence[str], rests: Mapping[UUID, Rest]) -> Side:
-    return Side({column: row[column] for column in columns}, rests[row["id"]], row["opened_on"])
-
-
-def check_left(
-    limit: Decimal | None, paid: Sequence[Side], currency: str, *, field: str, source: str = "the payment"
-) -> None:
-    """Refuses a limit above what is left, and nothing at all."""
-    left = sum((each.rest.free for each in paid), money.rounded(Decimal(0), currency))
-    if left < (limit or 0) or not left:
-        raise AllocationExceedsPayment(f"Of {source} {left} {currency} is left, and no more.", field=field)
-
-
-def check_open(limit: Decimal | None, owed: Sequence[Side], currency: str, named: Named | None, *, field: str) -> None:
-    """Refuses a limit above what is owed, and nothing at all."""
-    open_ = sum((each.rest.free for each in owed), money.rounded(Decimal(0), currency))
-    if open_ < (limit or 0) or not open_:
-        whose = f"the {named.noun}" if named else "orders of the customer"
-        raise AllocationExceedsOpen(f"For {whose} {open_} {currency} is still owed, and no more.", field=field)
+        sides.check_left(pair.paid, paid, currencies[0], field=field)
+        sides.check_open(pair.owed, owed, currencies[1], named, field=field)
+    given: Row = {"customer_id": payment["customer_id"], "on": day, "base_currency": base_currency, **used}
+    parts = exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed])
+    return [make(part, owed[j], paid[i], **given) for i, j, part in parts]
 
 
 async def undo(act: Act, *, id: UUID) -> UUID:
-    """Takes an allocation back as it was, base amounts included; the id of the one that undoes it.
+    """Takes an allocation back as it was, base amounts included, and the write-off that completes it; the id of the one that
+    undoes it.
 
     Raises `ReversedAlready`, `IllegalTransition` for one that undoes another, `PeriodClosed`.
     """
@@ -419,7 +347,7 @@ async def settle(act: Act, days: Mapping[UUID, date]) -> Sequence[outbox.Entry]:
     own = await book.company_of(act)
     made: list[Made] = []
     for (customer_id, order_id), each in rows.items():
-        owed, paid = sides(each, rests)
+        owed, paid = sides.parted(each, rests)
         limit = sum((side.rest.free for side in paid), Decimal(0))
         made += spread(limit, owed, paid, customer_id=customer_id, on=days[order_id], base_currency=own.currency)
     return await post(act, made)

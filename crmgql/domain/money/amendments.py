@@ -85,7 +85,7 @@ async def _free(act: Act, order: Row, less: Decimal) -> list[outbox.Entry]:
     base = (await book.company_of(act)).currency
     again = _again(act, undone, excess, rests, base)
     credits = list(_credits(act, order, undone, again, rests, base))
-    return await allocations.post(act, [*undoing, *again], before=credits)
+    return await allocations.post(act, [*undoing, *again], before=credits, written_off=[])
 
 
 def _latest(found: Sequence[Any], excess: Decimal) -> list[Row] | None:

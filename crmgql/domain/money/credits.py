@@ -9,7 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.money import allocations
+from crmgql.domain.money import allocations, sides
 from crmgql.errors import BadUserInput
 from crmgql.events import outbox
 from crmgql.ledger import book
@@ -34,16 +34,16 @@ async def apply(
     """
     access.require_write(act.viewer, "Allocation")
     await records.visible(act, Customer, customer_id, field="customerId")
-    named = await allocations.to_settle(act, customer_id, order_id, invoice_id)
+    named = await sides.to_settle(act, order_id, invoice_id, customer_id=customer_id)
     if named is None:
         raise BadUserInput("Name the order or the invoice that the credit settles.", field="orderId")
     currency = named.currency
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
     of = {"customer_id": customer_id, "currency": currency}
-    owed, paid = await allocations.rests(act, of, named, payment_id=None)
+    owed, paid = await sides.rests(act, of, named, payment_id=None)
     field = "amount" if limit else named.field
-    allocations.check_left(limit, paid, currency, field=field, source="the customer's credit")
-    allocations.check_open(limit, owed, currency, named, field=field)
+    sides.check_left(limit, paid, currency, field=field, source="the customer's credit")
+    sides.check_open(limit, owed, currency, named, field=field)
     fits = limit if limit is not None else sum((each.rest.free for each in paid), Decimal(0))
     own = await book.company_of(act)
     made = list(allocations.spread(fits, owed, paid, customer_id=customer_id, on=act.today, base_currency=own.currency))

@@ -51,20 +51,8 @@ async def record(
             "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
         )
     currency = amount[1]
-    if invoice_id is not None:
-        invoice = await _invoice(act, invoice_id, order_id, customer_id, currency)
-        customer_id, order_id = invoice["customer_id"], invoice["order_id"]
-    elif order_id is not None:
-        order = await _order(act, order_id, customer_id, currency)
-        customer_id = order["customer_id"]
-    elif customer_id is not None:
-        await records.visible(act, Customer, customer_id, field="customerId")
-    else:
-        raise BadUserInput("Name the order or the invoice, or the customer of a prepayment.", field="orderId")
     values = {
-        "customer_id": customer_id,
-        "order_id": order_id,
-        "invoice_id": invoice_id,
+        **await subject(act, currency, order_id=order_id, invoice_id=invoice_id, customer_id=customer_id),
         "amount": money.amount(amount, field="amount", positive=True),
         "currency": currency,
         "method": method,
@@ -80,6 +68,25 @@ async def record(
     payment = await records.create(act, Payment, values, kind=kind, conflicts=CONFLICTS, payload={"amount": amount})
     await outbox.record_many(act.tx, act.viewer, await receipts.follow(act, [payment["id"]]))
     return payment["id"]  # type: ignore[no-any-return]
+
+
+async def subject(
+    act: Act, currency: str, *, order_id: UUID | None, invoice_id: UUID | None, customer_id: UUID | None
+) -> Row:
+    """Of a payment in a currency: the customer, the order and the invoice, or the customer alone who pays ahead.
+
+    Raises `CurrencyMismatch`, `IllegalTransition` for what takes no payments, `BadUserInput` where none is named.
+    """
+    if invoice_id is not None:
+        invoice = await _invoice(act, invoice_id, order_id, customer_id, currency)
+        customer_id, order_id = invoice["customer_id"], invoice["order_id"]
+    elif order_id is not None:
+        customer_id = (await _order(act, order_id, customer_id, currency))["customer_id"]
+    elif customer_id is not None:
+        await records.visible(act, Customer, customer_id, field="customerId")
+    else:
+        raise BadUserInput("Name the order or the invoice, or the customer of a prepayment.", field="orderId")
+    return {"customer_id": customer_id, "order_id": order_id, "invoice_id": invoice_id}
 
 
 async def _order(act: Act, order_id: UUID, customer_id: UUID | None, currency: str) -> Row:

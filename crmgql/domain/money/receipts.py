@@ -8,14 +8,16 @@ thousand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain.money import allocations
-from crmgql.domain.money.allocations import Made, Side
+from crmgql.domain.money import allocations, sides
+from crmgql.domain.money.allocations import Made
+from crmgql.domain.money.sides import Side
 from crmgql.errors import Conflict
 from crmgql.events import outbox
 from crmgql.ledger import book, items, rates
@@ -47,8 +49,24 @@ WHERE p.id = ANY ($1) AND i.purpose = 'RECEIVABLE' AND i.open > 0 AND i.currency
 ORDER BY p.id, (i.invoice_id = p.invoice_id) IS NOT TRUE, i.due_on, i.opened_on, i.id"""
 
 
-async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection[UUID] = ()) -> list[outbox.Entry]:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Money that a payment takes over from another owner: at its base amount, on the day of the entries that give it."""
+
+    base: Decimal
+    day: date
+    giving: Entry
+
+
+async def follow(
+    act: Act,
+    payment_ids: Collection[UUID],
+    *,
+    changed: Collection[UUID] = (),
+    taken: Mapping[UUID, Taken] | None = None,
+) -> list[outbox.Entry]:
     """Posts what the payments have become. `changed`: those whose amount, customer or order is another one than before.
+    `taken`: whose money comes from another owner.
 
     A received one is allocated to its order as far as that is still owed; what is above becomes the customer's credit, which
     names the order. The events of allocations are the caller's to record. Raises `PeriodClosed`, `RateMissing`; `Conflict` for a
@@ -60,14 +78,21 @@ async def follow(act: Act, payment_ids: Collection[UUID], *, changed: Collection
     if not rows:
         return []
     own = await book.company_of(act)
+    taken = taken or {}
     day = {row["id"]: day_of(row["received_at"] or act.now, own.zone) for row in rows}
-    on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows})
+    day |= {id: each.day for id, each in taken.items()}
+    on_days = await rates.on_days(act, {(row["currency"], day[row["id"]]) for row in rows if row["id"] not in taken})
     owed = await _owed(act, [row["id"] for row in rows if row["status"] == "RECEIVED"])
     entries: list[Entry] = []
     made: list[Made] = []
     for row in rows:
-        base = rates.converted(row["amount"], on_days[row["currency"], day[row["id"]]].rate, own.currency)
-        entries += _entries(row, day[row["id"]], base)
+        if (given := taken.get(row["id"])) is not None:
+            base, bank = given.base, Purpose.TRANSFER
+            entries.append(given.giving)
+        else:
+            base = rates.converted(row["amount"], on_days[row["currency"], day[row["id"]]].rate, own.currency)
+            bank = Purpose.BANK if row["provider"] is None else Purpose.CLEARING
+        entries += _entries(row, day[row["id"]], base, Account(bank))
         if row["status"] == "RECEIVED":
             rest = Rest(_unearned(row), row["currency"], row["amount"], row["amount"], base)
             made += _allocated(row, day[row["id"]], rest, owed[row["id"]], own.currency)
@@ -81,7 +106,7 @@ async def _owed(act: Act, payment_ids: Collection[UUID]) -> dict[UUID, list[Side
     rests = await items.lock(act, {row["id"] for row in found})
     owed: dict[UUID, list[Side]] = defaultdict(list)
     for row in found:
-        documents = {column: row[column] for column in allocations.OWED}
+        documents = {column: row[column] for column in sides.OWED}
         owed[row["payment_id"]].append(Side(documents, rests[row["id"]], row["opened_on"]))
     return owed
 
@@ -115,9 +140,8 @@ def _unearned(row: Row) -> Account:
     return Account(Purpose.UNEARNED, row["unearned_id"])
 
 
-def _entries(row: Row, day: date, base: Decimal) -> Iterator[Entry]:
+def _entries(row: Row, day: date, base: Decimal, bank: Account) -> Iterator[Entry]:
     """What is expected, received or no longer expected."""
-    bank = Account(Purpose.BANK if row["provider"] is None else Purpose.CLEARING)
     opened = (
         [Item(Purpose.UNEARNED, row["currency"], payment_id=row["id"], id=row["unearned_id"])] if row["opens"] else []
     )
@@ -148,7 +172,7 @@ def _allocated(row: Row, day: date, rest: Rest, owed: Sequence[Side], base_curre
 
 def _credit(row: Row, day: date, rest: Rest) -> Entry:
     """What is left of a payment for an order or an invoice is the customer's credit; of a prepayment, it stays unearned."""
-    named = {column: row[column] for column in allocations.OWED}
+    named = {column: row[column] for column in sides.OWED}
     credit = Item(Purpose.CREDIT, row["currency"], payment_id=row["id"], **named)
     return Entry(
         "payment.overpaid",

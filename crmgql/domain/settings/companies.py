@@ -5,7 +5,7 @@ Always holds: there is one. Days are counted in the company's time zone everywhe
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,13 +18,14 @@ from crmgql.domain.money import terms
 from crmgql.errors import BadUserInput
 from crmgql.models import Company, OrderStatus
 from crmgql.postgres.company import BELIEVED_S
-from crmgql.records import checks, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import takes
+from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
 FACTS = (
     "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale revenue_statuses "
-    "address tax_id payment_terms"
+    "address tax_id payment_terms write_off_tolerances"
 )
 
 ONLY = "SELECT id FROM companies"
@@ -56,7 +57,7 @@ async def update(act: Act, *, expected_version: int | None = None, **changes: An
 
 
 async def _checked(act: Act, changes: Row) -> Row:
-    """The changes as stored. Raises `BadUserInput` for an invalid time zone, locale or payment terms."""
+    """The changes as stored. Raises `BadUserInput` for an invalid time zone, locale, amount or payment terms."""
     if (zone := changes.get("timezone")) is not None:
         checks.time_zone(zone, "timezone")
         if not await act.tx.connection.fetchval(DATABASE_KNOWS, zone):
@@ -67,6 +68,8 @@ async def _checked(act: Act, changes: Row) -> Row:
         changes = {**changes, "payment_terms": terms.written(text)}
     if "revenue_statuses" in changes:
         changes = {**changes, "revenue_statuses": _statuses(changes["revenue_statuses"] or ())}
+    if (tolerances := changes.get("write_off_tolerances")) is not None:
+        changes = {**changes, "write_off_tolerances": _tolerances(tolerances)}
     return changes
 
 
@@ -75,6 +78,16 @@ def _statuses(asked: Collection[str]) -> list[str]:
     if not asked or not set(asked) <= COMMITTED:
         raise BadUserInput("Name at least one status, and neither DRAFT nor CANCELLED.", field="revenueStatuses")
     return [status for status in OrderStatus if status in asked]
+
+
+def _tolerances(amounts: Sequence[Money]) -> dict[str, str]:
+    """The amounts by currency, as text."""
+    found: dict[str, str] = {}
+    for number, each in enumerate(amounts):
+        if each[1] in found:
+            raise BadUserInput(f"{each[1]} is there twice.", field=f"writeOffTolerances.{number}.currency")
+        found[each[1]] = str(money.amount(each, field=f"writeOffTolerances.{number}"))
+    return found
 
 
 def _locale(text: str) -> str:

@@ -58,6 +58,33 @@ class CreditNoteIssued(Changed):
     invoice_id: record_id("Invoice")  # type: ignore[valid-type]
 
 
+class SuspenseMoved(Changed):
+    """How much it is."""
+
+    amount: Money
+
+
+class SuspenseAssigned(SuspenseMoved):
+    """The payment that it became."""
+
+    payment_id: record_id("Payment")  # type: ignore[valid-type]
+
+
+class WriteOffMade(Payload):
+    """How much of the order or the invoice, or both, is written off, to which account."""
+
+    amount: Money
+    order_id: record_id("Order") | None = None  # type: ignore[valid-type]
+    invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    account: str
+
+
+class WriteOffUndone(WriteOffMade):
+    """The write-off that is undone, and its figures."""
+
+    undoes_id: record_id("WriteOff")  # type: ignore[valid-type]
+
+
 class RefundMoved(Changed):
     """How much goes back, of which payment (null: of the customer's credit), how, and by whom. The subject's id is the key of the
     refund: send it to the provider with each attempt, and the money goes back once."""
@@ -137,6 +164,11 @@ KINDS = (
         ALWAYS,
     ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
+    Kind("writeOff.made", "WriteOff", "A part of an order or an invoice was written off.", WriteOffMade, ALWAYS),
+    Kind("writeOff.undone", "WriteOff", "A write-off was undone, by another one.", WriteOffUndone, ALWAYS),
+    Kind("suspense.received", "SuspenseReceipt", "Money came in of which nobody knows whose it is.", SuspenseMoved),
+    Kind("suspense.assigned", "SuspenseReceipt", "Money in suspense became a customer's payment.", SuspenseAssigned),
+    Kind("suspense.returned", "SuspenseReceipt", "Money in suspense went back to whoever sent it.", SuspenseMoved),
     Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
     Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
     Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),

@@ -36,8 +36,8 @@ def _committed() -> ast.Expr:
     return is_one_of(ast.Col("r", "status"), *COMMITTED)
 
 
-def _paid(order: str) -> ast.Expr:
-    """What the books have of money for the order under an alias: what settled it, and the customer's credit that names it."""
+def _settled(order: str) -> ast.Expr:
+    """What the books have for the order under an alias: what settled it, and the customer's credit that names it."""
     item = ast.Col("paid", "purpose")
     return _of_items(
         order, ast.Case(ast.eq(item, ast.Text("RECEIVABLE")), ast.Col("paid", "settled"), ast.Col("paid", "open"))
@@ -56,6 +56,24 @@ def _of_items(order: str, value: ast.Expr) -> ast.Expr:
     scale = ast.Func("currency_scale", (ast.Col(order, "currency"),))
     total = ast.Func("round", (ast.Func("sum", (value,)), scale))
     return ast.Subquery(ast.Select(((total, "total"),), ast.Table("open_items", "paid"), where=own))
+
+
+def _written_off(order: str) -> ast.Expr:
+    """What of the order under an alias is written off: it settles the order, and nobody paid it."""
+    own = ast.all_of(
+        [
+            ast.eq(ast.Col("off", "customer_id"), ast.Col(order, "customer_id")),
+            ast.eq(ast.Col("off", "order_id"), ast.Col(order, "id")),
+        ]
+    )
+    total = ast.Func("sum", (written_off("off"),))
+    return ast.Subquery(ast.Select(((total, "total"),), ast.Table("write_offs", "off"), where=own))
+
+
+def written_off(alias: str) -> ast.Expr:
+    """The amount of a write-off under an alias, as a minus where it undoes another."""
+    back = ast.Op(ast.Num(0), "-", ast.Col(alias, "amount"))
+    return ast.Case(ast.IsNull(ast.Col(alias, "undoes_id")), ast.Col(alias, "amount"), back)
 
 
 def _open_part(order: str) -> ast.Expr:
@@ -143,7 +161,8 @@ def currencies() -> Any:
 
 def order_paid() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
-        return ast.Func("coalesce", (_paid(t), zero(currency))), currency
+        settled, off = (ast.Func("coalesce", (each, zero(currency))) for each in (_settled(t), _written_off(t)))
+        return ast.Op(settled, "-", off), currency
 
     doc = "What was paid of this order: what payments and credit settled of it, and what was paid above it."
     return declare.derived(build, None, doc, nullable=True, needs=KEYS)
@@ -158,7 +177,11 @@ def order_outstanding() -> Any:
 
     needs = (*KEYS, "status")
     return declare.derived(
-        build, None, "What is still unpaid, once the order is confirmed.", nullable=True, needs=needs
+        build,
+        None,
+        "What is still unpaid and not written off, once the order is confirmed.",
+        nullable=True,
+        needs=needs,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crmgql.engine import declare
+from crmgql.schema.customers import aggregates
 from crmgql.schema.customers.aggregates import is_one_of
 from crmgql.schema.customers.receivables import zero
 from crmgql.sql import ast
@@ -30,6 +31,11 @@ def _paid_before(t: str, currency: ast.Expr) -> ast.Expr:
     return _sum("instalments", ast.Col("r", "paid_before_amount"), t, "invoice_id", currency)
 
 
+def _written_off(t: str, currency: ast.Expr) -> ast.Expr:
+    """What nobody paid, though it is settled."""
+    return _sum("write_offs", aggregates.written_off("r"), t, "invoice_id", currency)
+
+
 def invoice_outstanding() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         return _items("open", t, currency), currency
@@ -39,9 +45,10 @@ def invoice_outstanding() -> Any:
 
 def invoice_paid() -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
-        return ast.Op(_items("settled", t, currency), "+", _paid_before(t, currency)), currency
+        settled = ast.Op(_items("settled", t, currency), "-", _written_off(t, currency))
+        return ast.Op(settled, "+", _paid_before(t, currency)), currency
 
-    doc = "What settled it: payments, credit, write-offs, and what of the order was paid before."
+    doc = "What was paid of it: what payments and credit settled, and what of the order was settled before."
     return declare.derived(build, None, doc, needs=KEYS)
 
 

@@ -1,4 +1,5 @@
-"""Mutations of payments, allocations, refunds, disputes, rates, periods, codes of accounts. Those of invoices are in `invoicing`."""
+"""Mutations of payments, allocations, suspense, write-offs, refunds, disputes, rates, periods, codes of accounts. Those of invoices are
+in `invoicing`."""
 
 from __future__ import annotations
 
@@ -13,12 +14,15 @@ from crmgql.domain.money import (
     rates,
     refunds,
     revaluation,
+    suspense,
+    write_offs,
     years,
 )
 from crmgql.engine import inputs, mutations
-from crmgql.engine.inputs import UNSET, MoneyInput, input
+from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
 from crmgql.engine.scalars import DateText, DateTimeText
+from crmgql.engine.strawberries import lazy, optional
 
 
 @input
@@ -26,6 +30,15 @@ class PaymentReceiveInput:
     id: strawberry.ID
     expected_version: int | None = UNSET
     received_at: DateTimeText | None = UNSET
+
+
+@part(write_offs.Short)
+class AllocationWriteOffInput:
+    """What is written off of the named order or invoice in the same act."""
+
+    amount: MoneyInput
+    reason: str
+    account: str | None = strawberry.field(default=UNSET, graphql_type=optional(lazy("WriteOffAccount")))
 
 
 @input
@@ -42,6 +55,7 @@ class PaymentAllocateInput:
     invoice_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
     order_amount: MoneyInput | None = UNSET
+    write_off: AllocationWriteOffInput | None = UNSET
     expected_version: int | None = UNSET
 
 
@@ -87,6 +101,29 @@ class DisputeEndInput:
     id: strawberry.ID
     ended_at: DateTimeText | None = UNSET
     expected_version: int | None = UNSET
+
+
+@input
+class SuspenseAssignInput:
+    """An order or an invoice, or the customer of a prepayment."""
+
+    id: strawberry.ID
+    customer_id: strawberry.ID | None = UNSET
+    order_id: strawberry.ID | None = UNSET
+    invoice_id: strawberry.ID | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class SuspenseReturnInput:
+    id: strawberry.ID
+    reason: str
+    expected_version: int | None = UNSET
+
+
+@input
+class WriteOffUndoInput:
+    id: strawberry.ID
 
 
 @input
@@ -148,6 +185,49 @@ mutations.table(
         "Takes an allocation back: the order is owed again and the payment has its rest again. Answers with the one that undoes it.",
         allocations.undo,
         input=AllocationUndoInput,
+    ),
+)
+
+mutations.table(
+    "SuspenseReceipt",
+    Row(
+        "suspenseReceive",
+        "Records money that came in and of which nobody knows whose it is.",
+        suspense.receive,
+        input=inputs.create(
+            "amount method received_at payer reference provider provider_reference", optional="received_at"
+        ),
+    ),
+    Row(
+        "suspenseAssign",
+        "Makes money in suspense a payment of a customer, which settles the order or the invoice if one is named.",
+        suspense.assign,
+        input=SuspenseAssignInput,
+    ),
+    Row(
+        "suspenseReturn",
+        "Records that money in suspense went back to whoever sent it.",
+        suspense.give_back,
+        input=SuspenseReturnInput,
+    ),
+)
+
+mutations.table(
+    "WriteOff",
+    Row(
+        "writeOff",
+        "Writes off what is open of an order or an invoice, or an amount of it. More of an order, all in all, than the company's"
+        " tolerance takes the permission `writeOff.approve`.",
+        write_offs.write_off,
+        input=inputs.create(
+            "order_id invoice_id amount account reason", required="reason", optional="amount", origin=False
+        ),
+    ),
+    Row(
+        "writeOffUndo",
+        "Takes a write-off back: what it was of is owed again. Answers with the one that undoes it.",
+        write_offs.undo,
+        input=WriteOffUndoInput,
     ),
 )
 

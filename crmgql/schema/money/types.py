@@ -1,4 +1,4 @@
-"""Payments, allocations, refunds, disputes, invoices, credit notes, rates; periods, entries and accounts of the books."""
+"""Payments, what settles what, refunds, disputes, suspense, write-offs, invoices, credit notes, rates; the books' periods and entries."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -71,6 +71,7 @@ class Payment:
         order="-orderedAt",
     )
     invoice = one()
+    suspense = one("What it was before anybody knew whose it is.")
     allocations = many("Allocation", "payment", few=True)
     refunds = many("Refund", "payment", few=True)
     disputes = many("Dispute", "payment", few=True)
@@ -78,13 +79,13 @@ class Payment:
     provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
 
 
-def _is_undone() -> Any:
+def _is_undone(table: str) -> Any:
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
         same = [
             ast.eq(ast.Col("undoing", "customer_id"), ast.Col(t, "customer_id")),
             ast.eq(ast.Col("undoing", "undoes_id"), ast.Col(t, "id")),
         ]
-        return (ast.Exists(ast.Select((), ast.Table("allocations", "undoing"), where=ast.all_of(same))),)
+        return (ast.Exists(ast.Select((), ast.Table(table, "undoing"), where=ast.all_of(same))),)
 
     return derived(build, codecs.BOOLEAN, "Whether another one undoes it.", needs=("id", "customer_id"))
 
@@ -99,13 +100,50 @@ class Allocation:
     currency = column()
     paid = money("paid_amount", "What the payment gives for it, in the payment's currency.", currency="paid_currency")
     allocated_on = column(doc="The day on which it counts in the books.")
-    undone = _is_undone()
+    undone = _is_undone("allocations")
     customer = one()
     order = one()
     invoice = one()
     payment = one()
     credit_note = one()
     undoes = one("The allocation that this one undoes.")
+
+
+@node(models.SuspenseReceipt, order="-receivedAt")
+class SuspenseReceipt:
+    """Money that came in and of which nobody knows whose it is, until it becomes a customer's payment or goes back."""
+
+    amount = money("amount")
+    currency = column()
+    method = column(enum=models.PaymentMethod)
+    status = column(enum=models.SuspenseStatus)
+    status_reason = column(doc="Why it went back.")
+    received_at = column(sort=True)
+    ended_at = column(doc="When it was assigned or returned.")
+    payer = column(doc="Who paid, as the bank or provider says.")
+    reference = column(doc="What whoever paid said.")
+    provider = column()
+    provider_reference = column()
+    payments = many("Payment", "suspense", "The payment that it became.")
+
+
+@node(models.WriteOff)
+class WriteOff:
+    """A part of an order or an invoice that nobody asks for any more. Undoing one makes another with the same figures, which `undoes` it: what
+    is written off is the sum of those that neither are undone nor undo another.
+    """
+
+    amount = money("amount")
+    currency = column()
+    account = column(enum=models.WriteOffAccount)
+    reason = column(doc="It goes when the customer is erased.")
+    written_off_on = column(doc="The day on which it counts in the books.")
+    undone = _is_undone("write_offs")
+    customer = one()
+    order = one()
+    invoice = one()
+    allocation = one("The allocation that it completes: undoing that undoes it, too.")
+    undoes = one("The write-off that this one undoes.")
 
 
 @node(models.Refund, order="-createdAt")
@@ -208,6 +246,7 @@ class Invoice:
     instalments = many("Instalment", "invoice", order="position", few=True)
     credit_notes = many("CreditNote", "invoice", few=True)
     allocations = many("Allocation", "invoice", few=True)
+    write_offs = many("WriteOff", "invoice", few=True)
     payments = many("Payment", "invoice", "Payments that were for this invoice.", order="-receivedAt", few=True)
 
 

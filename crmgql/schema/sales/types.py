@@ -47,6 +47,7 @@ class Order:
     )
     invoices = many("Invoice", "order", few=True)
     allocations = many("Allocation", "order", few=True)
+    write_offs = many("WriteOff", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)
     tickets = many("Ticket", "order")
 

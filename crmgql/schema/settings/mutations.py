@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crmgql.domain.settings import calendars, companies
 from crmgql.engine import inputs, mutations
+from crmgql.engine.inputs import MoneyInput
 from crmgql.engine.mutations import Row
 from crmgql.engine.scalars import DateText
 
@@ -15,7 +16,11 @@ mutations.table(
         "companyUpdate",
         "Changes what the input names. After a change of the time zone, days are counted in the new one.",
         companies.update,
-        input=inputs.update(companies.FACTS, doc="There is one company, so it takes no id."),
+        input=inputs.update(
+            companies.FACTS,
+            also={"write_off_tolerances": list[MoneyInput] | None},
+            doc="There is one company, so it takes no id. `writeOffTolerances` replaces all of them.",
+        ),
     ),
 )
 

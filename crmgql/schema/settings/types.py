@@ -17,6 +17,9 @@ class Company:
     locale = column(doc="How numbers and dates are written, such as de-DE.")
     address = column(filter=False, doc="As it is printed on invoices, with line breaks.")
     tax_id = column()
+    write_off_tolerances = column(
+        doc='By currency: up to which amount what is left open of an order or invoice is written off by itself, such as {"EUR": "0.01"}.'
+    )
     payment_terms = column(doc="Of customers without their own, such as NET 30.")
     revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import allocations, amendments, payments
+from crmgql.domain.money import allocations, amendments, payments, write_offs
 from crmgql.domain.sales import orders
 from crmgql.domain.sales.orders import Line
 from crmgql.errors import CrmError
@@ -40,12 +40,14 @@ WRONG = {
             ON i.payment_id = p.id
         WHERE coalesce(a.amount, 0) + coalesce(i.open, 0) <> CASE WHEN status = 'RECEIVED' THEN p.amount ELSE 0 END
             OR coalesce(a.amount, 0) NOT BETWEEN 0 AND p.amount""",
-    "an order is not what is allocated and open": f"""
-        SELECT o.id, o.total_amount, a.amount, i.open FROM orders o
+    "an order is not what is allocated, written off and open": f"""
+        SELECT o.id, o.total_amount, a.amount, w.amount, i.open FROM orders o
         LEFT JOIN (SELECT order_id, {NET.format("amount")} AS amount FROM allocations GROUP BY 1) a ON a.order_id = o.id
+        LEFT JOIN (SELECT order_id, {NET.format("amount")} AS amount FROM write_offs GROUP BY 1) w ON w.order_id = o.id
         LEFT JOIN open_items i ON i.order_id = o.id AND i.purpose = 'RECEIVABLE'
-        WHERE coalesce(a.amount, 0) + coalesce(i.open, 0) <> CASE WHEN committed THEN total_amount ELSE 0 END
-            OR coalesce(a.amount, 0) NOT BETWEEN 0 AND o.total_amount OR coalesce(i.settled, 0) <> coalesce(a.amount, 0)""",
+        WHERE coalesce(a.amount, 0) + coalesce(w.amount, 0) + coalesce(i.open, 0) <> CASE WHEN committed THEN total_amount ELSE 0 END
+            OR coalesce(a.amount, 0) NOT BETWEEN 0 AND o.total_amount OR coalesce(w.amount, 0) NOT BETWEEN 0 AND o.total_amount
+            OR coalesce(i.settled, 0) <> coalesce(a.amount, 0) + coalesce(w.amount, 0)""",
     "a balance is not the sum of its items": """
         SELECT * FROM (
             SELECT owner_id, purpose, currency, sum(debit - credit) AS balance, sum(base) AS base FROM balances
@@ -95,6 +97,8 @@ class Company:
             (4, self.undo),
             (2, self.cancel),
             (4, self.amend),
+            (2, self.write_off),
+            (1, self.undo_write_off),
             (1, self.move_rate),
         ]
         (act,) = self.dice.choices([act for _, act in acts], [weight for weight, _ in acts])
@@ -151,6 +155,21 @@ class Company:
             async with acting(self.crm) as act:
                 await allocations.undo(act, id=id)
 
+    async def write_off(self) -> None:
+        order = await self.some("SELECT id FROM orders WHERE committed")
+        if order is None:
+            return
+        async with acting(self.crm) as act:
+            amount, currency = self.amount(await self.currency(order))
+            some = (money.rounded(amount / 5, currency), currency) if self.dice.random() < 0.8 else None
+            await write_offs.write_off(act, order_id=order, amount=some, reason="By chance.")
+
+    async def undo_write_off(self) -> None:
+        id = await self.some("SELECT id FROM write_offs")
+        if id is not None:
+            async with acting(self.crm) as act:
+                await write_offs.undo(act, id=id)
+
     async def cancel(self) -> None:
         id = await self.some("SELECT id FROM orders WHERE committed")
         if id is not None:
@@ -189,12 +208,14 @@ async def customers(database: asyncpg.Connection) -> list[UUID]:
 async def test_everything_adds_up_after_each_step(
     crm: db.Database, database: asyncpg.Connection, customers: list[UUID], seed: int
 ) -> None:
+    await database.execute("UPDATE companies SET write_off_tolerances = $1", '{"USD": "9.00", "EUR": "9.00"}')
     company = Company(crm, database, customers, Random(seed))
     for _ in range(100):
         await company.step()
         await company.check()
     counted = await database.fetchrow(
-        "SELECT count(*) AS made, count(undoes_id) AS undone, count(*) FILTER (WHERE currency <> paid_currency) AS exchanged FROM allocations"
+        "SELECT count(*) AS made, count(undoes_id) AS undone, count(*) FILTER (WHERE currency <> paid_currency) AS exchanged,"
+        " (SELECT count(undoes_id) FROM write_offs) AS asked_again FROM allocations"
     )
     assert min(counted) > 0, "a history in which nothing happens shows nothing"
 

@@ -68,6 +68,7 @@ async def company_of(world: World) -> dict[str, str]:
     await world.do("orderConfirm", id=order)
     payment = {"orderId": order, "amount": money("2.50"), "method": "CASH", "reference": f"{WHO} paid"}
     assert (await world.do("paymentRecord", **payment)).code is None
+    assert (await world.do("writeOff", orderId=order, amount=money("1.00"), reason=f"{WHO} is poor")).code is None
     second = (await world.do("orderCreate", customerId=customer, lines=[line], currency="EUR")).done["id"]
     assert (await world.do("orderCancel", id=second, reason=f"{WHO} changed their mind")).code is None
     seller = world.people["SELLER"]
@@ -102,6 +103,7 @@ async def test_nothing_is_left_of_a_person(world: World, named: str) -> None:
         *("events", "audit_entries", "notifications", "email_messages", "pool_items", "pool_moves", "lead_transitions"),
         "assignment_decisions",
         "lead_duplicates",
+        "write_offs",
     }
     commitments = await world.database.fetch("SELECT id, personal, salt, commitment FROM audit_entries ORDER BY id")
     noun = "lead" if named == "other" else named

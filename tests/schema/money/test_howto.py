@@ -107,6 +107,45 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
 
 
+async def test_what_nobody_pays_is_written_off(world: World) -> None:
+    tolerate, allocate, write_off, undo = steps("Write off what nobody pays")
+    answer = await world.ask(tolerate, world.viewer())
+    assert answer["data"]["companyUpdate"]["company"] == {"writeOffTolerances": {"EUR": "0.01"}}
+    payment, order = await prepaid(world)
+    finance = world.viewer("FINANCE")
+    answer = await world.ask(allocate, finance, payment=payment, order=order)
+    assert answer["data"]["paymentAllocate"]["userErrors"] == []
+    made = (await world.ask(write_off, finance, order=order))["data"]["writeOff"]["writeOff"]
+    assert (made["amount"], made["account"]) == ({"amount": "7.00"}, "WRITE_OFF")
+    owed = made["order"]
+    assert (owed["paid"], owed["outstanding"]) == ({"amount": "5.00"}, {"amount": "0.00"})
+    assert [each["reason"] for each in owed["writeOffs"]["nodes"]] == ["They went bankrupt.", "Bank fees."]
+    undone = (await world.ask(undo, finance, writeOff=made["id"]))["data"]["writeOffUndo"]["writeOff"]
+    assert undone == {"undoes": {"id": made["id"], "undone": True}, "order": {"outstanding": {"amount": "7.00"}}}
+
+
+async def test_money_of_nobody_is_assigned_or_returned(world: World) -> None:
+    receive, waiting, assign, give_back = steps("Money of which nobody knows whose it is")
+    finance = world.viewer("FINANCE")
+    first, second = [
+        (await world.ask(receive, finance))["data"]["suspenseReceive"]["suspenseReceipt"]["id"] for _ in range(2)
+    ]
+    listed = (await world.ask(waiting, finance))["data"]["suspenseReceipts"]["nodes"]
+    assert {first, second} <= {each["id"] for each in listed}
+    assert (await world.ask(waiting, world.viewer("SUPPORT")))["data"]["suspenseReceipts"]["nodes"] == []
+    order = await world.order("CONFIRMED")
+    assigned = (await world.ask(assign, finance, receipt=first, order=order))["data"]["suspenseAssign"]
+    assert (assigned["userErrors"], assigned["suspenseReceipt"]["status"]) == ([], "ASSIGNED")
+    (payment,) = assigned["suspenseReceipt"]["payments"]["nodes"]
+    shown = await world.ask(
+        f'{{ payment(id: "{payment["id"]}") {{ suspense {{ payer }} }} order(id: "{order}") {{ paid {{ amount }} }} }}',
+        finance,
+    )
+    assert shown["data"] == {"payment": {"suspense": {"payer": "A. Non"}}, "order": {"paid": {"amount": "5.00"}}}
+    returned = (await world.ask(give_back, finance, receipt=second))["data"]["suspenseReturn"]
+    assert returned["suspenseReceipt"] == {"status": "RETURNED", "statusReason": "It was sent twice."}
+
+
 async def test_money_is_refunded(world: World) -> None:
     tried, request, unknown, succeed, fail, cash = steps("Refund money")
     payment, order = await prepaid(world)
