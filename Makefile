@@ -26,7 +26,7 @@ run: .venv/.stamp ## the whole back end on this machine, with embedded databases
 test: lint ## everything that CI checks: lint, types, import rules, schema.graphql, tests
 	$(BIN)/pytest -n $(TESTERS)
 
-soak: .venv/.stamp ## minutes of kills, with leases as they are: workers and their jobs; a minute of everything with 20 subscribers
+soak: .venv/.stamp ## minutes of kills, with leases as they are: workers and their jobs; payments; a minute of everything with 20 subscribers
 	$(BIN)/pytest -m soak
 
 # STEPS of each seed; further seeds for so many MINUTES, from FIRST on.

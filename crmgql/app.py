@@ -35,6 +35,7 @@ from crmgql.http import (
     health,
     hooks,
     intake,
+    papers,
     sockets,
     stream_tokens,
     webhook_keys,
@@ -81,6 +82,7 @@ class App:
         self.intake: ASGIApp = _starting
         self.hooks: ASGIApp = _starting
         self.exports: ASGIApp = _starting
+        self.papers: ASGIApp = _starting
         self.tokens: ASGIApp = _starting
         self.rest: ASGIApp = _starting
         self.streams = OpenStreams(settings)
@@ -101,6 +103,8 @@ class App:
             await self.hooks(scope, receive, send)
         elif scope["path"].startswith(exports.PATH):
             await self.exports(scope, receive, send)
+        elif scope["path"].startswith(papers.PATHS):
+            await self.papers(scope, receive, send)
         elif scope["path"].startswith(stream_tokens.PATH):
             await self.tokens(scope, receive, send)
         else:
@@ -164,9 +168,12 @@ class App:
                 engine, settings, metrics, caps, self.streams, addresses=addresses, origins=allowed
             )
             files = exports.Endpoint(engine, engine.identities, metrics, bodies=bodies, addresses=addresses)
+            printed = papers.Endpoint(engine, engine.identities, metrics, bodies=bodies, addresses=addresses)
             renewals = Renewals(valkey, self.streams, signing_key, most=settings.max_streams_per_viewer)
             tokens = stream_tokens.Endpoint(renewals, engine.identities, metrics, bodies=bodies, addresses=addresses)
-            self.exports, self.tokens = (cors.Cors(each, allowed) if allowed else each for each in (files, tokens))
+            self.exports, self.papers, self.tokens = (
+                cors.Cors(each, allowed) if allowed else each for each in (files, printed, tokens)
+            )
             self.intake = intake.Endpoint(database, throttle, metrics, bodies=bodies, addresses=addresses)
             self.hooks = hooks.Endpoint(database, metrics, bodies=bodies, addresses=addresses)
             checks: dict[str, health.Check] = {"PostgreSQL": database.ping, "Valkey": valkey.ping}

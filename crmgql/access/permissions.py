@@ -163,7 +163,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("notification.write", "marking one's own notifications as read"),
         Permission(
             "email.read",
-            "seeing mail to leads that one sees and to oneself; with all, to everybody outside",
+            "seeing mail to leads that one sees, about invoices that one sees, and to oneself; with all, to everybody outside",
             OWN_OR_ALL,
         ),
         Permission("email.write", "starting jobs that send mail"),

@@ -113,15 +113,19 @@ def pool_items(who: Who, t: str, trusted: bool) -> ast.Expr:
 
 
 def emails(who: Who, t: str, trusted: bool) -> ast.Expr:
-    """To a lead: for those who see the lead. To one of us: for nobody else, as it says what notifications say."""
+    """To a lead: for those who see the lead. To a customer: for those who see its invoices. To one of us: for nobody else, as it says what
+    notifications say."""
     far = reach(who, "email.read")
     if far is Reach.NONE:
         return ast.FALSE
     mine = ast.eq(ast.Col(t, "user_id"), VIEWER_ID)
     to_lead = ast.IsNull(ast.Col(t, "lead_id"), negated=True)
+    to_customer = ast.IsNull(ast.Col(t, "customer_id"), negated=True)
+    billed = ast.all_of([to_customer, under_customer("payment.read")(who, t, trusted)])
     if far is Reach.ALL:
-        return ast.any_of([mine, to_lead, ast.IsNull(ast.Col(t, "user_id"))])
-    return ast.any_of([mine, ast.all_of([to_lead, where_visible("Lead", "lead_id")(who, t, trusted)])])
+        outside = ast.all_of([ast.IsNull(ast.Col(t, "user_id")), ast.IsNull(ast.Col(t, "customer_id"))])
+        return ast.any_of([mine, to_lead, outside, billed])
+    return ast.any_of([mine, ast.all_of([to_lead, where_visible("Lead", "lead_id")(who, t, trusted)]), billed])
 
 
 def permitted_field(permission: str) -> FieldRule:

@@ -9,15 +9,17 @@ look as if the business had happened.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
 from crmgql import errors
-from crmgql.db import WITHOUT_DAYS, Transaction
+from crmgql.db import Transaction
+from crmgql.dev import demo_money
 from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
@@ -63,7 +65,8 @@ async def load(
     """Load the company in one transaction (the caller's, if one is open), then gather the planner's statistics.
 
     Without `orders_per_customer` a customer has 0 to 25 orders of 1 to 4 lines, paid in every way, and the company has
-    opportunities, interactions, tickets, leads, and what routes and pools them; with it, each has exactly so many orders
+    opportunities, interactions, tickets, leads, and what routes and pools them, and of what can become of money one case each
+    (`demo_money`); with it, each has exactly so many orders
     of one line and two received payments with a commission each, which is the shape that benchmarks ask for. The newest
     customer has 6 orders or `orders_per_customer`, all paid. Raises SetupError when the company is there already.
     """
@@ -104,6 +107,12 @@ class _Run:
     progress: Progress
     counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def now(self) -> datetime:
+        now = self.values["now"]
+        assert isinstance(now, datetime)
+        return now
+
     async def section(self, statements: list[str], **values: int) -> None:
         """Run statements with `:name` replaced by literals; count the rows that they insert into lasting tables."""
         for statement in statements:
@@ -111,7 +120,11 @@ class _Run:
             tag = str(await self.connection.execute(sql)).split()
             inserted = re.search(r"^INSERT INTO (?!demo_)(\w+)", statement, re.MULTILINE)
             if inserted:
-                self.counts[inserted[1]] = self.counts.get(inserted[1], 0) + int(tag[2])
+                self.count({inserted[1]: int(tag[2])})
+
+    def count(self, made: Mapping[str, int]) -> None:
+        for table, number in made.items():
+            self.counts[table] = self.counts.get(table, 0) + number
 
 
 def _literal(value: int | datetime) -> str:
@@ -145,8 +158,10 @@ async def _load(run: _Run, customers: int, orders_per_customer: int | None, pass
         await _enforce_foreign_keys(run, False)
     batches = [(n, min(n + CUSTOMERS_PER_BATCH - 1, customers)) for n in range(1, customers + 1, CUSTOMERS_PER_BATCH)]
     await _customers(run, sql["customers"], batches)
-    await _orders(run, sql["orders"], batches, orders_per_customer)
+    sold = [statement for section in ("orders", "sold", "plans", "paid") for statement in sql[section]]
+    await _orders(run, sold, batches, orders_per_customer)
     if orders_per_customer is None:
+        await _money(run, sql)
         for done, section in enumerate(ACTIVITY):
             run.progress("activity", done, len(ACTIVITY))
             await run.section(sql[section])
@@ -175,15 +190,33 @@ async def _orders(run: _Run, statements: list[str], batches: list[tuple[int, int
             run.progress("orders", done, total)
 
 
+async def _money(run: _Run, sql: dict[str, list[str]]) -> None:
+    tx = await _transaction(run)
+    await run.section(sql["cases"] + sql["sold"])
+    await _book(run)
+    run.count(await demo_money.invoice(tx))
+    await run.section(sql["receipts"] + sql["paid"])
+    await _book(run)
+    run.count(await demo_money.settle(tx, run.now))
+    await _check(run)
+
+
+async def _transaction(run: _Run) -> Transaction:
+    return Transaction(run.connection, ZoneInfo(await run.connection.fetchval("SELECT timezone FROM companies")))
+
+
 async def _book(run: _Run) -> None:
-    """The batch's orders and payments in the books. What waits for the commit is checked now: later the tables change, which can't wait."""
-    now = run.values["now"]
-    assert isinstance(now, datetime)
-    act = Act(Transaction(run.connection, WITHOUT_DAYS), system(lambda: now))
+    """The batch's orders and payments in the books."""
+    act = Act(await _transaction(run), system(lambda: run.now))
     for follow, table in ((revenue.follow, "demo_orders"), (receipts.follow, "demo_payments")):
         ids = [row["id"] for row in await run.connection.fetch(f"SELECT id FROM {table} ORDER BY customer_id, id")]
         for first in range(0, len(ids), BOOKED_AT_ONCE):
             await follow(act, ids[first : first + BOOKED_AT_ONCE])
+    await _check(run)
+
+
+async def _check(run: _Run) -> None:
+    """Checks now what waits for the commit: later the tables change, which can't wait."""
     await run.connection.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
 

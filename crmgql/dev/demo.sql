@@ -28,8 +28,8 @@ CREATE TEMP TABLE demo_orders (key bigint, id uuid, customer_id uuid, seller_id 
     digits integer, per_dollar numeric, ordered_at timestamptz, status text, plan text, subtotal numeric,
     shipping numeric, tax numeric, discount numeric) ON COMMIT DROP;
 CREATE TEMP TABLE demo_payments (key bigint, id uuid, customer_id uuid, order_id uuid, seller_id uuid, rate numeric,
-    currency text, digits integer, amount numeric, status text, received_at timestamptz, created_at timestamptz)
-    ON COMMIT DROP;
+    currency text, digits integer, amount numeric, status text, received_at timestamptz, created_at timestamptz,
+    method text) ON COMMIT DROP;
 
 -- name: words
 INSERT INTO demo_words SELECT string_to_array(
@@ -71,11 +71,19 @@ INSERT INTO demo_plans VALUES
     ('FAILED', 1, 0, 1, 'FAILED');
 
 -- name: rates
--- In the currency of the books, from the first day on.
+-- In the currency of the books: from the first day on, and another one each month where the company is to be seen as a whole.
 INSERT INTO fx_rates (id, created_at, currency, base_currency, effective_on, rate, source)
 SELECT uuidv7(:founded - clock_timestamp()), :founded, r.currency, own.currency, (:founded)::date,
        trim_scale(round(own.per_dollar / r.per_dollar, 6)), 'DEMO'
 FROM books JOIN demo_rates own USING (currency), demo_rates r WHERE r.currency <> own.currency;
+
+INSERT INTO fx_rates (id, created_at, currency, base_currency, effective_on, rate, source)
+SELECT uuidv7(first - clock_timestamp()), first, r.currency, own.currency, first::date,
+       trim_scale(round(own.per_dollar / r.per_dollar * (0.97 + 0.06 * pg_temp.roll(hashtext(r.currency), i))::numeric, 6)), 'DEMO'
+FROM books JOIN demo_rates own USING (currency), demo_rates r, generate_series(0, 24) i,
+    LATERAL (SELECT date_trunc('month', :since) + i * interval '1 month') m(first)
+WHERE r.currency <> own.currency AND :orders < 0 AND first <= :now
+ORDER BY m.first, r.currency;
 
 -- name: people
 -- A sales director over one manager per region; sellers and their region's manager are its team.
@@ -234,6 +242,8 @@ FROM demo_orders o,
     LATERAL (SELECT 1 + floor(19 * pg_temp.roll(line, 2) ^ 3)::integer, round(p.price * per_dollar, digits))
         q(quantity, unit_price);
 
+-- name: sold
+-- The orders and lines of the batch.
 UPDATE demo_orders o SET (id, subtotal, shipping, tax, discount) = (uuidv7(ordered_at - clock_timestamp()), l.subtotal,
     l.shipping, round(l.subtotal * 0.08, digits),
     round(CASE WHEN pg_temp.roll(key, 6) < 0.1 THEN l.subtotal * 0.05 ELSE 0 END, digits))
@@ -260,19 +270,20 @@ SELECT uuidv7(ordered_at - clock_timestamp()), position, description, quantity, 
        ordered_at
 FROM demo_orders o JOIN demo_lines l USING (key) ORDER BY ordered_at, key, position;
 
+-- name: plans
 INSERT INTO demo_payments
 SELECT key, uuidv7(at - clock_timestamp()), customer_id, id, seller_id, rate, currency, digits,
        round(total * after, digits) - round(total * before, digits), p.status,
-       CASE WHEN p.status = 'RECEIVED' THEN at END, at
+       CASE WHEN p.status = 'RECEIVED' THEN at END, at,
+       (ARRAY['BANK_TRANSFER', 'CREDIT_CARD', 'DIRECT_DEBIT', 'CHECK'])[1 + floor(4 * pg_temp.roll(key, 9) ^ 2)::integer]
 FROM (SELECT *, subtotal + shipping + tax - discount AS total FROM demo_orders) o JOIN demo_plans p USING (plan),
     LATERAL (SELECT date_trunc('second', ordered_at + CASE WHEN p.status = 'PENDING' THEN interval '0' ELSE
         (before::float8 + pg_temp.roll(key, 6 + position) * 0.45) * least(:now - ordered_at, interval '45 days') END)) t(at);
 
+-- name: paid
 INSERT INTO payments (id, amount, currency, method, status, received_at, reference, customer_id, order_id, created_at,
     updated_at)
-SELECT id, amount, currency,
-       (ARRAY['BANK_TRANSFER', 'CREDIT_CARD', 'DIRECT_DEBIT', 'CHECK'])[1 + floor(4 * pg_temp.roll(key, 9) ^ 2)::integer],
-       status, received_at, 'REF-' || key, customer_id, order_id, created_at, created_at
+SELECT id, amount, currency, method, status, received_at, 'REF-' || key, customer_id, order_id, created_at, created_at
 FROM demo_payments ORDER BY created_at, key, status;
 
 INSERT INTO commissions (id, base_amount, rate, amount, currency, status, earned_at, customer_id, order_id, payment_id,
@@ -280,7 +291,7 @@ INSERT INTO commissions (id, base_amount, rate, amount, currency, status, earned
 SELECT uuidv7(received_at - clock_timestamp()), amount, rate, round(amount * rate, digits), currency,
        CASE WHEN received_at < :now - interval '40 days' THEN 'PAID' ELSE 'EARNED' END, received_at, customer_id, order_id,
        id, seller_id, received_at, received_at
-FROM demo_payments WHERE status = 'RECEIVED' ORDER BY received_at, key;
+FROM demo_payments WHERE status = 'RECEIVED' AND order_id IS NOT NULL ORDER BY received_at, key;
 
 -- name: activity
 -- What else goes on with a customer: opportunities in every stage, the time line, service tickets.

@@ -198,7 +198,7 @@ CREDIT_NOTES = """
         SELECT * FROM public.credit_notes WHERE customer_id BETWEEN $1 AND $2
     ) AS note FULL JOIN posted ON posted.owner_id = note.customer_id AND posted.id = note.id
     WHERE (note.total_amount, note.tax_amount) IS DISTINCT FROM (posted.total, posted.tax)"""
-# Orders on hold are owed and booked, but count no further. What is overdue is counted as of a day that the row itself says: all
+# Orders on hold are owed and booked, but count no further; nor does what credit that names an order covers of it. What is overdue is counted as of a day that the row itself says: all
 # that was due before `next_due_on`.
 STANDINGS = """
     WITH held AS MATERIALIZED (
@@ -214,6 +214,13 @@ STANDINGS = """
         CROSS JOIN LATERAL (SELECT order_id IS NULL OR order_id NOT IN (SELECT id FROM held) AS counts) AS order_counts
         CROSS JOIN LATERAL (SELECT purpose = 'RECEIVABLE' AND due_on IS NOT NULL AND counts AS is_due) AS due
         WHERE owner_id BETWEEN $1 AND $2 AND item.customer_id IS NOT NULL AND open > 0 GROUP BY owner_id, item.currency
+        UNION ALL
+        SELECT owner_id, currency, 0, 0, 0, 0, -sum(least(owed, credit)), 0, 0, NULL, NULL
+        FROM (
+            SELECT owner_id, currency, sum(open) FILTER (WHERE purpose = 'RECEIVABLE') AS owed, sum(open) FILTER (WHERE purpose = 'CREDIT') AS credit
+            FROM public.open_items WHERE owner_id BETWEEN $1 AND $2 AND customer_id IS NOT NULL AND open > 0
+                AND order_id NOT IN (SELECT id FROM held) GROUP BY owner_id, currency, order_id
+        ) AS of_order WHERE owed > 0 AND credit > 0 GROUP BY owner_id, currency
         UNION ALL
         SELECT customer_id, currency, 0, sum(total_amount), 0, 0, 0, coalesce(sum(total_amount) FILTER (WHERE counts), 0), 0, NULL, NULL
         FROM (

@@ -6,6 +6,7 @@ from crmgql.models.catalog import *
 from crmgql.models.compensation import *
 from crmgql.models.contracts import *
 from crmgql.models.customers import *
+from crmgql.models.dunning import *
 from crmgql.models.events import *
 from crmgql.models.imports import *
 from crmgql.models.invoices import *

@@ -30,6 +30,11 @@ class CreditPolicy(StrEnum):
     REFUSE = "REFUSE"
 
 
+class Language(StrEnum):
+    EN = "EN"
+    ZH = "ZH"
+
+
 class Customer(Editable):
     name = fields.CharField(max_length=200)
     kind = fields.CharField(max_length=20, db_default="COMPANY")
@@ -53,6 +58,8 @@ class Customer(Editable):
     billing_address: Any = fields.CharField(max_length=1000, null=True)
     tax_id: Any = fields.CharField(max_length=50, null=True)
     payment_terms: Any = fields.CharField(max_length=200, null=True)
+    language: Any = fields.CharField(max_length=2, null=True)
+    dunning_stop_reason: Any = fields.CharField(max_length=1000, null=True)
     owner: Any = fields.ForeignKeyField("crm.User", related_name="customers", null=True, on_delete=fields.RESTRICT)
     parent: Any = fields.ForeignKeyField(
         "crm.Customer", related_name="subsidiaries", null=True, on_delete=fields.RESTRICT
@@ -72,6 +79,7 @@ class Customer(Editable):
             check("customers_employee_count", "employee_count >= 0"),
             check("customers_founded_year", "founded_year BETWEEN 1000 AND 9999"),
             check("customers_notes_length", "length(notes) <= 20000"),
+            check("customers_language", one_of("language", Language)),
             check("customers_credit_policy", one_of("credit_policy", CreditPolicy)),
             check("customers_credit_limit_positive", "credit_limit_amount >= 0"),
             check("customers_credit_limit_known", "credit_policy = 'NONE' OR credit_limit_amount IS NOT NULL"),

@@ -50,6 +50,8 @@ PARTICULARS = (
     "recipient_tax_id",
 )
 AT_ISSUE = "number, issued_on, due_on, issuer_name, recipient_name"
+DUNNING = "overdue_on, dunning_level, dunned_on, dunning_stop_reason"
+"""What becomes of an issued invoice that is not paid in time."""
 
 
 class NumberSeries(Model, metaclass=Undescribed):
@@ -73,7 +75,8 @@ class NumberSeries(Model, metaclass=Undescribed):
 
 
 class Invoice(Document):
-    """A draft, or an invoice that was issued and never changes again: only what was credited of it is added up here.
+    """A draft, or an invoice that was issued and never changes again: only what was credited of it is added up here, and what was done
+    because it was not paid in time is noted.
 
     Of an order it is a part: an order's invoices come to no more than its total. `order_revision`: that of the order's revenue
     record which its figures were worked out from.
@@ -95,6 +98,10 @@ class Invoice(Document):
     issued_on: Any = fields.DateField(null=True)
     due_on: Any = fields.DateField(null=True)
     note: Any = fields.CharField(max_length=2000, null=True)
+    overdue_on: Any = fields.DateField(null=True)
+    dunning_level: Any = fields.IntField(null=True)
+    dunned_on: Any = fields.DateField(null=True)
+    dunning_stop_reason: Any = fields.CharField(max_length=1000, null=True)
 
     class Meta:
         table = "invoices"
@@ -112,6 +119,7 @@ class Invoice(Document):
             ),
             check("invoices_in_series", IN_SERIES),
             check("invoices_due", "due_on >= issued_on"),
+            check("invoices_dunned", f"status = 'ISSUED' OR num_nonnulls({DUNNING}) = 0"),
             check("invoices_total", "total_amount = subtotal_amount + shipping_amount + tax_amount - discount_amount"),
             check(
                 "invoices_amounts_positive",

@@ -299,6 +299,9 @@ class OpenItem(Model, metaclass=Undescribed):
             index("open_items_credit_note", "customer_id", "credit_note_id", "id"),
             partial("open_items_dispute", "dispute_id IS NOT NULL", "customer_id", "dispute_id"),
             partial("open_items_open", "open > 0", "owner_id", "purpose", "currency", "due_on"),
+            partial(
+                "open_items_of_invoices", "open > 0 AND invoice_id IS NOT NULL", "due_on", "customer_id", "invoice_id"
+            ),
         ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Record, check, index, one_of, partial, unique
+from crmgql.models.base import CompositeKey, Record, check, index, one_of, partial, unique
 
 
 class EmailStatus(StrEnum):
@@ -51,7 +51,10 @@ class Notification(Record):
 
 
 class EmailMessage(Record):
-    """A message to be sent, or that was. It is written with what wanted it; a job sends it."""
+    """A message to be sent, or that was. It is written with what wanted it; a job sends it.
+
+    The invoice that it is about goes with it as a PDF, which is made when it is sent.
+    """
 
     to_address = fields.CharField(max_length=254)
     subject = fields.CharField(max_length=300)
@@ -60,6 +63,8 @@ class EmailMessage(Record):
     error: Any = fields.CharField(max_length=500, null=True)
     lead: Any = fields.ForeignKeyField("crm.Lead", related_name="emails", null=True, on_delete=fields.RESTRICT)
     user: Any = fields.ForeignKeyField("crm.User", related_name=False, null=True, on_delete=fields.RESTRICT)
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
+    invoice: Any = fields.ForeignKeyField("crm.Invoice", related_name="emails", null=True, on_delete=fields.RESTRICT)
     dedupe_key: Any = fields.CharField(max_length=200, null=True)
     sent_at: Any = fields.DatetimeField(null=True)
 
@@ -69,10 +74,16 @@ class EmailMessage(Record):
             check("email_messages_status", one_of("status", EmailStatus)),
             check("email_messages_sent", "(sent_at IS NOT NULL) = (status = 'SENT')"),
             check("email_messages_body_length", "length(body) <= 100000"),
+            check("email_messages_invoice_customer", "invoice_id IS NULL OR customer_id IS NOT NULL"),
             unique("email_messages_once", "dedupe_key", where="dedupe_key IS NOT NULL"),
         ]
+        composite_keys = (
+            CompositeKey("email_messages_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+        )
         indexes = [
             index("email_messages_lead", "lead_id", "id"),
             index("email_messages_user", "user_id", "id"),
+            index("email_messages_customer", "customer_id", "id"),
+            index("email_messages_of_invoice", "invoice_id", "id"),
             index("email_messages_created", "created_at", "id"),
         ]

@@ -6,15 +6,19 @@ from enum import StrEnum
 from typing import Any
 
 from tortoise import fields
+from tortoise.fields.db_defaults import SqlDefault
 from tortoise.models import Model
 
 from crmgql.models.base import (
+    UUIDV7,
     AmountField,
     CompositeKey,
     Dependencies,
     Editable,
     Record,
+    TransactionIdField,
     Undescribed,
+    UuidArrayField,
     amounts,
     check,
     index,
@@ -287,7 +291,8 @@ class WriteOff(Record):
 class CustomerStanding(Model, metaclass=Undescribed):
     """What a customer owes and has in one currency, kept by triggers at each commit: to filter and order customers by.
 
-    `owed` and `booked` are what the books have; orders on hold count in neither `outstanding`, `overdue` nor `lifetime_value`.
+    `owed` and `booked` are what the books have; orders on hold count in neither `outstanding`, `overdue` nor `lifetime_value`,
+    and what credit that names an order covers of it is not outstanding.
     `overdue` is what was due before `next_due_on`, the first due day that does not count yet; a job moves it on at midnight.
     A customer always has the standing in its own currency. Lists read it; values that are shown are computed.
     """
@@ -317,3 +322,24 @@ class CustomerStanding(Model, metaclass=Undescribed):
             index("customer_standings_unearned", "unearned", "customer_id"),
             index("customer_standings_lifetime", "lifetime_value", "customer_id"),
         ]
+
+
+class StandingMove(Model, metaclass=Undescribed):
+    """What a statement of a transaction that still runs adds to a customer's standing: the commit takes it, so there is none after it.
+
+    `order_ids`: the orders that lead further, where the customer's policy is to refuse what passes its credit limit.
+    """
+
+    customer_id = fields.UUIDField(primary_key=True)
+    transaction_id = TransactionIdField(db_default=SqlDefault("pg_current_xact_id()"))
+    id = fields.UUIDField(db_default=UUIDV7)
+    currency = fields.CharField(max_length=3)
+    owed = AmountField(db_default=0)
+    booked = AmountField(db_default=0)
+    credit_balance = AmountField(db_default=0)
+    unearned = AmountField(db_default=0)
+    order_ids: Any = UuidArrayField(db_default=SqlDefault("'{}'"))
+
+    class Meta:
+        table = "standing_moves"
+        primary_key = ("customer_id", "transaction_id", "id")

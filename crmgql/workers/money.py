@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from crmgql.domain.jobs import endings, kinds
-from crmgql.domain.money import standings
+from crmgql.domain.money import reminding, standings
 from crmgql.domain.money.hooks import events, following
 from crmgql.domain.sales import deferrals
 from crmgql.ledger import anchors
@@ -16,6 +16,7 @@ from crmgql.workers.handlers import Result, Run, handler, long_handler
 log = structlog.get_logger("crmgql")
 
 ORDERS_AT_ONCE = 500
+INVOICES_AT_ONCE = 200
 
 
 @long_handler(kinds.LEDGER_ANCHOR)
@@ -70,3 +71,22 @@ async def revenue_recognise(run: Run, arguments: kinds.Nothing) -> Result:
             run.progress(done=run.done + done)
         if done < ORDERS_AT_ONCE:
             return {"orders": run.done}
+
+
+@long_handler(kinds.INVOICES_REMIND)
+async def invoices_remind(run: Run, arguments: kinds.Nothing) -> Result:
+    """Runs each hour: an invoice that was reminded of today is left alone. Schedule it otherwise to have the e-mails go out at an hour of
+    your choice."""
+    overdue = 0
+    while True:
+        async with run.step() as act:
+            noted = await reminding.note_overdue(act, limit=INVOICES_AT_ONCE)
+        overdue += noted
+        if not noted:
+            break
+    while True:
+        async with run.step() as act:
+            sent = await reminding.remind(act, limit=INVOICES_AT_ONCE)
+            run.progress(done=run.done + sent)
+        if not sent:
+            return {"overdue": overdue, "reminders": run.done}

@@ -41,6 +41,7 @@ UNVERSIONED = {
     "invoice_lines",
     "instalments",
     "credit_note_lines",
+    "reminders",
     "provider_events",
     "ledger_entries",
 }
@@ -248,6 +249,8 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "credit_limit_amount": exact(Decimal(number * 500), currency) if number % 3 == 0 else None,
                 "credit_policy": "WARN" if number % 6 == 0 else "NONE",
                 "notes": dice.maybe("secret of the owner"),
+                "language": (None, "EN", "ZH")[number % 3],
+                "dunning_stop_reason": "Quarrel" if number % 4 == 0 else None,
                 "owner_id": key("users", owner),
                 "parent_id": key("customers", parent) if parent != number and number % 2 else None,
                 "pool_id": key("pools", 2) if number == 16 else None,

@@ -7,11 +7,23 @@ from decimal import Decimal
 
 from tests.access.dice import Row, exact, key
 
-TABLES = ("invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines")
+TABLES = ("invoices", "invoice_lines", "instalments", "credit_notes", "credit_note_lines", "reminders")
 AMOUNTS = ("subtotal_amount", "shipping_amount", "tax_amount", "discount_amount", "total_amount")
 
 
 def fill(made: dict[str, list[Row]]) -> None:
+    for level in (1, 2):
+        made["dunning_levels"].append(
+            {
+                "level": level,
+                "after_days": level * 7,
+                "subject": "50% late",
+                "body": "Pay",
+                "subject_zh": "逾期" if level == 2 else None,
+                "body_zh": "请付款" if level == 2 else None,
+                "active": level == 1,
+            }
+        )
     for number, order in enumerate(made["orders"], 1):
         if number % 3 and order["total_amount"] > 0:
             _invoice(made, number, order)
@@ -68,6 +80,10 @@ def _invoice(made: dict[str, list[Row]], number: int, order: Row) -> None:
             "payment_terms": "NET 30" if issued else None,
             "note": "Thank you" if at % 3 else None,
             **(head if issued else empty),
+            "overdue_on": day + timedelta(days=16) if issued else None,
+            "dunning_level": 1 + at % 2 if issued and at % 3 else None,
+            "dunned_on": day + timedelta(days=20) if issued and at % 3 else None,
+            "dunning_stop_reason": "Late ourselves" if issued and at % 5 == 0 else None,
         }
     )
     part = {"customer_id": order["customer_id"], "invoice_id": key("invoices", at), "currency": order["currency"]}
@@ -104,6 +120,16 @@ def _issued(made: dict[str, list[Row]], part: Row, order: Row, day: date, at: in
                 "item_id": None if position == 1 else key("instalments", at),
             }
         )
+    made["reminders"].append(
+        part
+        | {
+            "email_id": key("email_messages", 1 + at % 36),
+            "level": 1 + at % 2,
+            "due_on": day + timedelta(days=15),
+            "reminded_on": day + timedelta(days=20),
+            "amount": exact(Decimal(3), order["currency"]),
+        }
+    )
     if at % 2:
         amount = exact(Decimal(at), order["currency"])
         made["credit_notes"].append(

@@ -226,6 +226,7 @@ def _told(made: dict[str, list[Row]], dice: Dice) -> None:
     for number in range(1, 37):
         status = ("SENT", "PENDING", "FAILED", "SKIPPED")[number % 4]
         to_lead, to_user = number % 3 == 0, number % 3 == 1
+        is_billed, invoice = number % 6 == 2, number % len(made["invoices"])
         made["email_messages"].append(
             {
                 "to_address": f"{number}@shop.example",
@@ -236,6 +237,8 @@ def _told(made: dict[str, list[Row]], dice: Dice) -> None:
                 "sent_at": moment(number) if status == "SENT" else None,
                 "lead_id": key("leads", dice.below(48) + 1) if to_lead else None,
                 "user_id": key("users", PEOPLE[number % len(PEOPLE)]) if to_user else None,
+                "customer_id": made["invoices"][invoice]["customer_id"] if is_billed else None,
+                "invoice_id": key("invoices", invoice + 1) if is_billed else None,
             }
         )
 

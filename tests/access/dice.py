@@ -81,6 +81,8 @@ TABLES = (
     "account_codes",
     "contracts",
     "contract_payments",
+    "reminders",
+    "dunning_levels",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

@@ -2,7 +2,9 @@
 
 - A seller sees the customers they own, a manager those of the whole team tree below; finance, administrators,
   support, marketing and integrations see every customer. What hangs on a customer is seen with the customer.
-- Marketing learns nothing of contracts and their plans, orders, lines, payments, their allocations, refunds, disputes and write-offs, invoices and credit notes; who is a marketer and something else sees these as the other.
+- Marketing learns nothing of contracts and their plans, orders, lines, payments, their allocations, refunds, disputes and write-offs,
+  invoices, their reminders and credit notes; who is a marketer and something else sees these as the other.
+- Levels of dunning are for everybody who has a role but marketers.
 - Money of which nobody knows whose it is, is for administrators, finance and integrations.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
@@ -30,7 +32,7 @@
   What happened on the way is seen by who did it, the managers above, administrators and marketing.
 - A task is seen by who is to do it, the managers above, administrators and integrations, whatever it is about.
 - A notification is one's own and nobody else's, not even an administrator's; so is a mail to one of us that is not
-  about a lead. Mails to nobody we know are for administrators and marketing.
+  about a lead. Mails about an invoice are seen by who sees the invoice, mails to nobody we know by administrators and marketing.
 - A job is seen by who asked for it and by administrators; schedules are for administrators.
 - A subscription to events is for its owner and for administrators, and so is an export.
 - A webhook endpoint and its log are seen by administrators, and by integrations whose own it is.
@@ -113,6 +115,8 @@ TABLE_OF = {
     "Instalment": "instalments",
     "CreditNote": "credit_notes",
     "CreditNoteLine": "credit_note_lines",
+    "Reminder": "reminders",
+    "DunningLevel": "dunning_levels",
     "PaymentAccount": "payment_accounts",
     "ProviderEvent": "provider_events",
     "LedgerEntry": "ledger_entries",
@@ -123,7 +127,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "rates": ("FxRate",),
     "payments": ("Allocation", "WriteOff", "SuspenseReceipt", "Refund", "Dispute"),
     "periods": ("AccountingPeriod",),
-    "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine"),
+    "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine", "Reminder", "DunningLevel"),
     "providers": ("PaymentAccount", "ProviderEvent"),
     "ledger": ("LedgerEntry", "AccountCode"),
     "orders": ("OrderLine",),
@@ -156,6 +160,7 @@ SEEN_AS_PAYMENTS = (
     "Instalment",
     "CreditNote",
     "CreditNoteLine",
+    "Reminder",
 )
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
@@ -263,6 +268,8 @@ class Sight:
     def _mail(self, row: Row) -> bool:
         if row["lead_id"] is not None and self._lead_of(row):
             return True
+        if row["customer_id"] is not None:
+            return self._customer_of(row, self.roles - {"MARKETER"})
         if row["user_id"] is not None:
             return bool(row["user_id"] == self.user_id)
         return row["lead_id"] is None and bool(self.roles & {"ADMIN", "MARKETER"})
@@ -297,6 +304,7 @@ class Sight:
                 or self._below(row["assignee_id"])
             ),
             "EmailMessage": self._mail,
+            "DunningLevel": lambda row: bool(trade),
             "IntakeSource": lambda row: bool(roles & {"ADMIN", "MARKETER"}),
             "FollowUpRule": lambda row: bool(roles & {"ADMIN", "MARKETER", "MANAGER"}),
             "Lead": self._lead,
@@ -357,6 +365,8 @@ class Sight:
         if kind == "Order" and field in ("paid", "outstanding", "revenue"):
             return payments
         if (kind, field) == ("Order", "invoiced"):
+            return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
+        if (kind, field) == ("Customer", "dunningStopReason"):
             return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders

@@ -275,7 +275,9 @@ PLAIN = {
     "Campaign": {"name", "channel"},
     "Contact": set(),
     "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
-    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms"},
+    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms", "language"},
+    "Dispute": {"provider", "provider_reference"},
+    "DunningLevel": {"subject", "body", "subject_zh", "body_zh"},
     "Erasure": {"reason"},
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),
@@ -305,6 +307,7 @@ PLAIN = {
     "Pipeline": {"name"},
     "Pool": {"name", "shows"},
     "Product": {"sku", "name", "category", "description", "specs", "recognition"},
+    "Refund": {"method", "provider", "provider_reference"},
     "RoutingRule": {"name", "conditions", "target", "seller_match", "distribution"},
     "RoutingRuleset": {"name", "rates"},
     "Schedule": {"name", "arguments", "cron", "timezone", "catch_up"},

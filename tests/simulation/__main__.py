@@ -21,6 +21,7 @@ from crmgql.schema import build
 from tests import rates
 from tests.domain import work
 from tests.simulation import seeds
+from tests.simulation.seeds import ENOUGH
 
 
 def main() -> int:
@@ -40,17 +41,19 @@ async def play(url: str, options: argparse.Namespace) -> int:
     database = await asyncpg.connect(url)
     await rates.sow(database)
     admin = await work.user(database, roles=["ADMIN"])
-    crm = await db.connect(url, pool_size=4)
-    engine = build.engine(crm, Settings(log_level="error"))
+    crm = await db.connect(url, pool_size=ENOUGH)
+    engine = build.engine(crm, Settings(log_level="error", pool_size=ENOUGH))
     until, seed = time.monotonic() + options.minutes * 60, options.first if options.seed is None else options.seed
     codes: Counter[str] = Counter()
+    done: Counter[str] = Counter()
     try:
         while True:
             history = await seeds.run(engine, database, admin, seed, steps=options.steps)
             codes += history.codes
+            done += Counter(mutation for mutation, codes in history.outcomes if codes == ("DONE",))
             print(f"seed {seed}: {history.cuts} cuts, {dict(history.codes.most_common(4))}", flush=True)
             if options.seed is not None or time.monotonic() > until:
-                print(f"whole: {dict(codes.most_common())}")
+                print(f"whole: {dict(codes.most_common())}\ndone: {dict(done.most_common())}")
                 return 0
             seed += 1
     except seeds.Broken as broken:

@@ -20,17 +20,21 @@ from crmgql.engine.operations import Request as Query
 from crmgql.viewer import Viewer, Who
 from tests.domain import work
 from tests.schema.world import id_of, uuid_of
+from tests.simulation import besides
+from tests.simulation.besides import Answered
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 CURRENCIES = {"USD": 10, "EUR": 4, "JPY": 1, "KWD": 1}
 """With how often each comes."""
 
 DECIMALS = {"JPY": 0, "KWD": 3}
+RULES = {"AT_CONFIRMATION": None, "ON_SHIPMENT": None, "OVER_TIME": 3}
+"""How a product's sale becomes revenue, and over how many months."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A mutation as the dice made it. `key`: the client's, the same when it asks again."""
+    """A mutation as the dice made it, or what happens besides (`besides`). `key`: the client's, the same when it asks again."""
 
     mutation: str
     given: dict[str, Any]
@@ -38,32 +42,47 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """`id`: of the record, if it was done. `codes`: of rejections and errors."""
+class Document:
+    """What is known of a record before a step. `owner`: the customer's id."""
 
-    id: str | None
-    codes: tuple[str, ...]
+    id: str
+    status: str | None = None
+    currency: str | None = None
+    owner: str | None = None
 
 
 @dataclass
 class Company:
-    """`documents`: ids by type, in the order in which they were made."""
+    """`documents`: by type and id, in the order in which they were made."""
 
     engine: Engine
     database: asyncpg.Connection
     dice: Random
     admin: UUID
     customers: list[str] = field(default_factory=list)
-    documents: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    documents: dict[str, dict[str, Document]] = field(default_factory=lambda: defaultdict(dict))
     now: datetime = START
     asked: int = 0
 
     async def found(self, seed: int) -> Company:
-        """Two customers of its own; days are open, and rates are those of the day before they are changed."""
+        """Two customers of its own, and a product for each rule of recognition; days are open, and rates are those of the day
+        before they are changed."""
         for name in ("Acme", "Ajax"):
             id = await work.insert(self.database, "customers", name=f"{name} {seed}", currency="USD")
             self.customers.append(id_of("Customer", id))
+        for rule, months in RULES.items():
+            given = {"name": rule, "recognition": rule, "recognition_months": months, "cost_amount": Decimal("3.33")}
+            id = await work.insert(self.database, "products", **given)
+            self.note("Product", Document(id_of("Product", id)))
         return self
+
+    def note(self, type: str, document: Document) -> None:
+        self.documents[type][document.id] = document
+
+    @property
+    def name(self) -> str:
+        """What no other company is called, of letters and digits."""
+        return self.customers[0][4:]
 
     @property
     def owners(self) -> list[UUID]:
@@ -78,6 +97,8 @@ class Company:
         return Asked(mutation, given, f"{self.customers[0]} {self.asked}")
 
     async def ask(self, asked: Asked) -> Answered:
+        if asked.mutation in besides.WORKS:
+            return await besides.ask(self.engine.database, asked.mutation, asked.given, self.now)
         declaration = mutations.MUTATIONS[asked.mutation]
         record = declaration.record[0].lower() + declaration.record[1:]
         text = (
@@ -101,6 +122,10 @@ class Company:
         """Minutes, or days."""
         self.now += timedelta(minutes=self.dice.choice((0, 1, 5, 60, 1440, 20_000)))
 
+    def moment(self) -> str:
+        """Now, or some days ago."""
+        return (self.now - timedelta(days=self.dice.choice((0, 0, 1, 20)))).isoformat()
+
     def currency(self) -> str:
         return self.dice.choices(list(CURRENCIES), list(CURRENCIES.values()))[0]
 
@@ -109,10 +134,23 @@ class Company:
         value = Decimal(self.dice.randrange(1, most)).scaleb(-decimals) * (100 if decimals == 0 else 1)
         return {"amount": str(value), "currency": currency}
 
-    def one_of(self, *types: str) -> str | None:
-        """One of the documents of these types, most likely a recent one."""
-        found = [id for type in types for id in self.documents[type]]
-        return found[-1 - min(self.dice.randrange(len(found)), self.dice.randrange(len(found)))] if found else None
+    def one_of(self, type: str, *statuses: str, like: str | None = None) -> str | None:
+        """One of the documents of a type, most likely a recent one; mostly one with one of these statuses, and of the owner of the
+        one that it is `like`."""
+        found = list(self.documents[type].values())
+        owner = self.known(like).owner if like else None
+        if self.chance(0.9):
+            found = [each for each in found if each.status in statuses or not statuses]
+            found = [each for each in found if each.owner == owner or owner is None]
+        return found[-1 - min(self.dice.randrange(len(found)), self.dice.randrange(len(found)))].id if found else None
+
+    def known(self, id: str) -> Document:
+        return next(found[id] for found in self.documents.values() if id in found)
+
+    def currency_of(self, id: str | None) -> str:
+        """Mostly that of a document."""
+        own = self.known(id).currency if id else None
+        return own if own and self.chance(0.9) else self.currency()
 
     def chance(self, share: float) -> bool:
         return self.dice.random() < share

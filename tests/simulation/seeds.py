@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from uuid import UUID
 
@@ -12,29 +13,59 @@ import asyncpg
 from crmgql.engine.operations import Engine
 from crmgql.ledger import verify
 from tests.schema.world import id_of
-from tests.simulation import invariants
-from tests.simulation.company import Answered, Asked, Company
-from tests.simulation.steps import STEPS
+from tests.simulation import besides, invariants
+from tests.simulation.besides import Answered
+from tests.simulation.company import Asked, Company, Document
+from tests.simulation.documents import STEPS
 from tests.simulation.turns import Cut, Turns
 
 TROUBLE = frozenset({"SERVICE_UNAVAILABLE", "TIMEOUT"})
 """What a client asks again after."""
 
 MOST_TRIES = 6
+MOST_DRAWS = 5
+"""Of a step, until there is one that the company has something for."""
+
+ENOUGH = 8
+"""Connections, for requests that run together never to wait for one: that would be a matter of time."""
+
 AS_NEW = """
+BEGIN;
+SET LOCAL session_replication_role = replica;
+TRUNCATE postings, recognition_schedules;
+COMMIT;
+UPDATE companies SET write_off_tolerances = '{"USD": "0.50", "JPY": "100"}';
 DELETE FROM accounting_periods;
 INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source)
 SELECT moved.currency, base_currency, moved.effective_on, sown.rate, 'TEST'
 FROM (SELECT DISTINCT currency, base_currency, effective_on FROM fx_rates WHERE source = 'MANUAL') AS moved
 JOIN fx_rates AS sown USING (currency, base_currency) WHERE sown.effective_on = '2000-01-01'"""
-"""Days are open, and rates those of every test: a seed plays the same, whatever was played before."""
+"""Days are open, rates those of every test, and nothing of others is left to be revalued or recognised: a seed plays the same,
+whatever was played before."""
 
 DOCUMENTS = {
-    "Order": "orders",
-    "Payment": "payments",
-    "Allocation": "allocations",
-    "AccountingPeriod": "accounting_periods",
+    "Order": "status, currency FROM orders",
+    "Payment": "status, currency FROM payments",
+    "Allocation": "CASE WHEN undoes_id IS NULL THEN 'MADE' END, currency FROM allocations",
+    "Refund": "status, currency FROM refunds",
+    "WriteOff": "CASE WHEN undoes_id IS NULL THEN 'MADE' END, currency FROM write_offs",
+    "Dispute": "status, currency FROM disputes",
+    "Invoice": "status, currency FROM invoices",
+    "InvoiceLine": "NULL, currency FROM invoice_lines",
+    "CreditNote": "NULL, currency FROM credit_notes",
 }
+LOOK = " UNION ALL ".join(
+    [
+        *(
+            f"SELECT '{type}' AS type, id, customer_id, {rest} WHERE customer_id = ANY ($1)"
+            for type, rest in DOCUMENTS.items()
+        ),
+        "SELECT 'AccountingPeriod', id, NULL, status, NULL FROM accounting_periods",
+        "SELECT 'SuspenseReceipt', id, NULL, status, currency FROM suspense_receipts WHERE payer = $3",
+        "SELECT 'ProviderEvent', id, NULL, status, NULL FROM provider_events WHERE event_id LIKE $2",
+    ]
+)
+"""Parameters: customers, what the company's events of the provider are called, who sends it money without saying why."""
 
 
 class Broken(AssertionError):
@@ -63,6 +94,7 @@ async def run(engine: Engine, database: asyncpg.Connection, admin: UUID, seed: i
     company = await Company(engine, database, dice, admin).found(seed)
     history, turns = History(seed), Turns(database)
     made: dict[str, str] = {}
+    await besides.prepare(engine.database)
     async with turns.taken():
         for _ in range(steps):
             company.wait()
@@ -81,13 +113,11 @@ async def run(engine: Engine, database: asyncpg.Connection, admin: UUID, seed: i
 
 def _chosen(company: Company) -> list[Asked]:
     """One request, or two or three at once."""
-    weights = [weight for weight, _ in STEPS]
+    steps, weights = [step for _, step in STEPS], [weight for weight, _ in STEPS]
     chosen: list[Asked] = []
     for _ in range(company.dice.choice((1, 1, 1, 2, 3))):
-        (step,) = company.dice.choices([step for _, step in STEPS], weights)
-        asked = step(company)
-        if asked is not None:
-            chosen.append(asked)
+        drawn = (step(company) for step in company.dice.choices(steps, weights, k=MOST_DRAWS))
+        chosen += islice((each for each in drawn if each is not None), 1)
     return chosen
 
 
@@ -113,15 +143,10 @@ async def _answers(
 
 async def _look(database: asyncpg.Connection, company: Company) -> None:
     """What documents there are now."""
-    parts = [
-        f"SELECT '{type}' AS type, id FROM {table}"
-        + (" WHERE customer_id = ANY ($1)" if table != "accounting_periods" else "")
-        for type, table in DOCUMENTS.items()
-    ]
-    for row in await database.fetch(f"{' UNION ALL '.join(parts)} ORDER BY id", company.owners):
-        id = id_of(row["type"], row["id"])
-        if id not in company.documents[row["type"]]:
-            company.documents[row["type"]].append(id)
+    rows = await database.fetch(f"{LOOK} ORDER BY id", company.owners, f"%{company.name}", company.name)
+    for type, id, owner, status, currency in rows:
+        known = Document(id_of(type, id), status, currency, owner and id_of("Customer", owner))
+        company.note(type, known)
 
 
 def _note(history: History, made: dict[str, str], asked: Asked, answer: Answered) -> None:

@@ -16,7 +16,7 @@ from crmgql.records.records import Act, Row
 
 
 class _Customers(Writer):
-    derived = frozenset({"pool", "protected_until", "reclaim_warned_at", "payment_terms"})
+    derived = frozenset({"pool", "protected_until", "reclaim_warned_at", "payment_terms", "dunning_stop_reason"})
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
         """A customer in a pool stays there, even if its old owner is written again."""

@@ -18,7 +18,7 @@ from crmgql.records.records import Act, Row
 
 FACTS = (
     "name kind status email phone website industry region country state city postal_code currency founded_year "
-    "employee_count annual_revenue credit_limit credit_policy notes billing_address tax_id owner_id parent_id"
+    "employee_count annual_revenue credit_limit credit_policy notes billing_address tax_id language owner_id parent_id"
 )
 """What may be set of a customer, and changed."""
 

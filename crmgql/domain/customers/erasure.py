@@ -81,6 +81,7 @@ DIGESTS = f"""id IN (
     WHERE strpos(e.subject, n.title) > 0 OR strpos(e.body, n.title) > 0)"""
 SUSPENDED = f"id IN (SELECT suspense_id FROM payments WHERE {OF_CUSTOMER})"
 UNERASED = f"explanation <> '{NAME}' AND lead_id = ANY ($4)"
+STOPPED = f"dunning_stop_reason = CASE WHEN dunning_stop_reason IS NOT NULL THEN '{NAME}' END"
 PLACE = "city = NULL, state = NULL, postal_code = NULL"
 LEAD = "external_id = NULL, company = NULL, title = NULL, email = NULL, phone = NULL, website = NULL, city = NULL, message = NULL,"
 LEAD += " attributes = '{}', normal_email = NULL, normal_phone = NULL, domain = NULL, email_opt_out = true,"
@@ -91,7 +92,7 @@ BLANKS = (
         "Customer",
         "customers",
         f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, billing_address = NULL,"
-        f" tax_id = NULL, {PLACE}",
+        f" tax_id = NULL, {STOPPED}, {PLACE}",
         "id = ANY ($2)",
     ),
     Blank(
@@ -113,11 +114,14 @@ BLANKS = (
     Blank("Opportunity", "opportunities", "score_factors = '[]', stale_known = false", SCORED, False),
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
     Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
+    Blank("Invoice", "invoices", STOPPED, f"dunning_stop_reason IS NOT NULL AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
+    Blank("Refund", "refunds", "reason = NULL, status_reason = NULL", OF_CUSTOMER),
+    Blank("Dispute", "disputes", "reason = NULL", OF_CUSTOMER),
     Blank("SuspenseReceipt", "suspense_receipts", "payer = NULL, reference = NULL, status_reason = NULL", SUSPENDED),
     Blank("WriteOff", "write_offs", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}", False),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
-    Blank("EmailMessage", "email_messages", MAIL, f"lead_id = ANY ($4) OR {DIGESTS}", False),
+    Blank("EmailMessage", "email_messages", MAIL, f"{OF_EITHER} OR {DIGESTS}", False),
     Blank("Notification", "notifications", f"title = '{NAME}', body = NULL", NOTICES, False),
     Blank("PoolItem", "pool_items", "shown = '{}'", OF_EITHER, False),
     Blank("PoolMove", "pool_moves", "reason = NULL", f"reason IS NOT NULL AND ({OF_EITHER})", False),

@@ -362,6 +362,16 @@ REVENUE_RECOGNISE = declare(
         timeout_s=3600,
     )
 )
+INVOICES_REMIND = declare(
+    Kind(
+        "invoices.remind",
+        Nothing,
+        "default",
+        "Notes which invoices have become overdue, and sends the reminders that are due.",
+        writes=("Invoice", "EmailMessage"),
+        timeout_s=3600,
+    )
+)
 HOUSEKEEPING = declare(
     Kind(
         "housekeeping",

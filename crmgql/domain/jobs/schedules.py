@@ -78,6 +78,7 @@ BUILT_IN = (
     BuiltIn("Anchors of the books", kinds.LEDGER_ANCHOR, 300),
     BuiltIn("Provider events that wait", kinds.PROVIDER_EVENTS_RETRY, 60),
     BuiltIn("Deferred revenue", kinds.REVENUE_RECOGNISE, 3600),
+    BuiltIn("Reminders of overdue invoices", kinds.INVOICES_REMIND, 3600),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
 """The schedules of a new installation. They can be changed and deleted like any other."""

@@ -1,6 +1,6 @@
 """E-mails: written in the transaction that causes them, sent by a job, which writes what the SMTP server answered.
 
-Plain text only. Always holds: the text of an e-mail reaches headers only through `email.message`, which refuses line
+Plain text, with files where the e-mail is about a document. Always holds: the text of an e-mail reaches headers only through `email.message`, which refuses line
 ends; and a crash between sending and writing the answer sends it again with the same Message-ID, so that mail programs
 recognise it.
 """
@@ -8,6 +8,7 @@ recognise it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
@@ -25,6 +26,7 @@ from crmgql.domain.jobs import endings, jobs, kinds
 from crmgql.domain.messages.notifications import cut
 from crmgql.errors import CrmError
 from crmgql.events import outbox
+from crmgql.events.canonical import as_json
 from crmgql.models import EmailMessage
 from crmgql.records import records
 from crmgql.records.records import Act, Row
@@ -39,6 +41,10 @@ CANCELLED = "its job was cancelled"
 
 PORTS = {"smtp": 587, "smtps": 465}
 ONCE = "SELECT id FROM email_messages WHERE dedupe_key = $1"
+WRITE = """
+INSERT INTO email_messages (id, to_address, subject, body, status, error, customer_id, invoice_id, dedupe_key)
+SELECT * FROM jsonb_to_recordset($1::jsonb) AS e(id uuid, to_address text, subject text, body text, status text, error text,
+    customer_id uuid, invoice_id uuid, dedupe_key text)"""
 PENDING = """
 SELECT e.*, coalesce(l.email_opt_out, false) AS unwanted FROM email_messages e LEFT JOIN leads l ON l.id = e.lead_id
 WHERE e.id = $1 AND e.status = 'PENDING'"""
@@ -80,6 +86,28 @@ class Server:
         if self.url is None:
             return "no SMTP server is set"
         return "no sender is set (CRMGQL_MAIL_FROM)" if self.sender is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A PDF that goes with an e-mail."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An e-mail to a customer, with an invoice. `skip`: why it is stored but not sent."""
+
+    id: UUID
+    to_address: str
+    subject: str
+    body: str
+    dedupe_key: str
+    customer_id: UUID
+    invoice_id: UUID
+    skip: str | None = None
 
 
 def one_line(text: str, longest: int) -> str:
@@ -124,20 +152,55 @@ async def write(
     return email["id"]  # type: ignore[no-any-return]
 
 
+async def write_many(act: Act, drafts: Sequence[Draft]) -> None:
+    """Writes e-mails and the jobs that send them, in the same number of statements for one and for hundreds.
+
+    The caller has locked the records that their keys are about; none of the keys exists.
+    """
+    rows: list[Row] = [
+        {
+            "id": each.id,
+            "to_address": each.to_address,
+            "subject": one_line(each.subject, SUBJECT),
+            "body": cut(each.body, BODY),
+            "status": "SKIPPED" if each.skip else "PENDING",
+            "error": each.skip,
+            "customer_id": each.customer_id,
+            "invoice_id": each.invoice_id,
+            "dedupe_key": each.dedupe_key,
+        }
+        for each in drafts
+    ]
+    await act.tx.connection.execute(WRITE, as_json(rows))
+    entries = [
+        outbox.Entry(
+            "email.skipped" if row["error"] else "email.written",
+            ("EmailMessage", row["id"]),
+            changes={"status": (None, row["status"])},
+        )
+        for row in rows
+    ]
+    await outbox.record_many(act.tx, act.viewer, entries)
+    wanted = [each.id for each in drafts if each.skip is None]
+    if wanted:
+        arguments = [kinds.EmailOf(email_id=id) for id in wanted]
+        await jobs.enqueue_many(act, kinds.EMAIL_SEND, arguments, unique_keys=list(map(str, wanted)))
+
+
 async def pending(act: Act, *, id: UUID) -> Row | None:
     """The e-mail, if it is still to be sent."""
     row = await act.tx.connection.fetchrow(PENDING, id)
     return None if row is None else dict(row)
 
 
-async def deliver(email: Row, server: Server, *, now: datetime) -> Outcome:
+async def deliver(email: Row, server: Server, *, now: datetime, attachment: Attachment | None = None) -> Outcome:
     """Sends it through the SMTP server, outside of any transaction. Raises `MailTrouble` when a later attempt may succeed."""
     if server.missing is not None:
         return Outcome("SKIPPED", server.missing)
     if email["unwanted"]:
         return Outcome("SKIPPED", UNWANTED)
     try:
-        message = compose(email, server, now=now)
+        message = compose(email, server, now=now, attachment=attachment)
     except ValueError as error:
         return Outcome("FAILED", f"It can't be addressed: {error}")
     try:
@@ -161,7 +224,7 @@ def _refused(error: aiosmtplib.SMTPResponseException) -> Outcome:
     return Outcome("FAILED", f"{error.code} {error.message}")
 
 
-def compose(email: Row, server: Server, *, now: datetime) -> Message:
+def compose(email: Row, server: Server, *, now: datetime, attachment: Attachment | None = None) -> Message:
     """The message to send. Raises `ValueError` for an address or a subject that no header can hold."""
     assert server.sender is not None
     name, address = parseaddr(server.sender)
@@ -176,6 +239,8 @@ def compose(email: Row, server: Server, *, now: datetime) -> Message:
     if email["lead_id"] is not None:
         message["List-Unsubscribe"] = f"<mailto:{sender.addr_spec}?subject=unsubscribe>"
     message.set_content(email["body"])
+    if attachment is not None:
+        message.add_attachment(attachment.content, maintype="application", subtype="pdf", filename=attachment.name)
     return message
 
 
@@ -199,13 +264,14 @@ def _connection(server: Server) -> dict[str, Any]:
     }
 
 
-async def finish(act: Act, *, id: UUID, outcome: Outcome) -> Row:
-    """Writes the outcome, unless there is one. Returns it as the job's result."""
+async def finish(act: Act, *, id: UUID, outcome: Outcome) -> bool:
+    """Writes the outcome, unless there is one; returns whether it did."""
     error = outcome.error and one_line(outcome.error, ERROR)
-    if await act.tx.connection.fetchval(FINISH, id, outcome.status, error, act.now):
-        changes = {"status": ("PENDING", outcome.status), "error": (None, error)}
-        await _record(act, id, f"email.{outcome.status.lower()}", changes)
-    return {"status": outcome.status, "error": error}
+    if not await act.tx.connection.fetchval(FINISH, id, outcome.status, error, act.now):
+        return False
+    changes = {"status": ("PENDING", outcome.status), "error": (None, error)}
+    await _record(act, id, f"email.{outcome.status.lower()}", changes)
+    return True
 
 
 @endings.when_dead(kinds.EMAIL_SEND)

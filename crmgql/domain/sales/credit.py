@@ -19,7 +19,7 @@ from crmgql.records.records import Act, Row
 PASSED = """
 SELECT owed.amount, credit_limit_amount FROM customers
 CROSS JOIN LATERAL (
-    SELECT sum(open) AS amount FROM open_items
+    SELECT sum(open) - covered_by_credit(customers.id, customers.currency, '{}') AS amount FROM open_items
     WHERE owner_id = customers.id AND purpose = 'RECEIVABLE' AND currency = customers.currency AND open > 0
 ) AS owed
 WHERE id = $1 AND currency = $2 AND credit_policy = 'WARN' AND owed.amount > credit_limit_amount"""

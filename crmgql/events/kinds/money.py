@@ -49,6 +49,32 @@ class InvoiceIssued(InvoiceMoved):
     due_on: date
 
 
+class InvoiceSent(Changed):
+    """The e-mail that it went out with."""
+
+    email_id: record_id("EmailMessage")  # type: ignore[valid-type]
+
+
+class InvoiceOverdue(Changed):
+    """What is owed of it and was due before today, and when the oldest part of that was due."""
+
+    amount: Money
+    due_on: date
+
+
+class InvoiceDunned(InvoiceOverdue):
+    """The level of the reminder."""
+
+    level: int
+
+
+class DunningLevelMoved(Changed):
+    """The level's number, and how many days after the due day it is sent."""
+
+    level: int
+    after_days: int
+
+
 class CreditNoteIssued(Changed):
     """What the credit note comes to, its number and the invoice."""
 
@@ -172,6 +198,23 @@ KINDS = (
     Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
     Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
     Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
+    Kind("invoice.sent", "Invoice", "The mail server accepted an e-mail with the invoice.", InvoiceSent, ALWAYS),
+    Kind(
+        "invoice.overdue",
+        "Invoice",
+        "Something of an invoice has become overdue, for the first time.",
+        InvoiceOverdue,
+        ALWAYS,
+    ),
+    Kind("invoice.dunned", "Invoice", "A reminder of an overdue invoice was written.", InvoiceDunned, ALWAYS),
+    Kind("invoice.dunningStopped", "Invoice", "Somebody stopped reminders of an invoice.", customer=ALWAYS),
+    Kind("invoice.dunningResumed", "Invoice", "Reminders of an invoice are sent again.", customer=ALWAYS),
+    Kind(
+        "customer.dunningStopped", "Customer", "Somebody stopped reminders of a customer's invoices.", customer=ALWAYS
+    ),
+    Kind("customer.dunningResumed", "Customer", "Reminders of a customer's invoices are sent again.", customer=ALWAYS),
+    Kind("dunningLevel.created", "DunningLevel", "Somebody made a level of reminders.", DunningLevelMoved),
+    Kind("dunningLevel.updated", "DunningLevel", "Somebody changed a level of reminders.", DunningLevelMoved),
     Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
     Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
     Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),

@@ -19,6 +19,7 @@ from crmgql.viewer import Who
 
 NEEDS = ("id", "currency")
 ITEM = "item"
+Build = Callable[[Who, str, ast.Expr], tuple[ast.Expr, ...]]
 DUE_ON = ast.Col(ITEM, "due_on")
 TODAY = ast.Subquery(ast.Select(((ast.Func("company_today", ()), "today"),)))
 OVERDUE = ast.Op(DUE_ON, "<", TODAY)
@@ -102,21 +103,38 @@ def _amount(
         select = ast.Select(((_open(currency), "amount"),), items, where=ast.all_of([own, where, counts]))
         return ast.Subquery(select), currency
 
-    return declare.derived(
-        build,
-        None,
-        f"{doc} in one currency, by default the customer's own.",
-        nullable=True,
-        needs=NEEDS,
-        currency_argument=True,
-        kept=kept(column, seen),
-    )
+    return _declared(build, doc, kept(column, seen))
+
+
+def _declared(build: Build, doc: str, kept: Kept) -> Any:
+    doc = f"{doc} in one currency, by default the customer's own."
+    return declare.derived(build, None, doc, nullable=True, needs=NEEDS, currency_argument=True, kept=kept)
 
 
 def outstanding() -> Any:
-    return _amount(
-        "RECEIVABLE", OWED, "outstanding", "What is still unpaid of confirmed and later orders, except those on hold"
-    )
+    """What is open of each order, less the credit that names it, as it is of the order itself."""
+
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        items, own = _items(OWED(who, ITEM), t, currency, ["RECEIVABLE", "CREDIT"])
+        order_id = ast.Col(ITEM, "order_id")
+        by_order = ast.Select(
+            (
+                (order_id, "order_id"),
+                (_open(currency, ast.eq(ast.Col(ITEM, "purpose"), ast.Text("RECEIVABLE"))), "owed"),
+                (_open(currency, ast.eq(ast.Col(ITEM, "purpose"), ast.Text("CREDIT"))), "credit"),
+            ),
+            items,
+            where=ast.all_of([own, _counts(t)]),
+            group_by=(order_id,),
+        )
+        owed = ast.Col("sums", "owed")
+        left = ast.Func("greatest", (ast.Op(owed, "-", ast.Col("sums", "credit")), zero(currency)))
+        part = ast.Case(ast.IsNull(ast.Col("sums", "order_id")), owed, left)
+        total = ast.Func("coalesce", (ast.Func("sum", (part,)), zero(currency)))
+        return ast.Subquery(ast.Select(((total, "amount"),), ast.Derived(by_order, "sums"))), currency
+
+    doc = "What is still unpaid of confirmed and later orders, except those on hold and what credit for an order covers of it,"
+    return _declared(build, doc, kept("outstanding", OWED))
 
 
 def overdue() -> Any:

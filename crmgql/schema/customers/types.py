@@ -32,6 +32,8 @@ class Customer:
     billing_address = column(filter=False, doc="As it is printed on invoices, with line breaks.")
     tax_id = column()
     payment_terms = column(doc="Such as NET 30; without any, the company's.")
+    language = column(enum=models.Language, doc="Of what is sent to it, such as invoices; without one, the company's.")
+    dunning_stop_reason = column(filter=False, doc="Why it is not reminded of what is overdue. Null: it is.")
     owner = one("The seller who looks after this customer.")
     parent = one()
     subsidiaries = many("Customer", "parent")

@@ -32,3 +32,5 @@ class EmailMessage:
     sent_at = column()
     lead = one()
     user = one()
+    customer = one()
+    invoice = one("The invoice that goes with it as a PDF.")

@@ -235,6 +235,10 @@ class Invoice:
     recipient_address = column()
     recipient_tax_id = column()
     note = column(filter=False)
+    overdue_on = column(sort=True, doc="The first day on which something of it was overdue, whatever was paid since.")
+    dunning_level = column(doc="That of the last reminder.")
+    dunned_on = column(sort=True, doc="The day of the last reminder.")
+    dunning_stop_reason = column(filter=False, doc="Why nobody is reminded of it. Null: nobody stopped it.")
     outstanding = documents.invoice_outstanding()
     paid = documents.invoice_paid()
     paid_before = documents.invoice_paid_before()
@@ -248,6 +252,8 @@ class Invoice:
     allocations = many("Allocation", "invoice", few=True)
     write_offs = many("WriteOff", "invoice", few=True)
     payments = many("Payment", "invoice", "Payments that were for this invoice.", order="-receivedAt", few=True)
+    reminders = many("Reminder", "invoice", few=True)
+    emails = many("EmailMessage", "invoice", "E-mails that it went out with, reminders included.")
 
 
 @node(models.InvoiceLine)
@@ -281,6 +287,37 @@ class Instalment:
     outstanding = documents.instalment_outstanding()
     customer = one()
     invoice = one()
+
+
+@node(models.Reminder)
+class Reminder:
+    """A reminder of what was overdue of an invoice."""
+
+    level = column()
+    due_on = column(doc="When the oldest part of it was due. For another oldest part the levels begin anew.")
+    reminded_on = column(sort=True)
+    currency = column()
+    amount = money("amount", "What was overdue on its day.")
+    customer = one()
+    invoice = one()
+    email = one()
+
+
+@node(models.DunningLevel, order="level")
+class DunningLevel:
+    """A reminder that overdue invoices get, so many days after what is overdue was due. Levels are climbed one a day at most.
+
+    The texts are templates: {{ invoice.number }}, {{ invoice.amount }}, {{ invoice.due }}, {{ invoice.days }}, {{ customer.name }},
+    {{ company.name }}, {% if … %}.
+    """
+
+    level = column(sort=True)
+    after_days = column()
+    subject = column()
+    body = column(filter=False)
+    subject_zh = column(filter=False, doc="For those who read Chinese; without it, the English one.")
+    body_zh = column(filter=False)
+    active = column()
 
 
 @node(models.CreditNote)

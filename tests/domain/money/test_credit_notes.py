@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import allocations, credit_notes, credits, invoices
+from crmgql.domain.money import allocations, credit_notes, credits, invoices, refunds
 from crmgql.domain.money.credit_notes import Returned
 from crmgql.domain.sales import orders
 from crmgql.errors import (
@@ -105,6 +105,23 @@ async def test_all_of_a_paid_invoice_nets_to_nothing_and_is_the_customer_s_credi
     assert [tuple(row) for row in await database.fetch(CREDIT)] == [(Decimal("120.00"), note, invoice, None)]
     with pytest.raises(CreditExceedsInvoiced, match="All of the invoice"):
         await credit(crm, invoice)
+
+
+async def test_credited_and_refunded_nothing_is_left_of_it(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """Fully paid, fully credited, fully refunded: no revenue, nothing owed by anybody, and the payment has nothing more to give."""
+    order = await taxed(crm, customer, "100.00", tax="20.00")
+    invoice = await issued(crm, order)
+    await pay(crm, "120.00", invoice_id=invoice)
+    await credit(crm, invoice)
+    async with acting(crm) as act:
+        amount = (Decimal("120.00"), "USD")
+        await refunds.record(act, customer_id=customer, amount=amount, method="CASH")
+    assert await balances(database) == {"REFUNDS": ("100.00", "100.00"), "REVENUE": ("-100.00", "-100.00")}
+    async with acting(crm) as act:
+        (standing,) = await act.tx.connection.fetch("SELECT * FROM customer_standings")
+    assert {standing[name] for name in ("owed", "outstanding", "credit_balance", "unearned")} == {Decimal(0)}
 
 
 async def test_what_was_paid_before_the_invoice_becomes_credit(

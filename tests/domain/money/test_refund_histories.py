@@ -145,7 +145,7 @@ class Company(histories.Company):
             assert await self.database.fetch(sql) == [], what
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [3, 10])
 async def test_no_more_goes_back_than_came_in(
     crm: db.Database,
     database: asyncpg.Connection,

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crmgql import db
-from crmgql.domain.money import standings
+from crmgql.domain.money import bulk, standings
+from crmgql.domain.sales import bulk as sales
 from crmgql.domain.sales import credit, orders
 from crmgql.errors import CreditLimit, CrmError, IllegalTransition
 from crmgql.ledger import book
@@ -25,14 +26,22 @@ from crmgql.models import Purpose
 from crmgql.schema import build
 from tests.domain import work
 from tests.domain.money.test_allocations import undo
-from tests.domain.money.test_receipts import pay
-from tests.domain.sales.test_revenue import confirmed, draft
+from tests.domain.money.test_receipts import COLUMNS, RECEIVED, pay
+from tests.domain.sales.test_revenue import AMOUNTS, FOUR, confirmed, draft
 from tests.ledger.conftest import acting, add_customer, sale
 
 STANDINGS = """
 SELECT currency, outstanding, overdue, credit_balance, unearned, lifetime_value, oldest_due_on - company_today() AS oldest
 FROM customer_standings WHERE customer_id = $1 ORDER BY currency"""
 (RULE,) = [rule for rule in RULES if rule.name == "standings"]
+WRITTEN = [
+    f"SELECT pg_stat_get_xact_tuples_{change}('{table}'::regclass)"
+    for change, table in (
+        ("updated", "customer_standings"),
+        ("inserted", "standing_moves"),
+        ("deleted", "standing_moves"),
+    )
+]
 ALL = (UUID(int=0), UUID(int=2**128 - 1), 10)
 
 
@@ -79,7 +88,23 @@ async def test_it_follows_orders_and_payments(crm: db.Database, database: asyncp
     assert await standing(database, customer, "EUR") == {"outstanding": "5.01", "lifetime_value": "5.01"}
     await undo(crm, await database.fetchval("SELECT id FROM allocations"))
     have["unearned"] = "13.00"
-    assert await standing(database, customer) == {"outstanding": "10.00", "lifetime_value": "10.00", **have}
+    # The credit names the order.
+    assert await standing(database, customer) == {"outstanding": "8.00", "lifetime_value": "10.00", **have}
+
+
+async def test_credit_covers_no_more_than_its_own_order(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    order, other = await confirmed(crm, customer, "10.00"), await confirmed(crm, customer, "5.00")
+    await pay(crm, "22.00", order_id=order)
+    assert (await standing(database, customer))["outstanding"] == "5.00"
+    await undo(crm, await database.fetchval("SELECT id FROM allocations"))
+    assert (await standing(database, customer))["outstanding"] == "5.00"
+    await move(crm, "hold", order)
+    assert (await standing(database, customer))["outstanding"] == "5.00"
+    await pay(crm, "1.00", order_id=other)
+    assert (await standing(database, customer))["outstanding"] == "4.00"
+    assert await database.fetch(RULE.sql, *ALL) == []
 
 
 async def test_a_cancelled_order_leaves_nothing(crm: db.Database, database: asyncpg.Connection, customer: UUID) -> None:
@@ -170,6 +195,33 @@ async def test_twenty_writers_at_once_leave_it_right(
     assert await standing(database, customer) == {"outstanding": "175.00", "lifetime_value": "200.00"}
 
 
+async def test_a_transaction_moves_a_standing_once(crm: db.Database, database: asyncpg.Connection) -> None:
+    """However many of a customer's orders or payments are in it: its cost is linear. Imports check each batch by itself."""
+
+    async def written(count: int) -> list[int]:
+        customer = await add_customer(database)
+        await limit(database, customer, "1000000.00")
+        async with acting(crm) as act:
+            before = [await act.tx.connection.fetchval(sql) for sql in WRITTEN]
+            columns = ("customer_id", "status", "currency", *AMOUNTS)
+            for half in range(2):
+                rows = [[f"o-{n}", customer, "DELIVERED", "USD", *FOUR] for n in range(half, count, 2)]
+                made = await sales.orders.write_many(act, columns, rows, source=f"{count} {half}")
+                values = {"customer_id": customer, **RECEIVED}
+                paid = [
+                    [f"p-{each.id}", *({**values, "order_id": each.id}.get(column) for column in COLUMNS)]
+                    for each in made.changes
+                ]
+                assert (await bulk.payments.write_many(act, COLUMNS, paid, source=f"{count} {half}")).refused == []
+            return [await act.tx.connection.fetchval(sql) - n for sql, n in zip(WRITTEN, before, strict=True)]
+
+    few, many = await written(4), await written(600)
+    assert few == many
+    assert few[0] == 4  # two batches of orders, two of payments
+    assert await database.fetchval("SELECT count(*) FROM standing_moves") == 0
+    assert await database.fetch(RULE.sql, *ALL) == []
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["confirm", "hold", "process", "cancel", "pay", "undo"]), st.integers(0, 3)), max_size=12
 )
@@ -221,14 +273,26 @@ async def test_no_order_leads_past_the_limit(crm: db.Database, database: asyncpg
     await confirmed(crm, customer, "20.00")
 
 
-async def test_what_was_paid_ahead_needs_no_credit(
+async def test_what_credit_for_an_order_covers_is_not_outstanding(
     crm: db.Database, database: asyncpg.Connection, customer: UUID
 ) -> None:
-    await limit(database, customer, "0.00")
-    await confirmed(crm, customer, "0.00")
-    order = await confirmed(crm, await add_customer(database), "1.00")
+    order = await confirmed(crm, customer, "10.00")
+    await pay(crm, "12.00", order_id=order)
+    await undo(crm, await database.fetchval("SELECT id FROM allocations"))
+    await limit(database, customer, "9.00")
+    await confirmed(crm, customer, "1.00")
+    with pytest.raises(CreditLimit, match=r"9\.01 USD would be"):
+        await confirmed(crm, customer, "0.01")
+
+
+async def test_nothing_but_a_confirmation_is_refused(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    order = await confirmed(crm, customer, "1.00")
     await pay(crm, "1.00", order_id=order)
-    await undo(crm, await database.fetchval("SELECT id FROM allocations"))  # no confirmation, so nothing is refused
+    await limit(database, customer, "0.00")
+    await undo(crm, await database.fetchval("SELECT id FROM allocations"))
+    assert (await standing(database, customer))["outstanding"] == "1.00"
 
 
 async def test_an_approval_lifts_it_up_to_the_total(

@@ -32,6 +32,7 @@ from crmgql.viewer import Viewer, Who
 from tests.conftest import NOW
 from tests.domain import work
 from tests.domain.money.test_allocations import RATE, STATE, allocate, cancel, made, told, undo
+from tests.domain.money.test_invoices import issued
 from tests.domain.money.test_receipts import pay
 from tests.domain.sales.test_revenue import balances, confirmed, draft
 from tests.ledger.conftest import acting
@@ -53,7 +54,7 @@ async def tolerate(crm: db.Database, *amounts: tuple[str, str]) -> None:
 
 
 async def write_off(
-    crm: db.Database, order: UUID, amount: str | None = None, currency: str = "USD", **more: Any
+    crm: db.Database, order: UUID | None = None, amount: str | None = None, currency: str = "USD", **more: Any
 ) -> UUID:
     async with acting(crm) as act:
         wanted = None if amount is None else (Decimal(amount), currency)
@@ -311,3 +312,81 @@ async def test_verify_finds_one_that_is_not_as_posted(
         assert any("a write-off is not what its entry posted" in each for each in await broken(database))
     async with database.transaction():
         assert await broken(database) == []
+
+
+OPEN = "SELECT due_on, open::text FROM open_items WHERE purpose = 'RECEIVABLE' AND debited > 0 ORDER BY due_on, id"
+
+
+async def owed(database: asyncpg.Connection) -> list[str]:
+    """What is open, by due date, without what was invoiced."""
+    return [row["open"] for row in await database.fetch(OPEN) if row["due_on"]]
+
+
+async def test_an_invoice_s_instalments_are_written_off_the_first_due_first(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    order = await confirmed(crm, customer, "300.00")
+    invoice = await issued(crm, order, amount="200.00", payment_terms="50% NET 0, 50% NET 30")
+    other = await issued(crm, order, amount="50.00")
+    with pytest.raises(WriteOffExceedsOpen, match=r"For the invoice 200\.00 USD"):
+        await write_off(crm, invoice_id=invoice, amount="200.01")
+    with pytest.raises(BadUserInput, match="not both"):
+        await write_off(crm, order, invoice_id=invoice)
+    await write_off(crm, invoice_id=invoice, amount="130.00")
+    assert sorted(await owed(database)) == ["0.00", "50.00", "70.00"]
+    named = await database.fetch("SELECT invoice_id, order_id, amount::text FROM write_offs w ORDER BY w.amount DESC")
+    assert [tuple(row) for row in named] == [(invoice, order, "100.00"), (invoice, order, "30.00")]
+    await write_off(crm, order)  # with all its invoices, and what is not invoiced
+    assert await database.fetchval("SELECT sum(open) FROM open_items") == 0
+    assert await database.fetchval("SELECT sum(amount) FROM write_offs WHERE invoice_id = $1", other) == 50
+    assert (await balances(database))["WRITE_OFF"] == ("300.00", "300.00")
+
+
+async def test_each_invoice_that_is_a_cent_short_is_closed_by_itself(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    await tolerate(crm, ("0.01", "USD"))
+    order = await confirmed(crm, customer, "200.00")
+    first, second = [await issued(crm, order, amount="100.00") for _ in range(2)]
+    for invoice in (first, second):
+        await pay(crm, "99.99", invoice_id=invoice)
+    assert await owed(database) == ["0.00", "0.00"]
+    assert {row["invoice_id"] for row in await database.fetch("SELECT invoice_id FROM write_offs")} == {first, second}
+    alone = await issued(crm, await confirmed(crm, customer, "10.00"), payment_terms="50% NET 0, 50% NET 30")
+    await pay(crm, "4.99", invoice_id=alone)
+    assert sorted(await owed(database)) == ["0.00", "0.00", "0.00", "5.00"]
+    await pay(crm, "4.99", invoice_id=alone)  # a second cent of the same invoice is too much
+    assert sorted(await owed(database)) == ["0.00", "0.00", "0.00", "0.01"]
+
+
+async def test_an_invoice_is_not_a_way_around_the_tolerance_of_its_order(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    await tolerate(crm, ("0.05", "USD"))
+    order = await confirmed(crm, customer, "10.00")
+    first, second = [await issued(crm, order, amount="0.05") for _ in range(2)]
+    user = await work.user(database, roles=["INTEGRATION"])
+
+    async def as_integration(**given: Any) -> None:
+        async with crm.transaction() as tx:
+            act = Act(tx, Viewer(user, Who(frozenset({"INTEGRATION"})), clock=lambda: NOW))
+            await write_offs.write_off(act, reason="Cents.", **given)
+
+    await as_integration(invoice_id=first)
+    for rest in ({"invoice_id": second}, {"order_id": order, "amount": (Decimal("0.01"), "USD")}):
+        with pytest.raises(Forbidden, match="tolerance"):
+            await as_integration(**rest)
+
+
+async def test_an_invoice_s_payment_and_its_rest_are_one_act(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    invoice = await issued(crm, await confirmed(crm, customer, "45.50"))
+    payment = await pay(crm, "45.00", customer_id=customer)
+    async with acting(crm) as act:
+        short = Short((Decimal("0.50"), "USD"), "Bank fees.")
+        await allocations.allocate(act, id=payment, invoice_id=invoice, write_off=short)
+    assert await owed(database) == ["0.00"]
+    assert await rows(database) == [("0.50", "WRITE_OFF", "Bank fees.", True)]
+    await undo(crm, await made(database))
+    assert await owed(database) == ["45.50"]

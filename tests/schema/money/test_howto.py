@@ -15,17 +15,18 @@ from crmgql.models import Purpose
 from crmgql.records.records import Act
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
-from tests.schema import cases_providers
+from tests.schema import cases_invoices, cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
 from tests.schema.world import SECRET, World, money, uuid_of
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "money.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "howto" / "money.md"
 
 
-def steps(section: str) -> list[str]:
+def steps(section: str, page: Path = PAGE) -> list[str]:
     """The GraphQL documents of a section."""
-    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.S | re.M)
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", page.read_text("utf-8"), re.S | re.M)
     return re.findall(r"```graphql\n(.*?)```", text, re.S)
 
 
@@ -94,6 +95,25 @@ async def test_credit_is_limited(world: World) -> None:
     done = (await world.ask(approve, world.viewer("FINANCE"), order=order))["data"]["creditApprove"]
     assert done["userErrors"] == []
     assert (await world.do("orderConfirm", id=order)).code is None
+
+
+async def test_payments_are_recorded(world: World) -> None:
+    received, expected, receive, ahead = steps("Record a payment")
+    customer = await world.customer()
+    order = await world.order("CONFIRMED", customer)
+
+    async def ask(query: str, **variables: str) -> Any:
+        ((_, payload),) = (await world.ask(query, world.viewer("FINANCE"), **variables))["data"].items()
+        assert payload["userErrors"] == [], payload
+        return payload["payment"]
+
+    first = await ask(received, order=order)
+    assert (first["unallocated"], first["order"]) == ({"amount": "0.00"}, {"outstanding": {"amount": "8.50"}})
+    assert await ask(received, order=order) == first
+    pending = await ask(expected, order=order)
+    assert pending["status"] == "PENDING"
+    assert (await ask(receive, payment=pending["id"]))["order"] == {"outstanding": {"amount": "2.50"}}
+    assert (await ask(ahead, customer=customer))["unallocated"] == {"amount": "20.00"}
 
 
 async def test_payments_are_matched_with_orders(world: World) -> None:
@@ -250,8 +270,10 @@ async def test_payments_are_taken_from_a_provider(world: World) -> None:
 
 
 async def test_an_order_in_another_currency_is_settled(world: World) -> None:
-    record, allocate = steps("Settle an order in another currency")
+    rate, record, allocate = steps("Settle an order in another currency")
     finance, customer = world.viewer("FINANCE"), await world.customer()
+    set_to = (await world.ask(rate, finance))["data"]["fxRateSet"]
+    assert set_to == {"fxRate": {"currency": "JPY", "baseCurrency": "USD", "rate": "0.0062"}, "userErrors": []}
     line = {"quantity": "1", "description": "Thing", "unitPrice": money("10.500", "KWD")}
     order = (await world.do("orderCreate", customerId=customer, currency="KWD", lines=[line])).done["id"]
     await world.do("orderConfirm", id=order)
@@ -295,6 +317,24 @@ async def test_an_order_is_invoiced_and_credited(world: World) -> None:
     }
 
 
+async def test_invoices_are_sent_and_reminded_of(world: World) -> None:
+    send, level, stop, resume = steps("Send invoices, and remind of them")
+    finance = world.viewer("FINANCE")
+    invoice = await cases_invoices.issued(world)
+
+    async def ask(query: str, **given: Any) -> Any:
+        (found,) = (await world.ask(query, finance, **given))["data"].values()
+        assert found["userErrors"] == []
+        return found
+
+    sent = (await ask(send, invoice=invoice))["invoice"]
+    assert sent["emails"]["nodes"] == [{"toAddress": "accounts@example.com", "status": "PENDING", "error": None}]
+    made = (await ask(level))["dunningLevel"]
+    assert (made["level"], made["afterDays"], made["active"]) == (1, 7, True)
+    assert (await ask(stop, invoice=invoice))["invoice"]["dunningStopReason"].startswith("One was broken")
+    assert (await ask(resume, invoice=invoice))["invoice"] == {"dunningStopReason": None}
+
+
 async def test_the_books_are_read(world: World) -> None:
     code, balance, entries = steps("Read the books")
     await world.order("CONFIRMED")
@@ -306,6 +346,24 @@ async def test_the_books_are_read(world: World) -> None:
     entry, *_ = (await world.ask(entries, finance))["data"]["ledgerEntries"]["nodes"]
     assert entry["customer"] == {"name": "Acme"}
     assert [(each["debit"], each["credit"]) for each in entry["postings"]] == [("RECEIVABLE", "REVENUE")]
+
+
+async def test_the_readme_shows_money(world: World) -> None:
+    (query,) = steps("Money", ROOT / "README.md")
+    order = uuid_of(await world.order("CONFIRMED"))
+    await world.database.execute("UPDATE orders SET number = 'SO-2441' WHERE id = $1", order)
+    answer = await world.ask(query.replace('"USD"', '"EUR"'), world.viewer("FINANCE"))
+    (total,) = answer["data"]["receivables"]["totals"]
+    (shown,) = answer["data"]["orders"]["nodes"]
+    assert shown["revenue"]["outstanding"] == {"amount": "12.50"}
+    assert Decimal(total["outstanding"]["amount"]) == sum(Decimal(each["amount"]["amount"]) for each in total["ageing"])
+
+
+def test_every_section_has_its_steps_run() -> None:
+    """Only what is done on the command line has no documents."""
+    sections = re.findall(r"^## (.*)", PAGE.read_text("utf-8"), re.M)
+    tested = Path(__file__).read_text("utf-8")
+    assert [each for each in sections if steps(each) and f'steps("{each}")' not in tested] == []
 
 
 async def test_months_are_forecast(world: World) -> None:

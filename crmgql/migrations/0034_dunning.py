@@ -1,4 +1,4 @@
-"""What is deferred and credited becomes no revenue later."""
+"""Invoices by e-mail, and reminders of those that are overdue."""
 
 from pathlib import Path
 

@@ -1,0 +1,53 @@
+"""Cases of sending invoices and of reminders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.schema.cases import BOOKS, case, move
+from tests.schema.cases_invoices import issued
+from tests.schema.world import World
+
+
+async def stopped(world: World) -> str:
+    invoice = await issued(world)
+    assert (await world.do("invoiceStopDunning", id=invoice, reason="Disputed")).done
+    return invoice
+
+
+async def stopped_customer(world: World) -> str:
+    customer: str = await world.customer()
+    assert (await world.do("customerStopDunning", id=customer, reason="Quarrel")).done
+    return customer
+
+
+async def level(world: World) -> str:
+    """The next one: no two have the same number."""
+    n = await world.database.fetchval("SELECT coalesce(max(level), 0) + 1 FROM dunning_levels")
+    made = await world.do("dunningLevelCreate", level=n, afterDays=7 * n, subject="Late", body="Please pay.")
+    return made.done["id"]  # type: ignore[no-any-return]
+
+
+@case("invoiceSend", BOOKS)
+async def invoice_send(world: World, role: str) -> dict[str, Any]:
+    return {"id": await issued(world), "to": "ann@example.com"}
+
+
+@case("dunningLevelCreate", BOOKS)
+async def dunning_level_create(world: World, role: str) -> dict[str, Any]:
+    n = await world.database.fetchval("SELECT coalesce(max(level), 0) + 1 FROM dunning_levels")
+    texts = {"subject": "{{ invoice.number }} is late", "body": "Please pay {{ invoice.amount }}."}
+    return {"level": n, "afterDays": 7 * n, **texts}
+
+
+move("invoiceStopDunning", BOOKS, issued, reason="Disputed")
+move("invoiceResumeDunning", BOOKS, stopped)
+move("dunningLevelUpdate", BOOKS, level, body="Please pay at once.")
+
+
+@case("customerStopDunning", BOOKS)
+async def customer_stop_dunning(world: World, role: str) -> dict[str, Any]:
+    return {"id": await world.customer(), "reason": "Quarrel"}
+
+
+move("customerResumeDunning", BOOKS, stopped_customer)
