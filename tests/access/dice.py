@@ -83,6 +83,9 @@ TABLES = (
     "contract_payments",
     "reminders",
     "dunning_levels",
+    "payouts",
+    "reconciliation_runs",
+    "reconciliation_exceptions",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

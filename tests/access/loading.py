@@ -17,7 +17,7 @@ from tests.access.values import DOCUMENT
 LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"), ("email_messages", "invoice_id"))
 """Foreign keys to rows that come later."""
 
-POSTED = ("allocations", "write_offs", "suspense_receipts", "refunds", "disputes", *company_invoices.TABLES)
+POSTED = ("allocations", "write_offs", "suspense_receipts", "refunds", "disputes", "payouts", *company_invoices.TABLES)
 """What is as its entries are, which these are not: inserted with the triggers off."""
 
 

@@ -91,6 +91,13 @@ def target_of(kind: str, field: str) -> str | None:
     return ONE.get((kind, field)) or ONE.get(("*", field))
 
 
+ANY_RECORD = {
+    *(("Event", "subject"), ("AuditEntry", "subject"), ("ReconciliationException", "subject")),
+    ("LedgerEntry", "source"),
+}
+"""Fields that are a record of any type."""
+
+
 class Oracle:
     """Answers for one viewer."""
 
@@ -163,7 +170,7 @@ class Oracle:
         target = target_of(kind, field)
         if target is not None:
             return self.record(target, row[f"{snake(field)}_id"])
-        if field in ("subject", "source") and kind in ("Event", "AuditEntry", "LedgerEntry"):
+        if (kind, field) in ANY_RECORD:
             about, id = row[f"{field}_type"], row[f"{field}_id"]
             return self.record(about, id) if about in TABLE_OF else None
         if (kind, field) == ("LedgerEntry", "postings"):

@@ -75,6 +75,9 @@ PREFIXES = {
     "ProviderEvent": "pev",
     "LedgerEntry": "lge",
     "AccountCode": "acc",
+    "Payout": "pyo",
+    "ReconciliationRun": "rec",
+    "ReconciliationException": "rex",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -134,6 +137,8 @@ ONE = {
     ("WriteOff", "allocation"): "Allocation",
     ("WriteOff", "undoes"): "WriteOff",
     ("ProviderEvent", "account"): "PaymentAccount",
+    ("ReconciliationException", "run"): "ReconciliationRun",
+    ("ReconciliationException", "closedBy"): "User",
 }
 MANY = {
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
@@ -174,6 +179,7 @@ MANY = {
     ("SuspenseReceipt", "payments"): ("Payment", "suspense_id", "-id"),
     ("Payment", "allocations"): ("Allocation", "payment_id", "-id"),
     ("Payment", "providerEvents"): ("ProviderEvent", "payment_id", "-id"),
+    ("ReconciliationRun", "exceptions"): ("ReconciliationException", "run_id", "-id"),
     ("Payment", "refunds"): ("Refund", "payment_id", "-id"),
     ("Payment", "disputes"): ("Dispute", "payment_id", "-id"),
     ("Payment", "commissions"): ("Commission", "payment_id", "-earnedAt"),
@@ -268,4 +274,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "LedgerEntry": "-id",
     "AccountCode": "code",
     "DunningLevel": "level",
+    "Payout": "-id",
+    "ReconciliationRun": "-id",
+    "ReconciliationException": "-foundAt",
 }

@@ -57,6 +57,7 @@ UNDER_CUSTOMER = {
     "provider_events",
     "refunds",
     "disputes",
+    "reconciliation_exceptions",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -79,6 +80,7 @@ KEPT = {
     "provider_posts",
     "refunds",
     "disputes",
+    "payouts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

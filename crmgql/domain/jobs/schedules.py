@@ -79,6 +79,7 @@ BUILT_IN = (
     BuiltIn("Provider events that wait", kinds.PROVIDER_EVENTS_RETRY, 60),
     BuiltIn("Deferred revenue", kinds.REVENUE_RECOGNISE, 3600),
     BuiltIn("Reminders of overdue invoices", kinds.INVOICES_REMIND, 3600),
+    BuiltIn("Reconciliation", kinds.MONEY_RECONCILE, 86400),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )
 """The schedules of a new installation. They can be changed and deleted like any other."""
