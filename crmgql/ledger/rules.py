@@ -250,17 +250,21 @@ STANDINGS = """
         OR kept.owner_id IS NULL"""
 DEFERRED = """
     WITH posted AS MATERIALIZED (
-        SELECT e.owner_id, e.source_id AS order_id, sum(CASE p.credit WHEN 'DEFERRED' THEN p.amount ELSE -p.amount END) AS amount,
+        SELECT e.owner_id, CASE e.source_type WHEN 'Order' THEN e.source_id ELSE invoice.order_id END AS order_id,
+            sum(CASE p.credit WHEN 'DEFERRED' THEN p.amount ELSE -p.amount END) AS amount,
             sum(CASE p.credit WHEN 'DEFERRED' THEN p.base_amount ELSE -p.base_amount END) AS base
         FROM public.postings AS p JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id
+        LEFT JOIN public.credit_notes AS note ON note.customer_id = e.owner_id AND note.id = e.source_id
+        LEFT JOIN public.invoices AS invoice ON invoice.customer_id = note.customer_id AND invoice.id = note.invoice_id
         WHERE p.owner_id BETWEEN $1 AND $2 AND p.phase = 'POSTED' AND 'DEFERRED' IN (p.debit, p.credit)
-            AND e.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Order'
-        GROUP BY e.owner_id, e.source_id
+            AND e.owner_id BETWEEN $1 AND $2 AND e.source_type IN ('Order', 'CreditNote')
+        GROUP BY 1, 2
     )
     SELECT coalesce(waiting.owner_id, posted.owner_id) AS owner_id, coalesce(waiting.order_id, posted.order_id) AS order_id,
         coalesce(waiting.amount, 0) AS amount, coalesce(posted.amount, 0) AS posted
     FROM (
-        SELECT customer_id AS owner_id, order_id, sum(amount) AS amount, sum(base_amount) AS base FROM public.recognition_schedules
+        SELECT customer_id AS owner_id, order_id, sum(amount - credited_amount) AS amount, sum(base_amount - credited_base_amount) AS base
+        FROM public.recognition_schedules
         WHERE customer_id BETWEEN $1 AND $2 AND entry_id IS NULL GROUP BY customer_id, order_id
     ) AS waiting
     FULL JOIN posted ON posted.owner_id = waiting.owner_id AND posted.order_id = waiting.order_id

@@ -270,7 +270,8 @@ class RecognitionSchedule(Model, metaclass=Undescribed):
     """A part of a booked line that becomes revenue later: on a day, or without one as the order is shipped.
 
     `amount` is of the line's net, `base_amount` the same in base currency, `cost_amount` of its cost. `entry_id` posted it;
-    until then it is deferred. What is not posted is deleted as the order gets another revision.
+    until then it is deferred, but what credit notes took off it, which is no revenue ever. What is not posted is deleted as the
+    order gets another revision.
     """
 
     customer_id = fields.UUIDField()
@@ -284,12 +285,19 @@ class RecognitionSchedule(Model, metaclass=Undescribed):
     base_amount = AmountField()
     cost_amount = AmountField()
     entry_id: Any = fields.UUIDField(null=True)
+    credited_amount = AmountField(db_default=0)
+    credited_base_amount = AmountField(db_default=0)
 
     class Meta:
         table = "recognition_schedules"
         primary_key = ("customer_id", "order_id", "revision", "line_id", "n")
         constraints = [
             check("recognition_schedules_positive", "n > 0 AND amount >= 0 AND base_amount >= 0 AND cost_amount >= 0"),
+            check(
+                "recognition_schedules_credited",
+                "credited_amount BETWEEN 0 AND amount AND credited_base_amount BETWEEN 0 AND base_amount"
+                " AND (credited_amount < amount OR credited_base_amount = base_amount)",
+            ),
             *amounts("recognition_schedules", "amount", "cost_amount"),
         ]
         composite_keys = (
@@ -304,7 +312,13 @@ class RecognitionSchedule(Model, metaclass=Undescribed):
             ),
         )
         indexes = [
-            partial("recognition_schedules_due", "entry_id IS NULL", "due_on", "customer_id", "order_id"),
+            partial(
+                "recognition_schedules_due",
+                "entry_id IS NULL AND (amount > credited_amount OR cost_amount > 0)",
+                "due_on",
+                "customer_id",
+                "order_id",
+            ),
             partial("recognition_schedules_deferred", "entry_id IS NULL", "customer_id", "order_id"),
             partial("recognition_schedules_posted", "entry_id IS NOT NULL", "customer_id", "entry_id"),
         ]

@@ -94,6 +94,10 @@ class Values:
         self.paid_before: dict[Any, Decimal] = defaultdict(Decimal)
         for part in rows["instalments"]:
             self.paid_before[part["invoice_id"]] += part["paid_before_amount"]
+        order_of = {row["id"]: row["order_id"] for row in rows["invoices"]}
+        self.credited: dict[Any, Decimal] = defaultdict(Decimal)
+        for note in rows["credit_notes"]:
+            self.credited[order_of[note["invoice_id"]]] += note["net_amount"]
         self.campaigns = Campaigns(rows, sight)
         self.plans: dict[Any, list[Row]] = defaultdict(list)
         for row in rows["contract_payments"]:
@@ -167,8 +171,9 @@ class Values:
         net = order["subtotal_amount"] - order["discount_amount"] if is_booked else Decimal(0)
         found = {
             "booked": net,
-            "recognised": net,
+            "recognised": net - self.credited[order["id"]],
             "deferred": Decimal(0),
+            "refunded": self.credited[order["id"]],
             "received": self.order_paid(order),
             "outstanding": self.order_outstanding(order),
             "margin": self.order_margin(order) if is_booked else Decimal(0),

@@ -100,8 +100,8 @@ WRONG = {
             SELECT owner_id, currency, sum(credit - debit) AS amount, -sum(base) AS base FROM balances
             WHERE owner_id = ANY ($1) AND purpose = 'DEFERRED' GROUP BY 1, 2
         ) b FULL JOIN (
-            SELECT customer_id AS owner_id, currency, sum(amount) AS amount, sum(base_amount) AS base FROM recognition_schedules
-            WHERE customer_id = ANY ($1) AND entry_id IS NULL GROUP BY 1, 2
+            SELECT customer_id AS owner_id, currency, sum(amount - credited_amount) AS amount, sum(base_amount - credited_base_amount) AS base
+            FROM recognition_schedules WHERE customer_id = ANY ($1) AND entry_id IS NULL GROUP BY 1, 2
         ) s USING (owner_id, currency)
         WHERE coalesce(b.amount, 0) <> coalesce(s.amount, 0) OR coalesce(b.base, 0) <> coalesce(s.base, 0)""",
     "something stays between two currencies": """

@@ -61,6 +61,14 @@ def _exceeds(left: str, field: str) -> CreditExceedsInvoiced:
     return CreditExceedsInvoiced(f"Of the invoice {left} is left to credit, and no more.", field=field)
 
 
+def deferred(parts: Sequence[Credit], amount: Decimal) -> Iterator[Decimal]:
+    """An amount that is no revenue yet, over the net of the parts, in their order."""
+    for part in parts:
+        taken = min(part.net, amount)
+        amount -= taken
+        yield taken
+
+
 def spread(credit: Credit, owed: Sequence[Decimal]) -> Iterator[Credit]:
     """The credit by what it is taken from: what is owed of each instalment, in their order, and last what was paid. Each part is
     net as far as there is any, then tax; one may be nothing."""

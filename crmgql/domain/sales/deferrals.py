@@ -1,7 +1,8 @@
 """What is booked of orders and is no revenue yet: scheduled as they are booked, posted as it falls due or they are shipped.
 
 Enters: orders as they are booked, or a day. Leaves: rows of `recognition_schedules`, entries from deferred to revenue, events.
-Always holds: the rows of an order that have no entry are what is deferred of it in the books; each row is posted once.
+Always holds: the rows of an order that have no entry, less what of them is credited, are what is deferred of it in the books;
+each row is posted once.
 Set-based: the same number of statements for one order and for five hundred.
 """
 
@@ -16,7 +17,8 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.domain.sales import recognition
-from crmgql.domain.sales.recognition import Line, Part
+from crmgql.domain.sales.recognition import Line, Part, Waiting
+from crmgql.errors import Conflict
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger import book, periods, rates
@@ -53,7 +55,7 @@ SELECT FROM recognition_schedules
 WHERE (customer_id, order_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY customer_id, order_id, revision, line_id, n
 FOR UPDATE"""
 POSTED = """
-SELECT s.order_id, s.entry_id, e.effective_on, s.currency, sum(s.amount) AS amount
+SELECT s.order_id, s.entry_id, e.effective_on, s.currency, sum(s.amount - s.credited_amount) AS amount
 FROM recognition_schedules s JOIN ledger_entries e ON e.owner_id = s.customer_id AND e.id = s.entry_id
 WHERE (s.customer_id, s.order_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
     AND NOT EXISTS (SELECT FROM ledger_entries back WHERE back.owner_id = s.customer_id AND back.reverses_id = s.entry_id)
@@ -62,16 +64,20 @@ DROP = """
 DELETE FROM recognition_schedules
 WHERE (customer_id, order_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) AND entry_id IS NULL"""
 SCHEDULE = """
-INSERT INTO recognition_schedules (customer_id, order_id, revision, line_id, n, due_on, currency, amount, base_amount, cost_amount)
-SELECT customer_id, order_id, revision, line_id, n, due_on, currency, amount, base_amount, cost_amount
+INSERT INTO recognition_schedules (customer_id, order_id, revision, line_id, n, due_on, currency, amount, base_amount, cost_amount,
+    credited_amount, credited_base_amount)
+SELECT customer_id, order_id, revision, line_id, n, due_on, currency, amount, base_amount, cost_amount, credited_amount,
+    credited_base_amount
 FROM jsonb_populate_recordset(NULL::recognition_schedules, $1)"""
 # Parameters: customers, orders, today, the company's time zone. A part counts on its day, not before the day on which it was booked;
 # where that day is not open any more, today.
 DUE = """
-SELECT s.*, r.rate, CASE WHEN EXISTS (SELECT FROM accounting_periods WHERE days @> due.day AND status <> 'OPEN') THEN $3 ELSE due.day END AS day
+SELECT s.customer_id, s.order_id, s.revision, s.line_id, s.n, s.due_on, s.currency, s.amount - s.credited_amount AS amount,
+    s.base_amount - s.credited_base_amount AS base_amount, s.cost_amount, r.rate, CASE WHEN EXISTS (SELECT FROM accounting_periods WHERE days @> due.day AND status <> 'OPEN') THEN $3 ELSE due.day END AS day
 FROM unnest($1::uuid[], $2::uuid[]) AS w(customer_id, id)
 JOIN orders o ON o.customer_id = w.customer_id AND o.id = w.id
 JOIN recognition_schedules s ON s.customer_id = w.customer_id AND s.order_id = w.id AND s.entry_id IS NULL
+    AND (s.amount > s.credited_amount OR s.cost_amount > 0)
 JOIN revenue_records r ON r.customer_id = s.customer_id AND r.order_id = s.order_id AND r.revision = s.revision
 CROSS JOIN LATERAL (
     SELECT greatest(coalesce(s.due_on, (o.shipped_at AT TIME ZONE $4)::date), r.booked_on) AS day
@@ -84,7 +90,23 @@ FROM jsonb_to_recordset($1::jsonb) AS given(customer_id uuid, order_id uuid, rev
 WHERE s.customer_id = given.customer_id AND s.order_id = given.order_id AND s.revision = given.revision AND s.line_id = given.line_id
     AND s.n = given.n"""
 WAITING = """
-SELECT DISTINCT customer_id, order_id AS id FROM recognition_schedules WHERE entry_id IS NULL AND due_on <= $1 LIMIT $2"""
+SELECT DISTINCT customer_id, order_id AS id FROM recognition_schedules
+WHERE entry_id IS NULL AND (amount > credited_amount OR cost_amount > 0) AND due_on <= $1 LIMIT $2"""
+# Parameters: customers, orders, their newest revisions. What of their lines is credited.
+CREDITED = """
+SELECT s.order_id, s.line_id, sum(s.credited_amount) AS amount
+FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS o(customer_id, id, revision)
+JOIN recognition_schedules s ON s.customer_id = o.customer_id AND s.order_id = o.id AND s.revision = o.revision
+WHERE s.credited_amount > 0 GROUP BY s.order_id, s.line_id"""
+# Parameters: customer, order. What of it may be credited.
+LEFT = """
+SELECT revision, line_id, n, due_on, amount, base_amount, credited_amount, credited_base_amount FROM recognition_schedules
+WHERE customer_id = $1 AND order_id = $2 AND entry_id IS NULL AND amount > credited_amount
+ORDER BY revision, due_on, line_id, n FOR UPDATE"""
+CREDIT = """
+UPDATE recognition_schedules s SET credited_amount = given.credited, credited_base_amount = given.credited_base
+FROM jsonb_to_recordset($3::jsonb) AS given(line_id uuid, n smallint, credited numeric, credited_base numeric)
+WHERE s.customer_id = $1 AND s.order_id = $2 AND s.line_id = given.line_id AND s.n = given.n AND s.entry_id IS NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +164,40 @@ async def schedule(act: Act, orders: Collection[Row], rows: Sequence[Row]) -> No
         await act.tx.connection.execute(SCHEDULE, as_json(rows))
 
 
-def rows_of(order: Row, revision: int, deferral: Deferral, base: Decimal, base_currency: str) -> Iterator[Row]:
-    """The rows of an order's schedule; `base`: what is deferred in base currency, of which each part has its share."""
+async def credited(act: Act, orders: Collection[Row]) -> dict[UUID, dict[UUID | None, Decimal]]:
+    """What of the deferred lines of these orders is credited, by order and line."""
+    if not orders:
+        return {}
+    found: dict[UUID, dict[UUID | None, Decimal]] = {}
+    for row in await act.tx.connection.fetch(CREDITED, *_keys(orders), [order["revision"] for order in orders]):
+        found.setdefault(row["order_id"], {})[row["line_id"]] = row["amount"]
+    return found
+
+
+def rows_of(
+    order: Row,
+    revision: int,
+    deferral: Deferral,
+    base: Decimal,
+    base_currency: str,
+    credits: Mapping[UUID | None, Decimal],
+) -> Iterator[Row]:
+    """The rows of an order's schedule; `base`: what is deferred in base currency, of which each part has its share.
+
+    `credits`: what of its lines is credited, and stays so. Raises `Conflict` where less is deferred than that.
+    """
     bases = recognition.shares(base, [part.amount for part in deferral.parts], base_currency)
-    for part, share in zip(deferral.parts, bases, strict=True):
+    waits = [
+        Waiting(part.line_id, part.n, part.due_on, part.amount, share)
+        for part, share in zip(deferral.parts, bases, strict=True)
+    ]
+    taken = sum(credits.values(), Decimal(0))
+    if recognition.credit(waits, credits, base_currency, moves=True) < taken:
+        raise Conflict(
+            f"Of what the order brings later {taken} {order['currency']} is credited; its lines can't bring less.",
+            field="id",
+        )
+    for part, wait in zip(deferral.parts, waits, strict=True):
         yield {
             "customer_id": order["customer_id"],
             "order_id": order["id"],
@@ -155,9 +207,33 @@ def rows_of(order: Row, revision: int, deferral: Deferral, base: Decimal, base_c
             "due_on": part.due_on,
             "currency": order["currency"],
             "amount": part.amount,
-            "base_amount": share,
+            "base_amount": wait.base,
             "cost_amount": part.cost,
+            "credited_amount": wait.credited,
+            "credited_base_amount": wait.credited_base,
         }
+
+
+async def waiting(act: Act, customer_id: UUID, order_id: UUID) -> list[Waiting]:
+    """What of an order may be credited before it is revenue; locked."""
+    return [
+        Waiting(
+            row["line_id"],
+            row["n"],
+            row["due_on"],
+            row["amount"],
+            row["base_amount"],
+            row["credited_amount"],
+            row["credited_base_amount"],
+        )
+        for row in await act.tx.connection.fetch(LEFT, customer_id, order_id)
+    ]
+
+
+async def credit(act: Act, customer_id: UUID, order_id: UUID, parts: Collection[Waiting]) -> None:
+    """Writes what is credited of these parts, of which the books know already."""
+    rows = [{name: getattr(part, name) for name in ("line_id", "n", "credited", "credited_base")} for part in parts]
+    await act.tx.connection.execute(CREDIT, customer_id, order_id, as_json(rows))
 
 
 async def recognise(act: Act, orders: Collection[Row]) -> list[outbox.Entry]:

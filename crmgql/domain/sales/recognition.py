@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
 from uuid import UUID
 
-from crmgql.ledger.postings import EXACT
+from crmgql.ledger.postings import EXACT, share
 from crmgql.models import Recognition
 from crmgql.records import money
 
@@ -34,6 +34,56 @@ class Part:
     due_on: date | None
     amount: Decimal
     cost: Decimal
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What is deferred in a part, in both currencies, and what of it is credited."""
+
+    line_id: UUID
+    n: int
+    due_on: date | None
+    amount: Decimal
+    base: Decimal
+    credited: Decimal = Decimal(0)
+    credited_base: Decimal = Decimal(0)
+
+    def credit(self, most: Decimal, base_currency: str) -> Decimal:
+        """Credits what is left, or `most` of it; how much that is."""
+        left, left_base = self.amount - self.credited, self.base - self.credited_base
+        taken = min(most, left)
+        if taken:
+            self.credited_base += share(taken, left, left_base, base_currency)
+            self.credited += taken
+        return taken
+
+    @property
+    def lateness(self) -> tuple[bool, date, UUID, int]:
+        """What waits for a shipment comes after all that has a day."""
+        return self.due_on is None, self.due_on or date.min, self.line_id, self.n
+
+
+def credit(
+    parts: Sequence[Waiting], by_line: Mapping[UUID | None, Decimal], base_currency: str, *, moves: bool = False
+) -> Decimal:
+    """Credits amounts by lines, or by no line of any: what is due last first. Answers how much there was to credit.
+
+    `moves`: what a line has not, is credited of the others.
+    """
+    last_first = sorted(parts, key=lambda part: part.lateness, reverse=True)
+    total = rest = Decimal(0)
+    for line_id, amount in by_line.items():
+        own = [part for part in last_first if line_id in (None, part.line_id)]
+        taken = _credit(own, amount, base_currency)
+        total, rest = total + taken, rest + amount - taken
+    return total + (_credit(last_first, rest, base_currency) if moves else Decimal(0))
+
+
+def _credit(parts: Sequence[Waiting], amount: Decimal, base_currency: str) -> Decimal:
+    left = amount
+    for part in parts:
+        left -= part.credit(left, base_currency)
+    return amount - left
 
 
 def shares(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:

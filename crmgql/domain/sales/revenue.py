@@ -41,7 +41,8 @@ LEFT JOIN LATERAL (
     SELECT * FROM revenue_records WHERE customer_id = o.customer_id AND order_id = o.id ORDER BY revision DESC LIMIT 1
 ) r ON true
 CROSS JOIN LATERAL (
-    SELECT sum(amount) AS amount, sum(cost_amount) AS cost_amount, sum(base_amount) AS base_amount FROM recognition_schedules
+    SELECT sum(amount) AS amount, sum(cost_amount) AS cost_amount, sum(base_amount - credited_base_amount) AS base_amount
+    FROM recognition_schedules
     WHERE customer_id = o.customer_id AND order_id = o.id AND revision = r.revision
 ) AS waits
 CROSS JOIN LATERAL (
@@ -126,6 +127,7 @@ class _Booking:
     opens: Item | None
     postings: list[Posting]
     deferral: Deferral
+    schedule: list[Row]
 
     @property
     def is_more(self) -> bool:
@@ -175,19 +177,21 @@ async def _book(act: Act, changed: Sequence[Row], on: date | None) -> tuple[list
     fresh = {(row["currency"], day[row["id"]]) for row in changed if row["rate"] is None}
     on_days = await rates.on_days(act, fresh) if fresh else {}
     later = await deferrals.of(act, [row for row in changed if row["committed"]], day)
-    recognised = await deferrals.posted(act, [row for row in changed if row["was_deferred_amount"] is not None])
+    deferring = [row for row in changed if row["was_deferred_amount"] is not None]
+    recognised = await deferrals.posted(act, deferring)
+    credits = await deferrals.credited(act, deferring)
     rests = await items.lock(act, {row["item_id"] for row in changed if row["item_id"] is not None})
     bookings = []
     for row in changed:
         rate = on_days[row["currency"], day[row["id"]]] if row["rate"] is None else Rate(row["rate_id"], row["rate"])
         deferral = later.get(row["id"], deferrals.NONE)
         row |= {"deferred_amount": deferral.amount, "deferred_cost_amount": deferral.cost}
-        bookings.append(_booking(row, day[row["id"]], rate, rests.get(row["item_id"]), own.currency, deferral))
+        rest, credit = rests.get(row["item_id"]), credits.get(row["id"], {})
+        bookings.append(_booking(row, day[row["id"]], rate, rest, own.currency, deferral, credit))
     back = {row["entry_id"]: max(day[row["order_id"]], row["effective_on"]) for row in recognised}
     posted = await _post(act, bookings, back)
     await act.tx.connection.execute(RECORD, as_json([_record(each, posted.get(each.order["id"])) for each in bookings]))
-    was = [each.order for each in bookings if each.order["was_deferred_amount"] is not None]
-    await deferrals.schedule(act, was, [row for each in bookings for row in _schedule(each, own.currency)])
+    await deferrals.schedule(act, deferring, [row for each in bookings for row in each.schedule])
     customers = {row["id"]: row["customer_id"] for row in changed}
     return bookings, deferrals.taken_back(recognised, customers, back)
 
@@ -208,7 +212,15 @@ def _refuse_currency(rows: Sequence[Row]) -> None:
             )
 
 
-def _booking(row: Row, day: date, rate: Rate, rest: Rest | None, base_currency: str, deferral: Deferral) -> _Booking:
+def _booking(
+    row: Row,
+    day: date,
+    rate: Rate,
+    rest: Rest | None,
+    base_currency: str,
+    deferral: Deferral,
+    credits: Mapping[UUID | None, Decimal],
+) -> _Booking:
     before = Figures.of(row, "was_")
     after = Figures.of(row) if row["committed"] else NOTHING
     opens = None
@@ -217,9 +229,13 @@ def _booking(row: Row, day: date, rate: Rate, rest: Rest | None, base_currency: 
         nothing = Decimal(0)
         rest = Rest(opens.account, row["currency"], nothing, nothing, nothing)
     postings = list(differences(before, after, rest, rate, row["currency"], base_currency))
+    base = rates.converted(deferral.amount, rate.rate, base_currency)
+    revision = (row["revision"] or 0) + 1
+    schedule = list(deferrals.rows_of(row, revision, deferral, base, base_currency, credits))
     if row["committed"]:
-        postings += _mended(row, postings, rates.converted(after.deferred, rate.rate, base_currency))
-    return _Booking(row, day, rate, rest.account.item_id if rest else None, opens, postings, deferral)
+        credited_base = sum((each["credited_base_amount"] for each in schedule), Decimal(0))
+        postings += _mended(row, postings, base - credited_base)
+    return _Booking(row, day, rate, rest.account.item_id if rest else None, opens, postings, deferral, schedule)
 
 
 def _mended(row: Row, postings: Sequence[Posting], base: Decimal) -> Iterator[Posting]:
@@ -231,12 +247,6 @@ def _mended(row: Row, postings: Sequence[Posting], base: Decimal) -> Iterator[Po
         nothing = money.rounded(Decimal(0), row["currency"])
         moved = Posting(Account(Purpose.REVENUE), Account(Purpose.DEFERRED), row["currency"], nothing, abs(surplus))
         yield moved if surplus > 0 else moved.back
-
-
-def _schedule(booking: _Booking, base_currency: str) -> Iterator[Row]:
-    order, deferral = booking.order, booking.deferral
-    base = rates.converted(deferral.amount, booking.rate.rate, base_currency)
-    return deferrals.rows_of(order, booking.revision, deferral, base, base_currency)
 
 
 def differences(

@@ -20,8 +20,13 @@ object_type(
     "OrderRevenue",
     [
         Field("booked", lazy("Money"), "Subtotal − discount, once the order is confirmed."),
-        Field("recognised", lazy("Money"), "What of it is revenue by now."),
+        Field("recognised", lazy("Money"), "What of it is revenue by now, less what of that was credited."),
         Field("deferred", lazy("Money"), "What of it is revenue later, as its products' rules say."),
+        Field(
+            "refunded",
+            lazy("Money"),
+            "What credit notes took back of it, without tax. What is paid back of payments makes `received` less.",
+        ),
         Field("received", lazy("Money"), "What was paid of the order, tax and shipping included."),
         Field("outstanding", lazy("Money"), "What is still unpaid, tax and shipping included."),
         Field(
@@ -39,11 +44,12 @@ def order_revenue() -> Any:
         own = ast.Col(t, "currency")
         nothing, is_booked = zero(own), ast.Col(t, "committed")
         net = ast.Op(ast.Col(t, "subtotal_amount"), "-", ast.Col(t, "discount_amount"))
-        booked, deferred = ast.Case(is_booked, net, nothing), _deferred(t, nothing)
+        booked, deferred, refunded = ast.Case(is_booked, net, nothing), _deferred(t, nothing), _refunded(t, nothing)
         columns = {
             "booked": booked,
-            "recognised": ast.Op(booked, "-", deferred),
+            "recognised": ast.Op(booked, "-", ast.Op(deferred, "+", refunded)),
             "deferred": deferred,
+            "refunded": refunded,
             "received": PAID.build(who, t, own)[0],
             "outstanding": OUTSTANDING.build(who, t, own)[0],
             "margin": _margin(who, t, booked, own),
@@ -61,9 +67,21 @@ def _deferred(t: str, nothing: ast.Expr) -> ast.Expr:
         ast.eq(ast.Col("later", "order_id"), ast.Col(t, "id")),
         ast.IsNull(ast.Col("later", "entry_id")),
     ]
-    total = ast.Func("sum", (ast.Col("later", "amount"),))
+    total = ast.Func("sum", (ast.Op(ast.Col("later", "amount"), "-", ast.Col("later", "credited_amount")),))
     waiting = ast.Select(((total, "amount"),), ast.Table("recognition_schedules", "later"), where=ast.all_of(own))
     return ast.Func("coalesce", (ast.Subquery(waiting), nothing))
+
+
+def _refunded(t: str, nothing: ast.Expr) -> ast.Expr:
+    note, invoice = ast.Table("credit_notes", "note"), ast.Table("invoices", "invoice")
+    same = [ast.eq(ast.Col("note", "customer_id"), ast.Col("invoice", "customer_id"))]
+    same.append(ast.eq(ast.Col("note", "invoice_id"), ast.Col("invoice", "id")))
+    own = [ast.eq(ast.Col("invoice", "customer_id"), ast.Col(t, "customer_id"))]
+    own.append(ast.eq(ast.Col("invoice", "order_id"), ast.Col(t, "id")))
+    total = ast.Func("sum", (ast.Col("note", "net_amount"),))
+    joined = (ast.Join("JOIN", note, ast.all_of(same)),)
+    found = ast.Select(((total, "amount"),), invoice, joined, where=ast.all_of(own))
+    return ast.Func("coalesce", (ast.Subquery(found), nothing))
 
 
 def _margin(who: Who, t: str, booked: ast.Expr, currency: ast.Expr) -> ast.Expr:

@@ -16,10 +16,11 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.domain.jobs import kinds
-from crmgql.domain.money import amendments
+from crmgql.domain.money import amendments, credit_notes, invoices
+from crmgql.domain.money.credit_notes import Returned
 from crmgql.domain.sales import bulk, deferrals, orders
 from crmgql.domain.sales.orders import Line
-from crmgql.errors import CrmError
+from crmgql.errors import Conflict, CrmError
 from crmgql.records import records
 from crmgql.records.records import Act
 from crmgql.schema import build
@@ -228,6 +229,16 @@ async def test_recognised_and_deferred_are_what_is_booked_after_each_step(
     ]
     month = 11
 
+    async def credit(act: Act, invoice: Any, dice: Random) -> None:
+        """A part of a line, an amount, or all that is left."""
+        rows = await database.fetch("SELECT id, net_amount FROM invoice_lines WHERE invoice_id = $1", invoice["id"])
+        part = Decimal(dice.randrange(1, 100)) / 100
+        of_line = dice.choice(rows)
+        net = round(of_line["net_amount"] * part, 2), invoice["currency"]
+        amount = round(invoice["total_amount"] * part, 2), invoice["currency"]
+        more: dict[str, Any] = dice.choice([{"lines": [Returned(of_line["id"], net=net)]}, {"amount": amount}, {}])
+        await credit_notes.issue(act, invoice_id=invoice["id"], reason="Chance", **more)
+
     def some_lines(currency: str) -> list[Line]:
         count = dice.randrange(1, 5)
         return [line(dice.choice(products), f"{dice.randrange(0, 9999) / 100:.2f}", currency) for _ in range(count)]
@@ -235,7 +246,7 @@ async def test_recognised_and_deferred_are_what_is_booked_after_each_step(
     async def step() -> None:
         nonlocal month
         now = datetime(2026, 11, 5, tzinfo=UTC) if month == 11 else datetime(2027, month - 11, 5, tzinfo=UTC)
-        what = dice.choice(["sell", "sell", "amend", "amend", "ship", "pay", "cancel", "pass"])
+        what = dice.choice(["sell", *["amend"] * 4, "ship", "pay", "cancel", "pass", "invoice", "credit", "credit"])
         found = await database.fetch("SELECT id, currency FROM orders WHERE committed ORDER BY id")
         order = dice.choice(found) if found else None
         async with crm.transaction() as tx:
@@ -256,36 +267,48 @@ async def test_recognised_and_deferred_are_what_is_booked_after_each_step(
             elif what == "amend":
                 lines = some_lines(order["currency"])
                 await amendments.amend(act, id=order["id"], reason="Chance", lines=lines)
+            elif what == "invoice":
+                part = (Decimal(dice.randrange(1, 2000)) / 100, order["currency"])
+                more = dice.choice([{"amount": part}, {}])
+                await invoices.issue(act, id=await invoices.create(act, order_id=order["id"], **more))
+            elif what == "credit":
+                await credit(act, dice.choice(await database.fetch(INVOICED, order["id"])), dice)
             elif what in ("ship", "cancel"):
                 await orders.move(act, what, id=order["id"])
         if what == "pay" and order:
             await pay(crm, f"{dice.randrange(1, 5000) / 100:.2f}", order_id=order["id"], currency=order["currency"])
 
-    for _ in range(45):
-        with suppress(CrmError):
+    for _ in range(60):
+        with suppress(CrmError, IndexError):
             await step()
         assert await database.fetch(WRONG) == []
     assert await broken(database) == []
     assert len(set(await told(database))) == 2, "a history in which nothing happens shows nothing"
+    assert await database.fetchval("SELECT count(*) FROM recognition_schedules WHERE credited_amount > 0") > 0
 
 
+INVOICED = "SELECT id, currency, total_amount FROM invoices WHERE order_id = $1 AND status = 'ISSUED' ORDER BY id"
 WRONG = """
 SELECT o.id, o.net, books.* FROM (
     SELECT id, CASE WHEN committed THEN subtotal_amount - discount_amount ELSE 0 END AS net FROM orders
 ) o
 LEFT JOIN LATERAL (
-    SELECT coalesce(sum(side.amount) FILTER (WHERE account = 'REVENUE'), 0) AS recognised,
+    SELECT coalesce(sum(side.amount) FILTER (WHERE account IN ('REVENUE', 'REFUNDS')), 0) AS recognised,
         coalesce(sum(side.amount) FILTER (WHERE account = 'DEFERRED'), 0) AS deferred,
         coalesce(sum(base) FILTER (WHERE account = 'DEFERRED'), 0) AS deferred_base
     FROM ledger_entries e JOIN postings p ON p.owner_id = e.owner_id AND p.entry_id = e.id,
         LATERAL (VALUES (credit, amount, base_amount), (debit, -amount, -base_amount)) AS side(account, amount, base)
-    WHERE e.source_type = 'Order' AND e.source_id = o.id
+    WHERE e.source_id = o.id OR e.source_id IN (
+        SELECT n.id FROM credit_notes n JOIN invoices i ON i.id = n.invoice_id WHERE i.order_id = o.id)
 ) books ON true
 LEFT JOIN LATERAL (
-    SELECT coalesce(sum(amount), 0) AS amount, coalesce(sum(base_amount), 0) AS base FROM recognition_schedules
-    WHERE order_id = o.id AND entry_id IS NULL
+    SELECT coalesce(sum(amount - credited_amount), 0) AS amount, coalesce(sum(base_amount - credited_base_amount), 0) AS base
+    FROM recognition_schedules WHERE order_id = o.id AND entry_id IS NULL
 ) waiting ON true
-WHERE books.recognised + books.deferred <> o.net OR (books.deferred, books.deferred_base) <> (waiting.amount, waiting.base)
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(n.net_amount), 0) AS net FROM credit_notes n JOIN invoices i ON i.id = n.invoice_id WHERE i.order_id = o.id
+) credited ON true
+WHERE books.recognised + books.deferred <> o.net - credited.net OR (books.deferred, books.deferred_base) <> (waiting.amount, waiting.base)
     OR (books.deferred = 0 AND books.deferred_base <> 0)"""
 
 
@@ -324,7 +347,97 @@ async def test_many_orders_take_as_many_statements_as_one(
     assert counts[0] == counts[1], counts
 
 
+async def credited(crm: db.Database, invoice: UUID, amount: str | None = None, **more: Any) -> UUID:
+    async with acting(crm) as act:
+        wanted = None if amount is None else (Decimal(amount), "USD")
+        return await credit_notes.issue(act, invoice_id=invoice, reason="Ended", amount=wanted, **more)
+
+
+async def monthly_order(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID, amount: str | None = None
+) -> tuple[UUID, UUID]:
+    """An order of 40.00 over four months, and its invoice, of an amount or of all."""
+    wanted = None if amount is None else (Decimal(amount), "USD")
+    id = await sold(crm, customer, line(await product(database, "OVER_TIME", recognition_months=4), "40.00"))
+    async with acting(crm) as act:
+        return id, await invoices.issue(act, id=await invoices.create(act, order_id=id, amount=wanted))
+
+
+async def test_what_is_credited_before_it_is_revenue_is_none_later(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """The months that come last are credited first; what is revenue already is taken back as such."""
+    _, invoice = await monthly_order(crm, database, customer)
+    await credited(crm, invoice, "15.00")
+    assert await balances(database) == {"DEFERRED": ("-25.00", "-25.00"), "RECEIVABLE": ("25.00", "25.00")}
+    await recognise(crm, database, 2026, 12, 1)
+    assert (await balances(database))["REVENUE"] == ("-10.00", "-10.00")
+    await credited(crm, invoice, "18.00")
+    found = await balances(database)
+    assert (found.get("DEFERRED"), found["REFUNDS"], found["REVENUE"]) == (None, ("3.00", "3.00"), ("-10.00", "-10.00"))
+    await recognise(crm, database, 2027, 12, 1)
+    assert (await balances(database))["REVENUE"] == ("-10.00", "-10.00")
+    assert await told(database) == ["revenue.recognised"]
+    assert await database.fetch(WRONG) == []
+    assert await broken(database) == []
+
+
+async def test_of_a_line_that_is_returned_its_own_months_are_credited(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """Of one that is revenue at once, nothing; the cost of what is credited stays, and is expense as it was to be."""
+    monthly = await product(database, "OVER_TIME", recognition_months=2, cost_amount=Decimal("4.00"))
+    id = await sold(crm, customer, line(None, "10.00"), line(monthly, "20.00"), line(monthly, "30.00"))
+    async with acting(crm) as act:
+        invoice = await invoices.issue(act, id=await invoices.create(act, order_id=id))
+    sql = "SELECT id FROM invoice_lines WHERE invoice_id = $1 ORDER BY position"
+    at_once, first, _ = [row["id"] for row in await database.fetch(sql, invoice)]
+    await credited(crm, invoice, lines=[Returned(at_once, net=(Decimal("5.00"), "USD")), Returned(first)])
+    found = await balances(database)
+    assert (found["DEFERRED"], found["REFUNDS"]) == (("-30.00", "-30.00"), ("5.00", "5.00"))
+    await recognise(crm, database, 2027, 2, 1)
+    found = await balances(database)
+    assert (found["REVENUE"], found["COST"], found.get("DEFERRED")) == (("-40.00", "-40.00"), ("8.00", "8.00"), None)
+
+
+async def test_what_is_credited_stays_so_as_the_order_changes(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    id, invoice = await monthly_order(crm, database, customer, "20.00")
+    await credited(crm, invoice, "15.00")
+    await recognise(crm, database, 2026, 12, 1)
+    monthly = await database.fetchval("SELECT product_id FROM order_lines")
+    async with acting(crm) as act:
+        await amendments.amend(act, id=id, reason="More", lines=[line(monthly, "80.00")])
+    assert (await balances(database))["RECEIVABLE"] == ("65.00", "65.00")
+    await recognise(crm, database, 2027, 12, 1)
+    assert (await balances(database))["REVENUE"] == ("-65.00", "-65.00")
+    with pytest.raises(Conflict, match=r"15\.00 USD is credited"):
+        async with acting(crm) as act:
+            await amendments.amend(act, id=id, reason="At once", lines=[line(None, "80.00")])
+    assert await database.fetch(WRONG) == []
+    assert await broken(database) == []
+
+
+async def test_a_month_falls_due_while_it_is_credited(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    made = [await monthly_order(crm, database, customer) for _ in range(5)]
+
+    async def post() -> None:
+        async with crm.transaction() as tx:
+            await deferrals.recognise_due(Act(tx, system(lambda: datetime(2027, 12, 1, tzinfo=UTC))), most=100)
+
+    doing = [post(), *(credited(crm, invoice, "25.00") for _, invoice in made), post()]
+    found = await asyncio.gather(*doing, return_exceptions=True)
+    assert all(not isinstance(each, BaseException) or isinstance(each, records.COLLIDED) for each in found), found
+    await post()
+    assert await database.fetch(WRONG) == []
+    assert await broken(database) == []
+
+
 RAW = {
+    "credited by no credit note": "UPDATE recognition_schedules SET credited_amount = 1, credited_base_amount = 1",
     "an amount": "UPDATE recognition_schedules SET amount = amount + 1",
     "a day": "UPDATE recognition_schedules SET due_on = due_on + 1",
     "what is posted": "UPDATE recognition_schedules SET entry_id = NULL WHERE entry_id IS NOT NULL",

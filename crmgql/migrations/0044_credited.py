@@ -1,0 +1,11 @@
+"""What is deferred and credited becomes no revenue later."""
+
+from pathlib import Path
+
+from tortoise import migrations
+from tortoise.migrations.operations import RunSQL
+
+
+class Migration(migrations.Migration):
+    dependencies = [("crm", "0036_bank")]
+    operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
