@@ -330,7 +330,6 @@ PLAIN = {
     },
     "Payout": {"provider", "reference"},
     "ReconciliationException": {"subject_type", "finding"},
-    "Contract": {"number"},
     "FxRate": {"base_currency"},
     "AccountCode": {"purpose", "code", "name", "name_zh"},
     "AccountingPeriod": {"status_reason"},
