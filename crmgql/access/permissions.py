@@ -152,6 +152,14 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
             BY_OWNER,
         ),
         Permission("account.write", "saying what the accountant's system calls the accounts of the books"),
+        Permission(
+            "reconciliation.read",
+            "seeing payouts of payment providers, what reconciliation finds, and how much money is explained",
+        ),
+        Permission(
+            "reconciliation.write",
+            "recording payouts, closing what reconciliation found; who has it is told of what it finds",
+        ),
         Permission("rate.read", "seeing exchange rates"),
         Permission("rate.write", "setting exchange rates"),
         Permission("period.read", "seeing which days of the books are closed"),

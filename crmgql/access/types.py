@@ -15,6 +15,7 @@ ORDERS = computed_over("Order")
 PAYMENTS = computed_over("Payment")
 INVOICES = computed_over("Invoice")
 OWED = computed_over("Order", "Payment")
+RECONCILING = permitted("reconciliation.read")
 
 ENTRIES |= {
     "User": Access(
@@ -104,6 +105,11 @@ ENTRIES |= {
     "DunningLevel": Access("invoices", "dunning_levels", permitted("payment.read"), "payment.write"),
     "PaymentAccount": Access("providers", "payment_accounts", permitted("paymentAccount.read"), "paymentAccount.write"),
     "ProviderEvent": Access("providers", "provider_events", permitted("providerEvent.read"), "providerEvent.write"),
+    "Payout": Access("reconciliation", "payouts", RECONCILING, "reconciliation.write"),
+    "ReconciliationRun": Access("reconciliation", "reconciliation_runs", RECONCILING),
+    "ReconciliationException": Access(
+        "reconciliation", "reconciliation_exceptions", RECONCILING, "reconciliation.write"
+    ),
     "BankAccount": Access("bank", "bank_accounts", permitted("bank.read"), "bank.write"),
     "BankStatement": Access("bank", "bank_statements", permitted("bank.read"), "bank.write"),
     "BankLine": Access("bank", "bank_lines", permitted("bank.read"), "bank.write"),

@@ -219,7 +219,7 @@ STANDINGS = """
         FROM (
             SELECT owner_id, currency, sum(open) FILTER (WHERE purpose = 'RECEIVABLE') AS owed, sum(open) FILTER (WHERE purpose = 'CREDIT') AS credit
             FROM public.open_items WHERE owner_id BETWEEN $1 AND $2 AND customer_id IS NOT NULL AND open > 0
-                AND order_id NOT IN (SELECT id FROM held) GROUP BY owner_id, currency, order_id
+                AND order_id IS NOT NULL AND order_id NOT IN (SELECT id FROM held) GROUP BY owner_id, currency, order_id
         ) AS of_order WHERE owed > 0 AND credit > 0 GROUP BY owner_id, currency
         UNION ALL
         SELECT customer_id, currency, 0, sum(total_amount), 0, 0, 0, coalesce(sum(total_amount) FILTER (WHERE counts), 0), 0, NULL, NULL
@@ -318,6 +318,21 @@ DISPUTES = """
     WHERE dispute.amount IS DISTINCT FROM posted.amount OR coalesce(dispute.fee_amount, 0) <> coalesce(fees.amount, 0)
         OR coalesce(posted.won, 0) <> CASE dispute.status WHEN 'WON' THEN dispute.amount ELSE 0 END
         OR coalesce(posted.lost, 0) <> CASE dispute.status WHEN 'LOST' THEN dispute.amount ELSE 0 END"""
+PAYOUTS = """
+    WITH posted AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id AS id, sum(CASE p.credit WHEN 'CLEARING' THEN p.amount ELSE -p.amount END) FILTER (
+                WHERE 'BANK' IN (p.debit, p.credit)) AS net,
+            sum(CASE p.credit WHEN 'CLEARING' THEN p.amount ELSE -p.amount END) FILTER (WHERE 'FEES' IN (p.debit, p.credit)) AS fees
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND e.source_type = 'Payout' AND p.phase = 'POSTED'
+        GROUP BY e.owner_id, e.source_id
+    )
+    SELECT coalesce(posted.owner_id, payout.company_id) AS owner_id, coalesce(payout.id, posted.id) AS id, payout.status,
+        payout.net_amount AS net, coalesce(posted.net, 0) AS reached, coalesce(posted.fees, 0) AS fees
+    FROM (SELECT payouts.*, books.company_id FROM public.payouts CROSS JOIN public.books WHERE books.company_id BETWEEN $1 AND $2) AS payout
+    FULL JOIN posted ON posted.id = payout.id
+    WHERE coalesce(posted.net, 0) IS DISTINCT FROM CASE payout.status WHEN 'PAID' THEN payout.net_amount ELSE payout.net_amount * 0 END
+        OR coalesce(posted.fees, 0) <> CASE WHEN payout.status = 'PAID' AND NOT payout.fees_booked THEN payout.fees_amount ELSE 0 END"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -401,6 +416,11 @@ RULES = (
         "'dispute ', id, ' is ', coalesce(status, 'not there'), ' with ', amount, ': in the books ', opened, ' is opened, ', won, ' won, ',"
         " lost, ' lost, with a fee of ', fee",
         DISPUTES,
+    ),
+    _rule(
+        "payouts",
+        "'payout ', id, ' is ', coalesce(status, 'not there'), ' with ', net, ': in the books ', reached, ' reached the bank, and ', fees, ' is fees'",
+        PAYOUTS,
     ),
     _rule(
         "anchored",

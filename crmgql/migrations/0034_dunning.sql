@@ -16,7 +16,7 @@ CREATE TABLE dunning_levels (
     active boolean NOT NULL DEFAULT true,
     CONSTRAINT dunning_levels_after_days CHECK (after_days BETWEEN 1 AND 3650),
     CONSTRAINT dunning_levels_body_length CHECK (length(body) <= 20000 AND length(body_zh) <= 20000),
-    CONSTRAINT dunning_levels_level_range CHECK (level BETWEEN 1 AND 20),
+    CONSTRAINT dunning_levels_level_range CHECK (level BETWEEN 1 AND 999),
     CONSTRAINT dunning_levels_zh CHECK ((subject_zh IS NULL) = (body_zh IS NULL)),
     CONSTRAINT dunning_levels_level UNIQUE (level)
 );

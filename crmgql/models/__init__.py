@@ -21,6 +21,7 @@ from crmgql.models.opportunities import *
 from crmgql.models.people import *
 from crmgql.models.pools import *
 from crmgql.models.providers import *
+from crmgql.models.reconciliation import *
 from crmgql.models.records import *
 from crmgql.models.refunds import *
 from crmgql.models.routing import *

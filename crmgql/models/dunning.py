@@ -28,7 +28,7 @@ class DunningLevel(Editable):
         constraints = [
             origin_unique("dunning_levels"),
             unique("dunning_levels_level", "level"),
-            check("dunning_levels_level_range", "level BETWEEN 1 AND 20"),
+            check("dunning_levels_level_range", "level BETWEEN 1 AND 999"),
             check("dunning_levels_after_days", "after_days BETWEEN 1 AND 3650"),
             check("dunning_levels_body_length", "length(body) <= 20000 AND length(body_zh) <= 20000"),
             check("dunning_levels_zh", "(subject_zh IS NULL) = (body_zh IS NULL)"),

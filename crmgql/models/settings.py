@@ -6,7 +6,7 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import Editable, TextArrayField, check, index, origin_unique, unique
+from crmgql.models.base import Editable, NumberField, TextArrayField, check, index, origin_unique, unique
 
 COMMITTED = "'{CONFIRMED,PROCESSING,INVOICED,SHIPPED,DELIVERED,UNAVAILABLE}'::text[]"
 LAST_DAY = (
@@ -19,7 +19,8 @@ class Company(Editable):
     """The company. `timezone` says when its days begin, `first_day_of_week` is an ISO weekday, Monday is 1.
 
     `revenue_statuses`: the statuses in which reports count an order. `write_off_tolerances`: by currency the amount, as text, up to
-    which what is left open of an order is written off by itself.
+    which what is left open of an order is written off by itself. `low_margin_percent`: of an order that brings less, somebody is
+    told.
     """
 
     name = fields.CharField(max_length=200)
@@ -35,6 +36,8 @@ class Company(Editable):
     payment_terms = fields.CharField(max_length=200, db_default="NET 30")
     revenue_statuses = TextArrayField(db_default=["CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"])
 
+    low_margin_percent: Any = NumberField(null=True)
+
     class Meta:
         table = "companies"
         constraints = [
@@ -46,6 +49,7 @@ class Company(Editable):
             check(
                 "companies_revenue_statuses", f"revenue_statuses <@ {COMMITTED} AND cardinality(revenue_statuses) > 0"
             ),
+            check("companies_low_margin", "low_margin_percent BETWEEN 0 AND 100 AND scale(low_margin_percent) <= 2"),
             check("companies_default_currency_known", "currency_scale(default_currency) IS NOT NULL"),
         ]
         indexes = [index("companies_created", "created_at", "id")]

@@ -20,6 +20,7 @@ WRITE_OFF = "The write-off would not be what the books say of it"
 INVOICE = "The invoice would not be what the books say of it"
 CREDIT_NOTE = "The credit note would not be what the books say of it"
 DISPUTE = "The dispute would not be what the books say of it"
+PAYOUT = "The payout would not be what the books say of it"
 REFUND = "The refund would not be what the books say of it"
 REASONS = {
     "orders_booked": ORDER,
@@ -41,6 +42,7 @@ REASONS = {
     "invoices_posted": INVOICE,
     "credit_notes_posted": CREDIT_NOTE,
     "disputes_posted": DISPUTE,
+    "payouts_posted": PAYOUT,
     "refunds_posted": REFUND,
     "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import structlog
 
 from crmgql.domain.jobs import endings, kinds
-from crmgql.domain.money import reminding, standings
+from crmgql.domain.money import reconciliation, reminding, standings
 from crmgql.domain.money.banking import matches
 from crmgql.domain.money.hooks import events, following
 from crmgql.domain.sales import deferrals
@@ -97,3 +99,21 @@ async def invoices_remind(run: Run, arguments: kinds.Nothing) -> Result:
             run.progress(done=run.done + sent)
         if not sent:
             return {"overdue": overdue, "reminders": run.done}
+
+
+@long_handler(kinds.MONEY_RECONCILE)
+async def money_reconcile(run: Run, arguments: kinds.Nothing) -> Result:
+    """Goes on where it was stopped; what it finds twice it finds once."""
+    while "finished" not in run.checkpoint:
+        async with run.step() as act:
+            await records.allow_long_statements(act)
+            if "run" not in run.checkpoint:
+                run.checkpoint = {"run": (await reconciliation.begin(act)).hex, "after": reconciliation.FIRST.hex}
+            id = UUID(run.checkpoint["run"])
+            if run.checkpoint["after"] is None:
+                run.checkpoint |= {"finished": await reconciliation.finish(act, id)}
+            else:
+                step = await reconciliation.look_at_customers(act, id, UUID(run.checkpoint["after"]))
+                run.checkpoint |= {"after": step.last and step.last.hex}
+                run.progress(done=run.done + step.customers)
+    return dict(run.checkpoint["finished"])

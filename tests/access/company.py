@@ -44,6 +44,7 @@ UNVERSIONED = {
     "reminders",
     "provider_events",
     "ledger_entries",
+    "reconciliation_runs",
     *company_bank.UNVERSIONED,
 }
 EARLY = (

@@ -48,6 +48,7 @@ def fill(made: dict[str, list[Row]]) -> None:
                 "name_zh": "银行" if purpose == "BANK" else None,
             }
         )
+    _reconciliation(made)
 
 
 def postings(entry: Row) -> list[Row]:
@@ -66,3 +67,58 @@ def postings(entry: Row) -> list[Row]:
         }
         for n in range(1, entry["size"] + 1)
     ]
+
+
+def _reconciliation(made: dict[str, list[Row]]) -> None:
+    """Payouts, and what two runs found: of orders and payments that various people see, and of the company."""
+    for number, status in enumerate(("EXPECTED", "PAID", "FAILED"), 1):
+        made["payouts"].append(
+            {
+                "provider": "stripe",
+                "reference": f"po-{number}",
+                "currency": "USD",
+                "gross_amount": Decimal("12.00") if number % 2 else None,
+                "fees_amount": Decimal("1.00") if number % 2 else None,
+                "reserve_amount": Decimal("-1.50") if number == 3 else None,
+                "net_amount": Decimal("10.50") * (-1 if number == 2 else 1),
+                "fees_booked": number != 3,
+                "arrives_on": date(2026, 1, 10 + number) if number < 3 else None,
+                "status": status,
+                "status_reason": "It is closed." if status == "FAILED" else None,
+                "paid_at": moment(number) if status == "PAID" else None,
+            }
+        )
+    for number in (1, 2):
+        made["reconciliation_runs"].append(
+            {
+                "reconciled_on": date(2026, 1, 20 + number),
+                "finished_at": moment(number) if number == 1 else None,
+                "customers": 18,
+                "found": 10 * number,
+                "opened": 5 * number,
+                "closed": number,
+            }
+        )
+    kinds = ("ORDER_PAYMENT_MISMATCH", "DUPLICATE_PAYMENT", "UNEXPLAINED_CLEARING", "OVERDUE")
+    for number in range(1, 13):
+        kind, closed = kinds[number % 4], number % 3 == 0
+        table, record = ("payments", "Payment") if kind == "DUPLICATE_PAYMENT" else ("orders", "Order")
+        customer = None if kind == "UNEXPLAINED_CLEARING" else made[table][number - 1]["customer_id"]
+        made["reconciliation_exceptions"].append(
+            {
+                "run_id": key("reconciliation_runs", 1 + number % 2),
+                "kind": kind,
+                "owner_id": customer or key("companies", 1),
+                "customer_id": customer,
+                "subject_type": record if customer else "Company",
+                "subject_id": key(table, number) if customer else key("companies", 1),
+                "amount": Decimal(5 - number) if customer else None,
+                "currency": ("JPY", "BRL", "CLP")[number // 4] if customer is None else "JPY",
+                "finding": f"Something is odd in {number}.",
+                "status": "CLOSED" if closed else "OPEN",
+                "found_at": moment(number),
+                "closed_at": moment(number + 2) if closed else None,
+                "closed_by_id": key("users", 2) if closed else None,
+                "reason": "It is well." if closed else None,
+            }
+        )

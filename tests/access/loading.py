@@ -18,7 +18,7 @@ LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id
 """Foreign keys to rows that come later."""
 
 POSTED = (
-    *("allocations", "write_offs", "suspense_receipts", "refunds", "disputes"),
+    *("allocations", "write_offs", "suspense_receipts", "refunds", "disputes", "payouts"),
     *company_invoices.TABLES,
     *company_bank.BOOKED,
 )

@@ -91,6 +91,13 @@ def target_of(kind: str, field: str) -> str | None:
     return ONE.get((kind, field)) or ONE.get(("*", field))
 
 
+ANY_RECORD = {
+    *(("Event", "subject"), ("AuditEntry", "subject"), ("ReconciliationException", "subject")),
+    ("LedgerEntry", "source"),
+}
+"""Fields that are a record of any type."""
+
+
 class Oracle:
     """Answers for one viewer."""
 
@@ -163,7 +170,7 @@ class Oracle:
         target = target_of(kind, field)
         if target is not None:
             return self.record(target, row[f"{snake(field)}_id"])
-        if field in ("subject", "source") and kind in ("Event", "AuditEntry", "LedgerEntry"):
+        if (kind, field) in ANY_RECORD:
             about, id = row[f"{field}_type"], row[f"{field}_id"]
             return self.record(about, id) if about in TABLE_OF else None
         if (kind, field) == ("LedgerEntry", "postings"):
@@ -190,11 +197,12 @@ class Oracle:
         return self.written(kind, field, row)
 
     def changes(self, event: Row) -> Iterator[dict[str, Any]]:
-        """Those of the event's audit entry, of fields that the viewer may read whatever the row."""
+        """Those of the event's audit entry, of fields that the viewer may read whatever the row. What leads to a record is no such field."""
         kind = event["subject_type"]
         fields = getattr(self.schema.type_map.get(kind), "fields", {})
         for column, (before, after) in sorted(json.loads(self.audit[event["id"]]["kept"]).items()):
-            if column in fields and self.sight.may_filter(kind, column):
+            leads_on = (kind, column) in ONE or ("*", column) in ONE
+            if column in fields and not leads_on and self.sight.may_filter(kind, column):
                 yield {"field": column, "before": before, "after": after}
 
     def written(self, kind: str, field: str, row: Row) -> Any:

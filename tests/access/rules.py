@@ -11,7 +11,7 @@
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
-- Entries of the books and what accounts are called are for finance and administrators.
+- Entries of the books and what accounts are called are for finance and administrators; so are payouts and what reconciliation finds.
 - Erasures are for administrators.
 - Events are for administrators and integrations, the audit trail for administrators and finance: as far as they see
   what happened there, and with a key only of the nouns that it was made for. API keys are for administrators. Users, teams and products are for everybody who has a role at all.
@@ -122,6 +122,9 @@ TABLE_OF = {
     "ProviderEvent": "provider_events",
     "LedgerEntry": "ledger_entries",
     "AccountCode": "account_codes",
+    "Payout": "payouts",
+    "ReconciliationRun": "reconciliation_runs",
+    "ReconciliationException": "reconciliation_exceptions",
     "BankAccount": "bank_accounts",
     "BankStatement": "bank_statements",
     "BankLine": "bank_lines",
@@ -135,6 +138,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "periods": ("AccountingPeriod",),
     "invoices": ("InvoiceLine", "Instalment", "CreditNote", "CreditNoteLine", "Reminder", "DunningLevel"),
     "providers": ("PaymentAccount", "ProviderEvent"),
+    "reconciliation": ("Payout", "ReconciliationRun", "ReconciliationException"),
     "ledger": ("LedgerEntry", "AccountCode"),
     "bank": BANK,
     "orders": ("OrderLine",),
@@ -326,7 +330,14 @@ class Sight:
                 or self._below(row["claimed_by_id"])
             ),
         }
-        for kind in ("PaymentAccount", "ProviderEvent", *BANK):
+        for kind in (
+            "PaymentAccount",
+            "ProviderEvent",
+            "Payout",
+            "ReconciliationRun",
+            "ReconciliationException",
+            *BANK,
+        ):
             rules[kind] = lambda row: bool(roles & {"ADMIN", "FINANCE"})
         for kind in ("WebhookDelivery", "WebhookAttempt"):
             rules[kind] = lambda row: self._endpoint(self._by_id("webhook_endpoints", row["endpoint_id"]))

@@ -59,6 +59,7 @@ UNDER_CUSTOMER = {
     "bank_suggestions",
     "refunds",
     "disputes",
+    "reconciliation_exceptions",
 }
 BY_OWNER = {"ledger_entries", "postings", "open_items", "ledger_links"}
 """They carry their owner, who is a customer, or the company for what is no customer's."""
@@ -82,6 +83,7 @@ KEPT = {
     *("bank_statements", "bank_lines"),
     "refunds",
     "disputes",
+    "payouts",
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales and tests/domain/money try to change."""

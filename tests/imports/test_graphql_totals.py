@@ -9,8 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.domain.jobs import kinds
 from crmgql.engine.operations import Engine, Request
 from tests.conftest import NOW, viewer
+from tests.domain import work
 from tests.imports.conftest import STATUSES, run_once
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +24,13 @@ METHODS = {
     "debit_card": "DEBIT_CARD",
     "not_defined": "OTHER",
 }
+
+FOUND = """
+SELECT kind, count(*) AS number, sum(amount) FILTER (WHERE amount < 0) AS less, sum(amount) FILTER (WHERE amount > 0) AS more
+FROM reconciliation_exceptions WHERE status = 'OPEN' GROUP BY kind"""
+NOT_OWED = """
+SELECT count(*) FROM orders o WHERE (o.status = 'CANCELLED' OR NOT EXISTS (SELECT FROM order_lines WHERE order_id = o.id))
+    AND EXISTS (SELECT FROM payments WHERE order_id = o.id AND amount > 0)"""
 
 
 async def ask(engine: Engine, query: str) -> dict[str, Any]:
@@ -125,6 +134,24 @@ async def test_olist(engine: Engine, database: Any, shared_data: Path, tmp_path:
         totals["payment_total_by_customer_state"],
         lambda name: f'{{customer: {{state: {{eq: "{name}"}}}}}}',
     )
+    await reconciled(engine, database, totals)
+
+
+async def reconciled(engine: Engine, database: Any, totals: dict[str, Any]) -> None:
+    """Reconciliation finds what the files contradict themselves in, and tells of it in a few words."""
+    await work.user(database, "Fin", roles=["FINANCE"])
+    await work.run(engine.database, database, kinds.MONEY_RECONCILE, now=NOW)
+    found = {row["kind"]: row for row in await database.fetch(FOUND)}
+    assert found.keys() == {"ORDER_PAYMENT_MISMATCH", "ORDER_PAID_NOT_OWED", "DUPLICATE_PAYMENT", "UNUSUAL_PAYMENT"}
+    differing = found["ORDER_PAYMENT_MISMATCH"]
+    assert differing["number"] == totals["traps"]["payment_differs_from_items_plus_freight"]["any"] == 42
+    less = totals["receivable(items_plus_freight minus payments, orders where positive)"]["amount"]
+    more = totals["overpaid(payments minus items_plus_freight, where positive)"]["amount"]
+    assert (differing["less"], differing["more"]) == (-Decimal(less), Decimal(more))
+    assert found["ORDER_PAID_NOT_OWED"]["number"] == await database.fetchval(NOT_OWED)
+    told = {row["title"] for row in await database.fetch("SELECT title FROM notifications")}
+    assert "An order and its payments differ (42 times)" in told
+    assert len(told) == len(found)
 
 
 async def by(engine: Engine, group: str, name: str) -> dict[str | None, dict[str, Decimal]]:

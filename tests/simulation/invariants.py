@@ -115,7 +115,14 @@ WRONG = {
             WHERE customer_id = ANY ($1) AND (owed, booked, credit_balance, unearned) <> (0, 0, 0, 0)
         ) s FULL JOIN (
             SELECT customer_id, currency, sum(owed) AS owed, sum(booked) AS booked, sum(credit) AS credit_balance, sum(unearned) AS unearned,
-                sum(owed) - sum(held) AS outstanding
+                sum(owed) - sum(held) - (
+                    SELECT coalesce(sum(least(credit, owed)), 0) FROM (
+                        SELECT sum(i.open) FILTER (WHERE purpose = 'CREDIT') AS credit,
+                            coalesce(sum(i.open) FILTER (WHERE purpose = 'RECEIVABLE'), 0) AS owed
+                        FROM open_items i JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
+                        WHERE i.owner_id = parts.customer_id AND i.currency = parts.currency AND o.status <> 'UNAVAILABLE' GROUP BY o.id
+                    ) AS of_orders WHERE credit > 0
+                ) AS outstanding
             FROM (
                 SELECT i.customer_id, i.currency, CASE i.purpose WHEN 'RECEIVABLE' THEN i.open ELSE 0 END AS owed, 0::numeric AS booked,
                     CASE i.purpose WHEN 'CREDIT' THEN i.open ELSE 0 END AS credit, CASE i.purpose WHEN 'UNEARNED' THEN i.open ELSE 0 END AS unearned,
@@ -126,6 +133,8 @@ WRONG = {
             ) AS parts GROUP BY 1, 2 HAVING (sum(owed), sum(booked), sum(credit), sum(unearned)) <> (0, 0, 0, 0)
         ) i USING (customer_id, currency, owed, booked, credit_balance, unearned, outstanding)
         WHERE s.customer_id IS NULL OR i.customer_id IS NULL""",
+    "a move of a standing was left behind": """
+        SELECT id FROM standing_moves WHERE customer_id = ANY ($1)""",
     "an entry has no event": """
         SELECT e.id FROM ledger_entries e WHERE owner_id = ANY ($1)
             AND NOT EXISTS (SELECT FROM events WHERE subject_id = e.source_id)""",

@@ -126,6 +126,9 @@ BLANKS = (
     Blank("Refund", "refunds", "reason = NULL, status_reason = NULL", OF_CUSTOMER),
     Blank("Dispute", "disputes", "reason = NULL", OF_CUSTOMER),
     Blank("SuspenseReceipt", "suspense_receipts", "payer = NULL, reference = NULL, status_reason = NULL", SUSPENDED),
+    Blank(
+        "ReconciliationException", "reconciliation_exceptions", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}"
+    ),
     Blank("WriteOff", "write_offs", "reason = NULL", f"reason IS NOT NULL AND {OF_CUSTOMER}", False),
     Blank("LeadDuplicate", "lead_duplicates", "reasons = '{}'", "lead_id = ANY ($4) OR other_id = ANY ($4)", False),
     Blank("EmailMessage", "email_messages", MAIL, f"{OF_EITHER} OR {DIGESTS}", False),

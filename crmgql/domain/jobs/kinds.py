@@ -382,6 +382,16 @@ INVOICES_REMIND = declare(
         timeout_s=3600,
     )
 )
+MONEY_RECONCILE = declare(
+    Kind(
+        "money.reconcile",
+        Nothing,
+        "bulk",
+        "Holds orders, the books, payments and payouts against each other, and tells of what differs, is overdue or unusual.",
+        writes=("ReconciliationException",),
+        timeout_s=4 * 3600,
+    )
+)
 HOUSEKEEPING = declare(
     Kind(
         "housekeeping",

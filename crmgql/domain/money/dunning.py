@@ -20,7 +20,7 @@ TEXTS = ("subject", "body", "subject_zh", "body_zh")
 LONGEST_BODY = 20_000
 CONFLICTS = {
     "dunning_levels_level": ("level", "There is such a level already; change that one."),
-    "dunning_levels_level_range": ("level", "Levels are 1 to 20."),
+    "dunning_levels_level_range": ("level", "Levels are 1 to 999."),
     "dunning_levels_after_days": ("afterDays", "Must be 1 to 3650 days."),
     "dunning_levels_zh": ("subjectZh", "A Chinese text has a subject and a body."),
     "dunning_levels_body_length": ("body", f"At most {LONGEST_BODY} characters fit."),
@@ -76,6 +76,9 @@ async def _check(act: Act, level: Row, id: UUID | None) -> None:
     for name in ("subject", "body"):
         if checks.is_blank(level[name] or ""):
             raise BadUserInput("Can't be blank.", field=name)
+    for name in ("level", "after_days"):
+        if level[name] is None:
+            raise BadUserInput("Can't be empty.", field=api_name(name))
     await records.serialize(act, "dunning_levels")  # two at once could be in the wrong order
     for other in await act.tx.connection.fetch(OTHERS, id):
         steps, later = other["level"] - level["level"], other["after_days"] - level["after_days"]

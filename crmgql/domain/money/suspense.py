@@ -52,7 +52,13 @@ async def receive(act: Act, *, amount: Money, method: str, received_at: datetime
         raise BadUserInput("Give provider and providerReference together.", field="providerReference")
     currency, exact = amount[1], money.amount(amount, field="amount", positive=True)
     values = {"amount": exact, "currency": currency, "method": method, "received_at": received_at or act.now, **more}
-    payload = {"amount": amount}
+    return (await record(act, values))["id"]  # type: ignore[no-any-return]
+
+
+async def record(act: Act, values: Row) -> Row:
+    """The receipt with these values, in the books. Raises as `receive`."""
+    exact, currency = values["amount"], values["currency"]
+    payload = {"amount": (exact, currency)}
     receipt = await records.create(
         act, SuspenseReceipt, values, kind="suspense.received", conflicts=CONFLICTS, payload=payload
     )
@@ -64,7 +70,7 @@ async def receive(act: Act, *, amount: Money, method: str, received_at: datetime
     source = ("SuspenseReceipt", receipt["id"])
     entry = Entry("suspense.received", f"received {receipt['id']}", source, day, [posting], items=[item])
     await book.post(act, periods.adjusting(act, [entry]))
-    return receipt["id"]  # type: ignore[no-any-return]
+    return receipt
 
 
 async def assign(
@@ -81,7 +87,7 @@ async def assign(
     Raises `IllegalTransition` for what has ended or takes no payments, `CurrencyMismatch`, `PeriodClosed`.
     """
     access.require_write(act.viewer, "Payment")
-    receipt, move = await MOVES.lock(act, "assign", id, expected_version=expected_version)
+    receipt, _ = await MOVES.lock(act, "assign", id, expected_version=expected_version)
     named: Row = {"order_id": order_id, "invoice_id": invoice_id, "customer_id": customer_id}
     values = {
         **await payments.subject(act, receipt["currency"], **named),
@@ -94,15 +100,17 @@ async def assign(
     payment = await records.create(
         act, Payment, values, kind="payment.received", conflicts=payments.CONFLICTS, payload=payload
     )
-    rest = await _rest(act, id)
-    giving = _ending(act, receipt, move.event, rest, TRANSFER)
-    payload |= {"payment_id": payment["id"]}
-    await records.change(act, SuspenseReceipt, receipt, move.changes(act.now), kind=move.event, payload=payload)
-    taken = Taken(rest.base, act.today, giving)
-    await outbox.record_many(
-        act.tx, act.viewer, await receipts.follow(act, [payment["id"]], taken={payment["id"]: taken})
-    )
+    taken = {payment["id"]: await take_over(act, receipt, payment["id"])}
+    await outbox.record_many(act.tx, act.viewer, await receipts.follow(act, [payment["id"]], taken=taken))
     return id
+
+
+async def take_over(act: Act, receipt: Row, payment_id: UUID) -> Taken:
+    """Ends an open receipt, which is locked, as a payment with all of it; what `receipts.follow` posts of that."""
+    move, rest = MOVES["assign"], await _rest(act, receipt["id"])
+    payload = {"amount": (receipt["amount"], receipt["currency"]), "payment_id": payment_id}
+    await records.change(act, SuspenseReceipt, receipt, move.changes(act.now), kind=move.event, payload=payload)
+    return Taken(rest.base, act.today, _ending(act, receipt, move.event, rest, TRANSFER))
 
 
 async def give_back(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from crmgql.events.declarations import ALWAYS, Changed, Exact, Kind, Money, Payload, record_id
+from crmgql.events.declarations import ALWAYS, SOMETIMES, Changed, Exact, Kind, Money, Payload, record_id
 
 
 class PaymentMoved(Changed):
@@ -175,6 +175,20 @@ class RevaluationMade(Changed):
     difference: Money
 
 
+class PayoutMoved(Changed):
+    """What reached the bank, or should; as a minus, what the provider took."""
+
+    amount: Money
+
+
+class ExceptionMoved(Changed):
+    """What was found: its kind, in words, and the amount that it is about."""
+
+    found: str
+    finding: str
+    amount: Money | None = None
+
+
 KINDS = (
     Kind("payment.expected", "Payment", "A payment is expected.", PaymentMoved, ALWAYS),
     Kind("payment.received", "Payment", "A payment was received.", PaymentMoved, ALWAYS),
@@ -226,6 +240,23 @@ KINDS = (
     Kind("dispute.opened", "Dispute", "A customer's bank took money of a payment back.", DisputeMoved, ALWAYS),
     Kind("dispute.won", "Dispute", "A dispute was won: the money is back.", DisputeMoved, ALWAYS),
     Kind("dispute.lost", "Dispute", "A dispute was lost: what the payment settled is owed again.", DisputeLost, ALWAYS),
+    Kind("payout.expected", "Payout", "A payment provider is going to pay out.", PayoutMoved),
+    Kind("payout.paid", "Payout", "A payment provider's payout reached the bank.", PayoutMoved),
+    Kind("payout.failed", "Payout", "A payment provider's payout did not arrive, or went back.", PayoutMoved),
+    Kind(
+        "reconciliationException.found",
+        "ReconciliationException",
+        "Records of money disagree, or somebody should look at some; it is told of once while it lasts.",
+        ExceptionMoved,
+        SOMETIMES,
+    ),
+    Kind(
+        "reconciliationException.closed",
+        "ReconciliationException",
+        "What reconciliation found is gone, or somebody closed it.",
+        ExceptionMoved,
+        SOMETIMES,
+    ),
     Kind("account.coded", "AccountCode", "The code or the name of an account of the books was set.", AccountCoded),
     Kind("rate.set", "FxRate", "An exchange rate was set.", RateSet),
     Kind("period.softClosed", "AccountingPeriod", "Days of the books take adjusting entries only.", PeriodMoved),

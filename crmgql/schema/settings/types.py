@@ -21,6 +21,9 @@ class Company:
         doc='By currency: up to which amount what is left open of an order or invoice is written off by itself, such as {"EUR": "0.01"}.'
     )
     payment_terms = column(doc="Of customers without their own, such as NET 30.")
+    low_margin_percent = column(
+        doc="Of an order whose margin is less, in percent of its net amount, finance is told; null: of none."
+    )
     revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 
 

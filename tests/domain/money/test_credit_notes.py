@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import allocations, credit_notes, credits, invoices, refunds
+from crmgql.domain.money import allocations, credit_notes, credits, disputes, invoices, refunds
 from crmgql.domain.money.credit_notes import Returned
 from crmgql.domain.sales import orders
 from crmgql.errors import (
@@ -26,6 +26,7 @@ from crmgql.errors import (
     CurrencyMismatch,
     IllegalTransition,
 )
+from crmgql.ledger import verify
 from crmgql.schema import build
 from tests.domain import work
 from tests.domain.money.test_invoices import THIRDS, TODAY, drafted, issued
@@ -122,6 +123,23 @@ async def test_credited_and_refunded_nothing_is_left_of_it(
     async with acting(crm) as act:
         (standing,) = await act.tx.connection.fetch("SELECT * FROM customer_standings")
     assert {standing[name] for name in ("owed", "outstanding", "credit_balance", "unearned")} == {Decimal(0)}
+
+
+async def test_credit_of_no_order_covers_nothing_that_is_owed_for_none(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """A credit note's credit beside what is owed of a dispute: neither names an order, and `audit verify` takes neither for the other."""
+    invoice = await issued(crm, await confirmed(crm, customer, "10.00"))
+    await pay(crm, "10.00", invoice_id=invoice)
+    await credit(crm, invoice)
+    twice = await pay(crm, "7.00", customer_id=customer)
+    async with acting(crm) as act:
+        await refunds.record(act, payment_id=twice)
+        dispute = await disputes.open(act, payment_id=twice)
+        await disputes.lose(act, id=dispute)
+    async with database.transaction():
+        assert (await verify.check(database, str(customer), str(customer))).broken == []
+    assert await database.fetchval("SELECT outstanding FROM customer_standings") == Decimal("7.00")
 
 
 async def test_what_was_paid_before_the_invoice_becomes_credit(

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.domain.jobs import kinds
-from crmgql.domain.money import payments, periods, providers
+from crmgql.domain.money import payments, periods, providers, suspense
 from crmgql.domain.money.hooks import accounts, events, following
 from crmgql.domain.money.providers.facts import Kind
 from crmgql.domain.money.providers.refusals import SignatureWrong
@@ -78,6 +78,16 @@ def charge(kind: str, *, at: int = 0, number: str = "1", amount: int = 9900, fee
             "created": int(posts.TIME) + at,
         }
     return posts.stripe(f"charge.{kind}", given, id=f"evt_charge_{kind}_{number}", created=int(posts.TIME) + at)
+
+
+def captures() -> Post:
+    parts = [
+        posts.adyen_item(
+            "CAPTURE", pspReference=f"CAP{n}", originalReference="PSP1", amount={"value": value, "currency": "USD"}
+        )
+        for n, value in enumerate((6000, 3900), 1)
+    ]
+    return posts.adyen_post(*parts)
 
 
 async def order_of(crm: db.Database, customer: UUID, *prices: str, number: str = "A-1") -> UUID:
@@ -168,8 +178,8 @@ async def test_whatever_the_order_the_rows_are_the_same(
             f"SELECT * FROM ({STATE}) s WHERE provider_reference LIKE $1", f"pi_{number}_%"
         )
         own = await database.fetch(
-            "SELECT purpose, sum(debit) - sum(credit) AS balance FROM balances WHERE owner_id = $1 GROUP BY 1"
-            " HAVING sum(debit) <> sum(credit) ORDER BY 1",
+            "SELECT replace(purpose, 'TRANSFER', 'CLEARING') AS purpose, sum(debit) - sum(credit) AS balance FROM balances"
+            " WHERE owner_id = $1 GROUP BY 1 HAVING sum(debit) <> sum(credit) ORDER BY 1",  # what came first lay in suspense
             one_,
         )
         facts = [tuple(row)[1:] for row in payments_], [tuple(row) for row in own]
@@ -224,15 +234,9 @@ async def test_captures_of_one_payment_are_payments(
     await set_up(crm, "adyen")
     await order_of(crm, customer, "99.00")
     held = posts.adyen_item("AUTHORISATION", amount={"value": 9900, "currency": "USD"})
-    parts = [
-        posts.adyen_item(
-            "CAPTURE", pspReference=f"CAP{n}", originalReference="PSP1", amount={"value": value, "currency": "USD"}
-        )
-        for n, value in enumerate((6000, 3900), 1)
-    ]
     await told(crm, database, [posts.adyen_post(held)])
     assert (await one(database))["status"] == "PENDING"
-    await told(crm, database, [posts.adyen_post(*parts)])
+    await told(crm, database, [captures()])
     found = [(row["provider_reference"], row["status"], str(row["amount"])) for row in await rows(database)]
     assert ("PSP1", "RECEIVED", "60.00") in found
     assert ("CAP2", "RECEIVED", "39.00") in found
@@ -261,6 +265,7 @@ async def test_a_charge_before_its_order_waits_and_settles_it(
     assert found == [("FEE", "WAITING"), ("PAYMENT_SUCCEEDED", "OUTDATED"), ("PAYMENT_SUCCEEDED", "WAITING")]
     assert "A-1" in (await database.fetchval("SELECT string_agg(reason, ' ') FROM provider_events"))
     assert await rows(database) == []
+    assert await balances(database) == {"CLEARING": ("99.00", "99.00"), "SUSPENSE": ("-99.00", "-99.00")}
     assert (await retry(crm, database, after=timedelta(seconds=30)))["tried"] == 0
     await order_of(crm, customer, "99.00")
     assert (await retry(crm, database, after=timedelta(minutes=2)))["tried"] > 0
@@ -272,6 +277,49 @@ async def test_a_charge_before_its_order_waits_and_settles_it(
     }
     found = sorted((row["kind"], row["status"]) for row in await rows(database, EVENTS))
     assert found == [("FEE", "DONE"), ("PAYMENT_SUCCEEDED", "DONE"), ("PAYMENT_SUCCEEDED", "OUTDATED")]
+
+
+async def test_what_lies_in_suspense_can_be_assigned_or_go_back_by_hand(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    await set_up(crm)
+    await told(crm, database, [intent("succeeded", order=None)])
+    receipt = await database.fetchval("SELECT id FROM suspense_receipts")
+    async with acting(crm) as act:
+        await suspense.assign(act, id=receipt, customer_id=customer)
+    await retry(crm, database, after=timedelta(minutes=2))
+    assert await statuses(database) == {"payment_intent.succeeded": "DONE"}
+    payment = await one(database)
+    assert (payment["customer_id"], payment["suspense_id"], payment["status"]) == (customer, receipt, "RECEIVED")
+    assert await balances(database) == {"CLEARING": ("99.00", "99.00"), "UNEARNED": ("-99.00", "-99.00")}
+
+
+async def test_what_went_back_out_of_suspense_is_no_payment_any_more(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    await set_up(crm)
+    await told(crm, database, [intent("succeeded")])
+    async with acting(crm) as act:
+        receipt = await act.tx.connection.fetchval("SELECT id FROM suspense_receipts")
+        await suspense.give_back(act, id=receipt, reason="Sent by mistake.")
+    await order_of(crm, customer, "99.00")
+    await retry(crm, database, after=timedelta(minutes=2))
+    assert await statuses(database) == {"payment_intent.succeeded": "NOTED"}
+    assert await rows(database) == []
+
+
+async def test_captures_of_nobody_s_payment_lie_in_suspense_each(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    await set_up(crm, "adyen")
+    await told(crm, database, [captures()])
+    assert await database.fetchval("SELECT count(*) FROM suspense_receipts") == 2
+    assert await rows(database) == []
+    order = await order_of(crm, customer, "99.00")
+    async with acting(crm) as act:
+        await events.assign(act, id=(await rows(database, EVENTS))[0]["id"], order_id=order)
+    assert [row["suspense_id"] is not None for row in await rows(database, PAYMENTS)] == [True, True]
+    assert await database.fetchval("SELECT count(*) FROM open_items WHERE open <> 0") == 0
 
 
 async def test_a_draft_is_credited_and_settled_when_it_is_confirmed(

@@ -6,23 +6,25 @@ import base64
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crmgql.domain.jobs import kinds
 from crmgql.domain.money.banking import matches
 from crmgql.domain.webhooks.keys import KEYS
 from crmgql.ledger import book
 from crmgql.ledger.accounts import Account
 from crmgql.models import Purpose
 from crmgql.records.records import Act
+from tests.domain import work
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
 from tests.schema import cases_invoices, cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import SECRET, World, money, uuid_of
+from tests.schema.world import NOW, SECRET, World, money, uuid_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "howto" / "money.md"
@@ -366,6 +368,35 @@ async def test_an_order_is_invoiced_and_credited(world: World) -> None:
         "allocation": {"amount": {"amount": "2.50"}, "creditNote": {"creditLeft": {"amount": "0.00"}}},
         "userErrors": [],
     }
+
+
+async def test_money_is_reconciled(world: World) -> None:
+    share, record, receive, found, close = steps("Reconcile")
+    finance = world.viewer("FINANCE")
+    order = await world.order("CONFIRMED")
+    payment = {"orderId": order, "amount": money("99.00"), "method": "CASH"}
+    assert (await world.do("paymentRecord", **payment)).code is None
+    payout = (await world.ask(record, finance))["data"]["payoutRecord"]["payout"]
+    await work.run(world.engine.database, world.database, kinds.MONEY_RECONCILE, now=NOW + timedelta(days=60))
+    (run,) = (await world.ask(found, finance))["data"]["reconciliationRuns"]["nodes"]
+    exceptions = run["exceptions"]["nodes"]
+    assert run["opened"] >= len(exceptions) > 0
+    odd, late = ([each for each in exceptions if each["kind"] == kind] for kind in ("PAYOUT_DIFFERS", "PAYOUT_LATE"))
+    assert [each["subject"] for each in (*odd, *late)] == [{"id": payout["id"]}] * 2
+    assert odd[0]["amount"] == {"amount": "-0.50", "currency": "EUR"}
+    mine = next(each for each in exceptions if each["subject"] == {"id": order})
+    assert mine["kind"] == "ORDER_PAYMENT_MISMATCH"
+    closed = (await world.ask(close, finance, exception=mine["id"]))["data"]["reconciliationExceptionClose"]
+    assert closed["reconciliationException"]["status"] == "CLOSED"
+    assert closed["reconciliationException"]["closedBy"] is not None
+    paid = (await world.ask(receive, finance, payout=payout["id"]))["data"]["payoutReceive"]["payout"]
+    assert paid["status"] == "PAID"
+    euros = next(
+        each for each in (await world.ask(share, finance))["data"]["moneyExplained"] if each["currency"] == "EUR"
+    )
+    parts = ("allocated", "credit", "unearned", "refunded", "disputed", "suspense")
+    assert Decimal(euros["received"]["amount"]) == sum(Decimal(euros[name]["amount"]) for name in parts)
+    assert (await world.ask(share, world.viewer("SUPPORT")))["errors"]
 
 
 async def test_invoices_are_sent_and_reminded_of(world: World) -> None:

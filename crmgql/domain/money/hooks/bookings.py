@@ -2,7 +2,7 @@
 
 Enters: a family of events and its state. Leaves: payments, with what they are in the books, and for each subject what became
 of it. Always holds: one payment for one at the provider, whatever came how often and in which order; a received one never
-becomes anything else here.
+becomes anything else here. Money of which nobody knows whose it is lies in suspense, until somebody does.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from crmgql.domain.money import receipts
+from crmgql.domain.money import receipts, suspense
 from crmgql.domain.money.hooks import methods, whose
 from crmgql.domain.money.hooks.families import Family, fact
 from crmgql.domain.money.hooks.whose import Whose
 from crmgql.domain.money.payments import CONFLICTS, MOVES
 from crmgql.domain.money.providers.facts import Fact, Kind, Rank
 from crmgql.domain.money.providers.order import WHOLE, State, Subject
+from crmgql.domain.money.receipts import Taken
 from crmgql.events import outbox
 from crmgql.models import Payment, ProviderEventStatus
 from crmgql.models.names import api_id
@@ -28,6 +29,11 @@ NOT_RECEIVED = "Its payment is not received here yet."
 # Parameters: provider, names, ids.
 OURS = """
 SELECT * FROM payments WHERE (provider = $1 AND provider_reference = ANY ($2)) OR id = ANY ($3) ORDER BY id FOR NO KEY UPDATE"""
+# Parameters: provider, references, amount, currency. What lies in suspense, or lay there and went back.
+IN_SUSPENSE = """
+SELECT * FROM suspense_receipts WHERE provider = $1 AND provider_reference = ANY ($2) AND (amount, currency) = ($3, $4)
+    AND status <> 'ASSIGNED'
+ORDER BY id FOR NO KEY UPDATE"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ def noted(reason: str, payment: Row | None = None) -> Outcome:
 
 @dataclass(slots=True)
 class Payments:
-    """Those of one family. `taken`: which of them stands for which capture. `changed` have to be posted."""
+    """Those of one family. `taken`: which of them stands for which capture. `changed` have to be posted. `receipts`: what of money in
+    suspense is spoken for, and `taken_over`: what it gives to payments."""
 
     act: Act
     family: Family
@@ -65,6 +72,8 @@ class Payments:
     taken: dict[str, UUID]
     whose: Whose | str | None = None
     changed: set[UUID] = field(default_factory=set)
+    receipts: set[UUID] = field(default_factory=set)
+    taken_over: dict[UUID, Taken] = field(default_factory=dict)
 
     @classmethod
     async def of(cls, act: Act, family: Family, state: State) -> Payments:
@@ -165,32 +174,65 @@ class Payments:
             found: Whose | str = Whose(instead["customer_id"], instead["order_id"], instead["currency"])
         else:
             found = self.whose
+        if isinstance(found, str) and status != "RECEIVED":
+            return noted(found)
+        receipt = await self._receipt(said) if status == "RECEIVED" else None
+        if receipt is not None and receipt["status"] == "RETURNED":
+            return noted(f"It lay in suspense and went back: {api_id('SuspenseReceipt', receipt['id'])}.")
         if isinstance(found, str):
-            return waits(found) if status == "RECEIVED" else noted(found)
+            if receipt is None:
+                await self._suspend(said)
+            return waits(found)
         reference = said.reference or said.part
         if instead is not None:
             await self._step_aside(instead)
         elif reference in {row["provider_reference"] for row in self.rows.values()}:
             reference = said.part
-        account = self.family.rows[0]
-        named = sorted(self.state.orders)
         values = {
             "customer_id": found.customer_id,
             "order_id": found.order_id if found.currency == said.currency else None,
-            "amount": said.amount,
-            "currency": said.currency,
-            "method": methods.of(said.provider, said.method, account["default_method"]),
             "status": status,
             "received_at": said.occurred_at if status == "RECEIVED" else None,
-            "reference": named[0][:LONGEST_REFERENCE] if named else None,
-            "provider": said.provider,
             "provider_reference": reference,
+            "suspense_id": None if receipt is None else receipt["id"],
+            **self._told(said),
         }
         kind = "payment.received" if status == "RECEIVED" else "payment.expected"
         payload = {"amount": (said.amount, said.currency)}
         row = await records.create(self.act, Payment, values, kind=kind, conflicts=CONFLICTS, payload=payload)
+        if receipt is not None:
+            self.taken_over[row["id"]] = await suspense.take_over(self.act, receipt, row["id"])
         self._note(row, said)
         return done(row)
+
+    def _told(self, said: Fact) -> Row:
+        named = sorted(self.state.orders)
+        return {
+            "amount": said.amount,
+            "currency": said.currency,
+            "method": methods.of(said.provider, said.method, self.family.rows[0]["default_method"]),
+            "reference": named[0][:LONGEST_REFERENCE] if named else None,
+            "provider": said.provider,
+        }
+
+    async def _receipt(self, said: Fact) -> Row | None:
+        """What lies in suspense of it, if it came before anybody knew whose it is: that of the capture before that of the whole."""
+        others = {part for _, part in self.state.standing} - {said.part}
+        given = (said.provider, sorted(self.family.names - others), said.amount, said.currency)
+        found = await self.act.tx.connection.fetch(IN_SUSPENSE, *given)
+        free = [dict(row) for row in found if row["id"] not in self.receipts]
+        first = min(free, key=lambda row: row["provider_reference"] != said.part, default=None)
+        if first is not None:
+            self.receipts.add(first["id"])
+        return first
+
+    async def _suspend(self, said: Fact) -> None:
+        values = {
+            "received_at": said.occurred_at,
+            "provider_reference": said.part or said.reference,
+            **self._told(said),
+        }
+        self.receipts.add((await suspense.record(self.act, values))["id"])
 
     async def _step_aside(self, ours: Row) -> None:
         """It was expected with another amount and will not come: it ends, and its reference says so."""
@@ -218,7 +260,7 @@ class Payments:
 
     async def _post(self) -> None:
         if self.changed:
-            events = await receipts.follow(self.act, self.changed)
+            events = await receipts.follow(self.act, self.changed, taken=self.taken_over)
             await outbox.record_many(self.act.tx, self.act.viewer, events)
 
     def _fresh(self, outcome: Outcome) -> Outcome:

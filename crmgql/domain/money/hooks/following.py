@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql.domain.money import providers
-from crmgql.domain.money.hooks import accounts, arrivals, families, fees
+from crmgql.domain.money.hooks import accounts, arrivals, arrived, families, fees
 from crmgql.domain.money.hooks.bookings import Outcome, Outcomes, Payments, noted, waits
 from crmgql.domain.money.hooks.chargebacks import Chargebacks
 from crmgql.domain.money.hooks.families import Family
@@ -56,7 +56,6 @@ OUTDATED = Outcome(ProviderEventStatus.OUTDATED, "Another event about the same c
 TEST_MODE = noted("It is of the provider's other mode than the account: test or live.")
 KNOWN = noted("It moves no money, or another event tells of that.")
 UNKNOWN = noted("Its kind is not known here, or it is of another account.")
-PAYOUTS = noted("Payouts are compared with what the bank says.")
 
 
 async def follow(act: Act, id: UUID) -> dict[str, int]:
@@ -85,7 +84,7 @@ async def _act_on(act: Act, family: Family, state: State) -> Outcomes:
     outcomes |= await _attempt(act, state, ["FEE"], lambda: fees.book_all(act, state.standing, received))
     outcomes |= await _attempt(act, state, ["REFUND", TOTAL], Returns(act, family, state, received).book)
     outcomes |= await _attempt(act, state, ["DISPUTE"], Chargebacks(act, family, state, received).book)
-    return outcomes | dict.fromkeys(state.standing.keys() - outcomes.keys(), PAYOUTS)
+    return outcomes | await _attempt(act, state, ["PAYOUT"], lambda: arrived.book_all(act, state.standing))
 
 
 async def _attempt(act: Act, state: State, kinds: Sequence[str], book: Callable[[], Awaitable[Outcomes]]) -> Outcomes:

@@ -1,0 +1,11 @@
+"""Payouts of payment providers, and what reconciliation finds."""
+
+from pathlib import Path
+
+from tortoise import migrations
+from tortoise.migrations.operations import RunSQL
+
+
+class Migration(migrations.Migration):
+    dependencies = [("crm", "0034_dunning")]
+    operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
