@@ -21,6 +21,7 @@ DOCUMENTS = ("invoices", "invoice_lines", "instalments", "credit_notes", "credit
 BANK = (
     *(
         "bank_lines_pkey",
+        "bank_lines_origin",
         "bank_lines_once",
         "bank_lines_payment_once",
         "bank_lines_refund_once",

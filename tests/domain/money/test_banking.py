@@ -392,7 +392,7 @@ async def test_a_line_of_a_closed_day_stays_open_and_keeps_no_other_from_being_b
     rows = [HEAD, f"2026-09-30,10.00,10.00,A,DE1,{texts[0]},b1\n", f"2026-11-20,10.00,20.00,A,DE1,{texts[1]},b2\n"]
     await take(crm, account, "".join(rows).encode())
     async with acting(crm) as act:
-        await periods.close(act, "close", first_on=date(2026, 1, 1), last_on=date(2026, 10, 31))
+        await periods.close(act, "close", last_on=date(2026, 10, 31))
     outcome = await match(crm)
     assert (outcome.booked, outcome.suggested) == (1, 1)
     (found,) = await suggested(database)
