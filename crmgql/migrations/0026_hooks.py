@@ -1,4 +1,4 @@
-"""Invoices."""
+"""Payment providers: our accounts there, and what they post to us."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0032_audit_chain")]
+    dependencies = [("crm", "0025_standings")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

@@ -1,4 +1,4 @@
-"""Write-offs, money in suspense."""
+"""Codes of accounts can be changed."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0029_reports")]
+    dependencies = [("crm", "0030_invoices")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

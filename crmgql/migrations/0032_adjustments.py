@@ -1,4 +1,4 @@
-"""What customers owe and have, to filter and order by; credit limits."""
+"""Write-offs, money in suspense."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0031_exchange")]
+    dependencies = [("crm", "0031_reports")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

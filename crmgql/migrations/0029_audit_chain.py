@@ -1,4 +1,4 @@
-"""Codes of accounts can be changed."""
+"""The audit trail in chains of hashes."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0026_invoices")]
+    dependencies = [("crm", "0028_refunds")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

@@ -1,4 +1,4 @@
-"""The audit trail in chains of hashes."""
+"""Invoices."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0024_refunds")]
+    dependencies = [("crm", "0029_audit_chain")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

@@ -1,4 +1,4 @@
-"""Payment providers: our accounts there, and what they post to us."""
+"""What customers owe and have, to filter and order by; credit limits."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0028_standings")]
+    dependencies = [("crm", "0024_exchange")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
