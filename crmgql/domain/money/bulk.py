@@ -28,6 +28,7 @@ KEPT = FIXED | {"provider", "received_at"}
 
 class _Payments(Writer):
     returned = ("amount", "currency", "status")
+    derived = frozenset({"suspense"})
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         """What is received is posted and allocated; what is posted can't become another payment."""
