@@ -53,6 +53,7 @@ ENTRIES |= {
             "dunningStopReason": INVOICES,
             "unearned": PAYMENTS,
         },
+        history=("payment.read",),
         vouches=True,
     ),
     "Contact": Access("contacts", "contacts", under_customer("contact.read"), "contact.write", vouches=True),

@@ -292,7 +292,6 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "BankLine": "-bookedOn",
     "BankSuggestion": "n",
     "DunningLevel": "level",
-    "Payout": "-id",
     "ReconciliationRun": "-id",
     "ReconciliationException": "-foundAt",
 }

@@ -12,6 +12,7 @@ import pytest
 from crmgql.engine.operations import Request
 from crmgql.viewer import Viewer
 from tests.access import company as rows_of
+from tests.access.oracle import snake
 from tests.access.relations import PREFIXES
 from tests.access.rules import TABLE_OF, Sight
 from tests.access.workshop import Company, gid, person, role, viewers
@@ -184,12 +185,51 @@ async def test_hidden_fields_cannot_be_filtered_by(company: Company, attack: str
         assert await company.ask(query, role(allowed)) != "FORBIDDEN"
 
 
-@pytest.mark.parametrize("field", ["COST", "MARGIN", "SALARY", "UNIT_COST", "LIFETIME_VALUE", "OUTSTANDING"])
+@pytest.mark.parametrize("field", ["COST", "MARGIN", "SALARY", "UNIT_COST"])
 async def test_hidden_fields_are_no_order(company: Company, field: str) -> None:
     """Attack: learn a ranking of hidden figures by ordering. No such order is in the schema."""
     for plural in ("products", "users", "orderLines", "orders", "customers"):
         query = f"{{ {plural}(orderBy: [{{field: {field}}}]) {{ totalCount }} }}"
         assert await company.ask(query, SELLER) == "GRAPHQL_VALIDATION_FAILED"
+
+
+KEPT = ["lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"]
+NO_ORDERS = {
+    "marketing": role("MARKETER"),
+    "a seller who also does marketing": person(14),
+    "a key for customers": person(1, frozenset({"customers:read"})),
+}
+
+
+@pytest.mark.parametrize("name", NO_ORDERS)
+@pytest.mark.parametrize("field", KEPT)
+async def test_what_is_owed_is_no_order_for_who_does_not_see_it_of_all(company: Company, field: str, name: str) -> None:
+    """Attack: see a customer but not its orders, and learn what it owes by ordering and filtering, from wherever one gets there."""
+    order = f"orderBy: [{{field: {snake(field).upper()}}}]"
+    value = "2026-01-01" if field == "oldestDueOn" else "1"
+    where = f'{field}: {{gt: "{value}"}}'
+    for query in (
+        f"{{ customers({order}) {{ totalCount }} }}",
+        f"{{ customers({order}) {{ nodes {{ id }} }} }}",
+        f"{{ customers {{ nodes {{ subsidiaries({order}) {{ nodes {{ id }} }} }} }} }}",
+        f"{{ customers(where: {{{where}}}) {{ totalCount }} }}",
+        f"{{ customers(where: {{not: {{{where}}}}}) {{ totalCount }} }}",
+        f"{{ customers(where: {{parent: {{{where}}}}}) {{ totalCount }} }}",
+        f"{{ customers(where: {{subsidiaries: {{some: {{{where}}}}}}}) {{ totalCount }} }}",
+    ):
+        assert await company.ask(query, NO_ORDERS[name]) == "FORBIDDEN", query
+        assert await company.ask(query, role("FINANCE")) != "FORBIDDEN", query
+
+
+async def test_what_a_hidden_customer_owes(company: Company) -> None:
+    """Attack: who may order and filter by it guesses what the customers of others owe."""
+    owner = gid("usr", "users", rows_of.OWNERS[FOREIGN - 1])
+    target = f'id: {{eq: "{gid("cus", "customers", FOREIGN)}"}}'
+    for field in ("lifetimeValue", "outstanding"):
+        wheres = [f'{{{target}, {field}: {{{operator}: "0"}}}}' for operator in ("lt", "gte", "gt")]
+        await same(company, SELLER, [f"{{ customers(where: {where}) {{ totalCount }} }}" for where in wheres])
+        some = [f'{{id: {{eq: "{owner}"}}, customers: {{some: {where}}}}}' for where in wheres]
+        await same(company, SELLER, [f"{{ users(where: {where}) {{ totalCount }} }}" for where in some])
 
 
 async def test_sums_over_hidden_money(company: Company) -> None:

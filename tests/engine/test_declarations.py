@@ -41,6 +41,10 @@ def way_to(kind: str, bench: Bench) -> str:
         "StreamChecksum": '{ streamChecksum(types: "Order") { %s } }',
         "PageInfo": "{ orders { pageInfo { %s } } }",
         "EventChange": "{ events { nodes { changes { %s } } } }",
+        "CustomerReceivables": "{ customers { nodes { receivables { %s } } } }",
+        "AgeingAmount": "{ customers { nodes { receivables { ageing { %s } } } } }",
+        "OrderRevenue": "{ orders { nodes { revenue { %s } } } }",
+        "LedgerPosting": "{ ledgerEntries { nodes { postings { %s } } } }",
     }[kind]
 
 

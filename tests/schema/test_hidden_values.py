@@ -50,7 +50,7 @@ def test_who_sees_a_part_only(world: World) -> None:
     """Written out, as a second opinion on `access`."""
     sales = {
         (f"{noun}Create", role)
-        for noun in ("customer", "contact", "opportunity", "order", "lead")
+        for noun in ("customer", "contact", "opportunity", "order", "contract", "lead")
         for role in ("MANAGER", "SELLER")
     }
     service = {(name, role) for name in ("interactionLog", "ticketOpen") for role in ("MANAGER", "SELLER")}
@@ -150,6 +150,7 @@ async def test_an_idempotency_key_is_each_users_own(world: World) -> None:
 
 SAFE = {
     "orders_number": "access.require_all in orders.create and update",
+    "contracts_number": "the number is ours",
     "contacts_one_primary": "within a customer; the one before steps down",
     "opportunity_actions_once": "within an opportunity",
     "event_subscriptions_name": "within an owner, who sees all of their own",
