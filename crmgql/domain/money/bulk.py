@@ -27,6 +27,7 @@ KEPT = FIXED | {"provider", "received_at"}
 
 
 class _Payments(Writer):
+    derived = frozenset({"suspense"})
     returned = ("amount", "currency", "status")
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:

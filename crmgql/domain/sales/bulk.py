@@ -39,7 +39,7 @@ class _Orders(Writer):
     """What is committed is booked with it, on the order's own day: what comes in many at once is history."""
 
     zero = frozenset(AMOUNTS)
-    derived = frozenset({"total_amount", "invoiced_amount"})
+    derived = frozenset({"total_amount", "invoiced_amount", "contract"})
 
     def new_values(self, columns: Sequence[str]) -> dict[str, str]:
         return {"total_amount": TOTAL.format_map({name: f"s.{name}" for name in AMOUNTS})}
