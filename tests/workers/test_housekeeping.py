@@ -93,7 +93,7 @@ async def test_it_deletes_in_batches_that_commit(crm, database, monkeypatch) -> 
     id = await put(database, kind="housekeeping", due_at=long_ago)
     await attempt(Attempts(crm, Settings(log_level="error")), id)
     job = await row(database, id)
-    none = {"exports": 0, "webhookAttempts": 0, "webhookDeliveries": 0}
+    none = {"exports": 0, "webhookAttempts": 0, "webhookDeliveries": 0, "providerPosts": 0}
     assert job["result"] == {"sessions": 7, "loginAttempts": 7, "idempotencyKeys": 1, "jobs": 7, **none}
     assert job["progress_done"] == 22
 

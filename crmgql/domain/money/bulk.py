@@ -27,6 +27,7 @@ KEPT = FIXED | {"provider", "received_at"}
 
 
 class _Payments(Writer):
+    derived = frozenset({"suspense"})
     returned = ("amount", "currency", "status")
     derived = frozenset({"suspense"})
 

@@ -26,6 +26,7 @@ MANUAL = "MANUAL"
 
 OF_DAY = """
 SELECT id, rate, source FROM fx_rates WHERE base_currency = $1 AND currency = $2 AND effective_on = $3 ORDER BY id DESC LIMIT 1"""
+BASE = "SELECT currency FROM books"  # an earlier database has this, and not all columns that `company.read` reads
 ADD = "INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source) VALUES ($1, $2, $3, $4, $5)"
 # What is posted: orders from their confirmation on, payments that were received or are expected, on the company's days.
 MISSING = """
@@ -84,7 +85,7 @@ async def add(
 ) -> None:
     """Adds a rate to a database that is on its way to this version: a later migration may need it, and the tables that tell
     of changes may not be as they will be. So nobody is told. Raises `BadUserInput`."""
-    base = (await company.read(connection)).currency
+    base = await connection.fetchval(BASE) or company.NONE.currency
     values = _checked(currency, base, effective_on, rate, source)
     await connection.execute(ADD, *values.values())
 
