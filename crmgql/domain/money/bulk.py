@@ -29,7 +29,6 @@ KEPT = FIXED | {"provider", "received_at"}
 class _Payments(Writer):
     derived = frozenset({"suspense"})
     returned = ("amount", "currency", "status")
-    derived = frozenset({"suspense"})
 
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         """What is received is posted and allocated; what is posted can't become another payment."""
