@@ -272,7 +272,9 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     posted = await act.tx.connection.fetch(POSTED, customer_id, key)
     day = max(act.today, posted[0]["effective_on"])
     undone = await refundable.undone_for(act, customer_id, id)
-    rests = await items.lock(act, {row["debit_item_id"] for row in posted} | refundable.items_of(undone))
+    credited = await refundable.credits_for(act, customer_id, id, refund["payment_id"])
+    held = {row["debit_item_id"] for row in posted}
+    rests = await items.lock(act, held | refundable.items_of(undone) | refundable.items_of(credited))
     if was_done:
         (entry,) = await book.reversals(act, {posted[0]["id"]: day}, kind=MOVES[verb].event)
         items.move(rests, entry.postings)
@@ -289,8 +291,10 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
         )
         for row in posted:
             rests[row["debit_item_id"]].free += row["amount"]
+    given_back = await allocations.undoing(act, credited, on=day, source=source)
+    items.move(rests, [posting for each in given_back for posting in each.entry.postings])
     made = refundable.restore(undone, rests, source=source, on=day, base_currency=own.currency)
-    await outbox.record_many(act.tx, act.viewer, await allocations.post(act, list(made), before=[entry]))
+    await outbox.record_many(act.tx, act.viewer, await allocations.post(act, [*given_back, *made], before=[entry]))
     return id
 
 
