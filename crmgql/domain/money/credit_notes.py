@@ -25,7 +25,7 @@ from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting, new_id, share
 from crmgql.models import CreditNote, CreditNoteLine, DocumentKind, Invoice, Purpose
-from crmgql.records import checks, money, records
+from crmgql.records import aside, checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
@@ -155,11 +155,15 @@ async def _later(act: Act, invoice: Row, credit: Credit, by_line: Mapping[UUID |
     key = invoice["customer_id"], invoice["order_id"]
     await act.tx.connection.execute(HOLD_ORDER, *key)
     parts = await deferrals.waiting(act, *key)
-    before = sum((part.credited_base for part in parts), Decimal(0))
     own = await book.company_of(act)
-    amount = recognition.credit(parts, by_line or {None: credit.net}, own.currency)
-    base = sum((part.credited_base for part in parts), Decimal(0)) - before
-    return _Later(amount, base, parts if amount else [])
+
+    def taken() -> _Later:
+        before = sum((part.credited_base for part in parts), Decimal(0))
+        amount = recognition.credit(parts, by_line or {None: credit.net}, own.currency)
+        base = sum((part.credited_base for part in parts), Decimal(0)) - before
+        return _Later(amount, base, parts if amount else [])
+
+    return await aside.done(taken, rows=len(parts) * len(by_line or {None: credit.net}))
 
 
 async def _lines(act: Act, invoice: Row, lines: Sequence[Returned]) -> tuple[list[Row], dict[UUID | None, Decimal]]:
