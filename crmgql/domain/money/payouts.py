@@ -59,6 +59,7 @@ async def record(
     access.require_write(act.viewer, "Payout")
     if pending and paid_at is not None:
         raise BadUserInput("A payout that is expected was not paid yet; leave one of the two out.", field="paidAt")
+    checks.check_happened(paid_at, act.now, "paidAt")
     currency = net[1]
     parts = {"gross": gross, "refunds": refunds, "fees": fees}
     values: Row = {
@@ -90,6 +91,7 @@ async def record(
 async def receive(act: Act, *, id: UUID, expected_version: int | None = None, paid_at: datetime | None = None) -> UUID:
     """It arrived at the bank. Raises `IllegalTransition`, `RateMissing`, `PeriodClosed`."""
     payout, move = await MOVES.lock(act, "receive", id, expected_version=expected_version)
+    checks.check_happened(paid_at, act.now, "paidAt")
     await pay(act, payout, move.changes(paid_at or act.now))
     return id
 

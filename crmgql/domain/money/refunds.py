@@ -88,6 +88,7 @@ async def record(
     **more: Any,
 ) -> UUID:
     """Records a refund that has happened already, such as cash that was given back. Else as `request`."""
+    checks.check_happened(refunded_at, act.now, "refundedAt")
     at = refunded_at or act.now
     moment: Row = {"status": "SUCCEEDED", "requested_at": at, "ended_at": at}
     return await _make(act, payment_id, customer_id, amount, allocation_ids, more | moment, "refund.succeeded")
@@ -238,6 +239,7 @@ async def succeed(
     expected_version: int | None = None,
 ) -> UUID:
     """The money went back. Raises `IllegalTransition`, `Conflict` for a provider's refund that is recorded, `PeriodClosed`."""
+    checks.check_happened(refunded_at, act.now, "refundedAt")
     own = await book.company_of(act)
     _, refund = await _moved(
         act, "succeed", id, expected_version, at=refunded_at, provider_reference=provider_reference
