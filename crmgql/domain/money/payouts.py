@@ -103,7 +103,7 @@ async def pay(act: Act, payout: Row, changes: Row) -> None:
 
 
 async def fail(act: Act, *, id: UUID, reason: str | None = None, expected_version: int | None = None) -> UUID:
-    """It did not arrive, or the bank sent it back: what was posted is taken back today. Raises `IllegalTransition`, `PeriodClosed`."""
+    """It did not arrive, or the bank sent it back: what was posted is taken back today, not before it was paid. Raises `IllegalTransition`, `PeriodClosed`."""
     if reason is not None:
         checks.check_text(reason, "reason", longest=1000)
     payout, move = await MOVES.lock(act, "fail", id, expected_version=expected_version)
@@ -113,7 +113,8 @@ async def fail(act: Act, *, id: UUID, reason: str | None = None, expected_versio
         own = await book.company_of(act)
         entry = await act.tx.connection.fetchval(ENTRY, own.id, _key(payout))
         is_adjusting = periods.adjusts(act)
-        await book.post(act, await book.reversals(act, {entry: act.today}, kind=move.event, is_adjusting=is_adjusting))
+        day = max(act.today, day_of(payout["paid_at"], own.zone))
+        await book.post(act, await book.reversals(act, {entry: day}, kind=move.event, is_adjusting=is_adjusting))
     return id
 
 

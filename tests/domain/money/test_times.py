@@ -130,3 +130,11 @@ async def test_what_comes_into_suspense_tomorrow_leaves_it_tomorrow(
             await suspense.assign(act, id=id, customer_id=customer)
     rows = await database.fetch("SELECT DISTINCT effective_on FROM ledger_entries")
     assert [row[0] for row in rows] == [tomorrow.date()]
+
+
+async def test_a_payout_fails_on_no_day_before_it_was_paid(crm: db.Database, database: asyncpg.Connection) -> None:
+    tomorrow = NOW + timedelta(days=1)
+    async with acting(crm) as act:
+        id = await payouts.record(act, provider="stripe", reference="po_1", net=USD, paid_at=tomorrow)
+        await payouts.fail(act, id=id)
+    assert [row[0] for row in await database.fetch(DAYS, "Payout")] == [tomorrow.date()] * 2
