@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from uuid import UUID
 
 import structlog
 
 from crmgql.domain.jobs import endings, kinds
-from crmgql.domain.money import reconciliation, reminding, standings
+from crmgql.domain.money import plan_alerts, reconciliation, reminding, standings
 from crmgql.domain.money.banking import matches
 from crmgql.domain.money.hooks import events, following
 from crmgql.domain.sales import deferrals
@@ -20,6 +21,7 @@ log = structlog.get_logger("crmgql")
 
 ORDERS_AT_ONCE = 500
 INVOICES_AT_ONCE = 200
+PLANNED_AT_ONCE = 500
 
 
 @long_handler(kinds.LEDGER_ANCHOR)
@@ -99,6 +101,19 @@ async def invoices_remind(run: Run, arguments: kinds.Nothing) -> Result:
             run.progress(done=run.done + sent)
         if not sent:
             return {"overdue": overdue, "reminders": run.done}
+
+
+@long_handler(kinds.CONTRACTS_REMIND)
+async def contracts_remind(run: Run, arguments: kinds.Nothing) -> Result:
+    """Runs each hour, as the company's day begins at any hour of the server's; whoever was told is not told again."""
+    told: Counter[str] = Counter()
+    while True:
+        async with run.step() as act:
+            counts = await plan_alerts.tell(act, limit=PLANNED_AT_ONCE)
+            run.progress(done=run.done + sum(counts.values()))
+        told.update(counts)
+        if not any(counts.values()):
+            return dict(told)
 
 
 @long_handler(kinds.MONEY_RECONCILE)

@@ -24,7 +24,7 @@ from tests.ledger.conftest import entry, usd
 from tests.schema import cases_invoices, cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import NOW, SECRET, World, money, uuid_of
+from tests.schema.world import NOW, SECRET, World, id_of, money, uuid_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "howto" / "money.md"
@@ -282,10 +282,17 @@ async def test_an_order_is_changed(world: World) -> None:
 
 
 async def test_payments_of_a_contract_are_planned(world: World) -> None:
-    (plan,) = steps("Plan the payments of a contract")
-    answer = await world.ask(plan, world.viewer("FINANCE"), contract=await contract(world))
+    plan, due = steps("Plan the payments of a contract")
+    id = await contract(world, "ACTIVE")
+    answer = await world.ask(plan, world.viewer("FINANCE"), contract=id)
     amounts = [each["amount"]["amount"] for each in answer["data"]["contractSetPlan"]["contract"]["payments"]["nodes"]]
     assert amounts == ["30.00", "70.00"]
+    owner = await world.user("FINANCE")
+    await world.database.execute("UPDATE contract_payments SET owner_id = $1 WHERE n = 2", owner)
+    answer = await world.ask(due, world.viewer("FINANCE"), me=id_of("User", owner), until="2026-03-31")
+    (mine,) = answer["data"]["mine"]["nodes"]
+    assert (mine["dueOn"], mine["overdue"]) == ("2026-03-01", {"amount": "70.00"})
+    assert len(answer["data"]["late"]["nodes"]) == 1
 
 
 async def test_revenue_is_recognised_later(world: World) -> None:
