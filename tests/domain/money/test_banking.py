@@ -292,7 +292,7 @@ async def test_money_that_may_be_recorded_already_is_not_booked_by_itself(
     assert (outcome.booked, outcome.suggested) == (0, 1)
     found = await suggested(database)
     assert {row["payment_id"] for row in found} == {payment, None}
-    assert "A payment that is recorded may be the same money." in found[0]["reasons"] + found[1]["reasons"]
+    assert "What is recorded already may be the same money." in found[0]["reasons"] + found[1]["reasons"]
     line = (await only(database))["id"]
     await accept(crm, line, payment_id=payment)
     assert await database.fetchval("SELECT count(*) FROM payments") == 1

@@ -1,4 +1,4 @@
-"""What lines of statements may be: what customers owe, what was recorded by hand already, and refunds on their way.
+"""What lines of statements may be: what customers owe, what was recorded by hand already, refunds on their way, and payouts.
 
 Reads only. What it reads is bounded: so many lines at once, and so many of each that they may be.
 """
@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from crmgql.domain.money.banking.arrivals import Payout
 from crmgql.domain.money.matching import Customer
 from crmgql.domain.money.plans import OpenItem
 from crmgql.models.names import api_id
@@ -57,6 +58,14 @@ WHERE r.status IN ('REQUESTED', 'UNKNOWN', 'SUCCEEDED') AND r.provider IS NULL A
     AND (r.status <> 'SUCCEEDED' OR r.ended_at >= $2::date AND r.ended_at < $3::date + 1)
     AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.refund_id = r.id)
 ORDER BY r.requested_at, r.id LIMIT $4"""
+# Those that no line has brought.
+PAID_OUT = """
+SELECT p.id, p.provider, p.reference, p.net_amount, p.currency, coalesce(p.arrives_on, p.paid_at::date, p.created_at::date) AS due_on
+FROM payouts p
+WHERE p.status IN ('EXPECTED', 'PAID') AND p.currency = ANY ($1)
+    AND (p.status = 'EXPECTED' OR p.paid_at >= $2::date AND p.paid_at < $3::date + 1)
+    AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payout_id = p.id)
+ORDER BY due_on, p.id LIMIT $4"""
 # Parameters: customers. The accounts that they paid from before.
 PAID_FROM = """
 SELECT DISTINCT customer_id, counterparty FROM bank_lines WHERE customer_id = ANY ($1) AND payment_id IS NOT NULL AND counterparty IS NOT NULL"""
@@ -70,6 +79,7 @@ class Candidates:
     owed: Sequence[OpenItem]
     recorded: Sequence[OpenItem]
     refunds: Sequence[OpenItem]
+    payouts: Sequence[Payout]
     customers: Sequence[Customer]
     documents: Mapping[UUID, tuple[UUID | None, UUID | None]]
 
@@ -84,6 +94,7 @@ async def read(act: Act, *, after: UUID) -> Candidates:
     owed = await fetch(OWED, currencies, MOST)
     recorded = await fetch(RECORDED, currencies, *near, MOST)
     refunds = await fetch(REFUNDED, currencies, *near, MOST)
+    payouts = [Payout(*row) for row in await fetch(PAID_OUT, currencies, *near, MOST)]
     names = {row["customer_id"]: row["name"] for row in (*owed, *recorded, *refunds)}
     accounts: dict[UUID, list[str]] = {}
     for row in await fetch(PAID_FROM, sorted(names)):
@@ -93,6 +104,7 @@ async def read(act: Act, *, after: UUID) -> Candidates:
         [_item(row) for row in owed],
         [_item(row, _own_ids("Payment", row["id"])) for row in recorded],
         [_item(row, _own_ids("Refund", row["id"])) for row in refunds],
+        payouts,
         [Customer(id, name, tuple(accounts.get(id, ()))) for id, name in names.items()],
         {row["id"]: (row["order_id"], row["invoice_id"]) for row in owed},
     )
