@@ -6,14 +6,16 @@ Reads only. What it reads is bounded: so many lines at once, and so many of each
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from crmgql.domain.money.banking.arrivals import Payout
 from crmgql.domain.money.matching import Customer
-from crmgql.domain.money.plans import OpenItem
+from crmgql.domain.money.plans import NOTHING, OpenItem
+from crmgql.ledger import book
 from crmgql.models.names import api_id
 from crmgql.records.records import Act, Row
 
@@ -25,13 +27,17 @@ NEAR = timedelta(days=30)
 # Parameters: the last line before, how many.
 LINES = """
 SELECT * FROM bank_lines WHERE status = 'OPEN' AND id > $1 ORDER BY id LIMIT $2"""
-# Parameters: currencies, how many. What is due first comes first.
+# Parameters: currencies, how many. What is due first comes first. What is held by something pending is not written off by rule.
 OWED = """
-SELECT i.id, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
+SELECT i.id, CASE WHEN i.open = i.free THEN coalesce(off.amount, 0) END AS written_off, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
     o.external_id AS order_name, v.number AS invoice_number, c.name
 FROM open_items i JOIN customers c ON c.id = i.customer_id
     LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
     LEFT JOIN invoices v ON v.customer_id = i.customer_id AND v.id = i.invoice_id
+    LEFT JOIN (
+        SELECT customer_id, order_id, invoice_id, sum(CASE WHEN undoes_id IS NULL THEN amount ELSE -amount END) AS amount
+        FROM write_offs GROUP BY customer_id, order_id, invoice_id
+    ) off ON off.customer_id = i.customer_id AND off.order_id IS NOT DISTINCT FROM i.order_id AND off.invoice_id IS NOT DISTINCT FROM i.invoice_id
 WHERE i.purpose = 'RECEIVABLE' AND i.free > 0 AND i.currency = ANY ($1)
     AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
 ORDER BY coalesce(i.due_on, i.opened_on), i.id LIMIT $2"""
@@ -94,6 +100,7 @@ async def read(act: Act, *, after: UUID) -> Candidates:
     owed = await fetch(OWED, currencies, MOST)
     recorded = await fetch(RECORDED, currencies, *near, MOST)
     refunds = await fetch(REFUNDED, currencies, *near, MOST)
+    own = await book.company_of(act)
     payouts = [Payout(*row) for row in await fetch(PAID_OUT, currencies, *near, MOST)]
     names = {row["customer_id"]: row["name"] for row in (*owed, *recorded, *refunds)}
     accounts: dict[UUID, list[str]] = {}
@@ -101,13 +108,21 @@ async def read(act: Act, *, after: UUID) -> Candidates:
         accounts.setdefault(row["customer_id"], []).append(row["counterparty"])
     return Candidates(
         lines,
-        [_item(row) for row in owed],
+        [replace(_item(row), tolerance=_tolerance(row, own.tolerances)) for row in owed],
         [_item(row, _own_ids("Payment", row["id"])) for row in recorded],
         [_item(row, _own_ids("Refund", row["id"])) for row in refunds],
         payouts,
         [Customer(id, name, tuple(accounts.get(id, ()))) for id, name in names.items()],
         {row["id"]: (row["order_id"], row["invoice_id"]) for row in owed},
     )
+
+
+def _tolerance(row: Any, tolerances: Mapping[str, Decimal]) -> Decimal:
+    """What of an item the rule still writes off, as `write_offs.by_rule`: all in all as much as the company's tolerance."""
+    if row["written_off"] is None:
+        return NOTHING
+    left: Decimal = tolerances.get(row["currency"], NOTHING) - row["written_off"]
+    return max(left, NOTHING)
 
 
 def _own_ids(record: str, id: UUID) -> tuple[str, str]:
