@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from uuid import UUID
 
 import structlog
@@ -106,14 +105,17 @@ async def invoices_remind(run: Run, arguments: kinds.Nothing) -> Result:
 @long_handler(kinds.CONTRACTS_REMIND)
 async def contracts_remind(run: Run, arguments: kinds.Nothing) -> Result:
     """Runs each hour, as the company's day begins at any hour of the server's; whoever was told is not told again."""
-    told: Counter[str] = Counter()
-    while True:
-        async with run.step() as act:
-            counts = await plan_alerts.tell(act, limit=PLANNED_AT_ONCE)
-            run.progress(done=run.done + sum(counts.values()))
-        told.update(counts)
-        if not any(counts.values()):
-            return dict(told)
+    told: dict[str, int] = {}
+    for stage in plan_alerts.STAGES:
+        before = run.done
+        after: plan_alerts.Place | None = plan_alerts.FIRST
+        while after is not None:
+            async with run.step() as act:
+                found = await plan_alerts.tell(act, stage, after=after, limit=PLANNED_AT_ONCE)
+                run.progress(done=run.done + found.count)
+            after = found.last
+        told[stage.name] = run.done - before
+    return told
 
 
 @long_handler(kinds.MONEY_RECONCILE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -24,15 +25,20 @@ from crmgql.records.records import Act
 ESCALATED_AFTER = 7
 """Days: what is overdue for longer, a manager is told of."""
 
-# Parameters: the day, how many. A draft is not agreed yet, and a terminated contract not any more.
+Place = tuple[date, UUID]
+"""A payment's day and id, in the order of which they are told of."""
+
+FIRST: Place = date.min, UUID(int=0)
+
+# Parameters: the day, the day and id behind which, how many. A draft is not agreed yet, and a terminated contract not any more.
 DUE = """
 SELECT p.id, p.customer_id, p.contract_id, p.n, p.due_on, p.currency, s.outstanding AS amount, p.owner_id, c.owner_id AS contract_owner_id,
     c.number, c.title, c.version, customers.name AS customer, companies.locale
 FROM contract_payments p JOIN contracts c ON c.customer_id = p.customer_id AND c.id = p.contract_id
     JOIN contract_payment_standings s ON s.customer_id = p.customer_id AND s.id = p.id
     JOIN customers ON customers.id = p.customer_id CROSS JOIN companies
-WHERE {condition} AND p.{column} IS NULL AND c.status IN ('ACTIVE', 'ENDED') AND s.outstanding > 0
-ORDER BY p.due_on, p.id LIMIT $2 FOR NO KEY UPDATE OF p SKIP LOCKED"""
+WHERE {condition} AND (p.due_on, p.id) > ($2, $3) AND p.{column} IS NULL AND c.status IN ('ACTIVE', 'ENDED') AND s.outstanding > 0
+ORDER BY p.due_on, p.id LIMIT $4 FOR NO KEY UPDATE OF p SKIP LOCKED"""
 MARK = "UPDATE contract_payments SET {column} = $2 WHERE id = ANY ($1)"
 ACTIVE = "SELECT id FROM users WHERE active AND id = ANY ($1)"
 
@@ -84,21 +90,26 @@ BODY = (
 )
 
 
-async def tell(act: Act, *, limit: int) -> dict[str, int]:
-    """Tells of payments that have come to a stage, up to so many of each; returns how many, by the stage's name."""
-    return {stage.name: await _tell(act, stage, limit) for stage in STAGES}
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How many, and the day and id of the last one; none: that was all."""
+
+    count: int
+    last: Place | None
 
 
-async def _tell(act: Act, stage: Stage, limit: int) -> int:
-    rows = await act.tx.connection.fetch(stage.due, act.today, limit)
+async def tell(act: Act, stage: Stage, *, after: Place = FIRST, limit: int) -> Told:
+    """Tells of payments behind a day and id that have come to the stage, up to so many. What is paid is passed once by whoever goes on
+    from the last one; what another run holds is left to that."""
+    rows = await act.tx.connection.fetch(stage.due, act.today, *after, limit)
     if not rows:
-        return 0
+        return Told(0, None)
     await act.tx.connection.execute(MARK.format(column=stage.column), [row["id"] for row in rows], act.now)
     await outbox.record_many(act.tx, act.viewer, [_entry(stage, row) for row in rows])
     receivers = await _receivers(act, stage, rows)
     notices = [_notice(stage, row, person) for row in rows for person in receivers[row["id"]]]
     await notifications.notify_many(act, notices)
-    return len(rows)
+    return Told(len(rows), (rows[-1]["due_on"], rows[-1]["id"]))
 
 
 async def _receivers(act: Act, stage: Stage, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Sequence[UUID]]:

@@ -166,14 +166,13 @@ async def test_somebody_is_told(
 
 
 async def test_of_two_runs_at_once_one_tells(crm: db.Database, database: asyncpg.Connection, contract: UUID) -> None:
-    async def sweep() -> dict[str, int]:
+    async def sweep() -> int:
         async with crm.transaction() as tx:
-            return await plan_alerts.tell(Act(tx, system(lambda: NOW + timedelta(days=60))), limit=10)
+            act = Act(tx, system(lambda: NOW + timedelta(days=60)))
+            return (await plan_alerts.tell(act, plan_alerts.ALERT, limit=10)).count
 
-    found = await asyncio.gather(*(sweep() for _ in range(4)))
-    assert sum(each["alerted"] for each in found) == 2
-    assert sum(each["escalated"] for each in found) == 2
-    assert len(await told(database)) == 4
+    assert sum(await asyncio.gather(*(sweep() for _ in range(4)))) == 2
+    assert len(await told(database)) == 2
 
 
 async def test_a_plan_that_is_set_anew_tells_of_what_is_new(
@@ -200,8 +199,9 @@ async def test_the_statements_are_as_many_for_one_as_for_many(
         seen: list[str] = []
         async with crm.transaction() as tx:
             tx.connection.add_query_logger(lambda record: seen.append(record.query))
-            told = await plan_alerts.tell(Act(tx, system(lambda: NOW + timedelta(days=120))), limit=500)
-        assert told["alerted"] > 0
+            act = Act(tx, system(lambda: NOW + timedelta(days=120)))
+            told = await plan_alerts.tell(act, plan_alerts.ALERT, limit=500)
+        assert told.count > 0
         return len(seen)
 
     more = (
