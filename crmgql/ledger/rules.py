@@ -348,11 +348,14 @@ BANK_LINES = """
     )
     SELECT line.owner_id, line.id, line.status, line.amount, line.currency
     FROM (
-        SELECT coalesce(l.customer_id, books.company_id) AS owner_id, l.id, l.status, l.amount, l.currency,
-            coalesce(l.payment_id, l.refund_id, l.payout_id, l.suspense_id) AS source_id
-        FROM public.bank_lines AS l CROSS JOIN public.books WHERE l.status IN ('BOOKED', 'SUSPENSE')
+        SELECT customer_id AS owner_id, id, status, amount, currency, coalesce(payment_id, refund_id) AS source_id
+        FROM public.bank_lines WHERE customer_id BETWEEN $1 AND $2
+        UNION ALL
+        SELECT books.company_id, l.id, l.status, l.amount, l.currency, coalesce(l.payout_id, l.suspense_id)
+        FROM public.books JOIN public.bank_lines AS l ON l.customer_id IS NULL AND l.status IN ('BOOKED', 'SUSPENSE')
+        WHERE books.company_id BETWEEN $1 AND $2
     ) AS line
-    WHERE line.owner_id BETWEEN $1 AND $2 AND NOT EXISTS (
+    WHERE NOT EXISTS (
         SELECT FROM moved WHERE moved.owner_id = line.owner_id AND moved.source_id = line.source_id
             AND moved.currency = line.currency AND moved.amount = line.amount)"""
 ANCHORED = """

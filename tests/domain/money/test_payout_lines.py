@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.domain.jobs import kinds
-from crmgql.domain.money import payouts
+from crmgql.domain.money import payouts, suspense
 from crmgql.domain.money.banking import arrivals, booking, lines
 from crmgql.domain.money.banking.arrivals import Payout
 from crmgql.domain.money.banking.booking import Choice
@@ -308,6 +308,25 @@ async def test_a_line_of_another_amount_than_was_posted_is_found(
         "BOOKED with 10.50 USD, and nothing of just that was posted at the bank for it",
         "BOOKED with 11.00 USD, and nothing of just that was posted at the bank for it",
     ]
+
+
+async def test_a_line_is_what_was_posted_whatever_becomes_of_it(
+    crm: db.Database, database: asyncpg.Connection, account: UUID, customer: UUID
+) -> None:
+    _, asked = await bank.refund(crm, customer)
+    back = came("-4.00", "Refund", end_to_end=asked.hex)
+    await taken(crm, database, account, back, *(came("5.00", f"thing {n}") for n in range(3)))
+    rows = await database.fetch("SELECT id FROM bank_lines WHERE status = 'OPEN'")
+    for row in rows:
+        async with acting(crm) as act:
+            await lines.to_suspense(act, id=row["id"])
+    first, second, _ = [row["id"] for row in await database.fetch("SELECT id FROM suspense_receipts ORDER BY id")]
+    async with acting(crm) as act:
+        await suspense.assign(act, id=first, customer_id=customer)
+        await suspense.give_back(act, id=second, reason="Not ours.")
+    statuses = [row[0] for row in await database.fetch("SELECT status FROM bank_lines ORDER BY amount")]
+    assert statuses == ["BOOKED", "SUSPENSE", "SUSPENSE", "SUSPENSE"]
+    assert await broken(database) == []
 
 
 async def test_it_takes_as_many_statements_for_many_as_for_one(
