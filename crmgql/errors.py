@@ -127,6 +127,13 @@ class CreditExceedsInvoiced(CrmError):
     final = True
 
 
+class SplitNotWhole(CrmError):
+    """The shares of an order's owners would not sum to 100 per cent."""
+
+    code = "SPLIT_NOT_WHOLE"
+    final = True
+
+
 class CreditLimit(Conflict):
     """An order would lead past the customer's credit limit, and the customer's policy is to refuse that."""
 

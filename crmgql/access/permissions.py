@@ -170,6 +170,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),
         Permission("commission.write", "recording commissions"),
+        Permission("split.write", "saying who is credited of orders"),
     ),
     "messages": (
         Permission("notification.read", "seeing one's own notifications"),

@@ -76,7 +76,7 @@ declare(
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
     order.read order.write credit.approve payment.read payment.write rate.write period.write period.adjust
     suspense.read writeOff.approve ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
-     bank.read bank.write reconciliation.read reconciliation.write commission.read
+     bank.read bank.write reconciliation.read reconciliation.write commission.read split.write
     task.read.own job.read.own email.read.own audit.read
     """,
 )
@@ -89,7 +89,7 @@ declare(
     lead.read.team lead.write lead.route lead.own
     routing.read leadQueue.read sellerProfile.read.team sellerProfile.write.team absence.read.team absence.write.team
     pool.read poolItem.read.team poolItem.write poolMove.read.team
-    order.read.team order.write payment.read.team commission.read.team
+    order.read.team order.write payment.read.team commission.read.team split.write
     task.read.team job.read.own email.read.own
     """,
 )

@@ -122,6 +122,9 @@ ENTRIES |= {
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),
+    "CommissionSplit": Access(
+        "commissions", "commission_splits", under_customer("order.read"), "split.write", vouches=True
+    ),
     "Opportunity": Access("opportunities", "opportunities", rules.opportunities, "opportunity.write"),
     "OpportunityAction": Access("opportunities", "opportunity_actions", where_visible("Opportunity", "opportunity_id")),
     "StageTransition": Access("opportunities", "stage_transitions", where_visible("Opportunity", "opportunity_id")),

@@ -123,6 +123,7 @@ class CommissionSplit(Editable):
             CompositeKey("commission_splits_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
         )
         indexes = [
+            index("commission_splits_by_order", "customer_id", "order_id", "id"),
             index("commission_splits_user", "user_id", "id"),
             index("commission_splits_created", "created_at", "id"),
         ]

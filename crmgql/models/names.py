@@ -21,6 +21,7 @@ PREFIXES = {
     "BusinessCalendar": "cal",
     "Campaign": "cam",
     "Commission": "com",
+    "CommissionSplit": "csp",
     "Company": "cmp",
     "Contact": "con",
     "Contract": "ctr",

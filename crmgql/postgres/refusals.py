@@ -44,6 +44,7 @@ REASONS = {
     "disputes_posted": DISPUTE,
     "payouts_posted": PAYOUT,
     "refunds_posted": REFUND,
+    "commission_splits_whole": "The shares of an order's owners would not sum to 100 per cent",
     "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }
 

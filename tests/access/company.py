@@ -358,8 +358,16 @@ def _contracts(made: dict[str, list[Row]]) -> None:
             }
             made["contract_payments"].append(own | part)
     for number, order in enumerate(made["orders"], 1):
+        if number % 5 == 0:
+            _splits(made, order, key("orders", number))
         at = int(order["customer_id"].int & 0xFFFF)
         order["contract_id"] = key("contracts", at // 2) if number % 4 == 0 and at % 2 == 0 and at < 19 else None
+
+
+def _splits(made: dict[str, list[Row]], order: Row, id: UUID) -> None:
+    for user, role, share in ((5, "OWNER", "0.6"), (6, "OWNER", "0.4"), (9, "OVERLAY", "0.25")):
+        split = {"user_id": key("users", user), "role": role, "share": Decimal(share)}
+        made["commission_splits"].append({"customer_id": order["customer_id"], "order_id": id} | split)
 
 
 def _line(dice: Dice, currency: str) -> Row:

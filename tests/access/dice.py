@@ -81,6 +81,7 @@ TABLES = (
     "account_codes",
     "contracts",
     "contract_payments",
+    "commission_splits",
     "reminders",
     "dunning_levels",
     "payouts",

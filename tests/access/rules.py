@@ -65,6 +65,7 @@ TABLE_OF = {
     "OrderLine": "order_lines",
     "Payment": "payments",
     "Commission": "commissions",
+    "CommissionSplit": "commission_splits",
     "Interaction": "interactions",
     "Ticket": "tickets",
     "Erasure": "erasures",
@@ -349,7 +350,15 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Contract", "ContractPayment", *SEEN_AS_PAYMENTS):
+        for kind in (
+            "Order",
+            "OrderLine",
+            "CommissionSplit",
+            "Payment",
+            "Contract",
+            "ContractPayment",
+            *SEEN_AS_PAYMENTS,
+        ):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 

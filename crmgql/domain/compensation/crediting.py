@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -26,10 +26,10 @@ AT_ONCE = 100
 WAITING = "EXISTS (SELECT FROM commission_pending)"
 """Whether there is anything to do, for the look of workers."""
 
-# Parameters: how many. Orders with events that wait and that no other worker has taken.
+# Parameters: how many, and which ones not. Orders with events that wait and that no other worker has taken.
 TAKE = """
 WITH waiting AS MATERIALIZED (
-    SELECT customer_id, order_id FROM commission_pending GROUP BY customer_id, order_id ORDER BY min(event_id) LIMIT 4 * $1
+    SELECT order_id FROM commission_pending WHERE order_id <> ALL ($2) GROUP BY order_id ORDER BY min(event_id) LIMIT 4 * $1
 )
 SELECT order_id FROM waiting WHERE pg_try_advisory_xact_lock(hashtextextended('commission order ' || order_id, 0)) LIMIT $1"""
 EVENTS = """
@@ -138,12 +138,14 @@ class Outcome:
     done: list[Row] = field(default_factory=list)
 
 
-async def work_out(act: Act, *, most: int = AT_ONCE) -> int:
-    """Works out what waits of the next orders; of how many. 0: nothing waits that is not another worker's."""
-    taken = [row["order_id"] for row in await act.tx.connection.fetch(TAKE, most)]
-    if not taken:
-        return 0
-    orders = await _read(act, taken)
+async def take(act: Act, most: int = AT_ONCE, *, but: Collection[UUID] = ()) -> list[UUID]:
+    """The next orders of which something waits, held until the transaction ends; none that another worker holds."""
+    return [row["order_id"] for row in await act.tx.connection.fetch(TAKE, most, list(but))]
+
+
+async def work_out(act: Act, order_ids: Sequence[UUID]) -> None:
+    """Works out what waits of these orders, which were taken."""
+    orders = await _read(act, order_ids)
     teams = await _teams(act, orders)
     outcome = Outcome()
     for order in orders:
@@ -151,7 +153,6 @@ async def work_out(act: Act, *, most: int = AT_ONCE) -> int:
         await asyncio.sleep(0)  # heartbeats go on between two orders
     rows = {name: getattr(outcome, name) for name in ("facts", "shares", "credits", "done")}
     await act.tx.connection.execute(WRITE, as_json(rows))
-    return len(taken)
 
 
 def _follow(order: Order, teams: Teams, outcome: Outcome) -> None:
