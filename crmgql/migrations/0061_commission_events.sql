@@ -86,7 +86,8 @@ CREATE INDEX commission_accounts_dirty ON commission_accounts (user_id) WHERE di
 CREATE INDEX commission_credits_user ON commission_credits (user_id, effective_on, event_id);
 CREATE INDEX commission_events_by_order ON commission_events (customer_id, order_id, id);
 CREATE INDEX commission_facts_product ON commission_facts (product_id, event_id);
-CREATE INDEX commission_pending_order ON commission_pending (customer_id, order_id);
+CREATE INDEX commission_pending_event ON commission_pending (event_id, order_id);
+CREATE INDEX commission_pending_order ON commission_pending (order_id);
 CREATE INDEX commission_shares_by_order ON commission_shares (customer_id, order_id, crediting);
 CREATE INDEX commission_shares_user ON commission_shares (user_id, id);
 CREATE INDEX commission_splits_by_order ON commission_splits (customer_id, order_id, id);

@@ -162,7 +162,10 @@ class CommissionPending(Model, metaclass=Undescribed):
     class Meta:
         table = "commission_pending"
         primary_key = ("customer_id", "event_id")
-        indexes = [index("commission_pending_order", "customer_id", "order_id")]
+        indexes = [
+            index("commission_pending_order", "order_id"),
+            index("commission_pending_event", "event_id", "order_id"),
+        ]
 
 
 class CommissionShare(Record):

@@ -20,6 +20,7 @@ from crmgql.domain.compensation.facts import Amounts, Document, State
 from crmgql.domain.compensation.shares import Share, Split, Teams
 from crmgql.events.canonical import as_json
 from crmgql.models import CommissionSource, CreditRole
+from crmgql.records import money
 from crmgql.records.records import Act, Row
 
 AT_ONCE = 100
@@ -29,7 +30,9 @@ WAITING = "EXISTS (SELECT FROM commission_pending)"
 # Parameters: how many, and which ones not. Orders with events that wait and that no other worker has taken.
 TAKE = """
 WITH waiting AS MATERIALIZED (
-    SELECT order_id FROM commission_pending WHERE order_id <> ALL ($2) GROUP BY order_id ORDER BY min(event_id) LIMIT 4 * $1
+    SELECT DISTINCT order_id FROM (
+        SELECT order_id FROM commission_pending WHERE order_id <> ALL ($2) ORDER BY event_id LIMIT 10 * $1
+    ) AS first
 )
 SELECT order_id FROM waiting WHERE pg_try_advisory_xact_lock(hashtextextended('commission order ' || order_id, 0)) LIMIT $1"""
 EVENTS = """
@@ -185,6 +188,7 @@ def _follow(order: Order, teams: Teams, outcome: Outcome) -> None:
 
 
 def _facts(order: Order, event: Row, crediting: int, change: State) -> Iterator[Row]:
+    currency = order.row["currency"]
     for (measure, line_id), amounts in change.items():
         found = order.attributes.setdefault(line_id, Attributes(None, None, order.row["is_new"]))
         yield {
@@ -196,10 +200,10 @@ def _facts(order: Order, event: Row, crediting: int, change: State) -> Iterator[
             "product_id": found.product_id,
             "category": found.category,
             "is_new": found.is_new,
-            "currency": order.row["currency"],
-            "net_amount": amounts.net,
-            "shipping_amount": amounts.shipping,
-            "cost_amount": amounts.cost,
+            "currency": currency,
+            "net_amount": money.rounded(amounts.net, currency),
+            "shipping_amount": money.rounded(amounts.shipping, currency),
+            "cost_amount": money.rounded(amounts.cost, currency),
         }
 
 

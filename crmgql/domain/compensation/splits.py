@@ -25,11 +25,15 @@ DROP = "DELETE FROM commission_splits WHERE customer_id = $1 AND order_id = $2"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A person's share, in per cent: of an owner, or of somebody who helped."""
+    """A person's share, in per cent: of an owner, unless the role says of somebody who helped."""
 
     user_id: UUID
     share: Decimal
-    role: str = CreditRole.OWNER
+    role: str | None = None
+
+    @property
+    def as_role(self) -> CreditRole:
+        return CreditRole.OWNER if self.role is None else CreditRole(self.role)
 
 
 async def set_parts(act: Act, *, id: UUID, parts: Sequence[Part], expected_version: int | None = None) -> UUID:
@@ -46,7 +50,7 @@ async def set_parts(act: Act, *, id: UUID, parts: Sequence[Part], expected_versi
         if each.user_id not in people:
             raise records.not_found(User, field=f"{_at(n)}userId")
     key = order["customer_id"], id
-    wanted = sorted((each.user_id, str(each.role), each.share / 100) for each in parts)
+    wanted = sorted((each.user_id, each.as_role.value, each.share / 100) for each in parts)
     if [tuple(row) for row in await act.tx.connection.fetch(KEPT, *key)] == wanted:
         return id
     await act.tx.connection.execute(DROP, *key)
@@ -67,13 +71,13 @@ def _check(parts: Sequence[Part]) -> None:
             raise BadUserInput(
                 f"A share is above 0, at most 100, and has at most {DECIMALS} decimals.", field=f"{_at(n)}share"
             )
-        if each.role == CreditRole.MANAGER:
+        if each.as_role is CreditRole.MANAGER:
             raise BadUserInput(
                 "Managers are credited by themselves, as leaders of the owners' teams.", field=f"{_at(n)}role"
             )
-    if len({(each.user_id, each.role) for each in parts}) < len(parts):
+    if len({(each.user_id, each.as_role) for each in parts}) < len(parts):
         raise BadUserInput("Somebody is named twice in the same role.", field="parts")
-    owned = [each.share for each in parts if each.role == CreditRole.OWNER]
+    owned = [each.share for each in parts if each.as_role is CreditRole.OWNER]
     if parts and sum(owned) != 100:
         raise SplitNotWhole(f"The owners' shares sum to {sum(owned, Decimal(0))} per cent, not to 100.", field="parts")
 
