@@ -89,6 +89,7 @@ CREATE INDEX commission_facts_product ON commission_facts (product_id, event_id)
 CREATE INDEX commission_pending_event ON commission_pending (event_id, order_id);
 CREATE INDEX commission_pending_order ON commission_pending (order_id);
 CREATE INDEX commission_shares_by_order ON commission_shares (customer_id, order_id, crediting);
+CREATE INDEX commission_shares_team ON commission_shares (team_id, id);
 CREATE INDEX commission_shares_user ON commission_shares (user_id, id);
 CREATE INDEX commission_splits_by_order ON commission_splits (customer_id, order_id, id);
 CREATE INDEX commission_splits_created ON commission_splits (created_at, id);

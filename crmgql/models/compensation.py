@@ -198,6 +198,7 @@ class CommissionShare(Record):
         indexes = [
             index("commission_shares_by_order", "customer_id", "order_id", "crediting"),
             index("commission_shares_user", "user_id", "id"),
+            index("commission_shares_team", "team_id", "id"),
         ]
 
 

@@ -29,7 +29,6 @@ UNDER_CUSTOMER = {
     *(
         "commission_splits",
         "commission_events",
-        "commission_pending",
         "commission_facts",
         "commission_shares",
         "commission_credits",
@@ -84,6 +83,7 @@ KEPT = {
     "revenue_lines",
     "recognition_schedules",
     "allocations",
+    *("commission_events", "commission_facts", "commission_shares", "commission_credits"),
     "write_offs",
     "suspense_receipts",
     "provider_events",
@@ -94,7 +94,7 @@ KEPT = {
     "payouts",
     *BY_OWNER,
 }
-"""What tests/ledger, tests/domain/sales and tests/domain/money try to change."""
+"""What tests/ledger, tests/domain/sales, tests/domain/money and tests/domain/compensation try to change."""
 
 NOT_UNDER_CUSTOMER = {"leads"}
 """Before its customer there is only the lead: what hangs on it goes by the lead."""

@@ -7,7 +7,7 @@ from typing import Any
 from tests.schema.cases import case, some_user
 from tests.schema.world import World
 
-SPLITTING = ("ADMIN", "FINANCE", "MANAGER")
+SPLITTING = "ADMIN FINANCE MANAGER"
 
 
 @case("orderSplit", SPLITTING)
