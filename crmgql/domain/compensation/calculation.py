@@ -154,7 +154,7 @@ class _Calculation:
         attained = plan.count.attained
         before = attained[credit.role.attains]
         after = attained[credit.role.attains] = exact(before + plan.step)
-        turn.attained = before, after
+        turn.attain(before, after, plan.count.scale)
         self._take_back(turn, changes, order.paid)
         self._earn(turn, plan, takers, changes, order)
 
@@ -177,7 +177,7 @@ class _Calculation:
             is_fixed = rule.kind == Kind.FIXED
             if is_fixed and not _is_first(rule, plan.version, change, order.paid):
                 continue
-            steps = [] if is_fixed else plan.count.steps(plan.version, rule, *turn.attained)
+            steps = [] if is_fixed else plan.count.steps(plan.version, rule, *turn.step)
             if steps is None:
                 self._miss_quota(plan, rule)
                 continue
@@ -185,8 +185,9 @@ class _Calculation:
             self._owe(paying.earn(turn, plan, rule, change, whole, steps, pool))
 
     def _owe(self, due: Due) -> None:
-        before = self._dues.get(due.key)
-        self._dues[due.key] = due if before is None else before.followed_by(due)
+        key = due.key
+        before = self._dues.get(key)
+        self._dues[key] = due if before is None else before.followed_by(due)
 
     def _takers_of(self, version: Version, role: Role) -> Takers:
         key = version.id, role

@@ -38,13 +38,19 @@ class Plan:
 
 @dataclass(slots=True)
 class Turn:
-    """A credit in its turn, with its plan if there is one, and attainment before and after it."""
+    """A credit in its turn, with its plan if there is one, and attainment before and after it: exactly, and as it is shown."""
 
     credit: Credit
     lines: Lines
     scale: int
     plan: Plan | None
-    attained: tuple[Exact, Exact] = (0, 0)
+    step: tuple[Exact, Exact] = (0, 0)
+    attained: tuple[Decimal, Decimal] = (NOTHING, NOTHING)
+
+    def attain(self, before: Exact, after: Exact, scale: int) -> None:
+        """`scale`: decimals of the version's currency, in units of which these are."""
+        self.step = before, after
+        self.attained = exact.amount(exact.half_up(before), scale), exact.amount(exact.half_up(after), scale)
 
     def cut(self, whole: Exact) -> int:
         return exact.cut(whole, self.lines.share_from, self.lines.share_to)
@@ -53,9 +59,6 @@ class Turn:
         return exact.amount(units, self.scale)
 
     def due(self, version: Version, rule_id: UUID, base: int, amount: int, whole: int, parts: Sequence[Part]) -> Due:
-        attained = [
-            exact.amount(exact.half_up(each), self.plan.count.scale if self.plan else 0) for each in self.attained
-        ]
         base_amount, due_amount = self.amount(base), self.amount(amount)
         return Due(
             self.credit.event_id,
@@ -70,8 +73,7 @@ class Turn:
             effective(due_amount, base_amount),
             due_amount,
             self.amount(whole),
-            attained[0],
-            attained[1],
+            *self.attained,
             tuple(parts),
         )
 

@@ -210,6 +210,15 @@ def test_a_fixed_amount_is_paid_once_an_order() -> None:
     assert amounts([*history, credit(5, collected("1000"), 5)], plan)[-1] == "50.00"
 
 
+def test_a_fixed_amount_of_a_deal_that_becomes_large() -> None:
+    """It is paid then, and not again by the next version of the plan."""
+    first = version(fixed(1, "50", least_deal_amount=Decimal(1000)), n=1, ends_on=date(2026, 1, 31))
+    second = version(fixed(2, "60", least_deal_amount=Decimal(1000)), n=2, starts_on=date(2026, 2, 1))
+    history = [credit(1, "800"), credit(2, "300", 2), credit(3, "100", 3), credit(4, "100", FEBRUARY)]
+    assert amounts(history, first, second) == ["50.00"]
+    assert amounts([*history, credit(5, "-1300", MARCH)], first, second) == ["50.00", "-50.00"]
+
+
 def test_a_fixed_amount_in_the_orders_currency() -> None:
     assert amounts([credit(1, "100", currency="EUR", rate=Decimal("1.10"))], version(fixed(1, "50"))) == ["45.45"]
 
