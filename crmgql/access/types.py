@@ -125,6 +125,13 @@ ENTRIES |= {
     "CommissionSplit": Access(
         "commissions", "commission_splits", under_customer("order.read"), "split.write", vouches=True
     ),
+    "CompPlan": Access("plans", "comp_plans", rules.plans, "plan.write"),
+    "CompPlanVersion": Access("plans", "comp_plan_versions", rules.plan_versions, "plan.write"),
+    "CompRule": Access("plans", "comp_rules", where_visible("CompPlanVersion", "plan_version_id")),
+    "CompTier": Access("plans", "comp_tiers", where_visible("CompRule", "rule_id")),
+    "CompAssignment": Access("plans", "comp_assignments", by("user_id", "plan.read"), "plan.write"),
+    "CompSignature": Access("plans", "comp_signatures", by("user_id", "plan.read"), "plan.sign"),
+    "Quota": Access("quotas", "quotas", rules.quotas, "quota.write"),
     "Opportunity": Access("opportunities", "opportunities", rules.opportunities, "opportunity.write"),
     "OpportunityAction": Access("opportunities", "opportunity_actions", where_visible("Opportunity", "opportunity_id")),
     "StageTransition": Access("opportunities", "stage_transitions", where_visible("Opportunity", "opportunity_id")),

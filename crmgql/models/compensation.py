@@ -25,6 +25,7 @@ from crmgql.models.base import (
     partial,
     unique,
 )
+from crmgql.models.plans import CompMeasure, CompRole
 
 
 class CommissionStatus(StrEnum):
@@ -75,22 +76,6 @@ class Commission(Editable):
             index("commissions_earned", "earned_at", "id"),
             index("commissions_created", "created_at", "id"),
         ]
-
-
-class Measure(StrEnum):
-    """When what is sold counts: the order is confirmed, it is invoiced, or it is paid."""
-
-    BOOKED = "BOOKED"
-    INVOICED = "INVOICED"
-    COLLECTED = "COLLECTED"
-
-
-class CreditRole(StrEnum):
-    """OWNER: who sold it, with shares that sum to 1. OVERLAY: who helped. MANAGER: who leads a team of an owner."""
-
-    OWNER = "OWNER"
-    OVERLAY = "OVERLAY"
-    MANAGER = "MANAGER"
 
 
 class CommissionSource(StrEnum):
@@ -189,7 +174,7 @@ class CommissionShare(Record):
         table = "commission_shares"
         constraints = [
             check("commission_shares_crediting", "crediting > 0"),
-            check("commission_shares_role", one_of("role", CreditRole)),
+            check("commission_shares_role", one_of("role", CompRole)),
             check("commission_shares_part", "share_from >= 0 AND share_from < share_to"),
         ]
         composite_keys = (
@@ -226,7 +211,7 @@ class CommissionFact(Model, metaclass=Undescribed):
         primary_key = ("customer_id", "event_id", "crediting", "measure", "line_id")
         constraints = [
             check("commission_facts_crediting", "crediting > 0"),
-            check("commission_facts_measure", one_of("measure", Measure)),
+            check("commission_facts_measure", one_of("measure", CompMeasure)),
             *amounts("commission_facts", "net_amount", "shipping_amount", "cost_amount"),
         ]
         composite_keys = (

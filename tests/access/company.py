@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_bank, company_books, company_invoices, company_leads, company_work
+from tests.access import company_bank, company_books, company_invoices, company_leads, company_plans, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import BANK, OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
@@ -46,6 +46,7 @@ UNVERSIONED = {
     "ledger_entries",
     "reconciliation_runs",
     *company_bank.UNVERSIONED,
+    *company_plans.UNVERSIONED,
 }
 EARLY = (
     "users",
@@ -162,6 +163,7 @@ def rows() -> dict[str, list[Row]]:
     company_leads.fill(made)
     company_books.fill(made)
     company_bank.fill(made)
+    company_plans.fill(made)
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():

@@ -317,6 +317,11 @@ PLAIN = {
     "Stage": {"name"},
     "WriteOff": {"account"},
     "SuspenseReceipt": {"method", "provider", "provider_reference"},
+    "CompAssignment": set(),
+    "CompPlan": {"name", "description"},
+    "CompPlanVersion": {"measure", "basis", "attains_measure", "attains_basis", "period", "tier_mode", "text"},
+    "CompSignature": {"text_hash"},
+    "Quota": {"measure", "basis"},
     "Company": {
         "name",
         "timezone",

@@ -19,7 +19,7 @@ from crmgql.domain.compensation import facts, shares
 from crmgql.domain.compensation.facts import Amounts, Document, State
 from crmgql.domain.compensation.shares import Share, Split, Teams
 from crmgql.events.canonical import as_json
-from crmgql.models import CommissionSource, CreditRole
+from crmgql.models import CommissionSource, CompRole
 from crmgql.records import money
 from crmgql.records.records import Act, Row
 
@@ -233,7 +233,7 @@ async def _read(act: Act, ids: Sequence[UUID]) -> list[Order]:
         order = orders[row["order_id"]]
         part = (row["share_from"], row["share_to"])
         if row["crediting"] >= order.crediting:
-            order.credited.append(Share(row["user_id"], CreditRole(row["role"]), row["line_id"], *part, row["team_id"]))
+            order.credited.append(Share(row["user_id"], CompRole(row["role"]), row["line_id"], *part, row["team_id"]))
             order.crediting = row["crediting"]
     await _sellers(act, orders, pairs)
     return list(orders.values())
@@ -271,7 +271,7 @@ async def _sellers(act: Act, orders: dict[UUID, Order], pairs: Any) -> None:
         lines[row["order_id"]][row["id"]] = row["seller_id"]
     splits = defaultdict(list)
     for row in await act.tx.connection.fetch(SPLITS, *pairs):
-        splits[row["order_id"]].append(Split(row["user_id"], CreditRole(row["role"]), row["share"]))
+        splits[row["order_id"]].append(Split(row["user_id"], CompRole(row["role"]), row["share"]))
     for id, order in orders.items():
         order.sold = shares.sold(order.row["seller_id"], lines[id], splits[id])
 

@@ -12,7 +12,7 @@ from decimal import Decimal, localcontext
 from uuid import UUID
 
 from crmgql.ledger.postings import EXACT, share
-from crmgql.models import Measure
+from crmgql.models import CompMeasure
 from crmgql.records import money
 
 NOTHING = Decimal(0)
@@ -77,7 +77,7 @@ class Resplit:
 
 
 Document = Revision | Invoiced | Credited | Allocated | Resplit
-State = Mapping[tuple[Measure, UUID], Amounts]
+State = Mapping[tuple[CompMeasure, UUID], Amounts]
 """Without what is nothing."""
 
 
@@ -108,9 +108,9 @@ class Deal:
         credited = self._credited(invoiced)
         left = self._less(booked, credited)
         by_measure = {
-            Measure.BOOKED: left,
-            Measure.INVOICED: self._less(invoiced, credited),
-            Measure.COLLECTED: self._collected(left),
+            CompMeasure.BOOKED: left,
+            CompMeasure.INVOICED: self._less(invoiced, credited),
+            CompMeasure.COLLECTED: self._collected(left),
         }
         return {(measure, id): each for measure, lines in by_measure.items() for id, each in lines.items() if each}
 

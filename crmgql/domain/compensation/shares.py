@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from crmgql.models import CreditRole
+from crmgql.models import CompRole
 
 NOBODY, ALL = Decimal(0), Decimal(1)
 
@@ -20,7 +20,7 @@ NOBODY, ALL = Decimal(0), Decimal(1)
 @dataclass(frozen=True, slots=True)
 class Split:
     user_id: UUID
-    role: CreditRole
+    role: CompRole
     share: Decimal
 
 
@@ -29,7 +29,7 @@ class Share:
     """`line_id`: the line of which it is a part; None: of each."""
 
     user_id: UUID
-    role: CreditRole
+    role: CompRole
     line_id: UUID | None
     share_from: Decimal
     share_to: Decimal
@@ -58,29 +58,27 @@ class Teams:
 
 def sold(seller_id: UUID | None, lines: Mapping[UUID, UUID | None], splits: Sequence[Split]) -> list[Share]:
     """What the deal itself says: its owners and who helped. A line without a seller of its own is the order's."""
-    owners = sorted((each for each in splits if each.role is CreditRole.OWNER), key=lambda each: each.user_id)
+    owners = sorted((each for each in splits if each.role is CompRole.OWNER), key=lambda each: each.user_id)
     shares, upto = [], NOBODY
     for each in owners:
-        shares.append(Share(each.user_id, CreditRole.OWNER, None, upto, upto + each.share))
+        shares.append(Share(each.user_id, CompRole.OWNER, None, upto, upto + each.share))
         upto += each.share
     if not owners:
         sellers = {id: own or seller_id for id, own in lines.items()}
         whole = set(sellers.values()) or {seller_id}
         if len(whole) == 1:
-            shares += [Share(user, CreditRole.OWNER, None, NOBODY, ALL) for user in whole if user is not None]
+            shares += [Share(user, CompRole.OWNER, None, NOBODY, ALL) for user in whole if user is not None]
         else:
-            shares += [
-                Share(user, CreditRole.OWNER, id, NOBODY, ALL) for id, user in sellers.items() if user is not None
-            ]
-    helped = sorted((each for each in splits if each.role is CreditRole.OVERLAY), key=lambda each: each.user_id)
-    return shares + [Share(each.user_id, CreditRole.OVERLAY, None, NOBODY, each.share) for each in helped]
+            shares += [Share(user, CompRole.OWNER, id, NOBODY, ALL) for id, user in sellers.items() if user is not None]
+    helped = sorted((each for each in splits if each.role is CompRole.OVERLAY), key=lambda each: each.user_id)
+    return shares + [Share(each.user_id, CompRole.OVERLAY, None, NOBODY, each.share) for each in helped]
 
 
 def with_managers(sold: Sequence[Share], teams: Teams) -> list[Share]:
     """With the managers above the owners, each with the sum of the owners' parts below, and everybody's team."""
     led: dict[tuple[UUID, UUID | None], Decimal] = defaultdict(Decimal)
     for each in sold:
-        if each.role is CreditRole.OWNER:
+        if each.role is CompRole.OWNER:
             for manager in teams.above(each.user_id):
                 led[manager, each.line_id] += each.share_to - each.share_from
     named = [
@@ -88,18 +86,18 @@ def with_managers(sold: Sequence[Share], teams: Teams) -> list[Share]:
         for each in sold
     ]
     return named + [
-        Share(user, CreditRole.MANAGER, line, NOBODY, part, teams.of.get(user)) for (user, line), part in led.items()
+        Share(user, CompRole.MANAGER, line, NOBODY, part, teams.of.get(user)) for (user, line), part in led.items()
     ]
 
 
 def same(one: Sequence[Share], other: Sequence[Share]) -> bool:
     """Whether the same deal is credited alike, whoever leads the teams meanwhile."""
 
-    def deal(shares: Sequence[Share]) -> set[tuple[UUID, CreditRole, UUID | None, Decimal, Decimal]]:
+    def deal(shares: Sequence[Share]) -> set[tuple[UUID, CompRole, UUID | None, Decimal, Decimal]]:
         return {
             (each.user_id, each.role, each.line_id, each.share_from, each.share_to)
             for each in shares
-            if each.role is not CreditRole.MANAGER
+            if each.role is not CompRole.MANAGER
         }
 
     return deal(one) == deal(other)

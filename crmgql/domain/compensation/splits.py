@@ -9,7 +9,7 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.errors import BadUserInput, SplitNotWhole
-from crmgql.models import CommissionSplit, CreditRole, Order, User
+from crmgql.models import CommissionSplit, CompRole, Order, User
 from crmgql.records import records
 from crmgql.records.records import Act
 
@@ -32,8 +32,8 @@ class Part:
     role: str | None = None
 
     @property
-    def as_role(self) -> CreditRole:
-        return CreditRole.OWNER if self.role is None else CreditRole(self.role)
+    def as_role(self) -> CompRole:
+        return CompRole.OWNER if self.role is None else CompRole(self.role)
 
 
 async def set_parts(act: Act, *, id: UUID, parts: Sequence[Part], expected_version: int | None = None) -> UUID:
@@ -72,13 +72,13 @@ def _check(parts: Sequence[Part]) -> None:
             raise BadUserInput(
                 f"A share is above 0, at most 100, and has at most {DECIMALS} decimals.", field=f"{_at(n)}share"
             )
-        if each.as_role is CreditRole.MANAGER:
+        if each.as_role is CompRole.MANAGER:
             raise BadUserInput(
                 "Managers are credited by themselves, as leaders of the owners' teams.", field=f"{_at(n)}role"
             )
     if len({(each.user_id, each.as_role) for each in parts}) < len(parts):
         raise BadUserInput("Somebody is named twice in the same role.", field="parts")
-    owned = [each.share for each in parts if each.as_role is CreditRole.OWNER]
+    owned = [each.share for each in parts if each.as_role is CompRole.OWNER]
     if parts and sum(owned) != 100:
         raise SplitNotWhole(f"The owners' shares sum to {sum(owned, Decimal(0))} per cent, not to 100.", field="parts")
 

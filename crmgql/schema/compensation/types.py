@@ -24,7 +24,7 @@ class Commission:
 class CommissionSplit:
     """A person's share of an order, where it is not all its sellers'."""
 
-    role = column(enum=models.CreditRole, doc="OWNER: the shares of owners sum to 1. OVERLAY: who helped.")
+    role = column(enum=models.CompRole, doc="OWNER: the shares of owners sum to 1. OVERLAY: who helped.")
     share = column(doc="Of 1.")
     user = one()
     order = one()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crmgql.domain.compensation import facts
 from crmgql.domain.compensation.facts import Allocated, Amounts, Credited, Document, Invoiced, Revision, State
-from crmgql.models import Measure
+from crmgql.models import CompMeasure
 
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
 CURRENCIES = st.sampled_from(("USD", "JPY", "KWD"))
@@ -21,7 +21,7 @@ def amounts(net: str, shipping: str = "0", cost: str = "0") -> Amounts:
     return Amounts(Decimal(net), Decimal(shipping), Decimal(cost))
 
 
-def total(state: State, measure: Measure) -> Amounts:
+def total(state: State, measure: CompMeasure) -> Amounts:
     return sum((each for (of, _), each in state.items() if of is measure), Amounts())
 
 
@@ -58,7 +58,7 @@ def test_a_state_has_no_path(history: tuple[str, Revision, list[Document]], rand
     other = list(documents)
     random.shuffle(other)  # type: ignore[attr-defined]
     assert facts.state(currency, documents) == facts.state(currency, other)
-    summed: dict[tuple[Measure, UUID], Amounts] = {}
+    summed: dict[tuple[CompMeasure, UUID], Amounts] = {}
     for change, _after in facts.changes(currency, [], other):
         for key, each in change.items():
             summed[key] = summed.get(key, Amounts()) + each
@@ -73,11 +73,11 @@ def test_what_is_paid_in_full_is_what_is_booked_and_undone_it_is_nothing(
     owed = order.total - sum((each.total for each in documents if isinstance(each, Credited)), Decimal(0))
     paid = sum((each.amount for each in documents if isinstance(each, Allocated)), Decimal(0))
     full = facts.state(currency, [*documents, Allocated(owed - paid)])
-    booked = {id: each for (of, id), each in full.items() if of is Measure.BOOKED}
-    collected = {id: each for (of, id), each in full.items() if of is Measure.COLLECTED}
+    booked = {id: each for (of, id), each in full.items() if of is CompMeasure.BOOKED}
+    collected = {id: each for (of, id), each in full.items() if of is CompMeasure.COLLECTED}
     assert collected == (booked if owed else {})
     undone = facts.state(currency, [*documents, Allocated(-paid)])
-    assert total(undone, Measure.COLLECTED) == Amounts()
+    assert total(undone, CompMeasure.COLLECTED) == Amounts()
 
 
 @given(histories())
@@ -93,7 +93,7 @@ def test_credit_notes_take_their_line_with_its_shipping_and_cost() -> None:
     order = Revision(1, {A: amounts("90.00", "10.00", "45.00"), B: amounts("50.00")}, Decimal("150.00"))
     invoice = Invoiced({A: amounts("90.00", "10.00"), B: amounts("50.00")})
     half = facts.state("USD", [order, invoice, Credited({A: Decimal("50.00")}, Decimal("50.00"))])
-    assert half[Measure.BOOKED, A] == half[Measure.INVOICED, A] == amounts("45.00", "5.00", "22.50")
+    assert half[CompMeasure.BOOKED, A] == half[CompMeasure.INVOICED, A] == amounts("45.00", "5.00", "22.50")
     whole = facts.state("USD", [order, invoice, Credited({None: Decimal("150.00")}, Decimal("150.00"))])
     assert whole == {}
 
@@ -102,9 +102,9 @@ def test_money_for_what_was_credited_counts_for_what_is_left() -> None:
     order = Revision(1, {A: amounts("800.00"), B: amounts("200.00")}, Decimal("1000.00"))
     invoice = Invoiced({A: amounts("800.00"), B: amounts("200.00")})
     paid = [order, invoice, Allocated(Decimal("800.00"))]
-    assert facts.state("USD", paid)[Measure.COLLECTED, B] == amounts("160.00")
+    assert facts.state("USD", paid)[CompMeasure.COLLECTED, B] == amounts("160.00")
     credited = facts.state("USD", [*paid, Credited({B: Decimal("200.00")}, Decimal("200.00"))])
-    assert {id: each for (of, id), each in credited.items() if of is Measure.COLLECTED} == {A: amounts("800.00")}
+    assert {id: each for (of, id), each in credited.items() if of is CompMeasure.COLLECTED} == {A: amounts("800.00")}
 
 
 def test_a_cancelled_order_has_nothing() -> None:
