@@ -1,5 +1,6 @@
 -- What documents of orders mean for who sold them: an event in the document's transaction; facts and credits follow.
 
+ALTER TABLE customers ADD COLUMN segment varchar(100);
 CREATE TABLE commission_accounts (
     user_id uuid PRIMARY KEY,
     dirty_on date
@@ -30,6 +31,7 @@ CREATE TABLE commission_facts (
     measure varchar(10) NOT NULL,
     line_id uuid NOT NULL,
     category varchar(100),
+    segment varchar(100),
     is_new boolean NOT NULL,
     currency varchar(3) NOT NULL,
     net_amount numeric NOT NULL,

@@ -189,7 +189,7 @@ class CommissionShare(Record):
 
 class CommissionFact(Model, metaclass=Undescribed):
     """What an event changed of a line in a measure, without tax: net of discounts, shipping, cost. It is credited as the order's
-    crediting of this number says. `category`, `is_new` (the customer's first order): as they were with the line's first fact."""
+    crediting of this number says. `category`, `segment` of the customer, `is_new` (the customer's first order): as they were with the line's first fact."""
 
     customer_id = fields.UUIDField()
     event_id = fields.UUIDField(primary_key=True)
@@ -200,6 +200,7 @@ class CommissionFact(Model, metaclass=Undescribed):
         "crm.Product", related_name="commission_facts", null=True, on_delete=fields.RESTRICT
     )
     category: Any = fields.CharField(max_length=100, null=True)
+    segment: Any = fields.CharField(max_length=100, null=True)
     is_new = fields.BooleanField()
     currency = fields.CharField(max_length=3)
     net_amount = AmountField()

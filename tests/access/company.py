@@ -244,6 +244,7 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "email": f"{dice.pick('abc')}@shop.example" if number % 3 else None,
                 "phone": f"+49 {number % 3}" if number % 2 else None,
                 "industry": ("retail", "100%_wool", None)[number % 3],
+                "segment": ("key account", None)[number % 2],
                 "region": ("north", None)[number % 2],
                 "country": dice.pick((None, "DE", "US")),
                 "city": dice.maybe("Köln"),

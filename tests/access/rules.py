@@ -155,7 +155,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "reconciliation": ("Payout", "ReconciliationRun", "ReconciliationException"),
     "ledger": ("LedgerEntry", "AccountCode"),
     "bank": BANK,
-    "orders": ("OrderLine",),
+    "orders": ("OrderLine", "CommissionSplit"),
     "contracts": ("ContractPayment",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),

@@ -276,7 +276,7 @@ PLAIN = {
     "Contact": set(),
     "Contract": {"number"},
     "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
-    "Customer": {"industry", "region", "country", "credit_policy", "payment_terms", "language"},
+    "Customer": {"industry", "segment", "region", "country", "credit_policy", "payment_terms", "language"},
     "Dispute": {"provider", "provider_reference"},
     "DunningLevel": {"subject", "body", "subject_zh", "body_zh"},
     "Erasure": {"reason"},

@@ -41,10 +41,10 @@ FROM commission_events e LEFT JOIN commission_pending p ON p.customer_id = e.cus
 WHERE (e.customer_id, e.order_id) IN (SELECT customer_id, order_id FROM commission_pending WHERE order_id = ANY ($1))
 ORDER BY e.customer_id, e.order_id, e.id"""
 ORDERS = """
-SELECT o.id, o.customer_id, o.currency, o.seller_id, NOT EXISTS (
+SELECT o.id, o.customer_id, o.currency, o.seller_id, c.segment, NOT EXISTS (
     SELECT FROM orders b WHERE b.customer_id = o.customer_id AND b.committed
         AND (b.ordered_at, b.id) < (o.ordered_at, o.id)) AS is_new
-FROM orders o WHERE o.id = ANY ($1)"""
+FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = ANY ($1)"""
 # Parameters: customers and orders, in pairs, for all of the following.
 PAIRS = "(customer_id, order_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))"
 REVISIONS = f"""
@@ -74,7 +74,7 @@ FROM commission_events e JOIN allocations a ON a.customer_id = e.customer_id AND
 WHERE e.source_type = 'Allocation' AND (e.customer_id, e.order_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))"""
 # What is known already: the attributes of lines as of their first fact, and the crediting of each order.
 KNOWN = """
-SELECT DISTINCT ON (e.order_id, f.line_id) e.order_id, f.line_id, f.product_id, f.category, f.is_new,
+SELECT DISTINCT ON (e.order_id, f.line_id) e.order_id, f.line_id, f.product_id, f.category, f.segment, f.is_new,
     max(f.crediting) OVER (PARTITION BY e.order_id) AS crediting
 FROM commission_events e JOIN commission_facts f ON f.customer_id = e.customer_id AND f.event_id = e.id
 WHERE (e.customer_id, e.order_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY e.order_id, f.line_id, e.id"""
@@ -88,10 +88,10 @@ TEAMS = "SELECT id, manager_id, parent_id FROM teams"
 MEMBERS = "SELECT id, team_id FROM users WHERE team_id IS NOT NULL AND id = ANY ($1)"
 WRITE = """
 WITH made AS (
-    INSERT INTO commission_facts (customer_id, event_id, crediting, measure, line_id, product_id, category, is_new, currency, net_amount,
+    INSERT INTO commission_facts (customer_id, event_id, crediting, measure, line_id, product_id, category, segment, is_new, currency, net_amount,
         shipping_amount, cost_amount)
     SELECT f.* FROM jsonb_to_recordset($1::jsonb -> 'facts') AS f(customer_id uuid, event_id uuid, crediting integer, measure text, line_id uuid,
-        product_id uuid, category text, is_new boolean, currency text, net_amount numeric, shipping_amount numeric, cost_amount numeric)
+        product_id uuid, category text, segment text, is_new boolean, currency text, net_amount numeric, shipping_amount numeric, cost_amount numeric)
 ), shared AS (
     INSERT INTO commission_shares (customer_id, order_id, crediting, line_id, user_id, role, team_id, share_from, share_to)
     SELECT s.* FROM jsonb_to_recordset($1::jsonb -> 'shares') AS s(customer_id uuid, order_id uuid, crediting integer, line_id uuid, user_id uuid,
@@ -115,6 +115,7 @@ class Attributes:
 
     product_id: UUID | None
     category: str | None
+    segment: str | None
     is_new: bool
 
 
@@ -190,7 +191,7 @@ def _follow(order: Order, teams: Teams, outcome: Outcome) -> None:
 def _facts(order: Order, event: Row, crediting: int, change: State) -> Iterator[Row]:
     currency = order.row["currency"]
     for (measure, line_id), amounts in change.items():
-        found = order.attributes.setdefault(line_id, Attributes(None, None, order.row["is_new"]))
+        found = order.attributes.setdefault(line_id, Attributes(None, None, order.row["segment"], order.row["is_new"]))
         yield {
             "customer_id": order.row["customer_id"],
             "event_id": event["id"],
@@ -199,6 +200,7 @@ def _facts(order: Order, event: Row, crediting: int, change: State) -> Iterator[
             "line_id": line_id,
             "product_id": found.product_id,
             "category": found.category,
+            "segment": found.segment,
             "is_new": found.is_new,
             "currency": currency,
             "net_amount": money.rounded(amounts.net, currency),
@@ -227,7 +229,7 @@ async def _read(act: Act, ids: Sequence[UUID]) -> list[Order]:
             order.documents[event["id"]] = by_source.get(event["source_id"], facts.Resplit())
     for row in await fetch(KNOWN, *pairs):
         order = orders[row["order_id"]]
-        order.attributes[row["line_id"]] = Attributes(row["product_id"], row["category"], row["is_new"])
+        order.attributes[row["line_id"]] = Attributes(row["product_id"], row["category"], row["segment"], row["is_new"])
         order.crediting = row["crediting"]
     for row in await fetch(CREDITED, *pairs):
         order = orders[row["order_id"]]
@@ -246,7 +248,9 @@ async def _documents(act: Act, orders: dict[UUID, Order], pairs: Any) -> dict[UU
     for row in await fetch(REVISION_LINES, *pairs):
         lines[row["order_id"], row["revision"]][row["line_id"]] = (row["net"], row["shipping"], row["cost"])
         order = orders[row["order_id"]]
-        order.attributes[row["line_id"]] = Attributes(row["product_id"], row["category"], order.row["is_new"])
+        order.attributes[row["line_id"]] = Attributes(
+            row["product_id"], row["category"], order.row["segment"], order.row["is_new"]
+        )
     found: dict[UUID, Document] = {}
     for row in await fetch(REVISIONS, *pairs):
         id, currency = row["order_id"], orders[row["order_id"]].row["currency"]

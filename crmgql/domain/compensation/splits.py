@@ -43,7 +43,6 @@ async def set_parts(act: Act, *, id: UUID, parts: Sequence[Part], expected_versi
     its lines are credited. Raises `SplitNotWhole`, `NotFound`, `BadUserInput`.
     """
     access.require_write(act.viewer, "CommissionSplit")
-    access.require_write(act.viewer, "Order")
     order = await records.lock(act, Order, id, expected_version=expected_version)
     _check(parts)
     people = await records.visible_many(act, User, [each.user_id for each in parts])
