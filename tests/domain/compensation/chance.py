@@ -29,6 +29,7 @@ DAYS = 120
 CURRENCIES = {"USD": 2, "JPY": 0, "KWD": 3}
 SHARES = [(0, 1), (0, Fraction(1, 3)), (Fraction(1, 3), Fraction(2, 3)), (Fraction(2, 3), 1)]
 SHARES += [(Decimal(0), Decimal("0.6")), (Decimal("0.6"), Decimal(1)), (Decimal("0.123456"), Decimal("0.5"))]
+SHARES_AFTER = st.sampled_from([(0, Fraction(1, 2)), (Fraction(1, 2), 1)])
 RATES = st.sampled_from(["0.01", "0.0375", "0.05", "0.333333", "1", "0"]).map(Decimal)
 # Mostly what lets much happen: the same person and measure, few days, new periods within reach.
 ROLES = st.sampled_from([Role.OWNER] * 6 + [Role.OVERLAY, Role.MANAGER])
@@ -122,6 +123,14 @@ def undone(credit: Credit) -> Credit:
     return replace(credit, facts=negative)
 
 
+def changed(own: list[Credit], after: Any, day: date) -> list[Credit]:
+    """An event that takes all from the person and credits another share of it."""
+    event_id = told.id(4000 + own[0].order_id.int)
+    whole = replace(own[0], event_id=event_id, day=day, facts=tuple(fact for each in own for fact in each.facts))
+    backwards = replace(whole, share_from=whole.share_to, share_to=whole.share_from)
+    return [replace(whole, share_from=after[0], share_to=after[1]), backwards]
+
+
 @st.composite
 def histories(draw: Any, *, most: int = 8) -> list[Credit]:
     """Sales and returns of a few orders, some of them wholly undone, with credits in one role and share of each."""
@@ -142,6 +151,8 @@ def histories(draw: Any, *, most: int = 8) -> list[Credit]:
             more = {"currency": currency, "rate": Decimal(rate), "share_from": low, "share_to": high}
             found = draw(facts(scale, 3, sign))
             own.append(told.credit(draw(st.integers(0, 9)) * 100 + event, found, day, order=order, role=role, **more))
+        if draw(st.integers(0, 3)) == 0:
+            own += changed(own, draw(SHARES_AFTER), told.JANUARY + timedelta(days=draw(AFTER)))
         if draw(st.booleans()):
             day = max(each.day for each in own) + timedelta(days=draw(AFTER))
             own += [

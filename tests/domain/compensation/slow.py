@@ -112,7 +112,8 @@ class Clerk:
     @staticmethod
     def place(credit: Credit) -> Any:
         moved = sum(sign * Fraction(fact.net) for sign, fact in facts(credit))
-        return credit.day, credit.event_id, moved >= 0, credit.role
+        forwards = credit.share_from <= credit.share_to
+        return credit.day, credit.event_id, moved > 0 or (moved == 0 and forwards), credit.role
 
     def version(self, day: date) -> Version | None:
         return next((v for v in self.versions if v.starts_on <= day and (v.ends_on is None or day <= v.ends_on)), None)

@@ -339,6 +339,15 @@ def test_what_is_taken_back_late_stays_paid() -> None:
     assert found[1].attained_after == -500
 
 
+def test_changed_shares_do_not_begin_the_limit_anew() -> None:
+    plan = version(rule(1, "0.05"), clawback_months=1)
+    back, again = ({"share_from": Decimal(high), "share_to": Decimal(low)} for high, low in ((1, 0), (0, "0.6")))
+    change = [credit(2, "1000", FEBRUARY, **each) for each in (back, again)]
+    refund = credit(3, "-1000", date(2026, 2, 11), **again)
+    assert amounts([credit(1, "1000", date(2026, 1, 10)), *change, refund], plan) == ["50.00", "-20.00", "0.00"]
+    assert amounts([credit(1, "1000", date(2026, 1, 11)), *change, refund], plan) == ["50.00", "-20.00", "-30.00"]
+
+
 def test_a_missing_quota_is_said_once() -> None:
     plan = version(rule(1, "0.05", "1", "0.1", tier_unit=TierUnit.QUOTA), rule(2, "0.01"))
     found = calculated([credit(1, "100"), credit(2, "100", 2)], plan)
