@@ -35,7 +35,24 @@ class CommissionStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class CommissionKind(StrEnum):
+    """EARN: the first for an event and a rule. CLAWBACK: the first, which takes back what was paid. ADJUST: a later one, by which
+    what was posted becomes what is due. IMPORTED: from elsewhere, by no plan."""
+
+    EARN = "EARN"
+    CLAWBACK = "CLAWBACK"
+    ADJUST = "ADJUST"
+    IMPORTED = "IMPORTED"
+
+
+OF_PLAN = "event_id, plan_version_id, rule_id, role, share, whole_amount, attained_before, attained_after"
+
+
 class Commission(Editable):
+    """What a rule of a plan pays somebody for an event of an order, or below 0 takes back. It never changes: what is due otherwise later on is
+    another one. `parts`: how it came about. `whole_amount`: what it is for all shares; attainment is in the plan's currency.
+    """
+
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="commissions", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="commissions", null=True, on_delete=fields.RESTRICT)
     payment: Any = fields.ForeignKeyField(
@@ -48,14 +65,31 @@ class Commission(Editable):
     currency = fields.CharField(max_length=3)
     status = fields.CharField(max_length=20, db_default="PENDING")
     earned_at = fields.DatetimeField()
+    kind = fields.CharField(max_length=10, db_default="IMPORTED")
+    earned_on: Any = fields.DateField(null=True)
+    event_id: Any = fields.UUIDField(null=True)
+    plan_version: Any = fields.ForeignKeyField(
+        "crm.CompPlanVersion", related_name="commissions", null=True, on_delete=fields.RESTRICT
+    )
+    rule: Any = fields.ForeignKeyField("crm.CompRule", related_name="commissions", null=True, on_delete=fields.RESTRICT)
+    role: Any = fields.CharField(max_length=10, null=True)
+    share: Any = NumberField(null=True)
+    whole_amount: Any = AmountField(null=True)
+    attained_before: Any = AmountField(null=True)
+    attained_after: Any = AmountField(null=True)
+    parts: Any = fields.JSONField(null=True)
 
     class Meta:
         table = "commissions"
         constraints = [
             origin_unique("commissions"),
             check("commissions_status", one_of("status", CommissionStatus)),
-            check("commissions_rate", "rate BETWEEN 0 AND 1"),
-            *amounts("commissions", "base_amount", "amount"),
+            check("commissions_rate", "rate BETWEEN 0 AND 10"),
+            check("commissions_kind", one_of("kind", CommissionKind)),
+            check("commissions_role", one_of("role", CompRole)),
+            check("commissions_by_plan", f"kind = 'IMPORTED' OR num_nulls({OF_PLAN}, earned_on, parts, order_id) = 0"),
+            check("commissions_imported", f"kind <> 'IMPORTED' OR num_nonnulls({OF_PLAN}, earned_on, parts) = 0"),
+            *amounts("commissions", "base_amount", "amount", "whole_amount"),
         ]
         composite_keys = (
             CompositeKey("commissions_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
@@ -63,6 +97,8 @@ class Commission(Editable):
                 "commissions_payment_customer", ("customer_id", "payment_id"), "payments", ("customer_id", "id")
             ),
             CompositeKey("commissions_payment_currency", ("payment_id", "currency"), "payments", ("id", "currency")),
+            CompositeKey("commissions_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
+            CompositeKey("commissions_event", ("customer_id", "event_id"), "commission_events", ("customer_id", "id")),
         )
         statistics = (
             Dependencies("commissions_payment_keys", ("customer_id", "payment_id")),
@@ -73,6 +109,10 @@ class Commission(Editable):
             index("commissions_order", "customer_id", "order_id", "earned_at", "id"),
             index("commissions_payment", "customer_id", "payment_id", "earned_at", "id"),
             index("commissions_seller", "seller_id", "earned_at", "id"),
+            index("commissions_by_event", "customer_id", "event_id", "id"),
+            index("commissions_version", "plan_version_id", "id"),
+            index("commissions_rule", "rule_id", "id"),
+            partial("commissions_by_plan_of", "kind <> 'IMPORTED'", "seller_id", "earned_on", "id"),
             index("commissions_earned", "earned_at", "id"),
             index("commissions_created", "created_at", "id"),
         ]
@@ -253,3 +293,26 @@ class CommissionAccount(Model, metaclass=Undescribed):
         table = "commission_accounts"
         composite_keys = (CompositeKey("commission_accounts_user", ("user_id",), "users", ("id",)),)
         indexes = [partial("commission_accounts_dirty", "dirty_on IS NOT NULL", "user_id")]
+
+
+class CommissionTrouble(StrEnum):
+    QUOTA_MISSING = "QUOTA_MISSING"
+    RATE_MISSING = "RATE_MISSING"
+
+
+class CommissionProblem(Record):
+    """Why a person's credits could not be paid on these days. Each calculation replaces those from its first day on."""
+
+    user: Any = fields.ForeignKeyField("crm.User", related_name="commission_problems", on_delete=fields.RESTRICT)
+    code = fields.CharField(max_length=20)
+    starts_on = fields.DateField()
+    ends_on = fields.DateField()
+    message = fields.CharField(max_length=1000)
+
+    class Meta:
+        table = "commission_problems"
+        constraints = [check("commission_problems_code", one_of("code", CommissionTrouble))]
+        indexes = [
+            index("commission_problems_user", "user_id", "starts_on", "id"),
+            index("commission_problems_created", "created_at", "id"),
+        ]

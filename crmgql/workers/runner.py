@@ -29,7 +29,7 @@ from crmgql.workers import (
     metrics,
 )
 from crmgql.workers.attempts import Attempts
-from crmgql.workers.compensation import Crediting
+from crmgql.workers.compensation import Commissions
 from crmgql.workers.dispatcher import Dispatcher
 from crmgql.workers.drains import Drain
 from crmgql.workers.feed import FeedRelay
@@ -111,7 +111,7 @@ class Process:
         feed = FeedRelay(database, self.redis_url)
         valkey = client(self.redis_url)
         dispatcher = Dispatcher(database, self.settings, valkey, attempts.failures)
-        commissions = Crediting(database, valkey, attempts.failures)
+        commissions = Commissions(database, valkey, attempts.failures)
         upkeep = Upkeep(
             database,
             attempts.clock,
