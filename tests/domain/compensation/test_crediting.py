@@ -12,13 +12,14 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.compensation import crediting, splits
+from crmgql.domain.compensation import splits
 from crmgql.domain.compensation.splits import Part
 from crmgql.domain.money import credit_notes, refunds
 from crmgql.domain.sales import orders
 from crmgql.errors import BadUserInput, Conflict, CrmError, NotFound, SplitNotWhole
 from crmgql.schema import build
 from tests.domain import work
+from tests.domain.compensation.paying import worked_out
 from tests.domain.money.test_invoices import issued
 from tests.domain.money.test_receipts import pay
 from tests.domain.sales.test_revenue import confirmed
@@ -38,17 +39,6 @@ EVENTS = "SELECT source_type, count(*) FROM commission_events GROUP BY 1 ORDER B
 async def seller(database: asyncpg.Connection) -> UUID:
     assert build.built()
     return await work.user(database, "Ann")
-
-
-async def worked_out(crm: db.Database) -> int:
-    """How many orders something waited of; nothing waits afterwards, for anybody."""
-    done = 0
-    while True:
-        async with acting(crm) as act:
-            if not (taken := await crediting.take(act)):
-                return done
-            await crediting.work_out(act, taken)
-            done += len(taken)
 
 
 async def sums(crm: db.Database, database: asyncpg.Connection) -> dict[tuple[str, str], str]:
