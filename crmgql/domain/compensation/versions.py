@@ -16,7 +16,7 @@ from crmgql.domain.compensation.contents import NewRule
 from crmgql.errors import BadUserInput, MakerIsChecker, PlanApproved, VersionsOverlap
 from crmgql.models import CompPlan, CompPlanVersion, CompRule, CompTier, Product
 from crmgql.records import checks, money, records
-from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.columns import FROZEN, ORIGIN, takes
 from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
@@ -59,12 +59,11 @@ async def draft(act: Act, *, plan_id: UUID, rules: Sequence[NewRule], **values: 
     """Drafts a version with all that it says. Raises `BadUserInput`, `CurrencyMismatch`, `TiersNotContiguous`."""
     access.require_write(act.viewer, "CompPlanVersion")
     access.require_person(act.viewer, "Drafting a plan")
-    await records.visible(act, CompPlan, plan_id, field="planId")
+    await records.lock(act, CompPlan, plan_id, field="planId")  # versions are counted one after the other
     said, terms = await _said(act, values, rules)
-    plan = await records.lock(act, CompPlan, plan_id, field="planId")
     n = await act.tx.connection.fetchval(NEXT, plan_id)
-    said |= {name: values[name] for name in ORIGIN.split() if name in values}
-    said |= {"plan_id": plan["id"], "n": n, "made_by_id": act.viewer.user_id}
+    said |= {name: values[name] for name in FROZEN & values.keys()}
+    said |= {"plan_id": plan_id, "n": n, "made_by_id": act.viewer.user_id}
     version = await records.create(
         act, CompPlanVersion, said, kind="plan.drafted", conflicts=CONFLICTS, payload={"plan_id": plan_id, "n": n}
     )
@@ -160,7 +159,7 @@ async def found_warnings(act: Act, *, id: UUID, field: str = "id") -> list[Row]:
 
 async def _said(act: Act, values: Row, rules: Sequence[NewRule]) -> tuple[Row, list[tuple[Row, list[Row]]]]:
     """The columns of a version, and the rows of its rules. Raises `NotFound` for a product that is not there."""
-    said = DEFAULTS | {name: value for name, value in values.items() if value is not None and name not in ORIGIN}
+    said = DEFAULTS | {name: value for name, value in values.items() if value is not None and name not in FROZEN}
     for name in ("measure", "basis"):
         said.setdefault(f"attains_{name}", said[name])
     cap: Money | None = said.pop("cap", None)
