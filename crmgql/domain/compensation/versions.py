@@ -46,12 +46,18 @@ OTHERS = "SELECT n, starts_on, ends_on FROM comp_plan_versions WHERE plan_id = $
 RULES = "SELECT * FROM comp_rules WHERE plan_version_id = $1 ORDER BY position"
 TIERS = """
 SELECT t.* FROM comp_tiers t JOIN comp_rules r ON r.id = rule_id WHERE plan_version_id = $1 ORDER BY rule_id, from_value"""
-WITHOUT_QUOTA = """
-SELECT DISTINCT u.id, u.name FROM comp_assignments a JOIN users u ON u.id = a.user_id
-WHERE a.plan_id = $1 AND a.days && daterange($2, $3, '[]') AND NOT EXISTS (
-    SELECT FROM quotas q WHERE q.user_id = a.user_id AND q.measure = $4 AND q.basis = $5
-        AND q.days && (a.days * daterange($2, $3, '[]')))
-ORDER BY u.name, u.id"""
+QUOTAS = """
+WITH paid AS (
+    SELECT u.id, u.name, a.days * daterange($2, $3, '[]') AS days FROM comp_assignments a JOIN users u ON u.id = a.user_id
+    WHERE a.plan_id = $1 AND a.days && daterange($2, $3, '[]')
+)
+SELECT name, EXISTS (
+    SELECT FROM quotas q WHERE q.user_id = paid.id AND q.measure = $4 AND q.basis = $5 AND q.days && paid.days) AS own,
+    EXISTS (SELECT FROM teams WHERE manager_id = paid.id) AS manages, EXISTS (
+    SELECT FROM teams t JOIN quotas q ON q.team_id = t.id
+    WHERE t.manager_id = paid.id AND q.measure = $4 AND q.basis = $5 AND q.days && paid.days) AS team
+FROM paid ORDER BY name, id, days"""
+"""Those whom the plan pays: whether they have a quota themselves, whether they manage teams, and whether one of these has a quota."""
 
 
 @takes(CompPlanVersion, FACTS, ORIGIN)
@@ -152,8 +158,14 @@ async def found_warnings(act: Act, *, id: UUID, field: str = "id") -> list[Row]:
     others = [(row["starts_on"], row["ends_on"]) for row in await connection.fetch(OTHERS, version["plan_id"], id)]
     days = (version["starts_on"], version["ends_on"])
     attains = (version["attains_measure"], version["attains_basis"])
-    without = await connection.fetch(WITHOUT_QUOTA, version["plan_id"], *days, *attains)
-    found = warnings.warnings(version, rules, others=others, without_quota=[row["name"] for row in without])
+    paid = await connection.fetch(QUOTAS, version["plan_id"], *days, *attains)
+    found = warnings.warnings(
+        version,
+        rules,
+        others=others,
+        without_quota=[row["name"] for row in paid if not row["own"]],
+        without_team_quota=[row["name"] for row in paid if row["manages"] and not row["team"]],
+    )
     return warnings.as_json_list(found)
 
 

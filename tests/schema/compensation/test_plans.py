@@ -349,6 +349,20 @@ async def test_a_quota_of_other_days_or_of_something_else_is_none(world: World) 
     assert await codes() == []
 
 
+async def test_as_managers_people_attain_what_their_teams_do(world: World) -> None:
+    of, manager, seller = await plan(world), await world.user("MANAGER", name="Mo"), await world.user("SELLER")
+    team = await world.insert("teams", name="Far", manager_id=manager)
+    version = await draft(world, of, rules=[{**SHARE, "tierUnit": "QUOTA", "role": "MANAGER"}])
+    for user in (manager, seller):
+        await assignment(world, user, of)
+    again = "query($id: ID!) { compVersionWarnings(planVersionId: $id) { code message } }"
+    found = (await world.ask(again, world.viewer("FINANCE"), id=version))["data"]["compVersionWarnings"]
+    assert [(each["code"], "the teams of Mo:" in each["message"]) for each in found] == [("NO_QUOTA", True)]
+    quotas = quotas_of({"teamId": id_of("Team", team)}, measure="COLLECTED")
+    assert (await world.do("quotaSet", "FINANCE", quotas=quotas)).done
+    assert (await world.ask(again, world.viewer("FINANCE"), id=version))["data"]["compVersionWarnings"] == []
+
+
 async def test_nobody_is_paid_by_two_plans_on_one_day(world: World) -> None:
     one, other = await plan(world), await plan(world)
     ann, bo = [id_of("User", await world.user("SELLER", name=name)) for name in ("Ann", "Bo")]
