@@ -16,7 +16,7 @@ from crmgql.domain.compensation.contents import NewRule
 from crmgql.errors import BadUserInput, MakerIsChecker, PlanApproved, VersionsOverlap
 from crmgql.models import CompPlan, CompPlanVersion, CompRule, CompTier, Product
 from crmgql.records import checks, money, records
-from crmgql.records.columns import ORIGIN, takes
+from crmgql.records.columns import FROZEN, ORIGIN, takes
 from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
@@ -46,12 +46,18 @@ OTHERS = "SELECT n, starts_on, ends_on FROM comp_plan_versions WHERE plan_id = $
 RULES = "SELECT * FROM comp_rules WHERE plan_version_id = $1 ORDER BY position"
 TIERS = """
 SELECT t.* FROM comp_tiers t JOIN comp_rules r ON r.id = rule_id WHERE plan_version_id = $1 ORDER BY rule_id, from_value"""
-WITHOUT_QUOTA = """
-SELECT DISTINCT u.id, u.name FROM comp_assignments a JOIN users u ON u.id = a.user_id
-WHERE a.plan_id = $1 AND a.days && daterange($2, $3, '[]') AND NOT EXISTS (
-    SELECT FROM quotas q WHERE q.user_id = a.user_id AND q.measure = $4 AND q.basis = $5
-        AND q.days && (a.days * daterange($2, $3, '[]')))
-ORDER BY u.name, u.id"""
+QUOTAS = """
+WITH paid AS (
+    SELECT u.id, u.name, a.days * daterange($2, $3, '[]') AS days FROM comp_assignments a JOIN users u ON u.id = a.user_id
+    WHERE a.plan_id = $1 AND a.days && daterange($2, $3, '[]')
+)
+SELECT name, EXISTS (
+    SELECT FROM quotas q WHERE q.user_id = paid.id AND q.measure = $4 AND q.basis = $5 AND q.days && paid.days) AS own,
+    EXISTS (SELECT FROM teams WHERE manager_id = paid.id) AS manages, EXISTS (
+    SELECT FROM teams t JOIN quotas q ON q.team_id = t.id
+    WHERE t.manager_id = paid.id AND q.measure = $4 AND q.basis = $5 AND q.days && paid.days) AS team
+FROM paid ORDER BY name, id, days"""
+"""Those whom the plan pays: whether they have a quota themselves, whether they manage teams, and whether one of these has a quota."""
 
 
 @takes(CompPlanVersion, FACTS, ORIGIN)
@@ -59,12 +65,11 @@ async def draft(act: Act, *, plan_id: UUID, rules: Sequence[NewRule], **values: 
     """Drafts a version with all that it says. Raises `BadUserInput`, `CurrencyMismatch`, `TiersNotContiguous`."""
     access.require_write(act.viewer, "CompPlanVersion")
     access.require_person(act.viewer, "Drafting a plan")
-    await records.visible(act, CompPlan, plan_id, field="planId")
+    await records.lock(act, CompPlan, plan_id, field="planId")  # versions are counted one after the other
     said, terms = await _said(act, values, rules)
-    plan = await records.lock(act, CompPlan, plan_id, field="planId")
     n = await act.tx.connection.fetchval(NEXT, plan_id)
-    said |= {name: values[name] for name in ORIGIN.split() if name in values}
-    said |= {"plan_id": plan["id"], "n": n, "made_by_id": act.viewer.user_id}
+    said |= {name: values[name] for name in FROZEN & values.keys()}
+    said |= {"plan_id": plan_id, "n": n, "made_by_id": act.viewer.user_id}
     version = await records.create(
         act, CompPlanVersion, said, kind="plan.drafted", conflicts=CONFLICTS, payload={"plan_id": plan_id, "n": n}
     )
@@ -153,14 +158,20 @@ async def found_warnings(act: Act, *, id: UUID, field: str = "id") -> list[Row]:
     others = [(row["starts_on"], row["ends_on"]) for row in await connection.fetch(OTHERS, version["plan_id"], id)]
     days = (version["starts_on"], version["ends_on"])
     attains = (version["attains_measure"], version["attains_basis"])
-    without = await connection.fetch(WITHOUT_QUOTA, version["plan_id"], *days, *attains)
-    found = warnings.warnings(version, rules, others=others, without_quota=[row["name"] for row in without])
+    paid = await connection.fetch(QUOTAS, version["plan_id"], *days, *attains)
+    found = warnings.warnings(
+        version,
+        rules,
+        others=others,
+        without_quota=[row["name"] for row in paid if not row["own"]],
+        without_team_quota=[row["name"] for row in paid if row["manages"] and not row["team"]],
+    )
     return warnings.as_json_list(found)
 
 
 async def _said(act: Act, values: Row, rules: Sequence[NewRule]) -> tuple[Row, list[tuple[Row, list[Row]]]]:
     """The columns of a version, and the rows of its rules. Raises `NotFound` for a product that is not there."""
-    said = DEFAULTS | {name: value for name, value in values.items() if value is not None and name not in ORIGIN}
+    said = DEFAULTS | {name: value for name, value in values.items() if value is not None and name not in FROZEN}
     for name in ("measure", "basis"):
         said.setdefault(f"attains_{name}", said[name])
     cap: Money | None = said.pop("cap", None)

@@ -1,7 +1,7 @@
 """What may be wrong with a version of a plan, though it can be approved. Pure; sound, but not complete.
 
 Enters: a version, its rules with their tiers, the days of the plan's other versions, the names of those whom the plan pays and
-who have no quota in what the version attains. Leaves: warnings, about the version first and then rule by rule.
+who, or whose teams, have no quota in what the version attains. Leaves: warnings, about the version first and then rule by rule.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import groupby, pairwise
 from typing import Any
 
-from crmgql.models import names
+from crmgql.models import CompRole, names
 from crmgql.records.records import Row
 
 CODES = ("GAP", "NO_QUOTA", "PAYS_MORE_THAN_ITS_BASIS", "UNREACHABLE_TIER", "SHADOWED", "CAP_BELOW_AMOUNT")
@@ -35,12 +35,19 @@ class Warning:
 
 
 def warnings(
-    version: Row, rules: Sequence[Row], *, others: Sequence[Days] = (), without_quota: Sequence[str] = ()
+    version: Row,
+    rules: Sequence[Row],
+    *,
+    others: Sequence[Days] = (),
+    without_quota: Sequence[str] = (),
+    without_team_quota: Sequence[str] = (),
 ) -> list[Warning]:
-    """All warnings. `rules`: rows, each with its `tiers` from the lowest to the highest."""
+    """All warnings. `rules`: rows, each with its `tiers` from the lowest to the highest. `without_team_quota`: who manages teams of
+    which none has a quota; as managers people attain what their teams do."""
     return [
         *_gaps((version["starts_on"], version["ends_on"]), others),
-        *_quotas(rules, without_quota),
+        *_quotas([rule for rule in rules if rule["role"] != CompRole.MANAGER], without_quota),
+        *_quotas([rule for rule in rules if rule["role"] == CompRole.MANAGER], without_team_quota, "the teams of "),
         *_rates(rules),
         *(each for place, rule in enumerate(rules) for each in _of_rule(version, rule, rules[:place])),
     ]
@@ -73,14 +80,14 @@ def _gaps(days: Days, others: Sequence[Days]) -> Iterator[Warning]:
         yield Warning("GAP", f"From {last + DAY} to {min(after) - DAY} the plan has no version.")
 
 
-def _quotas(rules: Sequence[Row], without: Sequence[str]) -> Iterator[Warning]:
+def _quotas(rules: Sequence[Row], without: Sequence[str], whose: str = "") -> Iterator[Warning]:
+    """Of the first rule whose tiers are shares of a quota."""
     by_quota = next((rule for rule in rules if rule["tier_unit"] == "QUOTA"), None)
     if by_quota is None or not without:
         return
-    more = f" and {len(without) - NAMED} others" if len(without) > NAMED else ""
-    told = (
-        f"Its tiers are shares of a quota, and {', '.join(without[:NAMED])}{more} have none: they can't be calculated."
-    )
+    named = list(dict.fromkeys(without))
+    more = f" and {len(named) - NAMED} others" if len(named) > NAMED else ""
+    told = f"Its tiers are shares of a quota, and there is none for {whose}{', '.join(named[:NAMED])}{more}: they can't be calculated."
     yield Warning("NO_QUOTA", told, by_quota)
 
 

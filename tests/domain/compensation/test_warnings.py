@@ -102,7 +102,15 @@ def test_tiers_by_quota_need_quotas() -> None:
         VERSION, [rule(role="OVERLAY"), by_quota], without_quota=["Ann", "Bo", "Cy", "Di", "Ed", "Fay", "Gil"]
     )
     assert (found.code, found.rule) == ("NO_QUOTA", by_quota)
-    assert "Ann, Bo, Cy, Di, Ed and 2 others" in found.message
+    assert "there is none for Ann, Bo, Cy, Di, Ed and 2 others:" in found.message
+
+
+def test_as_managers_people_need_quotas_of_their_teams() -> None:
+    by_quota = rule("0.05", "0.1", tier_unit="QUOTA", role="MANAGER")
+    assert codes(by_quota, without_quota=["Ann"]) == []
+    (found,) = warnings.warnings(VERSION, [by_quota], without_team_quota=["Ann", "Ann"])
+    assert (found.code, found.rule) == ("NO_QUOTA", by_quota)
+    assert "there is none for the teams of Ann:" in found.message
 
 
 @pytest.mark.parametrize(

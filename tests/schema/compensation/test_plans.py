@@ -11,8 +11,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from tests.schema.cases_plans import RULES, SAYS, TEXT, approved, assignment, draft, pay, plan, quota
-from tests.schema.world import World, id_of, money, unlike, uuid_of
+from crmgql import access
+from crmgql.access import roles
+from crmgql.viewer import Viewer, Who
+from tests.schema.cases_plans import RULES, SAYS, TEXT, approved, assignment, draft, pay, plan, quota, quotas_of
+from tests.schema.world import NOW, World, id_of, money, unlike, uuid_of
 
 SHARE = {"name": "Share", "kind": "PERCENT", "tiers": [{"fromValue": "0", "rate": "0.05"}]}
 SHOWN = """
@@ -346,6 +349,20 @@ async def test_a_quota_of_other_days_or_of_something_else_is_none(world: World) 
     assert await codes() == []
 
 
+async def test_as_managers_people_attain_what_their_teams_do(world: World) -> None:
+    of, manager, seller = await plan(world), await world.user("MANAGER", name="Mo"), await world.user("SELLER")
+    team = await world.insert("teams", name="Far", manager_id=manager)
+    version = await draft(world, of, rules=[{**SHARE, "tierUnit": "QUOTA", "role": "MANAGER"}])
+    for user in (manager, seller):
+        await assignment(world, user, of)
+    again = "query($id: ID!) { compVersionWarnings(planVersionId: $id) { code message } }"
+    found = (await world.ask(again, world.viewer("FINANCE"), id=version))["data"]["compVersionWarnings"]
+    assert [(each["code"], "the teams of Mo:" in each["message"]) for each in found] == [("NO_QUOTA", True)]
+    quotas = quotas_of({"teamId": id_of("Team", team)}, measure="COLLECTED")
+    assert (await world.do("quotaSet", "FINANCE", quotas=quotas)).done
+    assert (await world.ask(again, world.viewer("FINANCE"), id=version))["data"]["compVersionWarnings"] == []
+
+
 async def test_nobody_is_paid_by_two_plans_on_one_day(world: World) -> None:
     one, other = await plan(world), await plan(world)
     ann, bo = [id_of("User", await world.user("SELLER", name=name)) for name in ("Ann", "Bo")]
@@ -414,8 +431,7 @@ async def test_assignments_that_say_nothing_sensible(world: World) -> None:
 async def test_who_is_paid_signs_what_is_approved(world: World) -> None:
     of, seller = await plan(world), await world.user("SELLER")
     version, unfinished = await approved(world, of, endsOn="2026-06-30"), await draft(world, of)
-    viewer = world.viewer("SELLER")
-    viewer = type(viewer)(seller, viewer.who, clock=viewer.clock)
+    viewer = Viewer(seller, Who(frozenset({"SELLER"})), clock=lambda: NOW)
     assert (await world.do("compVersionSign", viewer, planVersionId=version)).code == "NOT_FOUND"
     await assignment(world, seller, of)
     assert (await world.do("compVersionSign", viewer, planVersionId=unfinished)).code == "NOT_FOUND"
@@ -431,3 +447,18 @@ async def test_who_is_paid_signs_what_is_approved(world: World) -> None:
     assert (await world.do("compVersionSign", "ADMIN", planVersionId=unfinished)).code == "ILLEGAL_TRANSITION"
     await world.do("compVersionRetire", "ADMIN", id=version, endsOn="2026-05-31")
     assert (await world.do("compVersionSign", "ADMIN", planVersionId=version)).code == "ILLEGAL_TRANSITION"
+
+
+async def test_who_sees_some_plans_learns_of_no_others(world: World) -> None:
+    """The attack: somebody of a role of the company's own finds out by conflicts who is paid by what."""
+    try:
+        roles.declare("CLERK", "user.read team.read plan.read.own plan.write quota.read.own quota.write")
+        clerk = Viewer(world.people["SELLER"], Who(frozenset({"CLERK"})), clock=lambda: NOW)
+        seller, of = id_of("User", await world.user("SELLER")), await plan(world)
+        await pay(world, "SELLER", of)
+        assigned = await world.do("compPlanAssign", clerk, id=of, people=[{"userId": seller}], startsOn="2026-01-01")
+        assert assigned.code == "FORBIDDEN"
+        assert (await world.do("quotaSet", clerk, quotas=quotas_of({"userId": seller}))).code == "FORBIDDEN"
+    finally:
+        roles.declare("CLERK", "")
+        del access.ROLES["CLERK"]
