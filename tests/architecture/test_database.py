@@ -83,7 +83,7 @@ KEPT = {
     "revenue_lines",
     "recognition_schedules",
     "allocations",
-    *("commission_events", "commission_facts", "commission_shares", "commission_credits"),
+    *("commissions", "commission_events", "commission_facts", "commission_shares", "commission_credits"),
     "write_offs",
     "suspense_receipts",
     "provider_events",
@@ -200,7 +200,7 @@ async def test_what_is_under_a_customer_carries_the_customer(schema: asyncpg.Con
         "SELECT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
         " WHERE column_name = 'customer_id' AND table_schema = 'public' AND table_type = 'BASE TABLE'"
     )
-    assert {row[0] for row in carrying} - parts - BY_OWNER - {"standing_moves"} == UNDER_CUSTOMER
+    assert {row[0] for row in carrying} - parts - BY_OWNER - {"standing_moves", "commission_pending"} == UNDER_CUSTOMER
     carrying = await schema.fetch(
         "SELECT table_name FROM information_schema.columns WHERE column_name = 'owner_id' AND table_schema = 'public'"
     )

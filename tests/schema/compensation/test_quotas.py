@@ -168,4 +168,4 @@ async def test_five_hundred_take_as_many_statements_as_one(world: World, monkeyp
             with counted(monkeypatch) as sent:
                 assert (await world.do(mutation, "FINANCE", **each)).done
             counts.append(len(sent))
-        assert counts[0] == counts[1] > 3, mutation
+        assert 3 < counts[1] <= counts[0], mutation  # the first may read what is kept from then on
