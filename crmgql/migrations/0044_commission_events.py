@@ -1,4 +1,4 @@
-"""Commissions by plan."""
+"""Commission events."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0061_commission_events")]
+    dependencies = [("crm", "0043_plans")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
