@@ -331,6 +331,7 @@ async def test_money_over_transfer_counts_where_it_arrives(shop: Shop, engine: E
     """Of nobody's money that was assigned, not of what a merged customer hands over."""
     transfer, arrived, merged = Account(Purpose.TRANSFER), Item(Purpose.UNEARNED, "USD"), Item(Purpose.UNEARNED, "USD")
     payment = UUID(int=7)
+    await shop.database.execute("ALTER TABLE ledger_entries DISABLE TRIGGER payments_received")
     await shop.post(
         entry(
             shop,
