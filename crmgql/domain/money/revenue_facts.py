@@ -12,9 +12,9 @@ from dataclasses import dataclass
 FIGURES = ("booked", "recognised", "credited", "received", "refunded", "cost")
 OF_SALES = frozenset({"booked", "recognised", "credited", "cost"})
 
-SALES = "('REVENUE', 'DEFERRED', 'REFUNDS')"
+SALES = "('REVENUE', 'DEFERRED', 'REFUNDS', 'UNDEFERRED')"
 INCOME = "('REVENUE', 'REFUNDS')"
-CREDITED = "('REFUNDS')"
+CREDITED = "('REFUNDS', 'UNDEFERRED')"
 COST = "('COST')"
 REST = "('UNEARNED', 'CREDIT')"
 MONEY = "('BANK', 'CLEARING')"
@@ -41,8 +41,12 @@ VALUES = {
 }
 ACCOUNTS = """
     CASE WHEN p.debit = 'TRANSFER' AND EXISTS (SELECT FROM ledger_entries r WHERE r.owner_id = p.owner_id AND r.id = p.entry_id
-        AND r.key = 'received ' || r.source_id) THEN 'ARRIVED' ELSE p.debit END AS debit, p.credit"""
-"""Money that was nobody's arrives over TRANSFER. What else goes over it is no money: from a parent, between merged customers."""
+            AND r.key = 'received ' || r.source_id) THEN 'ARRIVED'
+        WHEN p.debit = 'DEFERRED' AND p.credit IN ('RECEIVABLE', 'CREDIT') AND EXISTS (SELECT FROM ledger_entries r
+            WHERE r.owner_id = p.owner_id AND r.id = p.entry_id AND r.source_type = 'CreditNote') THEN 'UNDEFERRED'
+        ELSE p.debit END AS debit, p.credit"""
+"""Money that was nobody's arrives over TRANSFER. What else goes over it is no money: from a parent, between merged customers. What a
+credit note takes from DEFERRED is credited; what else is taken from it is recognised, or of an order that changed."""
 
 ORDER = f"""
     CASE WHEN p.credit IN {REST} AND p.debit IN {MONEY} THEN NULL ELSE coalesce(
