@@ -26,6 +26,7 @@ COMPUTED = {
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
+    ("Dispute", "outstanding"),
     ("Payment", "unallocated"),
     ("Payment", "refunded"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
@@ -117,6 +118,8 @@ class Values:
             return row["id"] in self.undone
         if kind == "ContractPayment":
             return money(self.plan_received(row), row["currency"])
+        if kind == "Dispute":
+            return money(Decimal(0), row["currency"])  # the books know nothing of the company's disputes
         if kind in ("Invoice", "Instalment", "CreditNote"):
             return money(self.document(field, row), row["currency"])
         if kind == "Payment":

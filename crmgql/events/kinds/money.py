@@ -19,12 +19,13 @@ class PaymentAllocated(Changed):
 
 class AllocationMade(Payload):
     """How much of what payment, in its currency (`paid`), or of what credit note's credit, settles how much of what order or invoice,
-    or both, in theirs: `amount`."""
+    or both, or of what lost dispute, in theirs: `amount`."""
 
     amount: Money
     paid: Money
     order_id: record_id("Order") | None = None  # type: ignore[valid-type]
     invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    dispute_id: record_id("Dispute") | None = None  # type: ignore[valid-type]
     payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
     credit_note_id: record_id("CreditNote") | None = None  # type: ignore[valid-type]
 
@@ -97,11 +98,12 @@ class SuspenseAssigned(SuspenseMoved):
 
 
 class WriteOffMade(Payload):
-    """How much of the order or the invoice, or both, is written off, to which account."""
+    """How much of the order or the invoice, or both, or of the lost dispute is written off, to which account."""
 
     amount: Money
     order_id: record_id("Order") | None = None  # type: ignore[valid-type]
     invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    dispute_id: record_id("Dispute") | None = None  # type: ignore[valid-type]
     account: str
 
 
@@ -199,12 +201,18 @@ KINDS = (
     Kind(
         "allocation.made",
         "Allocation",
-        "A part of a payment settles a part of an order or an invoice.",
+        "A part of a payment settles a part of an order, an invoice or a lost dispute.",
         AllocationMade,
         ALWAYS,
     ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
-    Kind("writeOff.made", "WriteOff", "A part of an order or an invoice was written off.", WriteOffMade, ALWAYS),
+    Kind(
+        "writeOff.made",
+        "WriteOff",
+        "A part of an order, an invoice or a lost dispute was written off.",
+        WriteOffMade,
+        ALWAYS,
+    ),
     Kind("writeOff.undone", "WriteOff", "A write-off was undone, by another one.", WriteOffUndone, ALWAYS),
     Kind("suspense.received", "SuspenseReceipt", "Money came in of which nobody knows whose it is.", SuspenseMoved),
     Kind("suspense.assigned", "SuspenseReceipt", "Money in suspense became a customer's payment.", SuspenseAssigned),

@@ -15,9 +15,14 @@ object_type(
     "RefundUndoing",
     [
         Field("allocationId", strawberry.ID, "The allocation that would be undone."),
-        Field("orderId", optional(strawberry.ID), "The order that would be owed again."),
+        Field(
+            "orderId",
+            optional(strawberry.ID),
+            "The order that would be owed again. Null if you may not see it, as the others.",
+        ),
         Field("invoiceId", optional(strawberry.ID), "The invoice that would be owed again."),
-        Field("amount", lazy("Money"), "How much of it; the rest would settle the order again."),
+        Field("disputeId", optional(strawberry.ID), "The lost dispute of which it would be owed again."),
+        Field("amount", lazy("Money"), "How much of it; the rest would settle the same again."),
     ],
     "What would be undone for a refund.",
 )

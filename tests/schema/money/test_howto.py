@@ -242,7 +242,7 @@ async def test_money_is_refunded(world: World) -> None:
 
 
 async def test_a_chargeback_is_handled(world: World) -> None:
-    open, win, lose = steps("Handle a chargeback")
+    open, win, lose, settle = steps("Handle a chargeback")
     payment, _ = await prepaid(world)
     finance = world.viewer("FINANCE")
 
@@ -254,6 +254,17 @@ async def test_a_chargeback_is_handled(world: World) -> None:
     assert (await ask(win, dispute=(await ask(open, payment=payment))["id"]))["status"] == "WON"
     lost = await ask(lose, dispute=(await ask(open, payment=payment))["id"])
     assert lost == {"status": "LOST", "payment": {"unallocated": {"amount": "3.00"}}}
+    whose = f'{{ payment(id: "{payment}") {{ customer {{ id }} }} }}'
+    customer = (await world.ask(whose, finance))["data"]["payment"]["customer"]["id"]
+    given: dict[str, Any] = {"customerId": customer, "amount": money("2.00"), "method": "CASH"}
+    twice = (await world.do("paymentRecord", **given)).done["id"]
+    dispute = (await ask(open, payment=twice))["id"]
+    assert (await world.do("refundRecord", "FINANCE", paymentId=twice)).done
+    await ask(lose, dispute=dispute)
+    answer = (await world.ask(settle, finance, payment=payment, dispute=dispute))["data"]["paymentAllocate"]
+    assert answer["userErrors"] == []
+    (made,) = answer["payment"]["allocations"]["nodes"]
+    assert made == {"amount": {"amount": "2.00"}, "dispute": {"outstanding": {"amount": "0.00"}}}
 
 
 async def test_revenue_is_reported(world: World) -> None:
