@@ -66,3 +66,31 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- Which entries are of an order, a payment, an invoice: those whose event it is, and those that move what is owed, left or credited of it.
+CREATE VIEW order_entries AS
+SELECT customer_id, source_id AS order_id, id AS entry_id FROM ledger_entries WHERE source_type = 'Order' AND customer_id IS NOT NULL
+UNION
+SELECT item.customer_id, item.order_id, moved.entry_id FROM open_items AS item JOIN postings AS moved ON moved.debit_item_id = item.id
+WHERE item.order_id IS NOT NULL
+UNION
+SELECT item.customer_id, item.order_id, moved.entry_id FROM open_items AS item JOIN postings AS moved ON moved.credit_item_id = item.id
+WHERE item.order_id IS NOT NULL;
+
+CREATE VIEW payment_entries AS
+SELECT customer_id, source_id AS payment_id, id AS entry_id FROM ledger_entries WHERE source_type = 'Payment' AND customer_id IS NOT NULL
+UNION
+SELECT item.customer_id, item.payment_id, moved.entry_id FROM open_items AS item JOIN postings AS moved ON moved.debit_item_id = item.id
+WHERE item.payment_id IS NOT NULL
+UNION
+SELECT item.customer_id, item.payment_id, moved.entry_id FROM open_items AS item JOIN postings AS moved ON moved.credit_item_id = item.id
+WHERE item.payment_id IS NOT NULL;
+
+CREATE VIEW invoice_entries AS
+SELECT customer_id, source_id AS invoice_id, id AS entry_id FROM ledger_entries WHERE source_type = 'Invoice' AND customer_id IS NOT NULL
+UNION
+SELECT item.customer_id, item.invoice_id, moved.entry_id FROM open_items AS item JOIN postings AS moved ON moved.debit_item_id = item.id
+WHERE item.invoice_id IS NOT NULL
+UNION
+SELECT item.customer_id, item.invoice_id, moved.entry_id FROM open_items AS item JOIN postings AS moved ON moved.credit_item_id = item.id
+WHERE item.invoice_id IS NOT NULL;

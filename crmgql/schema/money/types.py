@@ -77,6 +77,11 @@ class Payment:
     disputes = many("Dispute", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
     provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
+    ledger_entries = through(
+        "LedgerEntry",
+        Through("payment_entries", "payment_id", "entry_id", "Allocation"),
+        "What was posted for it, and what moved what is left of it.",
+    )
 
 
 def _is_undone(table: str) -> Any:
@@ -257,6 +262,11 @@ class Invoice:
     allocations = many("Allocation", "invoice", few=True)
     write_offs = many("WriteOff", "invoice", few=True)
     payments = many("Payment", "invoice", "Payments that were for this invoice.", order="-receivedAt", few=True)
+    ledger_entries = through(
+        "LedgerEntry",
+        Through("invoice_entries", "invoice_id", "entry_id", "Allocation"),
+        "What was posted for it, and what moved what is owed or credited of it.",
+    )
     reminders = many("Reminder", "invoice", few=True)
     emails = many("EmailMessage", "invoice", "E-mails that it went out with, reminders included.")
 
