@@ -26,7 +26,7 @@ MADE_AT_ONCE = pytest.mark.parametrize("mutation", sorted(MAKING))
 COUNTED = {model.__name__ for model in MODELS if "version" in model._meta.fields_map}
 LEASING = {"subscriptionPull", "subscriptionCommit", "subscriptionRelease"}
 """They move who follows and how far, and change nothing else."""
-SENDING = {"invoiceSend"}
+SENDING = {"invoiceSend", "creditNoteSend", "customerStatementSend"}
 """They send a record, and change nothing of it."""
 CHANGING = pytest.mark.parametrize(
     "mutation",

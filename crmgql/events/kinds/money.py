@@ -50,10 +50,18 @@ class InvoiceIssued(InvoiceMoved):
     due_on: date
 
 
-class InvoiceSent(Changed):
+class DocumentSent(Changed):
     """The e-mail that it went out with."""
 
     email_id: record_id("EmailMessage")  # type: ignore[valid-type]
+
+
+class StatementSent(DocumentSent):
+    """Its days, both included, and its currency."""
+
+    since: date
+    until: date
+    currency: str
 
 
 class InvoiceOverdue(Changed):
@@ -220,7 +228,7 @@ KINDS = (
     Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
     Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
     Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
-    Kind("invoice.sent", "Invoice", "The mail server accepted an e-mail with the invoice.", InvoiceSent, ALWAYS),
+    Kind("invoice.sent", "Invoice", "The mail server accepted an e-mail with the invoice.", DocumentSent, ALWAYS),
     Kind(
         "invoice.overdue",
         "Invoice",
@@ -238,6 +246,20 @@ KINDS = (
     Kind("dunningLevel.created", "DunningLevel", "Somebody made a level of reminders.", DunningLevelMoved),
     Kind("dunningLevel.updated", "DunningLevel", "Somebody changed a level of reminders.", DunningLevelMoved),
     Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
+    Kind(
+        "creditNote.sent",
+        "CreditNote",
+        "The mail server accepted an e-mail with the credit note.",
+        DocumentSent,
+        ALWAYS,
+    ),
+    Kind(
+        "customer.statementSent",
+        "Customer",
+        "The mail server accepted an e-mail with the customer's statement of account.",
+        StatementSent,
+        ALWAYS,
+    ),
     Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
     Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),
     Kind("refund.failed", "Refund", "A refund failed, or came back.", RefundMoved, ALWAYS),

@@ -428,6 +428,27 @@ async def test_invoices_are_sent_and_reminded_of(world: World) -> None:
     assert (await ask(resume, invoice=invoice))["invoice"] == {"dunningStopReason": None}
 
 
+async def test_credit_notes_and_statements_are_sent(world: World) -> None:
+    note, statement = steps("Send credit notes and statements")
+    finance = world.viewer("FINANCE")
+    made = await world.do("creditNoteIssue", invoiceId=await cases_invoices.issued(world), reason="Broken")
+    answer = (await world.ask(note, finance, creditNote=made.done["id"]))["data"]["creditNoteSend"]
+    assert answer["userErrors"] == []
+    customer = await world.customer()
+    answer = (await world.ask(statement, finance, customer=customer))["data"]["customerStatementSend"]
+    assert (answer["userErrors"], answer["customer"]) == ([], {"id": customer})
+    mails = """{ emailMessages { nodes { toAddress creditNote { id } statementSince statementUntil statementCurrency } } }"""
+    told, noted = (await world.ask(mails, finance))["data"]["emailMessages"]["nodes"]
+    assert noted["creditNote"] == {"id": made.done["id"]}
+    assert told == {
+        "toAddress": "accounts@example.com",
+        "creditNote": None,
+        "statementSince": "2026-01-01",
+        "statementUntil": str(NOW.date()),
+        "statementCurrency": "EUR",
+    }
+
+
 async def test_the_books_are_read(world: World) -> None:
     code, balance, entries = steps("Read the books")
     await world.order("CONFIRMED")
