@@ -63,7 +63,10 @@ class Payment:
     unallocated = _unallocated()
     refunded = _refunded()
     customer = one()
-    order = one("The order that it was recorded for; `orders` has all that it settles.")
+    order = one(
+        "The order that it was recorded for.",
+        deprecated="A payment may settle several orders: `orders` has the one that it was recorded for, and all that it settles.",
+    )
     orders = through(
         "Order",
         Through("order_payments", "payment_id", "order_id", "Allocation"),

@@ -114,11 +114,14 @@ async def test_payments_are_recorded(world: World) -> None:
         return payload["payment"]
 
     first = await ask(received, order=order)
-    assert (first["unallocated"], first["order"]) == ({"amount": "0.00"}, {"outstanding": {"amount": "8.50"}})
+    assert (first["unallocated"], first["orders"]["nodes"]) == (
+        {"amount": "0.00"},
+        [{"outstanding": {"amount": "8.50"}}],
+    )
     assert await ask(received, order=order) == first
     pending = await ask(expected, order=order)
     assert pending["status"] == "PENDING"
-    assert (await ask(receive, payment=pending["id"]))["order"] == {"outstanding": {"amount": "2.50"}}
+    assert (await ask(receive, payment=pending["id"]))["orders"] == {"nodes": [{"outstanding": {"amount": "2.50"}}]}
     assert (await ask(ahead, customer=customer))["unallocated"] == {"amount": "20.00"}
 
 
@@ -214,7 +217,7 @@ async def test_what_a_bank_says_is_booked(world: World) -> None:
     suggestion = named["suggestions"]["nodes"][0]
     assert (suggestion["certainty"], suggestion["order"]) == ("LIKELY", {"number": number})
     accepted = await ask(accept, line=named["id"], suggestion=suggestion["id"])
-    assert accepted["bankLine"]["payment"] == {"amount": {"amount": "5.00"}, "order": {"number": number}}
+    assert accepted["bankLine"]["payment"] == {"amount": {"amount": "5.00"}, "orders": {"nodes": [{"number": number}]}}
     assert (await ask(suspend, line=open_lines["Danke",]["id"]))["bankLine"]["status"] == "SUSPENSE"
     assert (await ask(ignore, line=open_lines["Gebühr",]["id"]))["bankLine"]["status"] == "IGNORED"
 
