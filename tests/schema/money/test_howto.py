@@ -137,7 +137,7 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
 
 
 async def test_what_nobody_pays_is_written_off(world: World) -> None:
-    tolerate, allocate, write_off, undo = steps("Write off what nobody pays")
+    tolerate, allocate, write_off, of_invoice, undo = steps("Write off what nobody pays")
     answer = await world.ask(tolerate, world.viewer())
     assert answer["data"]["companyUpdate"]["company"] == {"writeOffTolerances": {"EUR": "0.01"}}
     payment, order = await prepaid(world)
@@ -151,6 +151,10 @@ async def test_what_nobody_pays_is_written_off(world: World) -> None:
     assert [each["reason"] for each in owed["writeOffs"]["nodes"]] == ["They went bankrupt.", "Bank fees."]
     undone = (await world.ask(undo, finance, writeOff=made["id"]))["data"]["writeOffUndo"]["writeOff"]
     assert undone == {"undoes": {"id": made["id"], "undone": True}, "order": {"outstanding": {"amount": "7.00"}}}
+    invoice = await cases_invoices.issued(world)
+    made = (await world.ask(of_invoice, finance, invoice=invoice))["data"]["writeOff"]["writeOff"]
+    assert (made["amount"], made["invoice"]["paid"]) == ({"amount": "2.00"}, {"amount": "0.00"})
+    assert made["invoice"]["outstanding"] == {"amount": "10.50"}
 
 
 async def test_money_of_nobody_is_assigned_or_returned(world: World) -> None:
