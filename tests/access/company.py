@@ -253,6 +253,7 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "credit_policy": "WARN" if number % 6 == 0 else "NONE",
                 "notes": dice.maybe("secret of the owner"),
                 "language": (None, "EN", "ZH")[number % 3],
+                "timezone": (None, "Asia/Tokyo")[number % 2],
                 "dunning_stop_reason": "Quarrel" if number % 4 == 0 else None,
                 "owner_id": key("users", owner),
                 "parent_id": key("customers", parent) if parent != number and number % 2 else None,

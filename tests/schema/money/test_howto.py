@@ -361,7 +361,7 @@ async def test_an_order_in_another_currency_is_settled(world: World) -> None:
 
 
 async def test_an_order_is_invoiced_and_credited(world: World) -> None:
-    create, issue, credit, use = steps("Invoice an order, and credit it")
+    create, issue, credit, use, early = steps("Invoice an order, and credit it")
     finance, customer = world.viewer("FINANCE"), await world.customer()
     order = await world.order("CONFIRMED", customer)
     (made,) = (await world.ask(create, finance, order=order))["data"].values()
@@ -386,6 +386,8 @@ async def test_an_order_is_invoiced_and_credited(world: World) -> None:
         "allocation": {"amount": {"amount": "2.50"}, "creditNote": {"creditLeft": {"amount": "0.00"}}},
         "userErrors": [],
     }
+    left = (await world.ask(early, finance, invoice=made["invoice"]["id"]))["data"]["creditNoteDryRun"]
+    assert (left["endedOn"], left["total"], left["lines"]) == ("2026-11-20", {"amount": "0.00"}, [])
 
 
 async def test_money_is_reconciled(world: World) -> None:
@@ -445,7 +447,7 @@ async def test_credit_notes_and_statements_are_sent(world: World) -> None:
     answer = (await world.ask(statement, finance, customer=customer))["data"]["customerStatementSend"]
     assert (answer["userErrors"], answer["customer"]) == ([], {"id": customer})
     mails = """{ emailMessages { nodes { toAddress creditNote { id } statementSince statementUntil statementCurrency } } }"""
-    told, noted = (await world.ask(mails, finance))["data"]["emailMessages"]["nodes"]
+    told, noted, *_ = (await world.ask(mails, finance))["data"]["emailMessages"]["nodes"]
     assert noted["creditNote"] == {"id": made.done["id"]}
     assert told == {
         "toAddress": "accounts@example.com",
