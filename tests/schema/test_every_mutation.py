@@ -65,7 +65,7 @@ async def test_a_change_is_told(world: World, mutation: str) -> None:
     id = (await world.do(mutation, **given)).done["id"]
     news = set(await world.database.fetch("SELECT id FROM events")) - before
     assert len(news) == EVENTS[mutation]
-    assert not news or len(await world.told(id)) >= 1
+    assert not news or mutation in SENDING or len(await world.told(id)) >= 1
 
 
 @EVERY

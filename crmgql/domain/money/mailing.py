@@ -148,7 +148,8 @@ async def send_statement(
 
     Raises `BadUserInput` where no address is known, for days in the wrong order, and for too many movements.
     """
-    access.require_write(act.viewer, "Invoice")
+    for record in ("Invoice", "Customer"):
+        access.require_write(act.viewer, record)
     await records.visible(act, Customer, id, field="id")
     last = until or act.today
     paper = await statements.paper(
