@@ -149,6 +149,7 @@ ONE = {
     ("BankLine", "statement"): "BankStatement",
     ("BankLine", "suspense"): "SuspenseReceipt",
     ("BankSuggestion", "line"): "BankLine",
+    ("*", "payout"): "Payout",
     ("*", "refund"): "Refund",
 }
 MANY = {
@@ -156,6 +157,7 @@ MANY = {
     ("BankAccount", "lines"): ("BankLine", "account_id", "-bookedOn"),
     ("BankStatement", "lines"): ("BankLine", "statement_id", "-id"),
     ("BankLine", "suggestions"): ("BankSuggestion", "line_id", "n"),
+    ("Payout", "bankLines"): ("BankLine", "payout_id", "-id"),
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
     ("Customer", "contacts"): ("Contact", "customer_id", "-id"),
     ("Customer", "opportunities"): ("Opportunity", "customer_id", "-id"),

@@ -1,4 +1,4 @@
-"""Credit notes and statements of account go out by e-mail."""
+"""Money comes to a payment by its receipt, and leaves it by its refund."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0042_receivables")]
+    dependencies = [("crm", "0039_schedules_once")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
