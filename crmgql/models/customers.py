@@ -60,6 +60,7 @@ class Customer(Editable):
     tax_id: Any = fields.CharField(max_length=50, null=True)
     payment_terms: Any = fields.CharField(max_length=200, null=True)
     language: Any = fields.CharField(max_length=2, null=True)
+    timezone: Any = fields.CharField(max_length=60, null=True)
     dunning_stop_reason: Any = fields.CharField(max_length=1000, null=True)
     owner: Any = fields.ForeignKeyField("crm.User", related_name="customers", null=True, on_delete=fields.RESTRICT)
     parent: Any = fields.ForeignKeyField(

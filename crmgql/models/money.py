@@ -145,10 +145,10 @@ ONE_CURRENCY = "currency <> paid_currency OR (amount = paid_amount AND num_nonnu
 
 
 class Allocation(Record):
-    """A part of a payment, or of a credit note's credit, that settles a part of an order or an invoice. It is never changed:
-    undoing it is another row with the same figures, whose entry reverses that of the row that it undoes.
+    """A part of a payment, or of a credit note's credit, that settles a part of an order, an invoice or a lost dispute. It is never
+    changed: undoing it is another row with the same figures, whose entry reverses that of the row that it undoes.
 
-    `amount` is in the order's or invoice's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
+    `amount` is in the currency of what is owed, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
     are the exchange rates of the two; without them the base currency's own, or the two amounts were given.
     """
 
@@ -156,6 +156,9 @@ class Allocation(Record):
     order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", null=True, on_delete=fields.RESTRICT)
     invoice: Any = fields.ForeignKeyField(
         "crm.Invoice", related_name="allocations", null=True, on_delete=fields.RESTRICT
+    )
+    dispute: Any = fields.ForeignKeyField(
+        "crm.Dispute", related_name="allocations", null=True, on_delete=fields.RESTRICT
     )
     payment: Any = fields.ForeignKeyField(
         "crm.Payment", related_name="allocations", null=True, on_delete=fields.RESTRICT
@@ -182,7 +185,7 @@ class Allocation(Record):
         constraints = [
             check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
             check("allocations_paid", ONE_CURRENCY),
-            check("allocations_owed", "num_nonnulls(order_id, invoice_id) > 0"),
+            check("allocations_owed", "num_nonnulls(order_id, invoice_id, dispute_id) > 0"),
             check("allocations_source", "num_nonnulls(payment_id, credit_note_id) = 1"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
             unique("allocations_customer_id", "customer_id", "id"),
@@ -194,6 +197,7 @@ class Allocation(Record):
         composite_keys = (
             CompositeKey("allocations_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("allocations_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+            CompositeKey("allocations_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
                 "allocations_credit_note", ("customer_id", "credit_note_id"), "credit_notes", ("customer_id", "id")
             ),
@@ -215,6 +219,7 @@ class Allocation(Record):
             index("allocations_by_payment", "customer_id", "payment_id", "id"),
             index("allocations_by_invoice", "customer_id", "invoice_id", "id"),
             index("allocations_by_credit_note", "customer_id", "credit_note_id", "id"),
+            index("allocations_by_dispute", "customer_id", "dispute_id", "id"),
             index("allocations_created", "created_at", "id"),
         ]
 
@@ -231,8 +236,8 @@ WRITTEN_OFF = ("item_id", "currency", "amount", "account")
 
 
 class WriteOff(Record):
-    """A part of an order or an invoice that nobody asks for any more. It is never changed: undoing it is another row with the same figures,
-    whose entry reverses that of the row that it undoes.
+    """A part of an order, an invoice or a lost dispute that nobody asks for any more. It is never changed: undoing it is another row with
+    the same figures, whose entry reverses that of the row that it undoes.
 
     `allocation`: the one that it completes, with which it is undone. The reason goes when the customer is erased.
     """
@@ -241,6 +246,9 @@ class WriteOff(Record):
     order: Any = fields.ForeignKeyField("crm.Order", related_name="write_offs", null=True, on_delete=fields.RESTRICT)
     invoice: Any = fields.ForeignKeyField(
         "crm.Invoice", related_name="write_offs", null=True, on_delete=fields.RESTRICT
+    )
+    dispute: Any = fields.ForeignKeyField(
+        "crm.Dispute", related_name="write_offs", null=True, on_delete=fields.RESTRICT
     )
     allocation: Any = fields.ForeignKeyField(
         "crm.Allocation", related_name="write_offs", null=True, on_delete=fields.RESTRICT
@@ -258,7 +266,7 @@ class WriteOff(Record):
         table = "write_offs"
         constraints = [
             check("write_offs_amount_positive", "amount > 0"),
-            check("write_offs_owed", "num_nonnulls(order_id, invoice_id) > 0"),
+            check("write_offs_owed", "num_nonnulls(order_id, invoice_id, dispute_id) > 0"),
             check("write_offs_account", one_of("account", WriteOffAccount)),
             unique("write_offs_entry_once", "customer_id", "entry_id"),
             unique("write_offs_undone_once", "customer_id", "undoes_id"),
@@ -268,6 +276,7 @@ class WriteOff(Record):
         composite_keys = (
             CompositeKey("write_offs_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("write_offs_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+            CompositeKey("write_offs_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
                 "write_offs_allocation", ("customer_id", "allocation_id"), "allocations", ("customer_id", "id")
             ),
@@ -283,6 +292,7 @@ class WriteOff(Record):
         indexes = [
             index("write_offs_by_order", "customer_id", "order_id", "id"),
             index("write_offs_by_invoice", "customer_id", "invoice_id", "id"),
+            index("write_offs_by_dispute", "customer_id", "dispute_id", "id"),
             index("write_offs_by_allocation", "customer_id", "allocation_id"),
             index("write_offs_created", "created_at", "id"),
         ]

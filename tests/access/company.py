@@ -256,6 +256,7 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "credit_policy": "WARN" if number % 6 == 0 else "NONE",
                 "notes": dice.maybe("secret of the owner"),
                 "language": (None, "EN", "ZH")[number % 3],
+                "timezone": (None, "Asia/Tokyo")[number % 2],
                 "dunning_stop_reason": "Quarrel" if number % 4 == 0 else None,
                 "owner_id": key("users", owner),
                 "parent_id": key("customers", parent) if parent != number and number % 2 else None,
@@ -548,7 +549,7 @@ def _refunds(made: dict[str, list[Row]]) -> None:
 
 
 def _disputes(made: dict[str, list[Row]]) -> None:
-    """Each seventh payment is disputed, some at a fee."""
+    """Each seventh payment is disputed, some at a fee; what some allocations settle and write-offs are of is a dispute's, too."""
     for number, payment in enumerate(made["payments"], 1):
         if number % 7:
             continue
@@ -567,6 +568,9 @@ def _disputes(made: dict[str, list[Row]]) -> None:
                 "ended_at": None if status == "OPEN" else moment(number + 1),
             }
         )
+    for number, each in enumerate([*made["allocations"], *made["write_offs"]]):
+        own = [at for at, one in enumerate(made["disputes"], 1) if one["customer_id"] == each["customer_id"]]
+        each["dispute_id"] = key("disputes", own[0]) if own and number % 3 == 0 else None
 
 
 def _talk(made: dict[str, list[Row]], dice: Dice) -> None:

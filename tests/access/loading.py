@@ -14,7 +14,10 @@ from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
 
-LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"), ("email_messages", "invoice_id"))
+LATER = (
+    *(("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id")),
+    *(("email_messages", "invoice_id"), ("email_messages", "credit_note_id")),
+)
 """Foreign keys to rows that come later."""
 
 POSTED = (

@@ -11,14 +11,14 @@ from crmgql.domain.people import users
 from crmgql.domain.pools import pool_items, pools
 from crmgql.events.outbox import Changes
 from crmgql.models import Customer, names
-from crmgql.records import money, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = (
     "name kind status email phone website industry segment region country state city postal_code currency founded_year "
-    "employee_count annual_revenue credit_limit credit_policy notes billing_address tax_id language owner_id parent_id"
+    "employee_count annual_revenue credit_limit credit_policy notes billing_address tax_id language timezone owner_id parent_id"
 )
 """What may be set of a customer, and changed."""
 
@@ -49,6 +49,7 @@ async def create(act: Act, **values: Any) -> UUID:
     if values.get("parent_id") is not None:
         await records.visible(act, Customer, values["parent_id"], field="parentId")
     _require_credit(act, values)
+    _check_zone(values)
     values |= money.columns(values, *AMOUNTS)
     customer = await records.create(act, Customer, values, kind="customer.created", conflicts=CONFLICTS)
     return customer["id"]  # type: ignore[no-any-return]
@@ -65,6 +66,7 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
         await users.assignable(act, changes["owner_id"], field="ownerId")
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
     _require_credit(act, changes)
+    _check_zone(changes)
     changes |= money.columns(changes, *AMOUNTS, before=customer)
     if (status := changes.get("status") or customer["status"]) != customer["status"]:
         MOVES.check(status, customer, to=f"become {status}", field="status")
@@ -80,6 +82,12 @@ def _require_credit(act: Act, values: Row) -> None:
     for name in ("credit_limit", "credit_policy"):
         if name in values:
             access.require(act.viewer, "credit.approve", "Setting a credit limit", field=names.api_name(name))
+
+
+def _check_zone(values: Row) -> None:
+    """Raises `BadUserInput` for a time zone that there is not."""
+    if values.get("timezone") is not None:
+        checks.time_zone(values["timezone"], "timezone")
 
 
 async def _out_of_pool(act: Act, customer: Row, owner_id: UUID | None) -> Row:

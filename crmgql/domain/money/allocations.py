@@ -1,8 +1,8 @@
-"""Allocations: what of a payment settles which order or invoice, made by hand or as orders and payments come, and undone.
+"""Allocations: what of a payment settles which order, invoice or lost dispute, made by hand or as orders and payments come, and undone.
 
-By hand the order or invoice may be in another currency than the payment.
+By hand what is owed may be in another currency than the payment.
 
-Enters: a payment's rests, or credit, and what is open of orders and invoices, all locked. Leaves: an entry and a row of `allocations` for each part, and
+Enters: a payment's rests, or credit, and what is open of orders, invoices and disputes, all locked. Leaves: an entry and a row of `allocations` for each part, and
 an event. Always holds: nothing is allocated above the rest of either side. Set-based: the same number of statements for one
 order and for five hundred.
 """
@@ -42,33 +42,33 @@ from crmgql.records.records import Act, Row
 # open of the order. OFFSET 0: as in `receipts.OWED`.
 NAMED = """
 WITH paid AS (
-    SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, p.id AS payment_id, NULL::uuid AS credit_note_id,
-        i.opened_on, NULL::date AS due_on
+    SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, NULL::uuid AS dispute_id, p.id AS payment_id,
+        NULL::uuid AS credit_note_id, i.opened_on, NULL::date AS due_on
     FROM orders o
     CROSS JOIN LATERAL (SELECT * FROM payments WHERE customer_id = o.customer_id AND order_id = o.id OFFSET 0) p
     CROSS JOIN LATERAL (SELECT * FROM open_items WHERE payment_id = p.id OFFSET 0) i
     WHERE o.id = ANY ($1) AND o.committed AND p.status = 'RECEIVED' AND i.currency = o.currency AND i.open > 0
         AND i.purpose IN ('UNEARNED', 'CREDIT')
     UNION
-    SELECT i.id, i.purpose, i.customer_id, i.order_id, NULL, i.payment_id, NULL, i.opened_on, NULL
+    SELECT i.id, i.purpose, i.customer_id, i.order_id, NULL, NULL, i.payment_id, NULL, i.opened_on, NULL
     FROM orders o CROSS JOIN LATERAL (SELECT * FROM open_items WHERE customer_id = o.customer_id AND order_id = o.id OFFSET 0) i
     WHERE o.id = ANY ($1) AND o.committed AND i.currency = o.currency AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
 )
 SELECT * FROM paid
 UNION ALL
-SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, i.due_on
+SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, NULL, i.opened_on, i.due_on
 FROM (SELECT DISTINCT customer_id, order_id FROM paid) o
 CROSS JOIN LATERAL (SELECT * FROM open_items WHERE customer_id = o.customer_id AND order_id = o.order_id OFFSET 0) i
 WHERE i.open > 0 AND i.purpose = 'RECEIVABLE'
 ORDER BY customer_id, order_id, due_on, opened_on, id"""
 RECORD = """
-INSERT INTO allocations (id, customer_id, order_id, invoice_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id, currency,
-    amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id)
-SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id, a.currency,
-    a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id
-FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, payment_id uuid, credit_note_id uuid,
-    undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text, paid_amount numeric, rate_id uuid,
-    paid_rate_id uuid, allocated_on date, entry_id uuid)"""
+INSERT INTO allocations (id, customer_id, order_id, invoice_id, dispute_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id,
+    currency, amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id)
+SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.dispute_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id,
+    a.currency, a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id
+FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, dispute_id uuid, payment_id uuid,
+    credit_note_id uuid, undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text,
+    paid_amount numeric, rate_id uuid, paid_rate_id uuid, allocated_on date, entry_id uuid)"""
 Document = tuple[str, UUID]
 """The type and id of what an entry is of."""
 
@@ -216,15 +216,16 @@ async def allocate(
     id: UUID,
     order_id: UUID | None = None,
     invoice_id: UUID | None = None,
+    dispute_id: UUID | None = None,
     amount: Money | None = None,
     write_off: Short | None = None,
     order_amount: Money | None = None,
     expected_version: int | None = None,
 ) -> UUID:
-    """Settles an order or an invoice, or without one all that the customer owes in its currency, the oldest first, with what is left
-    of a payment.
+    """Settles an order, an invoice or what is owed of a lost dispute, or without one all that the customer owes in its currency, the
+    oldest first, with what is left of a payment.
 
-    Without an amount it is as much as fits, which may be nothing where neither is named. For an order or invoice in another currency,
+    Without an amount it is as much as fits, which may be nothing where none is named. For what is in another currency,
     `order_amount` is what the amount settles of it; where one of the two is left out, it follows at the day's rates. `write_off`:
     what is written off of the named one in the same act. Raises `AllocationExceedsOpen`, `AllocationExceedsPayment`,
     `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`, `RateMissing`; as `write_offs.write_off` does.
@@ -236,7 +237,7 @@ async def allocate(
     own, currency = await book.company_of(act), payment["currency"]
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
     named = await sides.to_settle(
-        act, order_id, invoice_id, customer_id=payment["customer_id"], alone=write_off is not None
+        act, order_id, invoice_id, dispute_id, customer_id=payment["customer_id"], alone=write_off is not None
     )
     order_currency = currency if named is None else named.currency
     owed, paid = await sides.rests(act, payment, named, payment_id=id)
@@ -245,7 +246,7 @@ async def allocate(
         made = await _exchange(act, payment, named, owed, paid, limit, wanted, own.currency)
     elif order_amount is not None:
         raise BadUserInput(
-            "It is for an order in another currency than the payment's; leave it out.", field="orderAmount"
+            "It is for what is owed in another currency than the payment's; leave it out.", field="orderAmount"
         )
     else:
         if limit is not None or named is not None:
@@ -266,9 +267,9 @@ async def allocate(
 async def _written_off(
     act: Act, named: Named | None, owed: Sequence[Side], made: Sequence[Made], short: Short
 ) -> list[write_offs.Made]:
-    """What is written off of the order or the invoice, of which a part was just allocated."""
+    """What is written off of the order, invoice or dispute, of which a part was just allocated."""
     if named is None:
-        raise BadUserInput("Name the order or the invoice of which something is written off.", field="orderId")
+        raise BadUserInput(write_offs.UNNAMED, field="orderId")
     paid = {each.rest.account: each for each in _paid(made).values()}
     left = [
         paid.get(each.rest.account) or Owed(named.customer_id, each.documents, each.rest, each.since) for each in owed
@@ -286,7 +287,7 @@ async def _exchange(
     wanted: Decimal | None,
     base_currency: str,
 ) -> list[Made]:
-    """What settles an order or invoice in another currency: both amounts as given, or at the rates of the day."""
+    """What settles an order, invoice or dispute in another currency: both amounts as given, or at the rates of the day."""
     currencies = (payment["currency"], named.currency)
     field = "amount" if limit else "orderAmount" if wanted else named.field
     pair = Pair(limit or Decimal(0), wanted or Decimal(0))

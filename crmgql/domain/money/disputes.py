@@ -144,7 +144,7 @@ async def _item(act: Act, dispute: Row) -> tuple[Rest, Any]:
 async def lose(act: Act, *, id: UUID, ended_at: datetime | None = None, expected_version: int | None = None) -> UUID:
     """The money is gone: it is taken from what is left of the payment, then from what it settled, the latest allocations first.
 
-    What was refunded, or is held by a refund, is not there any more: that the customer has twice, and owes. Raises
+    What was refunded, or is held by a refund, is not there any more: that the customer has twice, and owes from that day on. Raises
     `IllegalTransition`, `PeriodClosed`.
     """
     dispute, move = await MOVES.lock(act, "lose", id, expected_version=expected_version)
@@ -158,20 +158,14 @@ async def lose(act: Act, *, id: UUID, ended_at: datetime | None = None, expected
     source = ("Dispute", id)
     parts = refundable.choose(dispute["amount"] - found.free, found.standing)
     made = await refundable.undo(act, found, parts, source=source, on=day, base_currency=own.currency)
+    day = max([day, *(each.row["allocated_on"] for each in made)])
     postings = list(_taken(dispute["amount"], disputed, found, own.currency))
     owed, opens = disputed.open, []
     if owed > 0:
-        opens = [Item(Purpose.RECEIVABLE, dispute["currency"], payment_id=payment["id"], dispute_id=id)]
+        documents = {"payment_id": payment["id"], "dispute_id": id}
+        opens = [Item(Purpose.RECEIVABLE, dispute["currency"], due_on=day, **documents)]
         postings.append(Posting(disputed.account, opens[0].account, dispute["currency"], owed, disputed.base))
-    entry = Entry(
-        move.event,
-        f"lost {id}",
-        source,
-        max([day, *(each.row["allocated_on"] for each in made)]),
-        postings,
-        customer_id=dispute["customer_id"],
-        items=opens,
-    )
+    entry = Entry(move.event, f"lost {id}", source, day, postings, customer_id=dispute["customer_id"], items=opens)
     payload = _payload(dispute) | ({"owed": (owed, dispute["currency"])} if opens else {})
     await records.change(act, Dispute, dispute, after, kind=move.event, payload=payload)
     await outbox.record_many(act.tx, act.viewer, await allocations.post(act, made, after=[entry]))

@@ -70,13 +70,14 @@ ORDER BY p.id, e.id DESC"""
 # Orders on hold are not asked for.
 OVERDUE = f"""
 SELECT '{Kind.OVERDUE}' AS kind, item.customer_id AS owner_id, item.customer_id,
-    CASE WHEN item.invoice_id IS NULL THEN 'Order' ELSE 'Invoice' END AS subject_type, coalesce(item.invoice_id, item.order_id) AS subject_id,
+    CASE WHEN item.invoice_id IS NOT NULL THEN 'Invoice' WHEN item.order_id IS NOT NULL THEN 'Order' ELSE 'Dispute' END AS subject_type,
+    coalesce(item.invoice_id, item.order_id, item.dispute_id) AS subject_id,
     sum(item.open) AS amount, item.currency, concat(sum(item.open), ' ', item.currency, ' is due since ', min(item.due_on), '.') AS finding
 FROM open_items item
 WHERE item.owner_id BETWEEN $1 AND $2 AND item.purpose = 'RECEIVABLE' AND item.open > 0 AND item.due_on < $3::date
-    AND num_nonnulls(item.invoice_id, item.order_id) > 0 AND NOT EXISTS (
+    AND num_nonnulls(item.invoice_id, item.order_id, item.dispute_id) > 0 AND NOT EXISTS (
         SELECT FROM orders WHERE orders.customer_id = item.customer_id AND orders.id = item.order_id AND orders.status = 'UNAVAILABLE')
-GROUP BY item.customer_id, item.invoice_id, coalesce(item.invoice_id, item.order_id), item.currency"""
+GROUP BY item.customer_id, item.invoice_id, item.order_id, item.dispute_id, item.currency"""
 
 UNUSUAL = f"""
 WITH usual AS MATERIALIZED (

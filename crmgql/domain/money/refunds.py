@@ -21,7 +21,7 @@ from crmgql.events import outbox
 from crmgql.ledger import book, items
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.postings import Entry, Posting, share
-from crmgql.models import Allocation, Customer, Payment, Phase, Purpose, Refund
+from crmgql.models import Allocation, Customer, Dispute, Invoice, Order, Payment, Phase, Purpose, Refund
 from crmgql.models.names import api_id
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
@@ -49,6 +49,7 @@ WORDS = {
     "cancel": "be cancelled",
     "mark_unknown": "become UNKNOWN",
 }
+SETTLED: dict[str, type[Order | Invoice | Dispute]] = {"order": Order, "invoice": Invoice, "dispute": Dispute}
 # Parameters: customer, key of the entry.
 POSTED = """
 SELECT e.id, p.debit_item_id, p.amount, p.effective_on FROM ledger_entries e JOIN postings p ON p.owner_id = e.owner_id AND p.entry_id = e.id
@@ -321,13 +322,13 @@ async def dry_run(
         access.require_write(viewer, "Refund")
         payment = await records.shown(act, Payment, payment_id, field="paymentId")
         found = await refundable.of_payment(act, payment, holding=False)
-        owed = {row["id"]: row for row in found.standing}
+        seen = await _seen(act, found.standing)
     currency = payment["currency"]
     limit, parts = _chosen(payment, found, None if amount is None else (amount, currency), allocation_ids)
     undoes = [
         {
             "allocationId": api_id(Allocation.__name__, part.row["id"]),
-            **_documents(owed[part.row["id"]]),
+            **{f"{name}Id": seen.get(part.row[f"{name}_id"]) for name in SETTLED},
             "amount": _money(part.taken, currency),
         }
         for part in parts
@@ -335,10 +336,13 @@ async def dry_run(
     return {"amount": _money(limit, currency), "unallocated": _money(found.free, currency), "undoes": undoes}
 
 
-def _documents(allocation: Row) -> dict[str, str | None]:
-    """The ids of what it settles."""
-    found = {"orderId": ("Order", allocation["order_id"]), "invoiceId": ("Invoice", allocation["invoice_id"])}
-    return {name: api_id(record, id) if id else None for name, (record, id) in found.items()}
+async def _seen(act: Act, allocations: Sequence[Row]) -> dict[UUID, str]:
+    """The API's ids of the orders, invoices and disputes that are settled, as far as the viewer sees them."""
+    found: dict[UUID, str] = {}
+    for name, model in SETTLED.items():
+        ids = {row[f"{name}_id"] for row in allocations} - {None}
+        found |= {id: api_id(model.__name__, id) for id in await records.shown_many(act, model, ids)}
+    return found
 
 
 def _money(amount: Decimal, currency: str) -> dict[str, str]:

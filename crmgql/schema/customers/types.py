@@ -34,6 +34,9 @@ class Customer:
     tax_id = column()
     payment_terms = column(doc="Such as NET 30; without any, the company's.")
     language = column(enum=models.Language, doc="Of what is sent to it, such as invoices; without one, the company's.")
+    timezone = column(
+        doc="An IANA name, such as Asia/Tokyo: whose days count where something ends early. Without one, the company's."
+    )
     dunning_stop_reason = column(filter=False, doc="Why it is not reminded of what is overdue. Null: it is.")
     owner = one("The seller who looks after this customer.")
     parent = one()

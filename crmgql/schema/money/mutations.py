@@ -34,7 +34,7 @@ class PaymentReceiveInput:
 
 @part(write_offs.Short)
 class AllocationWriteOffInput:
-    """What is written off of the named order or invoice in the same act."""
+    """What is written off of the named order, invoice or dispute in the same act."""
 
     amount: MoneyInput
     reason: str
@@ -43,16 +43,17 @@ class AllocationWriteOffInput:
 
 @input
 class PaymentAllocateInput:
-    """The order or the invoice: left out, all that the customer owes in the payment's currency, the oldest first. `amount`: left out,
-    as much as fits.
+    """The order, the invoice or the lost dispute: left out, all that the customer owes in the payment's currency, the oldest first.
+    `amount`: left out, as much as fits.
 
-    `orderAmount`: of an order or invoice in another currency, what the amount settles; where one of the two is left out, it follows at
+    `orderAmount`: of what is owed in another currency, what the amount settles; where one of the two is left out, it follows at
     the day's exchange rates.
     """
 
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
     invoice_id: strawberry.ID | None = UNSET
+    dispute_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
     order_amount: MoneyInput | None = UNSET
     write_off: AllocationWriteOffInput | None = UNSET
@@ -182,7 +183,7 @@ mutations.table(
     "Allocation",
     Row(
         "allocationUndo",
-        "Takes an allocation back: the order is owed again and the payment has its rest again. Answers with the one that undoes it.",
+        "Takes an allocation back: what it settled is owed again and the payment has its rest again. Answers with the one that undoes it.",
         allocations.undo,
         input=AllocationUndoInput,
     ),
@@ -216,11 +217,11 @@ mutations.table(
     "WriteOff",
     Row(
         "writeOff",
-        "Writes off what is open of an order or an invoice, or an amount of it. More of an order, all in all, than the company's"
-        " tolerance takes the permission `writeOff.approve`.",
+        "Writes off what is open of an order, an invoice or a lost dispute, or an amount of it. More of one of them, all in all, than the"
+        " company's tolerance takes the permission `writeOff.approve`.",
         write_offs.write_off,
         input=inputs.create(
-            "order_id invoice_id amount account reason", required="reason", optional="amount", origin=False
+            "order_id invoice_id dispute_id amount account reason", required="reason", optional="amount", origin=False
         ),
     ),
     Row(

@@ -17,8 +17,8 @@ import pytest
 
 from crmgql import db
 from crmgql.access import roles
-from crmgql.domain.money import allocations, payments, revenue_reports
-from crmgql.domain.sales import orders, revenue
+from crmgql.domain.money import allocations, credit_notes, invoices, payments, revenue_reports
+from crmgql.domain.sales import deferrals, orders, revenue
 from crmgql.domain.sales.orders import Line
 from crmgql.engine.operations import Engine, Request
 from crmgql.errors import CrmError
@@ -324,6 +324,30 @@ async def test_what_is_deferred_credited_and_paid_back(shop: Shop, engine: Engin
     assert {key: some(each)["recognised"] for key, each in found.items()} == {
         ("Anvil", "USD"): "4.00",
         ("Hammer", "USD"): "12.00",
+    }
+
+
+async def test_what_is_credited_before_it_is_earned_is_credited_too(shop: Shop, engine: Engine) -> None:
+    """Of 120.00 over a year 10.00 is earned: of 115.00 that a credit note takes back, 110.00 was to be earned later."""
+    yearly = {"recognition": "OVER_TIME", "recognition_months": 12, "cost_amount": None, "currency": "USD"}
+    shop.products[0] = await work.insert(shop.database, "products", name="Support", **yearly)
+    order = await shop.sell(shop.line("120.00", 0), tax=(Decimal("12.00"), "USD"))
+    async with shop.acting() as act:
+        invoice = await invoices.issue(act, id=await invoices.create(act, order_id=order))
+    shop.now = datetime(2026, 12, 2, 12, tzinfo=NOW.tzinfo)
+    async with shop.acting() as act:
+        await deferrals.recognise_due(act, most=10)
+    earned = some((await groups(engine))["USD",])["recognised"]
+    async with shop.acting() as act:
+        (line,) = await act.tx.connection.fetch("SELECT id FROM invoice_lines")
+        returned = credit_notes.Returned(line["id"], net=(Decimal("115.00"), "USD"))
+        await credit_notes.issue(act, invoice_id=invoice, lines=[returned], reason="Ended early")
+    deferred = Decimal("120.00") - Decimal(earned)
+    left = str(Decimal(earned) - max(Decimal("115.00") - deferred, Decimal(0)))
+    expected = {"booked": "5.00", "recognised": left, "credited": "115.00", "margin": left}
+    assert {key: some(each) for key, each in (await groups(engine)).items()} == {("USD",): expected}
+    assert {key: some(each) for key, each in (await groups(engine, "PRODUCT")).items()} == {
+        ("Support", "USD"): expected
     }
 
 
