@@ -151,6 +151,7 @@ def rows() -> dict[str, list[Row]]:
     _contracts(made)
     _payments(made, dice)
     _suspense(made)
+    _passed_on(made)
     _allocations(made)
     _write_offs(made)
     _refunds(made)
@@ -444,6 +445,17 @@ def _suspense(made: dict[str, list[Row]]) -> None:
                 "payer": "Somebody",
             }
         )
+
+
+def _passed_on(made: dict[str, list[Row]]) -> None:
+    """Some payments took over what the last one of another customer in the same currency gave."""
+    last: dict[str, Row] = {}
+    for number, payment in enumerate(made["payments"], 1):
+        before = last.get(payment["currency"])
+        fits = payment["status"] == "RECEIVED" and payment["provider"] is None and payment["suspense_id"] is None
+        is_another = before is not None and before["customer_id"] != payment["customer_id"]
+        payment["paid_from_id"] = before["key"] if before and fits and is_another else None
+        last[payment["currency"]] = {"customer_id": payment["customer_id"], "key": key("payments", number)}
 
 
 def _allocations(made: dict[str, list[Row]]) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.db import Database, Transaction
-from crmgql.domain.money import allocations, refundable
+from crmgql.domain.money import allocations, passing_on, refundable
 from crmgql.domain.money.refundable import Part, Refundable
 from crmgql.errors import BadUserInput, IllegalTransition, NotFound, RefundExceedsReceived
 from crmgql.events import outbox
@@ -68,7 +68,8 @@ async def request(
     """Asks for a refund of a payment, or of a customer's credit; the money is held until the refund ends.
 
     Without an amount it is all that the named allocations settle, else all that can be refunded of the payment. What is
-    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first. Method and
+    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first, then what it passed
+    on to other customers comes back. Method and
     provider are the payment's, unless a method is given. Raises `RefundExceedsReceived`, `IllegalTransition`, `CurrencyMismatch`,
     `PeriodClosed`.
     """
@@ -105,11 +106,14 @@ async def _make(
     access.require_write(act.viewer, "Refund")
     values = {name: value for name, value in values.items() if value is not None}
     parts: list[Part] = []
+    passed = passing_on.NOTHING
     if payment_id is not None:
         payment = await records.lock(act, Payment, payment_id, field="paymentId")
         records.require_same_customer(payment, customer_id or payment["customer_id"], field="paymentId")
+        passing_on.refuse_passed_on(payment, "refund")
         found = await refundable.of_payment(act, payment)
-        limit, parts = _chosen(payment, found, amount, allocation_ids)
+        passed = await passing_on.below(act, payment)
+        limit, parts = _chosen(payment, found, passed.most, amount, allocation_ids)
         values = values if "method" in values else _like(payment) | values
         customer_id, currency = payment["customer_id"], payment["currency"]
     elif customer_id is not None:
@@ -121,6 +125,10 @@ async def _make(
         raise BadUserInput("Say by which method a customer's credit is refunded.", field="method")
     values |= {"customer_id": customer_id, "payment_id": payment_id, "amount": limit, "currency": currency}
     refund = await records.create(act, Refund, values, kind=kind, conflicts=CONFLICTS, payload=_payload(values))
+    if payment_id is not None and (missing := limit - found.free - sum(part.taken for part in parts)) > 0:
+        day = day_of(refund["ended_at"] or act.now, (await book.company_of(act)).zone)
+        await passing_on.reclaim(act, payment, passed, missing, source=("Refund", refund["id"]), on=day)
+        found = await refundable.of_payment(act, payment)
     await _post(act, refund, found, parts)
     return refund["id"]  # type: ignore[no-any-return]
 
@@ -150,9 +158,9 @@ def _payload(refund: Row) -> Row:
 
 
 def _chosen(
-    payment: Row, found: Refundable, amount: Money | None, allocation_ids: Sequence[UUID] | None
+    payment: Row, found: Refundable, passed_on: Decimal, amount: Money | None, allocation_ids: Sequence[UUID] | None
 ) -> tuple[Decimal, list[Part]]:
-    """How much is refunded, and which allocations are undone for it. Raises as `request`."""
+    """How much is refunded, and which allocations are undone for it; what is missing then was passed on. Raises as `request`."""
     if payment["status"] != "RECEIVED":
         raise IllegalTransition(
             f"A {payment['status']} payment can't be refunded; it has to be received.", field="paymentId"
@@ -160,7 +168,7 @@ def _chosen(
     currency, nothing = payment["currency"], money.rounded(Decimal(0), payment["currency"])
     named = _named(found.standing, allocation_ids)
     allocated = sum((row["paid_amount"] for row in named or found.standing), nothing)
-    most = found.free + allocated
+    most = found.free + allocated + (0 if named else passed_on)
     if amount is None:
         limit = allocated if named else most
     else:
@@ -271,7 +279,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     key = f"{'succeeded' if was_done else 'requested'} {id}"
     posted = await act.tx.connection.fetch(POSTED, customer_id, key)
     day = max(act.today, posted[0]["effective_on"])
-    undone = await refundable.undone_for(act, customer_id, id)
+    undone = await refundable.undone_for(act, [customer_id], id)
     rests = await items.lock(act, {row["debit_item_id"] for row in posted} | refundable.items_of(undone))
     if was_done:
         (entry,) = await book.reversals(act, {posted[0]["id"]: day}, kind=MOVES[verb].event)
@@ -291,6 +299,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
             rests[row["debit_item_id"]].free += row["amount"]
     made = refundable.restore(undone, rests, source=source, on=day, base_currency=own.currency)
     await outbox.record_many(act.tx, act.viewer, await allocations.post(act, list(made), before=[entry]))
+    await passing_on.restore(act, source)
     return id
 
 
@@ -314,10 +323,12 @@ async def dry_run(
         act = Act(Transaction(connection, zone), viewer)
         access.require_write(viewer, "Refund")
         payment = await records.shown(act, Payment, payment_id, field="paymentId")
+        passing_on.refuse_passed_on(payment, "refund")
         found = await refundable.of_payment(act, payment, holding=False)
+        passed = await passing_on.below(act, payment, holding=False)
         owed = {row["id"]: row for row in found.standing}
     currency = payment["currency"]
-    limit, parts = _chosen(payment, found, None if amount is None else (amount, currency), allocation_ids)
+    limit, parts = _chosen(payment, found, passed.most, None if amount is None else (amount, currency), allocation_ids)
     undoes = [
         {
             "allocationId": api_id(Allocation.__name__, part.row["id"]),
@@ -326,7 +337,15 @@ async def dry_run(
         }
         for part in parts
     ]
-    return {"amount": _money(limit, currency), "unallocated": _money(found.free, currency), "undoes": undoes}
+    taken_back = (
+        max(limit - found.free - sum(part.taken for part in parts), limit * 0) if not allocation_ids else limit * 0
+    )
+    return {
+        "amount": _money(limit, currency),
+        "unallocated": _money(found.free, currency),
+        "undoes": undoes,
+        "takenBack": _money(taken_back, currency),
+    }
 
 
 def _documents(allocation: Row) -> dict[str, str | None]:

@@ -19,7 +19,7 @@ COST = "('COST')"
 REST = "('UNEARNED', 'CREDIT')"
 MONEY = "('BANK', 'CLEARING')"
 INCOMING = "('BANK', 'CLEARING', 'ARRIVED')"
-SETTLING = "('UNEARNED', 'CREDIT', 'EXCHANGE', 'TRANSFER')"
+SETTLING = "('UNEARNED', 'CREDIT', 'EXCHANGE')"
 REFUND = f"debit IN {REST} AND credit IN {MONEY}"
 
 
@@ -40,8 +40,10 @@ VALUES = {
     f" - (debit = 'RECEIVABLE' AND credit IN {SETTLING})::integer)",
 }
 ACCOUNTS = """
-    CASE WHEN p.debit = 'TRANSFER' AND EXISTS (SELECT FROM ledger_entries r WHERE r.owner_id = p.owner_id AND r.id = p.entry_id
-        AND r.key = 'received ' || r.source_id) THEN 'ARRIVED' ELSE p.debit END AS debit, p.credit"""
+    CASE WHEN p.debit = 'TRANSFER' AND EXISTS (
+        SELECT FROM ledger_entries r JOIN payments paid ON paid.customer_id = r.owner_id AND paid.id = r.source_id AND paid.suspense_id IS NOT NULL
+        WHERE r.owner_id = p.owner_id AND r.id = p.entry_id AND r.key = 'received ' || r.source_id
+    ) THEN 'ARRIVED' ELSE p.debit END AS debit, p.credit"""
 """Money that was nobody's arrives over TRANSFER. What else goes over it is no money: from a parent, between merged customers."""
 
 ORDER = f"""

@@ -17,7 +17,7 @@ from crmgql.records import money, records
 from crmgql.records.records import Act, Row
 
 # Parameters: customer, the payment's currency, payment or null for the customer's credit, order and invoice or null for all, the currency of
-# what is owed. What is left, then what is open: by the days on which it is due, or was ordered where it has none yet.
+# what is owed, who owes it. What is left, then what is open: by the days on which it is due, or was ordered where it has none yet.
 RESTS = """
 SELECT i.id, i.purpose, NULL::uuid AS order_id, NULL::uuid AS invoice_id, i.payment_id, i.credit_note_id, i.opened_on,
     i.opened_on AS day, NULL::timestamptz AS ordered_at
@@ -27,7 +27,7 @@ UNION ALL
 SELECT i.id, i.purpose, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, coalesce(i.due_on, (o.ordered_at AT TIME ZONE 'UTC')::date),
     o.ordered_at
 FROM open_items i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
-WHERE i.owner_id = $1 AND i.currency = $6 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
+WHERE i.owner_id = $7 AND i.currency = $6 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
     AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
     AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5)
 ORDER BY day, ordered_at, order_id, id"""
@@ -98,10 +98,11 @@ async def _order(act: Act, id: UUID, alone: bool, *, field: str) -> Row:
 async def rests(act: Act, of: Row, named: Named | None, *, payment_id: UUID | None) -> tuple[list[Side], list[Side]]:
     """What is open, and what is left of a payment, or without one of all credit, of the customer and in the currency `of`; locked.
 
-    What is for an order or an invoice that the viewer may not see is left alone.
+    What is named may be owed by another customer. What is for an order or an invoice that the viewer may not see is left alone.
     """
     documents = (None, None, of["currency"]) if named is None else (named.order_id, named.invoice_id, named.currency)
-    given = (of["customer_id"], of["currency"], payment_id, *documents)
+    owing = of["customer_id"] if named is None else named.customer_id
+    given = (of["customer_id"], of["currency"], payment_id, *documents, owing)
     found = await act.tx.connection.fetch(RESTS, *given)
     for model, column in ((Order, "order_id"), (Invoice, "invoice_id")):
         seen = await records.visible_many(act, model, [row[column] for row in found if row[column] is not None])

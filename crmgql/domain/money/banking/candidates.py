@@ -41,7 +41,8 @@ SELECT p.id, p.customer_id, p.currency, p.amount AS open, coalesce(p.received_at
 FROM payments p JOIN customers c ON c.id = p.customer_id
     LEFT JOIN orders o ON o.customer_id = p.customer_id AND o.id = p.order_id
     LEFT JOIN invoices v ON v.customer_id = p.customer_id AND v.id = p.invoice_id
-WHERE p.status IN ('PENDING', 'RECEIVED') AND p.provider IS NULL AND p.suspense_id IS NULL AND p.amount > 0 AND p.currency = ANY ($1)
+WHERE p.status IN ('PENDING', 'RECEIVED') AND p.provider IS NULL AND p.suspense_id IS NULL AND p.paid_from_id IS NULL
+    AND p.amount > 0 AND p.currency = ANY ($1)
     AND p.method IN ('BANK_TRANSFER', 'DIRECT_DEBIT', 'BOLETO', 'CHECK', 'OTHER')
     AND (p.status = 'PENDING' OR p.received_at >= $2::date AND p.received_at < $3::date + 1)
     AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payment_id = p.id)
