@@ -74,7 +74,7 @@ declare(
     f"""{COMMON} {CUSTOMERS[Reach.ALL]}
     owner.assign ticket.assign leadQueue.assign
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
-    order.read order.write credit.approve payment.read payment.write rate.write period.write period.adjust
+    order.read order.write credit.approve customer.merge payment.read payment.write rate.write period.write period.adjust
     suspense.read writeOff.approve ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
      bank.read bank.write reconciliation.read reconciliation.write commission.read
     task.read.own job.read.own email.read.own audit.read

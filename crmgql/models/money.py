@@ -164,6 +164,8 @@ class Allocation(Record):
 
     `amount` is in the order's or invoice's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
     are the exchange rates of the two; without them the base currency's own, or the two amounts were given.
+
+    What was taken over from a merged customer names no document: those are the merged one's, as the item's entry says.
     """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
@@ -196,8 +198,7 @@ class Allocation(Record):
         constraints = [
             check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
             check("allocations_paid", ONE_CURRENCY),
-            check("allocations_owed", "num_nonnulls(order_id, invoice_id) > 0"),
-            check("allocations_source", "num_nonnulls(payment_id, credit_note_id) = 1"),
+            check("allocations_source", "num_nonnulls(payment_id, credit_note_id) <= 1"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
             unique("allocations_customer_id", "customer_id", "id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
@@ -272,7 +273,6 @@ class WriteOff(Record):
         table = "write_offs"
         constraints = [
             check("write_offs_amount_positive", "amount > 0"),
-            check("write_offs_owed", "num_nonnulls(order_id, invoice_id) > 0"),
             check("write_offs_account", one_of("account", WriteOffAccount)),
             unique("write_offs_entry_once", "customer_id", "entry_id"),
             unique("write_offs_undone_once", "customer_id", "undoes_id"),

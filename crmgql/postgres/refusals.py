@@ -39,6 +39,7 @@ REASONS = {
     "payments_suspense_kept": PAYMENT,
     "payments_passed_on_posted": PAYMENT,
     "payments_paid_from_kept": PAYMENT,
+    "customers_merged_circle": "A customer would live on in itself",
     "postings_transfer": "What one customer gives would not be what another takes",
     "write_offs_posted": WRITE_OFF,
     "write_offs_recorded": WRITE_OFF,

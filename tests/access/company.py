@@ -235,11 +235,15 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
     for number, (name, owner) in enumerate(zip(NAMES, OWNERS, strict=True), 1):
         currency = CURRENCIES[number % 4]
         parent = dice.below(len(NAMES)) + 1
+        kind, status = dice.pick(("COMPANY", "PERSON")), dice.pick(("PROSPECT", "CUSTOMER", "DORMANT", "CHURNED"))
+        merged = number - 3 if number % 7 == 0 else None
         made["customers"].append(
             {
                 "name": name,
-                "kind": dice.pick(("COMPANY", "PERSON")),
-                "status": dice.pick(("PROSPECT", "CUSTOMER", "DORMANT", "CHURNED")),
+                "kind": kind,
+                "status": "MERGED" if merged else status,
+                "merged_into_id": key("customers", merged),
+                "merge_reason": "Twice" if merged else None,
                 "email": f"{dice.pick('abc')}@shop.example" if number % 3 else None,
                 "phone": f"+49 {number % 3}" if number % 2 else None,
                 "industry": ("retail", "100%_wool", None)[number % 3],

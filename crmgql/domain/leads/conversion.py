@@ -146,7 +146,7 @@ def _as_customer(lead: Row) -> dict[str, Any]:
 
 async def _contact(act: Act, lead: Row, customer_id: UUID) -> UUID:
     """The customer's contact with the lead's e-mail address, or a new one, which is the primary contact if there is none."""
-    await records.visible(act, Customer, customer_id, field="customerId")
+    await customers.living(act, customer_id, field="customerId")
     if emails := _emails(lead):
         known: UUID | None = await act.tx.connection.fetchval(CONTACT, customer_id, emails)
         if known is not None:

@@ -113,7 +113,9 @@ def make(
     else:
         postings = list(exchanging.exchanged(part, paid.rest, owed.rest, base_currency))
     kind = "payment.allocated" if paid.documents["payment_id"] else "credit.allocated"
-    entry = Entry(kind, f"allocated {id}", source or _document(paid.documents), on, postings, customer_id=customer_id)
+    entry = Entry(
+        kind, f"allocated {id}", source or _document(paid.documents, customer_id), on, postings, customer_id=customer_id
+    )
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -193,10 +195,12 @@ def _paid(made: Sequence[Made]) -> dict[UUID, Owed]:
     return found
 
 
-def _document(paid: Row) -> Document:
-    """What an allocation takes from."""
+def _document(paid: Row, customer_id: UUID) -> Document:
+    """What an allocation takes from: credit that was taken over from a merged customer is of the customer."""
     payment_id, credit_note_id = (paid[column] for column in PAID)
-    return ("Payment", payment_id) if payment_id else ("CreditNote", credit_note_id)
+    if payment_id:
+        return ("Payment", payment_id)
+    return ("CreditNote", credit_note_id) if credit_note_id else ("Customer", customer_id)
 
 
 def _event(row: Row) -> outbox.Entry:
@@ -352,7 +356,7 @@ async def undoing(
     days = {row["entry_id"]: max(on or act.today, row["allocated_on"]) for row in rows}
     reversals = await book.reversals(act, days, kind="payment.unallocated") if rows else []
     entries = {each.reverses_id: each for each in reversals}
-    return [_undoing(row, entries[row["entry_id"]], source or _document(row)) for row in rows]
+    return [_undoing(row, entries[row["entry_id"]], source or _document(row, row["customer_id"])) for row in rows]
 
 
 def _undoing(row: Row, entry: Entry, source: Document) -> Made:

@@ -138,8 +138,8 @@ async def _item(act: Act, dispute: Row) -> tuple[Rest, Any]:
 
 
 async def lose(act: Act, *, id: UUID, ended_at: datetime | None = None, expected_version: int | None = None) -> UUID:
-    """The money is gone: it is taken from what is left of the payment, then from what it settled, the latest allocations first, then
-    what it passed on to other customers comes back for it.
+    """The money is gone: it is taken from what is left of the payment, and of what it passed on to other customers; then from what it
+    settled, the latest allocations first; then from what those settled with it.
 
     What was refunded, or is held by a refund, is not there any more: that the customer has twice, and owes. Raises
     `IllegalTransition`, `PeriodClosed`.
@@ -153,11 +153,11 @@ async def lose(act: Act, *, id: UUID, ended_at: datetime | None = None, expected
     day = max(day_of(after["ended_at"], own.zone), since, found.since)
     source = ("Dispute", id)
     passed = await passing_on.below(act, payment)
-    missing = dispute["amount"] - found.free - sum((row["paid_amount"] for row in found.standing), Decimal(0))
+    parts = refundable.choose(dispute["amount"] - found.free - passed.free, found.standing)
+    missing = dispute["amount"] - found.free - sum((part.taken for part in parts), Decimal(0))
     if passed.holders and missing > 0:
         await passing_on.reclaim(act, payment, passed, missing, source=source, on=day)
         found = await refundable.of_payment(act, payment)
-    parts = refundable.choose(dispute["amount"] - found.free, found.standing)
     made = await refundable.undo(act, found, parts, source=source, on=day, base_currency=own.currency)
     postings = list(_taken(dispute["amount"], disputed, found, own.currency))
     owed, opens = disputed.open, []

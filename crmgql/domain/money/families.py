@@ -24,10 +24,12 @@ from crmgql.records import money, records
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
-# Parameters: payment, order, invoice. Whether the payment's customer is above the one that owes.
+# Parameters: payment, order, invoice. Whether the payment's customer is above the one that owes, which is who a merged one lives on in.
 IS_ABOVE = """
 WITH RECURSIVE owed AS (
-    SELECT customer_id AS id FROM orders WHERE id = $2 UNION ALL SELECT customer_id FROM invoices WHERE id = $3
+    SELECT lives_on_in(customer_id) AS id FROM orders WHERE id = $2
+    UNION ALL
+    SELECT lives_on_in(customer_id) FROM invoices WHERE id = $3
 ), above AS (
     SELECT parent_id FROM customers JOIN owed USING (id)
     UNION

@@ -67,16 +67,17 @@ WHERE e.customer_id BETWEEN $1 AND $2 AND e.status = 'WAITING' AND e.kind = 'PAY
     AND (e.amount, e.currency) <> (p.amount, p.currency)
 ORDER BY p.id, e.id DESC"""
 
-# Orders on hold are not asked for.
+# Orders on hold are not asked for. What was taken over from a merged customer is found with the customer.
 OVERDUE = f"""
 SELECT '{Kind.OVERDUE}' AS kind, item.customer_id AS owner_id, item.customer_id,
-    CASE WHEN item.invoice_id IS NULL THEN 'Order' ELSE 'Invoice' END AS subject_type, coalesce(item.invoice_id, item.order_id) AS subject_id,
+    CASE WHEN item.invoice_id IS NOT NULL THEN 'Invoice' WHEN item.order_id IS NOT NULL THEN 'Order' ELSE 'Customer' END AS subject_type,
+    coalesce(item.invoice_id, item.order_id, item.customer_id) AS subject_id,
     sum(item.open) AS amount, item.currency, concat(sum(item.open), ' ', item.currency, ' is due since ', min(item.due_on), '.') AS finding
 FROM open_items item
 WHERE item.owner_id BETWEEN $1 AND $2 AND item.purpose = 'RECEIVABLE' AND item.open > 0 AND item.due_on < $3::date
-    AND num_nonnulls(item.invoice_id, item.order_id) > 0 AND NOT EXISTS (
+    AND item.dispute_id IS NULL AND item.customer_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM orders WHERE orders.customer_id = item.customer_id AND orders.id = item.order_id AND orders.status = 'UNAVAILABLE')
-GROUP BY item.customer_id, item.invoice_id, coalesce(item.invoice_id, item.order_id), item.currency"""
+GROUP BY item.customer_id, item.invoice_id, item.order_id, item.currency"""
 
 UNUSUAL = f"""
 WITH usual AS MATERIALIZED (

@@ -1,14 +1,14 @@
 """Money that a payment passes on to another customer: to a subsidiary for which it pays, to a customer that this one became.
 
 What is passed on is a payment of the other customer, `paid_from` the one that gave it; it takes over as much at the same base amount,
-over TRANSFER, and is allocated as any other. It comes back when the money has to go back: what is left of it first, then what it
-settled, the latest first, then what it passed on itself. Always holds: over all owners TRANSFER is nothing. Set-based: the same number
+over TRANSFER, and is allocated as any other. It comes back when the money has to go back: what is left first, wherever it is, then
+what was settled, the latest first. Always holds: over all owners TRANSFER is nothing. Set-based: the same number
 of statements for one payment and for five hundred.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -130,17 +130,12 @@ class Holder:
     below: list[Holder] = field(default_factory=list)
 
     @property
-    def own(self) -> Decimal:
-        return sum((rest.free for rest in self.rests), sum((row["paid_amount"] for row in self.standing), Decimal(0)))
+    def free(self) -> Decimal:
+        return sum((rest.free for rest in self.rests), Decimal(0))
 
     @property
-    def most(self) -> Decimal:
-        return self.own + most(self.below)
-
-
-def most(holders: Iterable[Holder]) -> Decimal:
-    """What all of them can give back. Pure."""
-    return sum((each.most for each in holders), Decimal(0))
+    def settled(self) -> Decimal:
+        return sum((row["paid_amount"] for row in self.standing), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +148,36 @@ class Return:
 
 
 def returns(need: Decimal, holders: Iterable[Holder]) -> list[Return]:
-    """Who gives how much back until the need is covered, those that have it from others behind these. Pure."""
+    """Who gives how much back until the need is covered: what is left of any of them first, then what they settled. What gives on comes
+    before what it gives to. Pure."""
+    first = list(holders)
+    everyone = [each for holder in first for each in _all(holder)]
+    own: dict[UUID, tuple[Decimal, Decimal]] = {}
+    for each in everyone:
+        own[each.row["id"]] = (max(min(need, each.free), Decimal(0)), Decimal(0))
+        need -= own[each.row["id"]][0]
+    for each in everyone:
+        free, settled = own[each.row["id"]][0], max(min(need, each.settled), Decimal(0))
+        own[each.row["id"]] = (free, settled)
+        need -= settled
     found: list[Return] = []
-    for holder in holders:
-        amount = min(need, holder.most)
-        if amount > 0:
-            found += returns(amount - holder.own, holder.below)
-            free = sum((rest.free for rest in holder.rests), Decimal(0))
-            found.append(Return(holder, amount, refundable.choose(amount - free, holder.standing)))
-            need -= amount
+    for holder in first:
+        _return(holder, own, found)
     return found
+
+
+def _all(holder: Holder) -> Iterator[Holder]:
+    yield holder
+    for each in holder.below:
+        yield from _all(each)
+
+
+def _return(holder: Holder, own: Mapping[UUID, tuple[Decimal, Decimal]], found: list[Return]) -> Decimal:
+    free, settled = own[holder.row["id"]]
+    amount = sum((_return(each, own, found) for each in holder.below), free + settled)
+    if amount > 0:
+        found.append(Return(holder, amount, refundable.choose(settled, holder.standing)))
+    return amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +190,12 @@ class PassedOn:
     all: list[Holder]
 
     @property
+    def free(self) -> Decimal:
+        return sum((each.free for each in self.all), Decimal(0))
+
+    @property
     def most(self) -> Decimal:
-        return most(self.holders)
+        return sum((each.settled for each in self.all), self.free)
 
 
 NOTHING = PassedOn([], {}, [])
@@ -220,7 +239,7 @@ async def reclaim(act: Act, payment: Row, found: PassedOn, need: Decimal, *, sou
     above = await _unearned(act, {each.holder.row["paid_from_id"] for each in wanted})
     rests = {each.row["id"]: each.rests for each in found.all}
     entries: list[Entry] = []
-    for each in wanted:  # what gives on comes before what it gives to
+    for each in wanted:
         holder, key = each.holder, f"taken back {each.holder.row['id']} {source[1]}"
         to = next(iter(rests.get(holder.row["paid_from_id"], [])), above[holder.row["paid_from_id"]])
         back, given = both(each.amount, holder.rests, to, own.currency)

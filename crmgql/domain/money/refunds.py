@@ -15,6 +15,7 @@ from uuid import UUID
 from crmgql import access
 from crmgql.db import Database, Transaction
 from crmgql.domain.money import allocations, passing_on, refundable
+from crmgql.domain.money.passing_on import PassedOn
 from crmgql.domain.money.refundable import Part, Refundable
 from crmgql.errors import BadUserInput, IllegalTransition, NotFound, RefundExceedsReceived
 from crmgql.events import outbox
@@ -68,8 +69,8 @@ async def request(
     """Asks for a refund of a payment, or of a customer's credit; the money is held until the refund ends.
 
     Without an amount it is all that the named allocations settle, else all that can be refunded of the payment. What is
-    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first, then what it passed
-    on to other customers comes back. Method and
+    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first; before that comes
+    back what is left of what it passed on to other customers, and after that what those settled with it. Method and
     provider are the payment's, unless a method is given. Raises `RefundExceedsReceived`, `IllegalTransition`, `CurrencyMismatch`,
     `PeriodClosed`.
     """
@@ -113,7 +114,7 @@ async def _make(
         passing_on.refuse_passed_on(payment, "refund")
         found = await refundable.of_payment(act, payment)
         passed = await passing_on.below(act, payment)
-        limit, parts = _chosen(payment, found, passed.most, amount, allocation_ids)
+        limit, parts = _chosen(payment, found, passed, amount, allocation_ids)
         values = values if "method" in values else _like(payment) | values
         customer_id, currency = payment["customer_id"], payment["currency"]
     elif customer_id is not None:
@@ -125,7 +126,8 @@ async def _make(
         raise BadUserInput("Say by which method a customer's credit is refunded.", field="method")
     values |= {"customer_id": customer_id, "payment_id": payment_id, "amount": limit, "currency": currency}
     refund = await records.create(act, Refund, values, kind=kind, conflicts=CONFLICTS, payload=_payload(values))
-    if payment_id is not None and (missing := limit - found.free - sum(part.taken for part in parts)) > 0:
+    missing = limit - found.free - sum((part.taken for part in parts), Decimal(0))
+    if payment_id is not None and not allocation_ids and missing > 0:
         day = day_of(refund["ended_at"] or act.now, (await book.company_of(act)).zone)
         await passing_on.reclaim(act, payment, passed, missing, source=("Refund", refund["id"]), on=day)
         found = await refundable.of_payment(act, payment)
@@ -158,7 +160,7 @@ def _payload(refund: Row) -> Row:
 
 
 def _chosen(
-    payment: Row, found: Refundable, passed_on: Decimal, amount: Money | None, allocation_ids: Sequence[UUID] | None
+    payment: Row, found: Refundable, passed: PassedOn, amount: Money | None, allocation_ids: Sequence[UUID] | None
 ) -> tuple[Decimal, list[Part]]:
     """How much is refunded, and which allocations are undone for it; what is missing then was passed on. Raises as `request`."""
     if payment["status"] != "RECEIVED":
@@ -168,7 +170,7 @@ def _chosen(
     currency, nothing = payment["currency"], money.rounded(Decimal(0), payment["currency"])
     named = _named(found.standing, allocation_ids)
     allocated = sum((row["paid_amount"] for row in named or found.standing), nothing)
-    most = found.free + allocated + (0 if named else passed_on)
+    most = found.free + allocated + (0 if named else passed.most)
     if amount is None:
         limit = allocated if named else most
     else:
@@ -176,7 +178,7 @@ def _chosen(
     if limit > most or limit <= 0:
         what = "the payment, with these allocations undone," if named else "the payment"
         raise _exceeds(what, most, currency, field="paymentId" if amount is None else "amount")
-    return limit, refundable.choose(limit if named else limit - found.free, named or found.standing)
+    return limit, refundable.choose(limit if named else limit - found.free - passed.free, named or found.standing)
 
 
 def _named(standing: Sequence[Row], ids: Sequence[UUID] | None) -> list[Row]:
@@ -328,7 +330,7 @@ async def dry_run(
         passed = await passing_on.below(act, payment, holding=False)
         owed = {row["id"]: row for row in found.standing}
     currency = payment["currency"]
-    limit, parts = _chosen(payment, found, passed.most, None if amount is None else (amount, currency), allocation_ids)
+    limit, parts = _chosen(payment, found, passed, None if amount is None else (amount, currency), allocation_ids)
     undoes = [
         {
             "allocationId": api_id(Allocation.__name__, part.row["id"]),

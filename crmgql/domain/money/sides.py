@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from crmgql.records import money, records
 from crmgql.records.records import Act, Row
 
 # Parameters: customer, the payment's currency, payment or null for the customer's credit, order and invoice or null for all, the currency of
-# what is owed, who owes it. What is left, then what is open: by the days on which it is due, or was ordered where it has none yet.
+# what is owed, who owes it, the items that took over what is named. What is left, then what is open: by the days on which it is due, or was ordered where it has none yet.
 RESTS = """
 SELECT i.id, i.purpose, NULL::uuid AS order_id, NULL::uuid AS invoice_id, i.payment_id, i.credit_note_id, i.opened_on,
     i.opened_on AS day, NULL::timestamptz AS ordered_at
@@ -28,9 +28,15 @@ SELECT i.id, i.purpose, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, coale
     o.ordered_at
 FROM open_items i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
 WHERE i.owner_id = $7 AND i.currency = $6 AND i.open > 0 AND i.purpose = 'RECEIVABLE'
-    AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
-    AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5)
+    AND CASE WHEN i.order_id IS NULL THEN i.dispute_id IS NULL ELSE o.committed END
+    AND ($4::uuid IS NULL OR i.order_id = $4) AND ($5::uuid IS NULL OR i.invoice_id = $5) AND ($8::uuid[] IS NULL OR i.id = ANY ($8))
 ORDER BY day, ordered_at, order_id, id"""
+# Parameters: customer, order, invoice. Who owes it now, and the items that took it over, where the customer was merged.
+TAKEN_OVER = """
+SELECT lives_on_in(c.id) AS customer_id, coalesce(array_agg(heir.id) FILTER (WHERE heir.id IS NOT NULL), '{}') AS item_ids
+FROM customers c LEFT JOIN open_items i ON i.customer_id = c.id AND (i.order_id = $2 OR i.invoice_id = $3) AND i.purpose = 'RECEIVABLE'
+    LEFT JOIN LATERAL (SELECT id FROM taken_over(i.id) AS _(id)) AS heir ON true
+WHERE c.id = $1 AND c.merged_into_id IS NOT NULL GROUP BY c.id"""
 OWED = ("order_id", "invoice_id")
 PAID = ("payment_id", "credit_note_id")
 """The documents of a side, of which each item names at least one."""
@@ -48,13 +54,17 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An order or an invoice that is to be settled: what it is called, the input's field, and which of the two."""
+    """An order or an invoice that is to be settled: what it is called, the input's field, and which of the two.
+
+    `customer_id`: who owes it. Where the customer was merged, that is the one that it lives on in, and `item_ids` is what took over.
+    """
 
     noun: str
     customer_id: UUID
     currency: str
     order_id: UUID | None = None
     invoice_id: UUID | None = None
+    item_ids: tuple[UUID, ...] | None = None
 
     @property
     def field(self) -> str:
@@ -72,21 +82,31 @@ async def to_settle(
         raise BadUserInput("Name an order or an invoice, not both.", field="invoiceId")
     if order_id is not None:
         order = await _order(act, order_id, alone, field="orderId")
+        named = await _owing(act, Named("order", order["customer_id"], order["currency"], order_id=order_id))
         if customer_id is not None:
-            records.require_same_customer(order, customer_id, field="orderId")
+            records.require_same_customer({"customer_id": named.customer_id}, customer_id, field="orderId")
         if order["status"] in ("DRAFT", "CANCELLED"):
             raise IllegalTransition(f"A {order['status']} order is not owed; confirm it first.", field="orderId")
-        return Named("order", order["customer_id"], order["currency"], order_id=order_id)
+        return named
     if invoice_id is not None:
         invoice = await records.visible(act, Invoice, invoice_id, field="invoiceId", steady=True)
+        named = await _owing(act, Named("invoice", invoice["customer_id"], invoice["currency"], invoice_id=invoice_id))
         if customer_id is not None:
-            records.require_same_customer(invoice, customer_id, field="invoiceId")
+            records.require_same_customer({"customer_id": named.customer_id}, customer_id, field="invoiceId")
         if invoice["status"] != "ISSUED":
             raise IllegalTransition(f"A {invoice['status']} invoice is not owed; issue it first.", field="invoiceId")
         if invoice["order_id"] is not None:
             await _order(act, invoice["order_id"], alone, field="invoiceId")
-        return Named("invoice", invoice["customer_id"], invoice["currency"], invoice_id=invoice_id)
+        return named
     return None
+
+
+async def _owing(act: Act, named: Named) -> Named:
+    """The same, as it is owed since its customer was merged."""
+    found = await act.tx.connection.fetchrow(TAKEN_OVER, named.customer_id, named.order_id, named.invoice_id)
+    if found is None:
+        return named
+    return replace(named, customer_id=found["customer_id"], item_ids=tuple(found["item_ids"]))
 
 
 async def _order(act: Act, id: UUID, alone: bool, *, field: str) -> Row:
@@ -100,9 +120,13 @@ async def rests(act: Act, of: Row, named: Named | None, *, payment_id: UUID | No
 
     What is named may be owed by another customer. What is for an order or an invoice that the viewer may not see is left alone.
     """
-    documents = (None, None, of["currency"]) if named is None else (named.order_id, named.invoice_id, named.currency)
+    item_ids = None if named is None else named.item_ids
+    if named is None or item_ids is not None:
+        documents = (None, None, of["currency"] if named is None else named.currency)
+    else:
+        documents = (named.order_id, named.invoice_id, named.currency)  # type: ignore[assignment]
     owing = of["customer_id"] if named is None else named.customer_id
-    given = (of["customer_id"], of["currency"], payment_id, *documents, owing)
+    given = (of["customer_id"], of["currency"], payment_id, *documents, owing, item_ids)
     found = await act.tx.connection.fetch(RESTS, *given)
     for model, column in ((Order, "order_id"), (Invoice, "invoice_id")):
         seen = await records.visible_many(act, model, [row[column] for row in found if row[column] is not None])

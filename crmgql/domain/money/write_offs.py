@@ -32,21 +32,23 @@ from crmgql.records.records import Act, Row
 
 NOTHING = Decimal(0)
 Document = tuple[UUID | None, UUID | None]
-"""An order and an invoice."""
+"""An order and an invoice, or in the invoice's place the receivable that has neither."""
 
 LONGEST_REASON = 1000
 
-# Parameters: customer, order or invoice, the other null. What is open of it, by due date.
+# Parameters: customer, order or invoice, the other null, or the items that took it over. What is open of it, by due date.
 OPEN = """
 SELECT id, order_id, invoice_id, opened_on FROM open_items
-WHERE owner_id = $1 AND customer_id = $1 AND ($2::uuid IS NULL OR order_id = $2) AND ($3::uuid IS NULL OR invoice_id = $3)
+WHERE owner_id = $1 AND customer_id = $1 AND CASE WHEN $4::uuid[] IS NULL
+        THEN ($2::uuid IS NULL OR order_id = $2) AND ($3::uuid IS NULL OR invoice_id = $3) ELSE id = ANY ($4) END
     AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
-# Parameters: customers, orders, and invoices without one. What is written off of each, by invoice, and not undone.
+# Parameters: customers, orders, invoices without one, and receivables without either. What is written off of each, by invoice, and not undone.
 LIVE = """
-SELECT w.order_id, w.invoice_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
+SELECT w.order_id, own.invoice_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
 FROM unnest($1::uuid[], $2::uuid[]) AS o(customer_id, id) JOIN write_offs w ON w.customer_id = o.customer_id
-    AND (w.order_id = o.id OR w.order_id IS NULL AND w.invoice_id = o.id)
-GROUP BY w.order_id, w.invoice_id"""
+    AND (w.order_id = o.id OR w.order_id IS NULL AND coalesce(w.invoice_id, w.item_id) = o.id)
+    CROSS JOIN LATERAL (SELECT coalesce(w.invoice_id, CASE WHEN w.order_id IS NULL THEN w.item_id END) AS invoice_id) AS own
+GROUP BY w.order_id, own.invoice_id"""
 # Parameters: customers, their allocations. What completes these and is not undone.
 COMPLETING = """
 SELECT w.* FROM write_offs w JOIN unnest($1::uuid[], $2::uuid[]) AS a(customer_id, id) ON a.customer_id = w.customer_id AND a.id = w.allocation_id
@@ -92,13 +94,14 @@ class Owed:
     allocation_id: UUID | None = None
 
     @property
-    def whole(self) -> UUID:
-        """The order, or the invoice that has none."""
-        return self.documents["order_id"] or self.documents["invoice_id"]  # type: ignore[no-any-return]
+    def whole(self) -> UUID | None:
+        """The order, or the invoice that has none; what was taken over from a merged customer stands by itself."""
+        return self.documents["order_id"] or self.documents["invoice_id"] or self.rest.account.item_id
 
     @property
     def document(self) -> Document:
-        return self.documents["order_id"], self.documents["invoice_id"]
+        order_id, invoice_id = self.documents["order_id"], self.documents["invoice_id"]
+        return order_id, invoice_id or (None if order_id else self.rest.account.item_id)
 
 
 async def write_off(
@@ -119,7 +122,7 @@ async def write_off(
     named = await sides.to_settle(act, order_id, invoice_id, alone=True)
     if named is None:
         raise BadUserInput("Name the order or the invoice of which something is written off.", field="orderId")
-    found = await act.tx.connection.fetch(OPEN, named.customer_id, order_id, invoice_id)
+    found = await act.tx.connection.fetch(OPEN, named.customer_id, order_id, invoice_id, named.item_ids)
     rests = await items.lock(act, [row["id"] for row in found])
     owed = [Owed(named.customer_id, _documents(row), rests[row["id"]], row["opened_on"]) for row in found]
     made = await by_hand(act, owed, named, Short(amount, reason, account))

@@ -24,7 +24,7 @@ from tests.ledger.conftest import entry, usd
 from tests.schema import cases_invoices, cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import NOW, SECRET, World, money, uuid_of
+from tests.schema.world import NOW, SECRET, World, id_of, money, uuid_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "howto" / "money.md"
@@ -155,6 +155,27 @@ async def test_a_parent_pays_for_its_subsidiary(world: World) -> None:
         "payment": {"unallocated": {"amount": "0.00"}, "paidFrom": {"unallocated": {"amount": "2.50"}}},
         "userErrors": [],
     }
+
+
+async def test_two_customers_are_merged(world: World) -> None:
+    (merge,) = steps("Merge two customers")
+    payment, order = await prepaid(world)
+    known = (await world.ask(f'{{ payment(id: "{payment}") {{ customer {{ id }} }} }}', world.viewer()))["data"]
+    into = await world.customer()
+    answer = await world.ask(merge, world.viewer("FINANCE"), id=known["payment"]["customer"]["id"], into=into)
+    done = answer["data"]["customerMerge"]
+    assert done["userErrors"] == []
+    (merged,) = done["customer"].pop("merged")["nodes"]
+    assert done["customer"] == {"id": into, "outstanding": {"amount": "12.50"}, "unearned": {"amount": "5.00"}}
+    assert (merged["status"], merged["mergeReason"], len(merged["orders"]["nodes"])) == (
+        "MERGED",
+        "It was entered twice.",
+        1,
+    )
+    passed = await world.database.fetchval("SELECT id FROM payments WHERE paid_from_id = $1", uuid_of(payment))
+    show = "unallocated { amount }"
+    settled = await world.do("paymentAllocate", "FINANCE", show, id=id_of("Payment", passed), orderId=order)
+    assert settled.done == {"unallocated": {"amount": "0.00"}}
 
 
 async def test_what_nobody_pays_is_written_off(world: World) -> None:

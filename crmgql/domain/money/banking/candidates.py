@@ -24,15 +24,19 @@ NEAR = timedelta(days=30)
 # Parameters: the last line before, how many.
 LINES = """
 SELECT * FROM bank_lines WHERE status = 'OPEN' AND id > $1 ORDER BY id LIMIT $2"""
-# Parameters: currencies, how many. What is due first comes first.
+# Parameters: currencies, how many. What is due first comes first. What took over what a merged customer owed is called as that was.
 OWED = """
 SELECT i.id, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
     o.external_id AS order_name, v.number AS invoice_number, c.name
 FROM open_items i JOIN customers c ON c.id = i.customer_id
-    LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
-    LEFT JOIN invoices v ON v.customer_id = i.customer_id AND v.id = i.invoice_id
+    LEFT JOIN ledger_entries e ON num_nonnulls(i.order_id, i.invoice_id) = 0 AND e.owner_id = i.owner_id AND e.id = i.entry_id
+    LEFT JOIN open_items before ON e.kind = 'customer.tookOver' AND before.id = substr(e.key, length('took over ') + 1)::uuid
+    CROSS JOIN LATERAL (SELECT coalesce(before.customer_id, i.customer_id) AS customer_id, coalesce(before.order_id, i.order_id) AS order_id,
+        coalesce(before.invoice_id, i.invoice_id) AS invoice_id) AS document
+    LEFT JOIN orders o ON o.customer_id = document.customer_id AND o.id = document.order_id
+    LEFT JOIN invoices v ON v.customer_id = document.customer_id AND v.id = document.invoice_id
 WHERE i.purpose = 'RECEIVABLE' AND i.free > 0 AND i.currency = ANY ($1)
-    AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
+    AND CASE WHEN i.order_id IS NULL THEN i.dispute_id IS NULL ELSE o.committed END
 ORDER BY coalesce(i.due_on, i.opened_on), i.id LIMIT $2"""
 # Parameters: currencies, first and last day, how many. Payments by way of a bank that no line stands for yet.
 RECORDED = """
@@ -58,9 +62,12 @@ WHERE r.status IN ('REQUESTED', 'UNKNOWN', 'SUCCEEDED') AND r.provider IS NULL A
     AND (r.status <> 'SUCCEEDED' OR r.ended_at >= $2::date AND r.ended_at < $3::date + 1)
     AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.refund_id = r.id)
 ORDER BY r.requested_at, r.id LIMIT $4"""
-# Parameters: customers. The accounts that they paid from before.
+# Parameters: customers. The accounts that they, or those that were merged into them, paid from before.
 PAID_FROM = """
-SELECT DISTINCT customer_id, counterparty FROM bank_lines WHERE customer_id = ANY ($1) AND payment_id IS NOT NULL AND counterparty IS NOT NULL"""
+SELECT DISTINCT c.id AS customer_id, l.counterparty FROM (
+    SELECT id, id AS payer_id FROM customers WHERE id = ANY ($1) UNION ALL SELECT merged_into_id, id FROM customers WHERE merged_into_id = ANY ($1)
+) AS c JOIN bank_lines l ON l.customer_id = c.payer_id
+WHERE l.payment_id IS NOT NULL AND l.counterparty IS NOT NULL"""
 
 
 @dataclass(frozen=True, slots=True)
