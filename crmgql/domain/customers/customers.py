@@ -62,9 +62,10 @@ async def update(act: Act, *, id: UUID, expected_version: int | None = None, **c
     """Changes what is named; a change of status or owner has an event of its own kind."""
     access.require_write(act.viewer, "Customer")
     if changes.get("parent_id") is not None:
-        await living(act, changes["parent_id"], field="parentId")
         await records.check_parent(act, Customer, id, changes["parent_id"])
     customer = await records.lock(act, Customer, id, expected_version=expected_version)
+    if changes.get("parent_id") not in (None, customer["parent_id"]):
+        await living(act, changes["parent_id"], field="parentId")
     if "owner_id" in changes and changes["owner_id"] != customer["owner_id"]:
         await users.assignable(act, changes["owner_id"], field="ownerId")
         changes |= await _out_of_pool(act, customer, changes["owner_id"])
