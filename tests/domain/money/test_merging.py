@@ -13,10 +13,13 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
+from crmgql.domain.leads import conversion
 from crmgql.domain.money import allocations, credits, handing_over, merging, refunds, write_offs
+from crmgql.domain.pools import pools
 from crmgql.domain.sales import orders
-from crmgql.errors import BadUserInput, CrmError, CustomerMerged, PeriodClosed
+from crmgql.errors import BadUserInput, CrmError, CustomerMerged, IllegalTransition, PeriodClosed
 from tests.conftest import NOW, connect
+from tests.domain import work
 from tests.domain.money import test_histories as histories
 from tests.domain.money.test_allocations import RATE, seller, sums  # noqa: F401 - a fixture
 from tests.domain.money.test_families import Family, owned, settle
@@ -135,6 +138,47 @@ async def test_the_survivor_pays_what_the_other_owed(
         await settle(crm, await pay(crm, "9.00", customer_id=customer), third, "8.01")
     async with database.transaction():
         assert await broken(database) == []
+
+
+async def test_many_items_take_as_many_statements_as_one(crm: db.Database, database: asyncpg.Connection) -> None:
+    """Receivables, payments ahead and credit."""
+    counted = []
+    for number in (1, 20):
+        merged, into = await add_customer(database, "From"), await add_customer(database, "Into")
+        for _ in range(number):
+            await confirmed(crm, merged, "10.00")
+            await pay(crm, "3.00", customer_id=merged)
+            await pay(crm, "2.00", order_id=await confirmed(crm, merged, "1.00"))
+        asked: list[str] = []
+        async with acting(crm) as act:
+            act.tx.connection.add_query_logger(lambda record, asked=asked: asked.append(record.query))
+            await merging.merge(act, id=merged, into_id=into, reason="Twice.")
+        counted.append(len(asked))
+        assert (await owned(database, into))["RECEIVABLE"] == f"{10 * number}.00"
+    assert counted[0] == counted[1]
+
+
+async def test_more_than_go_at_once_go_one_after_another(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID, other: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handing_over, "MOST", 2)
+    for _ in range(5):
+        await confirmed(crm, other, "10.00")
+    await merge(crm, other, customer)
+    assert (await owned(database, customer)) == {"RECEIVABLE": "50.00", "TRANSFER": "-50.00"}
+
+
+async def test_no_pool_takes_it_and_leads_find_the_survivor(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID, other: UUID
+) -> None:
+    pool = await work.insert(database, "pools", name="Public", kind="CUSTOMER", reclaim_after_d=1)
+    await database.execute("UPDATE customers SET email = 'ann@acme.example' WHERE id = $1", other)
+    await merge(crm, other, customer)
+    with pytest.raises(IllegalTransition, match="lives on in"):
+        async with acting(crm) as act:
+            await pools.release(act, customer_id=other, pool_id=pool)
+    found = await database.fetch(conversion.BY_EMAIL, ["ann@acme.example"])
+    assert [row["id"] for row in found] == [customer]
 
 
 async def test_credit_of_both_is_one(
