@@ -29,8 +29,12 @@ OWED = """
 SELECT i.id, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
     o.external_id AS order_name, v.number AS invoice_number, c.name
 FROM open_items i JOIN customers c ON c.id = i.customer_id
-    LEFT JOIN ledger_entries e ON num_nonnulls(i.order_id, i.invoice_id) = 0 AND e.owner_id = i.owner_id AND e.id = i.entry_id
-    LEFT JOIN open_items before ON e.kind = 'customer.tookOver' AND before.id = substr(e.key, length('took over ') + 1)::uuid
+    LEFT JOIN LATERAL (
+        SELECT x.customer_id, x.order_id, x.invoice_id
+        FROM ledger_entries e JOIN open_items x ON x.id = substr(e.key, length('took over ') + 1)::uuid
+        WHERE num_nonnulls(i.order_id, i.invoice_id) = 0 AND e.owner_id = i.owner_id AND e.id = i.entry_id AND e.kind = 'customer.tookOver'
+        OFFSET 0
+    ) AS before ON true
     CROSS JOIN LATERAL (SELECT coalesce(before.customer_id, i.customer_id) AS customer_id, coalesce(before.order_id, i.order_id) AS order_id,
         coalesce(before.invoice_id, i.invoice_id) AS invoice_id) AS document
     LEFT JOIN orders o ON o.customer_id = document.customer_id AND o.id = document.order_id
