@@ -90,7 +90,7 @@ ENTRIES |= {
         "contracts",
         "contract_payments",
         under_customer("order.read"),
-        fields={"received": OWED},
+        fields={"received": OWED, "outstanding": OWED, "overdue": OWED},
         vouches=True,
     ),
     "Payment": Access("payments", "payments", under_customer("payment.read"), "payment.write", vouches=True),

@@ -353,6 +353,27 @@ PAYOUTS = """
     FULL JOIN posted ON posted.id = payout.id
     WHERE coalesce(posted.net, 0) IS DISTINCT FROM CASE payout.status WHEN 'PAID' THEN payout.net_amount ELSE payout.net_amount * 0 END
         OR coalesce(posted.fees, 0) <> CASE WHEN payout.status = 'PAID' AND NOT payout.fees_booked THEN payout.fees_amount ELSE 0 END"""
+# What a line is booked as has an entry that moved just its amount at the bank. A payout's line is the company's, as what is in suspense.
+BANK_LINES = """
+    WITH moved AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id, p.currency, sum(CASE p.debit WHEN 'BANK' THEN p.amount ELSE -p.amount END) AS amount
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND p.phase = 'POSTED' AND 'BANK' IN (p.debit, p.credit)
+            AND e.source_type IN ('Payment', 'Refund', 'SuspenseReceipt', 'Payout')
+        GROUP BY e.owner_id, e.id, e.source_id, p.currency
+    )
+    SELECT line.owner_id, line.id, line.status, line.amount, line.currency
+    FROM (
+        SELECT customer_id AS owner_id, id, status, amount, currency, coalesce(payment_id, refund_id) AS source_id
+        FROM public.bank_lines WHERE customer_id BETWEEN $1 AND $2
+        UNION ALL
+        SELECT books.company_id, l.id, l.status, l.amount, l.currency, coalesce(l.payout_id, l.suspense_id)
+        FROM public.books JOIN public.bank_lines AS l ON l.customer_id IS NULL AND l.status IN ('BOOKED', 'SUSPENSE')
+        WHERE books.company_id BETWEEN $1 AND $2
+    ) AS line
+    WHERE NOT EXISTS (
+        SELECT FROM moved WHERE moved.owner_id = line.owner_id AND moved.source_id = line.source_id
+            AND moved.currency = line.currency AND moved.amount = line.amount)"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -446,6 +467,11 @@ RULES = (
         "payouts",
         "'payout ', id, ' is ', coalesce(status, 'not there'), ' with ', net, ': in the books ', reached, ' reached the bank, and ', fees, ' is fees'",
         PAYOUTS,
+    ),
+    _rule(
+        "bankLines",
+        "'bank line ', id, ' is ', status, ' with ', amount, ' ', currency, ', and nothing of just that was posted at the bank for it'",
+        BANK_LINES,
     ),
     _rule(
         "anchored",

@@ -239,8 +239,8 @@ class Oracle:
 
     def own(self, kind: str, name: str, row: Row) -> Any:
         """What a row is filtered and ordered by under a name."""
-        if kind == "Customer" and name in rules.KEPT:
-            return self.values.kept(name, row)
+        if (kind, name) in rules.KEPT:
+            return self.values.kept(kind, name, row)
         return row[column(kind, name)]
 
     def cursor(self, kind: str, keys: list[tuple[str, bool]], row: Row) -> str:
@@ -331,8 +331,8 @@ class Oracle:
         if filter_type.name == "MoneyFilter":
             value = value if value is None else dict(value)
             wanted = None if value is None else value.pop("currency", None)
-            if kind == "Customer" and name in rules.KEPT:
-                kept = self.values.kept(name, row, wanted)
+            if (kind, name) in rules.KEPT:
+                kept = self.values.kept(kind, name, row, wanted)
                 return kept is not ... and _compared(kept, value, Decimal)
             amount, currency = money_columns(kind, name)
             return (wanted is None or row[currency] == wanted) and _compared(row[amount], value, Decimal)

@@ -150,6 +150,7 @@ ONE = {
     ("BankLine", "statement"): "BankStatement",
     ("BankLine", "suspense"): "SuspenseReceipt",
     ("BankSuggestion", "line"): "BankLine",
+    ("*", "payout"): "Payout",
     ("*", "refund"): "Refund",
 }
 MANY = {
@@ -158,6 +159,7 @@ MANY = {
     ("BankStatement", "lines"): ("BankLine", "statement_id", "-id"),
     ("BankLine", "suggestions"): ("BankSuggestion", "line_id", "n"),
     ("Customer", "merged"): ("Customer", "merged_into_id", "-id"),
+    ("Payout", "bankLines"): ("BankLine", "payout_id", "-id"),
     ("Customer", "subsidiaries"): ("Customer", "parent_id", "-id"),
     ("Customer", "contacts"): ("Contact", "customer_id", "-id"),
     ("Customer", "opportunities"): ("Opportunity", "customer_id", "-id"),

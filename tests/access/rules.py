@@ -189,8 +189,14 @@ FIGURES = {
 COSTS = {("Product", "cost"), ("Product", "margin"), ("OrderLine", "unitCost"), ("Order", "cost"), ("Order", "margin")}
 
 
-KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
-"""What customers are filtered and ordered by as it is kept for them; by who sees it of each customer that they see."""
+KEPT = {
+    *(
+        ("Customer", name)
+        for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned")
+    ),
+    *(("ContractPayment", name) for name in ("received", "outstanding", "overdue")),
+}
+"""What is filtered and ordered by as it is kept besides; by who sees it of each record that they see."""
 
 
 @dataclass
@@ -364,7 +370,7 @@ class Sight:
         if (kind, field) == ("User", "salary"):
             return bool(self.roles & {"ADMIN", "FINANCE"})
         trade = self.roles - {"MARKETER"}
-        if kind == "Customer" and field in KEPT and self.roles & SEE_ALL_CUSTOMERS and not trade & SEE_ALL_CUSTOMERS:
+        if (kind, field) in KEPT and self.roles & SEE_ALL_CUSTOMERS and not trade & SEE_ALL_CUSTOMERS:
             return False
         return self._may_ever(kind, field)
 
@@ -388,7 +394,7 @@ class Sight:
             return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
-        if (kind, field) == ("ContractPayment", "received"):
+        if kind == "ContractPayment" and field in ("received", "outstanding", "overdue"):
             return orders and payments
         if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments

@@ -26,6 +26,7 @@ BANK = (
         "bank_lines_payment_once",
         "bank_lines_refund_once",
         "bank_lines_suspense_once",
+        "bank_lines_payout_once",
     ),
     *("bank_suggestions_pkey", "bank_suggestions_n"),
 )

@@ -16,7 +16,11 @@ PACKAGE = Path(__file__).resolve().parents[2] / "crmgql"
 FREE = ("access/", "dev/", "migrations/", "models/people.py")
 """The rules, the enum that the API shows, and data of which people are a part."""
 
-ALERTED = {"models/opportunities.py": {"MANAGER"}, "domain/opportunities/stale.py": {"MANAGER"}}
+ALERTED = {
+    "models/opportunities.py": {"MANAGER"},
+    "domain/opportunities/stale.py": {"MANAGER"},
+    "domain/money/plan_alerts.py": {"MANAGER"},
+}
 """Whom an alert is for: the owner's manager, whatever their roles are."""
 
 GROUPED = {"domain/money/revenue_reports.py": {"SELLER"}}

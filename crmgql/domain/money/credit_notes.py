@@ -13,18 +13,19 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.money import crediting, numbers
-from crmgql.domain.money.crediting import Credit, Invoiced
+from crmgql.domain.money import crediting, numbers, write_offs
+from crmgql.domain.money.crediting import Credit, Invoiced, Owed
 from crmgql.domain.money.invoices import PARTIES
 from crmgql.domain.sales import deferrals, recognition
 from crmgql.domain.sales.recognition import Waiting
 from crmgql.errors import BadUserInput, Conflict, CreditExceedsInvoiced, IllegalTransition
+from crmgql.events import outbox
 from crmgql.ledger import book, items, periods, rates
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting, new_id, share
 from crmgql.models import CreditNote, CreditNoteLine, DocumentKind, Invoice, Purpose
-from crmgql.records import checks, money, records
+from crmgql.records import aside, checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
@@ -40,8 +41,17 @@ SELECT l.id, l.order_line_id, l.description, l.quantity, l.net_amount, coalesce(
 FROM invoice_lines l LEFT JOIN credit_note_lines c ON c.customer_id = l.customer_id AND c.invoice_line_id = l.id
 WHERE l.customer_id = $1 AND l.invoice_id = $2 GROUP BY l.id"""
 HOLD_ORDER = "SELECT FROM orders WHERE customer_id = $1 AND id = $2 FOR NO KEY UPDATE"
-OPEN = """
-SELECT id FROM open_items WHERE customer_id = $1 AND invoice_id = $2 AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
+# Parameters: customer, invoice, its order or null. The receivables of the invoice, then what is owed for its order apart from invoices:
+# what of the invoice was settled before it was issued is there, if it is owed again.
+OWED = """
+SELECT id, NULL::numeric AS most, 0::numeric AS kept, due_on FROM open_items
+WHERE customer_id = $1 AND invoice_id = $2 AND purpose = 'RECEIVABLE'
+UNION ALL
+SELECT i.id, (SELECT sum(paid_before_amount) FROM instalments WHERE customer_id = $1 AND invoice_id = $2),
+    o.total_amount - o.invoiced_amount, NULL
+FROM orders o JOIN open_items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.invoice_id IS NULL AND i.purpose = 'RECEIVABLE'
+WHERE o.customer_id = $1 AND o.id = $3
+ORDER BY due_on, id"""
 # Parameters: customer, order. The rate that the order is booked at.
 RATE = "SELECT rate FROM revenue_records WHERE customer_id = $1 AND order_id = $2 ORDER BY revision DESC LIMIT 1"
 
@@ -145,11 +155,15 @@ async def _later(act: Act, invoice: Row, credit: Credit, by_line: Mapping[UUID |
     key = invoice["customer_id"], invoice["order_id"]
     await act.tx.connection.execute(HOLD_ORDER, *key)
     parts = await deferrals.waiting(act, *key)
-    before = sum((part.credited_base for part in parts), Decimal(0))
     own = await book.company_of(act)
-    amount = recognition.credit(parts, by_line or {None: credit.net}, own.currency)
-    base = sum((part.credited_base for part in parts), Decimal(0)) - before
-    return _Later(amount, base, parts if amount else [])
+
+    def taken() -> _Later:
+        before = sum((part.credited_base for part in parts), Decimal(0))
+        amount = recognition.credit(parts, by_line or {None: credit.net}, own.currency)
+        base = sum((part.credited_base for part in parts), Decimal(0)) - before
+        return _Later(amount, base, parts if amount else [])
+
+    return await aside.done(taken, rows=len(parts) * len(by_line or {None: credit.net}))
 
 
 async def _lines(act: Act, invoice: Row, lines: Sequence[Returned]) -> tuple[list[Row], dict[UUID | None, Decimal]]:
@@ -201,16 +215,15 @@ def _whole(invoice: Row, credit: Credit) -> Row:
 
 
 async def _post(act: Act, invoice: Row, note: Row, credit: Credit, later: _Later) -> None:
-    found = await act.tx.connection.fetch(OPEN, invoice["customer_id"], invoice["id"])
-    locked = await items.lock(act, [row["id"] for row in found])
-    owed = [locked[row["id"]] for row in found]
-    own = await book.company_of(act)
-    parts = list(crediting.spread(credit, [rest.free for rest in owed]))
+    own, day = await book.company_of(act), note["issued_on"]
+    owed = await _owed(act, invoice)
+    undone, kept = await _unwritten(act, invoice, owed, credit, on=day)
+    parts = list(crediting.spread(credit, [each.room for each in owed.values()]))
     first = list(crediting.deferred(parts, later.amount))
     postings = [
         each
-        for rest, part, deferred in zip(owed, parts, first, strict=False)
-        for each in _taken(rest, part, deferred, own.currency)
+        for taken, part, deferred in zip(owed.values(), parts, first, strict=False)
+        for each in _taken(taken.rest, part, deferred, own.currency)
     ]
     opened = []
     if parts[-1].total:
@@ -223,13 +236,44 @@ async def _post(act: Act, invoice: Row, note: Row, credit: Credit, later: _Later
         kind="creditNote.issued",
         key=f"credit note {note['id']}",
         source=("CreditNote", note["id"]),
-        effective_on=note["issued_on"],
+        effective_on=day,
         postings=postings,
         customer_id=invoice["customer_id"],
         items=opened,
-        is_adjusting=periods.adjusts(act),
     )
-    await book.post(act, [entry], refusals={"open_items_not_over": _collided})
+    again = [
+        write_offs.again(row, left, owed[row["item_id"]].rest, on=day, base_currency=own.currency) for row, left in kept
+    ]
+    entries = periods.adjusting(act, [*(each.entry for each in undone), entry, *(each.entry for each in again)])
+    posted = await book.post(act, entries, refusals={"open_items_not_over": _collided})
+    del posted[len(undone)]
+    await outbox.record_many(act.tx, act.viewer, await write_offs.record(act, [*undone, *again], posted))
+
+
+async def _owed(act: Act, invoice: Row) -> dict[UUID, Owed]:
+    """What is owed of the invoice, by receivable, what is due first first; locked."""
+    found = await act.tx.connection.fetch(OWED, invoice["customer_id"], invoice["id"], invoice["order_id"])
+    rests = await items.lock(act, [row["id"] for row in found])
+    total = invoice["total_amount"]
+    return {
+        row["id"]: Owed(rests[row["id"]], total if row["most"] is None else row["most"], row["kept"]) for row in found
+    }
+
+
+async def _unwritten(
+    act: Act, invoice: Row, owed: Mapping[UUID, Owed], credit: Credit, *, on: date
+) -> tuple[list[write_offs.Made], list[tuple[Row, Decimal]]]:
+    """What undoes write-offs of what is credited: nobody paid that, so it becomes no credit. And those of which a part stays
+    written off, with it."""
+    short = credit.total - sum((each.room for each in owed.values()), Decimal(0))
+    if short <= 0:
+        return [], []
+    standing = await write_offs.standing(act, invoice["customer_id"], invoice["id"], invoice["order_id"])
+    chosen = list(crediting.unwritten(short, owed, standing))
+    undone = await write_offs.undoing(act, [row for row, _ in chosen], on=on)
+    rests = {id: each.rest for id, each in owed.items()}
+    items.move(rests, [posting for each in undone for posting in each.entry.postings])
+    return undone, [(row, left) for row, left in chosen if left]
 
 
 def _collided() -> Conflict:

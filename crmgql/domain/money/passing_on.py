@@ -233,7 +233,7 @@ async def reclaim(act: Act, payment: Row, found: PassedOn, need: Decimal, *, sou
         return
     own = await book.company_of(act)
     parts = [part for each in wanted for part in each.parts]
-    everything = Refundable([rest for each in found.all for rest in each.rests], [], found.owed, on)
+    everything = Refundable([rest for each in found.all for rest in each.rests], [], found.owed, on, [])
     made = await refundable.undo(act, everything, parts, source=source, on=on, base_currency=own.currency)
     day = max([on, *(each.row["allocated_on"] for each in made)])
     above = await _unearned(act, {each.holder.row["paid_from_id"] for each in wanted})

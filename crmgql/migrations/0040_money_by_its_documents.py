@@ -1,4 +1,4 @@
-"""A parent company pays for its subsidiary: payments that another customer's payment passes on."""
+"""Money comes to a payment by its receipt, and leaves it by its refund."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0037_credited")]
+    dependencies = [("crm", "0039_schedules_once")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

@@ -1,4 +1,4 @@
-"""Customers are merged: what one owes and has goes on to the other."""
+"""What is scheduled is compared once for each order that a statement changes."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0038_passed_on")]
+    dependencies = [("crm", "0038_credited_debts")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
