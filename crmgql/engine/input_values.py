@@ -34,6 +34,8 @@ RECORDS = {
     "into": "Customer",
     "other": "Lead",
     "owner": "User",
+    "planVersion": "CompPlanVersion",
+    "productIds": "Product",
     "rule": "RoutingRule",
     "ruleset": "RoutingRuleset",
     "suggestion": "BankSuggestion",

@@ -55,6 +55,7 @@ def column(kind: str, field: str) -> str:
         ("InvoiceLine", "amount"): "line_amount",
     }
     odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment")}
+    odd |= {("CompRule", "group"): "group_name"}
     odd |= {("Pipeline", "default"): "is_default", ("LedgerEntry", "adjusting"): "is_adjusting"}
     odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}
     return odd.get((kind, field), snake(field))

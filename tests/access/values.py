@@ -23,6 +23,7 @@ COMPUTED = {
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
     *(("ContractPayment", name) for name in ("received", "outstanding", "overdue")),
+    ("CompRule", "productIds"),
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
@@ -116,6 +117,9 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
+        if kind == "CompRule":
+            ids = row["product_ids"]
+            return None if ids is None else [f"prd_{id.hex}" for id in ids]
         if kind == "ContractPayment":
             return money(self.planned(field, row), row["currency"])
         if kind in ("Invoice", "Instalment", "CreditNote"):

@@ -32,6 +32,8 @@ BANK = (
 )
 REFUSED = {
     "commissions_origin": ORIGIN,
+    "commission_splits_pkey": KEY,
+    "commission_shares_pkey": KEY,
     "contacts_origin": ORIGIN,
     "contracts_origin": ORIGIN,
     "customers_origin": ORIGIN,

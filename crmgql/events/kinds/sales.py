@@ -45,6 +45,12 @@ class RevenueMoved(Payload):
     effective_on: date
 
 
+class Split(Changed):
+    """Among how many people."""
+
+    people: int
+
+
 class PlanSet(Changed):
     """How many payments it has now."""
 
@@ -94,6 +100,7 @@ KINDS = (
         CreditLimitPassed,
         ALWAYS,
     ),
+    Kind("order.split", "Order", "Other people are credited of an order from now on.", Split, ALWAYS),
     Kind("order.amended", "Order", "A committed order's lines, tax or discount changed.", OrderAmended, ALWAYS),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),

@@ -49,6 +49,7 @@ class Order:
     allocations = many("Allocation", "order", few=True)
     write_offs = many("WriteOff", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)
+    commission_splits = many("CommissionSplit", "order", few=True)
     tickets = many("Ticket", "order")
 
 
