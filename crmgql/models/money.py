@@ -24,6 +24,7 @@ from crmgql.models.base import (
     index,
     one_of,
     origin_unique,
+    partial,
     unique,
 )
 
@@ -90,7 +91,11 @@ class SuspenseReceipt(Editable):
 
 
 class Payment(Editable):
-    """Money that came in, or should. Without an order it is a prepayment. `suspense`: what it was before anybody knew whose it is."""
+    """Money that came in, or should. Without an order it is a prepayment. `suspense`: what it was before anybody knew whose it is.
+
+    `paid_from`: the payment of another customer, such as the parent company, that passed this on. It takes over as much at the same
+    base amount; nothing arrives at the bank.
+    """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="payments", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="payments", null=True, on_delete=fields.RESTRICT)
@@ -107,6 +112,9 @@ class Payment(Editable):
     suspense: Any = fields.ForeignKeyField(
         "crm.SuspenseReceipt", related_name="payments", null=True, on_delete=fields.RESTRICT
     )
+    paid_from: Any = fields.ForeignKeyField(
+        "crm.Payment", related_name="passed_on", null=True, on_delete=fields.RESTRICT
+    )
 
     class Meta:
         table = "payments"
@@ -121,12 +129,17 @@ class Payment(Editable):
             check("payments_status", one_of("status", PaymentStatus)),
             check("payments_received", "status <> 'RECEIVED' OR received_at IS NOT NULL"),
             check("payments_installments", "installments BETWEEN 0 AND 360"),
+            check(
+                "payments_paid_from",
+                "paid_from_id IS NULL OR (status = 'RECEIVED' AND num_nonnulls(suspense_id, provider_reference) = 0)",
+            ),
             *amounts("payments", "amount"),
         ]
         composite_keys = (
             CompositeKey("payments_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("payments_invoice_customer", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
             CompositeKey("payments_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
+            CompositeKey("payments_paid_from_currency", ("paid_from_id", "currency"), "payments", ("id", "currency")),
         )
         statistics = (Dependencies("payments_keys", ("customer_id", "order_id")),)
         indexes = [
@@ -135,6 +148,7 @@ class Payment(Editable):
             index("payments_invoice", "customer_id", "invoice_id", "received_at", "id"),
             index("payments_received", "received_at", "id"),
             index("payments_created", "created_at", "id"),
+            partial("payments_passed_on", "paid_from_id IS NOT NULL", "paid_from_id", "id"),
         ]
 
 
@@ -150,6 +164,8 @@ class Allocation(Record):
 
     `amount` is in the currency of what is owed, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
     are the exchange rates of the two; without them the base currency's own, or the two amounts were given.
+
+    What was taken over from a merged customer names no document: those are the merged one's, as the item's entry says.
     """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
@@ -185,8 +201,7 @@ class Allocation(Record):
         constraints = [
             check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
             check("allocations_paid", ONE_CURRENCY),
-            check("allocations_owed", "num_nonnulls(order_id, invoice_id, dispute_id) > 0"),
-            check("allocations_source", "num_nonnulls(payment_id, credit_note_id) = 1"),
+            check("allocations_source", "num_nonnulls(payment_id, credit_note_id) <= 1"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
             unique("allocations_customer_id", "customer_id", "id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
@@ -266,7 +281,6 @@ class WriteOff(Record):
         table = "write_offs"
         constraints = [
             check("write_offs_amount_positive", "amount > 0"),
-            check("write_offs_owed", "num_nonnulls(order_id, invoice_id, dispute_id) > 0"),
             check("write_offs_account", one_of("account", WriteOffAccount)),
             unique("write_offs_entry_once", "customer_id", "entry_id"),
             unique("write_offs_undone_once", "customer_id", "undoes_id"),
@@ -353,3 +367,17 @@ class StandingMove(Model, metaclass=Undescribed):
     class Meta:
         table = "standing_moves"
         primary_key = ("customer_id", "transaction_id", "id")
+
+
+class TransferMove(Model, metaclass=Undescribed):
+    """What a transaction that still runs moved between owners: at the commit it has to be nothing, in each currency, and goes."""
+
+    transaction_id = TransactionIdField(primary_key=True, db_default=SqlDefault("pg_current_xact_id()"))
+    id = fields.UUIDField(db_default=UUIDV7)
+    currency = fields.CharField(max_length=3)
+    amount = AmountField()
+    base_amount = AmountField()
+
+    class Meta:
+        table = "transfer_moves"
+        primary_key = ("transaction_id", "id")

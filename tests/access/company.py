@@ -152,6 +152,7 @@ def rows() -> dict[str, list[Row]]:
     _contracts(made)
     _payments(made, dice)
     _suspense(made)
+    _passed_on(made)
     _allocations(made)
     _write_offs(made)
     _refunds(made)
@@ -236,11 +237,15 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
     for number, (name, owner) in enumerate(zip(NAMES, OWNERS, strict=True), 1):
         currency = CURRENCIES[number % 4]
         parent = dice.below(len(NAMES)) + 1
+        kind, status = dice.pick(("COMPANY", "PERSON")), dice.pick(("PROSPECT", "CUSTOMER", "DORMANT", "CHURNED"))
+        merged = number - 3 if number % 7 == 0 else None
         made["customers"].append(
             {
                 "name": name,
-                "kind": dice.pick(("COMPANY", "PERSON")),
-                "status": dice.pick(("PROSPECT", "CUSTOMER", "DORMANT", "CHURNED")),
+                "kind": kind,
+                "status": "MERGED" if merged else status,
+                "merged_into_id": key("customers", merged),
+                "merge_reason": "Twice" if merged else None,
                 "email": f"{dice.pick('abc')}@shop.example" if number % 3 else None,
                 "phone": f"+49 {number % 3}" if number % 2 else None,
                 "industry": ("retail", "100%_wool", None)[number % 3],
@@ -456,6 +461,17 @@ def _suspense(made: dict[str, list[Row]]) -> None:
                 "payer": "Somebody",
             }
         )
+
+
+def _passed_on(made: dict[str, list[Row]]) -> None:
+    """Some payments took over what the last one of another customer in the same currency gave."""
+    last: dict[str, Row] = {}
+    for number, payment in enumerate(made["payments"], 1):
+        before = last.get(payment["currency"])
+        fits = payment["status"] == "RECEIVED" and payment["provider"] is None and payment["suspense_id"] is None
+        is_another = before is not None and before["customer_id"] != payment["customer_id"]
+        payment["paid_from_id"] = before["key"] if before and fits and is_another else None
+        last[payment["currency"]] = {"customer_id": payment["customer_id"], "key": key("payments", number)}
 
 
 def _allocations(made: dict[str, list[Row]]) -> None:

@@ -17,7 +17,10 @@ from crmgql.records.records import Act, Row
 
 class _Customers(Writer):
     derived = frozenset(
-        {"pool", "protected_until", "reclaim_warned_at", "payment_terms", "dunning_stop_reason", "timezone"}
+        {
+            *("pool", "protected_until", "reclaim_warned_at", "payment_terms", "dunning_stop_reason", "timezone"),
+            *("merged_into", "merge_reason"),
+        }
     )
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:

@@ -116,7 +116,9 @@ def make(
     else:
         postings = list(exchanging.exchanged(part, paid.rest, owed.rest, base_currency))
     kind = "payment.allocated" if paid.documents["payment_id"] else "credit.allocated"
-    entry = Entry(kind, f"allocated {id}", source or _document(paid.documents), on, postings, customer_id=customer_id)
+    entry = Entry(
+        kind, f"allocated {id}", source or _document(paid.documents, customer_id), on, postings, customer_id=customer_id
+    )
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -196,10 +198,12 @@ def _paid(made: Sequence[Made]) -> dict[UUID, Owed]:
     return found
 
 
-def _document(paid: Row) -> Document:
-    """What an allocation takes from."""
+def _document(paid: Row, customer_id: UUID) -> Document:
+    """What an allocation takes from: credit that was taken over from a merged customer is of the customer."""
     payment_id, credit_note_id = (paid[column] for column in PAID)
-    return ("Payment", payment_id) if payment_id else ("CreditNote", credit_note_id)
+    if payment_id:
+        return ("Payment", payment_id)
+    return ("CreditNote", credit_note_id) if credit_note_id else ("Customer", customer_id)
 
 
 def _event(row: Row) -> outbox.Entry:
@@ -259,12 +263,12 @@ async def allocate(
     if made:
         payload = {"amount": (sum(each.row["paid_amount"] for each in made), currency)}
         await records.change(act, Payment, payment, {}, kind="payment.allocated", payload=payload, touch=True)
-        written_off = None if write_off is None else await _written_off(act, named, owed, made, write_off)
+        written_off = None if write_off is None else await shortened(act, named, owed, made, write_off)
         await outbox.record_many(act.tx, act.viewer, await post(act, made, written_off=written_off))
     return id
 
 
-async def _written_off(
+async def shortened(
     act: Act, named: Named | None, owed: Sequence[Side], made: Sequence[Made], short: Short
 ) -> list[write_offs.Made]:
     """What is written off of the order, invoice or dispute, of which a part was just allocated."""
@@ -288,22 +292,42 @@ async def _exchange(
     base_currency: str,
 ) -> list[Made]:
     """What settles an order, invoice or dispute in another currency: both amounts as given, or at the rates of the day."""
-    currencies = (payment["currency"], named.currency)
+    day = max([act.today, *(each.since for each in (*owed, *paid))])
+    pair, used = await exchange_pair(act, payment["currency"], named, owed, paid, limit, wanted, day)
+    given: Row = {"customer_id": payment["customer_id"], "on": day, "base_currency": base_currency, **used}
+    return exchange(pair, owed, paid, **given)
+
+
+async def exchange_pair(
+    act: Act,
+    currency: str,
+    named: Named,
+    owed: Sequence[Side],
+    paid: Sequence[Side],
+    limit: Decimal | None,
+    wanted: Decimal | None,
+    day: date,
+) -> tuple[Pair, Row]:
+    """How much of what is left, in its currency, settles how much of what is named, and the ids of the rates, if they made one of the
+    amounts. Raises `AllocationExceedsOpen`, `AllocationExceedsPayment`, `BadUserInput`, `RateMissing`."""
+    currencies = (currency, named.currency)
     field = "amount" if limit else "orderAmount" if wanted else named.field
     pair = Pair(limit or Decimal(0), wanted or Decimal(0))
-    used: Row = {}
     sides.check_left(pair.paid, paid, currencies[0], field=field)
     sides.check_open(pair.owed, owed, currencies[1], named, field=field)
-    day = max(act.today, *(each.since for each in (*owed, *paid)))
-    if not (limit and wanted):
-        found = await rates.on_days(act, {(each, day) for each in currencies})
-        cross = Cross(*((each, found[each, day]) for each in currencies))
-        left, open_ = (sum((each.rest.free for each in side), Decimal(0)) for side in (paid, owed))
-        pair = exchanging.fitting(cross, left, open_, paid=limit, owed=wanted)
-        used = {"rate_id": cross.owed[1].id, "paid_rate_id": cross.paid[1].id}
-        sides.check_left(pair.paid, paid, currencies[0], field=field)
-        sides.check_open(pair.owed, owed, currencies[1], named, field=field)
-    given: Row = {"customer_id": payment["customer_id"], "on": day, "base_currency": base_currency, **used}
+    if limit and wanted:
+        return pair, {}
+    found = await rates.on_days(act, {(each, day) for each in currencies})
+    cross = Cross(*((each, found[each, day]) for each in currencies))
+    left, open_ = (sum((each.rest.free for each in side), Decimal(0)) for side in (paid, owed))
+    pair = exchanging.fitting(cross, left, open_, paid=limit, owed=wanted)
+    sides.check_left(pair.paid, paid, currencies[0], field=field)
+    sides.check_open(pair.owed, owed, currencies[1], named, field=field)
+    return pair, {"rate_id": cross.owed[1].id, "paid_rate_id": cross.paid[1].id}
+
+
+def exchange(pair: Pair, owed: Sequence[Side], paid: Sequence[Side], **given: Any) -> list[Made]:
+    """The allocations of a pair, for which there is room on both sides; `given` as for `make`."""
     parts = exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed])
     return [make(part, owed[j], paid[i], **given) for i, j, part in parts]
 
@@ -314,13 +338,18 @@ async def undo(act: Act, *, id: UUID) -> UUID:
 
     Raises `ReversedAlready`, `IllegalTransition` for one that undoes another, `PeriodClosed`.
     """
+    made = await taking_back(act, id)
+    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
+    return made.row["id"]  # type: ignore[no-any-return]
+
+
+async def taking_back(act: Act, id: UUID) -> Made:
+    """What takes an allocation back, to be posted. Raises `IllegalTransition` for one that undoes another."""
     access.require_write(act.viewer, "Allocation")
     undone = await records.shown(act, Allocation, id, field="id")
     if undone["undoes_id"] is not None:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
-    (made,) = await undoing(act, [undone])
-    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
-    return made.row["id"]  # type: ignore[no-any-return]
+    return (await undoing(act, [undone]))[0]
 
 
 async def undoing(
@@ -331,7 +360,7 @@ async def undoing(
     days = {row["entry_id"]: max(on or act.today, row["allocated_on"]) for row in rows}
     reversals = await book.reversals(act, days, kind="payment.unallocated") if rows else []
     entries = {each.reverses_id: each for each in reversals}
-    return [_undoing(row, entries[row["entry_id"]], source or _document(row)) for row in rows]
+    return [_undoing(row, entries[row["entry_id"]], source or _document(row, row["customer_id"])) for row in rows]
 
 
 def _undoing(row: Row, entry: Entry, source: Document) -> Made:

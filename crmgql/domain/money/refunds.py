@@ -14,7 +14,8 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.db import Database, Transaction
-from crmgql.domain.money import allocations, refundable
+from crmgql.domain.money import allocations, passing_on, refundable
+from crmgql.domain.money.passing_on import PassedOn
 from crmgql.domain.money.refundable import Part, Refundable
 from crmgql.errors import BadUserInput, IllegalTransition, NotFound, RefundExceedsReceived
 from crmgql.events import outbox
@@ -69,7 +70,8 @@ async def request(
     """Asks for a refund of a payment, or of a customer's credit; the money is held until the refund ends.
 
     Without an amount it is all that the named allocations settle, else all that can be refunded of the payment. What is
-    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first. Method and
+    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first; before that comes
+    back what is left of what it passed on to other customers, and after that what those settled with it. Method and
     provider are the payment's, unless a method is given. Raises `RefundExceedsReceived`, `IllegalTransition`, `CurrencyMismatch`,
     `PeriodClosed`.
     """
@@ -107,11 +109,14 @@ async def _make(
     access.require_write(act.viewer, "Refund")
     values = {name: value for name, value in values.items() if value is not None}
     parts: list[Part] = []
+    passed = passing_on.NOTHING
     if payment_id is not None:
         payment = await records.lock(act, Payment, payment_id, field="paymentId")
         records.require_same_customer(payment, customer_id or payment["customer_id"], field="paymentId")
+        passing_on.refuse_passed_on(payment, "refund")
         found = await refundable.of_payment(act, payment)
-        limit, parts = _chosen(payment, found, amount, allocation_ids)
+        passed = await passing_on.below(act, payment)
+        limit, parts = _chosen(payment, found, passed, amount, allocation_ids)
         values = values if "method" in values else _like(payment) | values
         customer_id, currency = payment["customer_id"], payment["currency"]
     elif customer_id is not None:
@@ -123,6 +128,11 @@ async def _make(
         raise BadUserInput("Say by which method a customer's credit is refunded.", field="method")
     values |= {"customer_id": customer_id, "payment_id": payment_id, "amount": limit, "currency": currency}
     refund = await records.create(act, Refund, values, kind=kind, conflicts=CONFLICTS, payload=_payload(values))
+    missing = limit - found.free - sum((part.taken for part in parts), Decimal(0))
+    if payment_id is not None and not allocation_ids and missing > 0:
+        day = day_of(refund["ended_at"] or act.now, (await book.company_of(act)).zone)
+        await passing_on.reclaim(act, payment, passed, missing, source=("Refund", refund["id"]), on=day)
+        found = await refundable.of_payment(act, payment)
     await _post(act, refund, found, parts)
     return refund["id"]  # type: ignore[no-any-return]
 
@@ -152,9 +162,9 @@ def _payload(refund: Row) -> Row:
 
 
 def _chosen(
-    payment: Row, found: Refundable, amount: Money | None, allocation_ids: Sequence[UUID] | None
+    payment: Row, found: Refundable, passed: PassedOn, amount: Money | None, allocation_ids: Sequence[UUID] | None
 ) -> tuple[Decimal, list[Part]]:
-    """How much is refunded, and which allocations are undone for it. Raises as `request`."""
+    """How much is refunded, and which allocations are undone for it; what is missing then was passed on. Raises as `request`."""
     if payment["status"] != "RECEIVED":
         raise IllegalTransition(
             f"A {payment['status']} payment can't be refunded; it has to be received.", field="paymentId"
@@ -162,7 +172,7 @@ def _chosen(
     currency, nothing = payment["currency"], money.rounded(Decimal(0), payment["currency"])
     named = _named(found.standing, allocation_ids)
     allocated = sum((row["paid_amount"] for row in named or found.standing), nothing)
-    most = found.free + allocated
+    most = found.free + allocated + (0 if named else passed.most)
     if amount is None:
         limit = allocated if named else most
     else:
@@ -170,7 +180,7 @@ def _chosen(
     if limit > most or limit <= 0:
         what = "the payment, with these allocations undone," if named else "the payment"
         raise _exceeds(what, most, currency, field="paymentId" if amount is None else "amount")
-    return limit, refundable.choose(limit if named else limit - found.free, named or found.standing)
+    return limit, refundable.choose(limit if named else limit - found.free - passed.free, named or found.standing)
 
 
 def _named(standing: Sequence[Row], ids: Sequence[UUID] | None) -> list[Row]:
@@ -274,7 +284,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     key = f"{'succeeded' if was_done else 'requested'} {id}"
     posted = await act.tx.connection.fetch(POSTED, customer_id, key)
     day = max(act.today, posted[0]["effective_on"])
-    undone = await refundable.undone_for(act, customer_id, id)
+    undone = await refundable.undone_for(act, [customer_id], id)
     credited = await refundable.credits_for(act, customer_id, id, refund["payment_id"])
     held = {row["debit_item_id"] for row in posted}
     rests = await items.lock(act, held | refundable.items_of(undone) | refundable.items_of(credited))
@@ -298,6 +308,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     items.move(rests, [posting for each in given_back for posting in each.entry.postings])
     made = refundable.restore(undone, rests, source=source, on=day, base_currency=own.currency)
     await outbox.record_many(act.tx, act.viewer, await allocations.post(act, [*given_back, *made], before=[entry]))
+    await passing_on.restore(act, source)
     return id
 
 
@@ -321,10 +332,12 @@ async def dry_run(
         act = Act(Transaction(connection, zone), viewer)
         access.require_write(viewer, "Refund")
         payment = await records.shown(act, Payment, payment_id, field="paymentId")
+        passing_on.refuse_passed_on(payment, "refund")
         found = await refundable.of_payment(act, payment, holding=False)
+        passed = await passing_on.below(act, payment, holding=False)
         seen = await _seen(act, found.standing)
     currency = payment["currency"]
-    limit, parts = _chosen(payment, found, None if amount is None else (amount, currency), allocation_ids)
+    limit, parts = _chosen(payment, found, passed, None if amount is None else (amount, currency), allocation_ids)
     undoes = [
         {
             "allocationId": api_id(Allocation.__name__, part.row["id"]),
@@ -333,7 +346,15 @@ async def dry_run(
         }
         for part in parts
     ]
-    return {"amount": _money(limit, currency), "unallocated": _money(found.free, currency), "undoes": undoes}
+    taken_back = (
+        max(limit - found.free - sum(part.taken for part in parts), limit * 0) if not allocation_ids else limit * 0
+    )
+    return {
+        "amount": _money(limit, currency),
+        "unallocated": _money(found.free, currency),
+        "undoes": undoes,
+        "takenBack": _money(taken_back, currency),
+    }
 
 
 async def _seen(act: Act, allocations: Sequence[Row]) -> dict[UUID, str]:

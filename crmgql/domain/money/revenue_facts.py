@@ -21,7 +21,7 @@ COST = "('COST')"
 REST = "('UNEARNED', 'CREDIT')"
 MONEY = "('BANK', 'CLEARING')"
 INCOMING = "('BANK', 'CLEARING', 'ARRIVED')"
-SETTLING = "('UNEARNED', 'CREDIT', 'EXCHANGE', 'TRANSFER')"
+SETTLING = "('UNEARNED', 'CREDIT', 'EXCHANGE')"
 REFUND = f"debit IN {REST} AND credit IN {MONEY}"
 
 
@@ -55,7 +55,11 @@ ACCOUNTS = f"""
     CASE WHEN p.debit = 'TRANSFER' AND {{arrives}} THEN '{ARRIVED}'
         WHEN p.debit = 'DEFERRED' AND p.credit IN ('RECEIVABLE', 'CREDIT') AND {{credits}} THEN '{UNDEFERRED}'
         ELSE p.debit END AS debit, p.credit"""
-ARRIVES, CREDITS = "r.key = 'received ' || r.source_id", "r.source_type = 'CreditNote'"
+ARRIVES = (
+    "r.key = 'received ' || r.source_id AND EXISTS (SELECT FROM payments paid"
+    " WHERE paid.customer_id = r.owner_id AND paid.id = r.source_id AND paid.suspense_id IS NOT NULL)"
+)
+CREDITS = "r.source_type = 'CreditNote'"
 ENTRY = "EXISTS (SELECT FROM ledger_entries r WHERE r.owner_id = p.owner_id AND r.id = p.entry_id AND {0})"
 BY_ENTRY = ACCOUNTS.format(arrives=ARRIVES.replace("r.", "e."), credits=CREDITS.replace("r.", "e."))
 BY_POSTING = ACCOUNTS.format(arrives=ENTRY.format(ARRIVES), credits=ENTRY.format(CREDITS))

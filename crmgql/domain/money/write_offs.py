@@ -33,23 +33,29 @@ from crmgql.records.records import Act, Row
 
 NOTHING = Decimal(0)
 Document = tuple[UUID | None, UUID | None, UUID | None]
-"""An order and an invoice, or a dispute."""
+"""An order and an invoice, or a dispute; in the invoice's place the receivable that has none of them."""
 
 UNNAMED = "Name the order, the invoice or the dispute of which something is written off."
 
 LONGEST_REASON = 1000
 
-# Parameters: customer, order, invoice or dispute, the others null. What is open of it, by due date.
+# Parameters: customer, order, invoice or dispute, the others null, or the items that took it over. What is open of it, by due date.
 OPEN = """
 SELECT id, order_id, invoice_id, dispute_id, opened_on FROM open_items
-WHERE owner_id = $1 AND customer_id = $1 AND ($2::uuid IS NULL OR order_id = $2) AND ($3::uuid IS NULL OR invoice_id = $3)
-    AND ($4::uuid IS NULL OR dispute_id = $4) AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
-# Parameters: customers, orders, and invoices without one or disputes. What is written off of each, by invoice, and not undone.
+WHERE owner_id = $1 AND customer_id = $1 AND CASE WHEN $5::uuid[] IS NULL
+        THEN ($2::uuid IS NULL OR order_id = $2) AND ($3::uuid IS NULL OR invoice_id = $3) AND ($4::uuid IS NULL OR dispute_id = $4)
+        ELSE id = ANY ($5) END
+    AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
+# Parameters: customers, orders, invoices without one, disputes, and receivables without any. What is written off of each, by invoice, and
+# not undone.
 LIVE = """
-SELECT w.order_id, w.invoice_id, w.dispute_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
+SELECT w.order_id, own.invoice_id, w.dispute_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
 FROM unnest($1::uuid[], $2::uuid[]) AS o(customer_id, id) JOIN write_offs w ON w.customer_id = o.customer_id
-    AND (w.order_id = o.id OR w.order_id IS NULL AND w.invoice_id = o.id OR w.dispute_id = o.id)
-GROUP BY w.order_id, w.invoice_id, w.dispute_id"""
+    AND (w.order_id = o.id OR w.order_id IS NULL AND coalesce(w.invoice_id, w.dispute_id, w.item_id) = o.id)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(w.invoice_id, CASE WHEN num_nonnulls(w.order_id, w.dispute_id) = 0 THEN w.item_id END) AS invoice_id
+    ) AS own
+GROUP BY w.order_id, own.invoice_id, w.dispute_id"""
 # Parameters: customers, their allocations. What completes these and is not undone.
 COMPLETING = """
 SELECT w.* FROM write_offs w JOIN unnest($1::uuid[], $2::uuid[]) AS a(customer_id, id) ON a.customer_id = w.customer_id AND a.id = w.allocation_id
@@ -102,13 +108,13 @@ class Owed:
 
     @property
     def whole(self) -> UUID:
-        """The order, the invoice that has none, or the dispute."""
+        """The order, the invoice that has none, or the dispute; what was taken over from a merged customer stands by itself."""
         return next(id for id in self.document if id is not None)
 
     @property
     def document(self) -> Document:
         order, invoice, dispute = (self.documents[column] for column in sides.OWED)
-        return order, invoice, dispute
+        return order, invoice or (None if order or dispute else self.rest.account.item_id), dispute
 
 
 async def write_off(
@@ -131,7 +137,8 @@ async def write_off(
     named = await sides.to_settle(act, order_id, invoice_id, dispute_id, alone=True)
     if named is None:
         raise BadUserInput(UNNAMED, field="orderId")
-    found = await act.tx.connection.fetch(OPEN, named.customer_id, order_id, invoice_id, dispute_id)
+    documents = (order_id, invoice_id, dispute_id)
+    found = await act.tx.connection.fetch(OPEN, named.customer_id, *documents, named.item_ids)
     rests = await items.lock(act, [row["id"] for row in found])
     owed = [Owed(named.customer_id, _documents(row), rests[row["id"]], row["opened_on"]) for row in found]
     made = await by_hand(act, owed, named, Short(amount, reason, account))

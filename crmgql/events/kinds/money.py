@@ -205,6 +205,13 @@ KINDS = (
     Kind("payment.failed", "Payment", "An expected payment failed.", PaymentMoved, ALWAYS),
     Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
     Kind("payment.allocated", "Payment", "Somebody allocated what was left of a payment.", PaymentAllocated, ALWAYS),
+    Kind(
+        "payment.gaveBack",
+        "Payment",
+        "Somebody gave what was left of a payment back to the one that it was passed on from.",
+        PaymentMoved,
+        ALWAYS,
+    ),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
     Kind(
         "allocation.made",

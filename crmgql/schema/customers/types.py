@@ -41,6 +41,11 @@ class Customer:
     owner = one("The seller who looks after this customer.")
     parent = one()
     subsidiaries = many("Customer", "parent")
+    merged_into = one("The customer that it was merged into, and lives on in.")
+    merged = many(
+        "Customer", "merged_into", "Customers that were merged into this one, with their history.", order="-id"
+    )
+    merge_reason = column(filter=False, doc="Why it was merged.")
     contacts = many("Contact", "customer")
     opportunities = many("Opportunity", "customer")
     orders = many("Order", "customer", order="-orderedAt")

@@ -32,6 +32,7 @@ object_type(
         Field("amount", lazy("Money"), "How much would go back."),
         Field("unallocated", lazy("Money"), "What is left of the payment now, without undoing anything."),
         Field("undoes", list_of(lazy("RefundUndoing")), "In the order in which they would be undone."),
+        Field("takenBack", lazy("Money"), "What would come back of what the payment passed on to other customers."),
     ],
     "What a refund would come to.",
 )

@@ -7,8 +7,8 @@ import strawberry
 
 from crmgql.domain.money import (
     account_codes,
-    allocations,
     disputes,
+    families,
     payments,
     periods,
     rates,
@@ -43,8 +43,8 @@ class AllocationWriteOffInput:
 
 @input
 class PaymentAllocateInput:
-    """The order, the invoice or the lost dispute: left out, all that the customer owes in the payment's currency, the oldest first.
-    `amount`: left out, as much as fits.
+    """The order, the invoice or the lost dispute: left out, all that the customer owes in the payment's currency, the oldest first. One of a
+    subsidiary, or of a customer further below, is paid for it: it gets a payment that is `paidFrom` this one. `amount`: left out, as much as fits.
 
     `orderAmount`: of what is owed in another currency, what the amount settles; where one of the two is left out, it follows at
     the day's exchange rates.
@@ -57,6 +57,15 @@ class PaymentAllocateInput:
     amount: MoneyInput | None = UNSET
     order_amount: MoneyInput | None = UNSET
     write_off: AllocationWriteOffInput | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class PaymentGiveBackInput:
+    """`amount`: left out, all that is left."""
+
+    id: strawberry.ID
+    amount: MoneyInput | None = UNSET
     expected_version: int | None = UNSET
 
 
@@ -174,8 +183,14 @@ mutations.table(
     Row(
         "paymentAllocate",
         "Settles what the customer owes with what is left of a received payment: first its unearned rest, then its credit.",
-        allocations.allocate,
+        families.allocate,
         input=PaymentAllocateInput,
+    ),
+    Row(
+        "paymentGiveBack",
+        "Gives what is left of a payment that another customer's payment passed on back to that payment.",
+        families.give_back,
+        input=PaymentGiveBackInput,
     ),
 )
 
@@ -184,7 +199,7 @@ mutations.table(
     Row(
         "allocationUndo",
         "Takes an allocation back: what it settled is owed again and the payment has its rest again. Answers with the one that undoes it.",
-        allocations.undo,
+        families.undo,
         input=AllocationUndoInput,
     ),
 )

@@ -75,6 +75,8 @@ class Payment:
     )
     invoice = one()
     suspense = one("What it was before anybody knew whose it is.")
+    paid_from = one("The payment of another customer, such as the parent company, that passed this on.")
+    passed_on = many("Payment", "paid_from", "What it passed on to other customers, such as subsidiaries.", order="-id")
     allocations = many("Allocation", "payment", few=True)
     refunds = many("Refund", "payment", few=True)
     disputes = many("Dispute", "payment", few=True)

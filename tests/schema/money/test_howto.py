@@ -136,6 +136,51 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
 
 
+async def test_a_parent_pays_for_its_subsidiary(world: World) -> None:
+    settle, give_back = steps("Have a parent pay for its subsidiary")
+    payment, _ = await prepaid(world)
+    parent = (await world.ask(f'{{ payment(id: "{payment}") {{ customer {{ id }} }} }}', world.viewer()))["data"]
+    given = {"name": "Below", "currency": "EUR", "parentId": parent["payment"]["customer"]["id"]}
+    subsidiary = (await world.do("customerCreate", **given)).done["id"]
+    order = await world.order("CONFIRMED", subsidiary)
+    finance = world.viewer("FINANCE")
+    shown = (await world.ask(settle, finance, payment=payment, order=order))["data"]["paymentAllocate"]["payment"]
+    (passed,) = shown["passedOn"]["nodes"]
+    assert (shown["unallocated"], passed["amount"], passed["customer"]) == (
+        {"amount": "1.00"},
+        {"amount": "4.00"},
+        {"name": "Below"},
+    )
+    assert len(passed["orders"]["nodes"]) == 1
+    assert (await world.do("orderAmend", id=order, reason="Less", discount=money("10.00"))).done
+    back = (await world.ask(give_back, finance, passed=passed["id"]))["data"]["paymentGiveBack"]
+    assert back == {
+        "payment": {"unallocated": {"amount": "0.00"}, "paidFrom": {"unallocated": {"amount": "2.50"}}},
+        "userErrors": [],
+    }
+
+
+async def test_two_customers_are_merged(world: World) -> None:
+    (merge,) = steps("Merge two customers")
+    payment, order = await prepaid(world)
+    known = (await world.ask(f'{{ payment(id: "{payment}") {{ customer {{ id }} }} }}', world.viewer()))["data"]
+    into = await world.customer()
+    answer = await world.ask(merge, world.viewer("FINANCE"), id=known["payment"]["customer"]["id"], into=into)
+    done = answer["data"]["customerMerge"]
+    assert done["userErrors"] == []
+    (merged,) = done["customer"].pop("merged")["nodes"]
+    assert done["customer"] == {"id": into, "outstanding": {"amount": "12.50"}, "unearned": {"amount": "5.00"}}
+    assert (merged["status"], merged["mergeReason"], len(merged["orders"]["nodes"])) == (
+        "MERGED",
+        "It was entered twice.",
+        1,
+    )
+    passed = await world.database.fetchval("SELECT id FROM payments WHERE paid_from_id = $1", uuid_of(payment))
+    show = "unallocated { amount }"
+    settled = await world.do("paymentAllocate", "FINANCE", show, id=id_of("Payment", passed), orderId=order)
+    assert settled.done == {"unallocated": {"amount": "0.00"}}
+
+
 async def test_what_nobody_pays_is_written_off(world: World) -> None:
     tolerate, allocate, write_off, of_invoice, undo = steps("Write off what nobody pays")
     answer = await world.ask(tolerate, world.viewer())
