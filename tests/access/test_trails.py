@@ -116,7 +116,7 @@ async def test_a_key_reads_of_its_own_nouns_only(company: Company) -> None:
     """Attack: a key made to follow orders reads of leads in the stream of events."""
     for scopes, types in (
         ({"events:read"}, {"import"}),
-        ({"events:read", "orders:read"}, {"import", "Order", "OrderLine"}),
+        ({"events:read", "orders:read"}, {"import", "Order", "OrderLine", "CommissionSplit"}),
         ({"events:read", "orders:write"}, {"import"}),
     ):
         key = replace(INTEGRATION, who=Who(INTEGRATION.roles, frozenset(scopes)))

@@ -268,7 +268,7 @@ async def test_receivables_ageing_and_the_statement_have_it_from_the_day_on_whic
 
 PART = "customer_id, item_id, source_item_id, currency, amount, paid_currency, paid_amount, payment_id, allocated_on"
 RAW = {
-    "of nothing": ("allocations_owed", "order_id, dispute_id", "NULL, NULL"),
+    "of nothing": ("allocations_posted", "order_id, dispute_id", "NULL, NULL"),
     "of a dispute that there is not": ("allocations_dispute", "order_id, dispute_id", "NULL, uuidv7()"),
     "of an order": ("allocations_posted", "order_id, dispute_id", "(SELECT id FROM orders), NULL"),
 }
