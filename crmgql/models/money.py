@@ -149,7 +149,8 @@ class Allocation(Record):
     undoing it is another row with the same figures, whose entry reverses that of the row that it undoes.
 
     `amount` is in the order's or invoice's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
-    are the exchange rates of the two; without them the base currency's own, or the two amounts were given.
+    are the exchange rates of the two; without them the base currency's own, or the two amounts were given. An imported one is of a
+    `source`; where it is of several items, the first of them has its `external_id`.
     """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
@@ -176,10 +177,13 @@ class Allocation(Record):
     paid_rate_id: Any = fields.UUIDField(null=True)
     allocated_on = fields.DateField()
     entry_id = fields.UUIDField()
+    source: Any = fields.CharField(max_length=50, null=True)
+    external_id: Any = fields.CharField(max_length=200, null=True)
 
     class Meta:
         table = "allocations"
         constraints = [
+            origin_unique("allocations"),
             check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
             check("allocations_paid", ONE_CURRENCY),
             check("allocations_owed", "num_nonnulls(order_id, invoice_id) > 0"),

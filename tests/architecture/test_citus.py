@@ -30,6 +30,7 @@ BANK = (
     *("bank_suggestions_pkey", "bank_suggestions_n"),
 )
 REFUSED = {
+    "allocations_origin": ORIGIN,
     "commissions_origin": ORIGIN,
     "contacts_origin": ORIGIN,
     "contracts_origin": ORIGIN,

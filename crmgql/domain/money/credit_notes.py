@@ -5,7 +5,7 @@ Always holds: what is credited of an invoice is no more than the invoice. A cred
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,17 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.money import crediting, numbers
+from crmgql.domain.money import numbers, taking_back
 from crmgql.domain.money.crediting import Credit, Invoiced
 from crmgql.domain.money.invoices import PARTIES
-from crmgql.domain.sales import deferrals, recognition
-from crmgql.domain.sales.recognition import Waiting
-from crmgql.errors import BadUserInput, Conflict, CreditExceedsInvoiced, IllegalTransition
-from crmgql.ledger import book, items, periods, rates
-from crmgql.ledger.accounts import Account
-from crmgql.ledger.items import Rest
-from crmgql.ledger.postings import Entry, Item, Posting, new_id, share
-from crmgql.models import CreditNote, CreditNoteLine, DocumentKind, Invoice, Purpose
+from crmgql.errors import BadUserInput, CreditExceedsInvoiced, IllegalTransition
+from crmgql.ledger.postings import new_id, share
+from crmgql.models import CreditNote, CreditNoteLine, DocumentKind, Invoice
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
@@ -35,15 +30,10 @@ CONFLICTS = {
 }
 # Parameters: customer, invoice. Its lines with what is credited of each.
 LINES = """
-SELECT l.id, l.order_line_id, l.description, l.quantity, l.net_amount, coalesce(sum(c.quantity), 0) AS credited_quantity,
+SELECT l.id, l.description, l.quantity, l.net_amount, coalesce(sum(c.quantity), 0) AS credited_quantity,
     coalesce(sum(c.net_amount), 0) AS credited_amount
 FROM invoice_lines l LEFT JOIN credit_note_lines c ON c.customer_id = l.customer_id AND c.invoice_line_id = l.id
 WHERE l.customer_id = $1 AND l.invoice_id = $2 GROUP BY l.id"""
-HOLD_ORDER = "SELECT FROM orders WHERE customer_id = $1 AND id = $2 FOR NO KEY UPDATE"
-OPEN = """
-SELECT id FROM open_items WHERE customer_id = $1 AND invoice_id = $2 AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
-# Parameters: customer, order. The rate that the order is booked at.
-RATE = "SELECT rate FROM revenue_records WHERE customer_id = $1 AND order_id = $2 ORDER BY revision DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +71,7 @@ async def issue(
     invoiced = _invoiced(invoice)
     if invoiced.rest.total == 0:
         raise CreditExceedsInvoiced("All of the invoice is credited already.", field="invoiceId")
-    made, by_line = ([], {}) if lines is None else await _lines(act, invoice, lines)
+    made = [] if lines is None else await _lines(act, invoice, lines)
     if lines is not None:
         credit = invoiced.of_net(sum((row["net_amount"] for row in made), invoice["total_amount"] * 0), field="lines")
     elif amount is not None:
@@ -92,7 +82,6 @@ async def issue(
     if credit.total <= 0:
         raise BadUserInput("These lines come to nothing.", field="lines")
     made = made or [_whole(invoice, credit)]
-    later = await _later(act, invoice, credit, by_line)
     number = await numbers.take(act, DocumentKind.CREDIT_NOTE, day, series=series)
     values = {
         "id": new_id(),
@@ -107,10 +96,8 @@ async def issue(
         **dict(await act.tx.connection.fetchrow(PARTIES, invoice["customer_id"])),
         **more,
     }
-    await _post(act, invoice, values, credit, later)
     id = await _record(act, values, made)
-    if later.parts:
-        await deferrals.credit(act, invoice["customer_id"], invoice["order_id"], later.parts)
+    await taking_back.follow(act, [id])
     return id
 
 
@@ -129,36 +116,12 @@ def _invoiced(invoice: Row) -> Invoiced:
     return Invoiced(whole, Credit(invoice["total_amount"] - invoice["credited_amount"] - tax, tax), invoice["currency"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Later:
-    """What a credit note takes of revenue that is not recognised yet, in both currencies."""
-
-    amount: Decimal
-    base: Decimal
-    parts: Sequence[Waiting]
-
-
-async def _later(act: Act, invoice: Row, credit: Credit, by_line: Mapping[UUID | None, Decimal]) -> _Later:
-    """Of its lines, or without any of all that the order brings later, what is due last first."""
-    if invoice["order_id"] is None:
-        return _Later(Decimal(0), Decimal(0), [])
-    key = invoice["customer_id"], invoice["order_id"]
-    await act.tx.connection.execute(HOLD_ORDER, *key)
-    parts = await deferrals.waiting(act, *key)
-    before = sum((part.credited_base for part in parts), Decimal(0))
-    own = await book.company_of(act)
-    amount = recognition.credit(parts, by_line or {None: credit.net}, own.currency)
-    base = sum((part.credited_base for part in parts), Decimal(0)) - before
-    return _Later(amount, base, parts if amount else [])
-
-
-async def _lines(act: Act, invoice: Row, lines: Sequence[Returned]) -> tuple[list[Row], dict[UUID | None, Decimal]]:
-    """What is taken back of the invoice's lines, as rows, and by the order's lines. Raises `CreditExceedsInvoiced`, `BadUserInput`."""
+async def _lines(act: Act, invoice: Row, lines: Sequence[Returned]) -> list[Row]:
+    """What is taken back of the invoice's lines, as rows. Raises `CreditExceedsInvoiced`, `BadUserInput`."""
     if not lines:
         raise BadUserInput("Name at least one line.", field="lines")
     left = {row["id"]: row for row in await act.tx.connection.fetch(LINES, invoice["customer_id"], invoice["id"])}
     made: list[Row] = []
-    by_line: dict[UUID | None, Decimal] = {}
     for number, each in enumerate(lines):
         row = left.pop(each.invoice_line_id, None)
         if row is None:
@@ -168,9 +131,7 @@ async def _lines(act: Act, invoice: Row, lines: Sequence[Returned]) -> tuple[lis
         quantity, net = _returned(row, each, invoice["currency"], f"lines.{number}")
         described = {"invoice_line_id": row["id"], "description": row["description"], "currency": invoice["currency"]}
         made.append({**described, "quantity": quantity, "net_amount": net})
-        if row["order_line_id"] is not None:
-            by_line[row["order_line_id"]] = by_line.get(row["order_line_id"], Decimal(0)) + net
-    return made, by_line
+    return made
 
 
 def _returned(row: Mapping[str, Any], wanted: Returned, currency: str, at: str) -> tuple[Decimal | None, Decimal]:
@@ -198,78 +159,6 @@ def _whole(invoice: Row, credit: Credit) -> Row:
         "currency": invoice["currency"],
     }
     return {**described, "quantity": None, "net_amount": credit.net}
-
-
-async def _post(act: Act, invoice: Row, note: Row, credit: Credit, later: _Later) -> None:
-    found = await act.tx.connection.fetch(OPEN, invoice["customer_id"], invoice["id"])
-    locked = await items.lock(act, [row["id"] for row in found])
-    owed = [locked[row["id"]] for row in found]
-    own = await book.company_of(act)
-    parts = list(crediting.spread(credit, [rest.free for rest in owed]))
-    first = list(crediting.deferred(parts, later.amount))
-    postings = [
-        each
-        for rest, part, deferred in zip(owed, parts, first, strict=False)
-        for each in _taken(rest, part, deferred, own.currency)
-    ]
-    opened = []
-    if parts[-1].total:
-        item = Item(Purpose.CREDIT, invoice["currency"], invoice_id=invoice["id"], credit_note_id=note["id"])
-        opened.append(item)
-        rate = await _rate(act, invoice)
-        postings += _given(item, parts[-1], first[-1], rate, own.currency)
-    postings += _mended(postings, later, invoice["currency"])
-    entry = Entry(
-        kind="creditNote.issued",
-        key=f"credit note {note['id']}",
-        source=("CreditNote", note["id"]),
-        effective_on=note["issued_on"],
-        postings=postings,
-        customer_id=invoice["customer_id"],
-        items=opened,
-        is_adjusting=periods.adjusts(act),
-    )
-    await book.post(act, [entry], refusals={"open_items_not_over": _collided})
-
-
-def _collided() -> Conflict:
-    return Conflict("What is owed of the invoice has changed a moment ago; try again.", field="invoiceId")
-
-
-def _purposes(part: Credit, deferred: Decimal) -> tuple[tuple[Purpose, Decimal], ...]:
-    return (Purpose.DEFERRED, deferred), (Purpose.REFUNDS, part.net - deferred), (Purpose.TAX, part.tax)
-
-
-def _taken(rest: Rest, part: Credit, deferred: Decimal, base_currency: str) -> Iterator[Posting]:
-    """From what is owed; `deferred` of its net is no revenue yet."""
-    for purpose, amount in _purposes(part, deferred):
-        if amount:
-            base = share(amount, rest.open, rest.base, base_currency)
-            rest.open, rest.free, rest.base = rest.open - amount, rest.free - amount, rest.base - base
-            yield Posting(rest.account, Account(purpose), rest.currency, amount, base)
-
-
-def _given(item: Item, part: Credit, deferred: Decimal, rate: Decimal, base_currency: str) -> Iterator[Posting]:
-    """Of what was paid, at the rate that it was booked at."""
-    for purpose, amount in _purposes(part, deferred):
-        if amount:
-            base = rates.converted(amount, rate, base_currency)
-            yield Posting(item.account, Account(purpose), item.currency, amount, base)
-
-
-def _mended(postings: Sequence[Posting], later: _Later, currency: str) -> Iterator[Posting]:
-    """Has what leaves DEFERRED be worth what it was worth there: what is owed was rounded by itself."""
-    surplus = sum((each.base for each in postings if each.target.purpose is Purpose.DEFERRED), Decimal(0)) - later.base
-    if surplus:
-        nothing = money.rounded(Decimal(0), currency)
-        moved = Posting(Account(Purpose.DEFERRED), Account(Purpose.REFUNDS), currency, nothing, abs(surplus))
-        yield moved if surplus > 0 else moved.back
-
-
-async def _rate(act: Act, invoice: Row) -> Decimal:
-    if invoice["order_id"] is not None:
-        return await act.tx.connection.fetchval(RATE, invoice["customer_id"], invoice["order_id"])  # type: ignore[no-any-return]
-    return (await rates.on_day(act, invoice["currency"], invoice["issued_on"])).rate
 
 
 async def _record(act: Act, values: Row, lines: Sequence[Row]) -> UUID:
