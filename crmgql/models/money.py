@@ -346,4 +346,23 @@ class StandingMove(Model, metaclass=Undescribed):
 
     class Meta:
         table = "standing_moves"
-        primary_key = ("customer_id", "transaction_id", "id")
+        primary_key = ("transaction_id", "customer_id", "id")
+
+
+class CommitCheck(Model, metaclass=Undescribed):
+    """What a statement of a transaction that still runs wrote and the commit looks at, once for all notes of a kind; there is none after it.
+
+    `source`: the constraint in whose name it is refused. `is_first`: the note whose deferred trigger takes all of them.
+    """
+
+    transaction_id = TransactionIdField(primary_key=True, db_default=SqlDefault("pg_current_xact_id()"))
+    kind = fields.CharField(max_length=20)
+    id = fields.UUIDField(db_default=UUIDV7)
+    source = fields.CharField(max_length=63)
+    is_first = fields.BooleanField()
+    customer_ids: Any = UuidArrayField()
+    subject_ids: Any = UuidArrayField()
+
+    class Meta:
+        table = "commit_checks"
+        primary_key = ("transaction_id", "id")
