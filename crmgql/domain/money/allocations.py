@@ -39,24 +39,27 @@ from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
 # Parameters: orders. Where a payment that names one has something left, or credit names one: the rests, oldest first, and what is
-# open of the order.
+# open of the order. OFFSET 0: as in `receipts.OWED`.
 NAMED = """
 WITH paid AS (
     SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, p.id AS payment_id, NULL::uuid AS credit_note_id,
         i.opened_on, NULL::date AS due_on
-    FROM orders o JOIN payments p ON p.customer_id = o.customer_id AND p.order_id = o.id AND p.status = 'RECEIVED'
-    JOIN open_items i ON i.payment_id = p.id AND i.currency = o.currency AND i.open > 0 AND i.purpose IN ('UNEARNED', 'CREDIT')
-    WHERE o.id = ANY ($1) AND o.committed
+    FROM orders o
+    CROSS JOIN LATERAL (SELECT * FROM payments WHERE customer_id = o.customer_id AND order_id = o.id OFFSET 0) p
+    CROSS JOIN LATERAL (SELECT * FROM open_items WHERE payment_id = p.id OFFSET 0) i
+    WHERE o.id = ANY ($1) AND o.committed AND p.status = 'RECEIVED' AND i.currency = o.currency AND i.open > 0
+        AND i.purpose IN ('UNEARNED', 'CREDIT')
     UNION
     SELECT i.id, i.purpose, i.customer_id, i.order_id, NULL, i.payment_id, NULL, i.opened_on, NULL
-    FROM orders o JOIN open_items i ON i.customer_id = o.customer_id AND i.order_id = o.id AND i.currency = o.currency
-        AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
-    WHERE o.id = ANY ($1) AND o.committed
+    FROM orders o CROSS JOIN LATERAL (SELECT * FROM open_items WHERE customer_id = o.customer_id AND order_id = o.id OFFSET 0) i
+    WHERE o.id = ANY ($1) AND o.committed AND i.currency = o.currency AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
 )
 SELECT * FROM paid
 UNION ALL
-SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, i.due_on FROM open_items i
-WHERE (i.customer_id, i.order_id) IN (SELECT customer_id, order_id FROM paid) AND i.open > 0 AND i.purpose = 'RECEIVABLE'
+SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, i.due_on
+FROM (SELECT DISTINCT customer_id, order_id FROM paid) o
+CROSS JOIN LATERAL (SELECT * FROM open_items WHERE customer_id = o.customer_id AND order_id = o.order_id OFFSET 0) i
+WHERE i.open > 0 AND i.purpose = 'RECEIVABLE'
 ORDER BY customer_id, order_id, due_on, opened_on, id"""
 RECORD = """
 INSERT INTO allocations (id, customer_id, order_id, invoice_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id, currency,

@@ -41,12 +41,14 @@ WHERE p.id = ANY ($1) AND (p.amount > 0 OR expected.id IS NOT NULL OR received.i
 OWED = """
 SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.opened_on
 FROM payments p CROSS JOIN LATERAL (
-    SELECT * FROM open_items WHERE customer_id = p.customer_id AND order_id = p.order_id
+    (SELECT * FROM open_items WHERE customer_id = p.customer_id AND order_id = p.order_id OFFSET 0)
     UNION
-    SELECT * FROM open_items WHERE customer_id = p.customer_id AND invoice_id = p.invoice_id
+    (SELECT * FROM open_items WHERE customer_id = p.customer_id AND invoice_id = p.invoice_id OFFSET 0)
 ) i LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
 WHERE p.id = ANY ($1) AND i.purpose = 'RECEIVABLE' AND i.open > 0 AND i.currency = p.currency AND coalesce(o.committed, i.order_id IS NULL)
 ORDER BY p.id, (i.invoice_id = p.invoice_id) IS NOT TRUE, i.due_on, i.opened_on, i.id"""
+"""OFFSET 0: each is looked up by its order or invoice. Of what is open PostgreSQL expects little, where all was paid until now, and would
+go through all of it for each payment."""
 # Parameters: payments and items, in pairs. Those of the items that are open and that the payment's customer owes in its currency.
 PLANNED = """
 SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.opened_on
