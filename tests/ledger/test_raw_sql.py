@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -217,3 +218,28 @@ async def test_what_is_written_after_a_look_is_looked_at_too(books: asyncpg.Conn
             await books.execute("SET CONSTRAINTS ALL IMMEDIATE")
             await books.execute("SET CONSTRAINTS ALL DEFERRED")
             await books.execute(UNPAID)
+
+
+@pytest.mark.parametrize("look", ["SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL IMMEDIATE"])
+async def test_what_a_savepoint_takes_back_is_looked_at_all_the_same(books: asyncpg.Connection, look: str) -> None:
+    """Neither a first note that is rolled back nor a look that is rolled back with its outcome leaves something unseen."""
+    with pytest.raises(asyncpg.CheckViolationError, match="of it is in the books"):
+        async with books.transaction():
+            await books.execute("SAVEPOINT before")
+            await books.execute(UNPAID)
+            with contextlib.suppress(asyncpg.CheckViolationError):
+                await books.execute(look)
+            await books.execute("ROLLBACK TO SAVEPOINT before")
+            await books.execute(UNPAID)
+    assert await books.fetchval("SELECT count(*) FROM payments") == 0
+
+
+async def test_a_look_that_fails_does_not_make_up_for_the_commit_s(books: asyncpg.Connection) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="of it is in the books"):
+        async with books.transaction():
+            await books.execute(UNPAID)
+            await books.execute("SAVEPOINT before")
+            with pytest.raises(asyncpg.CheckViolationError):
+                await books.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            await books.execute("ROLLBACK TO SAVEPOINT before")
+    assert await books.fetchval("SELECT count(*) FROM payments") == 0
