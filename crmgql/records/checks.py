@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache, partial
 from typing import Any
@@ -31,6 +31,9 @@ MAX_JSON_DEPTH = 20
 LONGEST_TEXT = 20_000
 YEARS = range(1000, 2201)
 """Later years are typing errors, which would stay at the top of every list that shows the newest first."""
+
+AHEAD = timedelta(days=31)
+"""How far ahead of now something may have happened: banks book ahead, and clocks differ. What is later is a typing error."""
 
 UNSEEN = "\u115f\u1160\u2800\u3164\uffa0"
 """Fillers of Hangul and the empty cell of Braille: letters and symbols without ink."""
@@ -143,6 +146,12 @@ def _check_decimal(field: fields.DecimalField[Any] | NumberField, value: Decimal
 def check_year(day: date, name: str) -> None:
     if day.year not in YEARS:
         raise BadUserInput(f"The year must be {YEARS[0]} to {YEARS[-1]}, not {day.year}.", field=name)
+
+
+def check_happened(moment: datetime | None, now: datetime, name: str) -> None:
+    """Raises `BadUserInput` for a time at which nothing can have happened yet: what is booked on such a day stays there."""
+    if moment is not None and moment > now + AHEAD:
+        raise BadUserInput(f"{moment:%Y-%m-%d} has not come yet; name the time at which it happened.", field=name)
 
 
 @cache

@@ -289,7 +289,8 @@ async def test_an_item_that_is_given_another_document_is_found(
 async def test_what_is_posted_beside_orders_and_payments_is_found(
     crm: db.Database, database: asyncpg.Connection, customer: UUID
 ) -> None:
-    """Whoever may post may post more than there is: chains and sums are right then, and the documents are not."""
+    """Whoever may post may post more than there is, of money with a trigger switched off: chains and sums are right then, and the
+    documents are not."""
     assert build.built()
     await work.user(database)
     order, payment = await confirmed(crm, customer, "10.00"), await pay(crm, "5.00", customer_id=customer)
@@ -297,6 +298,7 @@ async def test_what_is_posted_beside_orders_and_payments_is_found(
         row["purpose"]: Account(Purpose(row["purpose"]), row["id"])
         for row in await database.fetch("SELECT purpose, id FROM open_items")
     }
+    await database.execute("ALTER TABLE postings DISABLE TRIGGER postings_money")
     async with acting(crm) as act:
         sold = usd(Account(Purpose.REVENUE), items["RECEIVABLE"], "1.00")
         received = usd(items["UNEARNED"], Account(Purpose.BANK), "2.00")

@@ -31,7 +31,7 @@ OWED = "SELECT item_id FROM revenue_records WHERE customer_id = $1 AND order_id 
 ALLOCATED = """
 SELECT * FROM allocations a WHERE customer_id = $1 AND order_id = $2 AND item_id = $3 AND undoes_id IS NULL
     AND NOT EXISTS (SELECT FROM allocations u WHERE u.customer_id = a.customer_id AND u.undoes_id = a.id)
-ORDER BY id DESC"""
+ORDER BY entry_id DESC"""
 
 
 @takes(Order, "tax discount")

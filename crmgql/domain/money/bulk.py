@@ -117,8 +117,7 @@ class _CreditNotes(Writer):
     async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
         ids = [change.id for change in changes]
         await act.tx.connection.execute(WHOLE, ids)
-        await taking_back.follow(act, ids)
-        return ()
+        return await taking_back.follow(act, ids)
 
     def kind_of(self, change: Change) -> tuple[str, Row]:
         payload = {name: change.row[name] for name in ("number", "issued_on", "invoice_id")}

@@ -17,6 +17,7 @@ from crmgql.domain.money import numbers, taking_back
 from crmgql.domain.money.crediting import Credit, Invoiced
 from crmgql.domain.money.invoices import PARTIES
 from crmgql.errors import BadUserInput, CreditExceedsInvoiced, IllegalTransition
+from crmgql.events import outbox
 from crmgql.ledger.postings import new_id, share
 from crmgql.models import CreditNote, CreditNoteLine, DocumentKind, Invoice
 from crmgql.records import checks, money, records
@@ -97,7 +98,7 @@ async def issue(
         **more,
     }
     id = await _record(act, values, made)
-    await taking_back.follow(act, [id])
+    await outbox.record_many(act.tx, act.viewer, await taking_back.follow(act, [id]))
     return id
 
 

@@ -6,13 +6,16 @@ all that is left, to the cent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from uuid import UUID
 
 from crmgql.errors import CreditExceedsInvoiced
+from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import EXACT
 from crmgql.records import money
+from crmgql.records.records import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,43 @@ class Invoiced:
     def _rounded(self, part: Decimal, whole: Decimal) -> Decimal:
         with localcontext(EXACT):
             return money.rounded(self.whole.tax * part / whole, self.currency)
+
+
+@dataclass(slots=True)
+class Owed:
+    """A receivable of the invoice, or of its order: of that the invoice has at most `most`, and what is not invoiced, `kept`, is
+    none of it. `reserved` of it is written off again."""
+
+    rest: Rest
+    most: Decimal
+    kept: Decimal
+    reserved: Decimal = Decimal(0)
+
+    @property
+    def room(self) -> Decimal:
+        """What a credit note may take."""
+        return self.with_more(Decimal(0)) - self.reserved
+
+    def with_more(self, back: Decimal) -> Decimal:
+        """What of it would be the invoice's if so much more were owed."""
+        return max(min(self.most, self.rest.free + back - self.kept), self.kept * 0)
+
+
+def unwritten(short: Decimal, owed: Mapping[UUID, Owed], standing: Sequence[Row]) -> Iterator[tuple[Row, Decimal]]:
+    """The write-offs, in their order, that are undone until what is short is covered, each with what of it stays written off.
+
+    `owed`, by item, reserves what of the invoice's is not needed.
+    """
+    back: dict[UUID, Decimal] = {}
+    for row in standing:
+        each, before = owed[row["item_id"]], back.get(row["item_id"], Decimal(0))
+        gain = each.with_more(before + row["amount"]) - each.with_more(before)
+        needed = min(gain, short)
+        if needed > 0:
+            back[row["item_id"]] = before + row["amount"]
+            short -= needed
+            each.reserved += gain - needed
+            yield row, row["amount"] - needed
 
 
 def _exceeds(left: str, field: str) -> CreditExceedsInvoiced:

@@ -19,7 +19,7 @@ from crmgql.ledger.accounts import Account
 from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting
 from crmgql.models import Dispute, Payment, Purpose
-from crmgql.records import money, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.days import day_of
 from crmgql.records.money import Money
@@ -39,6 +39,7 @@ MOVES = Moves(
 DISPUTED = (
     "SELECT coalesce(sum(amount), 0) FROM disputes WHERE customer_id = $1 AND payment_id = $2 AND status <> 'WON'"
 )
+RECEIVED = "SELECT opened_on FROM open_items WHERE customer_id = $1 AND payment_id = $2 AND purpose = 'UNEARNED'"
 ITEM = "SELECT id, opened_on FROM open_items WHERE customer_id = $1 AND dispute_id = $2 AND purpose = 'DISPUTED'"
 
 
@@ -63,6 +64,7 @@ async def open(
         raise IllegalTransition(
             f"A {payment['status']} payment can't be disputed; it has to be received.", field="paymentId"
         )
+    checks.check_happened(opened_at, act.now, "openedAt")
     currency = payment["currency"]
     values = {
         "customer_id": payment["customer_id"],
@@ -104,7 +106,9 @@ def _bank(dispute: Row) -> Account:
 
 async def _opening(act: Act, dispute: Row) -> Entry:
     own = await book.company_of(act)
-    currency, day = dispute["currency"], day_of(dispute["opened_at"], own.zone)
+    currency, customer_id = dispute["currency"], dispute["customer_id"]
+    since = await act.tx.connection.fetchval(RECEIVED, customer_id, dispute["payment_id"])
+    day = max(day_of(dispute["opened_at"], own.zone), since)  # not before there was something to take back
     rate = (await rates.on_day(act, currency, day)).rate
     item = Item(Purpose.DISPUTED, currency, payment_id=dispute["payment_id"], dispute_id=dispute["id"])
     moves = [(item.account, dispute["amount"]), (Account(Purpose.FEES), dispute["fee_amount"])]
@@ -114,12 +118,13 @@ async def _opening(act: Act, dispute: Row) -> Entry:
         if amount is not None
     ]
     key, source = f"disputed {dispute['id']}", ("Dispute", dispute["id"])
-    return Entry("dispute.opened", key, source, day, postings, customer_id=dispute["customer_id"], items=[item])
+    return Entry("dispute.opened", key, source, day, postings, customer_id=customer_id, items=[item])
 
 
 async def win(act: Act, *, id: UUID, ended_at: datetime | None = None, expected_version: int | None = None) -> UUID:
     """The money is back. Raises `IllegalTransition`, `PeriodClosed`."""
     dispute, move = await MOVES.lock(act, "win", id, expected_version=expected_version)
+    checks.check_happened(ended_at, act.now, "endedAt")
     own = await book.company_of(act)
     disputed, since = await _item(act, dispute)
     after = move.changes(ended_at or act.now)
@@ -143,6 +148,7 @@ async def lose(act: Act, *, id: UUID, ended_at: datetime | None = None, expected
     `IllegalTransition`, `PeriodClosed`.
     """
     dispute, move = await MOVES.lock(act, "lose", id, expected_version=expected_version)
+    checks.check_happened(ended_at, act.now, "endedAt")
     own = await book.company_of(act)
     payment = await records.lock(act, Payment, dispute["payment_id"])
     found = await refundable.of_payment(act, payment)

@@ -89,6 +89,11 @@ async def create(
         part = invoicing.whole(rest)
     if part[0].total <= 0:
         raise BadUserInput("These lines come to nothing; choose others with them.", field="lines")
+    if part[0].total < part[0].tax:
+        raise BadUserInput(
+            "The discount is more than what it is of, and takes some of the tax, too; lower both with orderAmend, or choose other lines.",
+            field="orderId" if lines is None else "lines",
+        )
     values = {
         "customer_id": order["customer_id"],
         "order_id": order_id,

@@ -11,7 +11,7 @@ from crmgql.domain.money import receipts
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.events import outbox
 from crmgql.models import Customer, Invoice, Order, Payment
-from crmgql.records import money, records
+from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
 from crmgql.records.moves import Move, Moves
@@ -50,6 +50,7 @@ async def record(
         raise BadUserInput(
             "A payment that is pending was not received yet; leave one of the two out.", field="receivedAt"
         )
+    checks.check_happened(received_at, act.now, "receivedAt")
     currency = amount[1]
     values = {
         **await subject(act, currency, order_id=order_id, invoice_id=invoice_id, customer_id=customer_id),
@@ -134,6 +135,7 @@ async def move(
 ) -> UUID:
     """Receives, fails or cancels a pending payment."""
     payment, move = await MOVES.lock(act, verb, id, expected_version=expected_version)
+    checks.check_happened(received_at, act.now, "receivedAt")
     payload = {"amount": (payment["amount"], payment["currency"])}
     await records.change(act, Payment, payment, move.changes(received_at or act.now), kind=move.event, payload=payload)
     await outbox.record_many(act.tx, act.viewer, await receipts.follow(act, [id]))

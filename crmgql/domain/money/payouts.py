@@ -59,6 +59,7 @@ async def record(
     access.require_write(act.viewer, "Payout")
     if pending and paid_at is not None:
         raise BadUserInput("A payout that is expected was not paid yet; leave one of the two out.", field="paidAt")
+    checks.check_happened(paid_at, act.now, "paidAt")
     currency = net[1]
     parts = {"gross": gross, "refunds": refunds, "fees": fees}
     values: Row = {
@@ -90,6 +91,7 @@ async def record(
 async def receive(act: Act, *, id: UUID, expected_version: int | None = None, paid_at: datetime | None = None) -> UUID:
     """It arrived at the bank. Raises `IllegalTransition`, `RateMissing`, `PeriodClosed`."""
     payout, move = await MOVES.lock(act, "receive", id, expected_version=expected_version)
+    checks.check_happened(paid_at, act.now, "paidAt")
     await pay(act, payout, move.changes(paid_at or act.now))
     return id
 
@@ -101,7 +103,7 @@ async def pay(act: Act, payout: Row, changes: Row) -> None:
 
 
 async def fail(act: Act, *, id: UUID, reason: str | None = None, expected_version: int | None = None) -> UUID:
-    """It did not arrive, or the bank sent it back: what was posted is taken back today. Raises `IllegalTransition`, `PeriodClosed`."""
+    """It did not arrive, or the bank sent it back: what was posted is taken back today, not before it was paid. Raises `IllegalTransition`, `PeriodClosed`."""
     if reason is not None:
         checks.check_text(reason, "reason", longest=1000)
     payout, move = await MOVES.lock(act, "fail", id, expected_version=expected_version)
@@ -111,7 +113,8 @@ async def fail(act: Act, *, id: UUID, reason: str | None = None, expected_versio
         own = await book.company_of(act)
         entry = await act.tx.connection.fetchval(ENTRY, own.id, _key(payout))
         is_adjusting = periods.adjusts(act)
-        await book.post(act, await book.reversals(act, {entry: act.today}, kind=move.event, is_adjusting=is_adjusting))
+        day = max(act.today, day_of(payout["paid_at"], own.zone))
+        await book.post(act, await book.reversals(act, {entry: day}, kind=move.event, is_adjusting=is_adjusting))
     return id
 
 

@@ -88,6 +88,7 @@ async def record(
     **more: Any,
 ) -> UUID:
     """Records a refund that has happened already, such as cash that was given back. Else as `request`."""
+    checks.check_happened(refunded_at, act.now, "refundedAt")
     at = refunded_at or act.now
     moment: Row = {"status": "SUCCEEDED", "requested_at": at, "ended_at": at}
     return await _make(act, payment_id, customer_id, amount, allocation_ids, more | moment, "refund.succeeded")
@@ -238,6 +239,7 @@ async def succeed(
     expected_version: int | None = None,
 ) -> UUID:
     """The money went back. Raises `IllegalTransition`, `Conflict` for a provider's refund that is recorded, `PeriodClosed`."""
+    checks.check_happened(refunded_at, act.now, "refundedAt")
     own = await book.company_of(act)
     _, refund = await _moved(
         act, "succeed", id, expected_version, at=refunded_at, provider_reference=provider_reference
@@ -272,7 +274,9 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     posted = await act.tx.connection.fetch(POSTED, customer_id, key)
     day = max(act.today, posted[0]["effective_on"])
     undone = await refundable.undone_for(act, customer_id, id)
-    rests = await items.lock(act, {row["debit_item_id"] for row in posted} | refundable.items_of(undone))
+    credited = await refundable.credits_for(act, customer_id, id, refund["payment_id"])
+    held = {row["debit_item_id"] for row in posted}
+    rests = await items.lock(act, held | refundable.items_of(undone) | refundable.items_of(credited))
     if was_done:
         (entry,) = await book.reversals(act, {posted[0]["id"]: day}, kind=MOVES[verb].event)
         items.move(rests, entry.postings)
@@ -289,8 +293,10 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
         )
         for row in posted:
             rests[row["debit_item_id"]].free += row["amount"]
+    given_back = await allocations.undoing(act, credited, on=day, source=source)
+    items.move(rests, [posting for each in given_back for posting in each.entry.postings])
     made = refundable.restore(undone, rests, source=source, on=day, base_currency=own.currency)
-    await outbox.record_many(act.tx, act.viewer, await allocations.post(act, list(made), before=[entry]))
+    await outbox.record_many(act.tx, act.viewer, await allocations.post(act, [*given_back, *made], before=[entry]))
     return id
 
 

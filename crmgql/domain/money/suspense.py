@@ -6,7 +6,7 @@ base amount and day, or at the bank again.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +36,7 @@ MOVES = Moves(
     give_back=Move({"OPEN"}, "RETURNED", "suspense.returned", "ended_at"),
 )
 TRANSFER = Account(Purpose.TRANSFER)
-ITEM = "SELECT id FROM open_items WHERE suspense_id = $1"
+ITEM = "SELECT id, opened_on FROM open_items WHERE suspense_id = $1"
 TOLD = ("method", "received_at", "reference", "provider", "provider_reference")
 """What the payment has of the receipt, besides the amount."""
 
@@ -50,6 +50,7 @@ async def receive(act: Act, *, amount: Money, method: str, received_at: datetime
     access.require_write(act.viewer, "SuspenseReceipt")
     if (more.get("provider") is None) != (more.get("provider_reference") is None):
         raise BadUserInput("Give provider and providerReference together.", field="providerReference")
+    checks.check_happened(received_at, act.now, "receivedAt")
     currency, exact = amount[1], money.amount(amount, field="amount", positive=True)
     values = {"amount": exact, "currency": currency, "method": method, "received_at": received_at or act.now, **more}
     return (await record(act, values))["id"]  # type: ignore[no-any-return]
@@ -107,17 +108,18 @@ async def assign(
 
 async def take_over(act: Act, receipt: Row, payment_id: UUID) -> Taken:
     """Ends an open receipt, which is locked, as a payment with all of it; what `receipts.follow` posts of that."""
-    move, rest = MOVES["assign"], await _rest(act, receipt["id"])
+    move, (rest, day) = MOVES["assign"], await _rest(act, receipt["id"])
     payload = {"amount": (receipt["amount"], receipt["currency"]), "payment_id": payment_id}
     await records.change(act, SuspenseReceipt, receipt, move.changes(act.now), kind=move.event, payload=payload)
-    return Taken(rest.base, act.today, _ending(act, receipt, move.event, rest, TRANSFER))
+    return Taken(rest.base, day, _ending(receipt, move.event, rest, TRANSFER, on=day))
 
 
 async def give_back(act: Act, *, id: UUID, reason: str, expected_version: int | None = None) -> UUID:
     """Records that it went back to whoever sent it. Raises `IllegalTransition` for what has ended, `PeriodClosed`."""
     checks.check_text(reason, "reason", longest=1000, required=True)
     receipt, move = await MOVES.lock(act, "give_back", id, expected_version=expected_version)
-    entry = _ending(act, receipt, move.event, await _rest(act, id), _bank(receipt))
+    rest, day = await _rest(act, id)
+    entry = _ending(receipt, move.event, rest, _bank(receipt), on=day)
     changes = move.changes(act.now) | {"status_reason": reason}
     payload = {"amount": (receipt["amount"], receipt["currency"])}
     await records.change(act, SuspenseReceipt, receipt, changes, kind=move.event, payload=payload)
@@ -129,12 +131,12 @@ def _bank(receipt: Row) -> Account:
     return Account(Purpose.BANK if receipt["provider"] is None else Purpose.CLEARING)
 
 
-async def _rest(act: Act, id: UUID) -> Rest:
-    """What lies in suspense, locked."""
-    item_id = await act.tx.connection.fetchval(ITEM, id)
-    return (await items.lock(act, [item_id]))[item_id]
+async def _rest(act: Act, id: UUID) -> tuple[Rest, date]:
+    """What lies in suspense, locked, and the day on which it ends: today, not before it came."""
+    row = await act.tx.connection.fetchrow(ITEM, id)
+    return (await items.lock(act, [row["id"]]))[row["id"]], max(act.today, row["opened_on"])
 
 
-def _ending(act: Act, receipt: Row, kind: str, rest: Rest, to: Account) -> Entry:
+def _ending(receipt: Row, kind: str, rest: Rest, to: Account, *, on: date) -> Entry:
     posting = Posting(to, rest.account, rest.currency, rest.open, rest.base)
-    return Entry(kind, f"ended {receipt['id']}", ("SuspenseReceipt", receipt["id"]), act.today, [posting])
+    return Entry(kind, f"ended {receipt['id']}", ("SuspenseReceipt", receipt["id"]), on, [posting])

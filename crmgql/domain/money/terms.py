@@ -25,7 +25,8 @@ from crmgql.errors import BadUserInput
 DEFAULT = "NET 30"
 MOST_PARTS = 12
 PART = re.compile(
-    r"(?:(?P<percent>\d{1,3}(?:\.\d{1,4})?)%\s+|(?P<over>\d{1,2})/(?P<under>\d{1,2})\s+)?(?P<base>NET|EOM)\s+(?P<count>\d{1,3})(?P<months>M?)"
+    r"(?:(?P<percent>\d{1,3}(?:\.\d{1,4})?)%\s+|(?P<over>\d{1,2})/(?P<under>\d{1,2})\s+)?(?P<base>NET|EOM)\s+(?P<count>\d{1,3})(?P<months>M?)",
+    re.ASCII,
 )
 
 

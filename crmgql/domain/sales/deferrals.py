@@ -25,7 +25,7 @@ from crmgql.ledger import book, periods, rates
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.postings import Entry, Posting
 from crmgql.models import Purpose, Recognition
-from crmgql.records import money
+from crmgql.records import aside, money
 from crmgql.records.records import Act, Row
 
 # Parameters: customers, orders, their newest revisions or 0. The lines of those orders of which something is to be deferred. A
@@ -137,7 +137,13 @@ async def of(act: Act, orders: Collection[Row], days: Mapping[UUID, date]) -> di
     given = sorted(orders, key=lambda order: order["id"])
     rows = await act.tx.connection.fetch(LINES, *_keys(given), [order["revision"] or 0 for order in given])
     by_id = {order["id"]: order for order in given}
-    return {id: _deferral(by_id[id], list(lines), days[id]) for id, lines in groupby(rows, key=lambda row: row["id"])}
+
+    def found() -> dict[UUID, Deferral]:
+        return {
+            id: _deferral(by_id[id], list(lines), days[id]) for id, lines in groupby(rows, key=lambda row: row["id"])
+        }
+
+    return await aside.done(found, rows=sum(row["months"] or 1 for row in rows))
 
 
 def _deferral(order: Row, rows: Sequence[Any], day: date) -> Deferral:
@@ -165,7 +171,8 @@ async def schedule(act: Act, orders: Collection[Row], rows: Sequence[Row]) -> No
     if orders:
         await act.tx.connection.execute(DROP, *_keys(orders))
     if rows:
-        await act.tx.connection.execute(SCHEDULE, as_json(rows))
+        told = await aside.done(lambda: as_json(rows), rows=len(rows))
+        await act.tx.connection.execute(SCHEDULE, told)
 
 
 async def credited(act: Act, orders: Collection[Row]) -> dict[UUID, dict[UUID | None, Decimal]]:
@@ -224,32 +231,45 @@ async def waiting(act: Act, orders: Collection[tuple[UUID, UUID]]) -> dict[tuple
         return {}
     keys = [list(each) for each in zip(*sorted(orders), strict=True)]
     await act.tx.connection.execute(HOLD_ORDERS, *keys)
-    found: dict[tuple[UUID, UUID], list[Waiting]] = {order: [] for order in orders}
-    for row in await act.tx.connection.fetch(LEFT, *keys):
-        found[row["customer_id"], row["order_id"]].append(
-            Waiting(
-                row["line_id"],
-                row["n"],
-                row["due_on"],
-                row["amount"],
-                row["base_amount"],
-                row["credited_amount"],
-                row["credited_base_amount"],
-            )
-        )
-    return found
+    rows = await act.tx.connection.fetch(LEFT, *keys)
+
+    def found() -> dict[tuple[UUID, UUID], list[Waiting]]:
+        parts: dict[tuple[UUID, UUID], list[Waiting]] = {order: [] for order in orders}
+        for row in rows:
+            parts[row["customer_id"], row["order_id"]].append(_waiting(row))
+        return parts
+
+    return await aside.done(found, rows=len(rows))
+
+
+def _waiting(row: Any) -> Waiting:
+    return Waiting(
+        row["line_id"],
+        row["n"],
+        row["due_on"],
+        row["amount"],
+        row["base_amount"],
+        row["credited_amount"],
+        row["credited_base_amount"],
+    )
 
 
 async def credit(act: Act, orders: Mapping[tuple[UUID, UUID], Collection[Waiting]]) -> None:
     """Writes what is credited of these parts of orders, of which the books know already."""
-    rows = [
-        {"customer_id": customer_id, "order_id": order_id}
-        | {name: getattr(part, name) for name in ("line_id", "n", "credited", "credited_base")}
-        for (customer_id, order_id), parts in orders.items()
-        for part in parts
-    ]
-    if rows:
-        await act.tx.connection.execute(CREDIT, as_json(rows))
+
+    def told() -> str:
+        names = ("line_id", "n", "credited", "credited_base")
+        return as_json(
+            [
+                {"customer_id": customer_id, "order_id": order_id} | {name: getattr(part, name) for name in names}
+                for (customer_id, order_id), parts in orders.items()
+                for part in parts
+            ]
+        )
+
+    if orders:
+        rows = sum(len(parts) for parts in orders.values())
+        await act.tx.connection.execute(CREDIT, await aside.done(told, rows=rows))
 
 
 async def recognise(act: Act, orders: Collection[Row]) -> list[outbox.Entry]:

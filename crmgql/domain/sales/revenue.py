@@ -25,7 +25,7 @@ from crmgql.ledger.items import Rest
 from crmgql.ledger.postings import Entry, Item, Posting, share
 from crmgql.ledger.rates import Rate
 from crmgql.models import Purpose
-from crmgql.records import money
+from crmgql.records import aside, money
 from crmgql.records.days import day_of
 from crmgql.records.records import Act, Row
 
@@ -181,13 +181,16 @@ async def _book(act: Act, changed: Sequence[Row], on: date | None) -> tuple[list
     recognised = await deferrals.posted(act, deferring)
     credits = await deferrals.credited(act, deferring)
     rests = await items.lock(act, {row["item_id"] for row in changed if row["item_id"] is not None})
-    bookings = []
-    for row in changed:
+
+    def booked(row: Row) -> _Booking:
         rate = on_days[row["currency"], day[row["id"]]] if row["rate"] is None else Rate(row["rate_id"], row["rate"])
         deferral = later.get(row["id"], deferrals.NONE)
         row |= {"deferred_amount": deferral.amount, "deferred_cost_amount": deferral.cost}
         rest, credit = rests.get(row["item_id"]), credits.get(row["id"], {})
-        bookings.append(_booking(row, day[row["id"]], rate, rest, own.currency, deferral, credit))
+        return _booking(row, day[row["id"]], rate, rest, own.currency, deferral, credit)
+
+    parts = sum(len(each.parts) for each in later.values())
+    bookings = await aside.done(lambda: [booked(row) for row in changed], rows=parts)
     back = {row["entry_id"]: max(day[row["order_id"]], row["effective_on"]) for row in recognised}
     posted = await _post(act, bookings, back)
     await act.tx.connection.execute(RECORD, as_json([_record(each, posted.get(each.order["id"])) for each in bookings]))

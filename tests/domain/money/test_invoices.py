@@ -413,3 +413,13 @@ async def test_an_order_that_was_changed_is_drafted_anew_and_stays_above_what_is
     state = await database.fetchrow("SELECT status, invoiced_amount FROM orders")
     assert tuple(state) == ("INVOICED", Decimal("70.00"))
     assert (await balances(database))["RECEIVABLE"] == ("10.00", "10.00")
+
+
+async def test_a_discount_that_takes_some_of_the_tax_is_not_invoiced(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """No credit note could take such an invoice back: its net would be less than nothing."""
+    order = await confirmed(crm, customer, "10.00", tax=(Decimal("2.00"), "USD"), discount=(Decimal("11.00"), "USD"))
+    with pytest.raises(BadUserInput, match="takes some of the tax"):
+        await drafted(crm, order)
+    assert await database.fetchval("SELECT count(*) FROM invoices") == 0

@@ -57,6 +57,7 @@ def test_the_end_of_the_month_is_that_of_the_day_of_issue() -> None:
         "0% NET 0, 100% NET 1",
         "1/0 NET 1",
         "NET 1D",
+        "NET ٣٠",  # digits, but not those that others read
     ],
 )
 def test_what_says_no_terms_is_refused(text: str) -> None:

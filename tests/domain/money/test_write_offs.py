@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import allocations, write_offs
+from crmgql.domain.money import allocations, credits, write_offs
 from crmgql.domain.money.write_offs import Short
 from crmgql.domain.settings import companies
 from crmgql.errors import (
@@ -390,3 +390,17 @@ async def test_an_invoice_s_payment_and_its_rest_are_one_act(
     assert await rows(database) == [("0.50", "WRITE_OFF", "Bank fees.", True)]
     await undo(crm, await made(database))
     assert await owed(database) == ["45.50"]
+
+
+async def test_who_pays_all_the_same_owes_it_again_and_has_paid_it(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID
+) -> None:
+    """A debt that comes in after all: what was paid is credit that names the order; the write-off is undone, and the credit used."""
+    order = await confirmed(crm, customer, "10.00")
+    id = await write_off(crm, order)
+    await pay(crm, "10.00", order_id=order)
+    assert (await balances(database))["CREDIT"] == ("-10.00", "-10.00")
+    async with acting(crm) as act:
+        await write_offs.undo(act, id=id)
+        await credits.apply(act, customer_id=customer, order_id=order)
+    assert await balances(database) == {"BANK": ("10.00", "10.00"), "REVENUE": ("-10.00", "-10.00")}

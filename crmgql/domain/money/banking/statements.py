@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger.postings import new_id
 from crmgql.models import BankAccount, BankFileFormat
-from crmgql.records import money, records
+from crmgql.records import aside, money, records
 from crmgql.records.records import Act, Row
 
 MATCH = "match"
@@ -84,7 +85,8 @@ async def import_file(act: Act, *, bank_account_id: UUID, content: bytes) -> Imp
     found = await asyncio.to_thread(_read, content, format, account)
     for each in found:
         _check_account(each, account)
-    digests = [_digest(each) for each in found]
+    lines = sum(len(each.lines) for each in found)
+    digests = await aside.done(lambda: [_digest(each) for each in found], rows=lines)
     rows = await act.tx.connection.fetch(KNOWN, account["id"], digests)
     known = {row["digest"]: row["id"] for row in rows}
     events, new = [], 0
@@ -93,7 +95,7 @@ async def import_file(act: Act, *, bank_account_id: UUID, content: bytes) -> Imp
             id, count = new_id(), len(statement.lines)
             known[digest] = id
             facts = as_json(_facts(statement, digest, format))
-            told = as_json([_row(n, line) for n, line in enumerate(statement.lines)])
+            told = await aside.done(partial(_told, statement), rows=count)
             made = await act.tx.connection.fetchval(STORE, id, account["id"], facts, told, act.now)
             new += made
             payload = {"line_count": count, "known_count": count - made}
@@ -101,7 +103,7 @@ async def import_file(act: Act, *, bank_account_id: UUID, content: bytes) -> Imp
     await outbox.record_many(act.tx, act.viewer, events)
     if new:
         await jobs.enqueue(act, kinds.BANK_LINES_MATCH, kinds.Nothing(), unique_key=MATCH)
-    return Imported([known[each] for each in digests], sum(len(each.lines) for each in found), new)
+    return Imported([known[each] for each in digests], lines, new)
 
 
 def _read(content: bytes, format: BankFileFormat, account: Row) -> Sequence[Statement]:
@@ -146,6 +148,10 @@ def _facts(statement: Statement, digest: str, format: BankFileFormat) -> Row:
         "line_count": len(statement.lines),
         "skipped_count": statement.skipped,
     }
+
+
+def _told(statement: Statement) -> str:
+    return as_json([_row(n, line) for n, line in enumerate(statement.lines)])
 
 
 def _row(n: int, line: Line) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Allocations have an origin."""
+"""Items are in the indexes of their documents alone."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0037_credited")]
+    dependencies = [("crm", "0054_commit_checks")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

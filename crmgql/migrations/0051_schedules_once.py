@@ -1,4 +1,4 @@
-"""Items are in the indexes of their documents alone."""
+"""What is scheduled is compared once for each order that a statement changes."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0045_commit_checks")]
+    dependencies = [("crm", "0050_credited_debts")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
