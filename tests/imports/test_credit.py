@@ -8,8 +8,12 @@ from uuid import UUID
 
 import pytest
 
+from crmgql.db import WITHOUT_DAYS, Transaction
+from crmgql.domain.money import write_offs
 from crmgql.ledger import verify
-from tests.imports.conftest import Workshop
+from crmgql.records.records import Act
+from crmgql.viewer import system
+from tests.imports.conftest import NOW, Workshop
 
 HEAD = 'source = "old"\ncurrency = "USD"\n'
 CUSTOMERS = """
@@ -258,3 +262,25 @@ async def test_thousands_take_as_many_statements_as_one(shop: Workshop) -> None:
     assert counts[1] == counts[2]  # the first import asks a few things that are remembered
     owed = "SELECT sum(open) FROM open_items WHERE purpose = 'RECEIVABLE'"
     assert await shop.value(owed) == Decimal("40.00") * 306
+
+
+async def test_what_was_written_off_is_no_credit(shop: Workshop) -> None:
+    """Two credit notes of an invoice of which a part is written off: the second takes that back, as nobody paid it."""
+    shop.file("customers.csv", "id\nc1\n")
+    shop.file("invoices.csv", "id,customer,order,net,tax,day,due,currency\nA,c1,,100,,2025-03-01,2025-03-31,\n")
+    shop.file("payments.csv", "id,customer,invoice,amount,status,day,currency\np1,c1,A,30,,2025-03-10,\n")
+    shop.file(
+        "notes.csv",
+        "id,invoice,number,reason,net,tax,day,currency\nn1,A,CN1,,50,,2025-04-01,\nn2,A,CN2,,50,,2025-04-02,\n",
+    )
+    await shop.run(HEAD + CUSTOMERS + INVOICES + PAYMENTS)
+    act = Act(Transaction(shop.connection, WITHOUT_DAYS), system(lambda: NOW))
+    await shop.connection.execute("UPDATE companies SET write_off_tolerances = '{\"USD\": 10}'")
+    invoice = await shop.value("SELECT id FROM invoices")
+    async with shop.connection.transaction():
+        await write_offs.write_off(act, invoice_id=invoice, reason="Gone", amount=(Decimal("10.00"), "USD"))
+    report = await shop.run(HEAD + CUSTOMERS + INVOICES + PAYMENTS + CREDIT_NOTES)
+    assert (report.steps[-1].inserted, shop.rejects()) == (2, [])
+    assert await shop.rows(OPEN) == [("CREDIT", "A", "30.00")]  # what was paid, and no more
+    assert await shop.value("SELECT count(*) FROM write_offs WHERE undoes_id IS NOT NULL") == 1
+    assert (await verify.check(shop.connection, *WHOLE)).broken == []
