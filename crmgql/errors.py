@@ -127,6 +127,13 @@ class CreditExceedsInvoiced(CrmError):
     final = True
 
 
+class SplitNotWhole(CrmError):
+    """The shares of an order's owners would not sum to 100 per cent."""
+
+    code = "SPLIT_NOT_WHOLE"
+    final = True
+
+
 class CreditLimit(Conflict):
     """An order would lead past the customer's credit limit, and the customer's policy is to refuse that."""
 
@@ -158,6 +165,53 @@ class WriteOffExceedsOpen(CrmError):
     """More would be written off than is still owed for the order."""
 
     code = "WRITE_OFF_EXCEEDS_OPEN"
+    final = True
+
+
+class PlanApproved(CrmError):
+    """A version of a plan would change after it was approved."""
+
+    code = "PLAN_APPROVED"
+    final = True
+
+
+class TiersNotContiguous(CrmError):
+    """Tiers don't begin at 0, leave a gap, overlap, or end."""
+
+    code = "TIERS_NOT_CONTIGUOUS"
+    final = True
+
+
+class MakerIsChecker(CrmError):
+    """Somebody would approve what they wrote."""
+
+    code = "MAKER_IS_CHECKER"
+    final = True
+
+
+class VersionsOverlap(Conflict):
+    """Two versions of a plan would have a day in common."""
+
+    code = "VERSIONS_OVERLAP"
+    final = True
+
+
+class AssignmentsOverlap(Conflict):
+    """Somebody would be paid by two plans on one day."""
+
+    code = "ASSIGNMENTS_OVERLAP"
+    final = True
+
+
+class QuotasOverlap(Conflict):
+    """A person or a team would have two quotas for the same on one day."""
+
+    code = "QUOTAS_OVERLAP"
+    final = True
+
+
+class SignedAlready(Conflict):
+    code = "SIGNED_ALREADY"
     final = True
 
 

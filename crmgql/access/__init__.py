@@ -6,7 +6,7 @@ the WHERE of its locked reads, and asks for permissions (`demands`), never for r
 `parameters` alone.
 """
 
-from crmgql.access.demands import require, require_all, require_read, require_write
+from crmgql.access.demands import require, require_all, require_person, require_read, require_write
 from crmgql.access.entries import (
     ENTRIES,
     Access,
@@ -47,6 +47,7 @@ __all__ = [
     "reach",
     "require",
     "require_all",
+    "require_person",
     "require_read",
     "require_write",
     "roles_with",

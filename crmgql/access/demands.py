@@ -41,3 +41,9 @@ def require_all(viewer: Viewer, record: str, *, field: str) -> None:
             f"Setting {field} is for those who see all {ENTRIES[record].noun}, as no two may have the same. Leave it out.",
             field=field,
         )
+
+
+def require_person(viewer: Viewer, doing: str) -> None:
+    """Raises `Forbidden` for an API key, whose maker may be somebody else than its user; `doing` begins the message."""
+    if viewer.api_key_id is not None:
+        raise Forbidden(f"{doing} is for people, not for API keys: log in.")

@@ -170,6 +170,13 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "compensation": (
         Permission("commission.read", "seeing commissions, by their seller", BY_OWNER),
         Permission("commission.write", "recording commissions"),
+        Permission("split.write", "saying who is credited of orders"),
+        Permission("plan.read", "seeing whom plans pay, and what was approved of these; with all, all plans", BY_OWNER),
+        Permission("plan.write", "drafting versions of plans, saying whom plans pay"),
+        Permission("plan.approve", "approving what somebody else drafted of plans, and retiring it, with `plan.write`"),
+        Permission("plan.sign", "signing the plan that pays oneself"),
+        Permission("quota.read", "seeing quotas of people, and those of teams by their manager", BY_OWNER),
+        Permission("quota.write", "setting quotas"),
     ),
     "messages": (
         Permission("notification.read", "seeing one's own notifications"),

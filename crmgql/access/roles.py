@@ -65,6 +65,9 @@ CUSTOMERS = {
 }
 """Customers and what everybody sees with them."""
 
+PAID = "plan.read.own plan.sign quota.read.own"
+"""What everybody may whom a plan may pay."""
+
 NOT_ADMINISTRATIVE = {"customer.own", "lead.own", "campaign.own"}
 """Administrators may do everything, but what they make is not theirs, and no leads are routed to them."""
 
@@ -76,7 +79,8 @@ declare(
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
     order.read order.write credit.approve payment.read payment.write rate.write period.write period.adjust
     suspense.read writeOff.approve ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
-     bank.read bank.write reconciliation.read reconciliation.write commission.read
+     bank.read bank.write reconciliation.read reconciliation.write commission.read split.write
+    plan.read plan.write plan.approve plan.sign quota.read quota.write
     task.read.own job.read.own email.read.own audit.read
     """,
 )
@@ -89,7 +93,7 @@ declare(
     lead.read.team lead.write lead.route lead.own
     routing.read leadQueue.read sellerProfile.read.team sellerProfile.write.team absence.read.team absence.write.team
     pool.read poolItem.read.team poolItem.write poolMove.read.team
-    order.read.team order.write payment.read.team commission.read.team
+    order.read.team order.write payment.read.team commission.read.team split.write plan.read.team plan.sign quota.read.team
     task.read.team job.read.own email.read.own
     """,
 )
@@ -103,6 +107,7 @@ declare(
     pool.read poolItem.read.own poolItem.write poolMove.read.own
     order.read.own order.write payment.read.own commission.read.own
     task.read.own job.read.own email.read.own
+    {PAID}
     """,
 )
 declare(
@@ -111,6 +116,7 @@ declare(
     ticket.assign contact.write ticket.write
     order.read payment.read
     task.read.own job.read.own email.read.own
+    {PAID}
     """,
 )
 declare(
@@ -122,6 +128,7 @@ declare(
     routing.read routing.write leadQueue.read leadQueue.write sellerProfile.read absence.read
     pool.read pool.write poolItem.read poolMove.read
     task.read.own job.read.own email.read
+    {PAID}
     """,
 )
 declare(

@@ -128,6 +128,41 @@ def emails(who: Who, t: str, trusted: bool) -> ast.Expr:
     return ast.any_of([mine, ast.all_of([to_lead, where_visible("Lead", "lead_id")(who, t, trusted)]), billed])
 
 
+def plans(who: Who, t: str, trusted: bool) -> ast.Expr:
+    """By whom it pays or paid."""
+    return _paying(t, "id", reach(who, "plan.read"))
+
+
+def plan_versions(who: Who, t: str, trusted: bool) -> ast.Expr:
+    """As their plans; drafts, for those who see all plans."""
+    paying = _paying(t, "plan_id", reach(who, "plan.read"))
+    said = ast.AnyOf(ast.Col(t, "status"), ast.Cast(ast.Text("{APPROVED,RETIRED}"), "text[]"))
+    return paying if isinstance(paying, ast.Bool) else ast.all_of([said, paying])
+
+
+def _paying(t: str, plan: str, far: Reach) -> ast.Expr:
+    alias = f"{t}_paid"
+    paid = held_by(alias, "user_id", far)
+    if isinstance(paid, ast.Bool):
+        return paid
+    same = ast.eq(ast.Col(t, plan), ast.Col(alias, "plan_id"))
+    live = ast.IsNull(ast.Col(alias, "cancelled_at"))
+    found = ast.Table("comp_assignments", alias)
+    return ast.Exists(ast.Select(((ast.Num(1), "one"),), found, where=ast.all_of([same, live, paid])))
+
+
+def quotas(who: Who, t: str, trusted: bool) -> ast.Expr:
+    """A person's by that person, a team's by its manager."""
+    far = reach(who, "quota.read")
+    mine = held_by(t, "user_id", far)
+    if isinstance(mine, ast.Bool):
+        return mine
+    teams = ast.Select(
+        ((ast.Col("managed", "id"), "id"),), ast.Table("teams", "managed"), where=held_by("managed", "manager_id", far)
+    )
+    return ast.any_of([mine, ast.AnyOf(ast.Col(t, "team_id"), ast.ArrayOf(teams))])
+
+
 def permitted_field(permission: str) -> FieldRule:
     """For all rows or none."""
     return lambda who, t: ast.Bool(may(who, permission))

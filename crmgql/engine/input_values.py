@@ -33,6 +33,8 @@ RECORDS = {
     "handOverTo": "User",
     "other": "Lead",
     "owner": "User",
+    "planVersion": "CompPlanVersion",
+    "productIds": "Product",
     "rule": "RoutingRule",
     "ruleset": "RoutingRuleset",
     "suggestion": "BankSuggestion",

@@ -45,17 +45,24 @@ async def on_days(act: Act, wanted: Collection[tuple[str, date]]) -> dict[tuple[
 
     Raises `RateMissing`, which names each currency without one and the first day that it is needed for.
     """
+    found = await known(act, wanted)
+    without = [pair for pair in wanted if pair not in found]
+    if without:
+        raise missing(without, (await book.company_of(act)).currency)
+    return found
+
+
+async def known(act: Act, wanted: Collection[tuple[str, date]]) -> dict[tuple[str, date], Rate]:
+    """As `on_days`, without those that have none."""
     base = (await book.company_of(act)).currency
     found = {pair: OWN for pair in wanted if pair[0] == base}
     asked = sorted(set(wanted) - found.keys())
     if not asked:
         return found
     rows = await act.tx.connection.fetch(FIND, [pair[0] for pair in asked], [pair[1] for pair in asked], base)
-    there = {(row["currency"], row["day"]): Rate(row["id"], row["rate"]) for row in rows if row["id"] is not None}
-    without = [pair for pair in asked if pair not in there]
-    if without:
-        raise missing(without, base)
-    return found | there
+    return found | {
+        (row["currency"], row["day"]): Rate(row["id"], row["rate"]) for row in rows if row["id"] is not None
+    }
 
 
 async def on_day(act: Act, currency: str, day: date) -> Rate:

@@ -17,11 +17,12 @@ class Rule:
 
 
 def _rule(name: str, what: str, body: str, *, entry: str = "NULL", place: str = "NULL, NULL") -> Rule:
+    """MATERIALIZED: planned for all of the range. For its first few rows PostgreSQL would go through whole tables."""
     lane, seq = place.split(", ")
     return Rule(
         name,
-        f"SELECT owner_id, {lane} AS lane, {seq} AS seq, ({entry})::text AS entry_id, concat({what}) AS what"
-        f" FROM ({body}) AS broken LIMIT $3",
+        f"WITH broken AS MATERIALIZED ({body})"
+        f" SELECT owner_id, {lane} AS lane, {seq} AS seq, ({entry})::text AS entry_id, concat({what}) AS what FROM broken LIMIT $3",
     )
 
 
@@ -58,7 +59,7 @@ LANES = """
     WHERE part.owner_id BETWEEN $1 AND $2 AND head.owner_id IS NULL"""
 OPENED = """
     SELECT item.owner_id, item.id, item.entry_id FROM public.open_items AS item
-    LEFT JOIN public.ledger_entries AS e ON e.owner_id = item.owner_id AND e.id = item.entry_id
+    LEFT JOIN public.ledger_entries AS e ON e.owner_id = item.owner_id AND e.id = item.entry_id AND e.owner_id BETWEEN $1 AND $2
     WHERE item.owner_id BETWEEN $1 AND $2 AND (
         item.customer_id IS DISTINCT FROM e.customer_id OR item.opened_on IS DISTINCT FROM e.effective_on
         OR item.opens IS DISTINCT FROM e.opens)"""
@@ -73,7 +74,7 @@ DOCUMENTS = """
         OR e.source_id IS DISTINCT FROM CASE e.source_type WHEN 'Order' THEN item.order_id WHEN 'Payment' THEN item.payment_id
             WHEN 'Invoice' THEN item.invoice_id WHEN 'CreditNote' THEN item.credit_note_id WHEN 'Dispute' THEN item.dispute_id
             WHEN 'SuspenseReceipt' THEN item.suspense_id ELSE e.source_id END)"""
-# What was posted for orders and payments, from their items' side. MATERIALIZED: planned for all of it, not for the first few broken ones.
+# What was posted for orders and payments, from their items' side.
 REVENUE = """
     WITH posted AS MATERIALIZED (
         SELECT item.owner_id, item.order_id, sum(amount) FILTER (WHERE other IN ('REVENUE', 'DEFERRED')) AS net,
@@ -122,13 +123,17 @@ PAYMENTS = """
     ) AS paid
     FULL JOIN posted ON posted.owner_id = paid.owner_id AND posted.id = paid.id
     WHERE coalesce(paid.amount, 0) <> coalesce(posted.amount, 0)"""
-# What lies in suspense is the company's, and as much as its receipts say.
+# What lies in suspense is the company's, and as much as its receipts say. Elsewhere, as for transfers, no table is gone through: EXISTS
+# is asked once.
 SUSPENSE = """
     SELECT own.id AS owner_id, coalesce(receipt.id, item.suspense_id) AS id, coalesce(receipt.amount, 0) AS amount, coalesce(item.open, 0) AS open
-    FROM (SELECT id, amount, currency FROM public.suspense_receipts WHERE status = 'OPEN') AS receipt
+    FROM (
+        SELECT id, amount, currency FROM public.suspense_receipts
+        WHERE status = 'OPEN' AND EXISTS (SELECT FROM public.companies WHERE id BETWEEN $1 AND $2)
+    ) AS receipt
     FULL JOIN (
         SELECT owner_id, suspense_id, currency, sum(open) AS open FROM public.open_items
-        WHERE purpose = 'SUSPENSE' GROUP BY owner_id, suspense_id, currency HAVING sum(open) <> 0
+        WHERE purpose = 'SUSPENSE' AND EXISTS (SELECT FROM public.companies WHERE id BETWEEN $1 AND $2) GROUP BY owner_id, suspense_id, currency HAVING sum(open) <> 0
     ) AS item ON item.suspense_id = receipt.id AND item.currency = receipt.currency
     CROSS JOIN (SELECT id FROM public.companies WHERE id BETWEEN $1 AND $2) AS own
     WHERE (receipt.amount, own.id) IS DISTINCT FROM (item.open, item.owner_id)"""
@@ -136,7 +141,7 @@ SUSPENSE = """
 TRANSFERS = """
     SELECT own.id AS owner_id, part.currency, sum(part.debit) - sum(part.credit) AS amount, sum(part.base) AS base
     FROM public.companies AS own CROSS JOIN public.balances AS part
-    WHERE own.id BETWEEN $1 AND $2 AND part.purpose = 'TRANSFER'
+    WHERE own.id BETWEEN $1 AND $2 AND part.purpose = 'TRANSFER' AND EXISTS (SELECT FROM public.companies WHERE id BETWEEN $1 AND $2)
     GROUP BY own.id, part.currency HAVING sum(part.debit) <> sum(part.credit) OR sum(part.base) <> 0"""
 # What entries of write-offs took off a receivable is what their rows say.
 WRITE_OFFS = """
@@ -337,6 +342,27 @@ PAYOUTS = """
     FULL JOIN posted ON posted.id = payout.id
     WHERE coalesce(posted.net, 0) IS DISTINCT FROM CASE payout.status WHEN 'PAID' THEN payout.net_amount ELSE payout.net_amount * 0 END
         OR coalesce(posted.fees, 0) <> CASE WHEN payout.status = 'PAID' AND NOT payout.fees_booked THEN payout.fees_amount ELSE 0 END"""
+# What a line is booked as has an entry that moved just its amount at the bank. A payout's line is the company's, as what is in suspense.
+BANK_LINES = """
+    WITH moved AS MATERIALIZED (
+        SELECT e.owner_id, e.source_id, p.currency, sum(CASE p.debit WHEN 'BANK' THEN p.amount ELSE -p.amount END) AS amount
+        FROM public.ledger_entries AS e JOIN public.postings AS p ON p.owner_id = e.owner_id AND p.entry_id = e.id
+        WHERE e.owner_id BETWEEN $1 AND $2 AND p.owner_id BETWEEN $1 AND $2 AND p.phase = 'POSTED' AND 'BANK' IN (p.debit, p.credit)
+            AND e.source_type IN ('Payment', 'Refund', 'SuspenseReceipt', 'Payout')
+        GROUP BY e.owner_id, e.id, e.source_id, p.currency
+    )
+    SELECT line.owner_id, line.id, line.status, line.amount, line.currency
+    FROM (
+        SELECT customer_id AS owner_id, id, status, amount, currency, coalesce(payment_id, refund_id) AS source_id
+        FROM public.bank_lines WHERE customer_id BETWEEN $1 AND $2
+        UNION ALL
+        SELECT books.company_id, l.id, l.status, l.amount, l.currency, coalesce(l.payout_id, l.suspense_id)
+        FROM public.books JOIN public.bank_lines AS l ON l.customer_id IS NULL AND l.status IN ('BOOKED', 'SUSPENSE')
+        WHERE books.company_id BETWEEN $1 AND $2
+    ) AS line
+    WHERE NOT EXISTS (
+        SELECT FROM moved WHERE moved.owner_id = line.owner_id AND moved.source_id = line.source_id
+            AND moved.currency = line.currency AND moved.amount = line.amount)"""
 ANCHORED = """
     SELECT a.owner_id, a.lane, a.seq, a.anchor_id, link.entry_id FROM public.anchor_heads AS a
     LEFT JOIN public.ledger_links AS link ON link.owner_id = a.owner_id AND link.lane = a.lane AND link.seq = a.seq
@@ -425,6 +451,11 @@ RULES = (
         "payouts",
         "'payout ', id, ' is ', coalesce(status, 'not there'), ' with ', net, ': in the books ', reached, ' reached the bank, and ', fees, ' is fees'",
         PAYOUTS,
+    ),
+    _rule(
+        "bankLines",
+        "'bank line ', id, ' is ', status, ' with ', amount, ' ', currency, ', and nothing of just that was posted at the bank for it'",
+        BANK_LINES,
     ),
     _rule(
         "anchored",

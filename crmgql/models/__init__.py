@@ -19,6 +19,7 @@ from crmgql.models.messages import *
 from crmgql.models.money import *
 from crmgql.models.opportunities import *
 from crmgql.models.people import *
+from crmgql.models.plans import *
 from crmgql.models.pools import *
 from crmgql.models.providers import *
 from crmgql.models.reconciliation import *

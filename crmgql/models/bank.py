@@ -30,7 +30,7 @@ class BankFileFormat(StrEnum):
 
 
 class BankLineStatus(StrEnum):
-    """BOOKED: it is a payment or a refund. SUSPENSE: nobody knew whose it is. IGNORED: it is no matter of customers."""
+    """BOOKED: it is a payment, a refund or a payout. SUSPENSE: nobody knew whose it is. IGNORED: it is no matter of customers."""
 
     OPEN = "OPEN"
     BOOKED = "BOOKED"
@@ -122,7 +122,8 @@ class BankStatement(Record):
 class BankLine(Editable):
     """One movement on an account, positive where money came in. What the bank says never changes; what became of it does.
 
-    `key` makes it known again in whatever file it comes. `customer`: whose money it is, once that is booked.
+    `key` makes it known again in whatever file it comes. `customer`: whose money it is, once that is booked; a payout is nobody's.
+    A payout has one line that brought it, and one that took it back where the bank did.
     """
 
     account: Any = fields.ForeignKeyField("crm.BankAccount", related_name="lines", on_delete=fields.RESTRICT)
@@ -150,6 +151,7 @@ class BankLine(Editable):
     suspense: Any = fields.ForeignKeyField(
         "crm.SuspenseReceipt", related_name=False, null=True, on_delete=fields.RESTRICT
     )
+    payout: Any = fields.ForeignKeyField("crm.Payout", related_name="lines", null=True, on_delete=fields.RESTRICT)
 
     class Meta:
         table = "bank_lines"
@@ -159,9 +161,10 @@ class BankLine(Editable):
             unique("bank_lines_payment_once", "payment_id", where="payment_id IS NOT NULL"),
             unique("bank_lines_refund_once", "refund_id", where="refund_id IS NOT NULL"),
             unique("bank_lines_suspense_once", "suspense_id", where="suspense_id IS NOT NULL"),
+            unique("bank_lines_payout_once", "payout_id", "(amount > 0)", where="payout_id IS NOT NULL"),
             check("bank_lines_moves", "amount <> 0"),
             check("bank_lines_status", one_of("status", BankLineStatus)),
-            check("bank_lines_booked", "(status = 'BOOKED') = (num_nonnulls(payment_id, refund_id) = 1)"),
+            check("bank_lines_booked", "(status = 'BOOKED') = (num_nonnulls(payment_id, refund_id, payout_id) = 1)"),
             check("bank_lines_whose", "(customer_id IS NULL) = (num_nonnulls(payment_id, refund_id) = 0)"),
             check("bank_lines_suspended", "(status = 'SUSPENSE') = (suspense_id IS NOT NULL)"),
             check("bank_lines_ignored", "(status = 'IGNORED') = (status_reason IS NOT NULL)"),
@@ -192,7 +195,7 @@ class BankSuggestion(Record):
     """What a line that is open may be, the likeliest first. They are made anew whenever lines are matched.
 
     A suggestion is for one customer: a payment or refund that is recorded already, or items that are open, of which `labels` are the
-    numbers, settled in the order of `item_ids`; `order` or `invoice` where it is one. `amount` of the line settles something,
+    numbers, settled in the order of `item_ids`; `order` or `invoice` where it is one. Or it is a payout. `amount` of the line settles something,
     `rest_amount` would be left over, `short_amount` of what it settles would stay open.
     """
 
@@ -206,11 +209,12 @@ class BankSuggestion(Record):
     amount = AmountField()
     rest_amount = AmountField()
     short_amount = AmountField()
-    customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, on_delete=fields.RESTRICT)
+    customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name=False, null=True, on_delete=fields.RESTRICT)
     invoice: Any = fields.ForeignKeyField("crm.Invoice", related_name=False, null=True, on_delete=fields.RESTRICT)
     payment: Any = fields.ForeignKeyField("crm.Payment", related_name=False, null=True, on_delete=fields.RESTRICT)
     refund: Any = fields.ForeignKeyField("crm.Refund", related_name=False, null=True, on_delete=fields.RESTRICT)
+    payout: Any = fields.ForeignKeyField("crm.Payout", related_name=False, null=True, on_delete=fields.RESTRICT)
     item_ids = UuidArrayField()
 
     class Meta:
@@ -218,6 +222,7 @@ class BankSuggestion(Record):
         constraints = [
             unique("bank_suggestions_n", "line_id", "n"),
             check("bank_suggestions_certainty", one_of("certainty", MatchCertainty)),
+            check("bank_suggestions_whose", "(customer_id IS NULL) = (payout_id IS NOT NULL)"),
             check("bank_suggestions_basis", one_of("basis", MatchBasis)),
             *amounts("bank_suggestions", "amount", "rest_amount", "short_amount"),
         ]
@@ -232,6 +237,6 @@ class BankSuggestion(Record):
             index("bank_suggestions_of_customer", "customer_id", "id"),
             *(
                 partial(f"bank_suggestions_by_{name}", f"{name}_id IS NOT NULL", f"{name}_id", "id")
-                for name in ("order", "invoice", "payment", "refund")
+                for name in ("order", "invoice", "payment", "refund", "payout")
             ),
         ]

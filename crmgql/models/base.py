@@ -53,6 +53,13 @@ class UuidArrayField(fields.Field[list[UUID]], list):  # type: ignore[type-arg,m
     skip_to_python_if_native = True
 
 
+class IntArrayField(fields.Field[list[int]], list):  # type: ignore[type-arg,misc]
+    """An `integer[]` column."""
+
+    SQL_TYPE = "INTEGER[]"
+    skip_to_python_if_native = True
+
+
 class TransactionIdField(fields.Field[int], int):
     """A transaction's number: 64 bits, rising, never used again by this server."""
 

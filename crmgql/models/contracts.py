@@ -67,7 +67,10 @@ class Contract(Editable):
 
 
 class ContractPayment(Record):
-    """A part of a contract's value that is to be paid by a day. `owner`: who sees to it, from `reminder_days` before on."""
+    """A part of a contract's value that is to be paid by a day. `owner`: who sees to it, from `reminder_days` before on.
+
+    `reminded_at`, `alerted_at`, `escalated_at`: when somebody was told that it will be due, is overdue, is overdue for long.
+    """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="contract_payments", on_delete=fields.RESTRICT)
     contract: Any = fields.ForeignKeyField("crm.Contract", related_name="payments", on_delete=fields.RESTRICT)
@@ -79,6 +82,9 @@ class ContractPayment(Record):
     currency = fields.CharField(max_length=3)
     amount = AmountField()
     reminder_days: Any = fields.IntField(null=True)
+    reminded_at: Any = fields.DatetimeField(null=True)
+    alerted_at: Any = fields.DatetimeField(null=True)
+    escalated_at: Any = fields.DatetimeField(null=True)
 
     class Meta:
         table = "contract_payments"

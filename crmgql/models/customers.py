@@ -43,6 +43,7 @@ class Customer(Editable):
     phone: Any = fields.CharField(max_length=40, null=True)
     website: Any = fields.CharField(max_length=500, null=True)
     industry: Any = fields.CharField(max_length=100, null=True)
+    segment: Any = fields.CharField(max_length=100, null=True)
     region: Any = fields.CharField(max_length=100, null=True)
     country: Any = fields.CharField(max_length=100, null=True)
     state: Any = fields.CharField(max_length=100, null=True)

@@ -33,7 +33,8 @@ class ReconciliationKind(StrEnum):
     """ORDER_PAYMENT_MISMATCH: long after an order, more or less was paid than it comes to. ORDER_PAID_NOT_OWED: there is money for an
     order of which nothing is owed: it was cancelled, is a draft still or has no lines. DUPLICATE_PAYMENT: the same amount a
     second time within a day, and not all of it needed. AMOUNT_MISMATCH: the provider received another amount than is
-    recorded. PAYOUT_DIFFERS: its parts do not add up. PAYOUT_LATE: it should have arrived. UNEXPLAINED_CLEARING: no payout brought what
+    recorded. PAYOUT_DIFFERS: its parts do not add up. PAYOUT_LATE: it should have arrived. PAYOUT_BANK_DIFFERS: the bank
+    brought another amount, or what it brought failed. UNEXPLAINED_CLEARING: no payout brought what
     lies at providers for long. SUSPENSE_OPEN: nobody has said for a week whose money it is. LEDGER: the books contradict
     themselves. OVERDUE: due and not paid. UNUSUAL_PAYMENT: far more than what the customer usually pays. LOW_MARGIN: an order brings
     less than the company wants."""
@@ -44,6 +45,7 @@ class ReconciliationKind(StrEnum):
     AMOUNT_MISMATCH = "AMOUNT_MISMATCH"
     PAYOUT_DIFFERS = "PAYOUT_DIFFERS"
     PAYOUT_LATE = "PAYOUT_LATE"
+    PAYOUT_BANK_DIFFERS = "PAYOUT_BANK_DIFFERS"
     UNEXPLAINED_CLEARING = "UNEXPLAINED_CLEARING"
     SUSPENSE_OPEN = "SUSPENSE_OPEN"
     LEDGER = "LEDGER"

@@ -20,7 +20,7 @@ class Company(Editable):
 
     `revenue_statuses`: the statuses in which reports count an order. `write_off_tolerances`: by currency the amount, as text, up to
     which what is left open of an order is written off by itself. `low_margin_percent`: of an order that brings less, somebody is
-    told.
+    told. `payout_days`: so long after its day a payout is not late.
     """
 
     name = fields.CharField(max_length=200)
@@ -37,6 +37,7 @@ class Company(Editable):
     revenue_statuses = TextArrayField(db_default=["CONFIRMED", "PROCESSING", "INVOICED", "SHIPPED", "DELIVERED"])
 
     low_margin_percent: Any = NumberField(null=True)
+    payout_days = fields.IntField(db_default=3)
 
     class Meta:
         table = "companies"
@@ -50,6 +51,7 @@ class Company(Editable):
                 "companies_revenue_statuses", f"revenue_statuses <@ {COMMITTED} AND cardinality(revenue_statuses) > 0"
             ),
             check("companies_low_margin", "low_margin_percent BETWEEN 0 AND 100 AND scale(low_margin_percent) <= 2"),
+            check("companies_payout_days", "payout_days BETWEEN 0 AND 90"),
             check("companies_default_currency_known", "currency_scale(default_currency) IS NOT NULL"),
         ]
         indexes = [index("companies_created", "created_at", "id")]

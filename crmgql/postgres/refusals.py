@@ -43,7 +43,9 @@ REASONS = {
     "credit_notes_posted": CREDIT_NOTE,
     "disputes_posted": DISPUTE,
     "payouts_posted": PAYOUT,
+    "bank_lines_as_booked": "The bank's line would not be what it is booked as",
     "refunds_posted": REFUND,
+    "commission_splits_whole": "The shares of an order's owners would not sum to 100 per cent",
     "postings_exchange": "What goes from one currency into another would not be the same in base currency",
 }
 

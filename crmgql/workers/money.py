@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 
 from crmgql.domain.jobs import endings, kinds
-from crmgql.domain.money import reconciliation, reminding, standings
+from crmgql.domain.money import plan_alerts, reconciliation, reminding, standings
 from crmgql.domain.money.banking import matches
 from crmgql.domain.money.hooks import events, following
 from crmgql.domain.sales import deferrals
@@ -20,6 +20,7 @@ log = structlog.get_logger("crmgql")
 
 ORDERS_AT_ONCE = 500
 INVOICES_AT_ONCE = 200
+PLANNED_AT_ONCE = 500
 
 
 @long_handler(kinds.LEDGER_ANCHOR)
@@ -99,6 +100,22 @@ async def invoices_remind(run: Run, arguments: kinds.Nothing) -> Result:
             run.progress(done=run.done + sent)
         if not sent:
             return {"overdue": overdue, "reminders": run.done}
+
+
+@long_handler(kinds.CONTRACTS_REMIND)
+async def contracts_remind(run: Run, arguments: kinds.Nothing) -> Result:
+    """Runs each hour, as the company's day begins at any hour of the server's; whoever was told is not told again."""
+    told: dict[str, int] = {}
+    for stage in plan_alerts.STAGES:
+        before = run.done
+        after: plan_alerts.Place | None = plan_alerts.FIRST
+        while after is not None:
+            async with run.step() as act:
+                found = await plan_alerts.tell(act, stage, after=after, limit=PLANNED_AT_ONCE)
+                run.progress(done=run.done + found.count)
+            after = found.last
+        told[stage.name] = run.done - before
+    return told
 
 
 @long_handler(kinds.MONEY_RECONCILE)

@@ -25,9 +25,11 @@ from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
 from crmgql.workers import (
     chapters,  # noqa: F401 - importing them declares the handlers
+    compensation,
     metrics,
 )
 from crmgql.workers.attempts import Attempts
+from crmgql.workers.compensation import Commissions
 from crmgql.workers.dispatcher import Dispatcher
 from crmgql.workers.drains import Drain
 from crmgql.workers.feed import FeedRelay
@@ -109,6 +111,7 @@ class Process:
         feed = FeedRelay(database, self.redis_url)
         valkey = client(self.redis_url)
         dispatcher = Dispatcher(database, self.settings, valkey, attempts.failures)
+        commissions = Commissions(database, valkey, attempts.failures)
         upkeep = Upkeep(
             database,
             attempts.clock,
@@ -116,13 +119,13 @@ class Process:
             self.wanted,
             attempts.failures,
             self.answers.postgresql,
-            {"events": feed.wake, "webhooks": dispatcher.wake},
+            {"events": feed.wake, "webhooks": dispatcher.wake, compensation.NAME: commissions.wake},
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(valkey.aclose, close_connection_pool=True)
             if metrics_at is not None:
                 await stack.enter_async_context(metrics.served(self._page(attempts, dispatcher), *metrics_at))
-            works = [attempts.beat(), upkeep.run(), feed.run()]
+            works = [attempts.beat(), upkeep.run(), feed.run(), commissions.run()]
             if KEYS.is_known:
                 works.append(dispatcher.run())
             else:

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_bank, company_books, company_invoices, company_leads, company_work
+from tests.access import company_bank, company_books, company_invoices, company_leads, company_plans, company_work
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import BANK, OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
@@ -46,6 +46,7 @@ UNVERSIONED = {
     "ledger_entries",
     "reconciliation_runs",
     *company_bank.UNVERSIONED,
+    *company_plans.UNVERSIONED,
 }
 EARLY = (
     "users",
@@ -162,6 +163,7 @@ def rows() -> dict[str, list[Row]]:
     company_leads.fill(made)
     company_books.fill(made)
     company_bank.fill(made)
+    company_plans.fill(made)
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():
@@ -242,6 +244,7 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "email": f"{dice.pick('abc')}@shop.example" if number % 3 else None,
                 "phone": f"+49 {number % 3}" if number % 2 else None,
                 "industry": ("retail", "100%_wool", None)[number % 3],
+                "segment": ("key account", None)[number % 2],
                 "region": ("north", None)[number % 2],
                 "country": dice.pick((None, "DE", "US")),
                 "city": dice.maybe("Köln"),
@@ -358,8 +361,16 @@ def _contracts(made: dict[str, list[Row]]) -> None:
             }
             made["contract_payments"].append(own | part)
     for number, order in enumerate(made["orders"], 1):
+        if number % 5 == 0:
+            _splits(made, order, key("orders", number))
         at = int(order["customer_id"].int & 0xFFFF)
         order["contract_id"] = key("contracts", at // 2) if number % 4 == 0 and at % 2 == 0 and at < 19 else None
+
+
+def _splits(made: dict[str, list[Row]], order: Row, id: UUID) -> None:
+    for user, role, share in ((5, "OWNER", "0.6"), (6, "OWNER", "0.4"), (9, "OVERLAY", "0.25")):
+        split = {"user_id": key("users", user), "role": role, "share": Decimal(share)}
+        made["commission_splits"].append({"customer_id": order["customer_id"], "order_id": id} | split)
 
 
 def _line(dice: Dice, currency: str) -> Row:

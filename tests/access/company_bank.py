@@ -28,6 +28,9 @@ def fill(made: dict[str, list[Row]]) -> None:
         _line(made, number, payment)
     for number, refund in enumerate(made["refunds"][:3], 1):
         _line(made, 30 + number, refund, refund=number)
+    for number, payout in enumerate(made["payouts"], 1):
+        of = {"amount": payout["net_amount"], "currency": payout["currency"], "customer_id": None, "order_id": None}
+        _line(made, 33 + number, of, payout=number)
 
 
 def _statement(made: dict[str, list[Row]], number: int, currency: str) -> None:
@@ -54,10 +57,13 @@ def _statement(made: dict[str, list[Row]], number: int, currency: str) -> None:
     )
 
 
-def _line(made: dict[str, list[Row]], number: int, of: Row, *, refund: int | None = None) -> None:
+def _line(
+    made: dict[str, list[Row]], number: int, of: Row, *, refund: int | None = None, payout: int | None = None
+) -> None:
+    """The first payout's line is open, with suggestions of it."""
     place = CURRENCIES.index(of["currency"]) + 1
-    status = "BOOKED" if refund else STATES[number % 5]
-    payment = key("payments", number) if status == "BOOKED" and not refund else None
+    status = ("OPEN" if payout == 1 else "BOOKED") if refund or payout else STATES[number % 5]
+    payment = key("payments", number) if status == "BOOKED" and not (refund or payout) else None
     made["bank_lines"].append(
         {
             "account_id": key("bank_accounts", place),
@@ -81,15 +87,16 @@ def _line(made: dict[str, list[Row]], number: int, of: Row, *, refund: int | Non
             "customer_id": of["customer_id"] if status == "BOOKED" else None,
             "payment_id": payment,
             "refund_id": key("refunds", refund) if refund else None,
+            "payout_id": key("payouts", payout) if payout and status == "BOOKED" else None,
             "suspense_id": key("suspense_receipts", number // 5 + 1) if status == "SUSPENSE" else None,
         }
     )
     if status == "OPEN":
         for n in (1, 2):
-            _suggestion(made, len(made["bank_lines"]), n, of, number)
+            _suggestion(made, len(made["bank_lines"]), n, of, number, payout)
 
 
-def _suggestion(made: dict[str, list[Row]], line: int, n: int, of: Row, number: int) -> None:
+def _suggestion(made: dict[str, list[Row]], line: int, n: int, of: Row, number: int, payout: int | None) -> None:
     nothing = exact(Decimal(0), of["currency"])
     own = [at for at, each in enumerate(made["invoices"], 1) if each["customer_id"] == of["customer_id"]]
     made["bank_suggestions"].append(
@@ -107,8 +114,9 @@ def _suggestion(made: dict[str, list[Row]], line: int, n: int, of: Row, number: 
             "customer_id": of["customer_id"],
             "order_id": of["order_id"] if n == 1 else None,
             "invoice_id": key("invoices", own[0]) if own and n == 2 else None,
-            "payment_id": key("payments", number) if number % 3 == 0 else None,
+            "payment_id": key("payments", number) if number % 3 == 0 and not payout else None,
             "refund_id": None,
+            "payout_id": key("payouts", payout) if payout else None,
             "item_ids": [],
         }
     )

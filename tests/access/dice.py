@@ -81,6 +81,7 @@ TABLES = (
     "account_codes",
     "contracts",
     "contract_payments",
+    "commission_splits",
     "reminders",
     "dunning_levels",
     "payouts",
@@ -90,6 +91,13 @@ TABLES = (
     "bank_statements",
     "bank_lines",
     "bank_suggestions",
+    "comp_plans",
+    "comp_plan_versions",
+    "comp_rules",
+    "comp_tiers",
+    "comp_assignments",
+    "comp_signatures",
+    "quotas",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

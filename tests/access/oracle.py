@@ -55,6 +55,7 @@ def column(kind: str, field: str) -> str:
         ("InvoiceLine", "amount"): "line_amount",
     }
     odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment")}
+    odd |= {("CompRule", "group"): "group_name"}
     odd |= {("Pipeline", "default"): "is_default", ("LedgerEntry", "adjusting"): "is_adjusting"}
     odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}
     return odd.get((kind, field), snake(field))
@@ -239,8 +240,8 @@ class Oracle:
 
     def own(self, kind: str, name: str, row: Row) -> Any:
         """What a row is filtered and ordered by under a name."""
-        if kind == "Customer" and name in rules.KEPT:
-            return self.values.kept(name, row)
+        if (kind, name) in rules.KEPT:
+            return self.values.kept(kind, name, row)
         return row[column(kind, name)]
 
     def cursor(self, kind: str, keys: list[tuple[str, bool]], row: Row) -> str:
@@ -331,8 +332,8 @@ class Oracle:
         if filter_type.name == "MoneyFilter":
             value = value if value is None else dict(value)
             wanted = None if value is None else value.pop("currency", None)
-            if kind == "Customer" and name in rules.KEPT:
-                kept = self.values.kept(name, row, wanted)
+            if (kind, name) in rules.KEPT:
+                kept = self.values.kept(kind, name, row, wanted)
                 return kept is not ... and _compared(kept, value, Decimal)
             amount, currency = money_columns(kind, name)
             return (wanted is None or row[currency] == wanted) and _compared(row[amount], value, Decimal)

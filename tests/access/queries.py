@@ -323,8 +323,8 @@ class Writer:
 
     def sample(self, kind: str, name: str, filter_name: str) -> Any:
         """A value that some row has, as a client would write it."""
-        if kind == "Customer" and name in rules.KEPT:
-            value = self.seen.values.kept(name, self.row(kind))
+        if (kind, name) in rules.KEPT:
+            value = self.seen.values.kept(kind, name, self.row(kind))
             return None if value is None else format(value, "f")
         if filter_name == "MoneyFilter":
             value = self.row(kind)[oracle.money_columns(kind, name)[0]]

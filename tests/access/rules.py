@@ -8,6 +8,11 @@
 - Money of which nobody knows whose it is, is for administrators, finance and integrations.
 - Our accounts at banks, their statements and lines are for administrators and finance.
 - A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
+- A plan by which people are paid, and what was approved of it, is seen by those whom it pays or paid, the managers above them, finance and
+  administrators; its drafts by these two alone. An assignment that was taken back shows nobody the plan. Whom it pays and who signed
+  it: each person's own is seen by that person, the managers above, finance and administrators.
+- A quota is seen by the person, that of a team by the team's manager; by the managers above, finance and administrators. Integrations see neither
+  plans nor quotas.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
 - Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
@@ -65,6 +70,7 @@ TABLE_OF = {
     "OrderLine": "order_lines",
     "Payment": "payments",
     "Commission": "commissions",
+    "CommissionSplit": "commission_splits",
     "Interaction": "interactions",
     "Ticket": "tickets",
     "Erasure": "erasures",
@@ -129,9 +135,17 @@ TABLE_OF = {
     "BankStatement": "bank_statements",
     "BankLine": "bank_lines",
     "BankSuggestion": "bank_suggestions",
+    "CompPlan": "comp_plans",
+    "CompPlanVersion": "comp_plan_versions",
+    "CompRule": "comp_rules",
+    "CompTier": "comp_tiers",
+    "CompAssignment": "comp_assignments",
+    "CompSignature": "comp_signatures",
+    "Quota": "quotas",
 }
 BANK = ("BankAccount", "BankStatement", "BankLine", "BankSuggestion")
 SCOPES: dict[str, tuple[str, ...]] = {
+    "plans": ("CompPlan", "CompPlanVersion", "CompRule", "CompTier", "CompAssignment", "CompSignature"),
     "settings": ("Company",),
     "rates": ("FxRate",),
     "payments": ("Allocation", "WriteOff", "SuspenseReceipt", "Refund", "Dispute"),
@@ -141,7 +155,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "reconciliation": ("Payout", "ReconciliationRun", "ReconciliationException"),
     "ledger": ("LedgerEntry", "AccountCode"),
     "bank": BANK,
-    "orders": ("OrderLine",),
+    "orders": ("OrderLine", "CommissionSplit"),
     "contracts": ("ContractPayment",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
@@ -189,8 +203,14 @@ FIGURES = {
 COSTS = {("Product", "cost"), ("Product", "margin"), ("OrderLine", "unitCost"), ("Order", "cost"), ("Order", "margin")}
 
 
-KEPT = {"lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned"}
-"""What customers are filtered and ordered by as it is kept for them; by who sees it of each customer that they see."""
+KEPT = {
+    *(
+        ("Customer", name)
+        for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn", "creditBalance", "unearned")
+    ),
+    *(("ContractPayment", name) for name in ("received", "outstanding", "overdue")),
+}
+"""What is filtered and ordered by as it is kept besides; by who sees it of each record that they see."""
 
 
 @dataclass
@@ -253,7 +273,15 @@ class Sight:
 
     @cached_property
     def _all(self) -> dict[str, dict[Any, Row]]:
-        tables = ("opportunities", "leads", "lead_queues", "webhook_endpoints")
+        tables = (
+            "opportunities",
+            "leads",
+            "lead_queues",
+            "webhook_endpoints",
+            "comp_plan_versions",
+            "comp_rules",
+            "teams",
+        )
         return {table: {row["id"]: row for row in self.rows[table]} for table in tables}
 
     def _lead(self, row: Row | None) -> bool:
@@ -285,6 +313,29 @@ class Sight:
             return bool(row["user_id"] == self.user_id)
         return row["lead_id"] is None and bool(self.roles & {"ADMIN", "MARKETER"})
 
+    def _paid(self, person: UUID | None) -> bool:
+        """Oneself, whom a plan may pay, or somebody below."""
+        own = person is not None and person == self.user_id and self.roles & {"SUPPORT", "MARKETER"}
+        return bool(self.roles & {"ADMIN", "FINANCE"}) or self._below(person) or bool(own)
+
+    def _plan(self, id: UUID) -> bool:
+        paying = [each for each in self.rows["comp_assignments"] if each["plan_id"] == id]
+        live = any(self._paid(each["user_id"]) for each in paying if each["cancelled_at"] is None)
+        return bool(self.roles & {"ADMIN", "FINANCE"}) or live
+
+    def _plan_version(self, row: Row | None) -> bool:
+        assert row is not None
+        drafts = bool(self.roles & {"ADMIN", "FINANCE"})
+        return self._plan(row["plan_id"]) and (drafts or row["status"] != "DRAFT")
+
+    def _plan_rule(self, row: Row | None) -> bool:
+        assert row is not None
+        return self._plan_version(self._by_id("comp_plan_versions", row["plan_version_id"]))
+
+    def _quota(self, row: Row) -> bool:
+        team = self._by_id("teams", row["team_id"])
+        return self._paid(row["user_id"]) or (team is not None and self._paid(team["manager_id"]))
+
     @cached_property
     def _rules(self) -> dict[str, Callable[[Row], bool]]:
         roles = self.roles
@@ -295,6 +346,13 @@ class Sight:
             "Commission": lambda row: (
                 bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people)
             ),
+            "CompPlan": lambda row: self._plan(row["id"]),
+            "CompPlanVersion": self._plan_version,
+            "CompRule": self._plan_rule,
+            "CompTier": lambda row: self._plan_rule(self._by_id("comp_rules", row["rule_id"])),
+            "CompAssignment": lambda row: self._paid(row["user_id"]),
+            "CompSignature": lambda row: self._paid(row["user_id"]),
+            "Quota": self._quota,
             "Opportunity": self._deal,
             "LedgerEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "AccountCode": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
@@ -349,7 +407,15 @@ class Sight:
             rules[kind] = self._lead_of
         for kind in ("Contact", "Interaction", "Ticket"):
             rules[kind] = lambda row: self._customer_of(row, roles)
-        for kind in ("Order", "OrderLine", "Payment", "Contract", "ContractPayment", *SEEN_AS_PAYMENTS):
+        for kind in (
+            "Order",
+            "OrderLine",
+            "CommissionSplit",
+            "Payment",
+            "Contract",
+            "ContractPayment",
+            *SEEN_AS_PAYMENTS,
+        ):
             rules[kind] = lambda row: self._customer_of(row, trade)
         return rules
 
@@ -364,7 +430,7 @@ class Sight:
         if (kind, field) == ("User", "salary"):
             return bool(self.roles & {"ADMIN", "FINANCE"})
         trade = self.roles - {"MARKETER"}
-        if kind == "Customer" and field in KEPT and self.roles & SEE_ALL_CUSTOMERS and not trade & SEE_ALL_CUSTOMERS:
+        if (kind, field) in KEPT and self.roles & SEE_ALL_CUSTOMERS and not trade & SEE_ALL_CUSTOMERS:
             return False
         return self._may_ever(kind, field)
 
@@ -388,7 +454,7 @@ class Sight:
             return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
-        if (kind, field) == ("ContractPayment", "received"):
+        if kind == "ContractPayment" and field in ("received", "outstanding", "overdue"):
             return orders and payments
         if kind == "Customer" and field in ("outstanding", "overdue", "oldestDueOn", "receivables"):
             return orders and payments

@@ -221,6 +221,22 @@ async def test_what_is_owed_is_no_order_for_who_does_not_see_it_of_all(company: 
         assert await company.ask(query, role("FINANCE")) != "FORBIDDEN", query
 
 
+@pytest.mark.parametrize("name", NO_ORDERS)
+@pytest.mark.parametrize("field", ["received", "outstanding", "overdue"])
+async def test_what_came_in_of_a_plan_is_no_order_for_who_does_not_see_it(
+    company: Company, field: str, name: str
+) -> None:
+    """Attack: learn what customers paid of their contracts by ordering and filtering the plans."""
+    where = f'{field}: {{gt: "1"}}'
+    for query in (
+        f"{{ contractPayments(orderBy: [{{field: {field.upper()}}}]) {{ totalCount }} }}",
+        f"{{ contractPayments(where: {{{where}}}) {{ totalCount }} }}",
+        f"{{ contracts(where: {{payments: {{none: {{{where}}}}}}}) {{ totalCount }} }}",
+    ):
+        assert await company.ask(query, NO_ORDERS[name]) == "FORBIDDEN", query
+        assert await company.ask(query, role("FINANCE")) != "FORBIDDEN", query
+
+
 async def test_what_a_hidden_customer_owes(company: Company) -> None:
     """Attack: who may order and filter by it guesses what the customers of others owe."""
     owner = gid("usr", "users", rows_of.OWNERS[FOREIGN - 1])

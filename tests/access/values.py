@@ -22,7 +22,8 @@ COMPUTED = {
     ("Product", "margin"),
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
-    ("ContractPayment", "received"),
+    *(("ContractPayment", name) for name in ("received", "outstanding", "overdue")),
+    ("CompRule", "productIds"),
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
@@ -99,6 +100,7 @@ class Values:
         for note in rows["credit_notes"]:
             self.credited[order_of[note["invoice_id"]]] += note["net_amount"]
         self.campaigns = Campaigns(rows, sight)
+        self.contracts = {row["id"]: row["status"] for row in rows["contracts"]}
         self.plans: dict[Any, list[Row]] = defaultdict(list)
         for row in rows["contract_payments"]:
             self.plans[row["contract_id"]].append(row)
@@ -115,8 +117,11 @@ class Values:
             return None if price is None or cost is None else money(price - cost, row["currency"])
         if kind in ("Allocation", "WriteOff"):
             return row["id"] in self.undone
+        if kind == "CompRule":
+            ids = row["product_ids"]
+            return None if ids is None else [f"prd_{id.hex}" for id in ids]
         if kind == "ContractPayment":
-            return money(self.plan_received(row), row["currency"])
+            return money(self.planned(field, row), row["currency"])
         if kind in ("Invoice", "Instalment", "CreditNote"):
             return money(self.document(field, row), row["currency"])
         if kind == "Payment":
@@ -159,6 +164,13 @@ class Values:
     def order_margin(self, order: Row) -> Decimal | None:
         cost = self.order_cost(order)
         return None if cost is None else order["subtotal_amount"] - order["discount_amount"] - cost
+
+    def planned(self, field: str, payment: Row) -> Decimal:
+        """All were due before today."""
+        received = self.plan_received(payment)
+        if field == "overdue" and self.contracts[payment["contract_id"]] not in ("ACTIVE", "ENDED"):
+            return Decimal(0)
+        return received if field == "received" else payment["amount"] - received
 
     def plan_received(self, payment: Row) -> Decimal:
         before = [each["amount"] for each in self.plans[payment["contract_id"]] if each["n"] < payment["n"]]
@@ -218,11 +230,11 @@ class Values:
         ]
         return {**found, "ageing": ageing}
 
-    def kept(self, name: str, customer: Row, currency: str | None = None) -> Any:
-        """A value that customers are filtered and ordered by; ... where there is none in the currency."""
-        if currency not in (None, customer["currency"]) and (customer["id"], currency) not in self.traded:
+    def kept(self, kind: str, name: str, row: Row, currency: str | None = None) -> Any:
+        """A value that records are filtered and ordered by; ... where there is none in the currency."""
+        if currency not in (None, row["currency"]) and (kind != "Customer" or (row["id"], currency) not in self.traded):
             return ...
-        value = getattr(self, name)(customer, currency or customer["currency"])
+        value = self.of(kind, name, row, currency)
         return None if value is None else Decimal(value["amount"])
 
     def currencies(self, customer: Row, _: str) -> list[str]:

@@ -26,12 +26,15 @@ BANK = (
         "bank_lines_payment_once",
         "bank_lines_refund_once",
         "bank_lines_suspense_once",
+        "bank_lines_payout_once",
     ),
     *("bank_suggestions_pkey", "bank_suggestions_n"),
 )
 REFUSED = {
     "allocations_origin": ORIGIN,
     "commissions_origin": ORIGIN,
+    "commission_splits_pkey": KEY,
+    "commission_shares_pkey": KEY,
     "contacts_origin": ORIGIN,
     "contracts_origin": ORIGIN,
     "customers_origin": ORIGIN,

@@ -26,6 +26,13 @@ UNDER_CUSTOMER = {
     "order_lines",
     "payments",
     "commissions",
+    *(
+        "commission_splits",
+        "commission_events",
+        "commission_facts",
+        "commission_shares",
+        "commission_credits",
+    ),
     "opportunities",
     "interactions",
     "tickets",
@@ -76,6 +83,7 @@ KEPT = {
     "revenue_lines",
     "recognition_schedules",
     "allocations",
+    *("commissions", "commission_events", "commission_facts", "commission_shares", "commission_credits"),
     "write_offs",
     "suspense_receipts",
     "provider_events",
@@ -84,9 +92,10 @@ KEPT = {
     "refunds",
     "disputes",
     "payouts",
+    *("comp_plan_versions", "comp_rules", "comp_tiers", "comp_signatures"),
     *BY_OWNER,
 }
-"""What tests/ledger, tests/domain/sales and tests/domain/money try to change."""
+"""What tests/ledger, tests/domain/sales, tests/domain/money, tests/domain/compensation and tests/schema/compensation try to change."""
 
 NOT_UNDER_CUSTOMER = {"leads"}
 """Before its customer there is only the lead: what hangs on it goes by the lead."""
@@ -191,7 +200,7 @@ async def test_what_is_under_a_customer_carries_the_customer(schema: asyncpg.Con
         "SELECT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
         " WHERE column_name = 'customer_id' AND table_schema = 'public' AND table_type = 'BASE TABLE'"
     )
-    assert {row[0] for row in carrying} - parts - BY_OWNER - {"standing_moves"} == UNDER_CUSTOMER
+    assert {row[0] for row in carrying} - parts - BY_OWNER - {"standing_moves", "commission_pending"} == UNDER_CUSTOMER
     carrying = await schema.fetch(
         "SELECT table_name FROM information_schema.columns WHERE column_name = 'owner_id' AND table_schema = 'public'"
     )

@@ -48,6 +48,15 @@ async def run(crm: db.Database, database: asyncpg.Connection, kind: Kind[Any], *
     return orjson.loads(job["result"])
 
 
+async def run_all(crm: db.Database, database: asyncpg.Connection, kind: Kind[Any], *, now: datetime) -> list[Any]:
+    """As `run`, and those that are due already before it; the result of each."""
+    async with crm.transaction() as tx:
+        await jobs.enqueue(Act(tx, system(lambda: now)), kind, kinds.Nothing())
+    done = await work(crm, database, kind, now=now)
+    assert {job["status"] for job in done} == {"DONE"}, done
+    return [orjson.loads(job["result"]) for job in done]
+
+
 async def insert(database: asyncpg.Connection, table: str, **values: Any) -> UUID:
     columns = ", ".join(values)
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))

@@ -9,7 +9,7 @@ from uuid import uuid4
 from tests.domain.money import statements
 from tests.domain.money.statements import Entry, Part
 from tests.schema.cases import case, move
-from tests.schema.world import World, id_of, uuid_of
+from tests.schema.world import World, id_of, money, uuid_of
 
 FINANCE = "ADMIN FINANCE"
 
@@ -49,6 +49,20 @@ async def bank_statement_import(world: World, role: str) -> dict[str, Any]:
 @case("bankLineAccept", FINANCE, events=2)
 async def bank_line_accept(world: World, role: str) -> dict[str, Any]:
     return {"id": await line(world), "customerId": await world.customer()}
+
+
+async def of_payout(world: World) -> str:
+    """A line that is a payout, in its first version, as the others are."""
+    given = {"provider": "stripe", "reference": f"po_{uuid4().hex}", "net": money("5.00"), "pending": True}
+    payout, its = (await world.do("payoutRecord", **given)).done["id"], await line(world)
+    assert (await world.do("bankLineAccept", id=its, payoutId=payout)).done
+    await world.database.execute("UPDATE bank_lines SET version = 1 WHERE id = $1", uuid_of(its))
+    return its
+
+
+@case("bankLineRelease", FINANCE, events=2)
+async def bank_line_release(world: World, role: str) -> dict[str, Any]:
+    return {"id": await of_payout(world), "reason": "It was another one."}
 
 
 @case("bankLineToSuspense", FINANCE, events=2)

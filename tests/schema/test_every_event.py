@@ -19,6 +19,7 @@ from crmgql.workers import chapters  # noqa: F401 - they declare what is done
 from crmgql.workers.attempts import Attempts
 from tests.jobs import attempt
 from tests.schema.cases import CASES, load
+from tests.schema.cases_contracts import contract
 from tests.schema.world import NOW, World, id_of, uuid_of
 
 load()
@@ -76,8 +77,12 @@ async def test_what_leaves_is_declared(world: World) -> None:
 
 
 async def prepare(world: World) -> None:
-    """A deal that nothing happens in, records that nobody follows up, somebody to tell by e-mail."""
+    """A deal that nothing happens in, a plan of payments that nobody pays, records that nobody follows up, somebody to tell by e-mail."""
     await world.opportunity()
+    deal = await contract(world, "ACTIVE")
+    days = [(LATER + timedelta(days=more)).date().isoformat() for more in (-20, 20)]
+    plan = [{"dueOn": day, "share": "50", "reminderDays": 30} for day in days]
+    await world.do("contractSetPlan", id=deal, payments=plan)
     await world.database.execute("UPDATE users SET email = id || '@example.com' WHERE email IS NULL")
     await world.database.execute("UPDATE pools SET reclaim_after_d = NULL WHERE active")
     for kind in ("LEAD", "CUSTOMER"):

@@ -17,7 +17,7 @@ from crmgql.records.moves import Move, Moves
 from crmgql.records.records import Act, Row
 
 FACTS = (
-    "name kind status email phone website industry region country state city postal_code currency founded_year "
+    "name kind status email phone website industry segment region country state city postal_code currency founded_year "
     "employee_count annual_revenue credit_limit credit_policy notes billing_address tax_id language owner_id parent_id"
 )
 """What may be set of a customer, and changed."""

@@ -80,6 +80,9 @@ DIGESTS = f"""id IN (
     SELECT e.id FROM email_messages e JOIN (SELECT user_id, title FROM notifications WHERE {NOTICES}) n ON n.user_id = e.user_id
     WHERE strpos(e.subject, n.title) > 0 OR strpos(e.body, n.title) > 0)"""
 SUSPENDED = f"id IN (SELECT suspense_id FROM payments WHERE {OF_CUSTOMER})"
+WAS_SUSPENDED = f"suspense_id IN (SELECT suspense_id FROM payments WHERE {OF_CUSTOMER})"
+"""A line whose money waited in suspense names no customer, though it is known by now."""
+
 UNERASED = f"explanation <> '{NAME}' AND lead_id = ANY ($4)"
 STOPPED = f"dunning_stop_reason = CASE WHEN dunning_stop_reason IS NOT NULL THEN '{NAME}' END"
 PLACE = "city = NULL, state = NULL, postal_code = NULL"
@@ -113,6 +116,7 @@ BLANKS = (
     ),
     Blank("Opportunity", "opportunities", "score_factors = '[]', stale_known = false", SCORED, False),
     Blank("Order", "orders", "note = NULL", OF_CUSTOMER),
+    Blank("Contract", "contracts", f"title = '{NAME}', parties = NULL", OF_CUSTOMER),
     Blank("Invoice", "invoices", "note = NULL", f"status = 'DRAFT' AND {OF_CUSTOMER}"),
     Blank("Invoice", "invoices", STOPPED, f"dunning_stop_reason IS NOT NULL AND {OF_CUSTOMER}"),
     Blank("Payment", "payments", "reference = NULL", OF_CUSTOMER),
@@ -120,7 +124,7 @@ BLANKS = (
         "BankLine",
         "bank_lines",
         "name = NULL, counterparty = NULL, texts = '{}', end_to_end_id = NULL",
-        f"num_nonnulls(name, counterparty, end_to_end_id) + cardinality(texts) > 0 AND {OF_CUSTOMER}",
+        f"num_nonnulls(name, counterparty, end_to_end_id) + cardinality(texts) > 0 AND ({OF_CUSTOMER} OR {WAS_SUSPENDED})",
     ),
     Blank("BankSuggestion", "bank_suggestions", "reasons = '{}', labels = '{}'", OF_CUSTOMER, False),
     Blank("Refund", "refunds", "reason = NULL, status_reason = NULL", OF_CUSTOMER),

@@ -382,6 +382,16 @@ INVOICES_REMIND = declare(
         timeout_s=3600,
     )
 )
+CONTRACTS_REMIND = declare(
+    Kind(
+        "contracts.remind",
+        Nothing,
+        "default",
+        "Tells who sees to a payment of a contract's plan that it will be due, and that it is overdue.",
+        writes=("Contract",),
+        timeout_s=3600,
+    )
+)
 MONEY_RECONCILE = declare(
     Kind(
         "money.reconcile",

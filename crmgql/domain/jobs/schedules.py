@@ -80,6 +80,7 @@ BUILT_IN = (
     BuiltIn("Bank lines that are open", kinds.BANK_LINES_MATCH, 3600),
     BuiltIn("Deferred revenue", kinds.REVENUE_RECOGNISE, 3600),
     BuiltIn("Reminders of overdue invoices", kinds.INVOICES_REMIND, 3600),
+    BuiltIn("Payments of contracts that are due", kinds.CONTRACTS_REMIND, 3600),
     BuiltIn("Reconciliation", kinds.MONEY_RECONCILE, 86400),
     BuiltIn("Housekeeping", kinds.HOUSEKEEPING, 3600),
 )

@@ -13,8 +13,8 @@ from crmgql.models import ReconciliationKind as Kind
 UNUSUAL_TIMES, UNUSUAL_AFTER = 10, 5
 """A payment is unusual if it is more than so many times the median of the customer's, of which there are so many at least."""
 
-LONG_AFTER, CLEARED_WITHIN, LATE_AFTER, SUSPENSE_AFTER = 30, 14, 3, 7
-"""Days: an order was delivered or is due; money lies at a provider; a payout comes after its day; nobody says whose money is."""
+LONG_AFTER, CLEARED_WITHIN, SUSPENSE_AFTER = 30, 14, 7
+"""Days: an order was delivered or is due; money lies at a provider; nobody says whose money is."""
 
 FOUND = ("kind", "owner_id", "customer_id", "subject_type", "subject_id", "amount", "currency", "finding")
 
@@ -124,6 +124,7 @@ FROM open_items item JOIN ledger_entries e ON e.owner_id = item.owner_id AND e.i
 WHERE item.owner_id BETWEEN $1 AND $2 AND item.purpose = 'SUSPENSE' AND item.open > 0 AND item.opened_on < $3::date - {SUSPENSE_AFTER}
 GROUP BY item.owner_id, item.customer_id, e.source_type, e.source_id, item.currency"""
 
+# What is paid by the provider's word is late only where the bank's statements cover its days.
 PAYOUTS = f"""
 SELECT '{Kind.PAYOUT_DIFFERS}' AS kind, company_id AS owner_id, NULL::uuid AS customer_id, 'Payout' AS subject_type, p.id AS subject_id,
     net_amount - expected AS amount, p.currency, concat('It is ', net_amount, ' ', p.currency, '; charges less refunds and fees, with the reserve, are ',
@@ -134,7 +135,31 @@ WHERE company_id BETWEEN $1 AND $2 AND p.status <> 'FAILED' AND net_amount <> ex
 UNION ALL
 SELECT '{Kind.PAYOUT_LATE}', company_id, NULL, 'Payout', p.id, net_amount, p.currency,
     concat(net_amount, ' ', p.currency, ' should have arrived on ', arrives_on, '.')
-FROM payouts p CROSS JOIN books WHERE company_id BETWEEN $1 AND $2 AND p.status = 'EXPECTED' AND arrives_on < $3::date - {LATE_AFTER}"""
+FROM payouts p CROSS JOIN books JOIN companies ON companies.id = company_id
+WHERE company_id BETWEEN $1 AND $2 AND p.status = 'EXPECTED' AND arrives_on < $3::date - payout_days
+UNION ALL
+SELECT '{Kind.PAYOUT_LATE}', company_id, NULL, 'Payout', p.id, net_amount, p.currency,
+    concat(net_amount, ' ', p.currency, ' was paid by the provider''s word, due on ', due.day, '; no line of the bank''s statements is it.')
+FROM payouts p CROSS JOIN books JOIN companies ON companies.id = company_id
+    CROSS JOIN LATERAL (SELECT coalesce(arrives_on, (paid_at AT TIME ZONE companies.timezone)::date) AS day) AS due
+WHERE company_id BETWEEN $1 AND $2 AND p.status = 'PAID' AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payout_id = p.id)
+    AND EXISTS (SELECT FROM bank_statements s WHERE s.currency = p.currency AND coalesce(s.opening_on, s.first_on) <= due.day)
+    AND EXISTS (SELECT FROM bank_statements s WHERE s.currency = p.currency AND coalesce(s.closing_on, s.last_on) > due.day + payout_days)"""
+
+# A line that names a payout with another amount is booked by nobody; one that was booked has brought what did not arrive.
+AT_BANK = f"""
+SELECT DISTINCT ON (p.id) '{Kind.PAYOUT_BANK_DIFFERS}' AS kind, company_id AS owner_id, NULL::uuid AS customer_id, 'Payout' AS subject_type,
+    p.id AS subject_id, l.amount - net_amount AS amount, p.currency,
+    concat('The bank''s line of ', l.booked_on, ' names it with ', l.amount, ' ', p.currency, '; it is ', net_amount, '.') AS finding
+FROM bank_suggestions s JOIN bank_lines l ON l.id = s.line_id AND l.status = 'OPEN' JOIN payouts p ON p.id = s.payout_id CROSS JOIN books
+WHERE company_id BETWEEN $1 AND $2 AND s.basis = 'REFERENCE' AND l.amount <> net_amount AND p.status <> 'FAILED'
+    AND NOT EXISTS (SELECT FROM bank_lines own WHERE own.payout_id = p.id)
+ORDER BY p.id, l.booked_on, l.id"""
+RETURNED = f"""
+SELECT '{Kind.PAYOUT_BANK_DIFFERS}' AS kind, company_id AS owner_id, NULL::uuid AS customer_id, 'Payout' AS subject_type, p.id AS subject_id,
+    sum(l.amount) AS amount, p.currency, concat('It failed; by the bank''s lines ', sum(l.amount), ' ', p.currency, ' of it came in.') AS finding
+FROM payouts p JOIN bank_lines l ON l.payout_id = p.id CROSS JOIN books
+WHERE company_id BETWEEN $1 AND $2 AND p.status = 'FAILED' GROUP BY p.id, company_id HAVING sum(l.amount) <> 0"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +188,6 @@ OF_COMPANY = (
     Finder((Kind.UNEXPLAINED_CLEARING,), CLEARING),
     Finder((Kind.SUSPENSE_OPEN,), SUSPENSE),
     Finder((Kind.PAYOUT_DIFFERS, Kind.PAYOUT_LATE), PAYOUTS),
+    Finder((Kind.PAYOUT_BANK_DIFFERS,), f"SELECT * FROM ({AT_BANK}) AS named UNION ALL {RETURNED}"),
 )
 """Read once, for all owners."""

@@ -111,15 +111,11 @@ def of_line(line: Line) -> Receipt:
 
 
 def match_all(
-    receipts: Iterable[Receipt],
-    items: Iterable[OpenItem],
-    customers: Iterable[Customer],
-    *,
-    tolerance: Decimal = NOTHING,
+    receipts: Iterable[Receipt], items: Iterable[OpenItem], customers: Iterable[Customer]
 ) -> dict[str, Match]:
     """A match for each receipt, by its key. What is certain takes its items first, then what is likely, the oldest receipt
-    first: two equal payments are not both meant for one item. Up to `tolerance` may be written off, or stay over."""
-    book = Book(items, customers, tolerance=tolerance)
+    first: two equal payments are not both meant for one item. Up to an item's tolerance is written off, or stays over."""
+    book = Book(items, customers)
     waiting = sorted(
         {receipt.key: receipt for receipt in receipts}.values(), key=lambda each: (each.received_on, each.key)
     )
@@ -136,10 +132,7 @@ def match_all(
 class Book:
     """Open items and customers, ready to be looked up. A receipt costs what its text and its payers' items cost."""
 
-    def __init__(
-        self, items: Iterable[OpenItem], customers: Iterable[Customer], *, tolerance: Decimal = NOTHING
-    ) -> None:
-        self._tolerance = tolerance
+    def __init__(self, items: Iterable[OpenItem], customers: Iterable[Customer]) -> None:
         self._items = {item.id: item for item in in_order(items) if item.open > 0}
         self._by_reference: dict[str, set[UUID]] = defaultdict(set)
         # The oldest due first: a dict is an ordered set.
@@ -158,11 +151,11 @@ class Book:
                 self._by_account[account_number(account)].add(customer.id)
 
     def take(self, plan: Plan) -> None:
-        """Takes what the plan allocates from what is open."""
+        """Takes what the plan allocates from what is open, and what is then written off."""
         for allocation in plan.allocations:
             item = self._items.pop(allocation.item_id)
             self._by_amount[item.open, item.currency].discard(item.id)
-            if item.open == allocation.amount:
+            if item.open - allocation.amount <= item.tolerance:
                 del self._by_customer[item.customer_id, item.currency][item.id]
             else:
                 self._items[item.id] = rest = replace(item, open=item.open - allocation.amount)
@@ -218,12 +211,13 @@ class Book:
             (customer_id,) = by_customer
             return [self._for_named(receipt, items, bool(clear), payers, customer_id)]
         plan, why = allocate(receipt.amount, items), f"It names items of {len(by_customer)} customers."
-        whole = len(plan.allocations) == len(items) and plan.settles(self._tolerance)
+        tolerance = _tolerance(plan, items)
+        whole = len(plan.allocations) == len(items) and plan.settles(tolerance)
         together = Suggestion(
             Certainty.LIKELY if whole else Certainty.POSSIBLE,
             Basis.REFERENCE,
             plan,
-            (_names(items), why, _fits(receipt, plan)),
+            (_names(items), why, _fits(receipt, plan, tolerance)),
         )
         each = [
             self._for_named(receipt, own, False, payers, id) for id, own in islice(by_customer.items(), MOST_SHARING)
@@ -234,11 +228,12 @@ class Book:
         self, receipt: Receipt, items: list[OpenItem], distinct: bool, payers: _Payers, customer_id: UUID
     ) -> Suggestion:
         plan = allocate(receipt.amount, items)
-        signs = [plan.settles(self._tolerance), distinct, customer_id in payers.ids]
+        tolerance = _tolerance(plan, items)
+        signs = [plan.settles(tolerance), distinct, customer_id in payers.ids]
         certainty = Certainty.CERTAIN if signs[0] and (signs[1] or signs[2]) else Certainty.LIKELY
         if not any(signs):
             certainty = Certainty.POSSIBLE
-        reasons = [_names(items), _fits(receipt, plan)]
+        reasons = [_names(items), _fits(receipt, plan, tolerance)]
         if customer_id in payers.ids:
             reasons.append(payers.why)
         elif payers.ids:
@@ -276,12 +271,18 @@ def _fitting(receipt: Receipt, items: list[OpenItem], count: int, *, recorded: b
         reasons = tuple(filter(None, (_is_of(equal[0]), others)))
         certainty = Certainty.POSSIBLE if others else Certainty.LIKELY
         yield Suggestion(certainty, Basis.AMOUNT, allocate(receipt.amount, equal[:1]), reasons)
+    near = [] if equal else [item for item in items if abs(item.open - receipt.amount) <= item.tolerance]
+    if near:
+        plan, others = allocate(receipt.amount, near[:1]), f"{len(near)} items are as near." if len(near) > 1 else ""
+        reasons = tuple(filter(None, (_is_about(near[0]), _fits(receipt, plan, near[0].tolerance), others)))
+        yield Suggestion(Certainty.POSSIBLE if others else Certainty.LIKELY, Basis.AMOUNT, plan, reasons)
     summed, certainty, why = _summed(receipt.amount, items, count)
     if summed:
         yield Suggestion(certainty, Basis.SUM, allocate(receipt.amount, summed), (_names(summed, "It is"), why))
     plan = allocate(receipt.amount, items)
     certainty = Certainty.LIKELY if recorded else Certainty.POSSIBLE
-    yield Suggestion(certainty, Basis.OLDEST_DUE, plan, ("What is due first is paid first.", _fits(receipt, plan)))
+    fits = _fits(receipt, plan, _tolerance(plan, items))
+    yield Suggestion(certainty, Basis.OLDEST_DUE, plan, ("What is due first is paid first.", fits))
 
 
 def _summed(amount: Decimal, items: list[OpenItem], count: int) -> tuple[list[OpenItem], Certainty, str]:
@@ -319,9 +320,22 @@ def _is_of(item: OpenItem) -> str:
     return f"The amount is what is open of {item.label or item.id}."
 
 
-def _fits(receipt: Receipt, plan: Plan) -> str:
+def _is_about(item: OpenItem) -> str:
+    return f"The amount is about what is open of {item.label or item.id}."
+
+
+def _tolerance(plan: Plan, items: Iterable[OpenItem]) -> Decimal:
+    """That of the item that gets the last part: the only one of which something may stay open."""
+    last = plan.allocations[-1].item_id if plan.allocations else None
+    return next((item.tolerance for item in items if item.id == last), NOTHING)
+
+
+def _fits(receipt: Receipt, plan: Plan, tolerance: Decimal) -> str:
+    within = f"within the tolerance of {tolerance} {receipt.currency}"
     if plan.rest:
-        return f"{plan.rest} {receipt.currency} are left over."
+        more = f", {within}; the customer keeps them as credit" if plan.rest <= tolerance else ""
+        return f"{plan.rest} {receipt.currency} are left over{more}."
     if plan.short:
-        return f"{plan.short} {receipt.currency} of it stay open."
+        more = f" and are written off, {within}" if plan.short <= tolerance else ""
+        return f"{plan.short} {receipt.currency} of it stay open{more}."
     return "The amount settles it."

@@ -1,4 +1,4 @@
-"""Payouts: what payment providers pay into our bank, expected, paid, failed.
+"""Payouts: what payment providers pay into our bank, expected, paid, failed; and what lines of the bank's statements say of them.
 
 Always holds: a paid one has left what lies at the provider and reached the bank, in the company's own books; one that failed has not.
 Whether its parts add up is what reconciliation asks.
@@ -6,6 +6,8 @@ Whether its parts add up is what reconciliation asks.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +15,8 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.errors import BadUserInput
+from crmgql.events import outbox
+from crmgql.events.canonical import as_json
 from crmgql.ledger import book, periods, rates
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.postings import Entry, Posting
@@ -31,8 +35,16 @@ MOVES = Moves(
     Payout,
     receive=Move({"EXPECTED"}, "PAID", "payout.paid", "paid_at"),
     fail=Move({"EXPECTED", "PAID"}, "FAILED", "payout.failed"),
+    release=Move({"PAID"}, "EXPECTED", "payout.released"),
 )
-ENTRY = "SELECT id FROM ledger_entries WHERE owner_id = $1 AND key = $2"
+# Parameters: payouts, the company. What was posted of each when it was paid, and whether that was taken back.
+POSTED = """
+SELECT e.source_id, e.id, e.effective_on, back.id IS NULL AS stands
+FROM ledger_entries e LEFT JOIN ledger_entries back ON back.owner_id = e.owner_id AND back.reverses_id = e.id
+WHERE e.source_id = ANY ($1) AND e.owner_id = $2 AND e.source_type = 'Payout' AND e.kind = 'payout.paid'"""
+ARRIVE = """
+UPDATE payouts p SET status = 'PAID', status_reason = NULL, paid_at = g.paid_at, version = version + 1, updated_at = $2
+FROM jsonb_to_recordset($1::jsonb) AS g(id uuid, paid_at timestamptz) WHERE p.id = g.id AND p.status = 'EXPECTED' RETURNING p.*"""
 
 
 @takes(Payout, "arrives_on fees_booked", ORIGIN)
@@ -84,7 +96,7 @@ async def record(
     kind = "payout.expected" if pending else "payout.paid"
     payout = await records.create(act, Payout, values, kind=kind, conflicts=CONFLICTS, payload={"amount": net})
     if not pending:
-        await book.post(act, [await _entry(act, payout)])
+        await _post(act, [payout])
     return payout["id"]  # type: ignore[no-any-return]
 
 
@@ -99,7 +111,37 @@ async def receive(act: Act, *, id: UUID, expected_version: int | None = None, pa
 async def pay(act: Act, payout: Row, changes: Row) -> None:
     """Posts a locked payout that was not paid."""
     after = await records.change(act, Payout, payout, changes, kind="payout.paid", payload=_payload(payout))
-    await book.post(act, [await _entry(act, after)])
+    await _post(act, [after])
+
+
+async def arrive(act: Act, times: Mapping[UUID, datetime]) -> None:
+    """Payouts, which are locked, reached the bank at these times: those that were expected are paid now; of the others that was said
+    before. Set-based. Raises `RateMissing`, `PeriodClosed`."""
+    if not times:
+        return
+    given = [{"id": id, "paid_at": at} for id, at in times.items()]
+    rows = [dict(row) for row in await act.tx.connection.fetch(ARRIVE, as_json(given), act.now)]
+    await outbox.record_many(act.tx, act.viewer, [_arrived(row) for row in rows])
+    if rows:
+        await _post(act, rows)
+
+
+def _arrived(row: Row) -> outbox.Entry:
+    changes = {"status": ("EXPECTED", "PAID"), "paid_at": (None, row["paid_at"])}
+    return outbox.Entry(
+        "payout.paid", ("Payout", row["id"]), None, changes, {"version": row["version"], **_payload(row)}
+    )
+
+
+async def release(act: Act, *, id: UUID) -> None:
+    """It is expected again, as what was said to have brought it was something else: what was posted is taken back today, not before it was paid.
+
+    Raises `IllegalTransition`, `PeriodClosed`.
+    """
+    payout, move = await MOVES.lock(act, "release", id)
+    after = move.changes(act.now) | {"paid_at": None}
+    await records.change(act, Payout, payout, after, kind=move.event, payload=_payload(payout))
+    await _take_back(act, id, kind=move.event)
 
 
 async def fail(act: Act, *, id: UUID, reason: str | None = None, expected_version: int | None = None) -> UUID:
@@ -110,12 +152,15 @@ async def fail(act: Act, *, id: UUID, reason: str | None = None, expected_versio
     after = move.changes(act.now) | {"status_reason": reason}
     await records.change(act, Payout, payout, after, kind=move.event, payload=_payload(payout))
     if payout["status"] == "PAID":
-        own = await book.company_of(act)
-        entry = await act.tx.connection.fetchval(ENTRY, own.id, _key(payout))
-        is_adjusting = periods.adjusts(act)
-        day = max(act.today, day_of(payout["paid_at"], own.zone))
-        await book.post(act, await book.reversals(act, {entry: day}, kind=move.event, is_adjusting=is_adjusting))
+        await _take_back(act, id, kind=move.event)
     return id
+
+
+async def _take_back(act: Act, id: UUID, *, kind: str) -> None:
+    own = await book.company_of(act)
+    rows = await act.tx.connection.fetch(POSTED, [id], own.id)
+    days = {row["id"]: max(act.today, row["effective_on"]) for row in rows if row["stands"]}
+    await book.post(act, await book.reversals(act, days, kind=kind, is_adjusting=periods.adjusts(act)))
 
 
 def _signed(sent: Money, currency: str, *, field: str) -> Decimal:
@@ -128,24 +173,31 @@ def _payload(payout: Row) -> Row:
     return {"amount": (payout["net_amount"], payout["currency"])}
 
 
-def _key(payout: Row) -> str:
-    return f"paid {payout['id']}"
-
-
-async def _entry(act: Act, payout: Row) -> Entry:
-    """What leaves the provider: to the bank, or from it; and the fees that are in the books with no payment."""
+async def _post(act: Act, payouts: Sequence[Row]) -> None:
+    """Posts what leaves the provider: to the bank, or from it; and the fees that are in the books with no payment."""
     own = await book.company_of(act)
-    currency, day = payout["currency"], day_of(payout["paid_at"], own.zone)
-    rate = (await rates.on_day(act, currency, day)).rate
-    net, fees = payout["net_amount"], None if payout["fees_booked"] else payout["fees_amount"]
+    before = Counter(
+        row["source_id"] for row in await act.tx.connection.fetch(POSTED, [each["id"] for each in payouts], own.id)
+    )
+    day = {each["id"]: day_of(each["paid_at"], own.zone) for each in payouts}
+    on_days = await rates.on_days(act, {(each["currency"], day[each["id"]]) for each in payouts})
+    entries = []
+    for each in payouts:
+        times, rate = before[each["id"]], on_days[each["currency"], day[each["id"]]].rate
+        key = f"paid {each['id']}" + (f" {times + 1}" if times else "")
+        source = ("Payout", each["id"])
+        moved = _postings(each, rate, own.currency)
+        entries.append(Entry("payout.paid", key, source, day[each["id"]], moved, is_adjusting=periods.adjusts(act)))
+    await book.post(act, entries)
+
+
+def _postings(payout: Row, rate: Decimal, base_currency: str) -> list[Posting]:
+    currency, net = payout["currency"], payout["net_amount"]
+    fees = None if payout["fees_booked"] else payout["fees_amount"]
 
     def moved(to: Purpose, amount: Decimal) -> Posting:
-        return Posting(
-            Account(Purpose.CLEARING), Account(to), currency, amount, rates.converted(amount, rate, own.currency)
-        )
+        base = rates.converted(amount, rate, base_currency)
+        return Posting(Account(Purpose.CLEARING), Account(to), currency, amount, base)
 
     postings = [moved(Purpose.BANK, net) if net > 0 else moved(Purpose.BANK, -net).back]
-    if fees:
-        postings.append(moved(Purpose.FEES, fees))
-    source = ("Payout", payout["id"])
-    return Entry("payout.paid", _key(payout), source, day, postings, is_adjusting=periods.adjusts(act))
+    return [*postings, moved(Purpose.FEES, fees)] if fees else postings

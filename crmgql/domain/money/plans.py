@@ -27,7 +27,8 @@ class Rule(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OpenItem:
     """What a customer owes. `label` is what people call it, `references` whatever a payer may write: the numbers of order
-    and invoice, the payment's reference, the end-to-end id of a collection."""
+    and invoice, the payment's reference, the end-to-end id of a collection. `tolerance`: what of it is written off by rule where it
+    stays open."""
 
     id: UUID
     customer_id: UUID
@@ -37,6 +38,7 @@ class OpenItem:
     due_on: date | None = None
     label: str = ""
     references: tuple[str, ...] = ()
+    tolerance: Decimal = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

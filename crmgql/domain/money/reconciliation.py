@@ -76,6 +76,7 @@ TITLES = {
     ReconciliationKind.AMOUNT_MISMATCH: "A provider received another amount than is recorded",
     ReconciliationKind.PAYOUT_DIFFERS: "A payout does not add up",
     ReconciliationKind.PAYOUT_LATE: "A payout is late",
+    ReconciliationKind.PAYOUT_BANK_DIFFERS: "The bank says otherwise of a payout",
     ReconciliationKind.UNEXPLAINED_CLEARING: "Money at payment providers is not explained",
     ReconciliationKind.SUSPENSE_OPEN: "Nobody has said whose money in suspense is",
     ReconciliationKind.LEDGER: "The books contradict themselves",

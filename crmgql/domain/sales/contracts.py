@@ -31,7 +31,7 @@ MOVES = Moves(
 )
 CONFLICTS = {"contracts_days": ("endsOn", "It can't end before it starts.")}
 PLAN = "SELECT n, due_on, amount, owner_id, reminder_days FROM contract_payments WHERE customer_id = $1 AND contract_id = $2 ORDER BY n"
-DROP = "DELETE FROM contract_payments WHERE customer_id = $1 AND contract_id = $2"
+DROP = "DELETE FROM contract_payments WHERE customer_id = $1 AND contract_id = $2 AND n = ANY ($3)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ async def move(
 
 
 async def set_plan(act: Act, *, id: UUID, payments: Sequence[Payment], expected_version: int | None = None) -> UUID:
-    """Replaces the plan of payments, which adds up to the contract's value; the same plan changes nothing.
+    """Replaces the plan of payments, which adds up to the contract's value; the same plan changes nothing, and a payment that stays in
+    its place as it is remains, so that nobody is told of it again.
 
     Each part is an amount, or each is a share: shares add up to 100 and are rounded by largest remainder.
     """
@@ -97,16 +98,18 @@ async def set_plan(act: Act, *, id: UUID, payments: Sequence[Payment], expected_
         if each.owner_id is not None:
             await users.assignable(act, each.owner_id, field=f"{_at(number)}ownerId")
     amounts = _amounts(payments, contract)
-    by_day = sorted(zip(payments, amounts, strict=True), key=lambda pair: pair[0].due_on)
-    rows = [_row(n, each, amount) for n, (each, amount) in enumerate(by_day, start=1)]
+    by_day = sorted(range(len(payments)), key=lambda number: payments[number].due_on)
+    rows = [_row(n, payments[number], amounts[number]) for n, number in enumerate(by_day, start=1)]
     key = contract["customer_id"], id
-    if [dict(row) for row in await act.tx.connection.fetch(PLAN, *key)] == rows:
+    before = [dict(row) for row in await act.tx.connection.fetch(PLAN, *key)]
+    if before == rows:
         return id
-    await act.tx.connection.execute(DROP, *key)
+    await act.tx.connection.execute(DROP, *key, [row["n"] for row in before if row not in rows])
     payload = {"payments": len(rows)}
     await records.change(act, Contract, contract, {}, kind="contract.planSet", payload=payload, touch=True)
     own = {"customer_id": contract["customer_id"], "contract_id": id, "currency": contract["currency"]}
-    await records.insert_many(act, ContractPayment, [own | row for row in rows], each=_at)
+    new = [own | row for row in rows if row not in before]
+    await records.insert_many(act, ContractPayment, new, each=lambda each: _at(by_day[new[each]["n"] - 1]))
     return id
 
 

@@ -25,7 +25,7 @@ from crmgql.records.records import Act, Row
 
 FACTS = (
     "name timezone first_day_of_week fiscal_year_start_month fiscal_year_start_day default_currency locale revenue_statuses "
-    "address tax_id payment_terms write_off_tolerances low_margin_percent"
+    "address tax_id payment_terms write_off_tolerances low_margin_percent payout_days"
 )
 
 ONLY = "SELECT id FROM companies"
@@ -35,6 +35,7 @@ CONFLICTS = {
     "companies_first_day_of_week": ("firstDayOfWeek", "Weekdays are 1 (Monday) to 7."),
     "companies_fiscal_year_start_month": ("fiscalYearStartMonth", "Months are 1 to 12."),
     "companies_low_margin": ("lowMarginPercent", "Is 0 to 100, with two decimals at most."),
+    "companies_payout_days": ("payoutDays", "Is 0 to 90 days."),
     "companies_fiscal_year_start_day": ("fiscalYearStartDay", "Must be a day that the month has in every year."),
 }
 NOTICED = timedelta(seconds=2 * BELIEVED_S)

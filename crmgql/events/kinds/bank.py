@@ -1,6 +1,6 @@
 """Our accounts at banks, and what their statements say."""
 
-from crmgql.events.declarations import ALWAYS, Changed, Kind, Money, Payload, record_id
+from crmgql.events.declarations import SOMETIMES, Changed, Kind, Money, Payload, record_id
 
 
 class BankStatementImported(Payload):
@@ -17,16 +17,23 @@ class BankLineMoved(Changed):
 
 
 class BankLineBooked(BankLineMoved):
-    """What it is now: a payment, or a refund."""
+    """What it is now: a payment, a refund, or a provider's payout."""
 
     payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
     refund_id: record_id("Refund") | None = None  # type: ignore[valid-type]
+    payout_id: record_id("Payout") | None = None  # type: ignore[valid-type]
 
 
 class BankLineSuspended(BankLineMoved):
     """The receipt that it is in suspense."""
 
     suspense_id: record_id("SuspenseReceipt")  # type: ignore[valid-type]
+
+
+class BankLineReleased(BankLineMoved):
+    """The payout that it is no more."""
+
+    payout_id: record_id("Payout")  # type: ignore[valid-type]
 
 
 KINDS = (
@@ -36,15 +43,21 @@ KINDS = (
     Kind(
         "bankLine.booked",
         "BankLine",
-        "A line of a bank's statement became a payment, or was found to be one, or a refund.",
+        "A line of a bank's statement became a payment, or was found to be one, a refund or a payout.",
         BankLineBooked,
-        ALWAYS,
+        SOMETIMES,
     ),
     Kind(
         "bankLine.suspended",
         "BankLine",
         "Nobody knows whose money of a bank's line is, so it waits in suspense.",
         BankLineSuspended,
+    ),
+    Kind(
+        "bankLine.released",
+        "BankLine",
+        "Somebody said that a bank's line is not the payout that it was booked as.",
+        BankLineReleased,
     ),
     Kind("bankLine.ignored", "BankLine", "Somebody said that a bank's line is no matter of customers.", BankLineMoved),
 )

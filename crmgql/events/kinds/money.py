@@ -242,6 +242,12 @@ KINDS = (
     Kind("dispute.lost", "Dispute", "A dispute was lost: what the payment settled is owed again.", DisputeLost, ALWAYS),
     Kind("payout.expected", "Payout", "A payment provider is going to pay out.", PayoutMoved),
     Kind("payout.paid", "Payout", "A payment provider's payout reached the bank.", PayoutMoved),
+    Kind(
+        "payout.released",
+        "Payout",
+        "A payout is expected again: what was said to be it was something else.",
+        PayoutMoved,
+    ),
     Kind("payout.failed", "Payout", "A payment provider's payout did not arrive, or went back.", PayoutMoved),
     Kind(
         "reconciliationException.found",

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money, Payload
+from crmgql.events.declarations import ALWAYS, Changed, FreeText, Kind, Money, Payload, record_id
 
 
 class LinesSet(Changed):
@@ -45,10 +45,30 @@ class RevenueMoved(Payload):
     effective_on: date
 
 
+class Split(Changed):
+    """Among how many people."""
+
+    people: int
+
+
 class PlanSet(Changed):
     """How many payments it has now."""
 
     payments: int
+
+
+class PlannedPayment(Changed):
+    """The payment, what of it is open, and its day."""
+
+    payment_id: record_id("ContractPayment")  # type: ignore[valid-type]
+    amount: Money
+    due_on: date
+
+
+class OverduePayment(PlannedPayment):
+    """Who was to be told: OWNER, or MANAGER where it is overdue for a week."""
+
+    threshold: str
 
 
 KINDS = (
@@ -58,6 +78,14 @@ KINDS = (
     Kind("contract.ended", "Contract", "A contract ended as agreed.", OrderMoved, ALWAYS),
     Kind("contract.terminated", "Contract", "A contract was terminated.", OrderMoved, ALWAYS),
     Kind("contract.planSet", "Contract", "A contract's plan of payments was replaced.", PlanSet, ALWAYS),
+    Kind(
+        "contract.paymentDue",
+        "Contract",
+        "A payment of a contract's plan will be due, and is open.",
+        PlannedPayment,
+        ALWAYS,
+    ),
+    Kind("contract.paymentOverdue", "Contract", "A payment of a contract's plan is overdue.", OverduePayment, ALWAYS),
     Kind("order.created", "Order", "An order was made, as a draft.", customer=ALWAYS),
     Kind("order.updated", "Order", "An order's note, seller, dates, tax or discount changed.", customer=ALWAYS),
     Kind("order.linesSet", "Order", "A draft's lines were replaced.", LinesSet, ALWAYS),
@@ -72,6 +100,7 @@ KINDS = (
         CreditLimitPassed,
         ALWAYS,
     ),
+    Kind("order.split", "Order", "Other people are credited of an order from now on.", Split, ALWAYS),
     Kind("order.amended", "Order", "A committed order's lines, tax or discount changed.", OrderAmended, ALWAYS),
     Kind("order.processing", "Order", "Work on an order began.", OrderMoved, ALWAYS),
     Kind("order.invoiced", "Order", "An order was invoiced.", OrderMoved, ALWAYS),

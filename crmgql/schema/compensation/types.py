@@ -18,3 +18,14 @@ class Commission:
     customer = one()
     order = one()
     payment = one()
+
+
+@node(models.CommissionSplit, plural="commissionSplits")
+class CommissionSplit:
+    """A person's share of an order, where it is not all its sellers'."""
+
+    role = column(enum=models.CompRole, doc="OWNER: the shares of owners sum to 1. OVERLAY: who helped.")
+    share = column(doc="Of 1.")
+    user = one()
+    order = one()
+    customer = one()

@@ -17,6 +17,7 @@ class Customer:
     phone = column()
     website = column(input=Url)
     industry = column()
+    segment = column(doc="What sort of customer it is to the company, such as “key account”. Plans may pay by it.")
     region = column()
     country = column()
     state = column()

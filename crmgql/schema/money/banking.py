@@ -70,13 +70,14 @@ class BankLine:
     customer = one("Whose money it is.")
     payment = one("The payment that it is.")
     refund = one("The refund that it is.")
+    payout = one("The provider's payout that it brought, or took back.")
     suspense = one("The receipt that it is while nobody knows whose it is.")
     suggestions = many("BankSuggestion", "line", order="n")
 
 
 @node(models.BankSuggestion, order="n")
 class BankSuggestion:
-    """What an open line may be: a payment or refund that is there, or what of a customer's it would settle."""
+    """What an open line may be: a payment, refund or payout that is there, or what of a customer's it would settle."""
 
     line = one()
     n = column(sort=True, doc="1 is the likeliest.")
@@ -92,6 +93,7 @@ class BankSuggestion:
     invoice = one("The invoice, if it is one.")
     payment = one("The payment that is recorded already.")
     refund = one("The refund that went out.")
+    payout = one("The payout that came in.")
 
 
 @input
@@ -104,8 +106,8 @@ class BankStatementImportInput:
 
 @input
 class BankLineAcceptInput:
-    """One of: a suggestion of the line, the order or invoice that it pays, the customer who pays ahead, the payment or refund that is
-    recorded already."""
+    """One of: a suggestion of the line, the order or invoice that it pays, the customer who pays ahead, the payment, refund or payout
+    that is recorded already."""
 
     id: strawberry.ID
     suggestion_id: strawberry.ID | None = UNSET
@@ -114,6 +116,14 @@ class BankLineAcceptInput:
     customer_id: strawberry.ID | None = UNSET
     payment_id: strawberry.ID | None = UNSET
     refund_id: strawberry.ID | None = UNSET
+    payout_id: strawberry.ID | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class BankLineReleaseInput:
+    id: strawberry.ID
+    reason: str
     expected_version: int | None = UNSET
 
 
@@ -153,7 +163,7 @@ mutations.table(
     "BankLine",
     Row(
         "bankLineAccept",
-        "Books an open line as what the input names: it becomes a payment, or stands for one, or for a refund, that is there.",
+        "Books an open line as what the input names: it becomes a payment, or stands for one, a refund or a payout that is there.",
         lines.accept,
         input=BankLineAcceptInput,
         asks=("payment.write",),
@@ -163,6 +173,13 @@ mutations.table(
         "Records money of an open line of which nobody knows whose it is; `suspenseAssign` makes it a payment later.",
         lines.to_suspense,
         asks=("payment.write",),
+    ),
+    Row(
+        "bankLineRelease",
+        "Takes back that a line is a payout, which is expected again; the line is ignored until it is booked otherwise.",
+        lines.release,
+        input=BankLineReleaseInput,
+        asks=("reconciliation.write",),
     ),
     Row(
         "bankLineIgnore",

@@ -34,6 +34,7 @@ class Payout:
     status = column(enum=models.PayoutStatus)
     status_reason = column(filter=False, doc="Why it failed.")
     paid_at = column()
+    bank_lines = many("BankLine", "payout", "The line that brought it, and one that took it back, if the bank did.")
 
 
 @node(models.ReconciliationRun, order="-id")

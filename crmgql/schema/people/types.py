@@ -24,6 +24,8 @@ class User:
     opportunities = many("Opportunity", "owner")
     orders = many("Order", "seller", order="-orderedAt")
     commissions = many("Commission", "seller", order="-earnedAt")
+    comp_assignments = many("CompAssignment", "user", "The plans that pay this person.", order="-startsOn")
+    quotas = many("Quota", "user", order="-startsOn")
     tickets = many("Ticket", "assignee")
     leads = many("Lead", "owner", order="-receivedAt")
     tasks = many("Task", "assignee")
@@ -40,6 +42,7 @@ class Team:
     parent = one()
     children = many("Team", "parent")
     members = many("User", "team")
+    quotas = many("Quota", "team", "Those of the team itself, not those of its members.", order="-startsOn")
 
 
 @node(models.ApiKey, plural="apiKeys")

@@ -1,54 +1,40 @@
-"""What came in of a contract's plan."""
+"""What came in of a contract's plan, and what did not."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from crmgql.engine import declare
-from crmgql.schema.customers.receivables import zero
+from crmgql.planner.metadata import Kept
+from crmgql.schema.customers import receivables
 from crmgql.sql import ast
 from crmgql.viewer import Who
 
-NEEDS = ("customer_id", "contract_id", "currency", "n", "amount")
+STANDINGS = "contract_payment_standings"
+NEEDS = ("id", "customer_id", "currency")
 
 
 def received() -> Any:
-    """What settled the contract's orders fills its payments, the first due first."""
+    return _amount("received", "What settled the contract's orders, as far as it is not that of payments due before.")
+
+
+def outstanding() -> Any:
+    return _amount("outstanding", "What of it has not come in.")
+
+
+def overdue() -> Any:
+    return _amount(
+        "overdue", "What of it was due before today and has not come in; 0 of a draft or terminated contract."
+    )
+
+
+def _amount(column: str, doc: str) -> Any:
+    """A figure of the view, which is read to filter by it, too."""
 
     def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
-        own, nothing = ast.Col(t, "currency"), zero(ast.Col(t, "currency"))
-        left = ast.Op(_settled(t, nothing), "-", _before(t, nothing))
-        return ast.Func("least", (ast.Col(t, "amount"), ast.Func("greatest", (left, nothing)))), own
+        same = [ast.eq(ast.Col("part", name), ast.Col(t, name)) for name in ("customer_id", "id")]
+        found = ast.Select(((ast.Col("part", column), "amount"),), ast.Table(STANDINGS, "part"), where=ast.all_of(same))
+        return ast.Subquery(found), currency
 
-    doc = "What settled the contract's orders, as far as it is not that of payments due before."
-    return declare.derived(build, None, doc, nullable=True, needs=NEEDS)
-
-
-def _settled(t: str, nothing: ast.Expr) -> ast.Expr:
-    item = ast.Table("open_items", "item")
-    same = [
-        ast.eq(ast.Col("item", "customer_id"), ast.Col("sold", "customer_id")),
-        ast.eq(ast.Col("item", "order_id"), ast.Col("sold", "id")),
-    ]
-    own = [
-        ast.eq(ast.Col("sold", "customer_id"), ast.Col(t, "customer_id")),
-        ast.eq(ast.Col("sold", "contract_id"), ast.Col(t, "contract_id")),
-        ast.eq(ast.Col("item", "purpose"), ast.Text("RECEIVABLE")),
-        ast.eq(ast.Col("item", "currency"), ast.Col(t, "currency")),
-    ]
-    total = ast.Func("sum", (ast.Col("item", "settled"),))
-    found = ast.Select(
-        ((total, "amount"),),
-        ast.Table("orders", "sold"),
-        (ast.Join("JOIN", item, ast.all_of(same)),),
-        where=ast.all_of(own),
-    )
-    return ast.Func("coalesce", (ast.Subquery(found), nothing))
-
-
-def _before(t: str, nothing: ast.Expr) -> ast.Expr:
-    own = [ast.eq(ast.Col("other", name), ast.Col(t, name)) for name in ("customer_id", "contract_id")]
-    own.append(ast.Op(ast.Col("other", "n"), "<", ast.Col(t, "n")))
-    total = ast.Func("sum", (ast.Col("other", "amount"),))
-    found = ast.Select(((total, "amount"),), ast.Table("contract_payments", "other"), where=ast.all_of(own))
-    return ast.Func("coalesce", (ast.Subquery(found), nothing))
+    kept = Kept(STANDINGS, "id", column, receivables.OWED)
+    return declare.derived(build, None, doc, nullable=True, needs=NEEDS, kept=kept)

@@ -49,6 +49,7 @@ class Order:
     allocations = many("Allocation", "order", few=True)
     write_offs = many("WriteOff", "order", few=True)
     commissions = many("Commission", "order", order="-earnedAt", few=True)
+    commission_splits = many("CommissionSplit", "order", few=True)
     tickets = many("Ticket", "order")
 
 
@@ -100,7 +101,12 @@ class ContractPayment:
     currency = column()
     amount = money("amount")
     received = contracts.received()
-    reminder_days = column(doc="How many days before it is due its owner sees to it.")
+    outstanding = contracts.outstanding()
+    overdue = contracts.overdue()
+    reminder_days = column(doc="How many days before it is due its owner is reminded; null: not before it is overdue.")
+    reminded_at = column(doc="When somebody was told that it will be due.")
+    alerted_at = column(doc="When somebody was told that it is overdue.")
+    escalated_at = column(doc="When a manager was told that it is overdue for a week.")
     customer = one()
     contract = one()
     owner = one()

@@ -24,6 +24,7 @@ class Company:
     low_margin_percent = column(
         doc="Of an order whose margin is less, in percent of its net amount, finance is told; null: of none."
     )
+    payout_days = column(doc="How many days after its day a payout may reach the bank before finance is told: 0 to 90.")
     revenue_statuses = column(enum=models.OrderStatus, doc="The statuses in which reports of revenue count an order.")
 
 

@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.money import invoices, payments, periods, refunds, suspense
+from crmgql.domain.jobs import kinds
+from crmgql.domain.money import invoices, payments, periods, refunds, suspense, write_offs
 from crmgql.domain.money.bank.lines import BankFileUnbalanced
 from crmgql.domain.money.banking import accounts, lines, matches, statements
 from crmgql.domain.money.banking.matches import Outcome
@@ -255,6 +256,87 @@ async def test_an_invoice_is_paid_by_its_number(
     assert "RECEIVABLE" not in await balances(database)
 
 
+async def tolerant(crm: db.Database, database: asyncpg.Connection, amount: str = "0.01") -> None:
+    await database.execute("UPDATE companies SET write_off_tolerances = $1", f'{{"USD": "{amount}"}}')
+    async with crm.transaction() as tx:
+        tx.forget_company()
+
+
+async def invoiced(crm: db.Database, database: asyncpg.Connection, customer: UUID) -> tuple[UUID, str]:
+    order = await confirmed(crm, customer, "10.00")
+    async with acting(crm) as act:
+        invoice = await invoices.create(act, order_id=order)
+        await invoices.issue(act, id=invoice)
+    return invoice, await database.fetchval("SELECT number FROM invoices WHERE id = $1", invoice)
+
+
+WRITTEN_OFF = "SELECT invoice_id, amount, reason, allocation_id IS NOT NULL AS completes FROM write_offs ORDER BY id"
+
+
+async def test_a_cent_short_is_written_off_by_rule(
+    crm: db.Database, database: asyncpg.Connection, account: UUID, customer: UUID
+) -> None:
+    await tolerant(crm, database)
+    invoice, named = await invoiced(crm, database, customer)
+    await take(crm, account, file(came("9.99", f"Re {named}")))
+    for booked in (1, 0):
+        done = await work.run_all(crm, database, kinds.BANK_LINES_MATCH, now=NOW)
+        assert done[0]["booked"] == booked
+    (off,) = await database.fetch(WRITTEN_OFF)
+    assert tuple(off) == (invoice, Decimal("0.01"), "Within the tolerance of 0.01 USD.", True)
+    assert await balances(database) == {
+        "BANK": ("9.99", "9.99"),
+        "REVENUE": ("-10.00", "-10.00"),
+        "WRITE_OFF": ("0.01", "0.01"),
+    }
+
+
+async def test_of_what_is_suggested_a_cent_is_written_off_and_the_reason_says_so(
+    crm: db.Database, database: asyncpg.Connection, account: UUID, customer: UUID
+) -> None:
+    await tolerant(crm, database)
+    invoice, _ = await invoiced(crm, database, customer)
+    assert (await taken(crm, account, came("9.99", "Thanks", name="Acme"))).booked == 0
+    (found, *_) = await suggested(database)
+    assert (found["certainty"], str(found["amount"]), str(found["short_amount"])) == ("LIKELY", "9.99", "0.01")
+    assert "0.01 USD of it stay open and are written off, within the tolerance of 0.01 USD." in found["reasons"]
+    await accept(crm, (await only(database))["id"], suggestion_id=found["id"])
+    (off,) = await database.fetch(WRITTEN_OFF)
+    assert (off["invoice_id"], off["completes"]) == (invoice, True)
+    assert "RECEIVABLE" not in await balances(database)
+
+
+async def test_a_cent_over_settles_it_and_stays_the_customer_s(
+    crm: db.Database, database: asyncpg.Connection, account: UUID, customer: UUID
+) -> None:
+    await tolerant(crm, database)
+    _, named = await invoiced(crm, database, customer)
+    assert (await taken(crm, account, came("10.01", f"Re {named}"))).booked == 1
+    assert await database.fetch(WRITTEN_OFF) == []
+    assert await balances(database) == {
+        "BANK": ("10.01", "10.01"),
+        "CREDIT": ("-0.01", "-0.01"),
+        "REVENUE": ("-10.00", "-10.00"),
+    }
+
+
+async def test_beyond_what_the_rule_still_writes_off_somebody_decides(
+    crm: db.Database, database: asyncpg.Connection, account: UUID, customer: UUID
+) -> None:
+    await tolerant(crm, database)
+    invoice, named = await invoiced(crm, database, customer)
+    async with acting(crm) as act:  # all of it, by hand
+        given = {"reason": "Theirs.", "amount": (Decimal("0.01"), "USD")}
+        await write_offs.write_off(act, invoice_id=invoice, **given)
+    assert (await taken(crm, account, came("9.98", f"Re {named}"))).booked == 0
+    (found, *_) = await suggested(database)
+    assert (found["certainty"], found["reasons"][1]) == ("LIKELY", "0.01 USD of it stay open.")
+    await accept(crm, (await only(database))["id"], suggestion_id=found["id"])
+    assert (await balances(database))["RECEIVABLE"] == ("0.01", "0.01")
+    _, named = await invoiced(crm, database, customer)
+    assert (await taken(crm, account, came("9.98", f"Re {named}"))).booked == 0  # two cents
+
+
 async def test_a_payment_that_is_recorded_is_not_recorded_again(
     crm: db.Database, database: asyncpg.Connection, account: UUID, customer: UUID
 ) -> None:
@@ -292,7 +374,7 @@ async def test_money_that_may_be_recorded_already_is_not_booked_by_itself(
     assert (outcome.booked, outcome.suggested) == (0, 1)
     found = await suggested(database)
     assert {row["payment_id"] for row in found} == {payment, None}
-    assert "A payment that is recorded may be the same money." in found[0]["reasons"] + found[1]["reasons"]
+    assert "What is recorded already may be the same money." in found[0]["reasons"] + found[1]["reasons"]
     line = (await only(database))["id"]
     await accept(crm, line, payment_id=payment)
     assert await database.fetchval("SELECT count(*) FROM payments") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -36,7 +37,7 @@ def item(n: int, open: str, *names: str, customer: UUID = ACME, due: int = 0, cu
 
 def match(amount: str, *items: OpenItem, text: str = "", tolerance: str = "0", **more: Any) -> Match:
     receipt = Receipt("r", DAY, Decimal(amount), more.pop("currency", "EUR"), (text,) if text else (), **more)
-    return Book(items, CUSTOMERS, tolerance=Decimal(tolerance)).match(receipt)
+    return Book([replace(each, tolerance=Decimal(tolerance)) for each in items], CUSTOMERS).match(receipt)
 
 
 def paid(found: Match) -> list[tuple[int, str]]:
@@ -99,6 +100,36 @@ def test_another_amount_than_what_is_open_is_not_certain(amount: str, reason: st
 def test_within_the_tolerance_it_is_certain() -> None:
     found = match("99.99", item(7, "100.00", "INV-2026-0007"), text="INV-2026-0007", tolerance="0.01")
     assert (found.certainty, paid(found)) == (Certainty.CERTAIN, [(7, "99.99")])
+    why = "0.01 EUR of it stay open and are written off, within the tolerance of 0.01 EUR."
+    assert found.reasons == ("The text names invoice 7.", why)
+    found = match("100.01", item(7, "100.00", "INV-2026-0007"), text="INV-2026-0007", tolerance="0.01")
+    assert (found.certainty, paid(found)) == (Certainty.CERTAIN, [(7, "100.00")])
+    why = "0.01 EUR are left over, within the tolerance of 0.01 EUR; the customer keeps them as credit."
+    assert found.reasons == ("The text names invoice 7.", why)
+
+
+@pytest.mark.parametrize("amount", ["99.98", "100.02"])
+def test_beyond_the_tolerance_it_is_not(amount: str) -> None:
+    found = match(amount, item(7, "100.00", "INV-2026-0007"), text="INV-2026-0007", tolerance="0.01")
+    assert found.certainty is Certainty.LIKELY
+    assert "tolerance" not in found.reasons[1]
+
+
+@pytest.mark.parametrize("amount", ["99.99", "100.01"])
+def test_a_cent_more_or_less_of_who_paid_is_likely(amount: str) -> None:
+    near = match(amount, item(7, "100.00"), item(8, "30.00"), name="ACME", tolerance="0.01")
+    assert (near.certainty, near.suggestions[0].basis) == (Certainty.LIKELY, Basis.AMOUNT)
+    assert near.reasons[0] == "The amount is about what is open of invoice 7."
+    several = match(amount, item(7, "100.00"), item(8, "100.00"), name="ACME", tolerance="0.01")
+    assert several.certainty is Certainty.POSSIBLE
+    assert match(amount, item(7, "100.00"), item(8, "30.00"), name="ACME").suggestions[0].basis is Basis.OLDEST_DUE
+
+
+def test_what_is_written_off_is_not_there_for_another_receipt() -> None:
+    tolerant = replace(item(7, "100.00", "INV-2026-0007"), tolerance=Decimal("0.01"))
+    receipts = [Receipt(key, DAY, Decimal("99.99"), "EUR", ("INV-2026-0007",)) for key in ("a", "b")]
+    found = matching.match_all(receipts, [tolerant], CUSTOMERS)
+    assert [found[key].certainty for key in ("a", "b")] == [Certainty.CERTAIN, Certainty.NONE]
 
 
 def test_instalments_of_a_named_invoice_are_paid_the_oldest_due_first() -> None:

@@ -21,10 +21,10 @@ from crmgql.records.records import Act
 from tests.domain import work
 from tests.ledger import trial
 from tests.ledger.conftest import entry, usd
-from tests.schema import cases_invoices, cases_providers
+from tests.schema import cases_bank, cases_invoices, cases_providers
 from tests.schema.cases_contracts import contract
 from tests.schema.money.test_allocations import prepaid
-from tests.schema.world import NOW, SECRET, World, money, uuid_of
+from tests.schema.world import NOW, SECRET, World, id_of, money, uuid_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "howto" / "money.md"
@@ -219,6 +219,31 @@ async def test_what_a_bank_says_is_booked(world: World) -> None:
     assert (await ask(ignore, line=open_lines["Gebühr",]["id"]))["bankLine"]["status"] == "IGNORED"
 
 
+async def test_payouts_are_matched_with_bank_lines(world: World) -> None:
+    waiting, accept, release = steps("Match payouts with bank lines")
+    finance = world.viewer("FINANCE")
+    given = {"provider": "stripe", "reference": "po_12345678", "net": money("5.00"), "pending": True}
+    payout = (await world.do("payoutRecord", **given, arrivesOn="2026-03-01")).done["id"]
+    line = await cases_bank.line(world, "5.00", "Stripe")
+
+    @asynccontextmanager
+    async def step() -> AsyncIterator[Act]:
+        async with world.engine.database.transaction() as tx:
+            yield Act(tx, finance)
+
+    await matches.match(step)
+    nodes = (await world.ask(waiting, finance))["data"]["bankLines"]["nodes"]
+    (suggestions,) = [each["suggestions"]["nodes"] for each in nodes if each["id"] == line]
+    assert [each["payout"]["id"] for each in suggestions] == [payout]
+    booked = (await world.ask(accept, finance, line=line, payout=payout))["data"]["bankLineAccept"]
+    assert booked["userErrors"] == []
+    assert booked["bankLine"]["payout"]["status"] == "PAID"
+    assert len(booked["bankLine"]["payout"]["bankLines"]["nodes"]) == 1
+    released = (await world.ask(release, finance, line=line))["data"]["bankLineRelease"]["bankLine"]
+    assert released == {"status": "IGNORED", "statusReason": "It is last month's.", "payout": None}
+    assert (await world.do("payoutFail", id=payout)).done
+
+
 async def test_money_is_refunded(world: World) -> None:
     tried, request, unknown, succeed, fail, cash = steps("Refund money")
     payment, order = await prepaid(world)
@@ -282,10 +307,17 @@ async def test_an_order_is_changed(world: World) -> None:
 
 
 async def test_payments_of_a_contract_are_planned(world: World) -> None:
-    (plan,) = steps("Plan the payments of a contract")
-    answer = await world.ask(plan, world.viewer("FINANCE"), contract=await contract(world))
+    plan, due = steps("Plan the payments of a contract")
+    id = await contract(world, "ACTIVE")
+    answer = await world.ask(plan, world.viewer("FINANCE"), contract=id)
     amounts = [each["amount"]["amount"] for each in answer["data"]["contractSetPlan"]["contract"]["payments"]["nodes"]]
     assert amounts == ["30.00", "70.00"]
+    owner = await world.user("FINANCE")
+    await world.database.execute("UPDATE contract_payments SET owner_id = $1 WHERE n = 2", owner)
+    answer = await world.ask(due, world.viewer("FINANCE"), me=id_of("User", owner), until="2026-03-31")
+    (mine,) = answer["data"]["mine"]["nodes"]
+    assert (mine["dueOn"], mine["overdue"]) == ("2026-03-01", {"amount": "70.00"})
+    assert len(answer["data"]["late"]["nodes"]) == 1
 
 
 async def test_revenue_is_recognised_later(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Lines that are booked: each becomes a payment that settles what was chosen, or stands for one, or a refund, that is there.
+"""Lines that are booked: each becomes a payment that settles what was chosen, or stands for one, a refund or a payout that is there.
 
 Always holds: each line is booked once, and what it stands for has one line. Set-based: the same number of statements for one line
 and for five hundred, but for refunds, which end one by one.
@@ -12,7 +12,7 @@ from datetime import datetime, time
 from typing import Any
 from uuid import UUID
 
-from crmgql.domain.money import receipts, refunds
+from crmgql.domain.money import payouts, receipts, refunds
 from crmgql.errors import CrmError
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
@@ -48,6 +48,10 @@ HOLD_REFUNDS = """
 SELECT id, status FROM refunds r
 WHERE id = ANY ($1) AND status IN ('REQUESTED', 'UNKNOWN', 'SUCCEEDED') AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.refund_id = r.id)
 ORDER BY id FOR NO KEY UPDATE"""
+HOLD_PAYOUTS = """
+SELECT id FROM payouts p
+WHERE id = ANY ($1) AND status IN ('EXPECTED', 'PAID') AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payout_id = p.id)
+ORDER BY id FOR NO KEY UPDATE"""
 MAKE = f"""
 INSERT INTO payments ({", ".join(PAYMENT)}, created_at, updated_at)
 SELECT {", ".join(PAYMENT)}, $2, $2 FROM jsonb_populate_recordset(NULL::payments, $1)"""
@@ -57,28 +61,30 @@ FROM jsonb_to_recordset($1::jsonb) AS g(id uuid, received_at timestamptz) WHERE 
 RETURNING p.id, p.customer_id, p.amount, p.currency, p.version, p.received_at"""
 BOOK = """
 UPDATE bank_lines l SET status = 'BOOKED', status_reason = NULL, settled_at = $2, updated_at = $2, version = version + 1,
-    customer_id = g.customer_id, payment_id = g.payment_id, refund_id = g.refund_id
-FROM jsonb_to_recordset($1::jsonb) AS g(id uuid, customer_id uuid, payment_id uuid, refund_id uuid) WHERE l.id = g.id
+    customer_id = g.customer_id, payment_id = g.payment_id, refund_id = g.refund_id, payout_id = g.payout_id
+FROM jsonb_to_recordset($1::jsonb) AS g(id uuid, customer_id uuid, payment_id uuid, refund_id uuid, payout_id uuid) WHERE l.id = g.id
 RETURNING l.id, l.version"""
+STANDS_FOR = ("customer_id", "payment_id", "refund_id", "payout_id")
 FORGET = "DELETE FROM bank_suggestions WHERE line_id = ANY ($1)"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a line is: the payment or the refund that is there, else a payment of the customer, for the order or invoice, that
-    settles these items first. `amounts`: how much of each is to be free, for what nobody looks at."""
+    """What a line is: the payment, the refund or the payout that is there, else a payment of the customer, for the order or invoice,
+    that settles these items first. `amounts`: how much of each is to be free, for what nobody looks at. A payout is no customer's."""
 
     line_id: UUID
-    customer_id: UUID
+    customer_id: UUID | None
     order_id: UUID | None = None
     invoice_id: UUID | None = None
     payment_id: UUID | None = None
     refund_id: UUID | None = None
+    payout_id: UUID | None = None
     amounts: Mapping[UUID, Any] | None = None
 
     @property
     def is_new(self) -> bool:
-        return self.payment_id is None and self.refund_id is None
+        return self.payment_id is None and self.refund_id is None and self.payout_id is None
 
 
 async def book_many(act: Act, choices: Sequence[Choice]) -> int:
@@ -107,16 +113,19 @@ async def book_many(act: Act, choices: Sequence[Choice]) -> int:
 
 
 async def _still_right(act: Act, choices: Sequence[Choice]) -> list[Choice]:
-    """Those of the choices of which payment, refund and items are free, all locked."""
+    """Those of the choices of which payment, refund, payout and items are free, all locked."""
     fetch = act.tx.connection.fetch
     payments = {row["id"] for row in await fetch(HOLD_PAYMENTS, _ids(choices, "payment_id"))}
     refunds_there = {row["id"] for row in await fetch(HOLD_REFUNDS, _ids(choices, "refund_id"))}
+    payouts_there = {row["id"] for row in await fetch(HOLD_PAYOUTS, _ids(choices, "payout_id"))}
     wanted = sorted({id for each in choices for id in each.amounts or {}})
     free = {row["id"]: row["free"] for row in await fetch(HOLD_ITEMS, wanted)}
     right = []
     for each in choices:
         amounts = each.amounts or {}
         if each.payment_id not in (None, *payments) or each.refund_id not in (None, *refunds_there):
+            continue
+        if each.payout_id not in (None, *payouts_there):
             continue
         if all(free[id] >= amount for id, amount in amounts.items()):
             for id, amount in amounts.items():
@@ -144,6 +153,7 @@ async def book_lines(act: Act, lines: Mapping[UUID, Row], choices: Sequence[Choi
     for each in choices:
         if each.refund_id is not None:
             await _give_back(act, each.refund_id, at[each.line_id])
+    await payouts.arrive(act, {each.payout_id: at[each.line_id] for each in choices if each.payout_id is not None})
     told = [_made(row) for row in made.values()] + [_received(row) for row in received]
     await outbox.record_many(act.tx, act.viewer, told)
     planned = {made[each.line_id]["id"]: list(each.amounts or {}) for each in choices if each.is_new}
@@ -159,6 +169,7 @@ def _marked(choice: Choice, made: Mapping[UUID, Row]) -> Row:
         "customer_id": choice.customer_id,
         "payment_id": payment_id,
         "refund_id": choice.refund_id,
+        "payout_id": choice.payout_id,
     }
 
 
@@ -169,14 +180,14 @@ async def mark(act: Act, lines: Mapping[UUID, Row], marked: Sequence[Row]) -> No
     await act.tx.connection.execute(FORGET, sorted(version))
     events = []
     for each in marked:
-        line, named = lines[each["id"]], {name: each[name] for name in ("customer_id", "payment_id", "refund_id")}
+        line, named = lines[each["id"]], {name: each.get(name) for name in STANDS_FOR}
         changes: outbox.Changes = {name: (None, id) for name, id in named.items() if id is not None}
         changes |= {"status": (line["status"], "BOOKED"), "settled_at": (line["settled_at"], act.now)}
         if line["status_reason"] is not None:
             changes["status_reason"] = (line["status_reason"], None)
         payload = {"version": version[each["id"]], "amount": (line["amount"], line["currency"])}
-        payload |= {name: named[name] for name in ("payment_id", "refund_id") if named[name] is not None}
-        events.append(outbox.Entry("bankLine.booked", ("BankLine", each["id"]), each["customer_id"], changes, payload))
+        payload |= {name: named[name] for name in STANDS_FOR[1:] if named[name] is not None}
+        events.append(outbox.Entry("bankLine.booked", ("BankLine", each["id"]), named["customer_id"], changes, payload))
     await outbox.record_many(act.tx, act.viewer, events)
 
 

@@ -1,4 +1,4 @@
-"""What lines of statements may be: what customers owe, what was recorded by hand already, and refunds on their way.
+"""What lines of statements may be: what customers owe, what was recorded by hand already, refunds on their way, and payouts.
 
 Reads only. What it reads is bounded: so many lines at once, and so many of each that they may be.
 """
@@ -6,13 +6,16 @@ Reads only. What it reads is bounded: so many lines at once, and so many of each
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from crmgql.domain.money.banking.arrivals import Payout
 from crmgql.domain.money.matching import Customer
-from crmgql.domain.money.plans import OpenItem
+from crmgql.domain.money.plans import NOTHING, OpenItem
+from crmgql.ledger import book
 from crmgql.models.names import api_id
 from crmgql.records.records import Act, Row
 
@@ -24,13 +27,17 @@ NEAR = timedelta(days=30)
 # Parameters: the last line before, how many.
 LINES = """
 SELECT * FROM bank_lines WHERE status = 'OPEN' AND id > $1 ORDER BY id LIMIT $2"""
-# Parameters: currencies, how many. What is due first comes first.
+# Parameters: currencies, how many. What is due first comes first. What is held by something pending is not written off by rule.
 OWED = """
-SELECT i.id, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
+SELECT i.id, CASE WHEN i.open = i.free THEN coalesce(off.amount, 0) END AS written_off, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
     o.external_id AS order_name, v.number AS invoice_number, c.name
 FROM open_items i JOIN customers c ON c.id = i.customer_id
     LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
     LEFT JOIN invoices v ON v.customer_id = i.customer_id AND v.id = i.invoice_id
+    LEFT JOIN (
+        SELECT customer_id, order_id, invoice_id, sum(CASE WHEN undoes_id IS NULL THEN amount ELSE -amount END) AS amount
+        FROM write_offs GROUP BY customer_id, order_id, invoice_id
+    ) off ON off.customer_id = i.customer_id AND off.order_id IS NOT DISTINCT FROM i.order_id AND off.invoice_id IS NOT DISTINCT FROM i.invoice_id
 WHERE i.purpose = 'RECEIVABLE' AND i.free > 0 AND i.currency = ANY ($1)
     AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
 ORDER BY coalesce(i.due_on, i.opened_on), i.id LIMIT $2"""
@@ -57,6 +64,14 @@ WHERE r.status IN ('REQUESTED', 'UNKNOWN', 'SUCCEEDED') AND r.provider IS NULL A
     AND (r.status <> 'SUCCEEDED' OR r.ended_at >= $2::date AND r.ended_at < $3::date + 1)
     AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.refund_id = r.id)
 ORDER BY r.requested_at, r.id LIMIT $4"""
+# Those that no line has brought.
+PAID_OUT = """
+SELECT p.id, p.provider, p.reference, p.net_amount, p.currency, coalesce(p.arrives_on, p.paid_at::date, p.created_at::date) AS due_on
+FROM payouts p
+WHERE p.status IN ('EXPECTED', 'PAID') AND p.currency = ANY ($1)
+    AND (p.status = 'EXPECTED' OR p.paid_at >= $2::date AND p.paid_at < $3::date + 1)
+    AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payout_id = p.id)
+ORDER BY due_on, p.id LIMIT $4"""
 # Parameters: customers. The accounts that they paid from before.
 PAID_FROM = """
 SELECT DISTINCT customer_id, counterparty FROM bank_lines WHERE customer_id = ANY ($1) AND payment_id IS NOT NULL AND counterparty IS NOT NULL"""
@@ -70,6 +85,7 @@ class Candidates:
     owed: Sequence[OpenItem]
     recorded: Sequence[OpenItem]
     refunds: Sequence[OpenItem]
+    payouts: Sequence[Payout]
     customers: Sequence[Customer]
     documents: Mapping[UUID, tuple[UUID | None, UUID | None]]
 
@@ -84,18 +100,29 @@ async def read(act: Act, *, after: UUID) -> Candidates:
     owed = await fetch(OWED, currencies, MOST)
     recorded = await fetch(RECORDED, currencies, *near, MOST)
     refunds = await fetch(REFUNDED, currencies, *near, MOST)
+    own = await book.company_of(act)
+    payouts = [Payout(*row) for row in await fetch(PAID_OUT, currencies, *near, MOST)]
     names = {row["customer_id"]: row["name"] for row in (*owed, *recorded, *refunds)}
     accounts: dict[UUID, list[str]] = {}
     for row in await fetch(PAID_FROM, sorted(names)):
         accounts.setdefault(row["customer_id"], []).append(row["counterparty"])
     return Candidates(
         lines,
-        [_item(row) for row in owed],
+        [replace(_item(row), tolerance=_tolerance(row, own.tolerances)) for row in owed],
         [_item(row, _own_ids("Payment", row["id"])) for row in recorded],
         [_item(row, _own_ids("Refund", row["id"])) for row in refunds],
+        payouts,
         [Customer(id, name, tuple(accounts.get(id, ()))) for id, name in names.items()],
         {row["id"]: (row["order_id"], row["invoice_id"]) for row in owed},
     )
+
+
+def _tolerance(row: Any, tolerances: Mapping[str, Decimal]) -> Decimal:
+    """What of an item the rule still writes off, as `write_offs.by_rule`: all in all as much as the company's tolerance."""
+    if row["written_off"] is None:
+        return NOTHING
+    left: Decimal = tolerances.get(row["currency"], NOTHING) - row["written_off"]
+    return max(left, NOTHING)
 
 
 def _own_ids(record: str, id: UUID) -> tuple[str, str]:

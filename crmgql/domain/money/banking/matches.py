@@ -27,12 +27,12 @@ WITH open AS (
     SELECT id FROM bank_lines WHERE id = ANY ($1) AND status = 'OPEN' ORDER BY id FOR NO KEY UPDATE
 ), kept AS (
     INSERT INTO bank_suggestions (line_id, n, certainty, basis, reasons, labels, currency, amount, rest_amount, short_amount,
-        customer_id, order_id, invoice_id, payment_id, refund_id, item_ids, created_at)
+        customer_id, order_id, invoice_id, payment_id, refund_id, payout_id, item_ids, created_at)
     SELECT g.line_id, g.n, g.certainty, g.basis, g.reasons, g.labels, g.currency, g.amount, g.rest_amount, g.short_amount, g.customer_id,
-        g.order_id, g.invoice_id, g.payment_id, g.refund_id, g.item_ids, $3
+        g.order_id, g.invoice_id, g.payment_id, g.refund_id, g.payout_id, g.item_ids, $3
     FROM open JOIN jsonb_to_recordset($2::jsonb) AS g(line_id uuid, n integer, certainty text, basis text, reasons text[], labels text[],
         currency text, amount numeric, rest_amount numeric, short_amount numeric, customer_id uuid, order_id uuid, invoice_id uuid,
-        payment_id uuid, refund_id uuid, item_ids uuid[]) ON g.line_id = open.id
+        payment_id uuid, refund_id uuid, payout_id uuid, item_ids uuid[]) ON g.line_id = open.id
     ORDER BY g.line_id, g.n
 )
 SELECT count(*) FROM open"""
@@ -86,9 +86,8 @@ async def _keep(act: Act, found: Sequence[Finding]) -> int:
 
 def _choice(line: Row, found: Found) -> Choice:
     amounts = {each.item_id: each.amount for each in found.suggestion.plan.allocations} if found.item_ids else None
-    return Choice(
-        line["id"], found.customer_id, found.order_id, found.invoice_id, found.payment_id, found.refund_id, amounts
-    )
+    ids = (found.order_id, found.invoice_id, found.payment_id, found.refund_id, found.payout_id)
+    return Choice(line["id"], found.customer_id, *ids, amounts=amounts)
 
 
 def _row(line: Row, n: int, found: Found) -> Row:
@@ -109,5 +108,6 @@ def _row(line: Row, n: int, found: Found) -> Row:
         "invoice_id": found.invoice_id,
         "payment_id": found.payment_id,
         "refund_id": found.refund_id,
+        "payout_id": found.payout_id,
         "item_ids": found.item_ids,
     }

@@ -1,4 +1,4 @@
-"""What is scheduled is compared once for each order that a statement changes."""
+"""Commissions by plan."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0050_credited_debts")]
+    dependencies = [("crm", "0044_commission_events")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

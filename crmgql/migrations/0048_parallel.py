@@ -1,4 +1,4 @@
-"""Money comes to a payment by its receipt, and leaves it by its refund."""
+"""What was known at a time is read by several processes."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0051_schedules_once")]
+    dependencies = [("crm", "0045_commissions_by_plan")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

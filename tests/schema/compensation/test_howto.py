@@ -1,0 +1,77 @@
+"""The steps of docs/howto/payroll.md, one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.schema.cases_plans import approved, plan
+from tests.schema.money.test_howto import steps as steps_of
+from tests.schema.world import World, id_of
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "payroll.md"
+
+
+def steps(section: str) -> list[str]:
+    return steps_of(section, PAGE)
+
+
+async def ask(world: World, query: str, role: str = "FINANCE", **variables: str) -> Any:
+    """What the only field of a step answers."""
+    answer = await world.ask(query, world.viewer(role), **variables)
+    assert "errors" not in answer, answer
+    ((_, found),) = answer["data"].items()
+    assert not isinstance(found, dict) or not found.get("userErrors"), found
+    return found
+
+
+async def test_a_plan_is_made(world: World) -> None:
+    create, draft, redraft, warned, approve = steps("Make a plan")
+    made = (await ask(world, create))["compPlan"]["id"]
+    drafted = await ask(world, draft, plan=made)
+    version = drafted["compPlanVersion"]["id"]
+    assert (drafted["compPlanVersion"]["n"], drafted["warnings"]) == (1, [])
+    assert (await ask(world, redraft, version=version))["compPlanVersion"] == {"n": 1, "status": "DRAFT"}
+    assert await ask(world, warned, version=version) == []
+    assert (await world.do("compVersionApprove", "FINANCE", id=version)).code == "MAKER_IS_CHECKER"
+    found = await ask(world, approve, "ADMIN", version=version)
+    assert found["compPlanVersion"] == {"status": "APPROVED", "approvedBy": {"name": "Somebody"}}
+
+
+async def test_people_are_assigned_sign_and_see_what_pays_them(world: World) -> None:
+    assign, end = steps("Assign people to a plan")
+    see, sign = steps("Sign a plan")
+    of, seller = await plan(world), id_of("User", world.people["SELLER"])
+    version = await approved(world, of)
+    found = await ask(world, assign, plan=of, seller=seller)
+    (made,) = found["compPlan"]["assignments"]["nodes"]
+    assert (made["user"], made["ramp"]) == ({"name": "Somebody"}, [50, 75])
+    me = await ask(world, see, "SELLER")
+    (mine,) = me["compAssignments"]["nodes"]
+    assert [each["id"] for each in mine["plan"]["versions"]["nodes"]] == [version]
+    signed = (await ask(world, sign, "SELLER", version=version))["compSignature"]
+    assert (signed["user"], len(signed["textHash"])) == ({"name": "Somebody"}, 64)
+    assert (await ask(world, end, assignment=made["id"]))["compAssignment"] == {"endsOn": "2026-12-31"}
+
+
+async def test_quotas_are_set(world: World) -> None:
+    set_many, show = steps("Set quotas")
+    seller = id_of("User", await world.user("SELLER"))
+    found = await ask(world, set_many, seller=seller, team=id_of("Team", world.team))
+    assert found["quota"]["amount"] == {"amount": "1200000.00"}
+    teams = (await ask(world, show, "MANAGER"))["nodes"]
+    quotas = {each["name"]: [quota["amount"] for quota in each["quotas"]["nodes"]] for each in teams}
+    assert quotas["North"] == [{"amount": "5000000.00", "currency": "EUR"}]
+
+
+async def test_a_plan_is_changed(world: World) -> None:
+    (retire,) = steps("Change a plan")
+    found = await ask(world, retire, version=await approved(world))
+    assert found["compPlanVersion"] == {"status": "RETIRED", "endsOn": "2026-12-31"}
+
+
+def test_each_section_has_its_row() -> None:
+    text = PAGE.read_text("utf-8")
+    sections = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    for section in sections:
+        assert f"[{section}](#{section.lower().replace(' ', '-')})" in text
