@@ -143,6 +143,22 @@ TRANSFERS = """
     FROM public.companies AS own CROSS JOIN public.balances AS part
     WHERE own.id BETWEEN $1 AND $2 AND part.purpose = 'TRANSFER' AND EXISTS (SELECT FROM public.companies WHERE id BETWEEN $1 AND $2)
     GROUP BY own.id, part.currency HAVING sum(part.debit) <> sum(part.credit) OR sum(part.base) <> 0"""
+# What was passed on took over what the payment before it gave for it, at the same base amount.
+PASSED_ON = """
+    SELECT paid.customer_id AS owner_id, paid.id, paid.amount, coalesce(given.amount, 0) AS given, coalesce(given.base, 0) AS base
+    FROM public.payments AS paid CROSS JOIN LATERAL (
+        SELECT sum(p.amount) AS amount, sum(p.base_amount) AS base
+        FROM public.open_items AS item JOIN public.postings AS p ON p.debit_item_id = item.id AND p.credit = 'TRANSFER' AND p.phase = 'POSTED'
+        JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id AND e.source_type = 'Payment' AND e.source_id = paid.id
+        WHERE item.payment_id = paid.paid_from_id
+    ) AS given CROSS JOIN LATERAL (
+        SELECT sum(p.base_amount) AS base
+        FROM public.open_items AS item JOIN public.postings AS p ON p.credit_item_id = item.id AND p.debit = 'TRANSFER' AND p.phase = 'POSTED'
+        JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id AND e.source_type = 'Payment' AND e.source_id = paid.id
+        WHERE item.payment_id = paid.id
+    ) AS taken
+    WHERE paid.customer_id BETWEEN $1 AND $2 AND paid.paid_from_id IS NOT NULL
+        AND (given.amount, given.base) IS DISTINCT FROM (paid.amount, taken.base)"""
 # What entries of write-offs took off a receivable is what their rows say.
 WRITE_OFFS = """
     SELECT coalesce(said.owner_id, posted.owner_id) AS owner_id, coalesce(said.entry_id, posted.entry_id) AS entry_id
@@ -429,6 +445,11 @@ RULES = (
         "transfers",
         "'what owners gave one another in ', currency, ' adds up to ', amount, ', and to ', base, ' in base currency, not to 0'",
         TRANSFERS,
+    ),
+    _rule(
+        "passedOn",
+        "'payment ', id, ': ', amount, ' was passed on to it, and the payment before it gave ', given, ', ', base, ' in base currency'",
+        PASSED_ON,
     ),
     _rule("writeOffs", "'a write-off is not what its entry posted'", WRITE_OFFS, entry="entry_id"),
     _rule(

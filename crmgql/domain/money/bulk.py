@@ -147,7 +147,7 @@ ORDER BY s.n"""
 class _Allocations(Writer):
     """Allocations as they were made elsewhere. What is there is never changed."""
 
-    derived = frozenset({"undoes", "item_id", "source_item_id", "rate_id", "paid_rate_id", "entry_id"})
+    derived = frozenset({"undoes", "dispute", "item_id", "source_item_id", "rate_id", "paid_rate_id", "entry_id"})
     filled = frozenset({"paid_amount", "paid_currency", "allocated_on"})
 
     def upsert(self, columns: Sequence[str], mapped: Set[str]) -> Upsert:

@@ -66,20 +66,19 @@ async def issue(
         raise BadUserInput("A credit note is of lines or of an amount, not of both.", field="amount")
     checks.check_text(more["reason"], "reason", longest=1000, required=True)
     invoice = await records.lock(act, Invoice, invoice_id, field="invoiceId")
-    if invoice["status"] != "ISSUED":
-        raise IllegalTransition(f"A {invoice['status']} invoice is not credited; discard it.", field="invoiceId")
+    require_issued(invoice)
     day = _day(act, issued_on, invoice)
-    invoiced = _invoiced(invoice)
-    if invoiced.rest.total == 0:
+    whole = invoiced(invoice)
+    if whole.rest.total == 0:
         raise CreditExceedsInvoiced("All of the invoice is credited already.", field="invoiceId")
     made = [] if lines is None else await _lines(act, invoice, lines)
     if lines is not None:
-        credit = invoiced.of_net(sum((row["net_amount"] for row in made), invoice["total_amount"] * 0), field="lines")
+        credit = whole.of_net(sum((row["net_amount"] for row in made), invoice["total_amount"] * 0), field="lines")
     elif amount is not None:
         sent = money.amount(amount, invoice["currency"], field="amount", positive=True)
-        credit = invoiced.of_total(sent, field="amount")
+        credit = whole.of_total(sent, field="amount")
     else:
-        credit = invoiced.rest
+        credit = whole.rest
     if credit.total <= 0:
         raise BadUserInput("These lines come to nothing.", field="lines")
     made = made or [_whole(invoice, credit)]
@@ -111,7 +110,14 @@ def _day(act: Act, issued_on: date | None, invoice: Row) -> date:
     return day
 
 
-def _invoiced(invoice: Row) -> Invoiced:
+def require_issued(invoice: Row) -> None:
+    """Raises `IllegalTransition`."""
+    if invoice["status"] != "ISSUED":
+        raise IllegalTransition(f"A {invoice['status']} invoice is not credited; discard it.", field="invoiceId")
+
+
+def invoiced(invoice: Row) -> Invoiced:
+    """An invoice's figures, and what is left of them to credit."""
     whole = Credit(invoice["total_amount"] - invoice["tax_amount"], invoice["tax_amount"])
     tax = invoice["tax_amount"] - invoice["credited_tax_amount"]
     return Invoiced(whole, Credit(invoice["total_amount"] - invoice["credited_amount"] - tax, tax), invoice["currency"])

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.db import Database
+from crmgql.db import Connection, Database
 from crmgql.domain.money.ageing import FIRST_DAYS, AgeingBucket
 from crmgql.errors import BadUserInput, Forbidden, NotFound
 from crmgql.records import checks, days, money
@@ -71,13 +71,15 @@ COUNTS = {
 }
 """Conditions on a posting, by what asks for them: whose rule leaves customers out, and values that are given."""
 
-# What a customer owes, less what it has paid ahead and has as credit: an allocation moves nothing between these.
+# Parameters: customer, currency, the first day and the last, how many movements at most, the time or null for now. What the customer owes,
+# less what it has paid ahead and has as credit: an allocation moves nothing between these.
 MOVES = """
 WITH moves AS (
     SELECT p.entry_id, p.effective_on,
         CASE WHEN debit IN ('RECEIVABLE', 'UNEARNED', 'CREDIT') THEN amount ELSE 0 END
         - CASE WHEN credit IN ('RECEIVABLE', 'UNEARNED', 'CREDIT') THEN amount ELSE 0 END AS amount
     FROM postings p WHERE owner_id = $1 AND phase = 'POSTED' AND currency = $2 AND effective_on <= $4
+        AND ($6::timestamptz IS NULL OR entry_id < uuidv7_at($6))
 ), entries AS (
     SELECT entry_id, effective_on, sum(amount) AS amount FROM moves GROUP BY entry_id, effective_on HAVING sum(amount) <> 0
 )
@@ -88,6 +90,8 @@ SELECT * FROM (
     SELECT e.effective_on, e.kind, e.source_type, e.source_id, CASE e.source_type
             WHEN 'Order' THEN (SELECT number FROM orders WHERE customer_id = $1 AND id = e.source_id)
             WHEN 'Payment' THEN (SELECT coalesce(reference, provider_reference) FROM payments WHERE customer_id = $1 AND id = e.source_id)
+            WHEN 'Invoice' THEN (SELECT number FROM invoices WHERE customer_id = $1 AND id = e.source_id)
+            WHEN 'CreditNote' THEN (SELECT number FROM credit_notes WHERE customer_id = $1 AND id = e.source_id)
         END AS name, entries.amount, e.id
     FROM entries JOIN ledger_entries e ON e.owner_id = $1 AND e.id = entry_id
     WHERE entries.effective_on >= $3 ORDER BY e.effective_on, e.id LIMIT $5
@@ -186,43 +190,70 @@ async def statement(
     until: date | None = None,
     currency: str | None = None,
 ) -> Row:
-    """What a customer owed before a day, what changed that until another one, both included, and what it came to.
+    """What a customer owed before a day, what changed that until another one, both included, today unless one is given, and what it
+    came to. Raises as `account`."""
+    last = until or days.day_of(viewer.now(), await database.zone())
+    async with database.snapshot() as connection:
+        return await account(connection, viewer, customer_id=customer_id, since=since, until=last, currency=currency)
+
+
+async def account(
+    connection: Connection,
+    viewer: Viewer,
+    *,
+    customer_id: UUID,
+    since: date,
+    until: date,
+    currency: str | None = None,
+    known_at: datetime | None = None,
+) -> Row:
+    """A customer's statement of account, as it was known at a time, or is known now.
 
     The balance is what is owed, less what was paid ahead and what there is of credit. Raises `Forbidden`, `NotFound`,
     `BadUserInput` for days in the wrong order or more than `MOST` movements.
     """
     _require(viewer)
-    last = until or days.day_of(viewer.now(), await database.zone())
-    for name, day in (("since", since), ("until", last)):
+    for name, day in (("since", since), ("until", until)):
         checks.check_year(day, name)
-    if last < since:
-        raise BadUserInput(f"The statement would end on {last}, before it begins on {since}.", field="until")
+    if until < since:
+        raise BadUserInput(f"The statement would end on {until}, before it begins on {since}.", field="until")
     own = ast.Select(
         ((ast.Col("t", "currency"), "currency"), (ast.Col("t", "name"), "name")),
         ast.Table("customers", "t"),
         where=access.rows("Customer", viewer.who, "t"),
         star="t",
     )
-    async with database.snapshot() as connection:
-        sql, values = access.statement(
-            "SELECT * FROM ({own}) AS own WHERE id = {customer_id}",
-            viewer,
-            selects={"own": own},
-            customer_id=customer_id,
-        )
-        found = await connection.fetchrow(sql, *values)
-        if found is None or not await _sees(connection, viewer, customer_id):
-            raise NotFound("There is no such customer.", field="customerId")
-        chosen = currency or found["currency"]
-        opening, *moves = await connection.fetch(MOVES, customer_id, chosen, since, last, MOST + 1)
+    sql, values = access.statement(
+        "SELECT * FROM ({own}) AS own WHERE id = {customer_id}",
+        viewer,
+        selects={"own": own},
+        customer_id=customer_id,
+    )
+    found = await connection.fetchrow(sql, *values)
+    if found is None or not await _sees(connection, viewer, customer_id):
+        raise NotFound("There is no such customer.", field="customerId")
+    chosen = currency or found["currency"]
+    opening, *moves = await connection.fetch(MOVES, customer_id, chosen, since, until, MOST + 1, known_at)
     if len(moves) > MOST:
         raise BadUserInput(f"There are more than {MOST} movements; choose fewer days.", field="since")
     return _account(opening["amount"], moves, chosen) | {
         "since": since,
-        "until": last,
+        "until": until,
         "customerId": customer_id,
         "name": found["name"],
     }
+
+
+async def open_by_age(
+    connection: Connection, viewer: Viewer, *, customer_id: UUID, as_of: date, currency: str, known_at: datetime | None
+) -> list[Decimal]:
+    """What a customer owes on a day in a currency, by bucket. Raises `Forbidden`."""
+    _require(viewer)
+    given = {"as_of": as_of, "first": 0, "skip": 0, "customer_id": customer_id, "currency": currency}
+    if known_at is not None:
+        given["known_at"] = known_at
+    row = await connection.fetchrow(*_statement(viewer, **given))
+    return [money.rounded(row[name] if row else Decimal(0), currency) for name in BUCKETS]
 
 
 async def _sees(connection: Any, viewer: Viewer, customer_id: UUID) -> bool:

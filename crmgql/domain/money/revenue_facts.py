@@ -14,14 +14,14 @@ from enum import Enum
 FIGURES = ("booked", "recognised", "credited", "received", "refunded", "cost")
 OF_SALES = frozenset({"booked", "recognised", "credited", "cost"})
 
-SALES = "('REVENUE', 'DEFERRED', 'REFUNDS')"
+SALES = "('REVENUE', 'DEFERRED', 'REFUNDS', 'UNDEFERRED')"
 INCOME = "('REVENUE', 'REFUNDS')"
-CREDITED = "('REFUNDS')"
+CREDITED = "('REFUNDS', 'UNDEFERRED')"
 COST = "('COST')"
 REST = "('UNEARNED', 'CREDIT')"
 MONEY = "('BANK', 'CLEARING')"
 INCOMING = "('BANK', 'CLEARING', 'ARRIVED')"
-SETTLING = "('UNEARNED', 'CREDIT', 'EXCHANGE', 'TRANSFER')"
+SETTLING = "('UNEARNED', 'CREDIT', 'EXCHANGE')"
 REFUND = f"debit IN {REST} AND credit IN {MONEY}"
 
 
@@ -48,14 +48,21 @@ COUNTED = {
         f"debit = 'RECEIVABLE' AND credit IN {SETTLING}",
     ),
 }
-ARRIVED = "ARRIVED"
-# Money that was nobody's arrives over TRANSFER. What else goes over it is no money: from a parent, between merged customers.
-ACCOUNTS = f"CASE WHEN p.debit = 'TRANSFER' AND {{arrives}} THEN '{ARRIVED}' ELSE p.debit END AS debit, p.credit"
-ARRIVES = "r.key = 'received ' || r.source_id"
-BY_ENTRY = ACCOUNTS.format(arrives=ARRIVES.replace("r.", "e."))
-BY_POSTING = ACCOUNTS.format(
-    arrives=f"EXISTS (SELECT FROM ledger_entries r WHERE r.owner_id = p.owner_id AND r.id = p.entry_id AND {ARRIVES})"
+ARRIVED, UNDEFERRED = "ARRIVED", "UNDEFERRED"
+# Money that was nobody's arrives over TRANSFER. What else goes over it is no money: from a parent, between merged customers. What a
+# credit note takes from DEFERRED is credited; what else is taken from it is recognised, or of an order that changed.
+ACCOUNTS = f"""
+    CASE WHEN p.debit = 'TRANSFER' AND {{arrives}} THEN '{ARRIVED}'
+        WHEN p.debit = 'DEFERRED' AND p.credit IN ('RECEIVABLE', 'CREDIT') AND {{credits}} THEN '{UNDEFERRED}'
+        ELSE p.debit END AS debit, p.credit"""
+ARRIVES = (
+    "r.key = 'received ' || r.source_id AND EXISTS (SELECT FROM payments paid"
+    " WHERE paid.customer_id = r.owner_id AND paid.id = r.source_id AND paid.suspense_id IS NOT NULL)"
 )
+CREDITS = "r.source_type = 'CreditNote'"
+ENTRY = "EXISTS (SELECT FROM ledger_entries r WHERE r.owner_id = p.owner_id AND r.id = p.entry_id AND {0})"
+BY_ENTRY = ACCOUNTS.format(arrives=ARRIVES.replace("r.", "e."), credits=CREDITS.replace("r.", "e."))
+BY_POSTING = ACCOUNTS.format(arrives=ENTRY.format(ARRIVES), credits=ENTRY.format(CREDITS))
 
 ORDER = f"""
     CASE WHEN p.credit IN {REST} AND p.debit IN {MONEY} THEN NULL ELSE coalesce(

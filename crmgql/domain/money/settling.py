@@ -36,7 +36,7 @@ LEFT JOIN orders placed ON placed.customer_id = given.customer_id AND placed.id 
 LEFT JOIN invoices invoice ON invoice.customer_id = given.customer_id AND invoice.id = given.invoice_id
 ORDER BY given.n"""
 ITEMS = """
-SELECT given.n, item.id, item.purpose, item.order_id, item.invoice_id, item.payment_id, item.credit_note_id, item.opened_on, item.due_on
+SELECT given.n, item.id, item.purpose, item.order_id, item.invoice_id, item.dispute_id, item.payment_id, item.credit_note_id, item.opened_on, item.due_on
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[]) WITH ORDINALITY
     AS given(customer_id, payment_id, credit_note_id, order_id, invoice_id, n)
 CROSS JOIN LATERAL (
@@ -49,7 +49,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM open_items WHERE customer_id = given.customer_id AND invoice_id = given.invoice_id AND purpose = 'RECEIVABLE'
 ) AS item
 WHERE item.open > 0 ORDER BY given.n, item.purpose = 'CREDIT', item.due_on, item.opened_on, item.id"""
-DOCUMENTS = ("customer_id", *PAID, *OWED)
+DOCUMENTS = ("customer_id", *PAID, "order_id", "invoice_id")
 
 
 async def settle(act: Act, rows: Sequence[Row]) -> list[outbox.Entry]:

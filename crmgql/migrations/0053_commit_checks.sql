@@ -221,7 +221,7 @@ BEGIN
     WHERE NOT EXISTS (
         SELECT FROM ledger_entries AS e JOIN open_items AS owed ON owed.id = part.item_id JOIN open_items AS source ON source.id = part.source_item_id
         WHERE e.owner_id = part.customer_id AND e.id = part.entry_id AND e.phase = 'POSTED'
-            AND (owed.order_id, owed.invoice_id) IS NOT DISTINCT FROM (part.order_id, part.invoice_id)
+            AND (owed.order_id, owed.invoice_id, owed.dispute_id) IS NOT DISTINCT FROM (part.order_id, part.invoice_id, part.dispute_id)
             AND (source.payment_id, source.credit_note_id) IS NOT DISTINCT FROM (part.payment_id, part.credit_note_id)
             AND e.reverses_id IS NOT DISTINCT FROM (SELECT entry_id FROM allocations WHERE customer_id = part.customer_id AND id = part.undoes_id)
             AND (SELECT count(*) FROM (

@@ -1,4 +1,4 @@
-"""Items are in the indexes of their documents alone."""
+"""A parent company pays for its subsidiary: payments that another customer's payment passes on."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0050_commit_checks")]
+    dependencies = [("crm", "0049_customers_days")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

@@ -1,4 +1,4 @@
-"""Checks at the commit look at sets."""
+"""Allocations have an origin."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0049_imported_allocations")]
+    dependencies = [("crm", "0051_merged")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]

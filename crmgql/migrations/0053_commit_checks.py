@@ -1,4 +1,4 @@
-"""Allocations have an origin."""
+"""Checks at the commit look at sets."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crm", "0048_parallel")]
+    dependencies = [("crm", "0052_imported_allocations")]
     operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
