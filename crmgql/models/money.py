@@ -163,7 +163,8 @@ class Allocation(Record):
     changed: undoing it is another row with the same figures, whose entry reverses that of the row that it undoes.
 
     `amount` is in the currency of what is owed, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
-    are the exchange rates of the two; without them the base currency's own, or the two amounts were given.
+    are the exchange rates of the two; without them the base currency's own, or the two amounts were given. An imported one is of a
+    `source`; where it is of several items, the first of them has its `external_id`.
 
     What was taken over from a merged customer names no document: those are the merged one's, as the item's entry says.
     """
@@ -195,10 +196,13 @@ class Allocation(Record):
     paid_rate_id: Any = fields.UUIDField(null=True)
     allocated_on = fields.DateField()
     entry_id = fields.UUIDField()
+    source: Any = fields.CharField(max_length=50, null=True)
+    external_id: Any = fields.CharField(max_length=200, null=True)
 
     class Meta:
         table = "allocations"
         constraints = [
+            origin_unique("allocations"),
             check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
             check("allocations_paid", ONE_CURRENCY),
             check("allocations_source", "num_nonnulls(payment_id, credit_note_id) <= 1"),
@@ -366,7 +370,26 @@ class StandingMove(Model, metaclass=Undescribed):
 
     class Meta:
         table = "standing_moves"
-        primary_key = ("customer_id", "transaction_id", "id")
+        primary_key = ("transaction_id", "customer_id", "id")
+
+
+class CommitCheck(Model, metaclass=Undescribed):
+    """What a statement of a transaction that still runs wrote and the commit looks at, once for all notes of a kind; there is none after it.
+
+    `source`: the constraint in whose name it is refused. `is_first`: the note whose deferred trigger takes all of them.
+    """
+
+    transaction_id = TransactionIdField(primary_key=True, db_default=SqlDefault("pg_current_xact_id()"))
+    kind = fields.CharField(max_length=20)
+    id = fields.UUIDField(db_default=UUIDV7)
+    source = fields.CharField(max_length=63)
+    is_first = fields.BooleanField()
+    customer_ids: Any = UuidArrayField()
+    subject_ids: Any = UuidArrayField()
+
+    class Meta:
+        table = "commit_checks"
+        primary_key = ("transaction_id", "id")
 
 
 class TransferMove(Model, metaclass=Undescribed):

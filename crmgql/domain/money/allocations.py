@@ -63,12 +63,14 @@ WHERE i.open > 0 AND i.purpose = 'RECEIVABLE'
 ORDER BY customer_id, order_id, due_on, opened_on, id"""
 RECORD = """
 INSERT INTO allocations (id, customer_id, order_id, invoice_id, dispute_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id,
-    currency, amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id)
+    currency, amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id, source, external_id)
 SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.dispute_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id,
-    a.currency, a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id
+    a.currency, a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id, a.source, a.external_id
 FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, dispute_id uuid, payment_id uuid,
     credit_note_id uuid, undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text,
-    paid_amount numeric, rate_id uuid, paid_rate_id uuid, allocated_on date, entry_id uuid)"""
+    paid_amount numeric, rate_id uuid, paid_rate_id uuid, allocated_on date, entry_id uuid, source text, external_id text)"""
+NOT_UNDONE = frozenset({"created_at", "entry_id", "source", "external_id"})
+"""What an allocation does not have in common with what undoes it."""
 Document = tuple[str, UUID]
 """The type and id of what an entry is of."""
 
@@ -364,7 +366,7 @@ async def undoing(
 
 
 def _undoing(row: Row, entry: Entry, source: Document) -> Made:
-    kept = {name: value for name, value in row.items() if name not in ("created_at", "entry_id")}
+    kept = {name: value for name, value in row.items() if name not in NOT_UNDONE}
     made = kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": entry.effective_on}
     return Made(made, replace(entry, source=source))
 

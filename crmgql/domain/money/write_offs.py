@@ -8,7 +8,7 @@ an order, or of a dispute, is, all in all, within the company's tolerance or app
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -61,12 +61,13 @@ COMPLETING = """
 SELECT w.* FROM write_offs w JOIN unnest($1::uuid[], $2::uuid[]) AS a(customer_id, id) ON a.customer_id = w.customer_id AND a.id = w.allocation_id
 WHERE w.undoes_id IS NULL
     AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)"""
-# Parameters: customer, invoice, its order or null. What is written off of either and not undone, the latest first.
+# Parameters: customers, invoices, their orders or null. What is written off of either and not undone, the latest first.
 STANDING = """
-SELECT w.* FROM write_offs w
-WHERE w.customer_id = $1 AND (w.invoice_id = $2 OR w.order_id = $3 AND w.invoice_id IS NULL) AND w.undoes_id IS NULL
-    AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)
-ORDER BY w.entry_id DESC"""
+SELECT of.n, w.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS of(customer_id, invoice_id, order_id, n)
+JOIN write_offs w ON w.customer_id = of.customer_id
+    AND (w.invoice_id = of.invoice_id OR w.order_id = of.order_id AND w.invoice_id IS NULL)
+WHERE w.undoes_id IS NULL AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)
+ORDER BY of.n, w.entry_id DESC"""
 RECORD = """
 INSERT INTO write_offs (id, customer_id, order_id, invoice_id, dispute_id, allocation_id, undoes_id, item_id, currency, amount, account,
     reason, written_off_on, entry_id)
@@ -252,9 +253,15 @@ async def completing(act: Act, allocations: Collection[tuple[UUID, UUID]]) -> li
     return await undoing(act, [dict(row) for row in rows])
 
 
-async def standing(act: Act, customer_id: UUID, invoice_id: UUID, order_id: UUID | None) -> list[Row]:
-    """What is written off of an invoice, and of its order apart from invoices, the latest first."""
-    return [dict(row) for row in await act.tx.connection.fetch(STANDING, customer_id, invoice_id, order_id)]
+async def standing(act: Act, invoices: Sequence[tuple[UUID, UUID, UUID | None]]) -> list[list[Row]]:
+    """What is written off of each invoice, and of its order apart from invoices, the latest first. Each is given as customer, invoice,
+    order."""
+    found: list[list[Row]] = [[] for _ in invoices]
+    keys = map(list, zip(*invoices, strict=True))
+    for row in await act.tx.connection.fetch(STANDING, *keys) if invoices else []:
+        kept = dict(row)
+        found[kept.pop("n") - 1].append(kept)
+    return found
 
 
 def again(row: Row, amount: Decimal, rest: Rest, *, on: date, base_currency: str) -> Made:
@@ -264,10 +271,12 @@ def again(row: Row, amount: Decimal, rest: Rest, *, on: date, base_currency: str
     return _make(amount, owed, max(on, row["written_off_on"]), base_currency, row["reason"], row["account"])
 
 
-async def undoing(act: Act, rows: Sequence[Row], *, on: date | None = None) -> list[Made]:
-    """What takes back these write-offs on a day, or today, to be posted; none before the day on which it was made."""
+async def undoing(act: Act, rows: Sequence[Row], *, on: Mapping[UUID, date] | None = None) -> list[Made]:
+    """What takes back these write-offs, each on its day by its id, or today, to be posted; none before the day on which it was made."""
     by_entry = {row["entry_id"]: row for row in rows}
-    days = {entry_id: max(on or act.today, row["written_off_on"]) for entry_id, row in by_entry.items()}
+    days = {
+        entry_id: max((on or {}).get(row["id"], act.today), row["written_off_on"]) for entry_id, row in by_entry.items()
+    }
     made = []
     for entry in await book.reversals(act, days, kind="order.writeOffUndone") if days else []:
         undone = by_entry[entry.reverses_id]
