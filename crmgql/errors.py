@@ -217,6 +217,13 @@ class QuotasOverlap(Conflict):
     final = True
 
 
+class SalariesOverlap(Conflict):
+    """Somebody would have two salaries on one day."""
+
+    code = "SALARIES_OVERLAP"
+    final = True
+
+
 class SignedAlready(Conflict):
     code = "SIGNED_ALREADY"
     final = True

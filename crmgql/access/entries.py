@@ -28,7 +28,8 @@ class Access:
     """`noun` is what API keys' scopes call it, `write` the permission for changing such records; None: nobody does.
 
     `vouches`: a visible row proves that its customer is visible. `history`: fields that the audit trail of such records shows
-    whatever the row, as they are columns: it is for those who may read them in every row. `figures`: the permission with which all of them
+    whatever the row, as they are columns: it is for those who may read them in every row. `former`: the same
+    for a column that is no more, but that old entries of the trail show. `figures`: the permission with which all of them
     count in sums and numbers, also those that one does not see.
     """
 
@@ -38,6 +39,7 @@ class Access:
     write: str | None = None
     fields: Mapping[str, FieldRule] = dataclasses.field(default_factory=dict)
     history: tuple[str, ...] = ()
+    former: FieldRule | None = None
     vouches: bool = False
     figures: str | None = None
 

@@ -48,10 +48,11 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
             "company.administer", "getting the notifications that are for nobody else; one active user always has it"
         ),
         Permission("owner.assign", "putting somebody in charge of a record; with all, anybody and nobody", BY_OWNER),
-        Permission("user.read", "seeing users, without their salaries but one's own"),
+        Permission("user.read", "seeing users"),
         Permission("user.write", "making, changing, deactivating users"),
-        Permission("salary.read", "seeing everybody's salary"),
-        Permission("salary.write", "setting salaries, with `user.write`"),
+        Permission(
+            "salary.read", "reading in the audit trail of users what was recorded there before salaries had a history"
+        ),
         Permission("team.read", "seeing teams"),
         Permission("team.write", "making and changing teams"),
         Permission("apiKey.read", "seeing API keys, without the keys themselves"),
@@ -178,6 +179,10 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
         Permission("plan.sign", "signing the plan that pays oneself"),
         Permission("quota.read", "seeing quotas of people, and those of teams by their manager", BY_OWNER),
         Permission("quota.write", "setting quotas"),
+        Permission(
+            "payroll.read", "seeing what people are paid besides commissions: one's own, or everybody's", OWN_OR_ALL
+        ),
+        Permission("payroll.write", "setting what people are paid besides commissions"),
     ),
     "messages": (
         Permission("notification.read", "seeing one's own notifications"),

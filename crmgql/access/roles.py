@@ -50,12 +50,15 @@ def roles_with(permission: str) -> list[str]:
     return sorted(role.name for role in ROLES.values() if role.permissions & grants and role.name != SYSTEM)
 
 
-COMMON = """
+OFFICE = """
     user.read team.read product.read campaign.read pipeline.read calendar.read company.read rate.read
-    period.read task.write interaction.write customer.write notification.read notification.write
+    period.read task.write notification.read notification.write
     event.read subscription.read.own subscription.write.own export.read.own export.write
 """
 """What everybody may who has a role at all."""
+
+COMMON = f"{OFFICE} interaction.write customer.write payroll.read.own"
+"""What everybody may who has to do with customers."""
 
 EVERY_CUSTOMER = "customer.read contact.read interaction.read ticket.read opportunity.read"
 CUSTOMERS = {
@@ -68,15 +71,16 @@ CUSTOMERS = {
 PAID = "plan.read.own plan.sign quota.read.own"
 """What everybody may whom a plan may pay."""
 
-NOT_ADMINISTRATIVE = {"customer.own", "lead.own", "campaign.own"}
-"""Administrators may do everything, but what they make is not theirs, and no leads are routed to them."""
+NOT_ADMINISTRATIVE = {"customer.own", "lead.own", "campaign.own", "payroll.read", "payroll.write"}
+"""Administrators may do everything else. What they make is not theirs, no leads are routed to them, and what people are paid is between
+each of them and payroll."""
 
-ADMIN = declare("ADMIN", " ".join(PERMISSIONS.keys() - NOT_ADMINISTRATIVE))
+ADMIN = declare("ADMIN", " ".join([*(PERMISSIONS.keys() - NOT_ADMINISTRATIVE), "payroll.read.own"]))
 declare(
     "FINANCE",
     f"""{COMMON} {CUSTOMERS[Reach.ALL]}
     owner.assign ticket.assign leadQueue.assign
-    salary.read salary.write cost.read cost.write product.write spend.read lead.figures
+    salary.read cost.read cost.write product.write spend.read lead.figures
     order.read order.write credit.approve customer.merge payment.read payment.write rate.write period.write period.adjust
     suspense.read writeOff.approve ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
      bank.read bank.write reconciliation.read reconciliation.write commission.read split.write
@@ -139,6 +143,14 @@ declare(
     order.read order.write payment.read payment.write suspense.read
     task.read job.read.own email.read.own
     webhook.read.own webhook.write.own
+    """,
+)
+declare(
+    "PAYROLL",
+    f"""{OFFICE}
+    payroll.read payroll.write salary.read audit.read
+    task.read.own job.read.own email.read.own
+    {PAID}
     """,
 )
 declare(SYSTEM, " ".join(ADMIN.permissions))

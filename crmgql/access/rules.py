@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crmgql.access.entries import ENTRIES, FieldRule, RowRule, figures, rows
+from crmgql.access.entries import ENTRIES, FieldRule, RowRule, figures, has_scope, rows
 from crmgql.access.parameters import TEAM, VIEWER_ID
 from crmgql.access.permissions import Reach
 from crmgql.access.rights import may, reach
@@ -168,9 +168,9 @@ def permitted_field(permission: str) -> FieldRule:
     return lambda who, t: ast.Bool(may(who, permission))
 
 
-def own_or(permission: str, column: str) -> FieldRule:
-    """For all rows, or for the one whose `column` is the viewer."""
-    return lambda who, t: ast.TRUE if may(who, permission) else ast.eq(ast.Col(t, column), VIEWER_ID)
+def pay(who: Who, t: str) -> ast.Expr:
+    """What a user is paid: one's own, or everybody's; as salaries themselves are seen."""
+    return held_by(t, "id", reach(who, "payroll.read")) if has_scope(who, "Salary", "read") else ast.FALSE
 
 
 def computed_over(*records: str) -> FieldRule:

@@ -65,7 +65,8 @@ def _about(subjects: Iterable[tuple[str, ast.Expr]], t: str) -> ast.Expr:
 def _subjects(who: Who, alias: str, *, old_values: bool) -> Iterator[tuple[str, ast.Expr]]:
     """The types of which anything may be read, with their row rules and within a key's scopes."""
     for record, entry in ENTRIES.items():
-        read = not old_values or all(entry.fields[name](who, alias) == ast.TRUE for name in entry.history)
+        hidden = [entry.fields[name] for name in entry.history] + ([] if entry.former is None else [entry.former])
+        read = not old_values or all(rule(who, alias) == ast.TRUE for rule in hidden)
         if record not in TRAILS and read:
             yield record, rows(record, who, alias)
 

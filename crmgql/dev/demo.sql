@@ -92,18 +92,22 @@ SELECT row_number() OVER (ORDER BY rank, i), concat(mailbox, nullif(i, 1)), role
        salary + 500 * floor(20 * pg_temp.roll(i, rank))
 FROM (VALUES (1, 'admin', 'ADMIN', 1, 96000), (2, 'finance', 'FINANCE', 1, 88000), (3, 'director', 'MANAGER', 1, 140000),
              (4, 'manager', 'MANAGER', 3, 104000), (5, 'support', 'SUPPORT', 2, 51000), (6, 'marketing', 'MARKETER', 1, 64000),
-             (7, 'seller', 'SELLER', :sellers, 48000)) p(rank, mailbox, role, count, salary),
+             (7, 'seller', 'SELLER', :sellers, 48000), (8, 'payroll', 'PAYROLL', 1, 72000)) p(rank, mailbox, role, count, salary),
     LATERAL generate_series(1, count) i,
     LATERAL (SELECT CASE WHEN rank IN (4, 7) THEN (i - 1) % 3 END) r(region);
 
-INSERT INTO users (id, name, email, roles, region, state, city, postal_code, salary_amount, salary_currency, created_at,
+INSERT INTO users (id, name, email, roles, region, state, city, postal_code, created_at,
     updated_at)
 SELECT uuidv7(:founded - clock_timestamp()),
        firsts[1 + (abs(:seed % 1000) + p.person * 7) % cardinality(firsts)] || ' ' || pg_temp.pick(lasts, p.person, 1),
        mailbox || '@demo.example', ARRAY[role], CASE WHEN p.region IS NOT NULL THEN l.region END, state, city, postal_code,
-       round(salary, 2), 'USD', :founded, :founded
+       :founded, :founded
 FROM demo_words, demo_people p JOIN demo_places l ON place = coalesce(p.region * 4 + person % 4, 0)
 ORDER BY person;
+
+INSERT INTO salaries (id, user_id, amount, currency, period, starts_on, created_at, updated_at)
+SELECT uuidv7(:founded - clock_timestamp()), u.id, round(salary, 2), 'USD', 'YEAR', (:founded)::date, :founded, :founded
+FROM demo_people p JOIN users u ON u.email = mailbox || '@demo.example' ORDER BY person;
 
 INSERT INTO teams (id, name, manager_id, created_at, updated_at)
 SELECT uuidv7(:founded - clock_timestamp()), 'Sales', id, :founded, :founded FROM users WHERE email = 'director@demo.example';

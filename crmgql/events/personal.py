@@ -47,6 +47,7 @@ COLUMNS: dict[str, frozenset[str]] = {
         "Payout": "status_reason",
         "PoolItem": "shown",
         "ReconciliationException": "reason",
+        "Salary": "reason",
         "Refund": "reason status_reason",
         "SellerProfile": "attributes",
         "SuspenseReceipt": "payer reference status_reason",

@@ -18,6 +18,7 @@ from crmgql.models.marketing import *
 from crmgql.models.messages import *
 from crmgql.models.money import *
 from crmgql.models.opportunities import *
+from crmgql.models.payroll import *
 from crmgql.models.people import *
 from crmgql.models.plans import *
 from crmgql.models.pools import *

@@ -77,6 +77,7 @@ PREFIXES = {
     "Reminder": "rem",
     "RoutingRule": "rru",
     "RoutingRuleset": "rrs",
+    "Salary": "sal",
     "Schedule": "sch",
     "ScoreRule": "scr",
     "SellerProfile": "prf",

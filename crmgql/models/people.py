@@ -8,11 +8,9 @@ from typing import Any
 from tortoise import fields
 
 from crmgql.models.base import (
-    AmountField,
     Editable,
     Record,
     TextArrayField,
-    amounts,
     check,
     index,
     origin_unique,
@@ -29,6 +27,7 @@ class Role(StrEnum):
     SUPPORT = "SUPPORT"
     MARKETER = "MARKETER"
     INTEGRATION = "INTEGRATION"
+    PAYROLL = "PAYROLL"
 
 
 class Team(Editable):
@@ -57,8 +56,6 @@ class User(Editable):
     state: Any = fields.CharField(max_length=100, null=True)
     postal_code: Any = fields.CharField(max_length=20, null=True)
     active = fields.BooleanField(db_default=True)
-    salary_amount: Any = AmountField(null=True)
-    salary_currency: Any = fields.CharField(max_length=3, null=True)
     password_hash: Any = fields.CharField(max_length=200, null=True)
 
     class Meta:
@@ -67,9 +64,6 @@ class User(Editable):
             origin_unique("users"),
             unique("users_email", "lower(email)"),
             check("users_roles", f"roles <@ ARRAY[{','.join(repr(str(role)) for role in Role)}]::text[]"),
-            check("users_salary_positive", "salary_amount >= 0"),
-            check("users_salary_currency", "(salary_amount IS NULL) = (salary_currency IS NULL)"),
-            *amounts("users", "salary_amount", currency="salary_currency"),
         ]
         indexes = [index("users_team", "team_id", "id"), index("users_name", "name", "id")]
 

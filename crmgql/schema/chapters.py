@@ -18,6 +18,7 @@ CHAPTERS = (
     "settings",
     "sales",
     "money",
+    "payroll",
     "people",
     "pools",
     "routing",

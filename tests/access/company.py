@@ -10,7 +10,15 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tests.access import company_bank, company_books, company_invoices, company_leads, company_plans, company_work
+from tests.access import (
+    company_bank,
+    company_books,
+    company_invoices,
+    company_leads,
+    company_pay,
+    company_plans,
+    company_work,
+)
 from tests.access.dice import CURRENCIES, TABLES, Dice, Row, exact, key, moment
 from tests.access.rules import BANK, OPEN_TO_ALL, SEEN_AS_PAYMENTS, TABLE_OF
 
@@ -47,6 +55,7 @@ UNVERSIONED = {
     "reconciliation_runs",
     *company_bank.UNVERSIONED,
     *company_plans.UNVERSIONED,
+    *company_pay.UNVERSIONED,
 }
 EARLY = (
     "users",
@@ -108,6 +117,7 @@ PEOPLE: tuple[tuple[str, tuple[str, ...], int | None, str | None], ...] = (
     ("Flo Financeseller", ("FINANCE", "SELLER"), 2, "5000.00 USD"),
     ("Tim Teamless", ("MANAGER",), 4, "5100.00 USD"),
     ("Sue Market", ("SUPPORT", "MARKETER"), None, "5200.00 USD"),
+    ("Paula Payroll", ("PAYROLL",), 2, "5300.00 USD"),
 )
 TEAMS: tuple[tuple[str, int | None, int | None], ...] = (
     ("North", 3, None),
@@ -165,6 +175,7 @@ def rows() -> dict[str, list[Row]]:
     company_books.fill(made)
     company_bank.fill(made)
     company_plans.fill(made)
+    company_pay.fill(made, {number: pay for number, (*_, pay) in enumerate(PEOPLE, 1) if pay})
     company_work.fit_deals(made)
     _trail_of_everything(made)
     for table, listed in made.items():
@@ -183,8 +194,7 @@ def rows() -> dict[str, list[Row]]:
 
 
 def _people(made: dict[str, list[Row]]) -> None:
-    for number, (name, roles, team, pay) in enumerate(PEOPLE, 1):
-        amount, _, currency = (pay or "").partition(" ")
+    for number, (name, roles, team, _) in enumerate(PEOPLE, 1):
         made["users"].append(
             {
                 "name": name,
@@ -193,8 +203,6 @@ def _people(made: dict[str, list[Row]]) -> None:
                 "team_id": key("teams", team),
                 "region": ("north", "south", None)[number % 3],
                 "active": number % 5 != 0,
-                "salary_amount": Decimal(amount) if amount else None,
-                "salary_currency": currency or None,
             }
         )
     for name, manager, parent in TEAMS:

@@ -9,7 +9,7 @@ from crmgql.domain.money import receipts
 from crmgql.domain.sales import revenue
 from crmgql.records.records import Act
 from crmgql.viewer import system, system_clock
-from tests.access import company_bank, company_books, company_invoices, company_plans
+from tests.access import company_bank, company_books, company_invoices, company_pay, company_plans
 from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
@@ -25,6 +25,7 @@ POSTED = (
     *company_invoices.TABLES,
     *company_bank.BOOKED,
     *company_plans.TABLES,
+    *company_pay.TABLES,
 )
 """What is as its entries are, which these are not: inserted with the triggers off."""
 

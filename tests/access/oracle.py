@@ -54,7 +54,7 @@ def column(kind: str, field: str) -> str:
         ("OrderLine", "amount"): "line_amount",
         ("InvoiceLine", "amount"): "line_amount",
     }
-    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment")}
+    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment", "Salary")}
     odd |= {("CompRule", "group"): "group_name"}
     odd |= {("Pipeline", "default"): "is_default", ("LedgerEntry", "adjusting"): "is_adjusting"}
     odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}
@@ -65,7 +65,7 @@ def column(kind: str, field: str) -> str:
 def money_columns(kind: str, field: str) -> tuple[str, str]:
     name = column(kind, field)
     amount = name if name in BARE_AMOUNTS else f"{name}_amount"
-    own = {("User", "salary"): "salary_currency", ("Allocation", "paid"): "paid_currency"}
+    own = {("Allocation", "paid"): "paid_currency"}
     return amount, own.get((kind, field), "currency")
 
 

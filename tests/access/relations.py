@@ -90,6 +90,7 @@ PREFIXES = {
     "CompAssignment": "cas",
     "CompSignature": "csg",
     "Quota": "quo",
+    "Salary": "sal",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -231,6 +232,7 @@ MANY = {
     ("User", "orders"): ("Order", "seller_id", "-orderedAt"),
     ("User", "commissions"): ("Commission", "seller_id", "-earnedAt"),
     ("User", "compAssignments"): ("CompAssignment", "user_id", "-startsOn"),
+    ("User", "salaries"): ("Salary", "user_id", "-startsOn"),
     ("User", "quotas"): ("Quota", "user_id", "-startsOn"),
     ("Team", "quotas"): ("Quota", "team_id", "-startsOn"),
     ("CompPlan", "versions"): ("CompPlanVersion", "plan_id", "-startsOn"),
@@ -282,6 +284,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "CompTier": "fromValue",
     "CompAssignment": "-startsOn",
     "Quota": "-startsOn",
+    "Salary": "-startsOn",
     "Contract": "-startsOn",
     "ContractPayment": "dueOn",
     "Interaction": "-occurredAt",

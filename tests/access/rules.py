@@ -15,7 +15,9 @@
   plans nor quotas.
 - A deal is seen by its owner, the managers above the owner, and whoever sees its customer; who sees all customers (and
   finance) sees all deals, with a customer or without.
-- Salaries are for finance, administrators and oneself; costs and margins for finance, administrators and managers.
+- What people are paid besides commissions is for oneself and payroll, for nobody else. Payroll sees no customers, and nothing that hangs on them;
+  it reads the audit trail, but not of products and campaigns.
+- Costs and margins are for finance, administrators and managers.
 - Entries of the books and what accounts are called are for finance and administrators; so are payouts and what reconciliation finds.
 - Erasures are for administrators.
 - Events are for administrators and integrations, the audit trail for administrators and finance: as far as they see
@@ -142,9 +144,11 @@ TABLE_OF = {
     "CompAssignment": "comp_assignments",
     "CompSignature": "comp_signatures",
     "Quota": "quotas",
+    "Salary": "salaries",
 }
 BANK = ("BankAccount", "BankStatement", "BankLine", "BankSuggestion")
 SCOPES: dict[str, tuple[str, ...]] = {
+    "payroll": ("Salary",),
     "plans": ("CompPlan", "CompPlanVersion", "CompRule", "CompTier", "CompAssignment", "CompSignature"),
     "settings": ("Company",),
     "rates": ("FxRate",),
@@ -187,6 +191,7 @@ SEEN_AS_PAYMENTS = (
     "CreditNoteLine",
     "Reminder",
 )
+NO_TRADE = {"MARKETER", "PAYROLL"}
 SEE_ALL_LEADS = {"ADMIN", "MARKETER", "INTEGRATION"}
 SEE_ROUTING = {"ADMIN", "MANAGER", "MARKETER"}
 SEE_ALL_CUSTOMERS = {"ADMIN", "FINANCE", "SUPPORT", "MARKETER", "INTEGRATION"}
@@ -201,14 +206,14 @@ FIGURES = {
 }
 """What a campaign came to: the roles that are told, and what an API key must be for."""
 HIDDEN_COLUMNS = {
-    "User": ("salary",),
+    "User": ("formerSalary",),
     "Product": ("cost",),
     "OrderLine": ("unitCost",),
     "Customer": ("dunningStopReason",),
     "Campaign": ("budget", "spend"),
     "AssignmentDecision": ("candidates",),
 }
-"""What is a column of a type and not for everybody who sees its rows."""
+"""What is a column of a type, or was once, and not for everybody who sees its rows."""
 COSTS = {("Product", "cost"), ("Product", "margin"), ("OrderLine", "unitCost"), ("Order", "cost"), ("Order", "margin")}
 
 
@@ -322,15 +327,21 @@ class Sight:
         if row["lead_id"] is not None and self._lead_of(row):
             return True
         if row["customer_id"] is not None:
-            return self._customer_of(row, self.roles - {"MARKETER"})
+            return self._customer_of(row, self.roles - NO_TRADE)
         if row["user_id"] is not None:
             return bool(row["user_id"] == self.user_id)
         return row["lead_id"] is None and bool(self.roles & {"ADMIN", "MARKETER"})
 
     def _paid(self, person: UUID | None) -> bool:
         """Oneself, whom a plan may pay, or somebody below."""
-        own = person is not None and person == self.user_id and self.roles & {"SUPPORT", "MARKETER"}
+        own = person is not None and person == self.user_id and self.roles & {"SUPPORT", "MARKETER", "PAYROLL"}
         return bool(self.roles & {"ADMIN", "FINANCE"}) or self._below(person) or bool(own)
+
+    def _pay(self, person: UUID) -> bool:
+        return "PAYROLL" in self.roles or person == self.user_id
+
+    def _audited(self, row: Row) -> bool:
+        return bool(self.roles & {"ADMIN", "FINANCE", "PAYROLL"}) and self._subject(row) and self._whole(row)
 
     def _plan(self, id: UUID) -> bool:
         paying = [each for each in self.rows["comp_assignments"] if each["plan_id"] == id]
@@ -353,7 +364,7 @@ class Sight:
     @cached_property
     def _rules(self) -> dict[str, Callable[[Row], bool]]:
         roles = self.roles
-        trade = roles - {"MARKETER"}
+        trade = roles - NO_TRADE
         below = roles & {"SELLER", "MANAGER"}
         rules: dict[str, Callable[[Row], bool]] = {
             "Customer": lambda row: self._customer(row, roles),
@@ -367,12 +378,13 @@ class Sight:
             "CompAssignment": lambda row: self._paid(row["user_id"]),
             "CompSignature": lambda row: self._paid(row["user_id"]),
             "Quota": self._quota,
+            "Salary": lambda row: self._pay(row["user_id"]),
             "Opportunity": self._deal,
             "LedgerEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "AccountCode": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles) and self._subject(row),
-            "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row) and self._whole(row),
+            "AuditEntry": self._audited,
             "SuspenseReceipt": lambda row: bool(roles & {"ADMIN", "FINANCE", "INTEGRATION"}),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,
@@ -436,14 +448,16 @@ class Sight:
     def may_read(self, kind: str, field: str, row: Row) -> bool:
         """Whether a field of a visible row may be read."""
         if (kind, field) == ("User", "salary"):
-            return bool(self.roles & {"ADMIN", "FINANCE"}) or row["id"] == self.user_id
+            return self.in_scope("Salary") and self._pay(row["id"])
         return self._may_ever(kind, field)
 
     def may_filter(self, kind: str, field: str) -> bool:
         """Whether a field may be filtered or ordered by: only what may be read in every row."""
         if (kind, field) == ("User", "salary"):
-            return bool(self.roles & {"ADMIN", "FINANCE"})
-        trade = self.roles - {"MARKETER"}
+            return False
+        if (kind, field) == ("User", "formerSalary"):
+            return bool(self.roles & {"ADMIN", "FINANCE", "PAYROLL"})
+        trade = self.roles - NO_TRADE
         if (kind, field) in KEPT and self.roles & SEE_ALL_CUSTOMERS and not trade & SEE_ALL_CUSTOMERS:
             return False
         return self._may_ever(kind, field)
@@ -458,14 +472,14 @@ class Sight:
         if kind == "Campaign" and field in FIGURES:
             roles, scopes = FIGURES[field]
             return bool(self.roles & roles) and all(self.in_scope(each) for each in scopes)
-        orders = bool(self.roles - {"MARKETER"}) and self.in_scope("Order")
-        payments = bool(self.roles - {"MARKETER"}) and self.in_scope("Payment")
+        orders = bool(self.roles - NO_TRADE) and self.in_scope("Order")
+        payments = bool(self.roles - NO_TRADE) and self.in_scope("Payment")
         if kind == "Order" and field in ("paid", "outstanding", "revenue"):
             return payments
         if (kind, field) == ("Order", "invoiced"):
-            return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
+            return bool(self.roles - NO_TRADE) and self.in_scope("Invoice")
         if (kind, field) == ("Customer", "dunningStopReason"):
-            return bool(self.roles - {"MARKETER"}) and self.in_scope("Invoice")
+            return bool(self.roles - NO_TRADE) and self.in_scope("Invoice")
         if kind == "Customer" and field in ("orderCount", "lifetimeValue", "currencies"):
             return orders
         if kind == "ContractPayment" and field in ("received", "outstanding", "overdue"):

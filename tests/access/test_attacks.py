@@ -167,9 +167,6 @@ HIDDEN_FILTERS = {
     "a line's cost from its order": 'orders(where: {lines: {some: {unitCost: {lt: "5"}}}})',
     "a line's cost from its customer": 'customers(where: {not: {orders: {every: {lines: {none: {unitCost: {lt: "5"}}}}}}})',
     "a product's cost from a line": 'orderLines(where: {product: {cost: {gt: "5"}}})',
-    "a colleague's salary": 'users(where: {salary: {gt: "5"}})',
-    "a salary in a team": 'teams(where: {members: {some: {salary: {gt: "5"}}}})',
-    "the manager's salary": 'teams(where: {manager: {salary: {gt: "5"}}})',
 }
 
 
@@ -179,9 +176,7 @@ async def test_hidden_fields_cannot_be_filtered_by(company: Company, attack: str
     query = f"{{ {HIDDEN_FILTERS[attack]} {{ totalCount }} }}"
     assert await company.ask(query, SELLER) == "FORBIDDEN"
     assert await company.ask(query, role("SUPPORT")) == "FORBIDDEN"
-    manager = await company.ask(query, role("MANAGER"))
-    assert (manager == "FORBIDDEN") == ("salary" in query)
-    for allowed in ("ADMIN", "FINANCE"):
+    for allowed in ("ADMIN", "FINANCE", "MANAGER"):
         assert await company.ask(query, role(allowed)) != "FORBIDDEN"
 
 
@@ -250,16 +245,16 @@ async def test_what_a_hidden_customer_owes(company: Company) -> None:
 
 async def test_sums_over_hidden_money(company: Company) -> None:
     """Attack: have the hidden figures summed, and narrow the sum down to one record."""
-    query = "{ users { sums { salary { amount currency } } } products { sums { cost { amount } } } orderLines { sums { unitCost { amount } } } }"
+    query = "{ salaries { sums { amount { amount currency } } } products { sums { cost { amount } } } orderLines { sums { unitCost { amount } } } }"
     data = await company.data(query, SELLER)
-    assert data["users"]["sums"]["salary"] == [{"amount": "4000.00", "currency": "USD"}]
+    assert data["salaries"]["sums"]["amount"] == [{"amount": "10000.00", "currency": "USD"}]
     assert data["products"]["sums"]["cost"] == []
     assert data["orderLines"]["sums"]["unitCost"] == []
     other = gid("usr", "users", 6)
     one = await company.data(
-        f'{{ users(where: {{id: {{eq: "{other}"}}}}) {{ sums {{ salary {{ amount }} }} }} }}', SELLER
+        f'{{ salaries(where: {{user: {{id: {{eq: "{other}"}}}}}}) {{ sums {{ amount {{ amount }} }} }} }}', SELLER
     )
-    assert one["users"]["sums"]["salary"] == []
+    assert one["salaries"]["sums"]["amount"] == []
 
 
 async def test_counts_and_sums_are_of_what_one_sees(company: Company) -> None:

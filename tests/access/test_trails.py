@@ -36,8 +36,19 @@ HIDDEN = {
         "Schedule",
         "EventSubscription",
         "Export",
+        "Salary",
     },
-    "Event": {"ApiKey", "Job", "Notification", "Commission", "RoutingRule", "PoolItem", "Schedule", "IntakeSource"},
+    "Event": {
+        "ApiKey",
+        "Job",
+        "Notification",
+        "Salary",
+        "Commission",
+        "RoutingRule",
+        "PoolItem",
+        "Schedule",
+        "IntakeSource",
+    },
 }
 KINDS = pytest.mark.parametrize("kind", TRAILS)
 
@@ -107,7 +118,7 @@ async def test_counting_entries_by_type(company: Company, kind: str) -> None:
 async def test_an_administrator_reads_all_but_others_news_and_mail(company: Company) -> None:
     for kind, (plural, *_) in TRAILS.items():
         hidden = [row for row in entries(company, kind) if not sight(company, ADMIN).sees(kind, row)]
-        assert {row["subject_type"] for row in hidden} == {"Notification", "EmailMessage"}
+        assert {row["subject_type"] for row in hidden} == {"Notification", "EmailMessage", "Salary"}
         found = await company.data(f"{{ {plural} {{ totalCount }} }}", ADMIN)
         assert found == {plural: {"totalCount": len(entries(company, kind)) - len(hidden)}}
 
@@ -228,7 +239,7 @@ async def test_a_page_looks_its_few_subjects_up(company: Company, name: str) -> 
         told = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {plan.sql}", *plan.values(variables, viewer))
     nodes = list(walk(json.loads(told)[0]["Plan"]))
     subjects = [node for node in nodes if node.get("Parent Relationship") == "SubPlan" and "Relation Name" in node]
-    assert len(subjects) == {"ADMIN": 2, "FINANCE": 6}[name]
+    assert len(subjects) == {"ADMIN": 3, "FINANCE": 7}[name]
     assert {re.sub(r"\bt_\d+", "t", node["Index Cond"]) for node in subjects} == {
         "(id = t.subject_id)"
     }  # of partitions

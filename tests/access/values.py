@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ COMPUTED = {
     *(("Customer", name) for name in ("lifetimeValue", "outstanding", "overdue", "oldestDueOn")),
     *(("Customer", name) for name in ("creditBalance", "unearned")),
     ("Product", "margin"),
+    ("User", "salary"),
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
     *(("ContractPayment", name) for name in ("received", "outstanding", "overdue")),
@@ -46,6 +48,11 @@ def rounded(amount: Decimal, currency: str) -> Decimal:
 def money(amount: Decimal | None, currency: str) -> dict[str, str] | None:
     """Money as the API writes it: with the currency's decimals."""
     return None if amount is None else {"amount": format(rounded(amount, currency), "f"), "currency": currency}
+
+
+def is_of_today(salary: Row) -> bool:
+    today, last = datetime.now(UTC).date(), salary["ends_on"]
+    return salary["cancelled_at"] is None and salary["starts_on"] <= today and (last is None or last >= today)
 
 
 class Values:
@@ -110,9 +117,13 @@ class Values:
             if order["status"] in SOLD | {"UNAVAILABLE"}:
                 paid = min(self.received[order["id"]], order["total_amount"])
                 self.settled[order["contract_id"], order["currency"]] += paid
+        self.salaries = {row["user_id"]: row for row in rows["salaries"] if is_of_today(row)}
         self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
+        if kind == "User":
+            paid = self.salaries.get(row["id"])
+            return None if paid is None else money(paid["amount"], paid["currency"])
         if kind == "Product":
             price, cost = row["price_amount"], row["cost_amount"]
             return None if price is None or cost is None else money(price - cost, row["currency"])

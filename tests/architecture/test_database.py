@@ -93,9 +93,10 @@ KEPT = {
     "disputes",
     "payouts",
     *("comp_plan_versions", "comp_rules", "comp_tiers", "comp_signatures"),
+    "salaries",
     *BY_OWNER,
 }
-"""What tests/ledger, tests/domain/sales, tests/domain/money, tests/domain/compensation and tests/schema/compensation try to change."""
+"""What tests/ledger, tests/domain/sales, tests/domain/money, tests/domain/compensation, tests/schema/compensation and tests/schema/payroll try to change."""
 
 NOT_UNDER_CUSTOMER = {"leads"}
 """Before its customer there is only the lead: what hangs on it goes by the lead."""

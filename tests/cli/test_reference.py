@@ -33,5 +33,6 @@ async def test_it_says_who_may_how_much() -> None:
         "SUPPORT": "all",
         "MARKETER": "",
         "INTEGRATION": "all",
+        "PAYROLL": "",
     }
     assert "| `leadRoute` | `lead.write`, `lead.route` |" in lines

@@ -16,7 +16,8 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 # What a person reads of each table; ids and whatever refers to them are left out.
 CONTENT = {
     "fx_rates": "currency, base_currency, effective_on, rate, source, created_at",
-    "users": "name, email, roles, region, city, salary_amount, password_hash, created_at",
+    "users": "name, email, roles, region, city, password_hash, created_at",
+    "salaries": "amount, currency, period, starts_on, ends_on, created_at",
     "teams": "name, region, created_at",
     "products": "sku, name, category, status, price_amount, cost_amount, created_at",
     "customers": "name, status, email, industry, city, currency, founded_year, annual_revenue_amount, created_at",
@@ -219,9 +220,10 @@ async def test_the_newest_customer_has_paid_orders(database: asyncpg.Connection)
 async def test_the_shape_for_benchmarks(database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "CUSTOMERS_PER_BATCH", 25)
     company = await load(database, orders_per_customer=4)
-    assert company.counts | {"users": 0, "teams": 0, "products": 0} == {
+    assert company.counts | {"users": 0, "salaries": 0, "teams": 0, "products": 0} == {
         "fx_rates": 3,
         "users": 0,
+        "salaries": 0,
         "teams": 0,
         "products": 0,
         "customers": 60,

@@ -350,7 +350,8 @@ PLAIN = {
     },
     "Team": {"name", "region"},
     "Ticket": {"priority"},
-    "User": {"roles", "region", "salary_currency"},
+    "Salary": {"period"},
+    "User": {"roles", "region"},
     "WebhookEndpoint": {
         *("url", "description", "kinds", "fields", "api_version", "order_by", "payload", "status_reason", "cursor"),
         *("public_key", "old_public_key"),

@@ -15,13 +15,13 @@ from crmgql.engine import mutations
 from crmgql.schema import build
 from crmgql.viewer import Viewer, Who
 from tests.schema.cases import CASES, EVENTS, load
-from tests.schema.world import MODELS, NOW, ROLES, World, unlike
+from tests.schema.world import MODELS, NOW, ROLES, World, able, unlike
 
 load()
 SELLING = pytest.mark.parametrize("mutation", sorted(name for name, (roles, _) in CASES.items() if "SELLER" in roles))
 MAKING = {
     name for name in CASES if name.endswith(("Create", "Log", "Open", "Record", "Request", "suspenseReceive"))
-} | {"creditNoteIssue", "compVersionDraft", "quotaSet"}
+} | {"creditNoteIssue", "compVersionDraft", "quotaSet", "salarySet"}
 MADE_AT_ONCE = pytest.mark.parametrize("mutation", sorted(MAKING))
 COUNTED = {model.__name__ for model in MODELS if "version" in model._meta.fields_map}
 LEASING = {"subscriptionPull", "subscriptionCommit", "subscriptionRelease"}
@@ -75,7 +75,7 @@ async def test_nobody_and_a_narrow_key_may_not(world: World, mutation: str) -> N
     assert (await world.do(mutation, None, **given)).code == "UNAUTHENTICATED"
     noun = access.ENTRIES[mutations.MUTATIONS[mutation].record].noun
     for scopes in (frozenset({"*:read"}), access.SCOPES - {f"{noun}:write", "*:write"}):
-        answer = await world.do(mutation, world.viewer(scopes=scopes, key=UUID(int=1)), **given)
+        answer = await world.do(mutation, world.viewer(able(mutation), scopes=scopes, key=UUID(int=1)), **given)
         assert answer.code == "FORBIDDEN"
     assert await world.counts() == before
 

@@ -54,7 +54,7 @@ def test_who_sees_a_part_only(world: World) -> None:
         for role in ("MANAGER", "SELLER")
     }
     service = {(name, role) for name in ("interactionLog", "ticketOpen") for role in ("MANAGER", "SELLER")}
-    tasks = {("taskCreate", role) for role in ("FINANCE", "MANAGER", "SELLER", "SUPPORT", "MARKETER")}
+    tasks = {("taskCreate", role) for role in ("FINANCE", "MANAGER", "SELLER", "SUPPORT", "MARKETER", "PAYROLL")}
     streams = {("subscriptionCreate", role) for role in set(ROLES) - {"ADMIN"}}
     assert set(PARTLY) == sales | service | tasks | streams
 

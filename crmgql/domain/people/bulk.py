@@ -12,13 +12,10 @@ from crmgql.records.bulk import Writer
 from crmgql.records.changes import Change
 from crmgql.records.records import Act, Row
 
-SALARY = frozenset({"salary_amount", "salary_currency"})
-
 
 class _Users(Writer):
     def demand(self, act: Act, columns: Sequence[str]) -> None:
-        named = frozenset(columns)
-        require_person(act, (named & PERSONAL) | ({"salary"} if named & SALARY else set()))
+        require_person(act, frozenset(columns) & PERSONAL)
 
     def kind_of(self, change: Change) -> tuple[str, Row]:
         if not change.new and "active" in change.changes:

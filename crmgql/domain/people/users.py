@@ -1,7 +1,7 @@
 """Users and teams, which administrators manage; and who may be assigned a record. Deactivating is in `departures`.
 
-An administrator's API key can't change permissions or pay: neither roles, e-mail, password, salary and whether somebody is
-active, nor who manages whom. So nobody exceeds a key's scopes with it.
+An administrator's API key can't change permissions: neither roles, e-mail, password and whether somebody is active, nor who
+manages whom. So nobody exceeds a key's scopes with it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from crmgql.domain.people import passwords, sessions
 from crmgql.domain.people.passwords import Hashed
 from crmgql.errors import BadUserInput, Conflict, Forbidden, IllegalTransition, Unauthenticated
 from crmgql.models import Team, User, names
-from crmgql.records import money, records
+from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
-from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 from crmgql.viewer import Viewer
 
 FACTS = "name email region city state postal_code team_id"
 TEAM_FACTS = "name region manager_id parent_id"
-PERSONAL = frozenset({"roles", "email", "salary", "team_id"})
+PERSONAL = frozenset({"roles", "email", "team_id"})
 HIERARCHY = frozenset({"manager_id", "parent_id"})
 """What an API key can't change, of users and of teams."""
 
@@ -134,13 +133,12 @@ async def create_user(
     *,
     roles: Sequence[str] | None = None,
     password: Hashed | None = None,
-    salary: Money | None = None,
     **values: Any,
 ) -> UUID:
     """Makes a user. Raises `Conflict` for an e-mail that is taken, `BadUserInput`, `Forbidden`."""
     access.require_write(act.viewer, "User")
-    require_person(act, [name for name, value in (("roles", roles), ("salary", salary)) if value])
-    values |= {"roles": sorted(set(roles or ())), **_salary(act, salary)}
+    require_person(act, ["roles"] if roles else [])
+    values |= {"roles": sorted(set(roles or ()))}
     await _check_team(act, values)
     if password is not None:
         require_person(act, ["password"])
@@ -149,7 +147,7 @@ async def create_user(
     return user["id"]  # type: ignore[no-any-return]
 
 
-@takes(User, FACTS, "roles salary")
+@takes(User, FACTS, "roles")
 async def update_user(
     act: Act, *, id: UUID, expected_version: int | None = None, password: Hashed | None = None, **changes: Any
 ) -> UUID:
@@ -159,8 +157,6 @@ async def update_user(
     user = await records.lock(act, User, id, expected_version=expected_version)
     if "roles" in changes:
         changes["roles"] = await _roles(act, user, changes["roles"] or [])
-    if "salary" in changes:
-        changes |= _salary(act, changes.pop("salary"))
     if changes.get("team_id") != user["team_id"]:
         await _check_team(act, changes)
     user = await records.change(act, User, user, changes, kind="user.updated", conflicts=CONFLICTS)
@@ -218,7 +214,7 @@ async def _roles(act: Act, user: Row, roles: list[str]) -> list[str]:
 
 
 def require_person(act: Act, columns: Iterable[str]) -> None:
-    """Raises `Forbidden` if an API key names one of these, even with the current value: otherwise a salary could be guessed."""
+    """Raises `Forbidden` if an API key names one of these, even with the current value: otherwise it could be guessed."""
     if act.viewer.api_key_id is not None:
         for column in sorted(columns):
             field = names.api_name(column)
@@ -241,10 +237,3 @@ def _administers(roles: Iterable[str]) -> bool:
 async def _check_team(act: Act, values: Row) -> None:
     if values.get("team_id") is not None:
         await records.visible(act, Team, values["team_id"], field="teamId")
-
-
-def _salary(act: Act, salary: Money | None) -> Row:
-    if salary is None:
-        return {"salary_amount": None, "salary_currency": None}
-    access.require(act.viewer, "salary.write", "Changing salary", field="salary")
-    return {"salary_amount": money.amount(salary, field="salary"), "salary_currency": salary[1]}

@@ -55,7 +55,7 @@ mutations.table(
         users.create_user,
         input=inputs.create(
             users.FACTS,
-            "roles salary",
+            "roles",
             also={"password": str | None},
             doc="Without an e-mail and a password nobody can log in as this user.",
         ),
@@ -70,7 +70,7 @@ mutations.table(
 )
 
 USER_UPDATE = inputs.update(
-    users.FACTS, "roles salary", also={"password": str | None}, doc="A new password ends the user's sessions."
+    users.FACTS, "roles", also={"password": str | None}, doc="A new password ends the user's sessions."
 )
 API_KEY_CREATE = inputs.create(
     "user_id name scopes expires_at",

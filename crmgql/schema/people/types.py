@@ -1,8 +1,9 @@
 """Users and teams."""
 
 from crmgql import models
-from crmgql.engine.declare import column, many, money, node, one
+from crmgql.engine.declare import column, many, node, one
 from crmgql.engine.scalars import EmailAddress
+from crmgql.schema.people import pay
 
 
 @node(models.User, order="name")
@@ -17,7 +18,7 @@ class User:
     state = column()
     postal_code = column()
     active = column()
-    salary = money("salary_amount", "Seen by finance, administrators and the person.", currency="salary_currency")
+    salary = pay.salary()
     team = one()
     managed_teams = many("Team", "manager")
     customers = many("Customer", "owner", "Customers this person owns.")
@@ -26,6 +27,7 @@ class User:
     commissions = many("Commission", "seller", order="-earnedAt")
     comp_assignments = many("CompAssignment", "user", "The plans that pay this person.", order="-startsOn")
     quotas = many("Quota", "user", order="-startsOn")
+    salaries = many("Salary", "user", "One after the other; seen by that person and by payroll.", order="-startsOn")
     tickets = many("Ticket", "assignee")
     leads = many("Lead", "owner", order="-receivedAt")
     tasks = many("Task", "assignee")

@@ -78,6 +78,20 @@ async def test_an_order_is_shared(world: World) -> None:
     assert shares == {"Ann": "0.6", "Bob": "0.4"}
 
 
+async def test_salaries_are_set(world: World) -> None:
+    set_many, end, cancel, mine = steps("Set salaries")
+    seller = id_of("User", world.people["SELLER"])
+    first = (await ask(world, set_many, "PAYROLL", seller=seller))["salary"]
+    assert (first["startsOn"], first["endsOn"]) == ("2026-01-01", "2026-06-30")
+    me = await ask(world, mine, "SELLER")
+    second, _ = me["salaries"]["nodes"]
+    assert (me["salary"]["amount"], second["reason"]) == ("4200.00", "After the trial")
+    show = "query($user: ID!) { salaries(where: {user: {id: {eq: $user}}, endsOn: {isNull: true}}) { nodes { id } } }"
+    (latest,) = (await ask(world, show, "PAYROLL", user=seller))["nodes"]
+    assert (await ask(world, end, "PAYROLL", salary=latest["id"]))["salary"] == {"endsOn": "2026-12-31"}
+    assert (await ask(world, cancel, "PAYROLL", salary=latest["id"]))["salary"]["cancelledAt"]
+
+
 def test_each_section_has_its_row() -> None:
     text = PAGE.read_text("utf-8")
     sections = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]

@@ -1,0 +1,37 @@
+"""Cases of what people are paid besides commissions."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from tests.schema.cases import case, move
+from tests.schema.world import World, id_of, money
+
+PAYROLL = "PAYROLL"
+
+
+async def salary(world: World, user: UUID | None = None, **values: Any) -> str:
+    """From the first of January on."""
+    given = {"user_id": user or await world.user("SELLER"), "amount": Decimal("4000.00"), "currency": "EUR"}
+    row = {**given, "period": "MONTH", "starts_on": date(2026, 1, 1), **values}
+    return id_of("Salary", await world.insert("salaries", **row))
+
+
+def salaries_of(*users: str, **values: Any) -> list[dict[str, Any]]:
+    said = {"startsOn": "2026-07-01", "period": "MONTH", "amount": money("5000.00"), **values}
+    return [{"userId": user, **said} for user in users]
+
+
+@case("salarySet", PAYROLL, events=3)
+async def salary_set(world: World, role: str) -> dict[str, Any]:
+    """One for somebody who has none, one that ends another."""
+    first, second = await world.user("SELLER"), await world.user("SELLER")
+    await salary(world, second)
+    return {"salaries": salaries_of(id_of("User", first), id_of("User", second))}
+
+
+move("salaryEnd", PAYROLL, salary, endsOn="2026-12-31")
+move("salaryCancel", PAYROLL, salary)
