@@ -130,6 +130,7 @@ ENTRIES |= {
     "CompAssignment": Access("plans", "comp_assignments", by("user_id", "plan.read"), "plan.write"),
     "CompSignature": Access("plans", "comp_signatures", by("user_id", "plan.read"), "plan.sign"),
     "Quota": Access("quotas", "quotas", rules.quotas, "quota.write"),
+    "PayEntry": Access("payroll", "pay_entries", by("user_id", "payroll.read"), "payroll.write"),
     "Salary": Access("payroll", "salaries", by("user_id", "payroll.read"), "payroll.write"),
     "Opportunity": Access("opportunities", "opportunities", rules.opportunities, "opportunity.write"),
     "OpportunityAction": Access("opportunities", "opportunity_actions", where_visible("Opportunity", "opportunity_id")),

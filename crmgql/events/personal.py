@@ -47,6 +47,7 @@ COLUMNS: dict[str, frozenset[str]] = {
         "Payout": "status_reason",
         "PoolItem": "shown",
         "ReconciliationException": "reason",
+        "PayEntry": "reason",
         "Salary": "reason",
         "Refund": "reason status_reason",
         "SellerProfile": "attributes",

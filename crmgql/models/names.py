@@ -61,6 +61,7 @@ PREFIXES = {
     "OpportunityAction": "oac",
     "Order": "ord",
     "OrderLine": "lin",
+    "PayEntry": "pen",
     "Payment": "pay",
     "PaymentAccount": "pac",
     "Payout": "pyo",

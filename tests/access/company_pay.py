@@ -1,4 +1,4 @@
-"""Salaries: of those who are paid one, with those before, one that was taken back, one to come."""
+"""Salaries of those who are paid one, with those before, one that was taken back, one to come; and entries of pay, some of them reversed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from tests.access.dice import Row, exact, key, moment
 
-TABLES = ("salaries",)
-UNVERSIONED: tuple[str, ...] = ()
+TABLES = ("salaries", "pay_entries")
+UNVERSIONED = ("pay_entries",)
+KINDS = ("BONUS", "DRAW", "RECOVERY", "GUARANTEE", "MANUAL", "SALARY")
 
 
 def fill(made: dict[str, list[Row]], pay: dict[int, str]) -> None:
@@ -25,6 +26,7 @@ def fill(made: dict[str, list[Row]], pay: dict[int, str]) -> None:
             _salary(made, number, currency, amount=Decimal(amount), starts_on=date(2101, 1, 1))
         else:
             _salary(made, number, currency, **now)
+        _entries(made, number, currency)
 
 
 def _salary(made: dict[str, list[Row]], number: int, currency: str, **values: Any) -> None:
@@ -40,3 +42,21 @@ def _salary(made: dict[str, list[Row]], number: int, currency: str, **values: An
             **values,
         }
     )
+
+
+def _entries(made: dict[str, list[Row]], number: int, currency: str) -> None:
+    kind = KINDS[number % len(KINDS)]
+    amount = exact(Decimal(number * (-10 if kind == "RECOVERY" else 10)), currency)
+    entry = {
+        "user_id": key("users", number),
+        "kind": kind,
+        "amount": amount,
+        "currency": currency,
+        "effective_on": date(2026, 1 + number % 4, 28),
+        "reason": "As we agreed",
+        "reverses_id": None,
+    }
+    made["pay_entries"].append(entry)
+    if number % 3 == 0:
+        undone = key("pay_entries", len(made["pay_entries"]))
+        made["pay_entries"].append({**entry, "amount": -amount, "reason": "A mistake", "reverses_id": undone})

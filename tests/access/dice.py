@@ -99,6 +99,7 @@ TABLES = (
     "comp_signatures",
     "quotas",
     "salaries",
+    "pay_entries",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

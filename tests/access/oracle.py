@@ -54,7 +54,10 @@ def column(kind: str, field: str) -> str:
         ("OrderLine", "amount"): "line_amount",
         ("InvoiceLine", "amount"): "line_amount",
     }
-    odd |= {(kind, "amount"): "amount" for kind in ("Payment", "Commission", "Opportunity", "Instalment", "Salary")}
+    odd |= {
+        (kind, "amount"): "amount"
+        for kind in ("Payment", "Commission", "Opportunity", "Instalment", "Salary", "PayEntry")
+    }
     odd |= {("CompRule", "group"): "group_name"}
     odd |= {("Pipeline", "default"): "is_default", ("LedgerEntry", "adjusting"): "is_adjusting"}
     odd |= {("Event", "payload"): "kept", ("AuditEntry", "changes"): "kept"}

@@ -91,6 +91,7 @@ PREFIXES = {
     "CompSignature": "csg",
     "Quota": "quo",
     "Salary": "sal",
+    "PayEntry": "pen",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -167,6 +168,7 @@ ONE = {
     ("*", "madeBy"): "User",
     ("*", "approvedBy"): "User",
     ("CompTier", "rule"): "CompRule",
+    ("PayEntry", "reverses"): "PayEntry",
 }
 MANY = {
     ("BankAccount", "statements"): ("BankStatement", "account_id", "-id"),
@@ -232,6 +234,7 @@ MANY = {
     ("User", "orders"): ("Order", "seller_id", "-orderedAt"),
     ("User", "commissions"): ("Commission", "seller_id", "-earnedAt"),
     ("User", "compAssignments"): ("CompAssignment", "user_id", "-startsOn"),
+    ("User", "payEntries"): ("PayEntry", "user_id", "-effectiveOn"),
     ("User", "salaries"): ("Salary", "user_id", "-startsOn"),
     ("User", "quotas"): ("Quota", "user_id", "-startsOn"),
     ("Team", "quotas"): ("Quota", "team_id", "-startsOn"),
@@ -285,6 +288,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "CompAssignment": "-startsOn",
     "Quota": "-startsOn",
     "Salary": "-startsOn",
+    "PayEntry": "-effectiveOn",
     "Contract": "-startsOn",
     "ContractPayment": "dueOn",
     "Interaction": "-occurredAt",

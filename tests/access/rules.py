@@ -145,10 +145,11 @@ TABLE_OF = {
     "CompSignature": "comp_signatures",
     "Quota": "quotas",
     "Salary": "salaries",
+    "PayEntry": "pay_entries",
 }
 BANK = ("BankAccount", "BankStatement", "BankLine", "BankSuggestion")
 SCOPES: dict[str, tuple[str, ...]] = {
-    "payroll": ("Salary",),
+    "payroll": ("Salary", "PayEntry"),
     "plans": ("CompPlan", "CompPlanVersion", "CompRule", "CompTier", "CompAssignment", "CompSignature"),
     "settings": ("Company",),
     "rates": ("FxRate",),
@@ -379,6 +380,7 @@ class Sight:
             "CompSignature": lambda row: self._paid(row["user_id"]),
             "Quota": self._quota,
             "Salary": lambda row: self._pay(row["user_id"]),
+            "PayEntry": lambda row: self._pay(row["user_id"]),
             "Opportunity": self._deal,
             "LedgerEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "AccountCode": lambda row: bool(roles & {"ADMIN", "FINANCE"}),

@@ -93,7 +93,7 @@ KEPT = {
     "disputes",
     "payouts",
     *("comp_plan_versions", "comp_rules", "comp_tiers", "comp_signatures"),
-    "salaries",
+    *("salaries", "pay_entries"),
     *BY_OWNER,
 }
 """What tests/ledger, tests/domain/sales, tests/domain/money, tests/domain/compensation, tests/schema/compensation and tests/schema/payroll try to change."""

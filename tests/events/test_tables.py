@@ -350,6 +350,7 @@ PLAIN = {
     },
     "Team": {"name", "region"},
     "Ticket": {"priority"},
+    "PayEntry": set(),
     "Salary": {"period"},
     "User": {"roles", "region"},
     "WebhookEndpoint": {

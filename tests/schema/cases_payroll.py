@@ -35,3 +35,22 @@ async def salary_set(world: World, role: str) -> dict[str, Any]:
 
 move("salaryEnd", PAYROLL, salary, endsOn="2026-12-31")
 move("salaryCancel", PAYROLL, salary)
+
+
+async def entry(world: World, user: UUID | None = None, **values: Any) -> str:
+    given = {"user_id": user or await world.user("SELLER"), "kind": "BONUS", "amount": Decimal("500.00")}
+    row = {**given, "currency": "EUR", "effective_on": date(2026, 6, 30), "reason": "A good year", **values}
+    return id_of("PayEntry", await world.insert("pay_entries", **row))
+
+
+def entries_of(*users: str, **values: Any) -> list[dict[str, Any]]:
+    said = {"kind": "BONUS", "amount": money("500.00"), "effectiveOn": "2026-06-30", "reason": "A good year", **values}
+    return [{"userId": user, **said} for user in users]
+
+
+@case("payEntryAdd", PAYROLL, events=2)
+async def pay_entry_add(world: World, role: str) -> dict[str, Any]:
+    return {"entries": entries_of(*[id_of("User", await world.user("SELLER")) for _ in range(2)])}
+
+
+move("payEntryReverse", PAYROLL, entry, reason="A mistake")

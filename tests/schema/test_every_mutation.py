@@ -21,7 +21,7 @@ load()
 SELLING = pytest.mark.parametrize("mutation", sorted(name for name, (roles, _) in CASES.items() if "SELLER" in roles))
 MAKING = {
     name for name in CASES if name.endswith(("Create", "Log", "Open", "Record", "Request", "suspenseReceive"))
-} | {"creditNoteIssue", "compVersionDraft", "quotaSet", "salarySet"}
+} | {"creditNoteIssue", "compVersionDraft", "quotaSet", "salarySet", "payEntryAdd", "payEntryReverse"}
 MADE_AT_ONCE = pytest.mark.parametrize("mutation", sorted(MAKING))
 COUNTED = {model.__name__ for model in MODELS if "version" in model._meta.fields_map}
 LEASING = {"subscriptionPull", "subscriptionCommit", "subscriptionRelease"}

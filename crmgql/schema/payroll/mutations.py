@@ -1,10 +1,10 @@
-"""Mutations of salaries."""
+"""Mutations of salaries, and of entries of pay."""
 
 from __future__ import annotations
 
 import strawberry
 
-from crmgql.domain.payroll import salaries
+from crmgql.domain.payroll import entries, salaries
 from crmgql.engine import mutations
 from crmgql.engine.inputs import UNSET, MoneyInput, input, part
 from crmgql.engine.mutations import Row
@@ -39,6 +39,45 @@ class SalaryEndInput:
     expected_version: int | None = UNSET
 
 
+@part(entries.NewPayEntry)
+class PayEntryInput:
+    """What somebody is paid on a day; a RECOVERY is below zero, MANUAL is either."""
+
+    user_id: strawberry.ID
+    kind: str = strawberry.field(graphql_type=lazy("PayEntryKind"))
+    amount: MoneyInput
+    effective_on: DateText
+    reason: str
+
+
+@input
+class PayEntryAddInput:
+    """At most 1000."""
+
+    entries: list[PayEntryInput]
+
+
+@input
+class PayEntryReverseInput:
+    id: strawberry.ID
+    reason: str
+
+
+mutations.table(
+    "PayEntry",
+    Row(
+        "payEntryAdd",
+        "Adds entries of pay, which never change. All of them, or none.",
+        entries.add_many,
+        input=PayEntryAddInput,
+    ),
+    Row(
+        "payEntryReverse",
+        "Undoes an entry, once, by another one of the same day, which it answers with.",
+        entries.reverse,
+        input=PayEntryReverseInput,
+    ),
+)
 mutations.table(
     "Salary",
     Row(

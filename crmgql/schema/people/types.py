@@ -28,6 +28,7 @@ class User:
     comp_assignments = many("CompAssignment", "user", "The plans that pay this person.", order="-startsOn")
     quotas = many("Quota", "user", order="-startsOn")
     salaries = many("Salary", "user", "One after the other; seen by that person and by payroll.", order="-startsOn")
+    pay_entries = many("PayEntry", "user", "Seen by that person and by payroll.", order="-effectiveOn")
     tickets = many("Ticket", "assignee")
     leads = many("Lead", "owner", order="-receivedAt")
     tasks = many("Task", "assignee")

@@ -92,6 +92,14 @@ async def test_salaries_are_set(world: World) -> None:
     assert (await ask(world, cancel, "PAYROLL", salary=latest["id"]))["salary"]["cancelledAt"]
 
 
+async def test_entries_of_pay_are_added(world: World) -> None:
+    add, reverse, mine = steps("Add entries of pay")
+    made = (await ask(world, add, "PAYROLL", seller=id_of("User", world.people["SELLER"])))["payEntry"]
+    undone = (await ask(world, reverse, "PAYROLL", entry=made["id"]))["payEntry"]
+    assert undone == {"amount": {"amount": "-500.00"}, "effectiveOn": "2026-06-30", "reverses": made}
+    assert len((await ask(world, mine, "SELLER"))["payEntries"]["nodes"]) == 2
+
+
 def test_each_section_has_its_row() -> None:
     text = PAGE.read_text("utf-8")
     sections = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
