@@ -122,6 +122,7 @@ ENTRIES |= {
     "FxRate": Access("rates", "fx_rates", permitted("rate.read"), "rate.write"),
     "AccountingPeriod": Access("periods", "accounting_periods", permitted("period.read"), "period.write"),
     "Commission": Access("commissions", "commissions", by("seller_id", "commission.read"), "commission.write"),
+    "CommissionProblem": Access("commissions", "commission_problems", by("user_id", "commission.read")),
     "CommissionSplit": Access("orders", "commission_splits", under_customer("order.read"), "split.write", vouches=True),
     "CompPlan": Access("plans", "comp_plans", rules.plans, "plan.write"),
     "CompPlanVersion": Access("plans", "comp_plan_versions", rules.plan_versions, "plan.write"),

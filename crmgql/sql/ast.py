@@ -221,7 +221,15 @@ class Each:
     alias: str
 
 
-Source = Table | Derived | Unnest | Each
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """`jsonb_array_elements(array) WITH ORDINALITY`: columns `value` and `position`."""
+
+    array: Expr
+    alias: str
+
+
+Source = Table | Derived | Unnest | Each | Elements
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ TABLES = (
     "comp_assignments",
     "comp_signatures",
     "quotas",
+    "commission_problems",
 )
 """A table's place is part of its rows' ids: new ones come last."""
 

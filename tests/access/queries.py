@@ -28,7 +28,9 @@ CHANGE = "{ field before after }"
 RECEIVABLES = f"{{ outstanding {MONEY} overdue {MONEY} creditBalance {MONEY} unearned {MONEY} ageing {{ bucket amount {MONEY} }} }}"
 REVENUE = ("booked", "recognised", "deferred", "received", "outstanding", "margin")
 ORDER_REVENUE = f"{{ {' '.join(f'{name} {MONEY}' for name in REVENUE)} }}"
+COMMISSION_LINE = "{ why order measure basis share base tierFrom tierTo tierUnit rate amount words }"
 POSTING = "{ n debit credit amount currency baseAmount }"
+DETAILS = {"EventChange": CHANGE, "LedgerPosting": POSTING, "CommissionLine": COMMISSION_LINE}
 DEPTH = 4
 
 
@@ -190,8 +192,8 @@ class Writer:
             return f"{self.alias()}: {name}{currency if self.chance(50) else ''} {RECEIVABLES}"
         if target == "OrderRevenue":
             return f"{self.alias()}: {name} {ORDER_REVENUE}"
-        if target in ("EventChange", "LedgerPosting"):
-            return f"{self.alias()}: {name} {CHANGE if target == 'EventChange' else POSTING}"
+        if target in DETAILS:
+            return f"{self.alias()}: {name} {DETAILS[target]}"
         if target == "Node":
             self.budget -= 12  # a relation to each type there is, of which a query has only so many
             return f"{self.alias()}: {name} {{ __typename id ... on Order {{ number }} }}"

@@ -90,6 +90,7 @@ PREFIXES = {
     "CompAssignment": "cas",
     "CompSignature": "csg",
     "Quota": "quo",
+    "CommissionProblem": "cpb",
 }
 ONE = {
     ("*", "customer"): "Customer",
@@ -163,6 +164,7 @@ ONE = {
     ("*", "madeBy"): "User",
     ("*", "approvedBy"): "User",
     ("CompTier", "rule"): "CompRule",
+    ("Commission", "rule"): "CompRule",
 }
 MANY = {
     ("BankAccount", "statements"): ("BankStatement", "account_id", "-id"),
@@ -188,7 +190,7 @@ MANY = {
     ("Order", "lines"): ("OrderLine", "order_id", "position"),
     ("Order", "payments"): ("Payment", "of an order", "-receivedAt"),
     ("Payment", "orders"): ("Order", "of a payment", "-orderedAt"),
-    ("Order", "commissionSplits"): ("CommissionSplit", "order_id", "id"),
+    ("Order", "commissionSplits"): ("CommissionSplit", "order_id", "-id"),
     ("Order", "commissions"): ("Commission", "order_id", "-earnedAt"),
     ("Order", "tickets"): ("Ticket", "order_id", "-id"),
     ("Order", "invoices"): ("Invoice", "order_id", "-id"),
@@ -220,6 +222,7 @@ MANY = {
     ("User", "opportunities"): ("Opportunity", "owner_id", "-id"),
     ("User", "orders"): ("Order", "seller_id", "-orderedAt"),
     ("User", "commissions"): ("Commission", "seller_id", "-earnedAt"),
+    ("User", "commissionProblems"): ("CommissionProblem", "user_id", "-startsOn"),
     ("User", "compAssignments"): ("CompAssignment", "user_id", "-startsOn"),
     ("User", "quotas"): ("Quota", "user_id", "-startsOn"),
     ("Team", "quotas"): ("Quota", "team_id", "-startsOn"),
@@ -266,7 +269,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "User": "name",
     "Order": "-orderedAt",
     "Commission": "-earnedAt",
-    "CommissionSplit": "id",
+    "CommissionProblem": "-startsOn",
     "CompPlan": "name",
     "CompPlanVersion": "-startsOn",
     "CompRule": "position",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -24,6 +25,7 @@ COMPUTED = {
     ("WriteOff", "undone"),
     *(("ContractPayment", name) for name in ("received", "outstanding", "overdue")),
     ("CompRule", "productIds"),
+    *(("Commission", name) for name in ("attainedBefore", "attainedAfter", "explanation")),
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
@@ -100,6 +102,7 @@ class Values:
         for note in rows["credit_notes"]:
             self.credited[order_of[note["invoice_id"]]] += note["net_amount"]
         self.campaigns = Campaigns(rows, sight)
+        self.plan_currency = {row["id"]: row["currency"] for row in rows["comp_plan_versions"]}
         self.contracts = {row["id"]: row["status"] for row in rows["contracts"]}
         self.plans: dict[Any, list[Row]] = defaultdict(list)
         for row in rows["contract_payments"]:
@@ -120,6 +123,8 @@ class Values:
         if kind == "CompRule":
             ids = row["product_ids"]
             return None if ids is None else [f"prd_{id.hex}" for id in ids]
+        if kind == "Commission":
+            return self.commission(field, row)
         if kind == "ContractPayment":
             return money(self.planned(field, row), row["currency"])
         if kind in ("Invoice", "Instalment", "CreditNote"):
@@ -142,6 +147,12 @@ class Values:
             return Decimal(row["credited_amount"])
         before = self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
         return before - self.written_off[row["id"]] if field == "paid" else before
+
+    def commission(self, field: str, row: Row) -> Any:
+        if field == "explanation":
+            return json.loads(row["parts"] or "[]")
+        amount = row[{"attainedBefore": "attained_before", "attainedAfter": "attained_after"}[field]]
+        return None if amount is None else money(amount, self.plan_currency[row["plan_version_id"]])
 
     def order_invoiced(self, order: Row) -> Decimal:
         return Decimal(order["invoiced_amount"])

@@ -44,6 +44,7 @@ def way_to(kind: str, bench: Bench) -> str:
         "CustomerReceivables": "{ customers { nodes { receivables { %s } } } }",
         "AgeingAmount": "{ customers { nodes { receivables { ageing { %s } } } } }",
         "OrderRevenue": "{ orders { nodes { revenue { %s } } } }",
+        "CommissionLine": "{ commissions { nodes { explanation { %s } } } }",
         "LedgerPosting": "{ ledgerEntries { nodes { postings { %s } } } }",
     }[kind]
 

@@ -24,6 +24,9 @@ class User:
     opportunities = many("Opportunity", "owner")
     orders = many("Order", "seller", order="-orderedAt")
     commissions = many("Commission", "seller", order="-earnedAt")
+    commission_problems = many(
+        "CommissionProblem", "user", "What pays this person nothing yet, and why.", order="-startsOn"
+    )
     comp_assignments = many("CompAssignment", "user", "The plans that pay this person.", order="-startsOn")
     quotas = many("Quota", "user", order="-startsOn")
     tickets = many("Ticket", "assignee")
