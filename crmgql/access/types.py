@@ -23,7 +23,10 @@ ENTRIES |= {
         "users",
         permitted("user.read"),
         "user.write",
-        fields={"salary": rules.own_or("salary.read", "id")},
+        fields={
+            "salary": rules.own_or("salary.read", "id"),
+            "commission": rules.field_by("id", "commission.read"),
+        },
         history=("salary.read",),
     ),
     "Team": Access("teams", "teams", permitted("team.read"), "team.write"),

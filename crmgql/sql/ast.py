@@ -229,7 +229,16 @@ class Elements:
     alias: str
 
 
-Source = Table | Derived | Unnest | Each | Elements
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows that a SQL function answers, under an alias."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+    alias: str
+
+
+Source = Table | Derived | Unnest | Each | Elements | Rows
 
 
 @dataclass(frozen=True, slots=True)

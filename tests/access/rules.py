@@ -428,6 +428,9 @@ class Sight:
         """Whether a field of a visible row may be read."""
         if (kind, field) == ("User", "salary"):
             return bool(self.roles & {"ADMIN", "FINANCE"}) or row["id"] == self.user_id
+        if (kind, field) == ("User", "commission"):
+            below = bool(self.roles & {"SELLER", "MANAGER"}) and row["id"] in self.people
+            return bool(self.roles & {"ADMIN", "FINANCE"}) or below
         return self._may_ever(kind, field)
 
     def may_filter(self, kind: str, field: str) -> bool:

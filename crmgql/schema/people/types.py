@@ -3,6 +3,7 @@
 from crmgql import models
 from crmgql.engine.declare import column, many, money, node, one
 from crmgql.engine.scalars import EmailAddress
+from crmgql.schema.people.standing import standing
 
 
 @node(models.User, order="name")
@@ -18,6 +19,7 @@ class User:
     postal_code = column()
     active = column()
     salary = money("salary_amount", "Seen by finance, administrators and the person.", currency="salary_currency")
+    commission = standing()
     team = one()
     managed_teams = many("Team", "manager")
     customers = many("Customer", "owner", "Customers this person owns.")

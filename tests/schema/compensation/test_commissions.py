@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from crmgql import db
 from crmgql.domain.money import refunds
@@ -22,6 +24,8 @@ SHOWN = """{ commissions(orderBy: [{field: CREATED_AT}, {field: ID}]) { nodes { 
 WORDS = "{ commissions { nodes { kind amount { amount } explanation { why amount words } } } }"
 PROBLEMS = "{ commissionProblems { nodes { code startsOn endsOn message user { name } } } }"
 OF_USERS = "{ users { nodes { name commissionProblems { totalCount nodes { code } } } } }"
+STANDING = """{ startsOn endsOn earned { amount currency } attainment { amount { amount } quota { amount } share }
+    nextTier { rule rate missing { amount } } }"""
 TIERS = ("0", "1000", "0.10"), ("1000", None, "0.20")
 
 
@@ -149,3 +153,35 @@ async def test_what_could_not_be_paid_is_said_to_whom_it_concerns(
     team = await work.insert(database, "teams", name="North", manager_id=boss)
     await database.execute("UPDATE users SET team_id = $1 WHERE id = $2", team, ann)
     assert len((await asked.data(PROBLEMS, boss, "MANAGER"))["commissionProblems"]["nodes"]) == 1
+
+
+async def test_people_see_how_they_stand_and_others_do_not(
+    crm: db.Database,
+    database: asyncpg.Connection,
+    customer: UUID,
+    ann: UUID,
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Today is the database's."""
+    monkeypatch.setattr("tests.ledger.conftest.NOW", datetime.now(UTC))
+    await assign(database, await plan(database, *TIERS, measure="BOOKED", period="YEAR"), ann)
+    year = (await database.fetchval("SELECT company_today()")).year
+    quota = {"user_id": ann, "measure": "BOOKED", "basis": "NET", "currency": "USD", "amount": Decimal("2000.00")}
+    await work.insert(database, "quotas", **quota, starts_on=date(year, 1, 1), ends_on=date(year, 12, 31))
+    await confirmed(crm, customer, "400.00")
+    await posted(crm)
+    assert (await asked.data(f"{{ me {{ commission {STANDING} }} }}", ann))["me"]["commission"] == {
+        "startsOn": f"{year}-01-01",
+        "endsOn": f"{year}-12-31",
+        "earned": {"amount": "40.00", "currency": "USD"},
+        "attainment": {"amount": {"amount": "400.00"}, "quota": {"amount": "2000.00"}, "share": "0.2000"},
+        "nextTier": {"rule": "Main", "rate": "0.20", "missing": {"amount": "600.00"}},
+    }
+    bob = await work.user(database, "Bob")
+    query = f"{{ users {{ nodes {{ name commission {STANDING} }} }} }}"
+    for viewer, role, sees in ((bob, "SELLER", False), (bob, "SUPPORT", False), (bob, "FINANCE", True)):
+        nodes = (await asked.data(query, viewer, role))["users"]["nodes"]
+        found = {each["name"]: each["commission"] for each in nodes}
+        assert (found["Ann"] is not None) == sees
+        assert found["Bob"] is None
