@@ -84,6 +84,11 @@ CREATE FUNCTION commission_period(kind text, day date, OUT first_on date, OUT la
     ) AS p
 $$;
 
+-- As whom a version counts a person's attainment: the team's where all its rules pay for the team, else one's own.
+CREATE FUNCTION commission_counted_as(version uuid) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN bool_and(u.role = 'MANAGER') THEN 'MANAGER' ELSE 'OWNER' END FROM comp_rules u WHERE u.plan_version_id = version
+$$;
+
 -- How a person stands on a day in the period of the plan that pays them; no row without a plan. What counts is one's own, or the team's where the plan pays for that alone.
 CREATE FUNCTION commission_standing(person uuid, day date) RETURNS TABLE (
     version_id uuid, starts_on date, ends_on date, currency text, earned numeric, attained numeric, quota numeric,
@@ -95,9 +100,7 @@ CREATE FUNCTION commission_standing(person uuid, day date) RETURNS TABLE (
     JOIN comp_plan_versions v ON v.id = r.version_id
     CROSS JOIN LATERAL commission_period(v.period, day) AS p
     CROSS JOIN LATERAL (SELECT greatest(p.first_on, r.run_first_on) AS first_on, least(p.last_on, r.run_last_on) AS last_on) AS stint
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN bool_and(u.role = 'MANAGER') THEN 'MANAGER' ELSE 'OWNER' END AS role FROM comp_rules u WHERE u.plan_version_id = v.id
-    ) AS counted
+    CROSS JOIN LATERAL commission_counted_as(v.id) AS counted(role)
     CROSS JOIN LATERAL (
         SELECT o.ramped_on AS starts_on, o.ramp FROM commission_runs(person) o WHERE stint.first_on BETWEEN o.first_on AND o.last_on
     ) AS ramped

@@ -127,9 +127,7 @@ async def take(act: Act, most: int = AT_ONCE, *, but: Collection[UUID] = ()) -> 
 
 async def post(act: Act, taken: Mapping[UUID, date]) -> int:
     """Calculates these people, and posts what is due otherwise than was posted; how many commissions that made."""
-    terms = await terms_of.of_people(act, taken)
-    people = {id: Person(id, terms[id].stints.begin(day), terms[id]) for id, day in taken.items()}
-    events = await _read(act, people)
+    people, events = await read(act, taken)
     made: list[tuple[Person, Change]] = []
     problems: list[Row] = []
     for person in people.values():
@@ -160,6 +158,13 @@ def _changes(person: Person) -> tuple[list[Change], Sequence[Problem]]:
     terms = person.terms
     calculated = calculate(person.credits, terms.stints, terms.quota_of, person.pools, since=person.since)
     return differences(calculated.dues, person.posted), calculated.problems
+
+
+async def read(act: Act, taken: Mapping[UUID, date]) -> tuple[dict[UUID, Person], dict[UUID, Event]]:
+    """The people with all that it takes to calculate them from these days on, and the events, by id."""
+    terms = await terms_of.of_people(act, taken)
+    people = {id: Person(id, terms[id].stints.begin(day), terms[id]) for id, day in taken.items()}
+    return people, await _read(act, people)
 
 
 async def _read(act: Act, people: Mapping[UUID, Person]) -> dict[UUID, Event]:
@@ -277,7 +282,7 @@ def _row(act: Act, person: Person, change: Change, event: Event, number: str) ->
         "whole_amount": money.rounded(change.whole_amount, change.currency),
         "attained_before": due.attained_before if due else zero,
         "attained_after": due.attained_after if due else zero,
-        "parts": [_part(each) for each in _lines(person, change, number)],
+        "parts": [shown(each) for each in _lines(person, change, number)],
     }
 
 
@@ -291,7 +296,7 @@ def _lines(person: Person, change: Change, number: str) -> Iterator[Line]:
         yield posted_before(base, amount, change.currency, order=number)
 
 
-def _part(line: Line) -> Row:
+def shown(line: Line) -> Row:
     """As the API shows it: exact numbers are texts."""
     tier = line.tier
     return {

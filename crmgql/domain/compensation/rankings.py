@@ -38,7 +38,7 @@ RANKED = """
 WITH people AS MATERIALIZED ({people}), paid AS (
     SELECT p.id, p.team_id, p.region, v.currency::text AS currency, v.attains_measure, v.attains_basis,
         greatest({since}::date, held.first_on) AS first_on, least({until}::date, held.last_on) AS last_on, held.ramped_on, held.ramp,
-        (SELECT CASE WHEN bool_and(u.role = 'MANAGER') THEN 'MANAGER' ELSE 'OWNER' END FROM comp_rules u WHERE u.plan_version_id = v.id) AS role
+        commission_counted_as(v.id) AS role
     FROM people p
     CROSS JOIN LATERAL (
         SELECT min(r.first_on) AS first_on, max(r.last_on) AS last_on, (array_agg(r.version_id ORDER BY r.first_on DESC))[1] AS version_id,
@@ -130,12 +130,12 @@ async def _ranked(
     given: dict[str, Any] = {"since": since, "until": until, "today": today, "percent": percent}
     given |= {"by_person": by == PERSON, "most": first or USUAL}
     row = await database.fetch_json(
-        *access.statement(template, viewer, selects={"people": _people(viewer.who)}, **given)
+        *access.statement(template, viewer, selects={"people": people(viewer.who)}, **given)
     )
     return [_shown(each) for each in orjson.loads(row["data"])]
 
 
-def _people(who: Who) -> ast.Select:
+def people(who: Who) -> ast.Select:
     """Those whose commissions one sees."""
     rule = ast.all_of([access.rows("User", who, "t"), access.field("User", "commission", who, "t")])
     return ast.Select((), ast.Table("users", "t"), where=rule, star="t")
