@@ -3,7 +3,7 @@ database, how long a plan takes. `jobs`: jobs per second. `routing`: leads per s
 sweep. `doors`: how long others wait under attacks. `idle`: what an installation costs while nothing happens.
 `imports`: rows per second from files. `ledger`: orders and payments with their postings, beside the bare statements. `hooks`: a burst of posts of a
 payment provider, and how they are booked. `verify`: entries of the
-books per second. `revenue`: reports over orders, beside a plain GROUP BY. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
+books per second. `revenue`: reports over orders, `ageing`: what customers owe, both beside a plain GROUP BY. `feed`: subscribers, webhooks, polls, and what writers pay for them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import (
+    ageing,
     comparison,
     data,
     doors,
@@ -53,6 +54,7 @@ def main() -> None:
             "ledger",
             "verify",
             "revenue",
+            "ageing",
         ),
         default="360",
     )
@@ -118,6 +120,12 @@ def main() -> None:
         with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
             shape = data.Shape(options.customers or 10_000, options.orders or 20)
             revenue.run(urls, shape, rounds=options.rounds, console=console)
+        return
+    if options.what == "ageing":
+        with data.servers(options.reuse, options.database_url, options.redis_url) as urls:
+            customers = options.customers or 10_000
+            items = customers * (options.orders or 100)
+            ageing.run(urls, customers=customers, items=items, rounds=options.rounds, console=console)
         return
     if options.what == "imports":
         with data.servers(None, options.database_url, options.redis_url) as urls:

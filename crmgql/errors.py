@@ -140,6 +140,13 @@ class CreditLimit(Conflict):
     code = "CREDIT_LIMIT"
 
 
+class CustomerMerged(CrmError):
+    """The customer was merged into another one; the message names that one."""
+
+    code = "CUSTOMER_MERGED"
+    final = True
+
+
 class OrderBelowSettled(CrmError):
     """An order would become less than what of it is invoiced, credited or written off."""
 

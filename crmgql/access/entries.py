@@ -27,8 +27,8 @@ FieldRule = Callable[[Who, str], ast.Expr]
 class Access:
     """`noun` is what API keys' scopes call it, `write` the permission for changing such records; None: nobody does.
 
-    `vouches`: a visible row proves that its customer is visible. `history`: permissions that the audit trail of such
-    records asks for besides, as it shows the values of hidden columns. `figures`: the permission with which all of them
+    `vouches`: a visible row proves that its customer is visible. `history`: fields that the audit trail of such records shows
+    whatever the row, as they are columns: it is for those who may read them in every row. `figures`: the permission with which all of them
     count in sums and numbers, also those that one does not see.
     """
 

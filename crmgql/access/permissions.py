@@ -128,6 +128,7 @@ CHAPTERS: dict[str, tuple[Permission, ...]] = {
     "sales": (
         Permission("order.read", "seeing orders and their lines, by the customer's owner", BY_OWNER),
         Permission("order.write", "making and changing orders"),
+        Permission("customer.merge", "merging customers, with what they owe and have"),
         Permission("credit.approve", "setting customers' credit limits, and approving orders that lead past them"),
     ),
     "money": (

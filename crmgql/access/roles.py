@@ -77,7 +77,7 @@ declare(
     f"""{COMMON} {CUSTOMERS[Reach.ALL]}
     owner.assign ticket.assign leadQueue.assign
     salary.read salary.write cost.read cost.write product.write spend.read lead.figures
-    order.read order.write credit.approve payment.read payment.write rate.write period.write period.adjust
+    order.read order.write credit.approve customer.merge payment.read payment.write rate.write period.write period.adjust
     suspense.read writeOff.approve ledger.read account.write paymentAccount.read providerEvent.read providerEvent.write
      bank.read bank.write reconciliation.read reconciliation.write commission.read split.write
     plan.read plan.write plan.approve plan.sign quota.read quota.write

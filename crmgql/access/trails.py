@@ -24,7 +24,7 @@ UNTYPED = ("import", "ImportRun", "LoginAttempt", "Gap")
 def following(permission: str, *, old_values: bool = False) -> RowRule:
     """Visible with its subject, for those who have the permission.
 
-    `old_values`: the row shows what columns held, so it also takes the permissions to see the hidden ones (`history`).
+    `old_values`: the row shows what columns held, so it is for those who may read the hidden ones, too (`history`).
     """
 
     def rule(who: Who, t: str, trusted: bool) -> ast.Expr:
@@ -65,7 +65,8 @@ def _about(subjects: Iterable[tuple[str, ast.Expr]], t: str) -> ast.Expr:
 def _subjects(who: Who, alias: str, *, old_values: bool) -> Iterator[tuple[str, ast.Expr]]:
     """The types of which anything may be read, with their row rules and within a key's scopes."""
     for record, entry in ENTRIES.items():
-        if record not in TRAILS and (not old_values or all(may(who, each) for each in entry.history)):
+        read = not old_values or all(entry.fields[name](who, alias) == ast.TRUE for name in entry.history)
+        if record not in TRAILS and read:
             yield record, rows(record, who, alias)
 
 

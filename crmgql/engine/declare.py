@@ -50,6 +50,7 @@ class MoneyDeclaration:
 class OneDeclaration:
     doc: str
     target: str | None
+    deprecated: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,9 @@ def money(column: str | None = None, doc: str = "", *, currency: str = "currency
     return MoneyDeclaration(column, doc, currency, sort)
 
 
-def one(doc: str = "", *, target: str | None = None) -> Any:
-    """The record behind the model's foreign key of the same name."""
-    return OneDeclaration(doc, target)
+def one(doc: str = "", *, target: str | None = None, deprecated: str | None = None) -> Any:
+    """The record behind the model's foreign key of the same name. `deprecated`: what should be used instead, and why."""
+    return OneDeclaration(doc, target, deprecated)
 
 
 def any_one(type_column: str, column: str, doc: str = "") -> Any:

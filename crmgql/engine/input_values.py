@@ -31,6 +31,7 @@ RECORDS = {
     "copyOf": "RoutingRuleset",
     "events": "Event",
     "handOverTo": "User",
+    "into": "Customer",
     "other": "Lead",
     "owner": "User",
     "planVersion": "CompPlanVersion",

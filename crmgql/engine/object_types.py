@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import strawberry
@@ -38,7 +39,7 @@ def build(known: metadata.Metadata, declared: dict[str, declare.NodeDeclaration]
     copies.types(known)
     object_type("PageInfo", _page_info(), "Where a page stands in its list.")
     for node in known.nodes.values():
-        fields = [_field(field, kinds, _doc(declared[node.name], name)) for name, field in node.fields.items()]
+        fields = [_declared(declared[node.name], name, field, kinds) for name, field in node.fields.items()]
         object_type(node.name, fields, declared[node.name].doc, interfaces=(interface,))
         _connection(node)
     return object_type("Query", _query(known), "Everything that can be read; an operation is one SQL statement.")
@@ -51,6 +52,11 @@ def _enums(declared: dict[str, declare.NodeDeclaration]) -> dict[str, Any]:
             if isinstance(field, declare.ColumnDeclaration) and field.enum and field.enum.__name__ not in enums:
                 enums[field.enum.__name__] = publish(field.enum.__name__, strawberry.enum(field.enum))
     return enums
+
+
+def _declared(declaration: declare.NodeDeclaration, name: str, field: metadata.Field, kinds: dict[str, Any]) -> Field:
+    deprecated = getattr(declaration.fields.get(name), "deprecated", None)
+    return replace(_field(field, kinds, _doc(declaration, name)), deprecated=deprecated)
 
 
 def _doc(declaration: declare.NodeDeclaration, name: str) -> str | None:

@@ -32,10 +32,13 @@ class Argument:
 
 @dataclass(frozen=True)
 class Field:
+    """`deprecated`: why it should not be used any more, and what should instead."""
+
     name: str
     annotation: Any
     doc: str | None = None
     arguments: tuple[Argument, ...] = ()
+    deprecated: str | None = None
 
 
 class Lazy(LazyType[Any, Any]):
@@ -79,7 +82,9 @@ def publish(name: str, kind: Any) -> Any:
 
 
 def field_of(field: Field) -> StrawberryField:
-    made: StrawberryField = strawberry.field(description=field.doc or None, name=field.name)
+    made: StrawberryField = strawberry.field(
+        description=field.doc or None, name=field.name, deprecation_reason=field.deprecated
+    )
     made.arguments = [_argument(argument) for argument in field.arguments]
     made.type_annotation = StrawberryAnnotation(field.annotation)
     return made

@@ -33,7 +33,7 @@ COLUMNS: dict[str, frozenset[str]] = {
         "Contact": "name title email phone external_id",
         "Contract": "title parties",
         "CreditNote": "reason recipient_name recipient_address recipient_tax_id",
-        "Customer": "name email phone website city state postal_code notes billing_address tax_id dunning_stop_reason external_id",
+        "Customer": "name email phone website city state postal_code notes billing_address tax_id dunning_stop_reason merge_reason external_id",
         "Dispute": "reason",
         "EmailMessage": "to_address subject body error",
         "Interaction": "subject body",

@@ -17,11 +17,12 @@ class Rule:
 
 
 def _rule(name: str, what: str, body: str, *, entry: str = "NULL", place: str = "NULL, NULL") -> Rule:
+    """MATERIALIZED: planned for all of the range. For its first few rows PostgreSQL would go through whole tables."""
     lane, seq = place.split(", ")
     return Rule(
         name,
-        f"SELECT owner_id, {lane} AS lane, {seq} AS seq, ({entry})::text AS entry_id, concat({what}) AS what"
-        f" FROM ({body}) AS broken LIMIT $3",
+        f"WITH broken AS MATERIALIZED ({body})"
+        f" SELECT owner_id, {lane} AS lane, {seq} AS seq, ({entry})::text AS entry_id, concat({what}) AS what FROM broken LIMIT $3",
     )
 
 
@@ -58,7 +59,7 @@ LANES = """
     WHERE part.owner_id BETWEEN $1 AND $2 AND head.owner_id IS NULL"""
 OPENED = """
     SELECT item.owner_id, item.id, item.entry_id FROM public.open_items AS item
-    LEFT JOIN public.ledger_entries AS e ON e.owner_id = item.owner_id AND e.id = item.entry_id
+    LEFT JOIN public.ledger_entries AS e ON e.owner_id = item.owner_id AND e.id = item.entry_id AND e.owner_id BETWEEN $1 AND $2
     WHERE item.owner_id BETWEEN $1 AND $2 AND (
         item.customer_id IS DISTINCT FROM e.customer_id OR item.opened_on IS DISTINCT FROM e.effective_on
         OR item.opens IS DISTINCT FROM e.opens)"""
@@ -73,7 +74,7 @@ DOCUMENTS = """
         OR e.source_id IS DISTINCT FROM CASE e.source_type WHEN 'Order' THEN item.order_id WHEN 'Payment' THEN item.payment_id
             WHEN 'Invoice' THEN item.invoice_id WHEN 'CreditNote' THEN item.credit_note_id WHEN 'Dispute' THEN item.dispute_id
             WHEN 'SuspenseReceipt' THEN item.suspense_id ELSE e.source_id END)"""
-# What was posted for orders and payments, from their items' side. MATERIALIZED: planned for all of it, not for the first few broken ones.
+# What was posted for orders and payments, from their items' side.
 REVENUE = """
     WITH posted AS MATERIALIZED (
         SELECT item.owner_id, item.order_id, sum(amount) FILTER (WHERE other IN ('REVENUE', 'DEFERRED')) AS net,
@@ -122,13 +123,17 @@ PAYMENTS = """
     ) AS paid
     FULL JOIN posted ON posted.owner_id = paid.owner_id AND posted.id = paid.id
     WHERE coalesce(paid.amount, 0) <> coalesce(posted.amount, 0)"""
-# What lies in suspense is the company's, and as much as its receipts say.
+# What lies in suspense is the company's, and as much as its receipts say. Elsewhere, as for transfers, no table is gone through: EXISTS
+# is asked once.
 SUSPENSE = """
     SELECT own.id AS owner_id, coalesce(receipt.id, item.suspense_id) AS id, coalesce(receipt.amount, 0) AS amount, coalesce(item.open, 0) AS open
-    FROM (SELECT id, amount, currency FROM public.suspense_receipts WHERE status = 'OPEN') AS receipt
+    FROM (
+        SELECT id, amount, currency FROM public.suspense_receipts
+        WHERE status = 'OPEN' AND EXISTS (SELECT FROM public.companies WHERE id BETWEEN $1 AND $2)
+    ) AS receipt
     FULL JOIN (
         SELECT owner_id, suspense_id, currency, sum(open) AS open FROM public.open_items
-        WHERE purpose = 'SUSPENSE' GROUP BY owner_id, suspense_id, currency HAVING sum(open) <> 0
+        WHERE purpose = 'SUSPENSE' AND EXISTS (SELECT FROM public.companies WHERE id BETWEEN $1 AND $2) GROUP BY owner_id, suspense_id, currency HAVING sum(open) <> 0
     ) AS item ON item.suspense_id = receipt.id AND item.currency = receipt.currency
     CROSS JOIN (SELECT id FROM public.companies WHERE id BETWEEN $1 AND $2) AS own
     WHERE (receipt.amount, own.id) IS DISTINCT FROM (item.open, item.owner_id)"""
@@ -136,8 +141,24 @@ SUSPENSE = """
 TRANSFERS = """
     SELECT own.id AS owner_id, part.currency, sum(part.debit) - sum(part.credit) AS amount, sum(part.base) AS base
     FROM public.companies AS own CROSS JOIN public.balances AS part
-    WHERE own.id BETWEEN $1 AND $2 AND part.purpose = 'TRANSFER'
+    WHERE own.id BETWEEN $1 AND $2 AND part.purpose = 'TRANSFER' AND EXISTS (SELECT FROM public.companies WHERE id BETWEEN $1 AND $2)
     GROUP BY own.id, part.currency HAVING sum(part.debit) <> sum(part.credit) OR sum(part.base) <> 0"""
+# What was passed on took over what the payment before it gave for it, at the same base amount.
+PASSED_ON = """
+    SELECT paid.customer_id AS owner_id, paid.id, paid.amount, coalesce(given.amount, 0) AS given, coalesce(given.base, 0) AS base
+    FROM public.payments AS paid CROSS JOIN LATERAL (
+        SELECT sum(p.amount) AS amount, sum(p.base_amount) AS base
+        FROM public.open_items AS item JOIN public.postings AS p ON p.debit_item_id = item.id AND p.credit = 'TRANSFER' AND p.phase = 'POSTED'
+        JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id AND e.source_type = 'Payment' AND e.source_id = paid.id
+        WHERE item.payment_id = paid.paid_from_id
+    ) AS given CROSS JOIN LATERAL (
+        SELECT sum(p.base_amount) AS base
+        FROM public.open_items AS item JOIN public.postings AS p ON p.credit_item_id = item.id AND p.debit = 'TRANSFER' AND p.phase = 'POSTED'
+        JOIN public.ledger_entries AS e ON e.owner_id = p.owner_id AND e.id = p.entry_id AND e.source_type = 'Payment' AND e.source_id = paid.id
+        WHERE item.payment_id = paid.id
+    ) AS taken
+    WHERE paid.customer_id BETWEEN $1 AND $2 AND paid.paid_from_id IS NOT NULL
+        AND (given.amount, given.base) IS DISTINCT FROM (paid.amount, taken.base)"""
 # What entries of write-offs took off a receivable is what their rows say.
 WRITE_OFFS = """
     SELECT coalesce(said.owner_id, posted.owner_id) AS owner_id, coalesce(said.entry_id, posted.entry_id) AS entry_id
@@ -424,6 +445,11 @@ RULES = (
         "transfers",
         "'what owners gave one another in ', currency, ' adds up to ', amount, ', and to ', base, ' in base currency, not to 0'",
         TRANSFERS,
+    ),
+    _rule(
+        "passedOn",
+        "'payment ', id, ': ', amount, ' was passed on to it, and the payment before it gave ', given, ', ', base, ' in base currency'",
+        PASSED_ON,
     ),
     _rule("writeOffs", "'a write-off is not what its entry posted'", WRITE_OFFS, entry="entry_id"),
     _rule(

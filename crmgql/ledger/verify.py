@@ -50,10 +50,15 @@ WHERE t.owner_id BETWEEN '{owner}' AND '{to_owner}'
 ORDER BY t.owner_id, t.entry_id, t.n"""
 POSTINGS = f"SELECT t.owner_id, t.entry_id, {COMMON.format('t')}, {chains.posting_columns('t')} FROM public.postings AS t {WITHIN}"
 ITEMS = f"SELECT t.owner_id, t.entry_id, {chains.item_columns('t')} FROM public.open_items AS t {WITHIN}"
-LINKS = """
-SELECT owner_id, lane, seq, encode(digest, 'hex'), encode(hash, 'hex') FROM public.ledger_links
-WHERE owner_id BETWEEN '{first}' AND '{last}' AND (owner_id, lane, seq) > ('{owner}', {lane}, {seq})
+OF_LINKS = """
+FROM public.ledger_links WHERE owner_id BETWEEN '{first}' AND '{last}' AND (owner_id, lane, seq) > ('{owner}', {lane}, {seq})
 ORDER BY owner_id, lane, seq LIMIT {limit}"""
+LINKS = f"SELECT owner_id, lane, seq, encode(digest, 'hex'), encode(hash, 'hex') {OF_LINKS}"
+# The same, a row for each lane: what passes, as nearly all does, is read in a third of the time.
+RUNS = f"""
+SELECT owner_id::text, lane, array_agg(seq) AS seqs, string_agg(digest, '') AS digests, string_agg(hash, '') AS hashes,
+    bool_and(octet_length(digest) = 32 AND octet_length(hash) = 32) AS are_hashes
+FROM (SELECT owner_id, lane, seq, digest, hash {OF_LINKS}) AS link GROUP BY link.owner_id, lane ORDER BY link.owner_id, lane"""
 HEADS = """
 SELECT owner_id, lane, seq, encode(hash, 'hex') FROM public.ledger_heads
 WHERE (owner_id, lane) > ('{owner}', {lane}) AND (owner_id, lane) <= ('{to_owner}', {to_lane}) AND lane >= 0"""
@@ -254,18 +259,22 @@ async def _links(connection: asyncpg.Connection, first: str, last: str, batch: i
     walk = _Walk(found)
     at, done = (first, NO_LANE, -1), (first, NO_LANE)
     while True:
-        sql = LINKS.format(first=first, last=last, owner=at[0], lane=at[1], seq=at[2], limit=batch)
-        rows = await copied(connection, sql)
-        found.links += len(rows)
-        walk.follow(rows)
-        is_end = len(rows) < batch
+        given = {"first": first, "last": last, "owner": at[0], "lane": at[1], "seq": at[2], "limit": batch}
+        runs = await connection.fetch(RUNS.format(**given))
+        if walk.passes(runs):
+            count = sum(len(run["seqs"]) for run in runs)
+        else:
+            rows = await copied(connection, LINKS.format(**given))
+            walk.follow(rows)
+            count = len(rows)
+        found.links += count
+        is_end = count < batch
+        at = (*(walk.lane or at[:2]), walk.seq)
         if is_end:
             walk.end()
         done = await _heads(connection, done, (last, 2**15 - 1) if is_end else walk.before, walk)
         if is_end:
             return
-        owner, lane, seq, _, _ = rows[-1].decode().split("\t")
-        at = (owner, int(lane), int(seq))
 
 
 class _Walk:
@@ -278,6 +287,28 @@ class _Walk:
         self.hash = b""
         self.ends: dict[Lane, tuple[int, bytes]] = {}
         self.before: Lane = (LOWEST, NO_LANE)
+
+    def passes(self, runs: Sequence[asyncpg.Record]) -> bool:
+        """Follows runs of links, each in one lane; where anything is wrong with one of them it stays where it is."""
+        ends: list[tuple[Lane, int, bytes]] = [] if self.lane is None else [(self.lane, self.seq, self.hash)]
+        for run in runs:
+            lane, seqs = (run["owner_id"], run["lane"]), run["seqs"]
+            seq, hash = ends[-1][1:] if ends and ends[-1][0] == lane else (0, b"")
+            hashes = _chained(hash, run["digests"] or b"")
+            are_hashes = run["are_hashes"] and len(hashes) == len(seqs) and b"".join(hashes) == run["hashes"]
+            if not are_hashes or seqs != list(range(seq + 1, seq + 1 + len(seqs))):
+                return False
+            ends.append((lane, seqs[-1], hashes[-1]))
+        for lane, seq, hash in ends:
+            if lane != self.lane:
+                self._enter(lane)
+            self.seq, self.hash = seq, hash
+        return True
+
+    def _enter(self, lane: Lane) -> None:
+        self.end()
+        self.lane, self.seq, self.hash = lane, 0, b""
+        self.found.lanes += 1
 
     def follow(self, rows: Sequence[bytes]) -> None:
         ahead, seq, hash = self._ahead(), self.seq, self.hash
@@ -302,9 +333,7 @@ class _Walk:
         """Into another lane, or over a gap in this one."""
         owner, lane, seq, _, _ = row.decode().split("\t")
         if (owner, int(lane)) != self.lane:
-            self.end()
-            self.lane, self.seq, self.hash = (owner, int(lane)), 0, b""
-            self.found.lanes += 1
+            self._enter((owner, int(lane)))
         if int(seq) != self.seq + 1:
             missing = int(seq) - self.seq - 1
             self._tell(f"{missing} of the chain's links before this one are missing", int(seq))
@@ -319,6 +348,15 @@ class _Walk:
     def _tell(self, what: str, seq: int) -> None:
         assert self.lane is not None
         self.found.tell(Broken(what, *self.lane, seq))
+
+
+def _chained(hash: bytes, digests: bytes) -> list[bytes]:
+    """The hashes of links after one, by the digests of their entries."""
+    hashes = []
+    for at in range(0, len(digests), 32):
+        hash = sha256(hash + digests[at : at + 32]).digest()
+        hashes.append(hash)
+    return hashes
 
 
 async def _heads(connection: asyncpg.Connection, done: Lane, to: Lane, walk: _Walk) -> Lane:

@@ -7,7 +7,18 @@ from typing import Any
 
 from tortoise import fields
 
-from crmgql.models.base import AmountField, Editable, TrigramIndex, amounts, check, index, one_of, origin_unique, unique
+from crmgql.models.base import (
+    AmountField,
+    Editable,
+    TrigramIndex,
+    amounts,
+    check,
+    index,
+    one_of,
+    origin_unique,
+    partial,
+    unique,
+)
 
 
 class CustomerKind(StrEnum):
@@ -20,6 +31,7 @@ class CustomerStatus(StrEnum):
     CUSTOMER = "CUSTOMER"
     DORMANT = "DORMANT"
     CHURNED = "CHURNED"
+    MERGED = "MERGED"
 
 
 class CreditPolicy(StrEnum):
@@ -36,6 +48,8 @@ class Language(StrEnum):
 
 
 class Customer(Editable):
+    """`merged_into`: another customer that turned out to be this one. What this one owes and has goes on to it; history stays here."""
+
     name = fields.CharField(max_length=200)
     kind = fields.CharField(max_length=20, db_default="COMPANY")
     status = fields.CharField(max_length=20, db_default="PROSPECT")
@@ -60,11 +74,16 @@ class Customer(Editable):
     tax_id: Any = fields.CharField(max_length=50, null=True)
     payment_terms: Any = fields.CharField(max_length=200, null=True)
     language: Any = fields.CharField(max_length=2, null=True)
+    timezone: Any = fields.CharField(max_length=60, null=True)
     dunning_stop_reason: Any = fields.CharField(max_length=1000, null=True)
     owner: Any = fields.ForeignKeyField("crm.User", related_name="customers", null=True, on_delete=fields.RESTRICT)
     parent: Any = fields.ForeignKeyField(
         "crm.Customer", related_name="subsidiaries", null=True, on_delete=fields.RESTRICT
     )
+    merged_into: Any = fields.ForeignKeyField(
+        "crm.Customer", related_name="merged", null=True, on_delete=fields.RESTRICT
+    )
+    merge_reason: Any = fields.CharField(max_length=1000, null=True)
     pool: Any = fields.ForeignKeyField("crm.Pool", related_name="customers", null=True, on_delete=fields.RESTRICT)
     protected_until: Any = fields.DatetimeField(null=True)
     reclaim_warned_at: Any = fields.DatetimeField(null=True)
@@ -76,6 +95,8 @@ class Customer(Editable):
             check("customers_kind", one_of("kind", CustomerKind)),
             check("customers_status", one_of("status", CustomerStatus)),
             check("customers_parent_other", "parent_id <> id"),
+            check("customers_merged", "(status = 'MERGED') = (merged_into_id IS NOT NULL)"),
+            check("customers_merged_other", "merged_into_id <> id"),
             check("customers_pooled", "pool_id IS NULL OR owner_id IS NULL"),
             check("customers_employee_count", "employee_count >= 0"),
             check("customers_founded_year", "founded_year BETWEEN 1000 AND 9999"),
@@ -93,6 +114,7 @@ class Customer(Editable):
             index("customers_created", "created_at", "id"),
             index("customers_name", "name", "id"),
             index("customers_parent", "parent_id", "id"),
+            partial("customers_merged_into", "merged_into_id IS NOT NULL", "merged_into_id", "id"),
             index("customers_email", "email", "id"),
             index("customers_pool", "pool_id", "id"),
             index("customers_lower_email", "lower(email)"),

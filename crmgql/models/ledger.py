@@ -292,11 +292,11 @@ class OpenItem(Model, metaclass=Undescribed):
         )
         indexes = [
             index("open_items_customer", "customer_id", "id"),
-            index("open_items_order", "customer_id", "order_id", "id"),
-            index("open_items_payment", "payment_id", "id"),
+            partial("open_items_order", "order_id IS NOT NULL", "customer_id", "order_id", "id"),
+            partial("open_items_payment", "payment_id IS NOT NULL", "payment_id", "id"),
             partial("open_items_suspense", "suspense_id IS NOT NULL", "suspense_id"),
-            index("open_items_invoice", "customer_id", "invoice_id", "id"),
-            index("open_items_credit_note", "customer_id", "credit_note_id", "id"),
+            partial("open_items_invoice", "invoice_id IS NOT NULL", "customer_id", "invoice_id", "id"),
+            partial("open_items_credit_note", "credit_note_id IS NOT NULL", "customer_id", "credit_note_id", "id"),
             partial("open_items_dispute", "dispute_id IS NOT NULL", "customer_id", "dispute_id"),
             partial("open_items_open", "open > 0", "owner_id", "purpose", "currency", "due_on"),
             partial(

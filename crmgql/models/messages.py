@@ -50,10 +50,20 @@ class Notification(Record):
         ]
 
 
+ENCLOSED = (
+    "num_nonnulls(invoice_id, credit_note_id, statement_since) <= CASE WHEN customer_id IS NULL THEN 0 ELSE 1 END"
+)
+STATEMENT = (
+    "num_nonnulls(statement_since, statement_until, statement_currency) IN (0, 3) AND statement_since <= statement_until"
+    " AND (statement_currency IS NULL OR currency_scale(statement_currency) IS NOT NULL)"
+)
+
+
 class EmailMessage(Record):
     """A message to be sent, or that was. It is written with what wanted it; a job sends it.
 
-    The invoice that it is about goes with it as a PDF, which is made when it is sent.
+    The invoice, the credit note or the statement of account (of its customer, for some days, in a currency) that it is about goes with it
+    as a PDF, which is made when it is sent.
     """
 
     to_address = fields.CharField(max_length=254)
@@ -65,6 +75,12 @@ class EmailMessage(Record):
     user: Any = fields.ForeignKeyField("crm.User", related_name=False, null=True, on_delete=fields.RESTRICT)
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name=False, null=True, on_delete=fields.RESTRICT)
     invoice: Any = fields.ForeignKeyField("crm.Invoice", related_name="emails", null=True, on_delete=fields.RESTRICT)
+    credit_note: Any = fields.ForeignKeyField(
+        "crm.CreditNote", related_name="emails", null=True, on_delete=fields.RESTRICT
+    )
+    statement_since: Any = fields.DateField(null=True)
+    statement_until: Any = fields.DateField(null=True)
+    statement_currency: Any = fields.CharField(max_length=3, null=True)
     dedupe_key: Any = fields.CharField(max_length=200, null=True)
     sent_at: Any = fields.DatetimeField(null=True)
 
@@ -74,16 +90,21 @@ class EmailMessage(Record):
             check("email_messages_status", one_of("status", EmailStatus)),
             check("email_messages_sent", "(sent_at IS NOT NULL) = (status = 'SENT')"),
             check("email_messages_body_length", "length(body) <= 100000"),
-            check("email_messages_invoice_customer", "invoice_id IS NULL OR customer_id IS NOT NULL"),
+            check("email_messages_enclosed", ENCLOSED),
+            check("email_messages_statement", STATEMENT),
             unique("email_messages_once", "dedupe_key", where="dedupe_key IS NOT NULL"),
         ]
         composite_keys = (
             CompositeKey("email_messages_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+            CompositeKey(
+                "email_messages_credit_note", ("customer_id", "credit_note_id"), "credit_notes", ("customer_id", "id")
+            ),
         )
         indexes = [
             index("email_messages_lead", "lead_id", "id"),
             index("email_messages_user", "user_id", "id"),
             index("email_messages_customer", "customer_id", "id"),
             index("email_messages_of_invoice", "invoice_id", "id"),
+            index("email_messages_of_credit_note", "credit_note_id", "id"),
             index("email_messages_created", "created_at", "id"),
         ]

@@ -24,6 +24,7 @@ from crmgql.models.base import (
     index,
     one_of,
     origin_unique,
+    partial,
     unique,
 )
 
@@ -90,7 +91,11 @@ class SuspenseReceipt(Editable):
 
 
 class Payment(Editable):
-    """Money that came in, or should. Without an order it is a prepayment. `suspense`: what it was before anybody knew whose it is."""
+    """Money that came in, or should. Without an order it is a prepayment. `suspense`: what it was before anybody knew whose it is.
+
+    `paid_from`: the payment of another customer, such as the parent company, that passed this on. It takes over as much at the same
+    base amount; nothing arrives at the bank.
+    """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="payments", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="payments", null=True, on_delete=fields.RESTRICT)
@@ -107,6 +112,9 @@ class Payment(Editable):
     suspense: Any = fields.ForeignKeyField(
         "crm.SuspenseReceipt", related_name="payments", null=True, on_delete=fields.RESTRICT
     )
+    paid_from: Any = fields.ForeignKeyField(
+        "crm.Payment", related_name="passed_on", null=True, on_delete=fields.RESTRICT
+    )
 
     class Meta:
         table = "payments"
@@ -121,12 +129,17 @@ class Payment(Editable):
             check("payments_status", one_of("status", PaymentStatus)),
             check("payments_received", "status <> 'RECEIVED' OR received_at IS NOT NULL"),
             check("payments_installments", "installments BETWEEN 0 AND 360"),
+            check(
+                "payments_paid_from",
+                "paid_from_id IS NULL OR (status = 'RECEIVED' AND num_nonnulls(suspense_id, provider_reference) = 0)",
+            ),
             *amounts("payments", "amount"),
         ]
         composite_keys = (
             CompositeKey("payments_order_customer", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("payments_invoice_customer", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
             CompositeKey("payments_order_currency", ("order_id", "currency"), "orders", ("id", "currency")),
+            CompositeKey("payments_paid_from_currency", ("paid_from_id", "currency"), "payments", ("id", "currency")),
         )
         statistics = (Dependencies("payments_keys", ("customer_id", "order_id")),)
         indexes = [
@@ -135,6 +148,7 @@ class Payment(Editable):
             index("payments_invoice", "customer_id", "invoice_id", "received_at", "id"),
             index("payments_received", "received_at", "id"),
             index("payments_created", "created_at", "id"),
+            partial("payments_passed_on", "paid_from_id IS NOT NULL", "paid_from_id", "id"),
         ]
 
 
@@ -145,17 +159,23 @@ ONE_CURRENCY = "currency <> paid_currency OR (amount = paid_amount AND num_nonnu
 
 
 class Allocation(Record):
-    """A part of a payment, or of a credit note's credit, that settles a part of an order or an invoice. It is never changed:
-    undoing it is another row with the same figures, whose entry reverses that of the row that it undoes.
+    """A part of a payment, or of a credit note's credit, that settles a part of an order, an invoice or a lost dispute. It is never
+    changed: undoing it is another row with the same figures, whose entry reverses that of the row that it undoes.
 
-    `amount` is in the order's or invoice's currency, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
-    are the exchange rates of the two; without them the base currency's own, or the two amounts were given.
+    `amount` is in the currency of what is owed, `paid_amount` in the payment's. Where these differ, `rate_id` and `paid_rate_id`
+    are the exchange rates of the two; without them the base currency's own, or the two amounts were given. An imported one is of a
+    `source`; where it is of several items, the first of them has its `external_id`.
+
+    What was taken over from a merged customer names no document: those are the merged one's, as the item's entry says.
     """
 
     customer: Any = fields.ForeignKeyField("crm.Customer", related_name="allocations", on_delete=fields.RESTRICT)
     order: Any = fields.ForeignKeyField("crm.Order", related_name="allocations", null=True, on_delete=fields.RESTRICT)
     invoice: Any = fields.ForeignKeyField(
         "crm.Invoice", related_name="allocations", null=True, on_delete=fields.RESTRICT
+    )
+    dispute: Any = fields.ForeignKeyField(
+        "crm.Dispute", related_name="allocations", null=True, on_delete=fields.RESTRICT
     )
     payment: Any = fields.ForeignKeyField(
         "crm.Payment", related_name="allocations", null=True, on_delete=fields.RESTRICT
@@ -176,14 +196,16 @@ class Allocation(Record):
     paid_rate_id: Any = fields.UUIDField(null=True)
     allocated_on = fields.DateField()
     entry_id = fields.UUIDField()
+    source: Any = fields.CharField(max_length=50, null=True)
+    external_id: Any = fields.CharField(max_length=200, null=True)
 
     class Meta:
         table = "allocations"
         constraints = [
+            origin_unique("allocations"),
             check("allocations_amount_positive", "amount > 0 AND paid_amount > 0"),
             check("allocations_paid", ONE_CURRENCY),
-            check("allocations_owed", "num_nonnulls(order_id, invoice_id) > 0"),
-            check("allocations_source", "num_nonnulls(payment_id, credit_note_id) = 1"),
+            check("allocations_source", "num_nonnulls(payment_id, credit_note_id) <= 1"),
             unique("allocations_entry_once", "customer_id", "entry_id"),
             unique("allocations_customer_id", "customer_id", "id"),
             unique("allocations_undone_once", "customer_id", "undoes_id"),
@@ -194,6 +216,7 @@ class Allocation(Record):
         composite_keys = (
             CompositeKey("allocations_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("allocations_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+            CompositeKey("allocations_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
                 "allocations_credit_note", ("customer_id", "credit_note_id"), "credit_notes", ("customer_id", "id")
             ),
@@ -215,6 +238,7 @@ class Allocation(Record):
             index("allocations_by_payment", "customer_id", "payment_id", "id"),
             index("allocations_by_invoice", "customer_id", "invoice_id", "id"),
             index("allocations_by_credit_note", "customer_id", "credit_note_id", "id"),
+            index("allocations_by_dispute", "customer_id", "dispute_id", "id"),
             index("allocations_created", "created_at", "id"),
         ]
 
@@ -231,8 +255,8 @@ WRITTEN_OFF = ("item_id", "currency", "amount", "account")
 
 
 class WriteOff(Record):
-    """A part of an order or an invoice that nobody asks for any more. It is never changed: undoing it is another row with the same figures,
-    whose entry reverses that of the row that it undoes.
+    """A part of an order, an invoice or a lost dispute that nobody asks for any more. It is never changed: undoing it is another row with
+    the same figures, whose entry reverses that of the row that it undoes.
 
     `allocation`: the one that it completes, with which it is undone. The reason goes when the customer is erased.
     """
@@ -241,6 +265,9 @@ class WriteOff(Record):
     order: Any = fields.ForeignKeyField("crm.Order", related_name="write_offs", null=True, on_delete=fields.RESTRICT)
     invoice: Any = fields.ForeignKeyField(
         "crm.Invoice", related_name="write_offs", null=True, on_delete=fields.RESTRICT
+    )
+    dispute: Any = fields.ForeignKeyField(
+        "crm.Dispute", related_name="write_offs", null=True, on_delete=fields.RESTRICT
     )
     allocation: Any = fields.ForeignKeyField(
         "crm.Allocation", related_name="write_offs", null=True, on_delete=fields.RESTRICT
@@ -258,7 +285,6 @@ class WriteOff(Record):
         table = "write_offs"
         constraints = [
             check("write_offs_amount_positive", "amount > 0"),
-            check("write_offs_owed", "num_nonnulls(order_id, invoice_id) > 0"),
             check("write_offs_account", one_of("account", WriteOffAccount)),
             unique("write_offs_entry_once", "customer_id", "entry_id"),
             unique("write_offs_undone_once", "customer_id", "undoes_id"),
@@ -268,6 +294,7 @@ class WriteOff(Record):
         composite_keys = (
             CompositeKey("write_offs_order", ("customer_id", "order_id"), "orders", ("customer_id", "id")),
             CompositeKey("write_offs_invoice", ("customer_id", "invoice_id"), "invoices", ("customer_id", "id")),
+            CompositeKey("write_offs_dispute", ("customer_id", "dispute_id"), "disputes", ("customer_id", "id")),
             CompositeKey(
                 "write_offs_allocation", ("customer_id", "allocation_id"), "allocations", ("customer_id", "id")
             ),
@@ -283,6 +310,7 @@ class WriteOff(Record):
         indexes = [
             index("write_offs_by_order", "customer_id", "order_id", "id"),
             index("write_offs_by_invoice", "customer_id", "invoice_id", "id"),
+            index("write_offs_by_dispute", "customer_id", "dispute_id", "id"),
             index("write_offs_by_allocation", "customer_id", "allocation_id"),
             index("write_offs_created", "created_at", "id"),
         ]
@@ -342,4 +370,37 @@ class StandingMove(Model, metaclass=Undescribed):
 
     class Meta:
         table = "standing_moves"
-        primary_key = ("customer_id", "transaction_id", "id")
+        primary_key = ("transaction_id", "customer_id", "id")
+
+
+class CommitCheck(Model, metaclass=Undescribed):
+    """What a statement of a transaction that still runs wrote and the commit looks at, once for all notes of a kind; there is none after it.
+
+    `source`: the constraint in whose name it is refused. `is_first`: the note whose deferred trigger takes all of them.
+    """
+
+    transaction_id = TransactionIdField(primary_key=True, db_default=SqlDefault("pg_current_xact_id()"))
+    kind = fields.CharField(max_length=20)
+    id = fields.UUIDField(db_default=UUIDV7)
+    source = fields.CharField(max_length=63)
+    is_first = fields.BooleanField()
+    customer_ids: Any = UuidArrayField()
+    subject_ids: Any = UuidArrayField()
+
+    class Meta:
+        table = "commit_checks"
+        primary_key = ("transaction_id", "id")
+
+
+class TransferMove(Model, metaclass=Undescribed):
+    """What a transaction that still runs moved between owners: at the commit it has to be nothing, in each currency, and goes."""
+
+    transaction_id = TransactionIdField(primary_key=True, db_default=SqlDefault("pg_current_xact_id()"))
+    id = fields.UUIDField(db_default=UUIDV7)
+    currency = fields.CharField(max_length=3)
+    amount = AmountField()
+    base_amount = AmountField()
+
+    class Meta:
+        table = "transfer_moves"
+        primary_key = ("transaction_id", "id")

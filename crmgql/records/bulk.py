@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 import orjson
@@ -72,6 +72,9 @@ class Writer:
 
     returned: tuple[str, ...] = ()
     """Columns that events need besides those that are written."""
+
+    reasons: ClassVar[Mapping[str, tuple[tuple[str, ...], str]]] = {}
+    """By constraint, of other tables too: the columns at fault and what is wrong with them."""
 
     stage_index: str | None = None
     """A column of the stage that the statement looks rows up by."""
@@ -269,8 +272,11 @@ class Writer:
     def _explained(self, error: Exception) -> tuple[tuple[str, ...], str]:
         """The columns at fault, as far as they are known, and the reason."""
         if not isinstance(error, asyncpg.PostgresError):
-            return (), str(error)
+            field = getattr(error, "field", None)
+            return tuple(name for name in upserts.fields_by_column(self.model) if api_name(name) == field), str(error)
         name, detail = str(error.constraint_name or ""), str(error.detail or "")
+        if name in self.reasons:
+            return self.reasons[name]
         rules = {str(rule.name): str(rule.check) for rule in _constraints(self.model)}
         if isinstance(error, asyncpg.CheckViolationError) and (rule := rules.get(name)):
             return tuple(re.findall(r"\w+", rule)), f"breaks the rule {name}: {rule}"

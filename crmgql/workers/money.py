@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 
 from crmgql.domain.jobs import endings, kinds
-from crmgql.domain.money import plan_alerts, reconciliation, reminding, standings
+from crmgql.domain.money import handing_over, plan_alerts, reconciliation, reminding, standings
 from crmgql.domain.money.banking import matches
 from crmgql.domain.money.hooks import events, following
 from crmgql.domain.sales import deferrals
@@ -37,6 +37,16 @@ async def ledger_anchor(run: Run, arguments: kinds.Nothing) -> Result:
             log.info("books are anchored", anchor=last, chains=anchor.heads)
         if anchor is None or anchor.heads < anchors.MOST:
             return {"heads": run.done, "anchor": last}
+
+
+@long_handler(kinds.CUSTOMERS_HAND_OVER)
+async def customers_hand_over(run: Run, arguments: kinds.Nothing) -> Result:
+    while True:
+        async with run.step() as act:
+            went = await handing_over.hand_over_next(act)
+            run.progress(done=run.done + went)
+        if not went:
+            return {"items": run.done}
 
 
 @long_handler(kinds.RECEIVABLES_DUE)

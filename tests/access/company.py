@@ -152,6 +152,7 @@ def rows() -> dict[str, list[Row]]:
     _contracts(made)
     _payments(made, dice)
     _suspense(made)
+    _passed_on(made)
     _allocations(made)
     _write_offs(made)
     _refunds(made)
@@ -236,11 +237,15 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
     for number, (name, owner) in enumerate(zip(NAMES, OWNERS, strict=True), 1):
         currency = CURRENCIES[number % 4]
         parent = dice.below(len(NAMES)) + 1
+        kind, status = dice.pick(("COMPANY", "PERSON")), dice.pick(("PROSPECT", "CUSTOMER", "DORMANT", "CHURNED"))
+        merged = number - 3 if number % 7 == 0 else None
         made["customers"].append(
             {
                 "name": name,
-                "kind": dice.pick(("COMPANY", "PERSON")),
-                "status": dice.pick(("PROSPECT", "CUSTOMER", "DORMANT", "CHURNED")),
+                "kind": kind,
+                "status": "MERGED" if merged else status,
+                "merged_into_id": key("customers", merged),
+                "merge_reason": "Twice" if merged else None,
                 "email": f"{dice.pick('abc')}@shop.example" if number % 3 else None,
                 "phone": f"+49 {number % 3}" if number % 2 else None,
                 "industry": ("retail", "100%_wool", None)[number % 3],
@@ -256,6 +261,7 @@ def _customers(made: dict[str, list[Row]], dice: Dice) -> None:
                 "credit_policy": "WARN" if number % 6 == 0 else "NONE",
                 "notes": dice.maybe("secret of the owner"),
                 "language": (None, "EN", "ZH")[number % 3],
+                "timezone": (None, "Asia/Tokyo")[number % 2],
                 "dunning_stop_reason": "Quarrel" if number % 4 == 0 else None,
                 "owner_id": key("users", owner),
                 "parent_id": key("customers", parent) if parent != number and number % 2 else None,
@@ -457,6 +463,17 @@ def _suspense(made: dict[str, list[Row]]) -> None:
         )
 
 
+def _passed_on(made: dict[str, list[Row]]) -> None:
+    """Some payments took over what the last one of another customer in the same currency gave."""
+    last: dict[str, Row] = {}
+    for number, payment in enumerate(made["payments"], 1):
+        before = last.get(payment["currency"])
+        fits = payment["status"] == "RECEIVED" and payment["provider"] is None and payment["suspense_id"] is None
+        is_another = before is not None and before["customer_id"] != payment["customer_id"]
+        payment["paid_from_id"] = before["key"] if before and fits and is_another else None
+        last[payment["currency"]] = {"customer_id": payment["customer_id"], "key": key("payments", number)}
+
+
 def _allocations(made: dict[str, list[Row]]) -> None:
     """Each third payment settles two parts of an order; the second part is undone again. Each fifth settles another order, too,
     and each tenth of these does so no more."""
@@ -548,7 +565,7 @@ def _refunds(made: dict[str, list[Row]]) -> None:
 
 
 def _disputes(made: dict[str, list[Row]]) -> None:
-    """Each seventh payment is disputed, some at a fee."""
+    """Each seventh payment is disputed, some at a fee; what some allocations settle and write-offs are of is a dispute's, too."""
     for number, payment in enumerate(made["payments"], 1):
         if number % 7:
             continue
@@ -567,6 +584,9 @@ def _disputes(made: dict[str, list[Row]]) -> None:
                 "ended_at": None if status == "OPEN" else moment(number + 1),
             }
         )
+    for number, each in enumerate([*made["allocations"], *made["write_offs"]]):
+        own = [at for at, one in enumerate(made["disputes"], 1) if one["customer_id"] == each["customer_id"]]
+        each["dispute_id"] = key("disputes", own[0]) if own and number % 3 == 0 else None
 
 
 def _talk(made: dict[str, list[Row]], dice: Dice) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from tests.access.dice import Row, key, moment
 
@@ -14,8 +15,7 @@ PURPOSES = ("RECEIVABLE", "REVENUE", "TAX", "BANK", "UNEARNED")
 def fill(made: dict[str, list[Row]]) -> None:
     for number in range(1, ENTRIES + 1):
         customer = None if number % 9 == 0 else key("customers", (number - 1) % 18 + 1)
-        order = made["orders"][number - 1]
-        orders = number % 4 != 3
+        record, source = _source(made, number, customer)
         phase = {11: "PENDING", 12: "VOIDED", 13: "PENDING", 14: "POSTED"}.get(number, "POSTED")
         made["ledger_entries"].append(
             {
@@ -28,8 +28,8 @@ def fill(made: dict[str, list[Row]]) -> None:
                 "resolves_id": key("ledger_entries", number - 1) if number in (12, 14) else None,
                 "key": f"entry {number}",
                 "request_hash": f"{number:064x}",
-                "source_type": "Order" if orders else "Import",
-                "source_id": key("orders", number) if orders else order["customer_id"],
+                "source_type": record,
+                "source_id": source,
                 "actor_id": key("users", (5, 2, None)[number % 3]),
                 "effective_on": date(2026, 1, 1 + number % 20),
                 "recorded_at": moment(number),
@@ -49,6 +49,16 @@ def fill(made: dict[str, list[Row]]) -> None:
             }
         )
     _reconciliation(made)
+
+
+def _source(made: dict[str, list[Row]], number: int, customer: Any) -> tuple[str, Any]:
+    """What an entry is about: of its customer where that has such a record, else of another one."""
+    record = ("Invoice", "Payment", "Order", "Import", "Order", "Payment", "Order", "Import")[number % 8]
+    if record == "Import":
+        return record, made["orders"][number - 1]["customer_id"]
+    table = f"{record.lower()}s"
+    own = [at for at, each in enumerate(made[table], 1) if each["customer_id"] == customer]
+    return record, key(table, own[number % len(own)] if own else number)
 
 
 def postings(entry: Row) -> list[Row]:

@@ -227,6 +227,9 @@ def _told(made: dict[str, list[Row]], dice: Dice) -> None:
         status = ("SENT", "PENDING", "FAILED", "SKIPPED")[number % 4]
         to_lead, to_user = number % 3 == 0, number % 3 == 1
         is_billed, invoice = number % 6 == 2, number % len(made["invoices"])
+        customer = made["invoices"][invoice]["customer_id"]
+        notes = [at for at, each in enumerate(made["credit_notes"], 1) if each["customer_id"] == customer]
+        noted, told = is_billed and number % 12 == 8 and bool(notes), is_billed and number % 18 == 14
         made["email_messages"].append(
             {
                 "to_address": f"{number}@shop.example",
@@ -237,8 +240,12 @@ def _told(made: dict[str, list[Row]], dice: Dice) -> None:
                 "sent_at": moment(number) if status == "SENT" else None,
                 "lead_id": key("leads", dice.below(48) + 1) if to_lead else None,
                 "user_id": key("users", PEOPLE[number % len(PEOPLE)]) if to_user else None,
-                "customer_id": made["invoices"][invoice]["customer_id"] if is_billed else None,
-                "invoice_id": key("invoices", invoice + 1) if is_billed else None,
+                "customer_id": customer if is_billed else None,
+                "invoice_id": key("invoices", invoice + 1) if is_billed and not noted and not told else None,
+                "credit_note_id": key("credit_notes", notes[0]) if noted and not told else None,
+                "statement_since": date(2026, 1, 1) if told else None,
+                "statement_until": date(2026, 1, 31) if told else None,
+                "statement_currency": "EUR" if told else None,
             }
         )
 

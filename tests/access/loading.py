@@ -14,7 +14,10 @@ from tests.access.company import rows
 from tests.access.dice import Row
 from tests.access.values import DOCUMENT
 
-LATER = (("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id"), ("email_messages", "invoice_id"))
+LATER = (
+    *(("users", "team_id"), ("customers", "parent_id"), ("leads", "routing_id")),
+    *(("email_messages", "invoice_id"), ("email_messages", "credit_note_id")),
+)
 """Foreign keys to rows that come later."""
 
 POSTED = (
@@ -53,8 +56,9 @@ async def load(connection: asyncpg.Connection) -> None:
             await connection.execute(f"DELETE FROM {table}")
             await _insert(connection, table, made[table])
         for row in made["payments"]:
-            given = (row["invoice_id"], row["suspense_id"], row["id"])
-            await connection.execute("UPDATE payments SET invoice_id = $1, suspense_id = $2 WHERE id = $3", *given)
+            given = (row["invoice_id"], row["suspense_id"], row["paid_from_id"], row["id"])
+            later = "UPDATE payments SET invoice_id = $1, suspense_id = $2, paid_from_id = $3 WHERE id = $4"
+            await connection.execute(later, *given)
         await connection.execute("DELETE FROM postings; DELETE FROM ledger_entries")
         entries = made["ledger_entries"]
         plain = [{name: each[name] for name in each if name != "created_at"} for each in entries]
@@ -68,7 +72,7 @@ async def load(connection: asyncpg.Connection) -> None:
 
 async def _insert(connection: asyncpg.Connection, table: str, listed: list[Row]) -> None:
     for row in listed:
-        later = (*LATER, ("payments", "invoice_id"), ("payments", "suspense_id"))
+        later = (*LATER, ("payments", "invoice_id"), ("payments", "suspense_id"), ("payments", "paid_from_id"))
         given = {name: value for name, value in row.items() if (table, name) not in later}
         names = ", ".join(given)
         places = ", ".join(f"${index}" for index in range(1, len(given) + 1))

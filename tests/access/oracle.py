@@ -361,6 +361,20 @@ def _between(rows: dict[str, list[Row]]) -> dict[str, dict[Any, list[Any]]]:
     for order, payment in sorted(pairs):
         found["of an order"][payment].append(order)
         found["of a payment"][order].append(payment)
+    return found | _entries(rows)
+
+
+def _entries(rows: dict[str, list[Row]]) -> dict[str, dict[Any, list[Any]]]:
+    """The parents of entries of the books that are an order's, a payment's or an invoice's, and of the same customer. None of the
+    company's postings names an item."""
+    found: dict[str, dict[Any, list[Any]]] = {}
+    for kind, table in (("Order", "orders"), ("Payment", "payments"), ("Invoice", "invoices")):
+        parents = found[f"entries of {kind}"] = defaultdict(list)
+        customers = {row["id"]: row["customer_id"] for row in rows[table]}
+        for entry in rows["ledger_entries"]:
+            owner = customers.get(entry["source_id"])
+            if entry["source_type"] == kind and owner is not None and owner == entry["customer_id"]:
+                parents[entry["id"]].append(entry["source_id"])
     return found
 
 

@@ -64,6 +64,7 @@ class Writer:
     seen: Oracle
     dice: Random
     budget: int = 45
+    subjects: int = 0
     aliases: int = 0
     names: int = 0
     variables: dict[str, tuple[str, Any]] = field(default_factory=dict)
@@ -201,7 +202,9 @@ class Writer:
         if target in DETAILS:
             return f"{self.alias()}: {name} {DETAILS[target]}"
         if target == "Node":
-            self.budget -= 12  # a relation to each type there is, of which a query has only so many
+            if self.subjects:  # it is a relation to each type there is, of which a query has only so many
+                return None
+            self.subjects += 1
             return f"{self.alias()}: {name} {{ __typename id ... on Order {{ number }} }}"
         if not is_relation(made):
             return f"{self.alias()}: {name}" if name in self.clashing or self.chance(20) else name

@@ -19,7 +19,7 @@
 - Entries of the books and what accounts are called are for finance and administrators; so are payouts and what reconciliation finds.
 - Erasures are for administrators.
 - Events are for administrators and integrations, the audit trail for administrators and finance: as far as they see
-  what happened there, and with a key only of the nouns that it was made for. API keys are for administrators. Users, teams and products are for everybody who has a role at all.
+  what happened there, each column of it in the trail's case, and with a key only of the nouns that it was made for. API keys are for administrators. Users, teams and products are for everybody who has a role at all.
 - The company, exchange rates, pipelines, stages, key actions, calendars, score rules and campaigns are for everybody who has a role; what a campaign
   costs, and the revenue it brought, is for administrators, finance, managers and marketing. Figures of a campaign count
   the leads and deals that one sees; finance counts all leads without seeing any. What a lead cost is not told to
@@ -202,6 +202,15 @@ FIGURES = {
     "returnOnSpend": (COUNT_ALL_LEADS_AND_SEE_COSTS, ("Lead", "Opportunity")),
 }
 """What a campaign came to: the roles that are told, and what an API key must be for."""
+HIDDEN_COLUMNS = {
+    "User": ("salary",),
+    "Product": ("cost",),
+    "OrderLine": ("unitCost",),
+    "Customer": ("dunningStopReason",),
+    "Campaign": ("budget", "spend"),
+    "AssignmentDecision": ("candidates",),
+}
+"""What is a column of a type and not for everybody who sees its rows."""
 COSTS = {("Product", "cost"), ("Product", "margin"), ("OrderLine", "unitCost"), ("Order", "cost"), ("Order", "margin")}
 
 
@@ -269,6 +278,11 @@ class Sight:
         if kind == "import":
             return True
         return any(self.sees(kind, each) for each in self.rows[TABLE_OF[kind]] if each["id"] == row["subject_id"])
+
+    def _whole(self, row: Row) -> bool:
+        """Whether one may read each column of what an audit entry is about: it says what any of them held."""
+        kind = row["subject_type"]
+        return all(self.may_filter(kind, field) for field in HIDDEN_COLUMNS.get(kind, ()))
 
     def _by_id(self, table: str, id: UUID | None) -> Row | None:
         return self._all[table].get(id)
@@ -363,7 +377,7 @@ class Sight:
             "AccountCode": lambda row: bool(roles & {"ADMIN", "FINANCE"}),
             "Erasure": lambda row: "ADMIN" in roles,
             "Event": lambda row: bool(roles) and self._subject(row),
-            "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row),
+            "AuditEntry": lambda row: bool(roles & {"ADMIN", "FINANCE"}) and self._subject(row) and self._whole(row),
             "SuspenseReceipt": lambda row: bool(roles & {"ADMIN", "FINANCE", "INTEGRATION"}),
             "ApiKey": lambda row: "ADMIN" in roles,
             "Schedule": lambda row: "ADMIN" in roles,

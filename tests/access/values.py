@@ -33,6 +33,7 @@ COMPUTED = {
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
+    ("Dispute", "outstanding"),
     ("Payment", "unallocated"),
     ("Payment", "refunded"),
     *(("Campaign", name) for name in ("leadCount", "qualifiedCount", "convertedCount", "conversionRate", "wonCount")),
@@ -249,6 +250,8 @@ class Values:
             return self.commission(field, row)
         if kind == "ContractPayment":
             return money(self.planned(field, row), row["currency"])
+        if kind == "Dispute":
+            return money(Decimal(0), row["currency"])  # the books know nothing of the company's disputes
         if kind in ("Invoice", "Instalment", "CreditNote"):
             return money(self.document(field, row), row["currency"])
         if kind == "Payment":

@@ -31,6 +31,7 @@ BANK = (
     *("bank_suggestions_pkey", "bank_suggestions_n"),
 )
 REFUSED = {
+    "allocations_origin": ORIGIN,
     "commissions_origin": ORIGIN,
     "commission_splits_pkey": KEY,
     "commission_shares_pkey": KEY,

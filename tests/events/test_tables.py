@@ -276,9 +276,10 @@ PLAIN = {
     "Contact": set(),
     "Contract": {"number"},
     "CreditNote": {"number", "series", "issuer_name", "issuer_address", "issuer_tax_id"},
-    "Customer": {"industry", "segment", "region", "country", "credit_policy", "payment_terms", "language"},
+    "Customer": {"industry", "segment", "region", "country", "credit_policy", "payment_terms", "language", "timezone"},
     "Dispute": {"provider", "provider_reference"},
     "DunningLevel": {"subject", "body", "subject_zh", "body_zh"},
+    "EmailMessage": {"statement_currency"},
     "Erasure": {"reason"},
     "EventSubscription": {
         *("name", "scopes", "document_hash", "kinds", "fields", "filter", "read_as", "cursor", "lease_by", "pulled"),

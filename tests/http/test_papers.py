@@ -113,6 +113,35 @@ async def test_what_is_no_document_is_refused(
     assert code(await door.get(path(invoice), method="POST")) == (405, "METHOD_NOT_ALLOWED")
 
 
+async def test_statements_are_fetched_by_their_days(door: Door, crm: db.Database, database: asyncpg.Connection) -> None:
+    customer = await add_customer(database, "Ajax")
+    await confirmed(crm, customer, "80.00")
+    own = f"/statements/{api_id('Customer', customer)}.pdf"
+    found = await door.get(f"{own}?since=2026-01-01&until=2026-12-31&currency=USD")
+    assert (found.status_code, found.content[:4]) == (200, b"%PDF")
+    assert found.headers["content-disposition"] == "inline; filename*=UTF-8''Ajax-2026-12-31.pdf"
+    for query, says in (
+        ("", "since"),
+        ("?since=2026-13-01", "since"),
+        ("?since=2026-01-01&until=yesterday", "until"),
+        ("?since=2026-01-01&currency=money", "currency"),
+        ("?since=2026-01-01&since=2026-01-02", "once"),
+        ("?since=2026-01-01&depth=9", "parameters"),
+        ("?since=%ff", "UTF-8"),
+        ("?since=2026-02-01&until=2026-01-01", "begins"),
+    ):
+        refused = await door.get(own + query)
+        assert refused.status_code == 400, query
+        assert says in refused.json()["errors"][0]["message"], query
+    assert code(await door.get("/statements/cus_1.pdf?since=2026-01-01")) == (404, "NOT_FOUND")
+    for role, answer in (
+        ("SELLER", (404, "NOT_FOUND")),
+        ("MARKETER", (403, "FORBIDDEN")),
+        ("FINANCE customers:read", (403, "FORBIDDEN")),
+    ):
+        assert code(await door.get(f"{own}?since=2026-01-01", role)) == answer, role
+
+
 async def test_the_loop_goes_on_and_nobody_waits_behind_too_many(
     door: Door, invoice: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,8 @@ STEPS = {
     "order_lines": 'order = { template = "{id}", by = "number" }\nposition = "{n}"\ndescription = "L"\nunit_price_amount = 7',
     "invoices": 'customer = "{id}"\nnumber = "R-1"\nsubtotal_amount = 7\nissued_on = 2026-01-01\ndue_on = 2026-01-31',
     "payments": 'order = "{id}"\namount = 7\nmethod = "CASH"\nreceived_at = 2026-01-02',
+    "credit_notes": 'invoice = { template = "R-1", by = "number" }\nnumber = "CN-1"\nreason = "Broken"\nnet_amount = 2\nissued_on = 2026-01-02',
+    "allocations": 'payment = "{id}"\ninvoice = "{id}"\namount = 3',
     "commissions": 'payment = "{id}"\nseller = { template = "U", by = "name" }\nbase_amount = 7\nrate = "0.05"\namount = "0.35"\n'
     'earned_at = "2026-01-02"',
     "fx_rates": 'currency = "NOK"\neffective_on = 2026-01-01\nrate = "1.25"',
@@ -42,6 +44,8 @@ EVENTS = [
     "order.linesSet",
     "invoice.issued",
     "payment.received",
+    "creditNote.issued",
+    "allocation.made",
     "commission.recorded",
     "rate.set",
     "interaction.logged",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -178,3 +179,67 @@ async def test_whoever_writes_an_entry_keeps_the_same_books(books: asyncpg.Conne
     assert await books.fetchval("SELECT sum(debit) FROM balances WHERE purpose = 'BANK'") == 1
     assert await books.fetchval("SELECT seq FROM ledger_heads") == 2
     assert await books.fetchval("SELECT count(*) FROM ledger_links") == 2
+
+
+UNPAID = """
+INSERT INTO payments (customer_id, amount, currency, method, status, received_at)
+SELECT id, 5.00, 'USD', 'CASH', 'RECEIVED', now() FROM customers LIMIT 1"""
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "evasion",
+    [
+        "DELETE FROM commit_checks",
+        "UPDATE commit_checks SET subject_ids = '{}'",
+        "TRUNCATE commit_checks",
+        "INSERT INTO commit_checks (kind, source, is_first, customer_ids, subject_ids) VALUES ('payments', '', false, '{}', '{}')",
+    ],
+)
+async def test_what_the_commit_looks_at_is_not_taken_away(books: asyncpg.Connection, role: str, evasion: str) -> None:
+    """A payment without its posting, in a transaction that then goes for the note of it."""
+    await take(books, role)
+    with pytest.raises((*REFUSED, asyncpg.ObjectInUseError)):
+        async with books.transaction():
+            await books.execute(UNPAID)
+            await books.execute(evasion)
+    with pytest.raises(asyncpg.CheckViolationError, match="of it is in the books"):
+        async with books.transaction():
+            await books.execute(UNPAID)
+            await books.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    assert await books.fetchval("SELECT count(*) FROM payments") == 0
+
+
+async def test_what_is_written_after_a_look_is_looked_at_too(books: asyncpg.Connection) -> None:
+    """Having all looked at early takes away nothing of what comes later."""
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with books.transaction():
+            await books.execute("UPDATE customers SET name = 'Other'")
+            await books.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            await books.execute("SET CONSTRAINTS ALL DEFERRED")
+            await books.execute(UNPAID)
+
+
+@pytest.mark.parametrize("look", ["SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL IMMEDIATE"])
+async def test_what_a_savepoint_takes_back_is_looked_at_all_the_same(books: asyncpg.Connection, look: str) -> None:
+    """Neither a first note that is rolled back nor a look that is rolled back with its outcome leaves something unseen."""
+    with pytest.raises(asyncpg.CheckViolationError, match="of it is in the books"):
+        async with books.transaction():
+            await books.execute("SAVEPOINT before")
+            await books.execute(UNPAID)
+            with contextlib.suppress(asyncpg.CheckViolationError):
+                await books.execute(look)
+            await books.execute("ROLLBACK TO SAVEPOINT before")
+            await books.execute(UNPAID)
+    assert await books.fetchval("SELECT count(*) FROM payments") == 0
+
+
+async def test_a_look_that_fails_does_not_make_up_for_the_commit_s(books: asyncpg.Connection) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="of it is in the books"):
+        async with books.transaction():
+            await books.execute(UNPAID)
+            await books.execute("SAVEPOINT before")
+            with pytest.raises(asyncpg.CheckViolationError):
+                await books.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            await books.execute("ROLLBACK TO SAVEPOINT before")
+    assert await books.fetchval("SELECT count(*) FROM payments") == 0

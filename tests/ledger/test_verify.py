@@ -267,6 +267,23 @@ async def test_rows_that_change_places_are_found(crm: db.Database, database: asy
     assert sum("is not what the chain says" in each for each in told) == 2
 
 
+async def test_a_digest_and_a_hash_keep_their_lengths(crm: db.Database, database: asyncpg.Connection) -> None:
+    """Links are compared one behind the other: what one of them has too much of and another too little is found all the same."""
+    made = await books.keep(crm, database)
+    chain = f"owner_id = '{made.customer}' AND lane = 0"
+    longer = "substr(digest, 1, 31)", "digest || '\\x00'"
+    for column in ("digest", "hash"):
+        async with tampering(database):
+            for seq, value in enumerate(longer, start=1):
+                change = value.replace("digest", column)
+                await database.execute(f"UPDATE ledger_links SET {column} = {change} WHERE {chain} AND seq = {seq}")
+            assert any("lane 0 seq 1" in each for each in await broken(database))
+    async with tampering(database):
+        await database.execute("ALTER TABLE ledger_links DROP CONSTRAINT ledger_links_pkey CASCADE")
+        await database.execute(f"UPDATE ledger_links SET seq = 1 WHERE {chain} AND seq = 2")
+        assert any("lane 0 seq 1" in each for each in await broken(database))
+
+
 async def test_an_item_that_is_given_another_document_is_found(
     crm: db.Database, database: asyncpg.Connection, customer: UUID
 ) -> None:

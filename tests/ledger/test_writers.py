@@ -110,3 +110,26 @@ async def test_the_same_from_many_is_posted_once(
     assert await database.fetchval("SELECT count(*) FROM ledger_entries") == 1
     async with database.transaction():
         assert (await verify.check(database)).is_whole
+
+
+async def test_writers_over_the_same_customers_wait_and_never_collide(
+    busy: db.Database, database: asyncpg.Connection
+) -> None:
+    """What a commit counts it locks in one order, whatever the order in which it was written."""
+    customers = [await add_customer(database, f"Shop {n}") for n in range(10)]
+
+    async def write(number: int) -> None:
+        chance = random.Random(number)
+        for turn in range(4):
+            async with acting(busy) as act:
+                for half in range(2):
+                    shuffled = chance.sample(customers, len(customers))
+                    await book.post(
+                        act, [sale(each, receivable(), "1.00", key=f"{number} {turn} {half}") for each in shuffled[:7]]
+                    )
+
+    await asyncio.gather(*(write(number) for number in range(WRITERS)))
+    entries = WRITERS * 4 * 2 * 7
+    assert await database.fetchval("SELECT sum(outstanding) FROM customer_standings") == entries
+    assert await database.fetchval("SELECT count(*) FROM ledger_entries") == entries
+    assert await database.fetchval("SELECT count(*) FROM commit_checks") == 0

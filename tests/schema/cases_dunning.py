@@ -42,6 +42,17 @@ async def invoice_send(world: World, role: str) -> dict[str, Any]:
     return {"id": await issued(world), "to": "ann@example.com"}
 
 
+@case("creditNoteSend", BOOKS)
+async def credit_note_send(world: World, role: str) -> dict[str, Any]:
+    note = await world.do("creditNoteIssue", invoiceId=await issued(world), reason="Broken")
+    return {"id": note.done["id"], "to": "ann@example.com"}
+
+
+@case("customerStatementSend", BOOKS)
+async def customer_statement_send(world: World, role: str) -> dict[str, Any]:
+    return {"id": await world.customer(), "since": "2026-01-01", "to": "ann@example.com"}
+
+
 @case("dunningLevelCreate", BOOKS)
 async def dunning_level_create(world: World, role: str) -> dict[str, Any]:
     n = await world.database.fetchval("SELECT coalesce(max(level), 0) + 1 FROM dunning_levels")

@@ -37,6 +37,8 @@ ELSEWHERE = {
     "gap.recorded": "events/test_tables.py",
     "import.finished": "imports/test_engine.py",
     "invoice.sent": "domain/money/test_mailing.py",
+    "creditNote.sent": "domain/money/test_mailing.py",
+    "customer.statementSent": "domain/money/test_mailing.py",
     "lead.duplicateFound": "domain/leads/test_duplicates.py",
     "lead.unassigned": "schema/people/test_departures.py",
     "login.throttled": "domain/people/test_session_events.py",

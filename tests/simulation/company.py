@@ -65,10 +65,11 @@ class Company:
     asked: int = 0
 
     async def found(self, seed: int) -> Company:
-        """Two customers of its own, and a product for each rule of recognition; days are open, and rates are those of the day
+        """Two customers of its own, of which the first is the other's parent, and a product for each rule of recognition; days are open, and rates are those of the day
         before they are changed."""
         for name in ("Acme", "Ajax"):
-            id = await work.insert(self.database, "customers", name=f"{name} {seed}", currency="USD")
+            above = {"parent_id": uuid_of(self.customers[0])} if self.customers else {}
+            id = await work.insert(self.database, "customers", name=f"{name} {seed}", currency="USD", **above)
             self.customers.append(id_of("Customer", id))
         for rule, months in RULES.items():
             given = {"name": rule, "recognition": rule, "recognition_months": months, "cost_amount": Decimal("3.33")}

@@ -70,12 +70,22 @@ WRONG = {
             ) AS parts
         ) AS as_credit
         CROSS JOIN LATERAL (
+            SELECT coalesce(sum(CASE WHEN moved.debit_item_id = i.id THEN moved.amount ELSE -moved.amount END), 0) AS amount
+            FROM open_items i JOIN postings moved ON i.id IN (moved.debit_item_id, moved.credit_item_id) AND 'TRANSFER' IN (moved.debit, moved.credit)
+            JOIN ledger_entries e ON e.owner_id = moved.owner_id AND e.id = moved.entry_id AND e.key <> 'received ' || p.id
+            WHERE i.customer_id = p.customer_id AND i.payment_id = p.id
+        ) AS passed_on
+        CROSS JOIN LATERAL (
             SELECT coalesce(sum(d.amount - coalesce(i.debited, 0)), 0) AS amount FROM disputes d
             LEFT JOIN open_items i ON i.customer_id = d.customer_id AND i.dispute_id = d.id AND i.purpose = 'RECEIVABLE'
             WHERE d.customer_id = p.customer_id AND d.payment_id = p.id AND d.status = 'LOST'
         ) AS lost
         WHERE p.customer_id = ANY ($1) AND p.status = 'RECEIVED' AND (rest.held <> back.pending + as_credit.pending
-            OR p.amount <> settles.amount + rest.free + rest.held + back.done + as_credit.done + lost.amount)""",
+            OR p.amount <> settles.amount + rest.free + rest.held + back.done + as_credit.done + lost.amount + passed_on.amount)""",
+    "what one owner gave is not what another took": """
+        SELECT currency FROM balances WHERE purpose = 'TRANSFER'
+        GROUP BY currency HAVING sum(debit) <> sum(credit) OR sum(base) <> 0""",
+    "a transfer was left behind": "SELECT id FROM transfer_moves",
     "a dispute is open and its money is not there, or it ended and is": """
         SELECT d.id FROM disputes d LEFT JOIN open_items i ON i.customer_id = d.customer_id AND i.dispute_id = d.id AND i.purpose = 'DISPUTED'
         WHERE d.customer_id = ANY ($1) AND i.open IS DISTINCT FROM CASE WHEN d.status = 'OPEN' THEN d.amount ELSE 0 END""",

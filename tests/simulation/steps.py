@@ -119,6 +119,23 @@ def allocate(company: Company) -> Asked | None:
     return company.request("paymentAllocate", id=id, **given)
 
 
+@often(3)
+def pay_for_another(company: Company) -> Asked | None:
+    """Which the parent may for its subsidiary, and nobody else."""
+    id, order = company.one_of("Payment", "RECEIVED"), company.one_of("Order", *COMMITTED)
+    if id is None or order is None:
+        return None
+    given = {"amount": company.amount(company.currency_of(id))} if company.chance(0.4) else {}
+    return company.request("paymentAllocate", id=id, orderId=order, **given)
+
+
+@often(2)
+def give_back(company: Company) -> Asked | None:
+    id = company.one_of("Payment", "RECEIVED")
+    given = {"amount": company.amount(company.currency_of(id))} if company.chance(0.4) else {}
+    return company.request("paymentGiveBack", id=id, **given) if id else None
+
+
 @often(4)
 def undo(company: Company) -> Asked | None:
     id = company.one_of("Allocation", "MADE")

@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import customers
 from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
-from crmgql.models import Contact, Customer, Interaction
+from crmgql.models import Contact, Interaction
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act, Row
@@ -27,7 +28,7 @@ async def log(
 ) -> UUID:
     """Logs an interaction: at this moment and by the viewer, unless a time or an author is named."""
     access.require_write(act.viewer, "Interaction")
-    await records.visible(act, Customer, customer_id, field="customerId")
+    await customers.living(act, customer_id, field="customerId")
     await _check(act, customer_id, values)
     if author_id not in (None, act.viewer.user_id):
         await users.assignable(act, author_id, field="authorId")

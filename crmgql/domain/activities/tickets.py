@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import customers
 from crmgql.domain.people import users
-from crmgql.models import Contact, Customer, Order, Ticket
+from crmgql.models import Contact, Order, Ticket
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.moves import Move, Moves
@@ -30,7 +31,7 @@ MOVES = Moves(
 async def open(act: Act, *, customer_id: UUID, assignee_id: UUID | None = None, **values: Any) -> UUID:
     """Opens a ticket of a customer."""
     access.require_write(act.viewer, "Ticket")
-    await records.visible(act, Customer, customer_id, field="customerId")
+    await customers.living(act, customer_id, field="customerId")
     await _check(act, customer_id, values)
     if assignee_id is not None:
         values["assignee_id"] = await users.assignable(act, assignee_id, field="assigneeId", permission="ticket.assign")

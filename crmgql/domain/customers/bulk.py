@@ -16,7 +16,12 @@ from crmgql.records.records import Act, Row
 
 
 class _Customers(Writer):
-    derived = frozenset({"pool", "protected_until", "reclaim_warned_at", "payment_terms", "dunning_stop_reason"})
+    derived = frozenset(
+        {
+            *("pool", "protected_until", "reclaim_warned_at", "payment_terms", "dunning_stop_reason", "timezone"),
+            *("merged_into", "merge_reason"),
+        }
+    )
 
     def changed_values(self, updates: dict[str, str]) -> dict[str, str]:
         """A customer in a pool stays there, even if its old owner is written again."""

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.customers import followers
-from crmgql.models import Contact, Customer
+from crmgql.domain.customers import customers, followers
+from crmgql.models import Contact
 from crmgql.records import records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.records import Act
@@ -21,7 +21,7 @@ PRIMARY = "SELECT id FROM contacts WHERE customer_id = $1 AND is_primary AND id 
 async def create(act: Act, *, customer_id: UUID, primary: bool | None = None, **values: Any) -> UUID:
     """Makes a contact; with `primary` it replaces the primary contact before it."""
     access.require_write(act.viewer, "Contact")
-    await records.visible(act, Customer, customer_id, field="customerId")
+    await customers.living(act, customer_id, field="customerId")
     if primary:
         await _step_down(act, customer_id, None)
     values |= {"customer_id": customer_id, "is_primary": primary}

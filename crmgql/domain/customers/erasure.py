@@ -34,6 +34,9 @@ WITH RECURSIVE found (record, id) AS (
     SELECT next.record, next.id FROM found CROSS JOIN LATERAL (
         SELECT 'Contact' AS record, id FROM contacts WHERE found.record = 'Customer' AND customer_id = found.id
         UNION ALL SELECT 'Lead', id FROM leads WHERE found.record = 'Customer' AND customer_id = found.id
+        UNION ALL SELECT 'Customer', id FROM customers WHERE found.record = 'Customer' AND merged_into_id = found.id
+        UNION ALL SELECT 'Customer', merged_into_id FROM customers
+            WHERE found.record = 'Customer' AND id = found.id AND merged_into_id IS NOT NULL
         UNION ALL SELECT 'Lead', id FROM leads WHERE found.record = 'Contact' AND contact_id = found.id
         UNION ALL SELECT 'Lead', id FROM leads WHERE found.record = 'Lead' AND merged_into_id = found.id
         UNION ALL SELECT 'Lead', merged_into_id FROM leads
@@ -95,7 +98,7 @@ BLANKS = (
         "Customer",
         "customers",
         f"name = '{NAME}', external_id = NULL, email = NULL, phone = NULL, website = NULL, notes = NULL, billing_address = NULL,"
-        f" tax_id = NULL, {STOPPED}, {PLACE}",
+        f" tax_id = NULL, {STOPPED}, merge_reason = CASE WHEN merge_reason IS NOT NULL THEN '{NAME}' END, {PLACE}",
         "id = ANY ($2)",
     ),
     Blank(

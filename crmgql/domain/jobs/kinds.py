@@ -322,6 +322,16 @@ RECEIVABLES_DUE = declare(
         timeout_s=1800,
     )
 )
+CUSTOMERS_HAND_OVER = declare(
+    Kind(
+        "customers.handOver",
+        Nothing,
+        "default",
+        "Has what merged customers owe and have since then go on to the customers that they live on in.",
+        writes=("Payment",),
+        timeout_s=600,
+    )
+)
 LEDGER_ANCHOR = declare(
     Kind(
         "ledger.anchor",

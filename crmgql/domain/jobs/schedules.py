@@ -75,6 +75,7 @@ BUILT_IN = (
     BuiltIn("Digests by e-mail", kinds.NOTIFICATIONS_DIGEST, 300),
     BuiltIn("Public pools", kinds.POOLS_RECLAIM, 3600),
     BuiltIn("What has become overdue", kinds.RECEIVABLES_DUE, 900),
+    BuiltIn("What merged customers owe and have", kinds.CUSTOMERS_HAND_OVER, 60),
     BuiltIn("Anchors of the books", kinds.LEDGER_ANCHOR, 300),
     BuiltIn("Provider events that wait", kinds.PROVIDER_EVENTS_RETRY, 60),
     BuiltIn("Bank lines that are open", kinds.BANK_LINES_MATCH, 3600),

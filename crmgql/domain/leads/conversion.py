@@ -23,13 +23,14 @@ from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
 CUSTOMERS_LOOKED_AT = 20
+# Of merged customers it is the one that they live on in.
 BY_EMAIL = f"""
-SELECT id FROM customers WHERE lower(email) = ANY($1::text[])
+SELECT lives_on_in(id) AS id FROM customers WHERE lower(email) = ANY($1::text[])
 UNION
-SELECT customer_id FROM contacts WHERE lower(email) = ANY($1::text[])
+SELECT lives_on_in(customer_id) FROM contacts WHERE lower(email) = ANY($1::text[])
 ORDER BY id LIMIT {CUSTOMERS_LOOKED_AT}"""
 BY_DOMAIN = f"""
-SELECT id FROM customers WHERE lower(split_part(email, '@', 2)) = ANY($1::text[]) ORDER BY id LIMIT {CUSTOMERS_LOOKED_AT}"""
+SELECT DISTINCT lives_on_in(id) AS id FROM customers WHERE lower(split_part(email, '@', 2)) = ANY($1::text[]) ORDER BY id LIMIT {CUSTOMERS_LOOKED_AT}"""
 CONTACT = "SELECT id FROM contacts WHERE customer_id = $1 AND lower(email) = ANY($2::text[]) ORDER BY id LIMIT 1"
 HAS_PRIMARY = "SELECT EXISTS (SELECT FROM contacts WHERE customer_id = $1 AND is_primary)"
 TAKEN_OVER = ("email", "phone", "website", "industry", "region", "country", "city", "currency")
@@ -146,7 +147,7 @@ def _as_customer(lead: Row) -> dict[str, Any]:
 
 async def _contact(act: Act, lead: Row, customer_id: UUID) -> UUID:
     """The customer's contact with the lead's e-mail address, or a new one, which is the primary contact if there is none."""
-    await records.visible(act, Customer, customer_id, field="customerId")
+    await customers.living(act, customer_id, field="customerId")
     if emails := _emails(lead):
         known: UUID | None = await act.tx.connection.fetchval(CONTACT, customer_id, emails)
         if known is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage as Message
 from email.policy import SMTP
@@ -42,9 +42,12 @@ CANCELLED = "its job was cancelled"
 PORTS = {"smtp": 587, "smtps": 465}
 ONCE = "SELECT id FROM email_messages WHERE dedupe_key = $1"
 WRITE = """
-INSERT INTO email_messages (id, to_address, subject, body, status, error, customer_id, invoice_id, dedupe_key)
+INSERT INTO email_messages (id, to_address, subject, body, status, error, dedupe_key, customer_id, invoice_id, credit_note_id,
+    statement_since, statement_until, statement_currency)
 SELECT * FROM jsonb_to_recordset($1::jsonb) AS e(id uuid, to_address text, subject text, body text, status text, error text,
-    customer_id uuid, invoice_id uuid, dedupe_key text)"""
+    dedupe_key text, customer_id uuid, invoice_id uuid, credit_note_id uuid, statement_since date, statement_until date,
+    statement_currency text)"""
+ENCLOSED = ("invoice_id", "credit_note_id", "statement_since", "statement_until", "statement_currency")
 PENDING = """
 SELECT e.*, coalesce(l.email_opt_out, false) AS unwanted FROM email_messages e LEFT JOIN leads l ON l.id = e.lead_id
 WHERE e.id = $1 AND e.status = 'PENDING'"""
@@ -98,7 +101,8 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An e-mail to a customer, with an invoice. `skip`: why it is stored but not sent."""
+    """An e-mail to a customer, with an invoice, a credit note, or a statement of account of some days in a currency. `skip`: why it is
+    stored but not sent."""
 
     id: UUID
     to_address: str
@@ -106,7 +110,11 @@ class Draft:
     body: str
     dedupe_key: str
     customer_id: UUID
-    invoice_id: UUID
+    invoice_id: UUID | None = None
+    credit_note_id: UUID | None = None
+    statement_since: date | None = None
+    statement_until: date | None = None
+    statement_currency: str | None = None
     skip: str | None = None
 
 
@@ -165,9 +173,9 @@ async def write_many(act: Act, drafts: Sequence[Draft]) -> None:
             "body": cut(each.body, BODY),
             "status": "SKIPPED" if each.skip else "PENDING",
             "error": each.skip,
-            "customer_id": each.customer_id,
-            "invoice_id": each.invoice_id,
             "dedupe_key": each.dedupe_key,
+            "customer_id": each.customer_id,
+            **{name: getattr(each, name) for name in ENCLOSED},
         }
         for each in drafts
     ]

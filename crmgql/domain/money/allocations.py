@@ -1,8 +1,8 @@
-"""Allocations: what of a payment settles which order or invoice, made by hand or as orders and payments come, and undone.
+"""Allocations: what of a payment settles which order, invoice or lost dispute, made by hand or as orders and payments come, and undone.
 
-By hand the order or invoice may be in another currency than the payment.
+By hand what is owed may be in another currency than the payment.
 
-Enters: a payment's rests, or credit, and what is open of orders and invoices, all locked. Leaves: an entry and a row of `allocations` for each part, and
+Enters: a payment's rests, or credit, and what is open of orders, invoices and disputes, all locked. Leaves: an entry and a row of `allocations` for each part, and
 an event. Always holds: nothing is allocated above the rest of either side. Set-based: the same number of statements for one
 order and for five hundred.
 """
@@ -42,33 +42,35 @@ from crmgql.records.records import Act, Row
 # open of the order. OFFSET 0: as in `receipts.OWED`.
 NAMED = """
 WITH paid AS (
-    SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, p.id AS payment_id, NULL::uuid AS credit_note_id,
-        i.opened_on, NULL::date AS due_on
+    SELECT i.id, i.purpose, i.customer_id, p.order_id, NULL::uuid AS invoice_id, NULL::uuid AS dispute_id, p.id AS payment_id,
+        NULL::uuid AS credit_note_id, i.opened_on, NULL::date AS due_on
     FROM orders o
     CROSS JOIN LATERAL (SELECT * FROM payments WHERE customer_id = o.customer_id AND order_id = o.id OFFSET 0) p
     CROSS JOIN LATERAL (SELECT * FROM open_items WHERE payment_id = p.id OFFSET 0) i
     WHERE o.id = ANY ($1) AND o.committed AND p.status = 'RECEIVED' AND i.currency = o.currency AND i.open > 0
         AND i.purpose IN ('UNEARNED', 'CREDIT')
     UNION
-    SELECT i.id, i.purpose, i.customer_id, i.order_id, NULL, i.payment_id, NULL, i.opened_on, NULL
+    SELECT i.id, i.purpose, i.customer_id, i.order_id, NULL, NULL, i.payment_id, NULL, i.opened_on, NULL
     FROM orders o CROSS JOIN LATERAL (SELECT * FROM open_items WHERE customer_id = o.customer_id AND order_id = o.id OFFSET 0) i
     WHERE o.id = ANY ($1) AND o.committed AND i.currency = o.currency AND i.purpose = 'CREDIT' AND i.payment_id IS NOT NULL AND i.open > 0
 )
 SELECT * FROM paid
 UNION ALL
-SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, i.opened_on, i.due_on
+SELECT i.id, i.purpose, i.customer_id, i.order_id, i.invoice_id, NULL, NULL, NULL, i.opened_on, i.due_on
 FROM (SELECT DISTINCT customer_id, order_id FROM paid) o
 CROSS JOIN LATERAL (SELECT * FROM open_items WHERE customer_id = o.customer_id AND order_id = o.order_id OFFSET 0) i
 WHERE i.open > 0 AND i.purpose = 'RECEIVABLE'
 ORDER BY customer_id, order_id, due_on, opened_on, id"""
 RECORD = """
-INSERT INTO allocations (id, customer_id, order_id, invoice_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id, currency,
-    amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id)
-SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id, a.currency,
-    a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id
-FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, payment_id uuid, credit_note_id uuid,
-    undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text, paid_amount numeric, rate_id uuid,
-    paid_rate_id uuid, allocated_on date, entry_id uuid)"""
+INSERT INTO allocations (id, customer_id, order_id, invoice_id, dispute_id, payment_id, credit_note_id, undoes_id, item_id, source_item_id,
+    currency, amount, paid_currency, paid_amount, rate_id, paid_rate_id, allocated_on, entry_id, source, external_id)
+SELECT a.id, a.customer_id, a.order_id, a.invoice_id, a.dispute_id, a.payment_id, a.credit_note_id, a.undoes_id, a.item_id, a.source_item_id,
+    a.currency, a.amount, a.paid_currency, a.paid_amount, a.rate_id, a.paid_rate_id, a.allocated_on, a.entry_id, a.source, a.external_id
+FROM jsonb_to_recordset($1::jsonb) AS a(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, dispute_id uuid, payment_id uuid,
+    credit_note_id uuid, undoes_id uuid, item_id uuid, source_item_id uuid, currency text, amount numeric, paid_currency text,
+    paid_amount numeric, rate_id uuid, paid_rate_id uuid, allocated_on date, entry_id uuid, source text, external_id text)"""
+NOT_UNDONE = frozenset({"created_at", "entry_id", "source", "external_id"})
+"""What an allocation does not have in common with what undoes it."""
 Document = tuple[str, UUID]
 """The type and id of what an entry is of."""
 
@@ -116,7 +118,9 @@ def make(
     else:
         postings = list(exchanging.exchanged(part, paid.rest, owed.rest, base_currency))
     kind = "payment.allocated" if paid.documents["payment_id"] else "credit.allocated"
-    entry = Entry(kind, f"allocated {id}", source or _document(paid.documents), on, postings, customer_id=customer_id)
+    entry = Entry(
+        kind, f"allocated {id}", source or _document(paid.documents, customer_id), on, postings, customer_id=customer_id
+    )
     row = {
         "id": id,
         "customer_id": customer_id,
@@ -196,10 +200,12 @@ def _paid(made: Sequence[Made]) -> dict[UUID, Owed]:
     return found
 
 
-def _document(paid: Row) -> Document:
-    """What an allocation takes from."""
+def _document(paid: Row, customer_id: UUID) -> Document:
+    """What an allocation takes from: credit that was taken over from a merged customer is of the customer."""
     payment_id, credit_note_id = (paid[column] for column in PAID)
-    return ("Payment", payment_id) if payment_id else ("CreditNote", credit_note_id)
+    if payment_id:
+        return ("Payment", payment_id)
+    return ("CreditNote", credit_note_id) if credit_note_id else ("Customer", customer_id)
 
 
 def _event(row: Row) -> outbox.Entry:
@@ -216,15 +222,16 @@ async def allocate(
     id: UUID,
     order_id: UUID | None = None,
     invoice_id: UUID | None = None,
+    dispute_id: UUID | None = None,
     amount: Money | None = None,
     write_off: Short | None = None,
     order_amount: Money | None = None,
     expected_version: int | None = None,
 ) -> UUID:
-    """Settles an order or an invoice, or without one all that the customer owes in its currency, the oldest first, with what is left
-    of a payment.
+    """Settles an order, an invoice or what is owed of a lost dispute, or without one all that the customer owes in its currency, the
+    oldest first, with what is left of a payment.
 
-    Without an amount it is as much as fits, which may be nothing where neither is named. For an order or invoice in another currency,
+    Without an amount it is as much as fits, which may be nothing where none is named. For what is in another currency,
     `order_amount` is what the amount settles of it; where one of the two is left out, it follows at the day's rates. `write_off`:
     what is written off of the named one in the same act. Raises `AllocationExceedsOpen`, `AllocationExceedsPayment`,
     `CurrencyMismatch`, `IllegalTransition`, `PeriodClosed`, `RateMissing`; as `write_offs.write_off` does.
@@ -236,7 +243,7 @@ async def allocate(
     own, currency = await book.company_of(act), payment["currency"]
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
     named = await sides.to_settle(
-        act, order_id, invoice_id, customer_id=payment["customer_id"], alone=write_off is not None
+        act, order_id, invoice_id, dispute_id, customer_id=payment["customer_id"], alone=write_off is not None
     )
     order_currency = currency if named is None else named.currency
     owed, paid = await sides.rests(act, payment, named, payment_id=id)
@@ -245,7 +252,7 @@ async def allocate(
         made = await _exchange(act, payment, named, owed, paid, limit, wanted, own.currency)
     elif order_amount is not None:
         raise BadUserInput(
-            "It is for an order in another currency than the payment's; leave it out.", field="orderAmount"
+            "It is for what is owed in another currency than the payment's; leave it out.", field="orderAmount"
         )
     else:
         if limit is not None or named is not None:
@@ -258,17 +265,17 @@ async def allocate(
     if made:
         payload = {"amount": (sum(each.row["paid_amount"] for each in made), currency)}
         await records.change(act, Payment, payment, {}, kind="payment.allocated", payload=payload, touch=True)
-        written_off = None if write_off is None else await _written_off(act, named, owed, made, write_off)
+        written_off = None if write_off is None else await shortened(act, named, owed, made, write_off)
         await outbox.record_many(act.tx, act.viewer, await post(act, made, written_off=written_off))
     return id
 
 
-async def _written_off(
+async def shortened(
     act: Act, named: Named | None, owed: Sequence[Side], made: Sequence[Made], short: Short
 ) -> list[write_offs.Made]:
-    """What is written off of the order or the invoice, of which a part was just allocated."""
+    """What is written off of the order, invoice or dispute, of which a part was just allocated."""
     if named is None:
-        raise BadUserInput("Name the order or the invoice of which something is written off.", field="orderId")
+        raise BadUserInput(write_offs.UNNAMED, field="orderId")
     paid = {each.rest.account: each for each in _paid(made).values()}
     left = [
         paid.get(each.rest.account) or Owed(named.customer_id, each.documents, each.rest, each.since) for each in owed
@@ -286,23 +293,43 @@ async def _exchange(
     wanted: Decimal | None,
     base_currency: str,
 ) -> list[Made]:
-    """What settles an order or invoice in another currency: both amounts as given, or at the rates of the day."""
-    currencies = (payment["currency"], named.currency)
+    """What settles an order, invoice or dispute in another currency: both amounts as given, or at the rates of the day."""
+    day = max([act.today, *(each.since for each in (*owed, *paid))])
+    pair, used = await exchange_pair(act, payment["currency"], named, owed, paid, limit, wanted, day)
+    given: Row = {"customer_id": payment["customer_id"], "on": day, "base_currency": base_currency, **used}
+    return exchange(pair, owed, paid, **given)
+
+
+async def exchange_pair(
+    act: Act,
+    currency: str,
+    named: Named,
+    owed: Sequence[Side],
+    paid: Sequence[Side],
+    limit: Decimal | None,
+    wanted: Decimal | None,
+    day: date,
+) -> tuple[Pair, Row]:
+    """How much of what is left, in its currency, settles how much of what is named, and the ids of the rates, if they made one of the
+    amounts. Raises `AllocationExceedsOpen`, `AllocationExceedsPayment`, `BadUserInput`, `RateMissing`."""
+    currencies = (currency, named.currency)
     field = "amount" if limit else "orderAmount" if wanted else named.field
     pair = Pair(limit or Decimal(0), wanted or Decimal(0))
-    used: Row = {}
     sides.check_left(pair.paid, paid, currencies[0], field=field)
     sides.check_open(pair.owed, owed, currencies[1], named, field=field)
-    day = max(act.today, *(each.since for each in (*owed, *paid)))
-    if not (limit and wanted):
-        found = await rates.on_days(act, {(each, day) for each in currencies})
-        cross = Cross(*((each, found[each, day]) for each in currencies))
-        left, open_ = (sum((each.rest.free for each in side), Decimal(0)) for side in (paid, owed))
-        pair = exchanging.fitting(cross, left, open_, paid=limit, owed=wanted)
-        used = {"rate_id": cross.owed[1].id, "paid_rate_id": cross.paid[1].id}
-        sides.check_left(pair.paid, paid, currencies[0], field=field)
-        sides.check_open(pair.owed, owed, currencies[1], named, field=field)
-    given: Row = {"customer_id": payment["customer_id"], "on": day, "base_currency": base_currency, **used}
+    if limit and wanted:
+        return pair, {}
+    found = await rates.on_days(act, {(each, day) for each in currencies})
+    cross = Cross(*((each, found[each, day]) for each in currencies))
+    left, open_ = (sum((each.rest.free for each in side), Decimal(0)) for side in (paid, owed))
+    pair = exchanging.fitting(cross, left, open_, paid=limit, owed=wanted)
+    sides.check_left(pair.paid, paid, currencies[0], field=field)
+    sides.check_open(pair.owed, owed, currencies[1], named, field=field)
+    return pair, {"rate_id": cross.owed[1].id, "paid_rate_id": cross.paid[1].id}
+
+
+def exchange(pair: Pair, owed: Sequence[Side], paid: Sequence[Side], **given: Any) -> list[Made]:
+    """The allocations of a pair, for which there is room on both sides; `given` as for `make`."""
     parts = exchanging.parts(pair, [each.rest for each in paid], [each.rest for each in owed])
     return [make(part, owed[j], paid[i], **given) for i, j, part in parts]
 
@@ -313,13 +340,18 @@ async def undo(act: Act, *, id: UUID) -> UUID:
 
     Raises `ReversedAlready`, `IllegalTransition` for one that undoes another, `PeriodClosed`.
     """
+    made = await taking_back(act, id)
+    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
+    return made.row["id"]  # type: ignore[no-any-return]
+
+
+async def taking_back(act: Act, id: UUID) -> Made:
+    """What takes an allocation back, to be posted. Raises `IllegalTransition` for one that undoes another."""
     access.require_write(act.viewer, "Allocation")
     undone = await records.shown(act, Allocation, id, field="id")
     if undone["undoes_id"] is not None:
         raise IllegalTransition("It undoes another allocation, and stays; allocate anew instead.", field="id")
-    (made,) = await undoing(act, [undone])
-    await outbox.record_many(act.tx, act.viewer, await post(act, [made]))
-    return made.row["id"]  # type: ignore[no-any-return]
+    return (await undoing(act, [undone]))[0]
 
 
 async def undoing(
@@ -330,11 +362,11 @@ async def undoing(
     days = {row["entry_id"]: max(on or act.today, row["allocated_on"]) for row in rows}
     reversals = await book.reversals(act, days, kind="payment.unallocated") if rows else []
     entries = {each.reverses_id: each for each in reversals}
-    return [_undoing(row, entries[row["entry_id"]], source or _document(row)) for row in rows]
+    return [_undoing(row, entries[row["entry_id"]], source or _document(row, row["customer_id"])) for row in rows]
 
 
 def _undoing(row: Row, entry: Entry, source: Document) -> Made:
-    kept = {name: value for name, value in row.items() if name not in ("created_at", "entry_id")}
+    kept = {name: value for name, value in row.items() if name not in NOT_UNDONE}
     made = kept | {"id": new_id(), "undoes_id": row["id"], "allocated_on": entry.effective_on}
     return Made(made, replace(entry, source=source))
 

@@ -1,15 +1,15 @@
-"""Many payments at once, many invoices, and many exchange rates."""
+"""Many payments at once, many invoices, credit notes, allocations, and many exchange rates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from typing import Any
+from typing import Any, ClassVar
 
-from crmgql.domain.money import issuing, receipts
+from crmgql.domain.money import issuing, receipts, settling, taking_back
 from crmgql.domain.money.invoices import ADDRESS
 from crmgql.domain.money.payments import MOVES
 from crmgql.events.outbox import Entry
-from crmgql.models import FxRate, Invoice, Payment
+from crmgql.models import Allocation, CreditNote, FxRate, Invoice, Payment
 from crmgql.models.invoices import PARTICULARS, SEQUENCE
 from crmgql.records import money
 from crmgql.records.bulk import Writer
@@ -86,6 +86,89 @@ class _Invoices(Writer):
         return self.created, {"amount": (change.row["total_amount"], change.row["currency"]), **payload}
 
 
+# Parameters: credit notes. An imported one is of its invoice as a whole, as it has no lines.
+WHOLE = """
+INSERT INTO credit_note_lines (customer_id, credit_note_id, position, description, currency, net_amount)
+SELECT n.customer_id, n.id, 1, left('Invoice ' || i.number, 300), n.currency, n.net_amount
+FROM credit_notes n JOIN invoices i ON i.customer_id = n.customer_id AND i.id = n.invoice_id WHERE n.id = ANY ($1)"""
+
+
+class _CreditNotes(Writer):
+    """Credit notes as they were issued elsewhere, each of its invoice as a whole. What is there is never changed."""
+
+    zero = frozenset({"tax_amount"})
+    derived = frozenset({"total_amount", *SEQUENCE, "before", *PARTICULARS})
+    returned = ("total_amount", "currency", "number", "issued_on", "invoice_id")
+    reasons: ClassVar = {
+        "invoices_credited": (("net_amount", "tax_amount"), "more would be credited than the invoice"),
+        "credit_notes_issued": (("number",), "number: is blank"),
+        "credit_notes_number": (("number",), "number: another credit note has it"),
+    }
+
+    def new_values(self, columns: Sequence[str]) -> dict[str, str]:
+        return {
+            "total_amount": "s.net_amount + s.tax_amount",
+            **OWN,
+            "recipient_name": RECIPIENT.format("name"),
+            "recipient_address": RECIPIENT.format(f"left({ADDRESS.format('c')}, 1000)"),
+            "recipient_tax_id": RECIPIENT.format("tax_id"),
+        }
+
+    async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
+        ids = [change.id for change in changes]
+        await act.tx.connection.execute(WHOLE, ids)
+        return await taking_back.follow(act, ids)
+
+    def kind_of(self, change: Change) -> tuple[str, Row]:
+        payload = {name: change.row[name] for name in ("number", "issued_on", "invoice_id")}
+        return self.created, {"amount": (change.row["total_amount"], change.row["currency"]), **payload}
+
+
+SETTLED = (
+    "customer_id",
+    "payment_id",
+    "credit_note_id",
+    "order_id",
+    "invoice_id",
+    "currency",
+    "amount",
+    "paid_currency",
+    "paid_amount",
+    "allocated_on",
+)
+# Allocations that are not there yet. They are written after they are posted, so here nothing is.
+NEW_ALLOCATIONS = """
+SELECT uuidv7() AS id, true AS is_new, $2::timestamptz AS at, s.customer_id, {new}, {old}
+FROM {stage} s WHERE s.n BETWEEN $3 AND $4
+    AND NOT EXISTS (SELECT FROM allocations there WHERE there.source = $1 AND there.external_id = s.external_id)
+ORDER BY s.n"""
+
+
+class _Allocations(Writer):
+    """Allocations as they were made elsewhere. What is there is never changed."""
+
+    derived = frozenset({"undoes", "dispute", "item_id", "source_item_id", "rate_id", "paid_rate_id", "entry_id"})
+    filled = frozenset({"paid_amount", "paid_currency", "allocated_on"})
+
+    def upsert(self, columns: Sequence[str], mapped: Set[str]) -> Upsert:
+        names = ("external_id", *columns)
+        parts = {"new": "s.{0}", "old": "NULL AS was_{0}"}
+        lists = {part: ", ".join(form.format(name) for name in names) for part, form in parts.items()}
+        return Upsert(NEW_ALLOCATIONS.format(stage=STAGE, **lists), names)
+
+    async def follow(self, act: Act, changes: Sequence[Change]) -> Sequence[Entry]:
+        return await settling.settle(act, [_settled(change) for change in changes])
+
+    async def entries(self, act: Act, changes: Sequence[Change]) -> list[Entry]:
+        """Each part of one has its own, from whoever posts it."""
+        return []
+
+
+def _settled(change: Change) -> Row:
+    row = {name: change.row.get(name) for name in (*SETTLED, "external_id")}
+    return row | {"source": change.changes["source"][1]}
+
+
 RATE = ("currency", "base_currency", "effective_on", "rate")
 # A rate that is that of its day already is not written again, nor one of the books' own currency, or for other books.
 ADD_RATES = """
@@ -139,6 +222,8 @@ class _FxRates(Writer):
         return self.created, {column: change.row[column] for column in RATE}
 
 
+allocations = _Allocations(Allocation, "allocation.made")
+credit_notes = _CreditNotes(CreditNote, "creditNote.issued")
 fx_rates = _FxRates(FxRate, "rate.set")
 invoices = _Invoices(Invoice, "invoice.issued")
 payments = _Payments(Payment, "payment.received", "payment.updated")

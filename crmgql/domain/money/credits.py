@@ -25,18 +25,19 @@ async def apply(
     customer_id: UUID,
     order_id: UUID | None = None,
     invoice_id: UUID | None = None,
+    dispute_id: UUID | None = None,
     amount: Money | None = None,
 ) -> UUID:
-    """Settles an order or an invoice with the customer's credit, the oldest first; without an amount, as much as fits. Returns the
+    """Settles an order, an invoice or a lost dispute with the customer's credit, the oldest first; without an amount, as much as fits. Returns the
     first of the allocations.
 
     Raises `AllocationExceedsOpen`, `AllocationExceedsPayment`, `IllegalTransition`, `PeriodClosed`.
     """
     access.require_write(act.viewer, "Allocation")
     await records.visible(act, Customer, customer_id, field="customerId")
-    named = await sides.to_settle(act, order_id, invoice_id, customer_id=customer_id)
+    named = await sides.to_settle(act, order_id, invoice_id, dispute_id, customer_id=customer_id)
     if named is None:
-        raise BadUserInput("Name the order or the invoice that the credit settles.", field="orderId")
+        raise BadUserInput("Name the order, the invoice or the dispute that the credit settles.", field="orderId")
     currency = named.currency
     limit = None if amount is None else money.amount(amount, currency, field="amount", positive=True)
     of = {"customer_id": customer_id, "currency": currency}

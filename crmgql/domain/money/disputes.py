@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.domain.money import allocations, refundable
+from crmgql.domain.money import allocations, passing_on, refundable
 from crmgql.domain.money.allocating import allocated
 from crmgql.domain.money.refundable import Refundable
 from crmgql.errors import DisputeExceedsPayment, IllegalTransition
@@ -64,6 +64,7 @@ async def open(
         raise IllegalTransition(
             f"A {payment['status']} payment can't be disputed; it has to be received.", field="paymentId"
         )
+    passing_on.refuse_passed_on(payment, "dispute")
     checks.check_happened(opened_at, act.now, "openedAt")
     currency = payment["currency"]
     values = {
@@ -142,9 +143,10 @@ async def _item(act: Act, dispute: Row) -> tuple[Rest, Any]:
 
 
 async def lose(act: Act, *, id: UUID, ended_at: datetime | None = None, expected_version: int | None = None) -> UUID:
-    """The money is gone: it is taken from what is left of the payment, then from what it settled, the latest allocations first.
+    """The money is gone: it is taken from what is left of the payment, and of what it passed on to other customers; then from what it
+    settled, the latest allocations first; then from what those settled with it.
 
-    What was refunded, or is held by a refund, is not there any more: that the customer has twice, and owes. Raises
+    What was refunded, or is held by a refund, is not there any more: that the customer has twice, and owes from that day on. Raises
     `IllegalTransition`, `PeriodClosed`.
     """
     dispute, move = await MOVES.lock(act, "lose", id, expected_version=expected_version)
@@ -156,22 +158,21 @@ async def lose(act: Act, *, id: UUID, ended_at: datetime | None = None, expected
     after = move.changes(ended_at or act.now)
     day = max(day_of(after["ended_at"], own.zone), since, found.since)
     source = ("Dispute", id)
-    parts = refundable.choose(dispute["amount"] - found.free, found.standing)
+    passed = await passing_on.below(act, payment)
+    parts = refundable.choose(dispute["amount"] - found.free - passed.free, found.standing)
+    missing = dispute["amount"] - found.free - sum((part.taken for part in parts), Decimal(0))
+    if passed.holders and missing > 0:
+        await passing_on.reclaim(act, payment, passed, missing, source=source, on=day)
+        found = await refundable.of_payment(act, payment)
     made = await refundable.undo(act, found, parts, source=source, on=day, base_currency=own.currency)
+    day = max([day, *(each.row["allocated_on"] for each in made)])
     postings = list(_taken(dispute["amount"], disputed, found, own.currency))
     owed, opens = disputed.open, []
     if owed > 0:
-        opens = [Item(Purpose.RECEIVABLE, dispute["currency"], payment_id=payment["id"], dispute_id=id)]
+        documents = {"payment_id": payment["id"], "dispute_id": id}
+        opens = [Item(Purpose.RECEIVABLE, dispute["currency"], due_on=day, **documents)]
         postings.append(Posting(disputed.account, opens[0].account, dispute["currency"], owed, disputed.base))
-    entry = Entry(
-        move.event,
-        f"lost {id}",
-        source,
-        max([day, *(each.row["allocated_on"] for each in made)]),
-        postings,
-        customer_id=dispute["customer_id"],
-        items=opens,
-    )
+    entry = Entry(move.event, f"lost {id}", source, day, postings, customer_id=dispute["customer_id"], items=opens)
     payload = _payload(dispute) | ({"owed": (owed, dispute["currency"])} if opens else {})
     await records.change(act, Dispute, dispute, after, kind=move.event, payload=payload)
     await outbox.record_many(act.tx, act.viewer, await allocations.post(act, made, after=[entry]))

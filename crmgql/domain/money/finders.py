@@ -42,13 +42,13 @@ SELECT '{Kind.ORDER_PAID_NOT_OWED}', customer_id, customer_id, 'Order', id, cred
     ' for the order, which ', CASE WHEN status = 'CANCELLED' THEN 'is cancelled' WHEN has_lines THEN 'is a draft' ELSE 'has no lines' END, '.')
 FROM compared WHERE credit > 0 AND (status IN ('CANCELLED', 'DRAFT') OR NOT has_lines)"""
 
-# Two that were both needed are no duplicates.
+# Two that were both needed are no duplicates. What was passed on did not come in again.
 DUPLICATES = f"""
 SELECT '{Kind.DUPLICATE_PAYMENT}' AS kind, p.customer_id AS owner_id, p.customer_id, 'Payment' AS subject_type, p.id AS subject_id, p.amount,
     p.currency, concat('The same amount as ', before.number, ' less than a day before, and ', spare.amount, ' of it is not needed.') AS finding
 FROM payments p CROSS JOIN LATERAL (
     SELECT 'pay_' || replace(twin.id::text, '-', '') AS number FROM payments twin
-    WHERE twin.customer_id = p.customer_id AND twin.status = 'RECEIVED' AND (twin.amount, twin.currency) = (p.amount, p.currency)
+    WHERE twin.customer_id = p.customer_id AND twin.status = 'RECEIVED' AND twin.paid_from_id IS NULL AND (twin.amount, twin.currency) = (p.amount, p.currency)
         AND (twin.order_id, twin.invoice_id) IS NOT DISTINCT FROM (p.order_id, p.invoice_id)
         AND (twin.received_at, twin.id) < (p.received_at, p.id) AND twin.received_at > p.received_at - interval '1 day'
     ORDER BY twin.received_at, twin.id LIMIT 1
@@ -56,7 +56,7 @@ FROM payments p CROSS JOIN LATERAL (
     SELECT sum(open) AS amount FROM open_items item
     WHERE item.customer_id = p.customer_id AND item.payment_id = p.id AND item.purpose IN ('UNEARNED', 'CREDIT')
 ) AS spare
-WHERE p.customer_id BETWEEN $1 AND $2 AND p.status = 'RECEIVED' AND p.amount > 0 AND spare.amount > 0"""
+WHERE p.customer_id BETWEEN $1 AND $2 AND p.status = 'RECEIVED' AND p.paid_from_id IS NULL AND p.amount > 0 AND spare.amount > 0"""
 
 AMOUNTS = f"""
 SELECT DISTINCT ON (p.id) '{Kind.AMOUNT_MISMATCH}' AS kind, p.customer_id AS owner_id, p.customer_id, 'Payment' AS subject_type,
@@ -67,26 +67,28 @@ WHERE e.customer_id BETWEEN $1 AND $2 AND e.status = 'WAITING' AND e.kind = 'PAY
     AND (e.amount, e.currency) <> (p.amount, p.currency)
 ORDER BY p.id, e.id DESC"""
 
-# Orders on hold are not asked for.
+# Orders on hold are not asked for. What was taken over from a merged customer is found with the customer.
 OVERDUE = f"""
 SELECT '{Kind.OVERDUE}' AS kind, item.customer_id AS owner_id, item.customer_id,
-    CASE WHEN item.invoice_id IS NULL THEN 'Order' ELSE 'Invoice' END AS subject_type, coalesce(item.invoice_id, item.order_id) AS subject_id,
+    CASE WHEN item.invoice_id IS NOT NULL THEN 'Invoice' WHEN item.order_id IS NOT NULL THEN 'Order'
+        WHEN item.dispute_id IS NOT NULL THEN 'Dispute' ELSE 'Customer' END AS subject_type,
+    coalesce(item.invoice_id, item.order_id, item.dispute_id, item.customer_id) AS subject_id,
     sum(item.open) AS amount, item.currency, concat(sum(item.open), ' ', item.currency, ' is due since ', min(item.due_on), '.') AS finding
 FROM open_items item
 WHERE item.owner_id BETWEEN $1 AND $2 AND item.purpose = 'RECEIVABLE' AND item.open > 0 AND item.due_on < $3::date
-    AND num_nonnulls(item.invoice_id, item.order_id) > 0 AND NOT EXISTS (
+    AND item.customer_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM orders WHERE orders.customer_id = item.customer_id AND orders.id = item.order_id AND orders.status = 'UNAVAILABLE')
-GROUP BY item.customer_id, item.invoice_id, coalesce(item.invoice_id, item.order_id), item.currency"""
+GROUP BY item.customer_id, item.invoice_id, item.order_id, item.dispute_id, item.currency"""
 
 UNUSUAL = f"""
 WITH usual AS MATERIALIZED (
     SELECT customer_id, currency, percentile_disc(0.5) WITHIN GROUP (ORDER BY amount) AS median FROM payments
-    WHERE customer_id BETWEEN $1 AND $2 AND status = 'RECEIVED' AND amount > 0 GROUP BY customer_id, currency HAVING count(*) >= {UNUSUAL_AFTER}
+    WHERE customer_id BETWEEN $1 AND $2 AND status = 'RECEIVED' AND paid_from_id IS NULL AND amount > 0 GROUP BY customer_id, currency HAVING count(*) >= {UNUSUAL_AFTER}
 )
 SELECT '{Kind.UNUSUAL_PAYMENT}' AS kind, p.customer_id AS owner_id, p.customer_id, 'Payment' AS subject_type, p.id AS subject_id, p.amount,
     p.currency, concat(p.amount, ' ', p.currency, ' is more than {UNUSUAL_TIMES} times what the customer usually pays: ', usual.median, '.') AS finding
 FROM usual JOIN payments p ON p.customer_id = usual.customer_id AND p.currency = usual.currency
-WHERE p.status = 'RECEIVED' AND p.amount > {UNUSUAL_TIMES} * usual.median"""
+WHERE p.status = 'RECEIVED' AND p.paid_from_id IS NULL AND p.amount > {UNUSUAL_TIMES} * usual.median"""
 
 # As `order.margin`: of orders whose cost is known for each line.
 MARGINS = f"""

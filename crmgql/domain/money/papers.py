@@ -1,4 +1,5 @@
 """Invoices and credit notes as they are printed: from their rows, under the viewer's rules, to facts, to the bytes of a PDF.
+`statements` has statements of account.
 
 Always holds: what is printed is what was issued, and nothing of what happened later. So the same document in the same language is the
 same bytes, and need not be kept.
@@ -45,14 +46,18 @@ FINEST = Decimal("0.000001")
 class Paper:
     """A document that is to be printed, in which language, and of which moment."""
 
-    document: documents.Invoice
+    document: documents.Document
     locale: str
     made_at: datetime
 
     @property
     def name(self) -> str:
-        """The file's name: the document's number, as far as file names can say it."""
-        plain = "".join(each if each.isalnum() or each in "-_." else "-" for each in self.document.number)
+        """The file's name: the document's number, or whose statement it is until when, as far as file names can say it."""
+        if isinstance(self.document, documents.Invoice):
+            said = self.document.number
+        else:
+            said = f"{self.document.recipient.name}-{self.document.last_day}"
+        plain = "".join(each if each.isalnum() or each in "-_." else "-" for each in said)
         return f"{plain}.pdf"
 
 
@@ -68,8 +73,8 @@ async def invoice(connection: Connection, viewer: Viewer, id: UUID) -> Paper:
         number=row["number"],
         issued_on=row["issued_on"],
         currency=row["currency"],
-        issuer=_issuer(row),
-        recipient=_recipient(row),
+        issuer=issuer(row),
+        recipient=recipient(row),
         lines=tuple(_line(each) for each in lines) or (_whole(row),),
         subtotal=row["subtotal_amount"],
         discount=row["discount_amount"],
@@ -96,8 +101,8 @@ async def credit_note(connection: Connection, viewer: Viewer, id: UUID) -> Paper
         number=row["number"],
         issued_on=row["issued_on"],
         currency=row["currency"],
-        issuer=_issuer(row),
-        recipient=_recipient(row),
+        issuer=issuer(row),
+        recipient=recipient(row),
         lines=tuple(_returned(each) for each in lines),
         subtotal=row["net_amount"],
         taxes=_taxes(row["tax_amount"], row["net_amount"]),
@@ -137,11 +142,13 @@ def _paper(row: Mapping[str, Any], document: documents.Invoice) -> Paper:
     return Paper(document, locale_of(row["language"], row["locale"]), made_at)
 
 
-def _issuer(row: Mapping[str, Any]) -> Issuer:
+def issuer(row: Mapping[str, Any]) -> Issuer:
+    """The company, by columns such as `issuer_name`."""
     return Issuer(row["issuer_name"], _address(row["issuer_address"]), row["issuer_tax_id"] or "")
 
 
-def _recipient(row: Mapping[str, Any]) -> Recipient:
+def recipient(row: Mapping[str, Any]) -> Recipient:
+    """The customer, by columns such as `recipient_name`."""
     return Recipient(row["recipient_name"], _address(row["recipient_address"]), row["recipient_tax_id"] or "")
 
 

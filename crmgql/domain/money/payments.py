@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import customers
 from crmgql.domain.money import receipts
 from crmgql.errors import BadUserInput, CurrencyMismatch, IllegalTransition
 from crmgql.events import outbox
-from crmgql.models import Customer, Invoice, Order, Payment
+from crmgql.models import Invoice, Order, Payment
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
@@ -84,7 +85,7 @@ async def subject(
     elif order_id is not None:
         customer_id = (await _order(act, order_id, customer_id, currency))["customer_id"]
     elif customer_id is not None:
-        await records.visible(act, Customer, customer_id, field="customerId")
+        await customers.living(act, customer_id, field="customerId")
     else:
         raise BadUserInput("Name the order or the invoice, or the customer of a prepayment.", field="orderId")
     return {"customer_id": customer_id, "order_id": order_id, "invoice_id": invoice_id}

@@ -33,7 +33,14 @@ class Period:
         """What is credited if it ends at a moment: the days after that day."""
         return self._for((self.last - day_of(at, zone)).days)
 
+    def days_after(self, at: datetime, zone: ZoneInfo) -> int:
+        """How many of its days come after the day of a moment."""
+        return min(max((self.last - day_of(at, zone)).days, 0), self._whole)
+
+    @property
+    def _whole(self) -> int:
+        return (self.last - self.first).days + 1
+
     def _for(self, days: int) -> Decimal:
-        whole = (self.last - self.first).days + 1
         with localcontext(EXACT):
-            return money.rounded(self.amount * min(max(days, 0), whole) / whole, self.currency)
+            return money.rounded(self.amount * min(max(days, 0), self._whole) / self._whole, self.currency)

@@ -39,7 +39,7 @@ LEFT JOIN open_items unearned ON unearned.payment_id = p.id AND unearned.purpose
 WHERE p.id = ANY ($1) AND (p.amount > 0 OR expected.id IS NOT NULL OR received.id IS NOT NULL) ORDER BY p.received_at, p.id"""
 # Parameters: payments. What is open of the invoice and the order of each: the invoice first, then by due dates.
 OWED = """
-SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.opened_on
+SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.dispute_id, i.opened_on
 FROM payments p CROSS JOIN LATERAL (
     (SELECT * FROM open_items WHERE customer_id = p.customer_id AND order_id = p.order_id OFFSET 0)
     UNION
@@ -51,7 +51,7 @@ ORDER BY p.id, (i.invoice_id = p.invoice_id) IS NOT TRUE, i.due_on, i.opened_on,
 go through all of it for each payment."""
 # Parameters: payments and items, in pairs. Those of the items that are open and that the payment's customer owes in its currency.
 PLANNED = """
-SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.opened_on
+SELECT p.id AS payment_id, i.id, i.order_id, i.invoice_id, i.dispute_id, i.opened_on
 FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS given (payment_id, item_id, n) JOIN payments p ON p.id = given.payment_id
     JOIN open_items i ON i.id = given.item_id AND i.customer_id = p.customer_id AND i.currency = p.currency
     LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
@@ -188,7 +188,7 @@ def _allocated(row: Row, day: date, rest: Rest, owed: Sequence[Side], base_curre
 
 def _credit(row: Row, day: date, rest: Rest) -> Entry:
     """What is left of a payment for an order or an invoice is the customer's credit; of a prepayment, it stays unearned."""
-    named = {column: row[column] for column in sides.OWED}
+    named = {"order_id": row["order_id"], "invoice_id": row["invoice_id"]}
     credit = Item(Purpose.CREDIT, row["currency"], payment_id=row["id"], **named)
     return Entry(
         "payment.overpaid",

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 from crmgql import access
-from crmgql.db import Database
+from crmgql.db import Connection, Database
 from crmgql.domain.money.ageing import FIRST_DAYS, AgeingBucket
 from crmgql.errors import BadUserInput, Forbidden, NotFound
 from crmgql.records import checks, days, money
@@ -25,51 +26,60 @@ MOST = 1000
 """The most customers of a page, and the most movements of a statement."""
 
 EDGES = (None, *FIRST_DAYS)
-SUMS = ", ".join(
-    f"""coalesce(sum(amount) FILTER (WHERE {
-        " AND ".join(
-            each
-            for each in (
-                f"{{as_of}}::date - due_on >= {first}" if first else "",
-                f"(due_on IS NULL OR {{as_of}}::date - due_on < {next})" if first is None else "",
-                f"{{as_of}}::date - due_on < {next}" if first and next else "",
-            )
-            if each
-        )
-    }), 0) AS bucket_{number}"""
-    for number, (first, next) in enumerate(zip(EDGES, (*FIRST_DAYS, None), strict=True))
+BUCKETS = [f"bucket_{number}" for number, _ in enumerate(EDGES)]
+LATE = (
+    f"late < {FIRST_DAYS[0]} OR late IS NULL",
+    *(f"late BETWEEN {first} AND {next - 1}" for first, next in pairwise(FIRST_DAYS)),
+    f"late >= {FIRST_DAYS[-1]}",
 )
+SUMS = ", ".join(
+    f"coalesce(sum(amount) FILTER (WHERE {late}), 0) AS {name}" for name, late in zip(BUCKETS, LATE, strict=True)
+)
+"""Each amount is in one bucket, so it is added up once; all buckets make what is owed."""
+
+# One pass over the postings for totals and page, which have the same columns. `{counts}` are further conditions on a posting.
 OWED = f"""
 WITH owed AS MATERIALIZED (
-    SELECT owner_id, currency, sum(amount) AS amount, {SUMS}
+    SELECT owner_id, currency, {SUMS}
     FROM (
-        SELECT owner_id, entry_id, currency, debit_due_on AS due_on, amount FROM postings
-        WHERE debit = 'RECEIVABLE' AND phase = 'POSTED' AND effective_on <= {{as_of}}
+        SELECT owner_id, currency, {{as_of}}::date - debit_due_on AS late, amount FROM postings
+        WHERE debit = 'RECEIVABLE' AND phase = 'POSTED' AND effective_on <= {{as_of}}{{counts}}
         UNION ALL
-        SELECT owner_id, entry_id, currency, credit_due_on, -amount FROM postings
-        WHERE credit = 'RECEIVABLE' AND phase = 'POSTED' AND effective_on <= {{as_of}}
+        SELECT owner_id, currency, {{as_of}}::date - credit_due_on, -amount FROM postings
+        WHERE credit = 'RECEIVABLE' AND phase = 'POSTED' AND effective_on <= {{as_of}}{{counts}}
     ) AS moves
-    WHERE ({{known_at}}::timestamptz IS NULL OR entry_id < uuidv7_at({{known_at}}))
-        AND ({{customer_id}}::uuid IS NULL OR owner_id = {{customer_id}}) AND ({{currency}}::text IS NULL OR currency = {{currency}})
     GROUP BY owner_id, currency
-), seen AS (
-    SELECT owed.* FROM owed WHERE {{{{seen}}}} AND (bucket_0, bucket_1, bucket_2, bucket_3, bucket_4) <> (0, 0, 0, 0, 0)
-)"""
-TOTALS = f"""{OWED}
-SELECT currency, count(*) AS customers, {", ".join(f"sum({name}) AS {name}" for name in ("amount", *(f"bucket_{n}" for n in range(5))))}
-FROM seen GROUP BY currency ORDER BY currency"""
-PAGE = f"""{OWED}
-SELECT seen.*, customers.name FROM seen JOIN customers ON customers.id = seen.owner_id
-ORDER BY seen.currency, seen.amount DESC, seen.owner_id LIMIT {{first}} OFFSET {{skip}}"""
-VISIBLE = "owner_id IN ({customers})"
+), debtors AS (
+    SELECT owner_id, currency, {" + ".join(BUCKETS)} AS amount, {", ".join(BUCKETS)} FROM owed
+    WHERE ({", ".join(BUCKETS)}) <> ({", ".join("0" for _ in BUCKETS)})
+), page AS (
+    SELECT * FROM debtors ORDER BY currency, amount DESC, owner_id LIMIT {{first}} OFFSET {{skip}}
+)
+SELECT 0 AS place, NULL::uuid AS owner_id, NULL AS name, currency, count(*) AS customers,
+    {", ".join(f"sum({name}) AS {name}" for name in ("amount", *BUCKETS))}
+FROM debtors GROUP BY currency
+UNION ALL
+SELECT row_number() OVER (ORDER BY page.currency, amount DESC, page.owner_id), page.owner_id, customers.name, page.currency, 0, amount,
+    {", ".join(BUCKETS)}
+FROM page JOIN customers ON customers.id = page.owner_id
+ORDER BY place, currency"""
+COUNTS = {
+    "customers": "owner_id IN ({customers})",
+    "known_at": "entry_id < uuidv7_at({known_at})",
+    "customer_id": "owner_id = {customer_id}",
+    "currency": "currency = {currency}",
+}
+"""Conditions on a posting, by what asks for them: whose rule leaves customers out, and values that are given."""
 
-# What a customer owes, less what it has paid ahead and has as credit: an allocation moves nothing between these.
+# Parameters: customer, currency, the first day and the last, how many movements at most, the time or null for now. What the customer owes,
+# less what it has paid ahead and has as credit: an allocation moves nothing between these.
 MOVES = """
 WITH moves AS (
     SELECT p.entry_id, p.effective_on,
         CASE WHEN debit IN ('RECEIVABLE', 'UNEARNED', 'CREDIT') THEN amount ELSE 0 END
         - CASE WHEN credit IN ('RECEIVABLE', 'UNEARNED', 'CREDIT') THEN amount ELSE 0 END AS amount
     FROM postings p WHERE owner_id = $1 AND phase = 'POSTED' AND currency = $2 AND effective_on <= $4
+        AND ($6::timestamptz IS NULL OR entry_id < uuidv7_at($6))
 ), entries AS (
     SELECT entry_id, effective_on, sum(amount) AS amount FROM moves GROUP BY entry_id, effective_on HAVING sum(amount) <> 0
 )
@@ -80,6 +90,8 @@ SELECT * FROM (
     SELECT e.effective_on, e.kind, e.source_type, e.source_id, CASE e.source_type
             WHEN 'Order' THEN (SELECT number FROM orders WHERE customer_id = $1 AND id = e.source_id)
             WHEN 'Payment' THEN (SELECT coalesce(reference, provider_reference) FROM payments WHERE customer_id = $1 AND id = e.source_id)
+            WHEN 'Invoice' THEN (SELECT number FROM invoices WHERE customer_id = $1 AND id = e.source_id)
+            WHEN 'CreditNote' THEN (SELECT number FROM credit_notes WHERE customer_id = $1 AND id = e.source_id)
         END AS name, entries.amount, e.id
     FROM entries JOIN ledger_entries e ON e.owner_id = $1 AND e.id = entry_id
     WHERE entries.effective_on >= $3 ORDER BY e.effective_on, e.id LIMIT $5
@@ -110,15 +122,22 @@ async def ageing(
         raise BadUserInput("skip is 0 to 1000000.", field="skip")
     day = as_of or days.day_of(viewer.now(), await database.zone())
     checks.check_year(day, "asOf")
-    given = {"as_of": day, "known_at": known_at, "customer_id": customer_id, "currency": currency}
-    async with database.snapshot() as connection:
-        totals = await connection.fetch(*_statement(TOTALS, viewer, **given))
-        rows = await connection.fetch(*_statement(PAGE, viewer, **given, first=first, skip=skip)) if first else []
+    narrowed = {"known_at": known_at, "customer_id": customer_id, "currency": currency}
+    given = {
+        "as_of": day,
+        "first": first,
+        "skip": skip,
+        **{name: value for name, value in narrowed.items() if value is not None},
+    }
+    async with database.reading() as connection:
+        rows = await connection.fetch(*_statement(viewer, **given))
     return {
         "asOf": day,
         "knownAt": known_at,
-        "totals": [{**_figures(row), "customers": row["customers"]} for row in totals],
-        "customers": [{**_figures(row), "customerId": row["owner_id"], "name": row["name"]} for row in rows],
+        "totals": [{**_figures(row), "customers": row["customers"]} for row in rows if not row["place"]],
+        "customers": [
+            {**_figures(row), "customerId": row["owner_id"], "name": row["name"]} for row in rows if row["place"]
+        ],
     }
 
 
@@ -134,14 +153,15 @@ def _seen(viewer: Viewer) -> ast.Expr:
     return ast.all_of([access.rows(record, viewer.who, "s") for record in ("Order", "Payment")])
 
 
-def _statement(template: str, viewer: Viewer, **given: Any) -> list[Any]:
+def _statement(viewer: Viewer, **given: Any) -> list[Any]:
     """The SQL with its values. Who sees all customers needs no look at them."""
     rule = _seen(viewer)
     table = ast.Table("customer_standings", "s")
-    customers = ast.Select(((ast.Col("s", "customer_id"), "id"),), table, where=rule)
-    sql = template.replace("{{seen}}", "{seen}").replace("{seen}", "true" if rule == ast.TRUE else VISIBLE)
-    selects = {} if rule == ast.TRUE else {"customers": customers}
-    text, values = access.statement(sql, viewer, selects=selects, **given)
+    selects = (
+        {} if rule == ast.TRUE else {"customers": ast.Select(((ast.Col("s", "customer_id"), "id"),), table, where=rule)}
+    )
+    counts = "".join(f" AND {condition}" for name, condition in COUNTS.items() if name in given or name in selects)
+    text, values = access.statement(OWED.replace("{counts}", counts), viewer, selects=selects, **given)
     return [text, *values]
 
 
@@ -170,43 +190,70 @@ async def statement(
     until: date | None = None,
     currency: str | None = None,
 ) -> Row:
-    """What a customer owed before a day, what changed that until another one, both included, and what it came to.
+    """What a customer owed before a day, what changed that until another one, both included, today unless one is given, and what it
+    came to. Raises as `account`."""
+    last = until or days.day_of(viewer.now(), await database.zone())
+    async with database.snapshot() as connection:
+        return await account(connection, viewer, customer_id=customer_id, since=since, until=last, currency=currency)
+
+
+async def account(
+    connection: Connection,
+    viewer: Viewer,
+    *,
+    customer_id: UUID,
+    since: date,
+    until: date,
+    currency: str | None = None,
+    known_at: datetime | None = None,
+) -> Row:
+    """A customer's statement of account, as it was known at a time, or is known now.
 
     The balance is what is owed, less what was paid ahead and what there is of credit. Raises `Forbidden`, `NotFound`,
     `BadUserInput` for days in the wrong order or more than `MOST` movements.
     """
     _require(viewer)
-    last = until or days.day_of(viewer.now(), await database.zone())
-    for name, day in (("since", since), ("until", last)):
+    for name, day in (("since", since), ("until", until)):
         checks.check_year(day, name)
-    if last < since:
-        raise BadUserInput(f"The statement would end on {last}, before it begins on {since}.", field="until")
+    if until < since:
+        raise BadUserInput(f"The statement would end on {until}, before it begins on {since}.", field="until")
     own = ast.Select(
         ((ast.Col("t", "currency"), "currency"), (ast.Col("t", "name"), "name")),
         ast.Table("customers", "t"),
         where=access.rows("Customer", viewer.who, "t"),
         star="t",
     )
-    async with database.snapshot() as connection:
-        sql, values = access.statement(
-            "SELECT * FROM ({own}) AS own WHERE id = {customer_id}",
-            viewer,
-            selects={"own": own},
-            customer_id=customer_id,
-        )
-        found = await connection.fetchrow(sql, *values)
-        if found is None or not await _sees(connection, viewer, customer_id):
-            raise NotFound("There is no such customer.", field="customerId")
-        chosen = currency or found["currency"]
-        opening, *moves = await connection.fetch(MOVES, customer_id, chosen, since, last, MOST + 1)
+    sql, values = access.statement(
+        "SELECT * FROM ({own}) AS own WHERE id = {customer_id}",
+        viewer,
+        selects={"own": own},
+        customer_id=customer_id,
+    )
+    found = await connection.fetchrow(sql, *values)
+    if found is None or not await _sees(connection, viewer, customer_id):
+        raise NotFound("There is no such customer.", field="customerId")
+    chosen = currency or found["currency"]
+    opening, *moves = await connection.fetch(MOVES, customer_id, chosen, since, until, MOST + 1, known_at)
     if len(moves) > MOST:
         raise BadUserInput(f"There are more than {MOST} movements; choose fewer days.", field="since")
     return _account(opening["amount"], moves, chosen) | {
         "since": since,
-        "until": last,
+        "until": until,
         "customerId": customer_id,
         "name": found["name"],
     }
+
+
+async def open_by_age(
+    connection: Connection, viewer: Viewer, *, customer_id: UUID, as_of: date, currency: str, known_at: datetime | None
+) -> list[Decimal]:
+    """What a customer owes on a day in a currency, by bucket. Raises `Forbidden`."""
+    _require(viewer)
+    given = {"as_of": as_of, "first": 0, "skip": 0, "customer_id": customer_id, "currency": currency}
+    if known_at is not None:
+        given["known_at"] = known_at
+    row = await connection.fetchrow(*_statement(viewer, **given))
+    return [money.rounded(row[name] if row else Decimal(0), currency) for name in BUCKETS]
 
 
 async def _sees(connection: Any, viewer: Viewer, customer_id: UUID) -> bool:

@@ -50,15 +50,15 @@ SELECT a.* FROM ledger_entries e JOIN allocations a ON a.customer_id = e.owner_i
 WHERE e.owner_id = $1 AND e.source_id = $2 AND a.payment_id IS DISTINCT FROM $3 AND a.undoes_id IS NULL AND NOT EXISTS (
     SELECT FROM allocations undoing WHERE undoing.customer_id = a.customer_id AND undoing.undoes_id = a.id)
 ORDER BY a.entry_id DESC"""
-# Parameters: customer, document. What was undone for the document and not made again, the first that was undone first.
+# Parameters: customers, document. What was undone for the document and not made again, the first that was undone first.
 UNDONE_FOR = """
-SELECT a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_note_id, a.item_id, a.source_item_id, a.currency, a.paid_currency,
-    a.rate_id, a.paid_rate_id, sum(way * a.amount) AS amount, sum(way * a.paid_amount) AS paid_amount
+SELECT a.customer_id, a.order_id, a.invoice_id, a.dispute_id, a.payment_id, a.credit_note_id, a.item_id, a.source_item_id, a.currency,
+    a.paid_currency, a.rate_id, a.paid_rate_id, sum(way * a.amount) AS amount, sum(way * a.paid_amount) AS paid_amount
 FROM ledger_entries e JOIN allocations a ON a.customer_id = e.owner_id AND a.entry_id = e.id
 CROSS JOIN LATERAL (SELECT CASE WHEN a.undoes_id IS NULL THEN -1 ELSE 1 END AS way) AS either
-WHERE e.owner_id = $1 AND e.source_id = $2
-GROUP BY a.customer_id, a.order_id, a.invoice_id, a.payment_id, a.credit_note_id, a.item_id, a.source_item_id, a.currency, a.paid_currency,
-    a.rate_id, a.paid_rate_id
+WHERE e.owner_id = ANY ($1) AND e.source_id = $2
+GROUP BY a.customer_id, a.order_id, a.invoice_id, a.dispute_id, a.payment_id, a.credit_note_id, a.item_id, a.source_item_id, a.currency,
+    a.paid_currency, a.rate_id, a.paid_rate_id
 HAVING sum(way * a.paid_amount) > 0 AND sum(way * a.amount) > 0 ORDER BY min(e.id::text)"""
 
 
@@ -192,9 +192,9 @@ async def credits_for(act: Act, customer_id: UUID, document_id: UUID, payment_id
     return [dict(row) for row in await act.tx.connection.fetch(CREDITS_FOR, customer_id, document_id, payment_id)]
 
 
-async def undone_for(act: Act, customer_id: UUID, document_id: UUID) -> list[Row]:
+async def undone_for(act: Act, customer_ids: Sequence[UUID], document_id: UUID) -> list[Row]:
     """What was undone for a document and not made again: which order's item of which item of the payment, and how much."""
-    return [dict(row) for row in await act.tx.connection.fetch(UNDONE_FOR, customer_id, document_id)]
+    return [dict(row) for row in await act.tx.connection.fetch(UNDONE_FOR, customer_ids, document_id)]
 
 
 def items_of(undone: Iterable[Row]) -> set[UUID]:

@@ -14,14 +14,15 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.db import Database, Transaction
-from crmgql.domain.money import allocations, refundable
+from crmgql.domain.money import allocations, passing_on, refundable
+from crmgql.domain.money.passing_on import PassedOn
 from crmgql.domain.money.refundable import Part, Refundable
 from crmgql.errors import BadUserInput, IllegalTransition, NotFound, RefundExceedsReceived
 from crmgql.events import outbox
 from crmgql.ledger import book, items
 from crmgql.ledger.accounts import Account
 from crmgql.ledger.postings import Entry, Posting, share
-from crmgql.models import Allocation, Customer, Payment, Phase, Purpose, Refund
+from crmgql.models import Allocation, Customer, Dispute, Invoice, Order, Payment, Phase, Purpose, Refund
 from crmgql.models.names import api_id
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
@@ -49,6 +50,7 @@ WORDS = {
     "cancel": "be cancelled",
     "mark_unknown": "become UNKNOWN",
 }
+SETTLED: dict[str, type[Order | Invoice | Dispute]] = {"order": Order, "invoice": Invoice, "dispute": Dispute}
 # Parameters: customer, key of the entry.
 POSTED = """
 SELECT e.id, p.debit_item_id, p.amount, p.effective_on FROM ledger_entries e JOIN postings p ON p.owner_id = e.owner_id AND p.entry_id = e.id
@@ -68,7 +70,8 @@ async def request(
     """Asks for a refund of a payment, or of a customer's credit; the money is held until the refund ends.
 
     Without an amount it is all that the named allocations settle, else all that can be refunded of the payment. What is
-    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first. Method and
+    allocated is undone as far as it takes: the allocations that are named, in their order, else the latest first; before that comes
+    back what is left of what it passed on to other customers, and after that what those settled with it. Method and
     provider are the payment's, unless a method is given. Raises `RefundExceedsReceived`, `IllegalTransition`, `CurrencyMismatch`,
     `PeriodClosed`.
     """
@@ -106,11 +109,14 @@ async def _make(
     access.require_write(act.viewer, "Refund")
     values = {name: value for name, value in values.items() if value is not None}
     parts: list[Part] = []
+    passed = passing_on.NOTHING
     if payment_id is not None:
         payment = await records.lock(act, Payment, payment_id, field="paymentId")
         records.require_same_customer(payment, customer_id or payment["customer_id"], field="paymentId")
+        passing_on.refuse_passed_on(payment, "refund")
         found = await refundable.of_payment(act, payment)
-        limit, parts = _chosen(payment, found, amount, allocation_ids)
+        passed = await passing_on.below(act, payment)
+        limit, parts = _chosen(payment, found, passed, amount, allocation_ids)
         values = values if "method" in values else _like(payment) | values
         customer_id, currency = payment["customer_id"], payment["currency"]
     elif customer_id is not None:
@@ -122,6 +128,11 @@ async def _make(
         raise BadUserInput("Say by which method a customer's credit is refunded.", field="method")
     values |= {"customer_id": customer_id, "payment_id": payment_id, "amount": limit, "currency": currency}
     refund = await records.create(act, Refund, values, kind=kind, conflicts=CONFLICTS, payload=_payload(values))
+    missing = limit - found.free - sum((part.taken for part in parts), Decimal(0))
+    if payment_id is not None and not allocation_ids and missing > 0:
+        day = day_of(refund["ended_at"] or act.now, (await book.company_of(act)).zone)
+        await passing_on.reclaim(act, payment, passed, missing, source=("Refund", refund["id"]), on=day)
+        found = await refundable.of_payment(act, payment)
     await _post(act, refund, found, parts)
     return refund["id"]  # type: ignore[no-any-return]
 
@@ -151,9 +162,9 @@ def _payload(refund: Row) -> Row:
 
 
 def _chosen(
-    payment: Row, found: Refundable, amount: Money | None, allocation_ids: Sequence[UUID] | None
+    payment: Row, found: Refundable, passed: PassedOn, amount: Money | None, allocation_ids: Sequence[UUID] | None
 ) -> tuple[Decimal, list[Part]]:
-    """How much is refunded, and which allocations are undone for it. Raises as `request`."""
+    """How much is refunded, and which allocations are undone for it; what is missing then was passed on. Raises as `request`."""
     if payment["status"] != "RECEIVED":
         raise IllegalTransition(
             f"A {payment['status']} payment can't be refunded; it has to be received.", field="paymentId"
@@ -161,7 +172,7 @@ def _chosen(
     currency, nothing = payment["currency"], money.rounded(Decimal(0), payment["currency"])
     named = _named(found.standing, allocation_ids)
     allocated = sum((row["paid_amount"] for row in named or found.standing), nothing)
-    most = found.free + allocated
+    most = found.free + allocated + (0 if named else passed.most)
     if amount is None:
         limit = allocated if named else most
     else:
@@ -169,7 +180,7 @@ def _chosen(
     if limit > most or limit <= 0:
         what = "the payment, with these allocations undone," if named else "the payment"
         raise _exceeds(what, most, currency, field="paymentId" if amount is None else "amount")
-    return limit, refundable.choose(limit if named else limit - found.free, named or found.standing)
+    return limit, refundable.choose(limit if named else limit - found.free - passed.free, named or found.standing)
 
 
 def _named(standing: Sequence[Row], ids: Sequence[UUID] | None) -> list[Row]:
@@ -273,7 +284,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     key = f"{'succeeded' if was_done else 'requested'} {id}"
     posted = await act.tx.connection.fetch(POSTED, customer_id, key)
     day = max(act.today, posted[0]["effective_on"])
-    undone = await refundable.undone_for(act, customer_id, id)
+    undone = await refundable.undone_for(act, [customer_id], id)
     credited = await refundable.credits_for(act, customer_id, id, refund["payment_id"])
     held = {row["debit_item_id"] for row in posted}
     rests = await items.lock(act, held | refundable.items_of(undone) | refundable.items_of(credited))
@@ -297,6 +308,7 @@ async def end(act: Act, verb: str, *, id: UUID, reason: str | None = None, expec
     items.move(rests, [posting for each in given_back for posting in each.entry.postings])
     made = refundable.restore(undone, rests, source=source, on=day, base_currency=own.currency)
     await outbox.record_many(act.tx, act.viewer, await allocations.post(act, [*given_back, *made], before=[entry]))
+    await passing_on.restore(act, source)
     return id
 
 
@@ -320,25 +332,38 @@ async def dry_run(
         act = Act(Transaction(connection, zone), viewer)
         access.require_write(viewer, "Refund")
         payment = await records.shown(act, Payment, payment_id, field="paymentId")
+        passing_on.refuse_passed_on(payment, "refund")
         found = await refundable.of_payment(act, payment, holding=False)
-        owed = {row["id"]: row for row in found.standing}
+        passed = await passing_on.below(act, payment, holding=False)
+        seen = await _seen(act, found.standing)
     currency = payment["currency"]
-    limit, parts = _chosen(payment, found, None if amount is None else (amount, currency), allocation_ids)
+    limit, parts = _chosen(payment, found, passed, None if amount is None else (amount, currency), allocation_ids)
     undoes = [
         {
             "allocationId": api_id(Allocation.__name__, part.row["id"]),
-            **_documents(owed[part.row["id"]]),
+            **{f"{name}Id": seen.get(part.row[f"{name}_id"]) for name in SETTLED},
             "amount": _money(part.taken, currency),
         }
         for part in parts
     ]
-    return {"amount": _money(limit, currency), "unallocated": _money(found.free, currency), "undoes": undoes}
+    taken_back = (
+        max(limit - found.free - sum(part.taken for part in parts), limit * 0) if not allocation_ids else limit * 0
+    )
+    return {
+        "amount": _money(limit, currency),
+        "unallocated": _money(found.free, currency),
+        "undoes": undoes,
+        "takenBack": _money(taken_back, currency),
+    }
 
 
-def _documents(allocation: Row) -> dict[str, str | None]:
-    """The ids of what it settles."""
-    found = {"orderId": ("Order", allocation["order_id"]), "invoiceId": ("Invoice", allocation["invoice_id"])}
-    return {name: api_id(record, id) if id else None for name, (record, id) in found.items()}
+async def _seen(act: Act, allocations: Sequence[Row]) -> dict[UUID, str]:
+    """The API's ids of the orders, invoices and disputes that are settled, as far as the viewer sees them."""
+    found: dict[UUID, str] = {}
+    for name, model in SETTLED.items():
+        ids = {row[f"{name}_id"] for row in allocations} - {None}
+        found |= {id: api_id(model.__name__, id) for id in await records.shown_many(act, model, ids)}
+    return found
 
 
 def _money(amount: Decimal, currency: str) -> dict[str, str]:

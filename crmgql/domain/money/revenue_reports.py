@@ -18,7 +18,7 @@ import orjson
 from crmgql import access
 from crmgql.db import Database
 from crmgql.domain.money import revenue_facts
-from crmgql.domain.money.revenue_facts import FIGURES, OF_SALES, Scope
+from crmgql.domain.money.revenue_facts import FIGURES, OF_SALES, Scope, Spread
 from crmgql.errors import BadUserInput
 from crmgql.models import names
 from crmgql.records import checks
@@ -33,12 +33,14 @@ CONVERSION = "As posted in the base currency of the books, each amount at the ra
 @dataclass(frozen=True, slots=True)
 class Dimension:
     """What groups are made by. `keys`: names and their SQL; `joins`: what they need besides the facts; `record`: the type whose
-    rows are named. `reads`: the column of facts by customer that it needs, None where it takes facts by line."""
+    rows are named. `reads`: the column of facts by customer that it needs, None where it takes facts by line, of which `spread` says
+    how many orders have to be spread."""
 
     keys: dict[str, str]
     joins: tuple[str, ...] = ()
     record: str | None = None
     reads: str | None = None
+    spread: Spread = Spread.NONE
 
 
 CUSTOMER = "LEFT JOIN ({customers}) c ON c.id = f.customer_id"
@@ -62,10 +64,12 @@ DIMENSIONS = {
     "CUSTOMER": Dimension({"customer_id": "c.id", "customer": "c.name"}, (CUSTOMER,), "Customer", "customer_id"),
     "REGION": Dimension({"region": "c.region"}, (CUSTOMER,), "Customer", "customer_id"),
     "STATE": Dimension({"state": "c.state"}, (CUSTOMER,), "Customer", "customer_id"),
-    "PRODUCT": Dimension({"product_id": "p.id", "product": "p.name"}, (PRODUCT,), "Product"),
-    "CATEGORY": Dimension({"category": "p.category"}, (PRODUCT,), "Product"),
-    "SELLER": Dimension({"seller_id": "u.id", "seller": "u.name"}, (ORDER, SELLER), "User"),
-    "DEPARTMENT": Dimension({"department_id": "t.id", "department": "t.name"}, (ORDER, SELLER, TEAM), "Team"),
+    "PRODUCT": Dimension({"product_id": "p.id", "product": "p.name"}, (PRODUCT,), "Product", spread=Spread.ALL),
+    "CATEGORY": Dimension({"category": "p.category"}, (PRODUCT,), "Product", spread=Spread.ALL),
+    "SELLER": Dimension({"seller_id": "u.id", "seller": "u.name"}, (ORDER, SELLER), "User", spread=Spread.SELLERS),
+    "DEPARTMENT": Dimension(
+        {"department_id": "t.id", "department": "t.name"}, (ORDER, SELLER, TEAM), "Team", spread=Spread.SELLERS
+    ),
     "CHANNEL": Dimension({"channel": "coalesce(by_deal.channel, by_customer.channel)"}, (ORDER, *CHANNELS), "Lead"),
 }
 IDS = {"customer_id": "Customer", "product_id": "Product", "seller_id": "User", "department_id": "Team"}
@@ -168,7 +172,8 @@ def _seen(sales: ast.Expr, money: ast.Expr) -> ast.Select:
 def _template(by: Sequence[Dimension], scope: Scope, shown: Sequence[str], counts_all: bool) -> str:
     reads = [each.reads for each in by]
     if None in reads or not counts_all:
-        facts = revenue_facts.by_line(scope)
+        needed = {each.spread for each in by} if counts_all else {Spread.ALL}
+        facts = revenue_facts.by_line(scope, next(each for each in Spread if each in needed))
     else:
         facts = revenue_facts.by_customer(scope, *dict.fromkeys(each for each in reads if each))
     keys = {name: sql for each in by for name, sql in each.keys.items()}

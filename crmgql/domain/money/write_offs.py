@@ -1,13 +1,14 @@
-"""Write-offs: what of an order or invoice nobody asks for any more, with its reason; by hand, by rule after a payment, and undone.
+"""Write-offs: what of an order, invoice or lost dispute nobody asks for any more, with its reason; by hand, by rule after a payment, and
+undone.
 
-Enters: what is open of orders and invoices, locked. Leaves: an entry and a row of `write_offs` for each receivable, and an event. Always
+Enters: what is open of orders, invoices and disputes, locked. Leaves: an entry and a row of `write_offs` for each receivable, and an event. Always
 holds: nothing is written off above what is open. What somebody writes off of one order with its invoices, or of an invoice without
-an order, is, all in all, within the company's tolerance or approved; by rule it is within the tolerance for each invoice. Set-based: the same number of statements for one receivable and for five hundred.
+an order, or of a dispute, is, all in all, within the company's tolerance or approved; by rule it is within the tolerance for each invoice. Set-based: the same number of statements for one receivable and for five hundred.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -31,40 +32,49 @@ from crmgql.records.money import Money
 from crmgql.records.records import Act, Row
 
 NOTHING = Decimal(0)
-Document = tuple[UUID | None, UUID | None]
-"""An order and an invoice."""
+Document = tuple[UUID | None, UUID | None, UUID | None]
+"""An order and an invoice, or a dispute; in the invoice's place the receivable that has none of them."""
+
+UNNAMED = "Name the order, the invoice or the dispute of which something is written off."
 
 LONGEST_REASON = 1000
 
-# Parameters: customer, order or invoice, the other null. What is open of it, by due date.
+# Parameters: customer, order, invoice or dispute, the others null, or the items that took it over. What is open of it, by due date.
 OPEN = """
-SELECT id, order_id, invoice_id, opened_on FROM open_items
-WHERE owner_id = $1 AND customer_id = $1 AND ($2::uuid IS NULL OR order_id = $2) AND ($3::uuid IS NULL OR invoice_id = $3)
+SELECT id, order_id, invoice_id, dispute_id, opened_on FROM open_items
+WHERE owner_id = $1 AND customer_id = $1 AND CASE WHEN $5::uuid[] IS NULL
+        THEN ($2::uuid IS NULL OR order_id = $2) AND ($3::uuid IS NULL OR invoice_id = $3) AND ($4::uuid IS NULL OR dispute_id = $4)
+        ELSE id = ANY ($5) END
     AND purpose = 'RECEIVABLE' AND open > 0 ORDER BY due_on, id"""
-# Parameters: customers, orders, and invoices without one. What is written off of each, by invoice, and not undone.
+# Parameters: customers, orders, invoices without one, disputes, and receivables without any. What is written off of each, by invoice, and
+# not undone.
 LIVE = """
-SELECT w.order_id, w.invoice_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
+SELECT w.order_id, own.invoice_id, w.dispute_id, sum(CASE WHEN w.undoes_id IS NULL THEN w.amount ELSE -w.amount END) AS amount
 FROM unnest($1::uuid[], $2::uuid[]) AS o(customer_id, id) JOIN write_offs w ON w.customer_id = o.customer_id
-    AND (w.order_id = o.id OR w.order_id IS NULL AND w.invoice_id = o.id)
-GROUP BY w.order_id, w.invoice_id"""
+    AND (w.order_id = o.id OR w.order_id IS NULL AND coalesce(w.invoice_id, w.dispute_id, w.item_id) = o.id)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(w.invoice_id, CASE WHEN num_nonnulls(w.order_id, w.dispute_id) = 0 THEN w.item_id END) AS invoice_id
+    ) AS own
+GROUP BY w.order_id, own.invoice_id, w.dispute_id"""
 # Parameters: customers, their allocations. What completes these and is not undone.
 COMPLETING = """
 SELECT w.* FROM write_offs w JOIN unnest($1::uuid[], $2::uuid[]) AS a(customer_id, id) ON a.customer_id = w.customer_id AND a.id = w.allocation_id
 WHERE w.undoes_id IS NULL
     AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)"""
-# Parameters: customer, invoice, its order or null. What is written off of either and not undone, the latest first.
+# Parameters: customers, invoices, their orders or null. What is written off of either and not undone, the latest first.
 STANDING = """
-SELECT w.* FROM write_offs w
-WHERE w.customer_id = $1 AND (w.invoice_id = $2 OR w.order_id = $3 AND w.invoice_id IS NULL) AND w.undoes_id IS NULL
-    AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)
-ORDER BY w.entry_id DESC"""
+SELECT of.n, w.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS of(customer_id, invoice_id, order_id, n)
+JOIN write_offs w ON w.customer_id = of.customer_id
+    AND (w.invoice_id = of.invoice_id OR w.order_id = of.order_id AND w.invoice_id IS NULL)
+WHERE w.undoes_id IS NULL AND NOT EXISTS (SELECT FROM write_offs u WHERE u.customer_id = w.customer_id AND u.undoes_id = w.id)
+ORDER BY of.n, w.entry_id DESC"""
 RECORD = """
-INSERT INTO write_offs (id, customer_id, order_id, invoice_id, allocation_id, undoes_id, item_id, currency, amount, account, reason,
-    written_off_on, entry_id)
-SELECT w.id, w.customer_id, w.order_id, w.invoice_id, w.allocation_id, w.undoes_id, w.item_id, w.currency, w.amount, w.account, w.reason,
-    w.written_off_on, w.entry_id
-FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, allocation_id uuid, undoes_id uuid,
-    item_id uuid, currency text, amount numeric, account text, reason text, written_off_on date, entry_id uuid)"""
+INSERT INTO write_offs (id, customer_id, order_id, invoice_id, dispute_id, allocation_id, undoes_id, item_id, currency, amount, account,
+    reason, written_off_on, entry_id)
+SELECT w.id, w.customer_id, w.order_id, w.invoice_id, w.dispute_id, w.allocation_id, w.undoes_id, w.item_id, w.currency, w.amount, w.account,
+    w.reason, w.written_off_on, w.entry_id
+FROM jsonb_to_recordset($1::jsonb) AS w(id uuid, customer_id uuid, order_id uuid, invoice_id uuid, dispute_id uuid, allocation_id uuid,
+    undoes_id uuid, item_id uuid, currency text, amount numeric, account text, reason text, written_off_on date, entry_id uuid)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """What is written off of an order or an invoice, and why. Without an amount: all that is open."""
+    """What is written off of an order, an invoice or a dispute, and why. Without an amount: all that is open."""
 
     amount: Money | None
     reason: str
@@ -86,7 +96,7 @@ class Short:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A receivable; its rest goes down as it is written off, not before the day `since`. `documents`: order and invoice, by column.
+    """A receivable; its rest goes down as it is written off, not before the day `since`. `documents`: order, invoice and dispute, by column.
 
     `allocation_id`: the allocation that a write-off of it completes.
     """
@@ -99,12 +109,13 @@ class Owed:
 
     @property
     def whole(self) -> UUID:
-        """The order, or the invoice that has none."""
-        return self.documents["order_id"] or self.documents["invoice_id"]  # type: ignore[no-any-return]
+        """The order, the invoice that has none, or the dispute; what was taken over from a merged customer stands by itself."""
+        return next(id for id in self.document if id is not None)
 
     @property
     def document(self) -> Document:
-        return self.documents["order_id"], self.documents["invoice_id"]
+        order, invoice, dispute = (self.documents[column] for column in sides.OWED)
+        return order, invoice or (None if order or dispute else self.rest.account.item_id), dispute
 
 
 async def write_off(
@@ -112,20 +123,23 @@ async def write_off(
     *,
     order_id: UUID | None = None,
     invoice_id: UUID | None = None,
+    dispute_id: UUID | None = None,
     reason: str,
     amount: Money | None = None,
     account: str | None = None,
 ) -> UUID:
-    """Writes off what is open of an order or an invoice, or the amount of it, what is due first; the id of the first receivable's.
+    """Writes off what is open of an order, an invoice or a lost dispute, or the amount of it, what is due first; the id of the first
+    receivable's.
 
     Raises `WriteOffExceedsOpen`, `IllegalTransition` for what is not owed, `PeriodClosed`; `Forbidden` without
     `writeOff.approve` where more is written off, all in all, than the company's tolerance.
     """
     access.require_write(act.viewer, "WriteOff")
-    named = await sides.to_settle(act, order_id, invoice_id, alone=True)
+    named = await sides.to_settle(act, order_id, invoice_id, dispute_id, alone=True)
     if named is None:
-        raise BadUserInput("Name the order or the invoice of which something is written off.", field="orderId")
-    found = await act.tx.connection.fetch(OPEN, named.customer_id, order_id, invoice_id)
+        raise BadUserInput(UNNAMED, field="orderId")
+    documents = (order_id, invoice_id, dispute_id)
+    found = await act.tx.connection.fetch(OPEN, named.customer_id, *documents, named.item_ids)
     rests = await items.lock(act, [row["id"] for row in found])
     owed = [Owed(named.customer_id, _documents(row), rests[row["id"]], row["opened_on"]) for row in found]
     made = await by_hand(act, owed, named, Short(amount, reason, account))
@@ -139,7 +153,7 @@ def _documents(row: Any) -> Row:
 
 
 async def by_hand(act: Act, owed: Sequence[Owed], named: Named, short: Short, *, inside: str = "") -> list[Made]:
-    """What is to be posted where somebody writes off a part of an order or an invoice, which is held alone: over its receivables, which
+    """What is to be posted where somebody writes off a part of an order, an invoice or a dispute, which is held alone: over its receivables, which
     are locked, in their order.
 
     `inside`: the input in which the fields are that errors name. Raises as `write_off`.
@@ -187,10 +201,10 @@ async def by_rule(act: Act, owed: Sequence[Owed]) -> list[Made]:
 
 
 async def _written_off(act: Act, owed: Collection[Owed]) -> dict[Document, Decimal]:
-    """Of the orders, and of invoices without one: what was written off and not undone, by order and invoice."""
+    """Of the orders, of invoices without one, and of disputes: what was written off and not undone, by document."""
     wholes = {(each.customer_id, each.whole) for each in owed}
     rows = await act.tx.connection.fetch(LIVE, *map(list, zip(*sorted(wholes), strict=True)))
-    return {(row["order_id"], row["invoice_id"]): row["amount"] for row in rows}
+    return {(row["order_id"], row["invoice_id"], row["dispute_id"]): row["amount"] for row in rows}
 
 
 def _make(amount: Decimal, owed: Owed, day: date, base_currency: str, reason: str, account: str | None) -> Made:
@@ -239,9 +253,15 @@ async def completing(act: Act, allocations: Collection[tuple[UUID, UUID]]) -> li
     return await undoing(act, [dict(row) for row in rows])
 
 
-async def standing(act: Act, customer_id: UUID, invoice_id: UUID, order_id: UUID | None) -> list[Row]:
-    """What is written off of an invoice, and of its order apart from invoices, the latest first."""
-    return [dict(row) for row in await act.tx.connection.fetch(STANDING, customer_id, invoice_id, order_id)]
+async def standing(act: Act, invoices: Sequence[tuple[UUID, UUID, UUID | None]]) -> list[list[Row]]:
+    """What is written off of each invoice, and of its order apart from invoices, the latest first. Each is given as customer, invoice,
+    order."""
+    found: list[list[Row]] = [[] for _ in invoices]
+    keys = map(list, zip(*invoices, strict=True))
+    for row in await act.tx.connection.fetch(STANDING, *keys) if invoices else []:
+        kept = dict(row)
+        found[kept.pop("n") - 1].append(kept)
+    return found
 
 
 def again(row: Row, amount: Decimal, rest: Rest, *, on: date, base_currency: str) -> Made:
@@ -251,10 +271,12 @@ def again(row: Row, amount: Decimal, rest: Rest, *, on: date, base_currency: str
     return _make(amount, owed, max(on, row["written_off_on"]), base_currency, row["reason"], row["account"])
 
 
-async def undoing(act: Act, rows: Sequence[Row], *, on: date | None = None) -> list[Made]:
-    """What takes back these write-offs on a day, or today, to be posted; none before the day on which it was made."""
+async def undoing(act: Act, rows: Sequence[Row], *, on: Mapping[UUID, date] | None = None) -> list[Made]:
+    """What takes back these write-offs, each on its day by its id, or today, to be posted; none before the day on which it was made."""
     by_entry = {row["entry_id"]: row for row in rows}
-    days = {entry_id: max(on or act.today, row["written_off_on"]) for entry_id, row in by_entry.items()}
+    days = {
+        entry_id: max((on or {}).get(row["id"], act.today), row["written_off_on"]) for entry_id, row in by_entry.items()
+    }
     made = []
     for entry in await book.reversals(act, days, kind="order.writeOffUndone") if days else []:
         undone = by_entry[entry.reverses_id]

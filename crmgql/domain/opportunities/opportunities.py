@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import customers
 from crmgql.domain.opportunities import standings
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, Conflict, CrmError, IllegalTransition, NotFound
 from crmgql.events import outbox
-from crmgql.models import Contact, Customer, KeyAction, Opportunity, OpportunityAction, Product, Stage, StageTransition
+from crmgql.models import Contact, KeyAction, Opportunity, OpportunityAction, Product, Stage, StageTransition
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
@@ -73,7 +74,7 @@ async def create(act: Act, *, customer_id: UUID | None = None, amount: Money | N
     stage_id = values.pop("stage_id", None)
     stage = await _open_stage(act, stage_id) if stage_id is not None else await _stage(act, FIRST, "OPEN", None)
     if customer_id is not None:
-        customer = await records.visible(act, Customer, customer_id, field="customerId")
+        customer = await customers.living(act, customer_id, field="customerId")
         values["currency"] = customer["currency"]
     values["owner_id"] = await users.owner(act, values)
     await _check(act, customer_id, values)
@@ -321,7 +322,7 @@ async def _customer(act: Act, opportunity: Row, changes: Row) -> UUID | None:
             field="customerId",
         )
     if after is not None:
-        await records.visible(act, Customer, after, field="customerId")
+        await customers.living(act, after, field="customerId")
     return after
 
 

@@ -49,7 +49,7 @@ SELECT r.id, r.owner_id, r.name, r.id AS customer_id, seen.active_at, r.reclaim_
          WHERE o.customer_id = r.id AND o.status = 'OPEN')
     ) AS active_at
 ) seen
-WHERE r.id > $1 AND r.owner_id IS NOT NULL AND r.updated_at < $2
+WHERE r.id > $1 AND r.owner_id IS NOT NULL AND r.merged_into_id IS NULL AND r.updated_at < $2
   AND (r.protected_until IS NULL OR r.protected_until <= $3)
 ORDER BY r.id LIMIT $4 FOR NO KEY UPDATE OF r SKIP LOCKED"""
 CANDIDATES = {"LEAD": LEADS, "CUSTOMER": CUSTOMERS}

@@ -145,6 +145,10 @@ async def put(act: Act, kind: Kind, record: Row, pool: Row, *, reason: str | Non
         raise Conflict(f"The {kind.noun} is in a pool already.", field=field)
     if kind is pool_items.LEAD and record["status"] not in OPEN_LEAD_STATUSES:
         raise IllegalTransition(f"A lead that is {record['status']} can't go to a pool.", field=field)
+    if kind is pool_items.CUSTOMER and record["status"] == "MERGED":
+        raise IllegalTransition(
+            "A customer that was merged can't go to a pool; the one that it lives on in can.", field=field
+        )
     entry = (record["id"], record["owner_id"])
     items = await pool_items.enter(act, kind, pool, [entry], move="RELEASED", reason=reason)
     item_id = items[record["id"]]

@@ -10,10 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import customers
 from crmgql.domain.people import users
 from crmgql.domain.sales import recognition
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
-from crmgql.models import Contract, ContractPayment, Customer
+from crmgql.models import Contract, ContractPayment
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
@@ -49,7 +50,7 @@ class Payment:
 async def create(act: Act, *, customer_id: UUID, value: Money, owner_id: UUID | None = None, **values: Any) -> UUID:
     """Makes a draft, in the currency of its value. The viewer is the owner unless another is named."""
     access.require_write(act.viewer, "Contract")
-    await records.visible(act, Customer, customer_id, field="customerId")
+    await customers.living(act, customer_id, field="customerId")
     values |= {"customer_id": customer_id, "currency": value[1], "value_amount": money.amount(value, field="value")}
     values["owner_id"] = await users.assignable(act, owner_id or act.viewer.user_id, field="ownerId")
     row = await records.create(act, Contract, values, kind="contract.created", conflicts=CONFLICTS)

@@ -98,15 +98,19 @@ SELECT s.order_id, s.line_id, sum(s.credited_amount) AS amount
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS o(customer_id, id, revision)
 JOIN recognition_schedules s ON s.customer_id = o.customer_id AND s.order_id = o.id AND s.revision = o.revision
 WHERE s.credited_amount > 0 GROUP BY s.order_id, s.line_id"""
-# Parameters: customer, order. What of it may be credited.
+# Parameters: customers, orders. Whoever credits them waits for one another, and what of them may be credited.
+HOLD_ORDERS = """
+SELECT FROM orders WHERE (customer_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY id FOR NO KEY UPDATE"""
 LEFT = """
-SELECT revision, line_id, n, due_on, amount, base_amount, credited_amount, credited_base_amount FROM recognition_schedules
-WHERE customer_id = $1 AND order_id = $2 AND entry_id IS NULL AND amount > credited_amount
-ORDER BY revision, due_on, line_id, n FOR UPDATE"""
+SELECT customer_id, order_id, line_id, n, due_on, amount, base_amount, credited_amount, credited_base_amount FROM recognition_schedules
+WHERE (customer_id, order_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) AND entry_id IS NULL AND amount > credited_amount
+ORDER BY customer_id, order_id, revision, due_on, line_id, n FOR UPDATE"""
 CREDIT = """
 UPDATE recognition_schedules s SET credited_amount = given.credited, credited_base_amount = given.credited_base
-FROM jsonb_to_recordset($3::jsonb) AS given(line_id uuid, n smallint, credited numeric, credited_base numeric)
-WHERE s.customer_id = $1 AND s.order_id = $2 AND s.line_id = given.line_id AND s.n = given.n AND s.entry_id IS NULL"""
+FROM jsonb_to_recordset($1::jsonb) AS given(customer_id uuid, order_id uuid, line_id uuid, n smallint, credited numeric,
+    credited_base numeric)
+WHERE s.customer_id = given.customer_id AND s.order_id = given.order_id AND s.line_id = given.line_id AND s.n = given.n
+    AND s.entry_id IS NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +225,21 @@ def rows_of(
         }
 
 
-async def waiting(act: Act, customer_id: UUID, order_id: UUID) -> list[Waiting]:
-    """What of an order may be credited before it is revenue; locked."""
-    rows = await act.tx.connection.fetch(LEFT, customer_id, order_id)
-    return await aside.done(lambda: [_waiting(row) for row in rows], rows=len(rows))
+async def waiting(act: Act, orders: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], list[Waiting]]:
+    """What of orders, by customer and order, may be credited before it is revenue; locked."""
+    if not orders:
+        return {}
+    keys = [list(each) for each in zip(*sorted(orders), strict=True)]
+    await act.tx.connection.execute(HOLD_ORDERS, *keys)
+    rows = await act.tx.connection.fetch(LEFT, *keys)
+
+    def found() -> dict[tuple[UUID, UUID], list[Waiting]]:
+        parts: dict[tuple[UUID, UUID], list[Waiting]] = {order: [] for order in orders}
+        for row in rows:
+            parts[row["customer_id"], row["order_id"]].append(_waiting(row))
+        return parts
+
+    return await aside.done(found, rows=len(rows))
 
 
 def _waiting(row: Any) -> Waiting:
@@ -239,14 +254,22 @@ def _waiting(row: Any) -> Waiting:
     )
 
 
-async def credit(act: Act, customer_id: UUID, order_id: UUID, parts: Collection[Waiting]) -> None:
-    """Writes what is credited of these parts, of which the books know already."""
+async def credit(act: Act, orders: Mapping[tuple[UUID, UUID], Collection[Waiting]]) -> None:
+    """Writes what is credited of these parts of orders, of which the books know already."""
 
     def told() -> str:
         names = ("line_id", "n", "credited", "credited_base")
-        return as_json([{name: getattr(part, name) for name in names} for part in parts])
+        return as_json(
+            [
+                {"customer_id": customer_id, "order_id": order_id} | {name: getattr(part, name) for name in names}
+                for (customer_id, order_id), parts in orders.items()
+                for part in parts
+            ]
+        )
 
-    await act.tx.connection.execute(CREDIT, customer_id, order_id, await aside.done(told, rows=len(parts)))
+    if orders:
+        rows = sum(len(parts) for parts in orders.values())
+        await act.tx.connection.execute(CREDIT, await aside.done(told, rows=rows))
 
 
 async def recognise(act: Act, orders: Collection[Row]) -> list[outbox.Entry]:

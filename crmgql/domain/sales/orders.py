@@ -13,13 +13,14 @@ from typing import Any
 from uuid import UUID
 
 from crmgql import access
+from crmgql.domain.customers import customers
 from crmgql.domain.opportunities import opportunities
 from crmgql.domain.people import users
 from crmgql.domain.sales import contracts, credit, revenue
 from crmgql.errors import BadUserInput, Conflict, IllegalTransition
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
-from crmgql.models import Customer, Order, OrderLine, Product
+from crmgql.models import Order, OrderLine, Product
 from crmgql.records import checks, money, records
 from crmgql.records.columns import ORIGIN, takes
 from crmgql.records.money import Money
@@ -125,7 +126,7 @@ async def create(
     access.require_write(act.viewer, "Order")
     if number is not None:
         access.require_all(act.viewer, "Order", field="number")
-    customer = await records.visible(act, Customer, customer_id, field="customerId")
+    customer = await customers.living(act, customer_id, field="customerId")
     currency = currency or customer["currency"]
     seller_id = await users.assignable(act, seller_id or act.viewer.user_id, field="sellerId")
     if opportunity_id is not None:

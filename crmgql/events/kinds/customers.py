@@ -18,6 +18,18 @@ class Assigned(Changed):
     handed_over_from: record_id("User") | None = None  # type: ignore[valid-type]
 
 
+class Merged(Changed):
+    """The customer that it was merged into."""
+
+    into_id: record_id("Customer")  # type: ignore[valid-type]
+
+
+class Absorbed(Changed):
+    """The customer that was merged into it."""
+
+    merged_id: record_id("Customer")  # type: ignore[valid-type]
+
+
 class Erased(Changed):
     """The erasure that it was part of."""
 
@@ -30,6 +42,8 @@ KINDS = (
     Kind("customer.statusChanged", "Customer", "A customer's status changed.", StatusChanged, ALWAYS),
     Kind("customer.assigned", "Customer", "A customer got another owner, or none.", Assigned, ALWAYS),
     Kind("customer.erased", "Customer", "A customer's personal values were erased.", Erased, ALWAYS),
+    Kind("customer.merged", "Customer", "A customer was merged into another one.", Merged, ALWAYS),
+    Kind("customer.absorbed", "Customer", "Another customer was merged into this one.", Absorbed, ALWAYS),
     Kind("customer.pooled", "Customer", "A customer went into a pool and has no owner now.", customer=ALWAYS),
     Kind("contact.created", "Contact", "A contact was made.", customer=ALWAYS),
     Kind("contact.updated", "Contact", "A contact's record changed.", customer=ALWAYS),

@@ -19,12 +19,13 @@ class PaymentAllocated(Changed):
 
 class AllocationMade(Payload):
     """How much of what payment, in its currency (`paid`), or of what credit note's credit, settles how much of what order or invoice,
-    or both, in theirs: `amount`."""
+    or both, or of what lost dispute, in theirs: `amount`."""
 
     amount: Money
     paid: Money
     order_id: record_id("Order") | None = None  # type: ignore[valid-type]
     invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    dispute_id: record_id("Dispute") | None = None  # type: ignore[valid-type]
     payment_id: record_id("Payment") | None = None  # type: ignore[valid-type]
     credit_note_id: record_id("CreditNote") | None = None  # type: ignore[valid-type]
 
@@ -49,10 +50,18 @@ class InvoiceIssued(InvoiceMoved):
     due_on: date
 
 
-class InvoiceSent(Changed):
+class DocumentSent(Changed):
     """The e-mail that it went out with."""
 
     email_id: record_id("EmailMessage")  # type: ignore[valid-type]
+
+
+class StatementSent(DocumentSent):
+    """Its days, both included, and its currency."""
+
+    since: date
+    until: date
+    currency: str
 
 
 class InvoiceOverdue(Changed):
@@ -97,11 +106,12 @@ class SuspenseAssigned(SuspenseMoved):
 
 
 class WriteOffMade(Payload):
-    """How much of the order or the invoice, or both, is written off, to which account."""
+    """How much of the order or the invoice, or both, or of the lost dispute is written off, to which account."""
 
     amount: Money
     order_id: record_id("Order") | None = None  # type: ignore[valid-type]
     invoice_id: record_id("Invoice") | None = None  # type: ignore[valid-type]
+    dispute_id: record_id("Dispute") | None = None  # type: ignore[valid-type]
     account: str
 
 
@@ -195,16 +205,29 @@ KINDS = (
     Kind("payment.failed", "Payment", "An expected payment failed.", PaymentMoved, ALWAYS),
     Kind("payment.cancelled", "Payment", "An expected payment was cancelled.", PaymentMoved, ALWAYS),
     Kind("payment.allocated", "Payment", "Somebody allocated what was left of a payment.", PaymentAllocated, ALWAYS),
+    Kind(
+        "payment.gaveBack",
+        "Payment",
+        "Somebody gave what was left of a payment back to the one that it was passed on from.",
+        PaymentMoved,
+        ALWAYS,
+    ),
     Kind("payment.updated", "Payment", "A payment's reference changed.", customer=ALWAYS),
     Kind(
         "allocation.made",
         "Allocation",
-        "A part of a payment settles a part of an order or an invoice.",
+        "A part of a payment settles a part of an order, an invoice or a lost dispute.",
         AllocationMade,
         ALWAYS,
     ),
     Kind("allocation.undone", "Allocation", "An allocation was undone, by another one.", AllocationUndone, ALWAYS),
-    Kind("writeOff.made", "WriteOff", "A part of an order or an invoice was written off.", WriteOffMade, ALWAYS),
+    Kind(
+        "writeOff.made",
+        "WriteOff",
+        "A part of an order, an invoice or a lost dispute was written off.",
+        WriteOffMade,
+        ALWAYS,
+    ),
     Kind("writeOff.undone", "WriteOff", "A write-off was undone, by another one.", WriteOffUndone, ALWAYS),
     Kind("suspense.received", "SuspenseReceipt", "Money came in of which nobody knows whose it is.", SuspenseMoved),
     Kind("suspense.assigned", "SuspenseReceipt", "Money in suspense became a customer's payment.", SuspenseAssigned),
@@ -212,7 +235,7 @@ KINDS = (
     Kind("invoice.drafted", "Invoice", "An invoice was drafted.", InvoiceMoved, ALWAYS),
     Kind("invoice.issued", "Invoice", "An invoice was issued, or imported as issued.", InvoiceIssued, ALWAYS),
     Kind("invoice.discarded", "Invoice", "A draft of an invoice was discarded.", InvoiceMoved, ALWAYS),
-    Kind("invoice.sent", "Invoice", "The mail server accepted an e-mail with the invoice.", InvoiceSent, ALWAYS),
+    Kind("invoice.sent", "Invoice", "The mail server accepted an e-mail with the invoice.", DocumentSent, ALWAYS),
     Kind(
         "invoice.overdue",
         "Invoice",
@@ -230,6 +253,20 @@ KINDS = (
     Kind("dunningLevel.created", "DunningLevel", "Somebody made a level of reminders.", DunningLevelMoved),
     Kind("dunningLevel.updated", "DunningLevel", "Somebody changed a level of reminders.", DunningLevelMoved),
     Kind("creditNote.issued", "CreditNote", "A credit note was issued.", CreditNoteIssued, ALWAYS),
+    Kind(
+        "creditNote.sent",
+        "CreditNote",
+        "The mail server accepted an e-mail with the credit note.",
+        DocumentSent,
+        ALWAYS,
+    ),
+    Kind(
+        "customer.statementSent",
+        "Customer",
+        "The mail server accepted an e-mail with the customer's statement of account.",
+        StatementSent,
+        ALWAYS,
+    ),
     Kind("refund.requested", "Refund", "Somebody asked for a refund: its money is held, send it.", RefundMoved, ALWAYS),
     Kind("refund.succeeded", "Refund", "The money of a refund went back.", RefundMoved, ALWAYS),
     Kind("refund.failed", "Refund", "A refund failed, or came back.", RefundMoved, ALWAYS),

@@ -34,10 +34,18 @@ class Customer:
     tax_id = column()
     payment_terms = column(doc="Such as NET 30; without any, the company's.")
     language = column(enum=models.Language, doc="Of what is sent to it, such as invoices; without one, the company's.")
+    timezone = column(
+        doc="An IANA name, such as Asia/Tokyo: whose days count where something ends early. Without one, the company's."
+    )
     dunning_stop_reason = column(filter=False, doc="Why it is not reminded of what is overdue. Null: it is.")
     owner = one("The seller who looks after this customer.")
     parent = one()
     subsidiaries = many("Customer", "parent")
+    merged_into = one("The customer that it was merged into, and lives on in.")
+    merged = many(
+        "Customer", "merged_into", "Customers that were merged into this one, with their history.", order="-id"
+    )
+    merge_reason = column(filter=False, doc="Why it was merged.")
     contacts = many("Contact", "customer")
     opportunities = many("Opportunity", "customer")
     orders = many("Order", "customer", order="-orderedAt")

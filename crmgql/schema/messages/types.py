@@ -34,3 +34,7 @@ class EmailMessage:
     user = one()
     customer = one()
     invoice = one("The invoice that goes with it as a PDF.")
+    credit_note = one("The credit note that goes with it as a PDF.")
+    statement_since = column(doc="The first day of the customer's statement of account that goes with it as a PDF.")
+    statement_until = column(doc="The last day of the statement.")
+    statement_currency = column(doc="The currency of the statement.")

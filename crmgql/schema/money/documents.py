@@ -1,4 +1,4 @@
-"""What an invoice's items say of it: what is owed, what was paid, what is overdue. SQL expressions."""
+"""What the items of an invoice or another document say of it: what is owed, what was paid, what is overdue. SQL expressions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def _sum(table: str, value: ast.Expr, t: str, key: str, currency: ast.Expr, *whe
     return ast.Func("round", (ast.Func("coalesce", (found, zero(currency))), ast.Func("currency_scale", (currency,))))
 
 
-def _items(column: str, t: str, currency: ast.Expr, *where: ast.Expr) -> ast.Expr:
+def _items(column: str, t: str, currency: ast.Expr, *where: ast.Expr, key: str = "invoice_id") -> ast.Expr:
     owed = is_one_of(ast.Col("r", "purpose"), "RECEIVABLE")
-    return _sum("open_items", ast.Col("r", column), t, "invoice_id", currency, owed, *where)
+    return _sum("open_items", ast.Col("r", column), t, key, currency, owed, *where)
 
 
 def _paid_before(t: str, currency: ast.Expr) -> ast.Expr:
@@ -88,6 +88,14 @@ def instalment_outstanding() -> Any:
         return ast.Func("round", (ast.Func("coalesce", (found, zero(currency))), scale)), currency
 
     return declare.derived(build, None, "What is still owed of it.", needs=("item_id", "currency"))
+
+
+def dispute_outstanding() -> Any:
+    def build(who: Who, t: str, currency: ast.Expr) -> tuple[ast.Expr, ...]:
+        return _items("open", t, currency, key="dispute_id"), currency
+
+    doc = "What the customer still owes of it, as it was refunded before it was lost."
+    return declare.derived(build, None, doc, needs=KEYS)
 
 
 def credit_left() -> Any:

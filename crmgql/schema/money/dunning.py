@@ -1,4 +1,4 @@
-"""Mutations that send invoices, and of reminders."""
+"""Mutations that send invoices, credit notes and statements of account, and of reminders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from crmgql.domain.money import dunning, mailing
 from crmgql.engine import inputs, mutations
 from crmgql.engine.inputs import UNSET, input
 from crmgql.engine.mutations import Row
-from crmgql.engine.scalars import EmailAddress
+from crmgql.engine.scalars import CurrencyCode, DateText, EmailAddress
 
 TEMPLATES = (
     "The texts are templates: {{ invoice.number }}, {{ invoice.amount }}, {{ invoice.due }}, {{ invoice.days }}, {{ customer.name }}, "
@@ -21,6 +21,26 @@ class InvoiceSendInput:
     """`to`: left out, the customer's address, else that of its primary contact."""
 
     id: strawberry.ID
+    to: EmailAddress | None = UNSET
+
+
+@input
+class CreditNoteSendInput:
+    """`to`: left out, the customer's address, else that of its primary contact."""
+
+    id: strawberry.ID
+    to: EmailAddress | None = UNSET
+
+
+@input
+class CustomerStatementSendInput:
+    """The first day and the last, which is today if it is left out. `currency`: left out, the customer's own. `to`: left out, the
+    customer's address, else that of its primary contact."""
+
+    id: strawberry.ID
+    since: DateText
+    until: DateText | None = UNSET
+    currency: CurrencyCode | None = UNSET
     to: EmailAddress | None = UNSET
 
 
@@ -49,7 +69,24 @@ mutations.table(
 )
 
 mutations.table(
+    "CreditNote",
+    Row(
+        "creditNoteSend",
+        "E-mails a credit note as a PDF, in the customer's language. Each call sends it again.",
+        mailing.send_credit_note,
+        input=CreditNoteSendInput,
+    ),
+)
+
+mutations.table(
     "Customer",
+    Row(
+        "customerStatementSend",
+        "E-mails a customer's statement of account as a PDF, in the customer's language. Each call sends it again.",
+        mailing.send_statement,
+        input=CustomerStatementSendInput,
+        asks=("payment.write",),
+    ),
     Row(
         "customerStopDunning",
         "Stops reminders of all of a customer's invoices.",

@@ -55,6 +55,7 @@ class CreditApplyInput:
     customer_id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
     invoice_id: strawberry.ID | None = UNSET
+    dispute_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
 
 
@@ -112,7 +113,7 @@ mutations.table(
     "Allocation",
     Row(
         "creditApply",
-        "Settles an order or an invoice with the customer's credit, the oldest first. Answers with the first allocation.",
+        "Settles an order, an invoice or a lost dispute with the customer's credit, the oldest first. Answers with the first allocation.",
         credits.apply,
         input=CreditApplyInput,
     ),

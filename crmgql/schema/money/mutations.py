@@ -7,8 +7,8 @@ import strawberry
 
 from crmgql.domain.money import (
     account_codes,
-    allocations,
     disputes,
+    families,
     payments,
     periods,
     rates,
@@ -34,7 +34,7 @@ class PaymentReceiveInput:
 
 @part(write_offs.Short)
 class AllocationWriteOffInput:
-    """What is written off of the named order or invoice in the same act."""
+    """What is written off of the named order, invoice or dispute in the same act."""
 
     amount: MoneyInput
     reason: str
@@ -43,19 +43,29 @@ class AllocationWriteOffInput:
 
 @input
 class PaymentAllocateInput:
-    """The order or the invoice: left out, all that the customer owes in the payment's currency, the oldest first. `amount`: left out,
-    as much as fits.
+    """The order, the invoice or the lost dispute: left out, all that the customer owes in the payment's currency, the oldest first. One of a
+    subsidiary, or of a customer further below, is paid for it: it gets a payment that is `paidFrom` this one. `amount`: left out, as much as fits.
 
-    `orderAmount`: of an order or invoice in another currency, what the amount settles; where one of the two is left out, it follows at
+    `orderAmount`: of what is owed in another currency, what the amount settles; where one of the two is left out, it follows at
     the day's exchange rates.
     """
 
     id: strawberry.ID
     order_id: strawberry.ID | None = UNSET
     invoice_id: strawberry.ID | None = UNSET
+    dispute_id: strawberry.ID | None = UNSET
     amount: MoneyInput | None = UNSET
     order_amount: MoneyInput | None = UNSET
     write_off: AllocationWriteOffInput | None = UNSET
+    expected_version: int | None = UNSET
+
+
+@input
+class PaymentGiveBackInput:
+    """`amount`: left out, all that is left."""
+
+    id: strawberry.ID
+    amount: MoneyInput | None = UNSET
     expected_version: int | None = UNSET
 
 
@@ -173,8 +183,14 @@ mutations.table(
     Row(
         "paymentAllocate",
         "Settles what the customer owes with what is left of a received payment: first its unearned rest, then its credit.",
-        allocations.allocate,
+        families.allocate,
         input=PaymentAllocateInput,
+    ),
+    Row(
+        "paymentGiveBack",
+        "Gives what is left of a payment that another customer's payment passed on back to that payment.",
+        families.give_back,
+        input=PaymentGiveBackInput,
     ),
 )
 
@@ -182,8 +198,8 @@ mutations.table(
     "Allocation",
     Row(
         "allocationUndo",
-        "Takes an allocation back: the order is owed again and the payment has its rest again. Answers with the one that undoes it.",
-        allocations.undo,
+        "Takes an allocation back: what it settled is owed again and the payment has its rest again. Answers with the one that undoes it.",
+        families.undo,
         input=AllocationUndoInput,
     ),
 )
@@ -216,11 +232,11 @@ mutations.table(
     "WriteOff",
     Row(
         "writeOff",
-        "Writes off what is open of an order or an invoice, or an amount of it. More of an order, all in all, than the company's"
-        " tolerance takes the permission `writeOff.approve`.",
+        "Writes off what is open of an order, an invoice or a lost dispute, or an amount of it. More of one of them, all in all, than the"
+        " company's tolerance takes the permission `writeOff.approve`.",
         write_offs.write_off,
         input=inputs.create(
-            "order_id invoice_id amount account reason", required="reason", optional="amount", origin=False
+            "order_id invoice_id dispute_id amount account reason", required="reason", optional="amount", origin=False
         ),
     ),
     Row(

@@ -39,7 +39,11 @@ object_type(
         Field("currency", CurrencyCode),
         Field("booked", MONEY, "Sold: the nets of committed orders, without tax and shipping, less credit notes."),
         Field("recognised", MONEY, "What of it is earned."),
-        Field("credited", MONEY, "Credit notes against what is earned: by how much they lower it."),
+        Field(
+            "credited",
+            MONEY,
+            "What credit notes took back, without tax: of what is earned, and of what was to be earned later.",
+        ),
         Field("received", optional(MONEY), "Money that came in, gross. Of orders: what settled them."),
         Field("refunded", optional(MONEY), "Money that was paid back."),
         Field("cost", optional(MONEY), "The cost of what is earned, as far as it is known."),

@@ -63,7 +63,10 @@ class Payment:
     unallocated = _unallocated()
     refunded = _refunded()
     customer = one()
-    order = one("The order that it was recorded for; `orders` has all that it settles.")
+    order = one(
+        "The order that it was recorded for.",
+        deprecated="A payment may settle several orders: `orders` has the one that it was recorded for, and all that it settles.",
+    )
     orders = through(
         "Order",
         Through("order_payments", "payment_id", "order_id", "Allocation"),
@@ -72,11 +75,18 @@ class Payment:
     )
     invoice = one()
     suspense = one("What it was before anybody knew whose it is.")
+    paid_from = one("The payment of another customer, such as the parent company, that passed this on.")
+    passed_on = many("Payment", "paid_from", "What it passed on to other customers, such as subsidiaries.", order="-id")
     allocations = many("Allocation", "payment", few=True)
     refunds = many("Refund", "payment", few=True)
     disputes = many("Dispute", "payment", few=True)
     commissions = many("Commission", "payment", order="-earnedAt", few=True)
     provider_events = many("ProviderEvent", "payment", "What its provider says of it.")
+    ledger_entries = through(
+        "LedgerEntry",
+        Through("payment_entries", "payment_id", "entry_id", "Allocation"),
+        "What was posted for it, and what moved what is left of it.",
+    )
 
 
 def _is_undone(table: str) -> Any:
@@ -92,11 +102,11 @@ def _is_undone(table: str) -> Any:
 
 @node(models.Allocation)
 class Allocation:
-    """A part of a payment, or of the credit of a credit note, that settles a part of an order or an invoice. Undoing one makes
-    another with the same figures, which `undoes` it: what is settled is the sum of those that neither are undone nor undo another.
+    """A part of a payment, or of the credit of a credit note, that settles a part of an order, an invoice or a lost dispute. Undoing
+    one makes another with the same figures, which `undoes` it: what is settled is the sum of those that neither are undone nor undo another.
     """
 
-    amount = money("amount", "What it settles of the order, in the order's currency.")
+    amount = money("amount", "What it settles, in the currency of what was owed.")
     currency = column()
     paid = money("paid_amount", "What the payment gives for it, in the payment's currency.", currency="paid_currency")
     allocated_on = column(doc="The day on which it counts in the books.")
@@ -104,6 +114,7 @@ class Allocation:
     customer = one()
     order = one()
     invoice = one()
+    dispute = one("The lost dispute of which it settles what the customer owed.")
     payment = one()
     credit_note = one()
     undoes = one("The allocation that this one undoes.")
@@ -129,7 +140,7 @@ class SuspenseReceipt:
 
 @node(models.WriteOff)
 class WriteOff:
-    """A part of an order or an invoice that nobody asks for any more. Undoing one makes another with the same figures, which `undoes` it: what
+    """A part of an order, an invoice or a lost dispute that nobody asks for any more. Undoing one makes another with the same figures, which `undoes` it: what
     is written off is the sum of those that neither are undone nor undo another.
     """
 
@@ -142,6 +153,7 @@ class WriteOff:
     customer = one()
     order = one()
     invoice = one()
+    dispute = one("The lost dispute of which the customer owed it.")
     allocation = one("The allocation that it completes: undoing that undoes it, too.")
     undoes = one("The write-off that this one undoes.")
 
@@ -170,7 +182,7 @@ class Refund:
 @node(models.Dispute, order="-createdAt")
 class Dispute:
     """A chargeback: the customer's bank took money of a payment back. Won, it is the payment's again; lost, what the payment settled is
-    owed again.
+    owed again, and what was refunded before is owed as well: that is `outstanding`.
     """
 
     amount = money("amount")
@@ -182,8 +194,11 @@ class Dispute:
     provider_reference = column()
     opened_at = column()
     ended_at = column(doc="When it was won or lost.")
+    outstanding = documents.dispute_outstanding()
     customer = one()
     payment = one()
+    allocations = many("Allocation", "dispute", "What settled what the customer owes of it.", few=True)
+    write_offs = many("WriteOff", "dispute", few=True)
 
 
 @node(models.FxRate, order="-effectiveOn")
@@ -252,6 +267,11 @@ class Invoice:
     allocations = many("Allocation", "invoice", few=True)
     write_offs = many("WriteOff", "invoice", few=True)
     payments = many("Payment", "invoice", "Payments that were for this invoice.", order="-receivedAt", few=True)
+    ledger_entries = through(
+        "LedgerEntry",
+        Through("invoice_entries", "invoice_id", "entry_id", "Allocation"),
+        "What was posted for it, and what moved what is owed or credited of it.",
+    )
     reminders = many("Reminder", "invoice", few=True)
     emails = many("EmailMessage", "invoice", "E-mails that it went out with, reminders included.")
 

@@ -48,6 +48,11 @@ class Order:
     invoices = many("Invoice", "order", few=True)
     allocations = many("Allocation", "order", few=True)
     write_offs = many("WriteOff", "order", few=True)
+    ledger_entries = through(
+        "LedgerEntry",
+        Through("order_entries", "order_id", "entry_id", "Allocation"),
+        "What was posted for it, and what moved what is owed or credited of it.",
+    )
     commissions = many("Commission", "order", order="-earnedAt", few=True)
     commission_splits = many("CommissionSplit", "order", few=True)
     tickets = many("Ticket", "order")

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from crmgql import db
 from crmgql.domain.jobs import kinds
-from crmgql.domain.money import invoices, payments, periods, refunds, suspense, write_offs
+from crmgql.domain.money import invoices, merging, payments, periods, refunds, suspense, write_offs
 from crmgql.domain.money.bank.lines import BankFileUnbalanced
 from crmgql.domain.money.banking import accounts, lines, matches, statements
 from crmgql.domain.money.banking.matches import Outcome
@@ -583,3 +583,18 @@ async def test_a_line_is_no_payment_of_another_amount(
     sql = "UPDATE bank_lines SET status = 'BOOKED', settled_at = now(), payment_id = $1, customer_id = $2"
     with pytest.raises(asyncpg.CheckViolationError, match="not what it is booked as"):
         await database.execute(sql, payment, customer)
+
+
+async def test_a_line_for_what_a_merged_customer_owed_is_the_survivors(
+    crm: db.Database, database: asyncpg.Connection, account: UUID, customer: UUID
+) -> None:
+    """By the order's number, and by what the merged one paid from."""
+    other = await add_customer(database, "Former")
+    order = await confirmed(crm, other, "10.00")
+    named = await number(database, order)
+    async with acting(crm) as act:
+        await merging.merge(act, id=other, into_id=customer, reason="Twice.")
+    await taken(crm, account, came("10.00", f"for {named}"))
+    (paid,) = await database.fetch("SELECT customer_id, amount FROM payments")
+    assert tuple(paid) == (customer, Decimal("10.00"))
+    assert "RECEIVABLE" not in await balances(database)

@@ -83,6 +83,10 @@ async def test_what_was_not_known_yet_is_left_out(
     assert await buckets(crm, DAY, known_at=before) == ["100.00", "0.00", "0.00", "0.00", "0.00"]
 
 
+async def test_postgresql_may_read_what_was_known_in_several_processes(database: asyncpg.Connection) -> None:
+    assert await database.fetchval("SELECT proparallel FROM pg_proc WHERE proname = 'uuidv7_at'") == b"s"
+
+
 async def test_currencies_are_apart_and_those_that_owe_most_come_first(
     crm: db.Database, database: asyncpg.Connection, customer: UUID
 ) -> None:

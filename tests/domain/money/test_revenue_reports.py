@@ -17,8 +17,8 @@ import pytest
 
 from crmgql import db
 from crmgql.access import roles
-from crmgql.domain.money import allocations, payments, revenue_reports
-from crmgql.domain.sales import orders, revenue
+from crmgql.domain.money import allocations, credit_notes, families, invoices, payments, revenue_reports, suspense
+from crmgql.domain.sales import deferrals, orders, revenue
 from crmgql.domain.sales.orders import Line
 from crmgql.engine.operations import Engine, Request
 from crmgql.errors import CrmError
@@ -240,6 +240,30 @@ async def test_a_line_has_a_seller_of_its_own(shop: Shop, engine: Engine) -> Non
     }
 
 
+async def test_what_was_amended_of_a_line_is_its_sellers(shop: Shop, engine: Engine) -> None:
+    """Orders without lines of other sellers are not spread over theirs."""
+    order = await shop.sell(shop.line("10.00", 0), shop.line("20.00", 1))
+    own = await shop.sell(shop.line("4.00", 0), shop.line("5.00", 1))
+    await shop.database.execute("UPDATE order_lines SET seller_id = $1 WHERE line_amount = 20", shop.bob)
+    for id, product, price in ((order, 1, "26.00"), (own, 0, "6.00")):
+        line = await shop.database.fetchval(
+            "SELECT id FROM order_lines WHERE order_id = $1 AND product_id = $2", id, shop.products[product]
+        )
+        await shop.amend(id, line, price)
+    await shop.pay("36.00", order=order)
+    for by in ("SELLER", "DEPARTMENT"):
+        found = await groups(engine, by)
+        assert [(str(each["booked"]), str(each["received"])) for each in found.values()] == [
+            ("26.00", "26.00"),
+            ("21.00", "10.00"),
+        ]
+    assert [str(each["booked"]) for each in (await groups(engine, "SELLER", "PRODUCT")).values()] == [
+        "26.00",
+        "16.00",
+        "5.00",
+    ]
+
+
 async def test_a_channel_is_that_of_the_deals_lead_or_the_customers(shop: Shop, engine: Engine) -> None:
     stage = await shop.database.fetchval("SELECT id FROM stages ORDER BY position LIMIT 1")
     deal = await work.insert(shop.database, "opportunities", name="Deal", stage_id=stage, customer_id=shop.customers[0])
@@ -303,23 +327,49 @@ async def test_what_is_deferred_credited_and_paid_back(shop: Shop, engine: Engin
     }
 
 
+async def test_what_is_credited_before_it_is_earned_is_credited_too(shop: Shop, engine: Engine) -> None:
+    """Of 120.00 over a year 10.00 is earned: of 115.00 that a credit note takes back, 110.00 was to be earned later."""
+    yearly = {"recognition": "OVER_TIME", "recognition_months": 12, "cost_amount": None, "currency": "USD"}
+    shop.products[0] = await work.insert(shop.database, "products", name="Support", **yearly)
+    order = await shop.sell(shop.line("120.00", 0), tax=(Decimal("12.00"), "USD"))
+    async with shop.acting() as act:
+        invoice = await invoices.issue(act, id=await invoices.create(act, order_id=order))
+    shop.now = datetime(2026, 12, 2, 12, tzinfo=NOW.tzinfo)
+    async with shop.acting() as act:
+        await deferrals.recognise_due(act, most=10)
+    earned = some((await groups(engine))["USD",])["recognised"]
+    async with shop.acting() as act:
+        (line,) = await act.tx.connection.fetch("SELECT id FROM invoice_lines")
+        returned = credit_notes.Returned(line["id"], net=(Decimal("115.00"), "USD"))
+        await credit_notes.issue(act, invoice_id=invoice, lines=[returned], reason="Ended early")
+    deferred = Decimal("120.00") - Decimal(earned)
+    left = str(Decimal(earned) - max(Decimal("115.00") - deferred, Decimal(0)))
+    expected = {"booked": "5.00", "recognised": left, "credited": "115.00", "margin": left}
+    assert {key: some(each) for key, each in (await groups(engine)).items()} == {("USD",): expected}
+    assert {key: some(each) for key, each in (await groups(engine, "PRODUCT")).items()} == {
+        ("Support", "USD"): expected
+    }
+
+
 async def test_money_over_transfer_counts_where_it_arrives(shop: Shop, engine: Engine) -> None:
-    """Of nobody's money that was assigned, not of what a merged customer hands over."""
-    transfer, arrived, merged = Account(Purpose.TRANSFER), Item(Purpose.UNEARNED, "USD"), Item(Purpose.UNEARNED, "USD")
-    payment = UUID(int=7)
-    await shop.post(
-        entry(
-            shop,
-            f"received {payment}",
-            usd(arrived.account, transfer, "9.00"),
-            items=[arrived],
-            source=("Payment", payment),
-        ),
-        entry(shop, "merged", usd(arrived.account, transfer, "9.00").back),
-        entry(shop, "merged", usd(merged.account, transfer, "9.00"), customer=1, items=[merged]),
-    )
-    for by in ("CUSTOMER", "SELLER"):
-        assert [some(each) for each in (await groups(engine, by)).values()] == [{"received": "9.00"}]
+    """Of nobody's money that was assigned, not of what a parent passes on; that settles the subsidiary's order."""
+    acme, best, _ = shop.customers
+    await shop.database.execute("UPDATE customers SET parent_id = $2 WHERE id = $1", best, acme)
+    order = await shop.sell(shop.line("5.00", 0), customer=1)
+    async with shop.acting() as act:
+        receipt = await suspense.receive(act, amount=(Decimal("9.00"), "USD"), method="CASH")
+        await suspense.assign(act, id=receipt, customer_id=acme)
+    payment = await shop.database.fetchval("SELECT id FROM payments")
+    async with shop.acting() as act:
+        await families.allocate(act, id=payment, order_id=order, amount=(Decimal("4.00"), "USD"))
+    sold = {"booked": "5.00", "recognised": "5.00", "cost": "4.00", "margin": "1.00"}
+    assert {key[0]: some(each) for key, each in (await groups(engine, "CUSTOMER")).items()} == {
+        "Acme": {"received": "9.00"},
+        "Best": sold,
+    }
+    found = await groups(engine, "PRODUCT")
+    assert some(found["Anvil", "USD"]) == sold | {"received": "4.00"}
+    assert some(found[None, "USD"]) == {"received": "5.00"}
 
 
 async def test_currencies_are_never_mixed(shop: Shop, engine: Engine) -> None:

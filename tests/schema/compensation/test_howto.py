@@ -74,6 +74,14 @@ async def test_a_plan_is_changed(world: World) -> None:
     assert found["compPlanVersion"] == {"status": "RETIRED", "endsOn": "2026-12-31"}
 
 
+async def test_an_order_is_shared(world: World) -> None:
+    (share,) = steps("Share an order")
+    people = [id_of("User", await world.user("SELLER", name=name)) for name in ("Ann", "Bob")]
+    found = await ask(world, share, "MANAGER", order=await world.order("CONFIRMED"), ann=people[0], bob=people[1])
+    shares = {each["user"]["name"]: each["share"] for each in found["order"]["commissionSplits"]["nodes"]}
+    assert shares == {"Ann": "0.6", "Bob": "0.4"}
+
+
 async def test_commissions_are_asked_about(world: World) -> None:
     why, standing, problems, board, below, what_if = steps("Commissions")
     of = await plan(world)

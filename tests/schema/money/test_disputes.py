@@ -33,6 +33,37 @@ async def test_a_dispute_is_seen_from_its_payment_and_by_itself(world: World) ->
     assert await nodes(world, everything, "disputes", role="MARKETER") == []
 
 
+OWED = """{ dispute(id: "%s") { outstanding { amount } allocations { nodes { amount { amount } undone } }
+    writeOffs { nodes { amount { amount } undone } } customer { receivables { outstanding { amount } } } } }"""
+
+
+async def test_what_is_owed_of_a_lost_one_is_paid_written_off_and_seen(world: World) -> None:
+    payment, _ = await prepaid(world)
+    assert (await world.do("refundRecord", "FINANCE", paymentId=payment, amount=money("4.00"))).done
+    dispute = (await world.do("disputeOpen", "FINANCE", paymentId=payment)).done["id"]
+    lost = await world.do("disputeLose", "FINANCE", "outstanding { amount }", id=dispute)
+    assert lost.done == {"outstanding": {"amount": "4.00"}}
+    customer = (await world.ask(f'{{ dispute(id: "{dispute}") {{ customer {{ id }} }} }}', world.viewer()))["data"]
+    given: dict[str, Any] = {"customerId": customer["dispute"]["customer"]["id"], "method": "CASH"}
+    again = (await world.do("paymentRecord", "FINANCE", amount=money("3.00"), **given)).done["id"]
+    named = {"id": again, "disputeId": dispute}
+    allocated = await world.do("paymentAllocate", "FINANCE", "allocations { nodes { id } }", **named)
+    answer = await world.do("writeOff", "FINANCE", "dispute { id }", disputeId=dispute, reason="A cent")
+    assert answer.done == {"dispute": {"id": dispute}}
+    seen = (await world.ask(OWED % dispute, world.viewer("FINANCE")))["data"]["dispute"]
+    assert seen["outstanding"] == {"amount": "0.00"}
+    assert [each["amount"]["amount"] for name in ("allocations", "writeOffs") for each in seen[name]["nodes"]] == [
+        "3.00",
+        "1.00",
+    ]
+    (made,) = allocated.done["allocations"]["nodes"]
+    assert (await world.do("allocationUndo", "FINANCE", id=made["id"])).done
+    seen = (await world.ask(OWED % dispute, world.viewer("FINANCE")))["data"]["dispute"]
+    assert seen["outstanding"] == {"amount": "3.00"}
+    again = await world.do("paymentAllocate", "FINANCE", **named, orderId=await world.order("CONFIRMED"))
+    assert (again.code, again.field) == ("BAD_USER_INPUT", "disputeId")
+
+
 async def test_what_does_not_fit_says_what_would(world: World) -> None:
     payment, _ = await prepaid(world)
     answer = await world.do("disputeOpen", "FINANCE", paymentId=payment, amount=money("5.01"))

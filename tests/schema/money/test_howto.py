@@ -114,11 +114,14 @@ async def test_payments_are_recorded(world: World) -> None:
         return payload["payment"]
 
     first = await ask(received, order=order)
-    assert (first["unallocated"], first["order"]) == ({"amount": "0.00"}, {"outstanding": {"amount": "8.50"}})
+    assert (first["unallocated"], first["orders"]["nodes"]) == (
+        {"amount": "0.00"},
+        [{"outstanding": {"amount": "8.50"}}],
+    )
     assert await ask(received, order=order) == first
     pending = await ask(expected, order=order)
     assert pending["status"] == "PENDING"
-    assert (await ask(receive, payment=pending["id"]))["order"] == {"outstanding": {"amount": "2.50"}}
+    assert (await ask(receive, payment=pending["id"]))["orders"] == {"nodes": [{"outstanding": {"amount": "2.50"}}]}
     assert (await ask(ahead, customer=customer))["unallocated"] == {"amount": "20.00"}
 
 
@@ -133,8 +136,53 @@ async def test_payments_are_matched_with_orders(world: World) -> None:
     assert (undone["userErrors"], undone["allocation"]["undoes"]) == ([], {"id": made["id"], "undone": True})
 
 
+async def test_a_parent_pays_for_its_subsidiary(world: World) -> None:
+    settle, give_back = steps("Have a parent pay for its subsidiary")
+    payment, _ = await prepaid(world)
+    parent = (await world.ask(f'{{ payment(id: "{payment}") {{ customer {{ id }} }} }}', world.viewer()))["data"]
+    given = {"name": "Below", "currency": "EUR", "parentId": parent["payment"]["customer"]["id"]}
+    subsidiary = (await world.do("customerCreate", **given)).done["id"]
+    order = await world.order("CONFIRMED", subsidiary)
+    finance = world.viewer("FINANCE")
+    shown = (await world.ask(settle, finance, payment=payment, order=order))["data"]["paymentAllocate"]["payment"]
+    (passed,) = shown["passedOn"]["nodes"]
+    assert (shown["unallocated"], passed["amount"], passed["customer"]) == (
+        {"amount": "1.00"},
+        {"amount": "4.00"},
+        {"name": "Below"},
+    )
+    assert len(passed["orders"]["nodes"]) == 1
+    assert (await world.do("orderAmend", id=order, reason="Less", discount=money("10.00"))).done
+    back = (await world.ask(give_back, finance, passed=passed["id"]))["data"]["paymentGiveBack"]
+    assert back == {
+        "payment": {"unallocated": {"amount": "0.00"}, "paidFrom": {"unallocated": {"amount": "2.50"}}},
+        "userErrors": [],
+    }
+
+
+async def test_two_customers_are_merged(world: World) -> None:
+    (merge,) = steps("Merge two customers")
+    payment, order = await prepaid(world)
+    known = (await world.ask(f'{{ payment(id: "{payment}") {{ customer {{ id }} }} }}', world.viewer()))["data"]
+    into = await world.customer()
+    answer = await world.ask(merge, world.viewer("FINANCE"), id=known["payment"]["customer"]["id"], into=into)
+    done = answer["data"]["customerMerge"]
+    assert done["userErrors"] == []
+    (merged,) = done["customer"].pop("merged")["nodes"]
+    assert done["customer"] == {"id": into, "outstanding": {"amount": "12.50"}, "unearned": {"amount": "5.00"}}
+    assert (merged["status"], merged["mergeReason"], len(merged["orders"]["nodes"])) == (
+        "MERGED",
+        "It was entered twice.",
+        1,
+    )
+    passed = await world.database.fetchval("SELECT id FROM payments WHERE paid_from_id = $1", uuid_of(payment))
+    show = "unallocated { amount }"
+    settled = await world.do("paymentAllocate", "FINANCE", show, id=id_of("Payment", passed), orderId=order)
+    assert settled.done == {"unallocated": {"amount": "0.00"}}
+
+
 async def test_what_nobody_pays_is_written_off(world: World) -> None:
-    tolerate, allocate, write_off, undo = steps("Write off what nobody pays")
+    tolerate, allocate, write_off, of_invoice, undo = steps("Write off what nobody pays")
     answer = await world.ask(tolerate, world.viewer())
     assert answer["data"]["companyUpdate"]["company"] == {"writeOffTolerances": {"EUR": "0.01"}}
     payment, order = await prepaid(world)
@@ -148,6 +196,10 @@ async def test_what_nobody_pays_is_written_off(world: World) -> None:
     assert [each["reason"] for each in owed["writeOffs"]["nodes"]] == ["They went bankrupt.", "Bank fees."]
     undone = (await world.ask(undo, finance, writeOff=made["id"]))["data"]["writeOffUndo"]["writeOff"]
     assert undone == {"undoes": {"id": made["id"], "undone": True}, "order": {"outstanding": {"amount": "7.00"}}}
+    invoice = await cases_invoices.issued(world)
+    made = (await world.ask(of_invoice, finance, invoice=invoice))["data"]["writeOff"]["writeOff"]
+    assert (made["amount"], made["invoice"]["paid"]) == ({"amount": "2.00"}, {"amount": "0.00"})
+    assert made["invoice"]["outstanding"] == {"amount": "10.50"}
 
 
 async def test_money_of_nobody_is_assigned_or_returned(world: World) -> None:
@@ -214,7 +266,7 @@ async def test_what_a_bank_says_is_booked(world: World) -> None:
     suggestion = named["suggestions"]["nodes"][0]
     assert (suggestion["certainty"], suggestion["order"]) == ("LIKELY", {"number": number})
     accepted = await ask(accept, line=named["id"], suggestion=suggestion["id"])
-    assert accepted["bankLine"]["payment"] == {"amount": {"amount": "5.00"}, "order": {"number": number}}
+    assert accepted["bankLine"]["payment"] == {"amount": {"amount": "5.00"}, "orders": {"nodes": [{"number": number}]}}
     assert (await ask(suspend, line=open_lines["Danke",]["id"]))["bankLine"]["status"] == "SUSPENSE"
     assert (await ask(ignore, line=open_lines["Gebühr",]["id"]))["bankLine"]["status"] == "IGNORED"
 
@@ -267,7 +319,7 @@ async def test_money_is_refunded(world: World) -> None:
 
 
 async def test_a_chargeback_is_handled(world: World) -> None:
-    open, win, lose = steps("Handle a chargeback")
+    open, win, lose, settle = steps("Handle a chargeback")
     payment, _ = await prepaid(world)
     finance = world.viewer("FINANCE")
 
@@ -279,6 +331,17 @@ async def test_a_chargeback_is_handled(world: World) -> None:
     assert (await ask(win, dispute=(await ask(open, payment=payment))["id"]))["status"] == "WON"
     lost = await ask(lose, dispute=(await ask(open, payment=payment))["id"])
     assert lost == {"status": "LOST", "payment": {"unallocated": {"amount": "3.00"}}}
+    whose = f'{{ payment(id: "{payment}") {{ customer {{ id }} }} }}'
+    customer = (await world.ask(whose, finance))["data"]["payment"]["customer"]["id"]
+    given: dict[str, Any] = {"customerId": customer, "amount": money("2.00"), "method": "CASH"}
+    twice = (await world.do("paymentRecord", **given)).done["id"]
+    dispute = (await ask(open, payment=twice))["id"]
+    assert (await world.do("refundRecord", "FINANCE", paymentId=twice)).done
+    await ask(lose, dispute=dispute)
+    answer = (await world.ask(settle, finance, payment=payment, dispute=dispute))["data"]["paymentAllocate"]
+    assert answer["userErrors"] == []
+    (made,) = answer["payment"]["allocations"]["nodes"]
+    assert made == {"amount": {"amount": "2.00"}, "dispute": {"outstanding": {"amount": "0.00"}}}
 
 
 async def test_revenue_is_reported(world: World) -> None:
@@ -375,7 +438,7 @@ async def test_an_order_in_another_currency_is_settled(world: World) -> None:
 
 
 async def test_an_order_is_invoiced_and_credited(world: World) -> None:
-    create, issue, credit, use = steps("Invoice an order, and credit it")
+    create, issue, credit, use, early = steps("Invoice an order, and credit it")
     finance, customer = world.viewer("FINANCE"), await world.customer()
     order = await world.order("CONFIRMED", customer)
     (made,) = (await world.ask(create, finance, order=order))["data"].values()
@@ -400,6 +463,8 @@ async def test_an_order_is_invoiced_and_credited(world: World) -> None:
         "allocation": {"amount": {"amount": "2.50"}, "creditNote": {"creditLeft": {"amount": "0.00"}}},
         "userErrors": [],
     }
+    left = (await world.ask(early, finance, invoice=made["invoice"]["id"]))["data"]["creditNoteDryRun"]
+    assert (left["endedOn"], left["total"], left["lines"]) == ("2026-11-20", {"amount": "0.00"}, [])
 
 
 async def test_money_is_reconciled(world: World) -> None:
@@ -447,6 +512,27 @@ async def test_invoices_are_sent_and_reminded_of(world: World) -> None:
     assert (made["level"], made["afterDays"], made["active"]) == (1, 7, True)
     assert (await ask(stop, invoice=invoice))["invoice"]["dunningStopReason"].startswith("One was broken")
     assert (await ask(resume, invoice=invoice))["invoice"] == {"dunningStopReason": None}
+
+
+async def test_credit_notes_and_statements_are_sent(world: World) -> None:
+    note, statement = steps("Send credit notes and statements")
+    finance = world.viewer("FINANCE")
+    made = await world.do("creditNoteIssue", invoiceId=await cases_invoices.issued(world), reason="Broken")
+    answer = (await world.ask(note, finance, creditNote=made.done["id"]))["data"]["creditNoteSend"]
+    assert answer["userErrors"] == []
+    customer = await world.customer()
+    answer = (await world.ask(statement, finance, customer=customer))["data"]["customerStatementSend"]
+    assert (answer["userErrors"], answer["customer"]) == ([], {"id": customer})
+    mails = """{ emailMessages { nodes { toAddress creditNote { id } statementSince statementUntil statementCurrency } } }"""
+    told, noted, *_ = (await world.ask(mails, finance))["data"]["emailMessages"]["nodes"]
+    assert noted["creditNote"] == {"id": made.done["id"]}
+    assert told == {
+        "toAddress": "accounts@example.com",
+        "creditNote": None,
+        "statementSince": "2026-01-01",
+        "statementUntil": str(NOW.date()),
+        "statementCurrency": "EUR",
+    }
 
 
 async def test_the_books_are_read(world: World) -> None:

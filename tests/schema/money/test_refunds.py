@@ -78,6 +78,17 @@ async def test_a_dry_run_says_what_would_be_undone(world: World) -> None:
     assert await world.counts() == before
 
 
+async def test_a_dry_run_tells_nothing_of_orders_that_one_may_not_see(world: World) -> None:
+    """Attack: a key that may refund payments, and read no orders, asks which orders a payment settles."""
+    payment, order = await prepaid(world)
+    assert (await world.do("paymentAllocate", id=payment, orderId=order)).done
+    for scopes, seen in (({"payments:write", "payments:read"}, None), ({"payments:write", "*:read"}, order)):
+        key = world.viewer("FINANCE", scopes=frozenset(scopes))
+        tried = (await world.ask(DRY_RUN, key, payment=payment))["data"]["refundDryRun"]
+        assert [each["orderId"] for each in tried["undoes"]] == [seen]
+        assert tried["undoes"][0]["allocationId"]
+
+
 async def test_what_does_not_fit_says_what_would(world: World) -> None:
     payment, _ = await prepaid(world)
     answer = await world.do("refundRequest", "FINANCE", paymentId=payment, amount=money("5.01"))

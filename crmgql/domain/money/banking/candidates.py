@@ -27,19 +27,28 @@ NEAR = timedelta(days=30)
 # Parameters: the last line before, how many.
 LINES = """
 SELECT * FROM bank_lines WHERE status = 'OPEN' AND id > $1 ORDER BY id LIMIT $2"""
-# Parameters: currencies, how many. What is due first comes first. What is held by something pending is not written off by rule.
+# Parameters: currencies, how many. What is due first comes first. What is held by something pending is not written off by rule. What took
+# over what a merged customer owed is called as that was.
 OWED = """
 SELECT i.id, CASE WHEN i.open = i.free THEN coalesce(off.amount, 0) END AS written_off, i.customer_id, i.currency, i.free AS open, i.opened_on, i.due_on, i.order_id, i.invoice_id, o.number AS order_number,
     o.external_id AS order_name, v.number AS invoice_number, c.name
 FROM open_items i JOIN customers c ON c.id = i.customer_id
-    LEFT JOIN orders o ON o.customer_id = i.customer_id AND o.id = i.order_id
-    LEFT JOIN invoices v ON v.customer_id = i.customer_id AND v.id = i.invoice_id
+    LEFT JOIN LATERAL (
+        SELECT x.customer_id, x.order_id, x.invoice_id
+        FROM ledger_entries e JOIN open_items x ON x.id = substr(e.key, length('took over ') + 1)::uuid
+        WHERE num_nonnulls(i.order_id, i.invoice_id) = 0 AND e.owner_id = i.owner_id AND e.id = i.entry_id AND e.kind = 'customer.tookOver'
+        OFFSET 0
+    ) AS before ON true
+    CROSS JOIN LATERAL (SELECT coalesce(before.customer_id, i.customer_id) AS customer_id, coalesce(before.order_id, i.order_id) AS order_id,
+        coalesce(before.invoice_id, i.invoice_id) AS invoice_id) AS document
+    LEFT JOIN orders o ON o.customer_id = document.customer_id AND o.id = document.order_id
+    LEFT JOIN invoices v ON v.customer_id = document.customer_id AND v.id = document.invoice_id
     LEFT JOIN (
         SELECT customer_id, order_id, invoice_id, sum(CASE WHEN undoes_id IS NULL THEN amount ELSE -amount END) AS amount
         FROM write_offs GROUP BY customer_id, order_id, invoice_id
     ) off ON off.customer_id = i.customer_id AND off.order_id IS NOT DISTINCT FROM i.order_id AND off.invoice_id IS NOT DISTINCT FROM i.invoice_id
 WHERE i.purpose = 'RECEIVABLE' AND i.free > 0 AND i.currency = ANY ($1)
-    AND CASE WHEN i.order_id IS NULL THEN i.invoice_id IS NOT NULL ELSE o.committed END
+    AND CASE WHEN i.order_id IS NULL THEN i.dispute_id IS NULL ELSE o.committed END
 ORDER BY coalesce(i.due_on, i.opened_on), i.id LIMIT $2"""
 # Parameters: currencies, first and last day, how many. Payments by way of a bank that no line stands for yet.
 RECORDED = """
@@ -48,7 +57,8 @@ SELECT p.id, p.customer_id, p.currency, p.amount AS open, coalesce(p.received_at
 FROM payments p JOIN customers c ON c.id = p.customer_id
     LEFT JOIN orders o ON o.customer_id = p.customer_id AND o.id = p.order_id
     LEFT JOIN invoices v ON v.customer_id = p.customer_id AND v.id = p.invoice_id
-WHERE p.status IN ('PENDING', 'RECEIVED') AND p.provider IS NULL AND p.suspense_id IS NULL AND p.amount > 0 AND p.currency = ANY ($1)
+WHERE p.status IN ('PENDING', 'RECEIVED') AND p.provider IS NULL AND p.suspense_id IS NULL AND p.paid_from_id IS NULL
+    AND p.amount > 0 AND p.currency = ANY ($1)
     AND p.method IN ('BANK_TRANSFER', 'DIRECT_DEBIT', 'BOLETO', 'CHECK', 'OTHER')
     AND (p.status = 'PENDING' OR p.received_at >= $2::date AND p.received_at < $3::date + 1)
     AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payment_id = p.id)
@@ -72,9 +82,12 @@ WHERE p.status IN ('EXPECTED', 'PAID') AND p.currency = ANY ($1)
     AND (p.status = 'EXPECTED' OR p.paid_at >= $2::date AND p.paid_at < $3::date + 1)
     AND NOT EXISTS (SELECT FROM bank_lines l WHERE l.payout_id = p.id)
 ORDER BY due_on, p.id LIMIT $4"""
-# Parameters: customers. The accounts that they paid from before.
+# Parameters: customers. The accounts that they, or those that were merged into them, paid from before.
 PAID_FROM = """
-SELECT DISTINCT customer_id, counterparty FROM bank_lines WHERE customer_id = ANY ($1) AND payment_id IS NOT NULL AND counterparty IS NOT NULL"""
+SELECT DISTINCT c.id AS customer_id, l.counterparty FROM (
+    SELECT id, id AS payer_id FROM customers WHERE id = ANY ($1) UNION ALL SELECT merged_into_id, id FROM customers WHERE merged_into_id = ANY ($1)
+) AS c JOIN bank_lines l ON l.customer_id = c.payer_id
+WHERE l.payment_id IS NOT NULL AND l.counterparty IS NOT NULL"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from uuid import UUID
 
 from crmgql import access
 from crmgql.db import Transaction
+from crmgql.domain.customers import customers
 from crmgql.domain.messages import notifications
 from crmgql.domain.messages.notifications import Notice
 from crmgql.domain.money.hooks import arrivals, following
 from crmgql.domain.people import users
 from crmgql.errors import BadUserInput, IllegalTransition
 from crmgql.events import outbox
-from crmgql.models import Customer, Order, ProviderEvent
+from crmgql.models import Order, ProviderEvent
 from crmgql.records import purges, records
 from crmgql.records.records import Act, Row
 
@@ -54,7 +55,7 @@ async def assign(act: Act, *, id: UUID, order_id: UUID | None = None, customer_i
             records.require_same_customer(order, customer_id, field="orderId")
         customer_id = order["customer_id"]
     elif customer_id is not None:
-        await records.visible(act, Customer, customer_id, field="customerId")
+        await customers.living(act, customer_id, field="customerId")
     else:
         raise BadUserInput("Name the order, or the customer.", field="orderId")
     await act.tx.connection.execute(ASSIGN, id, customer_id, order_id)

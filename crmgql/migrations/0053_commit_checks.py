@@ -1,0 +1,11 @@
+"""Checks at the commit look at sets."""
+
+from pathlib import Path
+
+from tortoise import migrations
+from tortoise.migrations.operations import RunSQL
+
+
+class Migration(migrations.Migration):
+    dependencies = [("crm", "0052_imported_allocations")]
+    operations = [RunSQL(Path(__file__).with_suffix(".sql").read_text("utf-8"), reverse_sql=None)]
