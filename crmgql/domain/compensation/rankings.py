@@ -1,7 +1,7 @@
 """Who earned and attained how much in some days, by person, team or region, of the people whose commissions the viewer sees.
 
 Each person counts in the currency of the plan that pays them last in these days, with what this plan attains by, on the days of the
-period on which plans pay them. One statement, however many they are.
+period on which plans pay them. Shares of a quota are of those who have one. One statement, however many they are.
 """
 
 from __future__ import annotations
@@ -59,16 +59,17 @@ WITH people AS MATERIALIZED ({people}), paid AS (
         CASE WHEN {by_person} OR c.role = 'OWNER' THEN c.quota END AS quota, CASE WHEN {by_person} OR c.role = 'OWNER' THEN c.target END AS target
     FROM counted c
 ), groups AS (
-    SELECT KEY, currency, count(*) AS people, sum(earned) AS earned, coalesce(sum(attained), 0) AS attained, sum(quota) AS quota, sum(target) AS target
+    SELECT KEY, currency, count(*) AS people, sum(earned) AS earned, coalesce(sum(attained), 0) AS attained,
+        sum(attained) FILTER (WHERE quota IS NOT NULL) AS held, sum(quota) AS quota, sum(target) AS target
     FROM own GROUP BY GROUPED, currency
-), shares AS (SELECT g.*, round(attained / nullif(target, 0), 4) AS of_target FROM groups g)
+)
 SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.currency, r.rank, r.name, r.user_id, r.team_id), '[]') AS data, 0 AS nodes FROM (
     SELECT rank() OVER (PARTITION BY s.currency ORDER BY s.attained DESC) AS rank, coalesce(u.name, t.name, s.region) AS name, s.user_id, s.team_id, s.region,
         s.currency, s.people, round(s.earned, currency_scale(s.currency))::text AS earned, round(s.attained, currency_scale(s.currency))::text AS attained,
         round(s.quota, currency_scale(s.currency))::text AS quota, round(s.target, currency_scale(s.currency))::text AS target,
-        round(s.attained / nullif(s.quota, 0), 4)::text AS of_quota, s.of_target::text AS of_target
-    FROM shares s LEFT JOIN users u ON u.id = s.user_id LEFT JOIN teams t ON t.id = s.team_id
-    WHERE {percent}::integer IS NULL OR s.team_id IS NOT NULL AND s.of_target * 100 < {percent}
+        round(s.held / nullif(s.quota, 0), 4)::text AS of_quota, round(s.held / nullif(s.target, 0), 4)::text AS of_target
+    FROM groups s LEFT JOIN users u ON u.id = s.user_id LEFT JOIN teams t ON t.id = s.team_id
+    WHERE {percent}::integer IS NULL OR s.team_id IS NOT NULL AND s.target > 0 AND s.held * 100 < {percent} * s.target
     ORDER BY s.currency, rank, name, s.user_id, s.team_id LIMIT {most}) AS r"""
 
 

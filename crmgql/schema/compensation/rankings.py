@@ -34,8 +34,8 @@ object_type(
         Field("attained", MONEY, "By the measure and basis of each person's plan."),
         Field("quota", optional(MONEY), "For these days; null: nobody has one."),
         Field("target", optional(MONEY), "What of the quota falls on the days up to today."),
-        Field("attainment", optional(DecimalText), "What is attained of the quota: 1 is all of it."),
-        Field("ofTarget", optional(DecimalText), "What is attained of the target."),
+        Field("attainment", optional(DecimalText), "What those who have a quota attained of it: 1 is all."),
+        Field("ofTarget", optional(DecimalText), "What they attained of the target."),
     ],
     "A person, team or region in one currency, that of the plans. What managers attain as such counts with their team's people.",
 )

@@ -90,6 +90,15 @@ async def test_a_team_counts_its_people_once(asked: Asked, people: dict[str, UUI
     assert (regions["EU"]["people"], regions["EU"]["attained"]["amount"]) == (1, "1500.00")
 
 
+async def test_who_has_no_quota_fills_nobodys(
+    asked: Asked, people: dict[str, UUID], database: asyncpg.Connection
+) -> None:
+    await database.execute("UPDATE users SET team_id = (SELECT id FROM teams WHERE name = 'North')")
+    await database.execute("UPDATE quotas SET cancelled_at = now() WHERE user_id = $1", people["bob"])
+    (north,) = await board(asked, people["boss"], by="TEAM")
+    assert (north["people"], north["attained"]["amount"], north["attainment"]) == (3, "1900.00", "0.1333")
+
+
 async def test_each_sees_those_whose_commissions_they_see(asked: Asked, people: dict[str, UUID]) -> None:
     assert [each["name"] for each in await board(asked, people["bob"], "SELLER")] == ["Bob"]
     assert [each["name"] for each in await board(asked, people["mia"], "MANAGER")] == ["Ann", "Mia"]
