@@ -13,12 +13,15 @@ import pytest
 import pytest_asyncio
 
 from crmgql import db
-from crmgql.domain.compensation import terms_of
+from crmgql.domain.compensation import splits, terms_of
+from crmgql.domain.compensation.splits import Part
 from crmgql.domain.compensation.terms import Role
+from crmgql.domain.money import credit_notes
 from crmgql.schema import build
 from tests.conftest import NOW
 from tests.domain import work
 from tests.domain.compensation.paying import assign, plan, posted
+from tests.domain.money.test_invoices import issued
 from tests.domain.money.test_receipts import pay
 from tests.domain.sales.test_revenue import confirmed
 from tests.ledger.conftest import acting, add_customer
@@ -136,3 +139,27 @@ async def test_another_currency_counts_at_the_rate_of_its_day(
     await confirmed(crm, await add_customer(database, "Oslo"), "100.00", currency="NOK")
     await posted(crm)
     assert (await standing(database, ann))["attained"] == Decimal("8100.00")
+
+
+async def test_shares_helpers_and_credit_notes_count_as_the_calculation_has_them(
+    crm: db.Database, database: asyncpg.Connection, customer: UUID, ann: UUID
+) -> None:
+    bob = await work.user(database, "Bob")
+    await assign(database, await plan(database, measure="INVOICED"), ann)
+    await assign(database, await plan(database, measure="INVOICED", role="OVERLAY"), bob)
+    order = await confirmed(crm, customer, "1000.00", "500.00")
+    async with acting(crm) as act:
+        parts = [Part(ann, Decimal(60)), Part(bob, Decimal(40)), Part(bob, Decimal(10), role="OVERLAY")]
+        await splits.set_parts(act, id=order, parts=parts)
+    invoice = await issued(crm, order)
+    await posted(crm)
+    async with acting(crm) as act:
+        await splits.set_parts(act, id=order, parts=[Part(ann, Decimal(50)), Part(bob, Decimal(50)), parts[2]])
+        await credit_notes.issue(act, invoice_id=invoice, reason="Broken", amount=(Decimal("300.00"), "USD"))
+    await posted(crm)
+    newest = (
+        "SELECT attained_after FROM commissions WHERE seller_id = $1 ORDER BY earned_on DESC, event_id DESC LIMIT 1"
+    )
+    for person, attained in ((ann, "600.00"), (bob, "720.00")):
+        found = await standing(database, person)
+        assert found["attained"] == await database.fetchval(newest, person) == Decimal(attained)
