@@ -173,6 +173,11 @@ def pay(who: Who, t: str) -> ast.Expr:
     return held_by(t, "id", reach(who, "payroll.read")) if has_scope(who, "Salary", "read") else ast.FALSE
 
 
+def field_by(column: str, permission: str) -> FieldRule:
+    """In the rows whose `column` is a user whom the permission reaches."""
+    return lambda who, t: held_by(t, column, reach(who, permission))
+
+
 def computed_over(*records: str) -> FieldRule:
     """Computed over records of other types: for those who may see such records at all."""
     return lambda who, t: ast.Bool(all(rows(record, who, t, trusted=True) != ast.FALSE for record in records))

@@ -21,6 +21,7 @@ PREFIXES = {
     "BusinessCalendar": "cal",
     "Campaign": "cam",
     "Commission": "com",
+    "CommissionProblem": "cpb",
     "CommissionSplit": "csp",
     "CompAssignment": "cas",
     "CompPlan": "cpl",

@@ -178,8 +178,16 @@ class Amount:
     nullable: bool = False
 
 
-Value = ast.Expr | Amount | tuple[dict[str, "Value"], ...]
-"""The JSON text of a value, an amount, or a list of objects with such values by their names."""
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """An object of a summary with such values by their names; null where `given` does not hold."""
+
+    values: dict[str, Value]
+    given: ast.Expr = ast.TRUE
+
+
+Value = ast.Expr | Amount | Inner | tuple[dict[str, "Value"], ...]
+"""The JSON text of a value, an amount, an object, or a list of objects with such values by their names."""
 
 
 @dataclass(frozen=True, slots=True)

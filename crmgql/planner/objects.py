@@ -135,6 +135,9 @@ def _summed(values: dict[str, metadata.Value], parts: tuple[selection.SummaryPar
                 named = tuple((e.key, e.name if isinstance(e.name, str) else "__typename") for e in part.below)
                 text = money_text(amount, currency, named)
                 texts.append((part.key, ast.Case(ast.IsNull(amount), NULL, text) if nullable else text))
+            case metadata.Inner(inner, given):
+                text = _summed(inner, part.below)
+                texts.append((part.key, text if given == ast.TRUE else ast.Case(given, text, NULL)))
             case tuple() as listed:
                 pieces: list[ast.Expr] = []
                 for each in listed:

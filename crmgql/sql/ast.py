@@ -221,7 +221,24 @@ class Each:
     alias: str
 
 
-Source = Table | Derived | Unnest | Each
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """`jsonb_array_elements(array) WITH ORDINALITY`: columns `value` and `position`."""
+
+    array: Expr
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows that a SQL function answers, under an alias."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+    alias: str
+
+
+Source = Table | Derived | Unnest | Each | Elements | Rows
 
 
 @dataclass(frozen=True, slots=True)

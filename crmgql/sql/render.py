@@ -80,6 +80,10 @@ class _Writer:
                 return f"unnest({self.expr(array)}) WITH ORDINALITY AS {quote(alias)}(value, position)"
             case ast.Each(object, alias):
                 return f"jsonb_each({self.expr(object)}) AS {quote(alias)}(key, value)"
+            case ast.Rows(function, arguments, alias):
+                return f"{function}({self.list(arguments)}) AS {quote(alias)}"
+            case ast.Elements(array, alias):
+                return f"jsonb_array_elements({self.expr(array)}) WITH ORDINALITY AS {quote(alias)}(value, position)"
 
     def list(self, items: tuple[ast.Expr, ...]) -> str:
         return ", ".join(self.expr(item) for item in items)

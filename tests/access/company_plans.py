@@ -1,9 +1,11 @@
-"""Plans in every state, whom they pay or paid, who signed; quotas of people and teams."""
+"""Plans in every state, whom they pay or paid, who signed; quotas of people and teams; what plans paid of orders, and why not."""
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from decimal import Decimal
+from uuid import UUID
 
 from tests.access.dice import CURRENCIES, Row, exact, key, moment
 
@@ -15,8 +17,10 @@ TABLES = (
     "comp_assignments",
     "comp_signatures",
     "quotas",
+    "commissions",
+    "commission_problems",
 )
-UNVERSIONED = ("comp_rules", "comp_tiers", "comp_signatures")
+UNVERSIONED = ("comp_rules", "comp_tiers", "comp_signatures", "commission_problems")
 STATES = (
     ("RETIRED", date(2026, 1, 1), date(2026, 3, 31)),
     ("APPROVED", date(2026, 4, 1), None),
@@ -24,6 +28,11 @@ STATES = (
 )
 MEASURES = ("BOOKED", "INVOICED", "COLLECTED")
 BASES = ("GROSS", "NET", "MARGIN")
+IMPORTED: Row = {
+    "kind": "IMPORTED",
+    **dict.fromkeys(("earned_on", "event_id", "plan_version_id", "rule_id", "role", "share", "whole_amount")),
+    **dict.fromkeys(("attained_before", "attained_after", "parts")),
+}
 PAID: tuple[tuple[int, int, str], ...] = (
     (5, 1, "open"),
     (6, 1, "ended"),
@@ -68,6 +77,59 @@ def fill(made: dict[str, list[Row]]) -> None:
             }
         )
     _quotas(made)
+    for number, row in enumerate(made["commissions"], 1):
+        row |= _by_plan(made, row, number) if row["order_id"] and number % 3 else IMPORTED
+    for number, user in enumerate((5, 6, 7, 9, 10, 4, 16), 1):
+        made["commission_problems"].append(
+            {
+                "user_id": key("users", user),
+                "code": ("QUOTA_MISSING", "RATE_MISSING")[number % 2],
+                "starts_on": date(2026, 1 + number % 3, 1),
+                "ends_on": date(2026, 3, 31),
+                "message": "There is no quota; set one.",
+            }
+        )
+
+
+def _by_plan(made: dict[str, list[Row]], row: Row, number: int) -> Row:
+    """What a plan makes of a commission: with two lines, or one."""
+    line = {
+        "why": "TIER",
+        "order": f"SO-{number}",
+        "measure": MEASURES[number % 3],
+        "basis": "NET",
+        "share": "1",
+        "base": format(row["base_amount"], "f"),
+        "tierFrom": "0",
+        "tierTo": None,
+        "tierUnit": "AMOUNT",
+        "rate": format(row["rate"], "f"),
+        "amount": format(row["amount"], "f"),
+        "words": f'SO-{number}, "Main": so much of it.',
+    }
+    before = {
+        "why": "POSTED_BEFORE",
+        "measure": None,
+        "basis": None,
+        "tierFrom": None,
+        "tierUnit": None,
+        "words": "Less.",
+    }
+    version = 1 + number % 15
+    currency = made["comp_plan_versions"][version - 1]["currency"]
+    return {
+        "kind": ("EARN", "CLAWBACK", "ADJUST")[number % 3],
+        "earned_on": row["earned_at"].date(),
+        "event_id": UUID(int=number),
+        "plan_version_id": key("comp_plan_versions", version),
+        "rule_id": key("comp_rules", 2 * version),
+        "role": ("OWNER", "OVERLAY", "MANAGER")[number % 3],
+        "share": Decimal("0.5") if number % 2 else Decimal(1),
+        "whole_amount": row["amount"],
+        "attained_before": exact(Decimal(number), currency),
+        "attained_after": exact(Decimal(2 * number), currency),
+        "parts": json.dumps([line, line | before] if number % 2 else [line]),
+    }
 
 
 def _version(made: dict[str, list[Row]], plan: int, n: int, status: str, starts_on: date, ends_on: date | None) -> None:

@@ -98,6 +98,7 @@ TABLES = (
     "comp_assignments",
     "comp_signatures",
     "quotas",
+    "commission_problems",
     "salaries",
     "pay_entries",
 )

@@ -28,7 +28,13 @@ CHANGE = "{ field before after }"
 RECEIVABLES = f"{{ outstanding {MONEY} overdue {MONEY} creditBalance {MONEY} unearned {MONEY} ageing {{ bucket amount {MONEY} }} }}"
 REVENUE = ("booked", "recognised", "deferred", "received", "outstanding", "margin")
 ORDER_REVENUE = f"{{ {' '.join(f'{name} {MONEY}' for name in REVENUE)} }}"
+STANDING = (
+    f"{{ startsOn endsOn earned {MONEY} attainment {{ amount {MONEY} quota {MONEY} share }}"
+    f" nextTier {{ rule rate missing {MONEY} }} }}"
+)
+COMMISSION_LINE = "{ why order measure basis share base tierFrom tierTo tierUnit rate amount words }"
 POSTING = "{ n debit credit amount currency baseAmount }"
+DETAILS = {"EventChange": CHANGE, "LedgerPosting": POSTING, "CommissionLine": COMMISSION_LINE}
 DEPTH = 4
 
 
@@ -191,8 +197,10 @@ class Writer:
             return f"{self.alias()}: {name}{currency if self.chance(50) else ''} {RECEIVABLES}"
         if target == "OrderRevenue":
             return f"{self.alias()}: {name} {ORDER_REVENUE}"
-        if target in ("EventChange", "LedgerPosting"):
-            return f"{self.alias()}: {name} {CHANGE if target == 'EventChange' else POSTING}"
+        if target == "CommissionStanding":
+            return f"{self.alias()}: {name} {STANDING}"
+        if target in DETAILS:
+            return f"{self.alias()}: {name} {DETAILS[target]}"
         if target == "Node":
             if self.subjects:  # it is a relation to each type there is, of which a query has only so many
                 return None

@@ -90,6 +90,7 @@ PREFIXES = {
     "CompAssignment": "cas",
     "CompSignature": "csg",
     "Quota": "quo",
+    "CommissionProblem": "cpb",
     "Salary": "sal",
     "PayEntry": "pen",
 }
@@ -168,6 +169,7 @@ ONE = {
     ("*", "madeBy"): "User",
     ("*", "approvedBy"): "User",
     ("CompTier", "rule"): "CompRule",
+    ("Commission", "rule"): "CompRule",
     ("PayEntry", "reverses"): "PayEntry",
 }
 MANY = {
@@ -233,6 +235,7 @@ MANY = {
     ("User", "opportunities"): ("Opportunity", "owner_id", "-id"),
     ("User", "orders"): ("Order", "seller_id", "-orderedAt"),
     ("User", "commissions"): ("Commission", "seller_id", "-earnedAt"),
+    ("User", "commissionProblems"): ("CommissionProblem", "user_id", "-startsOn"),
     ("User", "compAssignments"): ("CompAssignment", "user_id", "-startsOn"),
     ("User", "payEntries"): ("PayEntry", "user_id", "-effectiveOn"),
     ("User", "salaries"): ("Salary", "user_id", "-startsOn"),
@@ -281,6 +284,7 @@ ROOT_ORDER = defaultdict(lambda: "-createdAt") | {
     "User": "name",
     "Order": "-orderedAt",
     "Commission": "-earnedAt",
+    "CommissionProblem": "-startsOn",
     "CompPlan": "name",
     "CompPlanVersion": "-startsOn",
     "CompRule": "position",

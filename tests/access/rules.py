@@ -7,7 +7,7 @@
 - Levels of dunning are for everybody who has a role but marketers.
 - Money of which nobody knows whose it is, is for administrators, finance and integrations.
 - Our accounts at banks, their statements and lines are for administrators and finance.
-- A commission is seen by its seller, the managers above, finance and administrators; by nobody else.
+- A commission, and why somebody gets none, is seen by its seller, the managers above, finance and administrators; by nobody else.
 - A plan by which people are paid, and what was approved of it, is seen by those whom it pays or paid, the managers above them, finance and
   administrators; its drafts by these two alone. An assignment that was taken back shows nobody the plan. Whom it pays and who signed
   it: each person's own is seen by that person, the managers above, finance and administrators.
@@ -72,6 +72,7 @@ TABLE_OF = {
     "OrderLine": "order_lines",
     "Payment": "payments",
     "Commission": "commissions",
+    "CommissionProblem": "commission_problems",
     "CommissionSplit": "commission_splits",
     "Interaction": "interactions",
     "Ticket": "tickets",
@@ -162,6 +163,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "bank": BANK,
     "orders": ("OrderLine", "CommissionSplit"),
     "contracts": ("ContractPayment",),
+    "commissions": ("CommissionProblem",),
     "audit": ("AuditEntry",),
     "apikeys": ("ApiKey",),
     "pipelines": ("Stage", "KeyAction", "BusinessCalendar", "ScoreRule"),
@@ -372,6 +374,9 @@ class Sight:
             "Commission": lambda row: (
                 bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["seller_id"] in self.people)
             ),
+            "CommissionProblem": lambda row: (
+                bool(roles & {"ADMIN", "FINANCE"}) or bool(below and row["user_id"] in self.people)
+            ),
             "CompPlan": lambda row: self._plan(row["id"]),
             "CompPlanVersion": self._plan_version,
             "CompRule": self._plan_rule,
@@ -451,6 +456,9 @@ class Sight:
         """Whether a field of a visible row may be read."""
         if (kind, field) == ("User", "salary"):
             return self.in_scope("Salary") and self._pay(row["id"])
+        if (kind, field) == ("User", "commission"):
+            below = bool(self.roles & {"SELLER", "MANAGER"}) and row["id"] in self.people
+            return bool(self.roles & {"ADMIN", "FINANCE"}) or below
         return self._may_ever(kind, field)
 
     def may_filter(self, kind: str, field: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from graphql import GraphQLField, GraphQLSchema, get_named_type
 
 from tests.access.oracle import PLURAL, Oracle
-from tests.access.queries import CHANGE, MONEY, ORDER_REVENUE, POSTING, RECEIVABLES, Query, is_relation
+from tests.access.queries import DETAILS, MONEY, ORDER_REVENUE, RECEIVABLES, STANDING, Query, is_relation
 from tests.access.relations import PREFIXES
 from tests.access.rules import SCOPE_OF, TABLE_OF
 from tests.access.workshop import VIEWERS, Company, check, person
@@ -22,8 +22,8 @@ INNER = {
     "Money": MONEY,
     "CustomerReceivables": RECEIVABLES,
     "OrderRevenue": ORDER_REVENUE,
-    "EventChange": CHANGE,
-    "LedgerPosting": POSTING,
+    "CommissionStanding": STANDING,
+    **DETAILS,
     "Node": "{ id __typename }",
 }
 PLURALS = {kind: plural for plural, kind in PLURAL.items()}

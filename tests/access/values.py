@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.access.rules import TABLE_OF, Row, Sight
 
@@ -25,7 +28,9 @@ COMPUTED = {
     ("Allocation", "undone"),
     ("WriteOff", "undone"),
     *(("ContractPayment", name) for name in ("received", "outstanding", "overdue")),
+    ("User", "commission"),
     ("CompRule", "productIds"),
+    *(("Commission", name) for name in ("attainedBefore", "attainedAfter", "explanation")),
     *(("Invoice", name) for name in ("outstanding", "paid", "paidBefore", "overdue", "credited")),
     ("Instalment", "outstanding"),
     ("CreditNote", "creditLeft"),
@@ -38,6 +43,11 @@ COMPUTED = {
 }
 
 
+DAY = timedelta(days=1)
+FISCAL = (4, 6)
+"""When the company's year begins."""
+
+BASE = "KWD"
 BUCKETS = ("NOT_DUE", "DAYS_1_TO_30", "DAYS_31_TO_60", "DAYS_61_TO_90", "OVER_90_DAYS")
 
 
@@ -53,6 +63,116 @@ def money(amount: Decimal | None, currency: str) -> dict[str, str] | None:
 def is_of_today(salary: Row) -> bool:
     today, last = datetime.now(UTC).date(), salary["ends_on"]
     return salary["cancelled_at"] is None and salary["starts_on"] <= today and (last is None or last >= today)
+
+
+class Standings:
+    """How people stand in the plan that pays them, day by day; the company's people have attained nothing yet."""
+
+    def __init__(self, rows: dict[str, list[Row]]) -> None:
+        self.rows = rows
+        self.today = datetime.now(ZoneInfo("Asia/Kathmandu")).date()
+        self.rates: dict[str, list[Row]] = defaultdict(list)
+        for rate in sorted(rows["fx_rates"], key=lambda row: (row["effective_on"], row["id"])):
+            self.rates[rate["currency"]].append(rate)
+
+    def plan(self, person: Any, day: date) -> tuple[Row, Row] | None:
+        """The assignment and the version of a day."""
+        for held in self.rows["comp_assignments"]:
+            if held["user_id"] == person and held["cancelled_at"] is None and _lies(held, day):
+                for version in self.rows["comp_plan_versions"]:
+                    if version["plan_id"] == held["plan_id"] and version["status"] != "DRAFT" and _lies(version, day):
+                        return held, version
+        return None
+
+    def of(self, person: Any) -> Any:
+        found = self.plan(person, self.today)
+        if found is None:
+            return None
+        held, version = found
+        assert version["period"] == "YEAR", "The only one that the company's versions of today have."
+        first = last = self.today
+        while (first.month, first.day) != FISCAL and self.plan(person, first - DAY) == found:
+            first -= DAY
+        while ((last + DAY).month, (last + DAY).day) != FISCAL and self.plan(person, last + DAY) == found:
+            last += DAY
+        rules = [rule for rule in self.rows["comp_rules"] if rule["plan_version_id"] == version["id"]]
+        role = "MANAGER" if all(rule["role"] == "MANAGER" for rule in rules) else "OWNER"
+        quota = self.quota(person, role, version, held, first, last)
+        currency = version["currency"]
+        nothing = money(Decimal(0), currency)
+        return {
+            "startsOn": first.isoformat(),
+            "endsOn": last.isoformat(),
+            "earned": money(self.earned(person, currency, first, last), currency),
+            "attainment": {"amount": nothing, "quota": money(quota, currency), "share": "0.0000" if quota else None},
+            "nextTier": self.next_tier(rules, role, quota, currency),
+        }
+
+    def quota(self, person: Any, role: str, version: Row, held: Row, first: date, last: date) -> Decimal | None:
+        teams = {team["id"] for team in self.rows["teams"] if team["manager_id"] == person}
+        whole, found = Fraction(0), False
+        for quota in self.rows["quotas"]:
+            own = quota["user_id"] == person if role == "OWNER" else quota["team_id"] in teams
+            of = [version["attains_measure"], version["attains_basis"], version["currency"]]
+            if own and quota["cancelled_at"] is None and [quota["measure"], quota["basis"], quota["currency"]] == of:
+                days = (quota["ends_on"] - quota["starts_on"]).days + 1
+                for n in range((last - first).days + 1):
+                    day = first + n * DAY
+                    if quota["starts_on"] <= day <= quota["ends_on"]:
+                        found = True
+                        percent = _ramped(held, day) if role == "OWNER" else 100
+                        whole += Fraction(quota["amount"]) * percent / 100 / days
+        return Decimal(whole.numerator) / Decimal(whole.denominator) if found else None
+
+    def earned(self, person: Any, currency: str, first: date, last: date) -> Decimal:
+        earned = [row for row in self.rows["commissions"] if row["seller_id"] == person and row["kind"] != "IMPORTED"]
+        total = Decimal(0)
+        for row in earned:
+            if first <= row["earned_on"] <= last:
+                one, other = (self.rate(each, row["earned_on"]) for each in (row["currency"], currency))
+                if row["currency"] == currency:
+                    total += row["amount"]
+                elif one and other:
+                    total += row["amount"] * one / other
+        return total
+
+    def rate(self, currency: str, day: date) -> Decimal | None:
+        if currency == BASE:
+            return Decimal(1)
+        known = [row["rate"] for row in self.rates[currency] if row["effective_on"] <= day]
+        return known[-1] if known else None
+
+    def next_tier(self, rules: list[Row], role: str, quota: Decimal | None, currency: str) -> Any:
+        found = []
+        for rule in rules:
+            unit = quota if rule["tier_unit"] == "QUOTA" else Decimal(1)
+            if unit is None or (rule["role"] == "MANAGER") != (role == "MANAGER"):
+                continue
+            for tier in self.rows["comp_tiers"]:
+                if tier["rule_id"] == rule["id"] and tier["from_value"] * unit > 0:
+                    found.append((rounded(tier["from_value"] * unit, currency), rule["position"], rule, tier))
+        if not found:
+            return None
+        missing, _, rule, tier = min(found, key=lambda each: each[:2])
+        return {"rule": rule["name"], "rate": format(tier["rate"], "f"), "missing": money(missing, currency)}
+
+
+def _lies(row: Row, day: date) -> bool:
+    return bool(row["starts_on"] <= day <= (row["ends_on"] or date.max))
+
+
+def _ramped(held: Row, day: date) -> int:
+    """Per cent of the quota on a day."""
+    start, months = held["starts_on"], 0
+    while _later(start, months + 1) <= day:
+        months += 1
+    ramp = held["ramp"] or []
+    return int(ramp[months]) if months < len(ramp) else 100
+
+
+def _later(day: date, months: int) -> date:
+    """The company's people all start early in a month."""
+    return date(day.year + (day.month - 1 + months) // 12, (day.month - 1 + months) % 12 + 1, day.day)
 
 
 class Values:
@@ -108,6 +228,8 @@ class Values:
         for note in rows["credit_notes"]:
             self.credited[order_of[note["invoice_id"]]] += note["net_amount"]
         self.campaigns = Campaigns(rows, sight)
+        self.standings = Standings(rows)
+        self.plan_currency = {row["id"]: row["currency"] for row in rows["comp_plan_versions"]}
         self.contracts = {row["id"]: row["status"] for row in rows["contracts"]}
         self.plans: dict[Any, list[Row]] = defaultdict(list)
         for row in rows["contract_payments"]:
@@ -121,7 +243,7 @@ class Values:
         self.sees_margins = sight.may_filter("Order", "margin")
 
     def of(self, kind: str, field: str, row: Row, currency: str | None) -> Any:
-        if kind == "User":
+        if (kind, field) == ("User", "salary"):
             paid = self.salaries.get(row["id"])
             return None if paid is None else money(paid["amount"], paid["currency"])
         if kind == "Product":
@@ -132,6 +254,10 @@ class Values:
         if kind == "CompRule":
             ids = row["product_ids"]
             return None if ids is None else [f"prd_{id.hex}" for id in ids]
+        if kind == "User":
+            return self.standings.of(row["id"])
+        if kind == "Commission":
+            return self.commission(field, row)
         if kind == "ContractPayment":
             return money(self.planned(field, row), row["currency"])
         if kind == "Dispute":
@@ -156,6 +282,12 @@ class Values:
             return Decimal(row["credited_amount"])
         before = self.paid_before[row["id"]] if field in ("paid", "paidBefore") else Decimal(0)
         return before - self.written_off[row["id"]] if field == "paid" else before
+
+    def commission(self, field: str, row: Row) -> Any:
+        if field == "explanation":
+            return json.loads(row["parts"] or "[]")
+        amount = row[{"attainedBefore": "attained_before", "attainedAfter": "attained_after"}[field]]
+        return None if amount is None else money(amount, self.plan_currency[row["plan_version_id"]])
 
     def order_invoiced(self, order: Row) -> Decimal:
         return Decimal(order["invoiced_amount"])

@@ -44,6 +44,10 @@ def way_to(kind: str, bench: Bench) -> str:
         "CustomerReceivables": "{ customers { nodes { receivables { %s } } } }",
         "AgeingAmount": "{ customers { nodes { receivables { ageing { %s } } } } }",
         "OrderRevenue": "{ orders { nodes { revenue { %s } } } }",
+        "CommissionStanding": "{ users { nodes { commission { %s } } } }",
+        "Attainment": "{ users { nodes { commission { attainment { %s } } } } }",
+        "NextTier": "{ users { nodes { commission { nextTier { %s } } } } }",
+        "CommissionLine": "{ commissions { nodes { explanation { %s } } } }",
         "LedgerPosting": "{ ledgerEntries { nodes { postings { %s } } } }",
     }[kind]
 

@@ -318,6 +318,7 @@ PLAIN = {
     "Stage": {"name"},
     "WriteOff": {"account"},
     "SuspenseReceipt": {"method", "provider", "provider_reference"},
+    "Commission": {"role", "parts"},
     "CompAssignment": set(),
     "CompPlan": {"name", "description"},
     "CompPlanVersion": {"measure", "basis", "attains_measure", "attains_basis", "period", "tier_mode", "text"},

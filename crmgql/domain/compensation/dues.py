@@ -20,13 +20,14 @@ Key = tuple[UUID, UUID, Role]
 
 class Why(StrEnum):
     """What a part of an amount is: paid by a tier, or once an order, cut by the cap, taken back, or what stays paid as it is taken
-    back too late."""
+    back too late; and less what was posted for the same before."""
 
     TIER = "TIER"
     FIXED = "FIXED"
     CAPPED = "CAPPED"
     TAKEN_BACK = "TAKEN_BACK"
     LIMIT_PASSED = "LIMIT_PASSED"
+    POSTED_BEFORE = "POSTED_BEFORE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from uuid import UUID
 
 from crmgql.domain.compensation.dues import Due, Part, Why
 from crmgql.domain.compensation.terms import Basis, Measure, Rule, Tier, TierUnit, Version
@@ -16,18 +15,18 @@ BASES = {Basis.GROSS: "net and shipping", Basis.NET: "net", Basis.MARGIN: "margi
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A part of an amount. `share` is that of the order, `tier` and its unit belong to TIER; amounts are in `currency`, and those of
-    all lines sum to what is due."""
+    """A part of an amount. `order` is its number, `share` that of the order, `tier` and its unit belong to TIER; amounts are in
+    `currency`, and those of all lines sum to what is posted. Of what was posted before only the amount is known."""
 
     why: Why
-    order_id: UUID
-    measure: Measure
-    basis: Basis
+    order: str
+    measure: Measure | None
+    basis: Basis | None
     share: Decimal
     currency: str
     base: Decimal
     tier: Tier | None
-    tier_unit: TierUnit
+    tier_unit: TierUnit | None
     rate: Decimal
     amount: Decimal
     words: str
@@ -39,17 +38,24 @@ def explanation(due: Due, version: Version, *, order: str) -> list[Line]:
     return [_line(due, version, rule, part, order) for part in due.parts]
 
 
+def posted_before(base: Decimal, amount: Decimal, currency: str, *, order: str) -> Line:
+    """What was posted for the same event, and is not posted again. `base` and `amount` are what that changes."""
+    words = f"{order}: less {-amount:,} {currency}, which had been posted for it before."
+    nothing = Decimal(0)
+    return Line(Why.POSTED_BEFORE, order, None, None, nothing, currency, base, None, None, nothing, amount, words)
+
+
 def _line(due: Due, version: Version, rule: Rule, part: Part, order: str) -> Line:
     return Line(
         part.why,
-        due.order_id,
+        order,
         version.measure,
         version.basis,
         due.share,
         due.currency,
         part.base,
         part.tier,
-        rule.tier_unit,
+        rule.tier_unit if part.tier else None,
         part.rate,
         part.amount,
         "".join(_words(due, version, rule, part, order)),

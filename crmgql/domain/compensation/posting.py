@@ -8,7 +8,7 @@ the same number of statements for one person and for fifty.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal, localcontext
@@ -19,8 +19,9 @@ from crmgql.domain.compensation import terms_of
 from crmgql.domain.compensation.calculation import calculate
 from crmgql.domain.compensation.credited import Credit, Fact
 from crmgql.domain.compensation.differences import Change, Posted, differences
-from crmgql.domain.compensation.dues import Key, Part, Pool, Problem
-from crmgql.domain.compensation.terms import Measure, Role
+from crmgql.domain.compensation.dues import Due, Key, Pool, Problem
+from crmgql.domain.compensation.explaining import Line, explanation, posted_before
+from crmgql.domain.compensation.terms import Measure, Role, Version
 from crmgql.domain.compensation.terms_of import Terms
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
@@ -70,6 +71,9 @@ FROM (
 JOIN commissions c ON c.customer_id = o.customer_id AND c.order_id = o.order_id AND c.seller_id = o.user_id AND c.earned_on < o.since
     AND c.kind <> 'IMPORTED'
 GROUP BY 1, 2, 3, 4, 5"""
+NUMBERS = """
+SELECT o.id, o.number FROM unnest($1::uuid[], $2::uuid[]) AS asked(customer_id, id)
+JOIN orders o ON o.customer_id = asked.customer_id AND o.id = asked.id"""
 WRITE = """
 INSERT INTO commissions (id, customer_id, order_id, payment_id, seller_id, base_amount, rate, amount, currency, status, earned_at, kind,
     earned_on, event_id, plan_version_id, rule_id, role, share, whole_amount, attained_before, attained_after, parts)
@@ -108,6 +112,13 @@ class Person:
     posted: list[Posted] = field(default_factory=list)
     pools: dict[Key, Pool] = field(default_factory=dict)
 
+    def version(self, due: Due) -> Version:
+        """By which this is due: that of a day, or of what was paid before the window."""
+        pool = self.pools.get((due.order_id, due.rule_id, due.role))
+        if pool is not None and pool.version.id == due.version_id:
+            return pool.version
+        return next(each.version for each, _ in self.terms.assigned if each.version.id == due.version_id)
+
 
 async def take(act: Act, most: int = AT_ONCE, *, but: Collection[UUID] = ()) -> dict[UUID, date]:
     """The next people to calculate, each from a day on, locked; none that another worker calculates."""
@@ -116,17 +127,18 @@ async def take(act: Act, most: int = AT_ONCE, *, but: Collection[UUID] = ()) -> 
 
 async def post(act: Act, taken: Mapping[UUID, date]) -> int:
     """Calculates these people, and posts what is due otherwise than was posted; how many commissions that made."""
-    terms = await terms_of.of_people(act, taken)
-    people = {id: Person(id, terms[id].stints.begin(day), terms[id]) for id, day in taken.items()}
-    events = await _read(act, people)
-    rows: list[Row] = []
+    people, events = await read(act, taken)
+    made: list[tuple[Person, Change]] = []
     problems: list[Row] = []
     for person in people.values():
         # Beside the event loop: somebody may have thousands of credits.
         changes, found = await asyncio.to_thread(_changes, person)
-        rows += [_row(act, person, change, events[change.event_id]) for change in changes]
+        made += [(person, change) for change in changes]
         problems += [_problem(person, each) for each in found]
-    if rows:
+    rows: list[Row] = []
+    if made:
+        numbers = await _numbers(act, {(events[each.event_id].customer_id, each.order_id) for _, each in made})
+        rows = [_row(act, person, change, events[change.event_id], numbers[change.order_id]) for person, change in made]
         await act.tx.connection.execute(WRITE, as_json(rows))
         for start in range(0, len(rows), outbox.AT_ONCE):
             part = rows[start : start + outbox.AT_ONCE]
@@ -136,10 +148,23 @@ async def post(act: Act, taken: Mapping[UUID, date]) -> int:
     return len(rows)
 
 
+async def _numbers(act: Act, orders: Collection[tuple[UUID, UUID]]) -> dict[UUID, str]:
+    """What people call these orders, each with its customer."""
+    found = await act.tx.connection.fetch(NUMBERS, [of for of, _ in orders], [id for _, id in orders])
+    return {row["id"]: row["number"] for row in found}
+
+
 def _changes(person: Person) -> tuple[list[Change], Sequence[Problem]]:
     terms = person.terms
     calculated = calculate(person.credits, terms.stints, terms.quota_of, person.pools, since=person.since)
     return differences(calculated.dues, person.posted), calculated.problems
+
+
+async def read(act: Act, taken: Mapping[UUID, date]) -> tuple[dict[UUID, Person], dict[UUID, Event]]:
+    """The people with all that it takes to calculate them from these days on, and the events, by id."""
+    terms = await terms_of.of_people(act, taken)
+    people = {id: Person(id, terms[id].stints.begin(day), terms[id]) for id, day in taken.items()}
+    return people, await _read(act, people)
 
 
 async def _read(act: Act, people: Mapping[UUID, Person]) -> dict[UUID, Event]:
@@ -233,7 +258,7 @@ def _posted(row: Any) -> Posted:
     )
 
 
-def _row(act: Act, person: Person, change: Change, event: Event) -> Row:
+def _row(act: Act, person: Person, change: Change, event: Event, number: str) -> Row:
     due = change.due
     zero = Decimal(0)
     return {
@@ -257,20 +282,41 @@ def _row(act: Act, person: Person, change: Change, event: Event) -> Row:
         "whole_amount": money.rounded(change.whole_amount, change.currency),
         "attained_before": due.attained_before if due else zero,
         "attained_after": due.attained_after if due else zero,
-        "parts": [_part(each) for each in due.parts] if due else [],
+        "parts": [shown(each) for each in _lines(person, change, number)],
     }
 
 
-def _part(part: Part) -> Row:
-    tier = part.tier
+def _lines(person: Person, change: Change, number: str) -> Iterator[Line]:
+    """Why a change has its amount: what is due, less what was posted before."""
+    due, base, amount = change.due, change.base, change.amount
+    if due is not None:
+        yield from explanation(due, person.version(due), order=number)
+        base, amount = base - due.base, amount - due.amount
+    if base or amount:
+        yield posted_before(base, amount, change.currency, order=number)
+
+
+def shown(line: Line) -> Row:
+    """As the API shows it: exact numbers are texts."""
+    tier = line.tier
     return {
-        "why": part.why,
-        "base": str(part.base),
-        "rate": str(part.rate),
-        "amount": str(part.amount),
-        "kept": str(part.kept),
-        "tier": tier and [str(tier.from_value), tier.to_value and str(tier.to_value), str(tier.rate)],
+        "why": line.why,
+        "order": line.order,
+        "measure": line.measure,
+        "basis": line.basis,
+        "share": _text(line.share),
+        "base": _text(money.rounded(line.base, line.currency)),
+        "tierFrom": tier and _text(tier.from_value),
+        "tierTo": tier and _text(tier.to_value),
+        "tierUnit": line.tier_unit,
+        "rate": _text(line.rate),
+        "amount": _text(money.rounded(line.amount, line.currency)),
+        "words": line.words,
     }
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else format(number, "f")
 
 
 def _problem(person: Person, problem: Problem) -> Row:

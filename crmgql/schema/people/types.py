@@ -4,6 +4,7 @@ from crmgql import models
 from crmgql.engine.declare import column, many, node, one
 from crmgql.engine.scalars import EmailAddress
 from crmgql.schema.people import pay
+from crmgql.schema.people.standing import standing
 
 
 @node(models.User, order="name")
@@ -19,12 +20,16 @@ class User:
     postal_code = column()
     active = column()
     salary = pay.salary()
+    commission = standing()
     team = one()
     managed_teams = many("Team", "manager")
     customers = many("Customer", "owner", "Customers this person owns.")
     opportunities = many("Opportunity", "owner")
     orders = many("Order", "seller", order="-orderedAt")
     commissions = many("Commission", "seller", order="-earnedAt")
+    commission_problems = many(
+        "CommissionProblem", "user", "What pays this person nothing yet, and why.", order="-startsOn"
+    )
     comp_assignments = many("CompAssignment", "user", "The plans that pay this person.", order="-startsOn")
     quotas = many("Quota", "user", order="-startsOn")
     salaries = many("Salary", "user", "One after the other; seen by that person and by payroll.", order="-startsOn")

@@ -122,8 +122,8 @@ def test_the_lines_sum_to_what_is_due() -> None:
     (due,) = dues([credit(1, "99.99")], plan)
     lines = explanation(due, plan, order="S-1")
     assert sum(each.amount for each in lines) == due.amount == Decimal("2.50")
-    assert {(each.order_id, each.share, each.measure, each.basis) for each in lines} == {
-        (id(1), 1, Measure.INVOICED, Basis.NET)
+    assert {(each.order, each.share, each.measure, each.basis) for each in lines} == {
+        ("S-1", 1, Measure.INVOICED, Basis.NET)
     }
     assert [each.tier and each.tier.from_value for each in lines] == [0, 10, Decimal("33.33"), None]
 

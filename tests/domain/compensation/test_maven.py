@@ -7,14 +7,17 @@ import json
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest_asyncio
 
 from crmgql import db
+from crmgql.domain.compensation import rankings
 from crmgql.domain.sales import revenue
 from crmgql.schema import build
+from tests.conftest import viewer
 from tests.domain import work
 from tests.domain.compensation.paying import assign, plan, posted
 from tests.ledger.conftest import acting
@@ -29,6 +32,7 @@ WITH deals AS (SELECT * FROM jsonb_to_recordset($1) AS d(id uuid, customer text,
 SELECT id FROM made"""
 TOTALS = "SELECT u.name, sum(c.amount) AS amount FROM commissions c JOIN users u ON u.id = c.seller_id GROUP BY u.name"
 FIRST = date(2016, 1, 1)
+FINANCE = viewer(UUID(int=1), "FINANCE")
 OTHERWISE = "SELECT count(*) FROM commissions WHERE attained_before + base_amount <> attained_after"
 
 
@@ -70,5 +74,9 @@ async def test_won_deals_pay_what_they_should(
     assert found == totals["commission_3.75pct_per_deal_half_up_by_agent"]
     assert str(sum(map(Decimal, found.values()))) == totals["commission_3.75pct_half_up_total"] == "375212.71"
     assert await database.fetchval(OTHERWISE) == 0
+    ranks = await rankings.leaderboard(crm, FINANCE, since=FIRST, until=date(2017, 12, 31))
+    assert len(ranks) == len(sellers)
+    assert sum(each["attained"]["amount"] for each in ranks) == Decimal(totals["won_close_value_total"])
+    assert sum(each["earned"]["amount"] for each in ranks) == Decimal("375212.71")
     await database.execute("UPDATE commission_accounts SET dirty_on = '2016-01-01'")
     assert await posted(crm) == 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.schema.cases_plans import approved, plan
+from crmgql.domain.compensation import splits
+from crmgql.records.records import Act
+from tests.domain.compensation.paying import posted
+from tests.schema.cases_plans import approved, pay, plan
 from tests.schema.money.test_howto import steps as steps_of
-from tests.schema.world import World, id_of
+from tests.schema.world import World, id_of, money, uuid_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "payroll.md"
 
@@ -98,6 +102,31 @@ async def test_entries_of_pay_are_added(world: World) -> None:
     undone = (await ask(world, reverse, "PAYROLL", entry=made["id"]))["payEntry"]
     assert undone == {"amount": {"amount": "-500.00"}, "effectiveOn": "2026-06-30", "reverses": made}
     assert len((await ask(world, mine, "SELLER"))["payEntries"]["nodes"]) == 2
+
+
+async def test_commissions_are_asked_about(world: World) -> None:
+    why, standing, problems, board, below, what_if = steps("Commissions")
+    of = await plan(world)
+    await approved(world, of)
+    await pay(world, "SELLER", of)
+    order = uuid_of(await world.order("CONFIRMED"))
+    await world.database.execute("UPDATE orders SET seller_id = $1 WHERE id = $2", world.people["SELLER"], order)
+    async with world.engine.database.transaction() as tx:
+        await splits.set_parts(
+            Act(tx, world.viewer("ADMIN")), id=order, parts=[splits.Part(world.people["SELLER"], Decimal(100))]
+        )
+    await world.do("paymentRecord", orderId=id_of("Order", order), amount=money("12.50"), method="CASH")
+    await posted(world.engine.database)
+    listed = (await ask(world, why, "SELLER"))["nodes"]
+    assert sum(Decimal(each["amount"]["amount"]) for each in listed) == Decimal("50.63")
+    assert all(each["explanation"] for each in listed)
+    assert (await ask(world, standing, "SELLER"))["commission"]["nextTier"]["rate"] == "0.08"
+    assert (await ask(world, problems))["nodes"] == []
+    assert [each["name"] for each in await ask(world, board)] == ["North"]
+    assert await ask(world, below) == []
+    deal = await world.opportunity(owner_id=world.people["SELLER"], currency="EUR")
+    found = await ask(world, what_if, "SELLER", deal=deal)
+    assert (found["hasPlan"], found["brings"]["amount"]) == (True, "150.00")
 
 
 def test_each_section_has_its_row() -> None:
