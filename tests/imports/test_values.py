@@ -139,7 +139,7 @@ def test_other_types(noun: str, field: str, text: str, expected: object) -> None
         ("order_lines", "quantity", "0", "not more than 0"),
         ("order_lines", "quantity", "0.0001", "too many decimals"),
         ("order_lines", "quantity", "100000000000", "too large"),
-        ("commissions", "rate", "1.1", "more than 1"),
+        ("commissions", "rate", "10.1", "more than 10"),
         ("products", "specs", "[1]", "not a JSON object"),
         ("products", "specs", "{", "is not JSON"),
     ],

@@ -8,7 +8,7 @@ from tests.schema.cases import case
 from tests.schema.world import World
 
 
-@case("customerMerge", "ADMIN FINANCE", events=4)
+@case("customerMerge", "ADMIN FINANCE", events=3)
 async def customer_merge(world: World, role: str) -> dict[str, Any]:
     """One who owes something and has something."""
     id, into = await world.customer(), await world.customer()

@@ -159,6 +159,7 @@ SAFE = {
     "pool_items_lead_once": "of a lead that is seen",
     "pool_items_customer_once": "of a customer that is seen",
     "seller_profiles_user": "of a user in reach",
+    "commission_splits_person": "within an order that is seen",
     "comp_signatures_once": "each signs for themselves",
     "email_messages_once": "the key is ours",
     "notifications_once": "the key is ours",

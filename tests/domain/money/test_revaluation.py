@@ -34,7 +34,7 @@ from tests.ledger.conftest import acting, add_customer, entry
 
 LAST = date(2026, 11, 30)
 NEXT = LAST + timedelta(days=1)
-LATER = NOW + timedelta(days=40)
+LATER = NOW + timedelta(days=31)
 RATE = "INSERT INTO fx_rates (currency, base_currency, effective_on, rate, source) VALUES ($1, 'USD', $2, $3, 'TEST')"
 # Each item by itself, rounded as a person would: what it is worth at the day's rates less what it was booked at.
 DUE = """
