@@ -75,6 +75,10 @@ TOTALS = [
     """{ customers(first: 5, orderBy: [{field: NAME}]) { nodes { id name lifetimeValue { amount currency } orderCount
          orders(first: 3) { nodes { number status total { amount } lines { nodes { quantity } }
          payments { nodes { amount { amount } status } } commissions { nodes { rate amount { amount } } } } } } } }""",
+    # The one that README prints, of more customers.
+    """{ customers(first: 60, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id name orders(first: 5) { nodes { id number
+         total { amount currency } payments(first: 5) { nodes { id amount { amount currency } commissions(first: 5) { nodes { id
+         amount { amount currency } seller { id name } } } } } } } } } }""",
     """{ opportunities(first: 20, orderBy: [{field: EXPECTED_CLOSE}]) { nodes { name status stage { name } score risk staleAt
          transitions { nodes { occurredAt amountAfter { amount } } } } } }""",
 ]

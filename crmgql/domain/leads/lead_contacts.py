@@ -117,7 +117,9 @@ def phone(typed: str | None, country: str | None = None) -> str | None:
     if number is not None and phonenumbers.is_possible_number(number):
         return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
     digits = "".join(str(unicodedata.digit(letter)) for letter in text if letter.isdecimal())
-    digits = re.sub(r"^(00)+", "", digits)[:LONGEST_PHONE]  # as at the start, also where something stands between the zeros
+    digits = re.sub(r"^(00)+", "", digits)[
+        :LONGEST_PHONE
+    ]  # as at the start, also where something stands between the zeros
     return digits if len(digits) >= FEWEST_DIGITS and len(set(digits)) > 1 else None
 
 
