@@ -26,13 +26,7 @@ ALERTED = {
 GROUPED = {"domain/money/revenue_reports.py": {"SELLER"}}
 """By whom revenue is grouped: the seller of a line or an order, whatever their roles are."""
 
-CREDITED = {
-    name: {"MANAGER"}
-    for name in (
-        "models/plans.py",
-        *(f"domain/compensation/{name}.py" for name in ("calculation", "terms", "terms_of")),
-    )
-}
+CREDITED = {"models/plans.py": {"MANAGER"}, "domain/compensation/terms_of.py": {"MANAGER"}}
 """As what somebody is credited with an order: the manager of the team, whatever their roles are."""
 
 NAMED = re.compile(rf"""(?:['"{{,]|\bRole\.|\baccess\.)({"|".join(Role)})\b""")

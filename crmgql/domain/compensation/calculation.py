@@ -27,7 +27,8 @@ from crmgql.domain.compensation.paying import Plan, Turn
 from crmgql.domain.compensation.periods import Days
 from crmgql.domain.compensation.pools import Paid, paid_before
 from crmgql.domain.compensation.rules import Takers
-from crmgql.domain.compensation.terms import Kind, Role, Rule, Version
+from crmgql.domain.compensation.terms import Rule, Version, attains
+from crmgql.models import CompRole, CompRuleKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,13 @@ class _Calculation:
         self, stints: Stints, quota_of: QuotaOf, pools: Mapping[Key, Pool], scale_of: Callable[[str], int]
     ) -> None:
         self._stints, self._quota_of, self._scale_of = stints, quota_of, scale_of
-        self._pools: dict[tuple[UUID, Role], dict[UUID, Pool]] = defaultdict(dict)
+        self._pools: dict[tuple[UUID, CompRole], dict[UUID, Pool]] = defaultdict(dict)
         for (order_id, rule_id, role), pool in pools.items():
             self._pools[order_id, role][rule_id] = pool
-        self._orders: dict[tuple[UUID, Role], _Order] = {}
-        self._takers: dict[tuple[UUID, Role], Takers] = {}
+        self._orders: dict[tuple[UUID, CompRole], _Order] = {}
+        self._takers: dict[tuple[UUID, CompRole], Takers] = {}
         self._counts: dict[Days, Count] = {}
-        self._dues: dict[tuple[UUID, UUID, UUID, Role], Due] = {}
+        self._dues: dict[tuple[UUID, UUID, UUID, CompRole], Due] = {}
         self._problems: dict[tuple[object, ...], Problem] = {}
 
     def remember(self, earlier: Iterable[Credit]) -> None:
@@ -138,7 +139,7 @@ class _Calculation:
         count = self._counts[stint.days]
         unit = exact(rate) if scale == count.scale else exact(Fraction(rate) * 10**count.scale / 10**scale)
         step = exact(lines.all(version.attains_measure, version.attains_basis) * lines.share * unit)
-        count.totals[credit.role.attains] += step
+        count.totals[attains(credit.role)] += step
         return Turn(credit, lines, scale, Plan(version, count, unit, step))
 
     def _pay(self, turn: Turn) -> None:
@@ -152,8 +153,8 @@ class _Calculation:
         order.standing.ask(plan.version, takers)
         changes = order.standing.add(turn.lines)
         attained = plan.count.attained
-        before = attained[credit.role.attains]
-        after = attained[credit.role.attains] = exact(before + plan.step)
+        before = attained[attains(credit.role)]
+        after = attained[attains(credit.role)] = exact(before + plan.step)
         turn.attain(before, after, plan.count.scale)
         self._take_back(turn, changes, order.paid)
         self._earn(turn, plan, takers, changes, order)
@@ -174,7 +175,7 @@ class _Calculation:
             whole = change.whole if taken is None else taken.get(rule.id, 0)
             if whole <= 0:
                 continue
-            is_fixed = rule.kind == Kind.FIXED
+            is_fixed = rule.kind == CompRuleKind.FIXED
             if is_fixed and not _is_first(rule, plan.version, change, order.paid):
                 continue
             steps = [] if is_fixed else plan.count.steps(plan.version, rule, *turn.step)
@@ -189,7 +190,7 @@ class _Calculation:
         before = self._dues.get(key)
         self._dues[key] = due if before is None else before.followed_by(due)
 
-    def _takers_of(self, version: Version, role: Role) -> Takers:
+    def _takers_of(self, version: Version, role: CompRole) -> Takers:
         key = version.id, role
         if key not in self._takers:
             self._takers[key] = Takers(version, role)
@@ -207,7 +208,7 @@ class _Calculation:
 
     def _miss_quota(self, plan: Plan, rule: Rule) -> None:
         days = plan.count.days
-        whose = "The team has" if rule.role == Role.MANAGER else "There is"
+        whose = "The team has" if rule.role == CompRole.MANAGER else "There is"
         message = f'{whose} no quota from {days.first_on} to {days.last_on}, and the tiers of "{rule.name}" are shares of it; set one.'
         self._problems[days, rule.id] = Problem(Trouble.QUOTA_MISSING, plan.version.id, days, message, rule.id)
 

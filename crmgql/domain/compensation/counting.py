@@ -15,10 +15,11 @@ from uuid import UUID
 from crmgql.domain.compensation.dues import Key
 from crmgql.domain.compensation.exact import Exact, exact
 from crmgql.domain.compensation.periods import Days
-from crmgql.domain.compensation.terms import Role, Rule, TierMode, TierUnit, Version
+from crmgql.domain.compensation.terms import Rule, Version, attains
 from crmgql.domain.compensation.tiers import Ladder, Step
+from crmgql.models import CompRole, CompTierMode, CompTierUnit
 
-QuotaOf = Callable[[Version, Days, Role], Decimal | Exact | None]
+QuotaOf = Callable[[Version, Days, CompRole], Decimal | Exact | None]
 """The quota of these days in the version's currency, one's own (OWNER) or the team's (MANAGER); None where there is none."""
 
 
@@ -30,8 +31,8 @@ class Count:
         self.days = days
         self.scale = scale
         self._one: int = 10**scale
-        self.attained: dict[Role, Exact] = defaultdict(int)
-        self.totals: dict[Role, Exact] = defaultdict(int)
+        self.attained: dict[CompRole, Exact] = defaultdict(int)
+        self.totals: dict[CompRole, Exact] = defaultdict(int)
         self._quota_of = quota_of
         self._ladders: dict[UUID, Ladder | None] = {}
         self._paid: Exact = 0
@@ -44,14 +45,14 @@ class Count:
         ladder = self._ladders[rule.id]
         if ladder is None:
             return None
-        if version.tier_mode == TierMode.SLAB:
-            return ladder.at(self.totals[rule.role.attains])
+        if version.tier_mode == CompTierMode.SLAB:
+            return ladder.at(self.totals[attains(rule.role)])
         return ladder.through(before, after)
 
     def _ladder(self, version: Version, rule: Rule) -> Ladder | None:
-        if rule.tier_unit == TierUnit.AMOUNT:
+        if rule.tier_unit == CompTierUnit.AMOUNT:
             return Ladder(rule.tiers, self._one)
-        quota = self._quota_of(version, self.days, rule.role.attains)
+        quota = self._quota_of(version, self.days, attains(rule.role))
         return None if quota is None else Ladder(rule.tiers, Fraction(quota) * self._one)
 
     def pay(self, key: Key, amount: int, unit: Exact, cap: Decimal | None) -> int:

@@ -15,14 +15,15 @@ from uuid import UUID
 
 from crmgql.domain.compensation.exact import Exact, exact, units
 from crmgql.domain.compensation.rules import Line, Sort, Takers, based
-from crmgql.domain.compensation.terms import Basis, Measure, Role, Version
+from crmgql.domain.compensation.terms import Version
+from crmgql.models import CompBasis, CompMeasure, CompRole
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """What an event changed of a line in a measure, in the order's currency, and what the line was when it was first credited."""
 
-    measure: Measure
+    measure: CompMeasure
     line_id: UUID
     product_id: UUID | None
     category: str | None
@@ -46,7 +47,7 @@ class Credit:
     order_id: UUID
     currency: str
     rate: Decimal | None
-    role: Role
+    role: CompRole
     share_from: Decimal | Exact
     share_to: Decimal | Exact
     facts: tuple[Fact, ...]
@@ -59,13 +60,13 @@ class Lines:
         self.share_from, self.share_to = sorted((exact(credit.share_from), exact(credit.share_to)))
         self.share = exact(self.share_to - self.share_from)
         sign = -1 if credit.share_from > credit.share_to else 1
-        self.by_measure: dict[Measure, list[Line]] = defaultdict(list)
+        self.by_measure: dict[CompMeasure, list[Line]] = defaultdict(list)
         for fact in credit.facts:
             sort = Sort(fact.product_id, fact.category, fact.segment, fact.is_new)
             net, shipping, cost = (sign * units(each, scale) for each in (fact.net, fact.shipping, fact.cost))
             self.by_measure[fact.measure].append(Line(sort, net, shipping, cost))
 
-    def all(self, measure: Measure, basis: Basis) -> int:
+    def all(self, measure: CompMeasure, basis: CompBasis) -> int:
         """What all lines come to, before the share."""
         lines = self.by_measure.get(measure, ())
         return sum(based(basis, line.net, line.shipping, line.cost) for line in lines)
@@ -107,7 +108,7 @@ class Standing:
         self._credits: list[Lines] = []
         self._asked: dict[UUID, tuple[Version, Takers]] = {}
         self._sums: dict[UUID, Exact] = {}
-        self._totals: dict[Measure, list[int]] = {each: [0, 0, 0] for each in Measure}
+        self._totals: dict[CompMeasure, list[int]] = {each: [0, 0, 0] for each in CompMeasure}
 
     def add(self, lines: Lines) -> dict[UUID, Change]:
         """Adds a credit; what it changes for each rule of the versions that were asked for."""
@@ -135,6 +136,6 @@ class Standing:
                 for rule_id, whole in lines.may_take(version, takers).items():
                     self._sums[rule_id] = self._sums.get(rule_id, 0) + whole * lines.share
 
-    def deal(self, basis: Basis) -> int:
+    def deal(self, basis: CompBasis) -> int:
         """What the whole order comes to: the most of what is booked, invoiced and collected of it."""
         return max(based(basis, *total) for total in self._totals.values())

@@ -14,7 +14,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from crmgql.domain.compensation.dues import Due
-from crmgql.domain.compensation.terms import Role
+from crmgql.models import CompRole
 
 
 class Posting(StrEnum):
@@ -33,7 +33,7 @@ class Posted:
     order_id: UUID
     version_id: UUID
     rule_id: UUID
-    role: Role
+    role: CompRole
     day: date
     currency: str
     base: Decimal
@@ -50,7 +50,7 @@ class Change:
     order_id: UUID
     version_id: UUID
     rule_id: UUID
-    role: Role
+    role: CompRole
     day: date
     currency: str
     base: Decimal
@@ -78,7 +78,7 @@ class Change:
 def differences(dues: Iterable[Due], posted: Iterable[Posted]) -> list[Change]:
     """What to post, in the order of days and events. `posted`: all that was posted for events of the window. Where the amounts are
     equal there is nothing to post."""
-    before: dict[tuple[UUID, UUID, UUID, Role], list[Posted]] = defaultdict(list)
+    before: dict[tuple[UUID, UUID, UUID, CompRole], list[Posted]] = defaultdict(list)
     for each in posted:
         before[each.event_id, each.order_id, each.rule_id, each.role].append(each)
     due = {each.key: each for each in dues}

@@ -12,9 +12,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from crmgql.domain.compensation.periods import Days
-from crmgql.domain.compensation.terms import Role, Tier, Version
+from crmgql.domain.compensation.terms import Tier, Version
+from crmgql.models import CompRole
 
-Key = tuple[UUID, UUID, Role]
+Key = tuple[UUID, UUID, CompRole]
 """Of a pool: order, rule and role."""
 
 
@@ -56,7 +57,7 @@ class Due:
     order_id: UUID
     version_id: UUID
     rule_id: UUID
-    role: Role
+    role: CompRole
     day: date
     currency: str
     share: Decimal
@@ -69,7 +70,7 @@ class Due:
     parts: tuple[Part, ...]
 
     @property
-    def key(self) -> tuple[UUID, UUID, UUID, Role]:
+    def key(self) -> tuple[UUID, UUID, UUID, CompRole]:
         return self.event_id, self.order_id, self.rule_id, self.role
 
     def followed_by(self, other: Due) -> Due:

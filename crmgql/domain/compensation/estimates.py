@@ -22,10 +22,11 @@ from crmgql.domain.compensation.credited import Credit, Fact
 from crmgql.domain.compensation.dues import Due
 from crmgql.domain.compensation.explaining import explanation
 from crmgql.domain.compensation.posting import Person
-from crmgql.domain.compensation.terms import Measure, Role, Version
+from crmgql.domain.compensation.terms import Version
 from crmgql.errors import BadUserInput, CurrencyMismatch, NotFound
 from crmgql.ledger import rates
 from crmgql.ledger.postings import EXACT, new_id
+from crmgql.models import CompMeasure, CompRole
 from crmgql.models.names import api_id
 from crmgql.records import checks, days, money
 from crmgql.records.records import Act
@@ -149,10 +150,10 @@ def _credit(deal: Deal, rate: Decimal | None) -> Credit:
     nothing, line = Decimal(0), new_id()
     facts = tuple(
         Fact(each, line, deal.product_id, deal.category, deal.segment, deal.is_new, deal.amount, nothing, nothing)
-        for each in Measure
+        for each in CompMeasure
     )
     whole = (Decimal(0), Decimal(1))
-    return Credit(LAST, deal.day, new_id(), deal.currency, rate, Role.OWNER, *whole, facts)
+    return Credit(LAST, deal.day, new_id(), deal.currency, rate, CompRole.OWNER, *whole, facts)
 
 
 def _calculated(person: Person, credit: Credit | None) -> tuple[Calculated, Calculated]:

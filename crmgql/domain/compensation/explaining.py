@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from crmgql.domain.compensation.dues import Due, Part, Why
-from crmgql.domain.compensation.terms import Basis, Measure, Rule, Tier, TierUnit, Version
+from crmgql.domain.compensation.terms import Rule, Tier, Version
+from crmgql.models import CompBasis, CompMeasure, CompTierUnit
 
-FACTS = {Measure.BOOKED: "booked", Measure.INVOICED: "invoiced", Measure.COLLECTED: "collected"}
-BASES = {Basis.GROSS: "net and shipping", Basis.NET: "net", Basis.MARGIN: "margin"}
+FACTS = {CompMeasure.BOOKED: "booked", CompMeasure.INVOICED: "invoiced", CompMeasure.COLLECTED: "collected"}
+BASES = {CompBasis.GROSS: "net and shipping", CompBasis.NET: "net", CompBasis.MARGIN: "margin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +21,13 @@ class Line:
 
     why: Why
     order: str
-    measure: Measure | None
-    basis: Basis | None
+    measure: CompMeasure | None
+    basis: CompBasis | None
     share: Decimal
     currency: str
     base: Decimal
     tier: Tier | None
-    tier_unit: TierUnit | None
+    tier_unit: CompTierUnit | None
     rate: Decimal
     amount: Decimal
     words: str
@@ -86,9 +87,9 @@ def _words(due: Due, version: Version, rule: Rule, part: Part, order: str) -> It
         yield f" less, more than {months} after it was paid: {money(part.kept)} stay paid."
 
 
-def _tier(tier: Tier, unit: TierUnit, currency: str) -> str:
+def _tier(tier: Tier, unit: CompTierUnit, currency: str) -> str:
     def value(number: Decimal) -> str:
-        return f"{percent(number)} of the quota" if unit == TierUnit.QUOTA else f"{number:,} {currency}"
+        return f"{percent(number)} of the quota" if unit == CompTierUnit.QUOTA else f"{number:,} {currency}"
 
     if tier.to_value is None:
         return f"attainment from {value(tier.from_value)} on"

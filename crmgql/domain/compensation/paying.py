@@ -17,8 +17,9 @@ from crmgql.domain.compensation.credited import Change, Credit, Lines
 from crmgql.domain.compensation.dues import Due, Part, Why, effective
 from crmgql.domain.compensation.exact import Exact
 from crmgql.domain.compensation.pools import Paid
-from crmgql.domain.compensation.terms import Kind, Rule, Version
+from crmgql.domain.compensation.terms import Rule, Version
 from crmgql.domain.compensation.tiers import Step
+from crmgql.models import CompRuleKind
 
 NOTHING = Decimal(0)
 ALL = Decimal(1)
@@ -85,7 +86,7 @@ def earn(turn: Turn, plan: Plan, rule: Rule, change: Change, taken: int, steps: 
     """
     base = taken * _part(change)
     rate = sum((each.share * each.rate for each in steps), 0) if len(steps) > 1 else steps[0].rate if steps else 0
-    full = base * rate if rule.kind == Kind.PERCENT else _in_units(rule, plan)
+    full = base * rate if rule.kind == CompRuleKind.PERCENT else _in_units(rule, plan)
     amount, whole, cut_base = turn.cut(full), exact.half_up(full), turn.cut(base)
     key = turn.credit.order_id, rule.id, turn.credit.role
     left = plan.count.pay(key, amount, plan.unit, plan.version.cap_amount)

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import StrEnum
 
 from crmgql.domain.sales.recognition import last_day
+from crmgql.models import CompPeriod
 
 DAY = timedelta(days=1)
 MONTHS_OF_A_YEAR = 12
 
 
-class Period(StrEnum):
-    MONTH = "MONTH"
-    QUARTER = "QUARTER"
-    YEAR = "YEAR"
-
-
-MONTHS = {Period.MONTH: 1, Period.QUARTER: 3, Period.YEAR: MONTHS_OF_A_YEAR}
+MONTHS = {CompPeriod.MONTH: 1, CompPeriod.QUARTER: 3, CompPeriod.YEAR: MONTHS_OF_A_YEAR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +49,9 @@ def after_months(day: date, months: int) -> date:
     return last_day(day, months) + DAY if months else day
 
 
-def period_of(day: date, period: Period, fiscal: FiscalStart) -> Days:
+def period_of(day: date, period: CompPeriod, fiscal: FiscalStart) -> Days:
     """The period that a day lies in."""
-    if period is Period.MONTH:
+    if period is CompPeriod.MONTH:
         first = day.replace(day=1)
         return Days(first, last_day(first, 1))
     began = date(day.year, fiscal.month, fiscal.day)

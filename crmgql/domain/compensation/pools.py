@@ -10,7 +10,8 @@ from crmgql.domain.compensation.credited import Change, Lines
 from crmgql.domain.compensation.dues import Pool
 from crmgql.domain.compensation.exact import cut, share_of, units
 from crmgql.domain.compensation.periods import after_months
-from crmgql.domain.compensation.terms import Kind, Version
+from crmgql.domain.compensation.terms import Version
+from crmgql.models import CompRuleKind
 
 
 @dataclass(slots=True)
@@ -56,5 +57,5 @@ class Paid:
 
 def paid_before(rule_id: UUID, pool: Pool, scale: int) -> Paid:
     """What a rule had paid before the window, in an order's currency with so many decimals."""
-    is_fixed = any(rule.id == rule_id and rule.kind == Kind.FIXED for rule in pool.version.rules)
+    is_fixed = any(rule.id == rule_id and rule.kind == CompRuleKind.FIXED for rule in pool.version.rules)
     return Paid(pool.version, is_fixed, units(pool.amount, scale), units(pool.whole_amount, scale), pool.earned_on)

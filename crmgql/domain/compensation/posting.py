@@ -21,12 +21,13 @@ from crmgql.domain.compensation.credited import Credit, Fact
 from crmgql.domain.compensation.differences import Change, Posted, differences
 from crmgql.domain.compensation.dues import Due, Key, Pool, Problem
 from crmgql.domain.compensation.explaining import Line, explanation, posted_before
-from crmgql.domain.compensation.terms import Measure, Role, Version
+from crmgql.domain.compensation.terms import Version
 from crmgql.domain.compensation.terms_of import Terms
 from crmgql.events import outbox
 from crmgql.events.canonical import as_json
 from crmgql.ledger import rates
 from crmgql.ledger.postings import EXACT, new_id
+from crmgql.models import CompMeasure, CompRole
 from crmgql.records import money
 from crmgql.records.records import Act, Row
 
@@ -189,7 +190,7 @@ async def _read(act: Act, people: Mapping[UUID, Person]) -> dict[UUID, Event]:
     for row in found:
         if row["earned_on"] is not None:
             pool = Pool(versions[row["plan_version_id"]], row["amount"], row["whole_amount"], row["earned_on"])
-            people[row["seller_id"]].pools[row["order_id"], row["rule_id"], Role(row["role"])] = pool
+            people[row["seller_id"]].pools[row["order_id"], row["rule_id"], CompRole(row["role"])] = pool
     return events
 
 
@@ -217,7 +218,7 @@ async def _rates(act: Act, people: Mapping[UUID, Person], rows: Sequence[Any]) -
 
 def _fact(row: Any) -> Fact:
     return Fact(
-        Measure(row["measure"]),
+        CompMeasure(row["measure"]),
         row["line_id"],
         row["product_id"],
         row["category"],
@@ -236,7 +237,7 @@ def _credit(row: Any, of_lines: Sequence[Fact], rate: Decimal | None) -> Credit:
         row["order_id"],
         row["currency"],
         rate,
-        Role(row["role"]),
+        CompRole(row["role"]),
         row["share_from"],
         row["share_to"],
         tuple(of_lines),
@@ -249,7 +250,7 @@ def _posted(row: Any) -> Posted:
         row["order_id"],
         row["plan_version_id"],
         row["rule_id"],
-        Role(row["role"]),
+        CompRole(row["role"]),
         row["earned_on"],
         row["currency"],
         row["base_amount"],

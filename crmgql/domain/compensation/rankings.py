@@ -15,9 +15,9 @@ import orjson
 
 from crmgql import access
 from crmgql.db import Database
-from crmgql.domain.compensation.periods import FiscalStart, Period, period_of
+from crmgql.domain.compensation.periods import FiscalStart, period_of
 from crmgql.errors import BadUserInput
-from crmgql.models import names
+from crmgql.models import CompPeriod, names
 from crmgql.records import checks, days
 from crmgql.sql import ast
 from crmgql.viewer import Viewer, Who
@@ -123,7 +123,7 @@ async def _ranked(
         raise BadUserInput(f"Must be between 1 and {MOST}.", field="first")
     today = days.day_of(viewer.clock(), await database.zone())
     since = since or (until or today).replace(day=1)
-    until = until or period_of(since, Period.MONTH, FiscalStart()).last_on
+    until = until or period_of(since, CompPeriod.MONTH, FiscalStart()).last_on
     if until < since:
         raise BadUserInput("Can't be before since.", field="until")
     key, grouped = KEYS[by]

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from crmgql.domain.compensation.exact import Exact
-from crmgql.domain.compensation.terms import Basis, Customers, Role, Rule, Version
+from crmgql.domain.compensation.terms import Rule, Version
+from crmgql.models import CompBasis, CompCustomers, CompRole
 
 
 class Sort(NamedTuple):
@@ -32,17 +33,17 @@ class Line(NamedTuple):
     cost: int
 
 
-def based(basis: Basis, net: int, shipping: int, cost: int) -> int:
+def based(basis: CompBasis, net: int, shipping: int, cost: int) -> int:
     """What counts on a basis."""
-    if basis == Basis.NET:
+    if basis == CompBasis.NET:
         return net
-    return net + shipping if basis == Basis.GROSS else net - cost
+    return net + shipping if basis == CompBasis.GROSS else net - cost
 
 
 class Takers:
     """The rules of a version for a role, in their order. `are_limited`: whether one asks how large the order is."""
 
-    def __init__(self, version: Version, role: Role) -> None:
+    def __init__(self, version: Version, role: CompRole) -> None:
         own = [rule for rule in version.rules if rule.role == role]
         self.rules = sorted(own, key=lambda rule: rule.position)
         self.are_limited = any(rule.least_deal_amount is not None for rule in own)
@@ -75,7 +76,7 @@ class Takers:
 
 
 def _takes(rule: Rule, sort: Sort) -> bool:
-    customers = {Customers.ANY: True, Customers.NEW: sort.is_new, Customers.REPEAT: not sort.is_new}
+    customers = {CompCustomers.ANY: True, CompCustomers.NEW: sort.is_new, CompCustomers.REPEAT: not sort.is_new}
     return (
         customers[rule.customers]
         and (rule.product_ids is None or sort.product_id in rule.product_ids)

@@ -1,7 +1,6 @@
 """What a plan says: its versions, their rules and the tiers of those. Pure.
 
-Money is in the version's currency, rates are fractions of 1, days are the company's and both ends of them are included. Values of
-the enumerations are what is stored.
+Money is in the version's currency, rates are fractions of 1, days are the company's and both ends of them are included.
 """
 
 from __future__ import annotations
@@ -9,62 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 from uuid import UUID
 
-from crmgql.domain.compensation.periods import Period
+from crmgql.models import (
+    CompBasis,
+    CompCustomers,
+    CompMeasure,
+    CompPeriod,
+    CompRole,
+    CompRuleKind,
+    CompTierMode,
+    CompTierUnit,
+)
 
 
-class Measure(StrEnum):
-    """When something counts: when the order is confirmed, when it is invoiced, when money is allocated to it."""
-
-    BOOKED = "BOOKED"
-    INVOICED = "INVOICED"
-    COLLECTED = "COLLECTED"
-
-
-class Basis(StrEnum):
-    """What of it counts: net and shipping, net, net less cost."""
-
-    GROSS = "GROSS"
-    NET = "NET"
-    MARGIN = "MARGIN"
-
-
-class TierMode(StrEnum):
-    """Each part of a deal at its own tier, or all of a period at the tier that the period's attainment reaches."""
-
-    MARGINAL = "MARGINAL"
-    SLAB = "SLAB"
-
-
-class TierUnit(StrEnum):
-    """Tiers are amounts in the version's currency, or shares of the quota: 1 is all of it."""
-
-    AMOUNT = "AMOUNT"
-    QUOTA = "QUOTA"
-
-
-class Kind(StrEnum):
-    PERCENT = "PERCENT"
-    FIXED = "FIXED"
-
-
-class Role(StrEnum):
-    OWNER = "OWNER"
-    OVERLAY = "OVERLAY"
-    MANAGER = "MANAGER"
-
-    @property
-    def attains(self) -> Role:
-        """Whose attainment a credit in this role counts for: OWNER, one's own, or MANAGER, the team's."""
-        return Role.MANAGER if self is Role.MANAGER else Role.OWNER
-
-
-class Customers(StrEnum):
-    ANY = "ANY"
-    NEW = "NEW"
-    REPEAT = "REPEAT"
+def attains(role: CompRole) -> CompRole:
+    """Whose attainment a credit in a role counts for: OWNER, one's own, or MANAGER, the team's."""
+    return CompRole.MANAGER if role == CompRole.MANAGER else CompRole.OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +46,16 @@ class Rule:
     id: UUID
     position: int
     name: str
-    kind: Kind = Kind.PERCENT
-    role: Role = Role.OWNER
+    kind: CompRuleKind = CompRuleKind.PERCENT
+    role: CompRole = CompRole.OWNER
     group: str = ""
     product_ids: frozenset[UUID] | None = None
     categories: frozenset[str] | None = None
     segments: frozenset[str] | None = None
-    customers: Customers = Customers.ANY
+    customers: CompCustomers = CompCustomers.ANY
     least_deal_amount: Decimal | None = None
     amount: Decimal | None = None
-    tier_unit: TierUnit = TierUnit.AMOUNT
+    tier_unit: CompTierUnit = CompTierUnit.AMOUNT
     tiers: tuple[Tier, ...] = ()
 
 
@@ -108,12 +68,12 @@ class Version:
     starts_on: date
     ends_on: date | None
     currency: str
-    measure: Measure
-    basis: Basis
-    attains_measure: Measure
-    attains_basis: Basis
-    period: Period
-    tier_mode: TierMode
+    measure: CompMeasure
+    basis: CompBasis
+    attains_measure: CompMeasure
+    attains_basis: CompBasis
+    period: CompPeriod
+    tier_mode: CompTierMode
     cap_amount: Decimal | None
     clawback_months: int | None
     rules: tuple[Rule, ...]

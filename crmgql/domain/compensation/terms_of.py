@@ -11,19 +11,17 @@ from uuid import UUID
 
 from crmgql.domain.compensation.attaining import Quota, Ramp, Stints, quota_of
 from crmgql.domain.compensation.exact import Exact, exact
-from crmgql.domain.compensation.periods import Days, FiscalStart, Period
-from crmgql.domain.compensation.terms import (
-    Assigned,
-    Basis,
-    Customers,
-    Kind,
-    Measure,
-    Role,
-    Rule,
-    Tier,
-    TierMode,
-    TierUnit,
-    Version,
+from crmgql.domain.compensation.periods import Days, FiscalStart
+from crmgql.domain.compensation.terms import Assigned, Rule, Tier, Version
+from crmgql.models import (
+    CompBasis,
+    CompCustomers,
+    CompMeasure,
+    CompPeriod,
+    CompRole,
+    CompRuleKind,
+    CompTierMode,
+    CompTierUnit,
 )
 from crmgql.records.records import Act
 
@@ -54,9 +52,9 @@ class Terms:
     assigned: list[tuple[Assigned, Ramp | None]] = field(default_factory=list)
     quotas: Mapping[tuple[str, str, str, str], Sequence[Quota]] = field(default_factory=dict)
 
-    def quota_of(self, version: Version, days: Days, role: Role) -> Exact | None:
+    def quota_of(self, version: Version, days: Days, role: CompRole) -> Exact | None:
         key = (role.value, version.attains_measure.value, version.attains_basis.value, version.currency)
-        found = quota_of(self.quotas.get(key, ()), days, self._ramp(days.first_on) if role is Role.OWNER else None)
+        found = quota_of(self.quotas.get(key, ()), days, self._ramp(days.first_on) if role is CompRole.OWNER else None)
         return None if found is None else exact(found)
 
     def _ramp(self, day: date) -> Ramp | None:
@@ -103,16 +101,16 @@ def _rule(row: Any, tiers: Sequence[Tier]) -> Rule:
         id=row["id"],
         position=row["position"],
         name=row["name"],
-        kind=Kind(row["kind"]),
-        role=Role(row["role"]),
+        kind=CompRuleKind(row["kind"]),
+        role=CompRole(row["role"]),
         group=row["group_name"],
         product_ids=some(row["product_ids"]),
         categories=some(row["categories"]),
         segments=some(row["segments"]),
-        customers=Customers(row["customers"]),
+        customers=CompCustomers(row["customers"]),
         least_deal_amount=row["least_deal_amount"],
         amount=row["amount"],
-        tier_unit=TierUnit(row["tier_unit"] or TierUnit.AMOUNT),
+        tier_unit=CompTierUnit(row["tier_unit"] or CompTierUnit.AMOUNT),
         tiers=tuple(tiers),
     )
 
@@ -124,12 +122,12 @@ def _version(row: Any, rules: Sequence[Rule]) -> Version:
         starts_on=row["starts_on"],
         ends_on=row["ends_on"],
         currency=row["currency"],
-        measure=Measure(row["measure"]),
-        basis=Basis(row["basis"]),
-        attains_measure=Measure(row["attains_measure"]),
-        attains_basis=Basis(row["attains_basis"]),
-        period=Period(row["period"]),
-        tier_mode=TierMode(row["tier_mode"]),
+        measure=CompMeasure(row["measure"]),
+        basis=CompBasis(row["basis"]),
+        attains_measure=CompMeasure(row["attains_measure"]),
+        attains_basis=CompBasis(row["attains_basis"]),
+        period=CompPeriod(row["period"]),
+        tier_mode=CompTierMode(row["tier_mode"]),
         cap_amount=row["cap_amount"],
         clawback_months=row["clawback_months"],
         rules=tuple(rules),

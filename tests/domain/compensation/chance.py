@@ -11,18 +11,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from crmgql.domain.compensation.credited import Credit, Fact
-from crmgql.domain.compensation.periods import Period
-from crmgql.domain.compensation.terms import (
-    Basis,
-    Customers,
-    Measure,
-    Role,
-    Rule,
-    Tier,
-    TierMode,
-    TierUnit,
-    Version,
-)
+from crmgql.domain.compensation.terms import Rule, Tier, Version
+from crmgql.models import CompBasis, CompCustomers, CompMeasure, CompPeriod, CompRole, CompTierMode, CompTierUnit
 from tests.domain.compensation import told
 
 DAYS = 120
@@ -32,15 +22,15 @@ SHARES += [(Decimal(0), Decimal("0.6")), (Decimal("0.6"), Decimal(1)), (Decimal(
 SHARES_AFTER = st.sampled_from([(0, Fraction(1, 2)), (Fraction(1, 2), 1)])
 RATES = st.sampled_from(["0.01", "0.0375", "0.05", "0.333333", "1", "0"]).map(Decimal)
 # Mostly what lets much happen: the same person and measure, few days, new periods within reach.
-ROLES = st.sampled_from([Role.OWNER] * 6 + [Role.OVERLAY, Role.MANAGER])
-MEASURES = st.sampled_from([Measure.INVOICED] * 3 + [Measure.COLLECTED])
-PERIODS = st.sampled_from([Period.MONTH, Period.QUARTER, Period.YEAR])
+ROLES = st.sampled_from([CompRole.OWNER] * 6 + [CompRole.OVERLAY, CompRole.MANAGER])
+MEASURES = st.sampled_from([CompMeasure.INVOICED] * 3 + [CompMeasure.COLLECTED])
+PERIODS = st.sampled_from([CompPeriod.MONTH, CompPeriod.QUARTER, CompPeriod.YEAR])
 AFTER = st.sampled_from([0, 1, 5, 14, 15, 30, 31, 45, 58, 59, 89, 90, 100])
 
 
 @st.composite
-def ladders(draw: Any, unit: TierUnit) -> tuple[Tier, ...]:
-    values = [50, 100, 400, 1000, 5000] if unit is TierUnit.AMOUNT else ["0.25", "0.5", "0.999", "1", "1.2"]
+def ladders(draw: Any, unit: CompTierUnit) -> tuple[Tier, ...]:
+    values = [50, 100, 400, 1000, 5000] if unit is CompTierUnit.AMOUNT else ["0.25", "0.5", "0.999", "1", "1.2"]
     inner = sorted(draw(st.sets(st.sampled_from(values), max_size=3)), key=Decimal)
     edges = [Decimal(0), *(Decimal(each) for each in inner)]
     ends = [*edges[1:], None]
@@ -49,11 +39,11 @@ def ladders(draw: Any, unit: TierUnit) -> tuple[Tier, ...]:
 
 @st.composite
 def rules(draw: Any, n: int) -> Rule:
-    unit = draw(st.sampled_from([TierUnit.AMOUNT, TierUnit.QUOTA]))
+    unit = draw(st.sampled_from([CompTierUnit.AMOUNT, CompTierUnit.QUOTA]))
     more: dict[str, Any] = {
         "group": draw(st.sampled_from(["a", "b"])),
         "role": draw(ROLES),
-        "customers": draw(st.sampled_from([Customers.ANY] * 4 + [Customers.NEW, Customers.REPEAT])),
+        "customers": draw(st.sampled_from([CompCustomers.ANY] * 4 + [CompCustomers.NEW, CompCustomers.REPEAT])),
         "categories": draw(st.sampled_from([None] * 4 + [frozenset(["x"]), frozenset(["x", "y"])])),
     }
     if draw(st.integers(0, 4)) == 0:
@@ -71,11 +61,11 @@ def version(draw: Any, n: int, plan: int, starts_on: date, ends_on: date | None)
         starts_on=starts_on,
         ends_on=ends_on,
         measure=draw(MEASURES),
-        basis=draw(st.sampled_from(Basis)),
+        basis=draw(st.sampled_from(CompBasis)),
         attains_measure=draw(MEASURES),
-        attains_basis=draw(st.sampled_from(Basis)),
+        attains_basis=draw(st.sampled_from(CompBasis)),
         period=draw(PERIODS),
-        tier_mode=draw(st.sampled_from(TierMode)),
+        tier_mode=draw(st.sampled_from(CompTierMode)),
         cap_amount=draw(st.sampled_from([None, None, Decimal(5), Decimal(100), Decimal(700)])),
         clawback_months=draw(st.sampled_from([None, None, 0, 1, 2])),
     )
@@ -110,7 +100,9 @@ def facts(draw: Any, scale: int, lines: int, sign: int) -> tuple[Fact, ...]:
         amounts = [Decimal(draw(st.integers(0, most))).scaleb(-scale) for most in (200_000, 5_000, 150_000)]
         net, shipping, cost = (sign * each for each in amounts)
         measures = draw(
-            st.sampled_from([tuple(Measure)] * 4 + [(Measure.INVOICED,), (Measure.COLLECTED, Measure.BOOKED)])
+            st.sampled_from(
+                [tuple(CompMeasure)] * 4 + [(CompMeasure.INVOICED,), (CompMeasure.COLLECTED, CompMeasure.BOOKED)]
+            )
         )
         category, is_new = ("x", "y", None)[line % 3], line % 2 == 0
         for measure in measures:
@@ -141,7 +133,7 @@ def histories(draw: Any, *, most: int = 8) -> list[Credit]:
         scale, rate = CURRENCIES[currency], draw(st.sampled_from(["1", "1", "7.123456", "0.0065"]))
         role = draw(ROLES)
         low, high = (
-            draw(st.sampled_from(SHARES)) if role is Role.OWNER else (0, draw(st.sampled_from([1, Decimal("1.5")])))
+            draw(st.sampled_from(SHARES)) if role is CompRole.OWNER else (0, draw(st.sampled_from([1, Decimal("1.5")])))
         )
         own: list[Credit] = []
         for _ in range(draw(st.integers(1, most // 2))):

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmgql.domain.compensation.attaining import Quota, Ramp, Stints, quota_of
-from crmgql.domain.compensation.periods import DAY, Days, FiscalStart, Period, period_of
-from crmgql.domain.compensation.terms import Assigned, Basis
+from crmgql.domain.compensation.periods import DAY, Days, FiscalStart, period_of
+from crmgql.domain.compensation.terms import Assigned
+from crmgql.models import CompBasis, CompPeriod
 from tests.domain.compensation import told
 
 YEAR = Days(date(2028, 1, 1), date(2028, 12, 31))
@@ -26,23 +27,23 @@ SOME_DAY = st.dates(date(2020, 1, 1), date(2032, 12, 31))
 @pytest.mark.parametrize(
     ("day", "period", "fiscal", "first", "last"),
     [
-        ((2028, 2, 29), Period.MONTH, (1, 1), (2028, 2, 1), (2028, 2, 29)),
-        ((2026, 4, 5), Period.MONTH, (4, 6), (2026, 4, 1), (2026, 4, 30)),
-        ((2026, 5, 31), Period.QUARTER, (1, 1), (2026, 4, 1), (2026, 6, 30)),
-        ((2026, 1, 31), Period.QUARTER, (2, 1), (2025, 11, 1), (2026, 1, 31)),
-        ((2026, 4, 5), Period.QUARTER, (4, 6), (2026, 1, 6), (2026, 4, 5)),
-        ((2026, 5, 1), Period.QUARTER, (1, 31), (2026, 4, 30), (2026, 7, 30)),
-        ((2026, 4, 5), Period.YEAR, (4, 6), (2025, 4, 6), (2026, 4, 5)),
-        ((2028, 2, 29), Period.YEAR, (3, 1), (2027, 3, 1), (2028, 2, 29)),
+        ((2028, 2, 29), CompPeriod.MONTH, (1, 1), (2028, 2, 1), (2028, 2, 29)),
+        ((2026, 4, 5), CompPeriod.MONTH, (4, 6), (2026, 4, 1), (2026, 4, 30)),
+        ((2026, 5, 31), CompPeriod.QUARTER, (1, 1), (2026, 4, 1), (2026, 6, 30)),
+        ((2026, 1, 31), CompPeriod.QUARTER, (2, 1), (2025, 11, 1), (2026, 1, 31)),
+        ((2026, 4, 5), CompPeriod.QUARTER, (4, 6), (2026, 1, 6), (2026, 4, 5)),
+        ((2026, 5, 1), CompPeriod.QUARTER, (1, 31), (2026, 4, 30), (2026, 7, 30)),
+        ((2026, 4, 5), CompPeriod.YEAR, (4, 6), (2025, 4, 6), (2026, 4, 5)),
+        ((2028, 2, 29), CompPeriod.YEAR, (3, 1), (2027, 3, 1), (2028, 2, 29)),
     ],
 )
-def test_periods(day: Any, period: Period, fiscal: Any, first: Any, last: Any) -> None:
+def test_periods(day: Any, period: CompPeriod, fiscal: Any, first: Any, last: Any) -> None:
     found = period_of(date(*day), period, FiscalStart(*fiscal))
     assert found == Days(date(*first), date(*last))
 
 
-@given(SOME_DAY, st.sampled_from(Period), STARTS)
-def test_each_day_is_in_one_period(day: date, period: Period, fiscal: FiscalStart) -> None:
+@given(SOME_DAY, st.sampled_from(CompPeriod), STARTS)
+def test_each_day_is_in_one_period(day: date, period: CompPeriod, fiscal: FiscalStart) -> None:
     found = period_of(day, period, fiscal)
     assert found.first_on <= day <= found.last_on
     assert period_of(found.first_on, period, fiscal) == period_of(found.last_on, period, fiscal) == found
@@ -52,7 +53,7 @@ def test_each_day_is_in_one_period(day: date, period: Period, fiscal: FiscalStar
 def test_a_year_goes_over_its_months_to_the_last_cent() -> None:
     """A leap year, too: February has 29 of 366 days."""
     quota = [Quota(YEAR, Decimal("1000000.01"))]
-    months = [period_of(date(2028, month, 1), Period.MONTH, FiscalStart()) for month in range(1, 13)]
+    months = [period_of(date(2028, month, 1), CompPeriod.MONTH, FiscalStart()) for month in range(1, 13)]
     parts = [quota_of(quota, each) for each in months]
     assert parts[1] == Fraction(Decimal("1000000.01")) * 29 / 366
     assert sum(each or 0 for each in parts) == Fraction(Decimal("1000000.01"))
@@ -116,7 +117,7 @@ def test_a_stint_ends_with_the_plan_the_period_or_a_day_without_one() -> None:
     found = assigned(
         (date(2026, 2, 3), new - DAY, 1, {}),
         (new, half - DAY, 2, {}),
-        (half, date(2026, 4, 9), 2, {"basis": Basis.MARGIN}),
+        (half, date(2026, 4, 9), 2, {"basis": CompBasis.MARGIN}),
         (date(2026, 4, 11), end, 2, {}),
     )
 
@@ -138,5 +139,5 @@ def test_a_stint_ends_with_the_plan_the_period_or_a_day_without_one() -> None:
 
 def test_a_version_that_counts_something_else_begins_anew() -> None:
     change = date(2026, 1, 10)
-    found = assigned((told.JANUARY, change - DAY, 1, {}), (change, None, 1, {"attains_basis": Basis.GROSS}))
+    found = assigned((told.JANUARY, change - DAY, 1, {}), (change, None, 1, {"attains_basis": CompBasis.GROSS}))
     assert found.begin(date(2026, 1, 20)) == change

@@ -18,17 +18,18 @@ from hypothesis import strategies as st
 from crmgql.domain.compensation.attaining import Quota, quota_of
 from crmgql.domain.compensation.credited import Credit
 from crmgql.domain.compensation.differences import differences
-from crmgql.domain.compensation.periods import Days, FiscalStart, Period, period_of
-from crmgql.domain.compensation.terms import Role, TierMode, Version
+from crmgql.domain.compensation.periods import Days, FiscalStart, period_of
+from crmgql.domain.compensation.terms import Version
 from crmgql.domain.compensation.tiers import Ladder
+from crmgql.models import CompPeriod, CompRole, CompTierMode, CompTierUnit
 from tests.domain.compensation import chance, slow, told
 
 EACH_MONTH = Decimal(700)
 
 
-def quota(version: Version, days: Days, role: Role) -> Fraction | None:
+def quota(version: Version, days: Days, role: CompRole) -> Fraction | None:
     """700 each month of the year."""
-    months = [period_of(date(2026, month, 1), Period.MONTH, FiscalStart()) for month in range(1, 13)]
+    months = [period_of(date(2026, month, 1), CompPeriod.MONTH, FiscalStart()) for month in range(1, 13)]
     return quota_of([Quota(each, EACH_MONTH) for each in months], days)
 
 
@@ -135,7 +136,7 @@ def test_splits_sum_to_the_whole(cents: list[int], weights: list[int], rate: str
     assert min(min(each[: len(cents)]) for each in persons) >= 0
 
 
-@given(chance.ladders(chance.TierUnit.AMOUNT), st.integers(-5_000, 20_000), st.integers(1, 20_000))
+@given(chance.ladders(CompTierUnit.AMOUNT), st.integers(-5_000, 20_000), st.integers(1, 20_000))
 def test_a_step_is_paid_cent_by_cent(tiers: Any, start: int, length: int) -> None:
     end = start + length
     steps = Ladder(tiers, 100).through(start, end)
@@ -148,12 +149,12 @@ def test_a_step_is_paid_cent_by_cent(tiers: Any, start: int, length: int) -> Non
 def test_marginal_tiers_of_one_rate_are_no_tiers(credits: list[Credit], versions: list[Version]) -> None:
     """Attainment, quotas and slabs make no difference where every tier pays the same."""
 
-    def flat(version: Version, mode: TierMode, *edges: str) -> Version:
+    def flat(version: Version, mode: CompTierMode, *edges: str) -> Version:
         rules = tuple(replace(each, tiers=told.tiers(*edges) if each.tiers else ()) for each in version.rules)
         return replace(version, rules=rules, tier_mode=mode)
 
-    many = [flat(each, TierMode.MARGINAL, "0.05", "100", "0.05", "1000", "0.05") for each in versions]
-    slabs = [flat(each, TierMode.SLAB, "0.05", "100", "0.05") for each in versions]
-    one = [flat(each, TierMode.MARGINAL, "0.05") for each in versions]
+    many = [flat(each, CompTierMode.MARGINAL, "0.05", "100", "0.05", "1000", "0.05") for each in versions]
+    slabs = [flat(each, CompTierMode.SLAB, "0.05", "100", "0.05") for each in versions]
+    one = [flat(each, CompTierMode.MARGINAL, "0.05") for each in versions]
     found = [[(each.key, each.amount) for each in calculated(credits, plan).dues] for plan in (many, slabs, one)]
     assert found[0] == found[1] == found[2]

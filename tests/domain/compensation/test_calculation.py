@@ -12,8 +12,8 @@ import pytest
 
 from crmgql.domain.compensation.attaining import Quota, quota_of
 from crmgql.domain.compensation.dues import Trouble, Why
-from crmgql.domain.compensation.periods import Days, Period
-from crmgql.domain.compensation.terms import Basis, Customers, Measure, Role, TierMode, TierUnit
+from crmgql.domain.compensation.periods import Days
+from crmgql.models import CompBasis, CompCustomers, CompMeasure, CompPeriod, CompRole, CompTierMode, CompTierUnit
 from tests.domain.compensation.told import (
     amounts,
     calculated,
@@ -30,13 +30,13 @@ from tests.domain.compensation.told import (
 )
 
 FOUR = version(rule(1, "0.04"))
-COLLECTED = {"measure": Measure.COLLECTED, "attains_measure": Measure.COLLECTED}
-BASES = {"basis": Basis.GROSS, "attains_basis": Basis.GROSS}
+COLLECTED = {"measure": CompMeasure.COLLECTED, "attains_measure": CompMeasure.COLLECTED}
+BASES = {"basis": CompBasis.GROSS, "attains_basis": CompBasis.GROSS}
 FEBRUARY, MARCH, APRIL = (date(2026, month, 10) for month in (2, 3, 4))
 
 
 def collected(net: str, **more: Any) -> list[Any]:
-    return [fact(net, Measure.COLLECTED, **more)]
+    return [fact(net, CompMeasure.COLLECTED, **more)]
 
 
 def test_a_credit_note_lowers_the_commission() -> None:
@@ -99,14 +99,14 @@ def test_amounts_have_the_decimals_of_the_orders_currency(currency: str, net: st
 def test_a_full_refund_with_shipping_leaves_nothing() -> None:
     sold = fact("999.99", shipping=Decimal("7.77"), cost=Decimal("500"))
     back = fact("-999.99", shipping=Decimal("-7.77"), cost=Decimal("-500"))
-    for basis in Basis:
+    for basis in CompBasis:
         plan = version(rule(1, "0.0333", "500", "0.1"), basis=basis)
         assert total(dues([credit(1, [sold]), credit(2, [back], MARCH)], plan)) == 0
 
 
 def test_bases() -> None:
     sold = credit(1, [fact("1000", shipping=Decimal(50), cost=Decimal(600))])
-    found = [amounts([sold], version(rule(1, "0.1"), basis=basis)) for basis in Basis]
+    found = [amounts([sold], version(rule(1, "0.1"), basis=basis)) for basis in CompBasis]
     assert found == [["105.00"], ["100.00"], ["40.00"]]
 
 
@@ -124,12 +124,12 @@ def test_a_deal_goes_through_tiers() -> None:
 def test_a_new_period_begins_at_nothing() -> None:
     plan = version(rule(1, "0.05", "1000", "0.1"))
     assert amounts([credit(1, "1500"), credit(2, "500", FEBRUARY)], plan) == ["100.00", "25.00"]
-    year = replace(plan, period=Period.YEAR)
+    year = replace(plan, period=CompPeriod.YEAR)
     assert amounts([credit(1, "1500"), credit(2, "500", FEBRUARY)], year) == ["100.00", "50.00"]
 
 
 def test_in_slabs_a_deal_that_reaches_a_tier_lifts_those_before_it() -> None:
-    plan = version(rule(1, "0.05", "1000", "0.1"), tier_mode=TierMode.SLAB)
+    plan = version(rule(1, "0.05", "1000", "0.1"), tier_mode=CompTierMode.SLAB)
     assert amounts([credit(1, "900", order=1)], plan) == ["45.00"]
     both = [credit(1, "900", order=1), credit(2, "100", 2, order=2)]
     assert amounts(both, plan) == ["90.00", "10.00"]
@@ -151,8 +151,8 @@ def test_attainment_falls_with_a_refund() -> None:
 
 
 def test_an_edit_of_a_closed_deal_adjusts_it_in_its_proportion() -> None:
-    plan = version(rule(1, "0.05", "1000", "0.1"), measure=Measure.BOOKED, attains_measure=Measure.BOOKED)
-    booked = [credit(n, [fact(net, Measure.BOOKED)], n) for n, net in ((1, "1500"), (2, "-300"), (3, "100"))]
+    plan = version(rule(1, "0.05", "1000", "0.1"), measure=CompMeasure.BOOKED, attains_measure=CompMeasure.BOOKED)
+    booked = [credit(n, [fact(net, CompMeasure.BOOKED)], n) for n, net in ((1, "1500"), (2, "-300"), (3, "100"))]
     assert amounts(booked, plan) == ["100.00", "-20.00", "10.00"]
 
 
@@ -166,7 +166,7 @@ def test_what_only_makes_good_a_refund_from_before_earns_nothing() -> None:
 
 
 def test_a_loss_that_is_given_back_earns_nothing() -> None:
-    plan = version(rule(1, "0.1"), basis=Basis.MARGIN)
+    plan = version(rule(1, "0.1"), basis=CompBasis.MARGIN)
     sold, back = fact("100", cost=Decimal(150)), fact("-100", cost=Decimal(-150))
     assert amounts([credit(1, [sold]), credit(2, [back], 2)], plan) == []
 
@@ -231,7 +231,7 @@ def test_the_first_of_a_group_that_takes_a_line_pays() -> None:
 
 
 def test_new_customers_and_segments() -> None:
-    plan = version(rule(1, "0.1", customers=Customers.NEW), rule(2, "0.2", customers=Customers.REPEAT))
+    plan = version(rule(1, "0.1", customers=CompCustomers.NEW), rule(2, "0.2", customers=CompCustomers.REPEAT))
     assert amounts([credit(1, [fact("100", is_new=True)])], plan) == ["10.00"]
     assert amounts([credit(1, [fact("100")])], plan) == ["20.00"]
     best = version(rule(1, "0.1", segments=frozenset(["A"])))
@@ -242,8 +242,8 @@ def test_extra_for_large_deals_looks_at_the_whole_order() -> None:
     """Though only a part of it is paid so far."""
     plan = version(rule(1, "0.05"), rule(2, "0.01", least_deal_amount=Decimal(1000)), **COLLECTED)
     paid = credit(2, collected("100"), 2)
-    assert amounts([credit(1, [fact("999.99", Measure.BOOKED)]), paid], plan) == ["5.00"]
-    assert amounts([credit(1, [fact("1000", Measure.BOOKED)]), paid], plan) == ["5.00", "1.00"]
+    assert amounts([credit(1, [fact("999.99", CompMeasure.BOOKED)]), paid], plan) == ["5.00"]
+    assert amounts([credit(1, [fact("1000", CompMeasure.BOOKED)]), paid], plan) == ["5.00", "1.00"]
 
 
 def test_each_rule_gives_back_its_share_of_a_deal_that_grew() -> None:
@@ -255,26 +255,26 @@ def test_each_rule_gives_back_its_share_of_a_deal_that_grew() -> None:
 
 def test_a_managers_override_takes_the_teams_refund_once() -> None:
     """Whoever of the team sold it; what the manager sells counts for another attainment."""
-    team, own = rule(1, "0.02", "1000", "0.03", role=Role.MANAGER), rule(2, "0.05", "1000", "0.1")
+    team, own = rule(1, "0.02", "1000", "0.03", role=CompRole.MANAGER), rule(2, "0.05", "1000", "0.1")
     plan = version(team, own)
     history = [
-        credit(1, "800", order=1, role=Role.MANAGER),
+        credit(1, "800", order=1, role=CompRole.MANAGER),
         credit(2, "900", 2, order=2),
-        credit(2, "900", 2, order=2, role=Role.MANAGER),
-        credit(3, "-800", 3, order=1, role=Role.MANAGER),
+        credit(2, "900", 2, order=2, role=CompRole.MANAGER),
+        credit(3, "-800", 3, order=1, role=CompRole.MANAGER),
     ]
     found = dues(history, plan)
     assert [(each.role, str(each.amount)) for each in found] == [
-        (Role.MANAGER, "16.00"),
-        (Role.MANAGER, "25.00"),
-        (Role.OWNER, "45.00"),
-        (Role.MANAGER, "-16.00"),
+        (CompRole.MANAGER, "16.00"),
+        (CompRole.MANAGER, "25.00"),
+        (CompRole.OWNER, "45.00"),
+        (CompRole.MANAGER, "-16.00"),
     ]
 
 
 def test_an_overlay_may_be_more_than_all() -> None:
-    plan = version(rule(1, "0.05", role=Role.OVERLAY))
-    assert amounts([credit(1, "1000", role=Role.OVERLAY, share_to=Decimal("1.5"))], plan) == ["75.00"]
+    plan = version(rule(1, "0.05", role=CompRole.OVERLAY))
+    assert amounts([credit(1, "1000", role=CompRole.OVERLAY, share_to=Decimal("1.5"))], plan) == ["75.00"]
 
 
 def test_changed_shares_take_back_and_pay() -> None:
@@ -292,10 +292,10 @@ def test_changed_shares_take_back_and_pay() -> None:
 def test_two_plans_in_one_month() -> None:
     """Attainment begins anew, the quota is that of the days; what the first paid is taken back as it paid it."""
     half = date(2026, 1, 16)
-    first = version(rule(1, "0.05", "1", "0.1", tier_unit=TierUnit.QUOTA), n=1, plan=1, ends_on=date(2026, 1, 15))
-    second = version(rule(2, "0.2", "1", "0.4", tier_unit=TierUnit.QUOTA), n=2, plan=2, starts_on=half)
+    first = version(rule(1, "0.05", "1", "0.1", tier_unit=CompTierUnit.QUOTA), n=1, plan=1, ends_on=date(2026, 1, 15))
+    second = version(rule(2, "0.2", "1", "0.4", tier_unit=CompTierUnit.QUOTA), n=2, plan=2, starts_on=half)
 
-    def quota(version: Any, days: Days, role: Role) -> Fraction | None:
+    def quota(version: Any, days: Days, role: CompRole) -> Fraction | None:
         return quota_of([Quota(Days(date(2026, 1, 1), date(2026, 1, 31)), Decimal(3100))], days)
 
     history = [credit(1, "2000", order=1), credit(2, "1600", half, order=2), credit(3, "-1000", 20, order=1)]
@@ -316,7 +316,7 @@ def test_a_new_version_of_the_plan_goes_on_counting() -> None:
 
 def test_of_an_order_that_two_plans_paid_each_gives_back_its_share() -> None:
     first = version(rule(1, "0.05"), n=1, plan=1, ends_on=date(2026, 1, 31))
-    second = version(rule(2, "0.1"), n=2, plan=2, starts_on=date(2026, 2, 1), basis=Basis.GROSS)
+    second = version(rule(2, "0.1"), n=2, plan=2, starts_on=date(2026, 2, 1), basis=CompBasis.GROSS)
     history = [credit(1, "500"), credit(2, "500", FEBRUARY)]
     assert amounts([*history, credit(3, "-300", MARCH)], first, second) == ["25.00", "50.00", "-7.50", "-15.00"]
     assert total(dues([*history, credit(3, "-1000", MARCH)], first, second)) == 0
@@ -349,7 +349,7 @@ def test_changed_shares_do_not_begin_the_limit_anew() -> None:
 
 
 def test_a_missing_quota_is_said_once() -> None:
-    plan = version(rule(1, "0.05", "1", "0.1", tier_unit=TierUnit.QUOTA), rule(2, "0.01"))
+    plan = version(rule(1, "0.05", "1", "0.1", tier_unit=CompTierUnit.QUOTA), rule(2, "0.01"))
     found = calculated([credit(1, "100"), credit(2, "100", 2)], plan)
     assert [str(each.amount) for each in found.dues] == ["1.00", "1.00"]
     assert [(each.code, each.rule_id) for each in found.problems] == [(Trouble.QUOTA_MISSING, id(1))]
@@ -360,7 +360,7 @@ def test_a_missing_quota_is_said_once() -> None:
 
 
 def test_a_quota_of_nothing_is_reached() -> None:
-    plan = version(rule(1, "0.05", "1", "0.1", tier_unit=TierUnit.QUOTA))
+    plan = version(rule(1, "0.05", "1", "0.1", tier_unit=CompTierUnit.QUOTA))
     assert amounts([credit(1, "100")], plan, quota=Decimal(0)) == ["10.00"]
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from crmgql.domain.compensation.differences import differences
 from crmgql.domain.compensation.explaining import explanation
-from crmgql.domain.compensation.periods import Period
-from crmgql.domain.compensation.terms import Basis, Measure, TierMode, TierUnit
+from crmgql.models import CompBasis, CompMeasure, CompPeriod, CompTierMode, CompTierUnit
 from tests.domain.compensation.told import credit, dues, fact, fixed, id, rule, version
 
 FOUR = version(rule(1, "0.04"))
@@ -50,7 +49,7 @@ def test_later_it_is_adjusted() -> None:
 
 
 def test_a_slab_that_is_reached_adjusts_those_before() -> None:
-    plan = version(rule(1, "0.05", "1000", "0.1"), tier_mode=TierMode.SLAB)
+    plan = version(rule(1, "0.05", "1000", "0.1"), tier_mode=CompTierMode.SLAB)
     first, second = credit(1, "900", order=1), credit(2, "100", 2, order=2)
     before = posted(differences(dues([first], plan), []))
     assert told_of(differences(dues([first, second], plan), before)) == [("ADJUST", 1, "45.00"), ("EARN", 2, "10.00")]
@@ -103,14 +102,14 @@ def test_a_seller_reads_why() -> None:
 
 def test_caps_and_quotas_in_words() -> None:
     plan = version(
-        rule(1, "0.1", "0.8", "0.2", name="Sales", tier_unit=TierUnit.QUOTA),
-        measure=Measure.COLLECTED,
-        attains_measure=Measure.COLLECTED,
-        basis=Basis.MARGIN,
-        period=Period.QUARTER,
+        rule(1, "0.1", "0.8", "0.2", name="Sales", tier_unit=CompTierUnit.QUOTA),
+        measure=CompMeasure.COLLECTED,
+        attains_measure=CompMeasure.COLLECTED,
+        basis=CompBasis.MARGIN,
+        period=CompPeriod.QUARTER,
         cap_amount=Decimal("90"),
     )
-    sold = credit(1, [fact("1200", Measure.COLLECTED, cost=Decimal(200))])
+    sold = credit(1, [fact("1200", CompMeasure.COLLECTED, cost=Decimal(200))])
     assert words([sold], plan, quota=Decimal(2000)) == [
         "S-1007, Sales: 1,000.00 USD of margin collected, attainment from 0 % of the quota to 80 % of the quota, at 10 %: 100.00 USD.",
         "S-1007, Sales: 10.00 USD are above the cap of 90 USD a quarter and are not paid.",
@@ -123,7 +122,7 @@ def test_the_lines_sum_to_what_is_due() -> None:
     lines = explanation(due, plan, order="S-1")
     assert sum(each.amount for each in lines) == due.amount == Decimal("2.50")
     assert {(each.order, each.share, each.measure, each.basis) for each in lines} == {
-        ("S-1", 1, Measure.INVOICED, Basis.NET)
+        ("S-1", 1, CompMeasure.INVOICED, CompBasis.NET)
     }
     assert [each.tier and each.tier.from_value for each in lines] == [0, 10, Decimal("33.33"), None]
 

@@ -15,8 +15,8 @@ import pytest_asyncio
 from crmgql import db
 from crmgql.domain.compensation import splits, terms_of
 from crmgql.domain.compensation.splits import Part
-from crmgql.domain.compensation.terms import Role
 from crmgql.domain.money import credit_notes
+from crmgql.models import CompRole
 from crmgql.schema import build
 from tests.conftest import NOW
 from tests.domain import work
@@ -73,7 +73,7 @@ async def test_days_and_quotas_are_those_of_the_calculation(
         assert (stint is None) == (found is None)
         if stint is not None:
             assert (found["starts_on"], found["ends_on"]) == (stint.days.first_on, stint.days.last_on)
-            quota_of = terms.quota_of(stint.version, stint.days, Role.OWNER)
+            quota_of = terms.quota_of(stint.version, stint.days, CompRole.OWNER)
             whole = None if quota_of is None else Decimal(quota_of.numerator) / Decimal(quota_of.denominator)
             assert found["quota"] == (whole and whole.quantize(CENT, ROUND_HALF_UP))
 

@@ -15,18 +15,9 @@ from crmgql.domain.compensation.attaining import Stints
 from crmgql.domain.compensation.calculation import Calculated, calculate
 from crmgql.domain.compensation.credited import Credit, Fact
 from crmgql.domain.compensation.dues import Due, Key, Pool
-from crmgql.domain.compensation.periods import FiscalStart, Period
-from crmgql.domain.compensation.terms import (
-    Assigned,
-    Basis,
-    Kind,
-    Measure,
-    Role,
-    Rule,
-    Tier,
-    TierMode,
-    Version,
-)
+from crmgql.domain.compensation.periods import FiscalStart
+from crmgql.domain.compensation.terms import Assigned, Rule, Tier, Version
+from crmgql.models import CompBasis, CompMeasure, CompPeriod, CompRole, CompRuleKind, CompTierMode
 
 JANUARY = date(2026, 1, 1)
 START = FiscalStart()
@@ -51,7 +42,7 @@ def rule(n: int = 1, *edges: str, **more: Any) -> Rule:
 
 
 def fixed(n: int, amount: str, **more: Any) -> Rule:
-    return rule(n, kind=Kind.FIXED, amount=Decimal(amount), **({"tiers": ()} | more))
+    return rule(n, kind=CompRuleKind.FIXED, amount=Decimal(amount), **({"tiers": ()} | more))
 
 
 def version(*rules: Rule, n: int = 1, plan: int = 1, **more: Any) -> Version:
@@ -59,19 +50,19 @@ def version(*rules: Rule, n: int = 1, plan: int = 1, **more: Any) -> Version:
         "starts_on": JANUARY,
         "ends_on": None,
         "currency": "USD",
-        "measure": Measure.INVOICED,
-        "basis": Basis.NET,
-        "attains_measure": Measure.INVOICED,
-        "attains_basis": Basis.NET,
-        "period": Period.MONTH,
-        "tier_mode": TierMode.MARGINAL,
+        "measure": CompMeasure.INVOICED,
+        "basis": CompBasis.NET,
+        "attains_measure": CompMeasure.INVOICED,
+        "attains_basis": CompBasis.NET,
+        "period": CompPeriod.MONTH,
+        "tier_mode": CompTierMode.MARGINAL,
         "cap_amount": None,
         "clawback_months": None,
     }
     return Version(id=id(n), plan_id=id(plan), rules=rules or (rule(),), **(values | more))
 
 
-def fact(net: str, measure: Measure = Measure.INVOICED, *, line: int = 1, **more: Any) -> Fact:
+def fact(net: str, measure: CompMeasure = CompMeasure.INVOICED, *, line: int = 1, **more: Any) -> Fact:
     values: dict[str, Any] = {
         "product_id": None,
         "category": None,
@@ -84,7 +75,13 @@ def fact(net: str, measure: Measure = Measure.INVOICED, *, line: int = 1, **more
 
 
 def credit(
-    event: int, what: str | Sequence[Fact], on: date | int = 1, *, order: int = 1, role: Role = Role.OWNER, **more: Any
+    event: int,
+    what: str | Sequence[Fact],
+    on: date | int = 1,
+    *,
+    order: int = 1,
+    role: CompRole = CompRole.OWNER,
+    **more: Any,
 ) -> Credit:
     """Of an amount that is invoiced, or of facts; on a day of January 2026, or another. All of it if no share is named."""
     values: dict[str, Any] = {"currency": "USD", "rate": Decimal(1), "share_from": Decimal(0), "share_to": Decimal(1)}
